@@ -1,0 +1,154 @@
+"""The published contract of the Rust module: plain data in, plain data out.
+
+Rust never calls Python and keeps no Python object. ``Gateway`` is the whole data plane; the module functions are the
+policy engine and the certificate reader that the data plane itself uses, lent to the control plane so that
+TestAuthorization, validation and explanation can never disagree with what happens at the gate.
+
+Every list of tuples below is documented once, here. Times are Unix seconds (float) unless a name says ``_ms``.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+__version__: Final[str]
+
+# -- Identity: what the registry knows of one certificate in one realm ----------------------------------------------
+# (name, version id, document)
+PolicyTuple: TypeAlias = tuple[str, str, str]
+# (thing name, thing type or None, attributes as (name, value) pairs, attached exclusively, policies of its groups)
+ThingTuple: TypeAlias = tuple[str, str | None, list[tuple[str, str]], bool, list[PolicyTuple]]
+# (account id, region, status, certificate mode, policies attached to the certificate, attached things)
+# status and mode are the API's own words: "ACTIVE", "INACTIVE", "REVOKED", …; "DEFAULT" or "SNI_ONLY".
+IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[ThingTuple]]
+
+# -- What next_batch returns: tuples, told apart by their first member -----------------------------------------------
+# ("admit", ticket, account id or None, region or None, certificate id, leaf DER, further certificates' DER,
+#  client id, is a re-examination of a live connection)
+#     Answer each with ``complete``. Account and region are None where the client sent no SNI.
+AdmitEvent: TypeAlias = tuple[
+    Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool
+]
+# ("refused", time, account id or None, region or None, certificate id or None, client id or None, peer "ip:port",
+#  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator)
+RefusedEvent: TypeAlias = tuple[
+    Literal["refused"],
+    float,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str,
+    str | None,
+    str,
+    str,
+]
+# ("dropped", queue name, how many events of it were dropped because Python did not take them)
+DroppedEvent: TypeAlias = tuple[Literal["dropped"], str, int]
+Event: TypeAlias = AdmitEvent | RefusedEvent | DroppedEvent
+
+# -- What complete takes ------------------------------------------------------------------------------------------
+# (ticket, identity) where the certificate is registered; (ticket, reason) where the control plane refuses it, with
+# one of refusal_reasons().
+Answer: TypeAlias = tuple[int, IdentityTuple | str]
+
+# -- What publish takes -------------------------------------------------------------------------------------------
+# (account id, region, topic, payload, qos 0 or 1, retain, properties)
+# properties: (payload is UTF-8 or None, message expiry seconds or None, response topic or None,
+#              correlation data or None, content type or None, user properties)
+PropertiesTuple: TypeAlias = tuple[
+    bool | None, int | None, str | None, bytes | None, str | None, list[tuple[str, str]]
+]
+Publication: TypeAlias = tuple[str, str, str, bytes, int, bool, PropertiesTuple]
+
+class GatewayError(Exception):
+    """The data plane could not do as asked: a port in use, a key that fits no certificate, stopped already."""
+
+class PolicyError(ValueError):
+    """A policy document that AWS IoT would refuse; the message says what, where and what to do."""
+
+class CertificateError(ValueError):
+    """Bytes that are no X.509 certificate; the message says where reading failed."""
+
+class Gateway:
+    """The data plane: one TLS listener for MQTT, its sessions, its messages.
+
+    All methods are synchronous and may be called from any thread; those that wait release the GIL.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        mqtt_port: int,
+        workers: int = 0,
+        handshake_timeout: float = 10.0,
+        admission_timeout: float = 5.0,
+        max_connections: int = 0,
+        verbose_refusals: bool = False,
+    ) -> None:
+        """Nothing is opened yet. ``mqtt_port`` 0 takes a free port; ``workers`` 0 is one thread per core;
+        ``max_connections`` 0 is as many as the process may open. ``verbose_refusals`` sends MQTT 3.1.1 return codes
+        where AWS IoT closes without a word."""
+
+    def set_server_certificates(self, chains: Sequence[tuple[str, str]]) -> None:
+        """Serve these (certificate chain PEM, private key PEM), the best for each client first: one ECDSA, one RSA,
+        say. Acts on the next handshake. Raises GatewayError where a key and a chain do not belong together."""
+
+    def set_endpoints(self, endpoints: Sequence[tuple[str, str, str]]) -> None:
+        """The whole table of (server name, account id, region): which SNI speaks for which realm."""
+
+    def start(self) -> int:
+        """Open the listener, start the threads, return the port. Raises GatewayError (port in use, no rights)."""
+
+    def stop(self, grace: float = 5.0) -> None:
+        """Stop accepting; MQTT 5 clients get DISCONNECT 0x8B, all are closed; return when all is flushed or after
+        ``grace`` seconds. Idempotent. ``next_batch`` then returns an empty list at once."""
+
+    def next_batch(self, limit: int, timeout: float) -> list[Event]:
+        """Up to ``limit`` events, waiting at most ``timeout`` seconds for the first. Releases the GIL."""
+
+    def complete(self, answers: Sequence[Answer]) -> None:
+        """Answer tickets. An unknown or late ticket is ignored."""
+
+    def invalidate(self, changes: Sequence[tuple[str, str, str, str]]) -> None:
+        """(account id, region, kind, id): what is cached of it is forgotten, and live connections that stand on it
+        are examined anew at once, and closed where the new answer refuses them. kind: "certificate" (certificate
+        id), "policy" (name), "thing" (name), "realm" (id ignored). An answer to a ticket that was under way when its
+        certificate was invalidated is thrown away and asked again."""
+
+    def publish(self, messages: Sequence[Publication]) -> list[str | None]:
+        """Publish with no connection, as the iot-data API does. Per message None, or why it was refused."""
+
+    def statistics(self) -> list[tuple[str, int]]:
+        """Counters and gauges by name: connections, admissions by reason, messages in and out, drops."""
+
+def refusal_reasons() -> list[tuple[str, str]]:
+    """Every reason for which the gate may refuse: (NAME, sentence). The one enumeration."""
+
+def check_policy(document: str) -> None:
+    """Raises PolicyError where AWS IoT would answer MalformedPolicyException."""
+
+def certificate_id(der: bytes) -> str:
+    """Lower-case hex SHA-256 of the DER: AWS IoT's certificateId."""
+
+def certificate_variables(der: bytes) -> list[tuple[str, list[str]]]:
+    """Every ``iot:Certificate.*`` policy variable this certificate gives, with its values in order."""
+
+# (action such as "iot:Publish", resource ARN)
+ActionTuple: TypeAlias = tuple[str, str]
+# (decision, names of policies that allow, names that deny, names of context values that were missing)
+DecisionTuple: TypeAlias = tuple[
+    Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"], list[str], list[str], list[str]
+]
+
+def evaluate(
+    identity: IdentityTuple,
+    certificate: bytes | None,
+    client_id: str | None,
+    requests: Sequence[ActionTuple],
+) -> list[DecisionTuple]:
+    """What the gate would decide for a connection of this identity: one decision per request.
+
+    ``certificate`` is the leaf's DER (None: a principal without one). The thing association of AWS IoT (client id
+    equals thing name, or an exclusive thing) is worked out as for a live connection.
+    """
