@@ -1,0 +1,54 @@
+"""ARNs of AWS IoT resources: ``arn:aws:iot:<region>:<account>:<type>/<name>``.
+
+Source: AWS IoT Developer Guide, iot-policy-resources. The partition is always ``aws``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sekisho.realm import Realm
+
+
+@dataclass(frozen=True, slots=True)
+class Arn:
+    """A parsed ARN. ``str(arn)`` gives its text back."""
+
+    service: str
+    realm: Realm
+    type: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"arn:aws:{self.service}:{self.realm.region}:{self.realm.account_id}:{self.type}/{self.name}"
+
+    @staticmethod
+    def parse(text: str) -> Arn | None:
+        """The ARN in ``text``, or None where it is none of the form above."""
+        parts = text.split(":", 5)
+        if len(parts) != 6 or parts[0] != "arn" or parts[1] != "aws":
+            return None
+        kind, slash, name = parts[5].partition("/")
+        if not slash or not kind or not name:
+            return None
+        return Arn(service=parts[2], realm=Realm(parts[4], parts[3]), type=kind, name=name)
+
+
+def certificate(realm: Realm, certificate_id: str) -> str:
+    """ARN of a device certificate."""
+    return str(Arn("iot", realm, "cert", certificate_id))
+
+
+def ca_certificate(realm: Realm, certificate_id: str) -> str:
+    """ARN of a CA certificate."""
+    return str(Arn("iot", realm, "cacert", certificate_id))
+
+
+def thing(realm: Realm, name: str) -> str:
+    """ARN of a thing."""
+    return str(Arn("iot", realm, "thing", name))
+
+
+def policy(realm: Realm, name: str) -> str:
+    """ARN of a policy."""
+    return str(Arn("iot", realm, "policy", name))

@@ -1,0 +1,10 @@
+"""The only source of time in the control plane; tests hand in one of their own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)

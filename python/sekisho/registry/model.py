@@ -1,0 +1,218 @@
+"""What the registry knows: frozen values, named and shaped as AWS IoT names them.
+
+Times are timezone-aware UTC datetimes. Identifiers are lower case. A ``certificate_id`` is the lower-case hex SHA-256
+of the certificate's DER (AWS IoT Developer Guide, x509-client-certs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sekisho.realm import Realm
+
+
+class CertificateStatus(StrEnum):
+    """Status of a device certificate. Only ACTIVE connects."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+    REVOKED = "REVOKED"
+    PENDING_TRANSFER = "PENDING_TRANSFER"
+    REGISTER_INACTIVE = "REGISTER_INACTIVE"
+    PENDING_ACTIVATION = "PENDING_ACTIVATION"
+
+
+class CertificateMode(StrEnum):
+    """DEFAULT: one account per region, SNI not needed. SNI_ONLY: many accounts, SNI tells which."""
+
+    DEFAULT = "DEFAULT"
+    SNI_ONLY = "SNI_ONLY"
+
+
+class CACertificateStatus(StrEnum):
+    """An INACTIVE CA registers nothing more; what it signed before goes on."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+
+
+class AutoRegistrationStatus(StrEnum):
+    """Whether an unknown certificate of this CA is registered when it first connects."""
+
+    ENABLE = "ENABLE"
+    DISABLE = "DISABLE"
+
+
+class ThingPrincipalType(StrEnum):
+    """How a principal belongs to a thing (Developer Guide, exclusive-thing)."""
+
+    EXCLUSIVE_THING = "EXCLUSIVE_THING"
+    NON_EXCLUSIVE_THING = "NON_EXCLUSIVE_THING"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationConfig:
+    """Just-in-time provisioning of a CA: a template by name, or a body with the role it acts in."""
+
+    template_body: str | None = None
+    role_arn: str | None = None
+    template_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CACertificate:
+    """A CA certificate registered in a realm. Told apart from its namesakes by key, never by name."""
+
+    realm: Realm
+    certificate_id: str
+    certificate_pem: str
+    subject: bytes
+    """DER of the subject name: at most ten CAs of one subject in a realm."""
+    public_key_id: str
+    """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo: which key signs, whatever the name."""
+    status: CACertificateStatus
+    mode: CertificateMode
+    auto_registration_status: AutoRegistrationStatus
+    registration_config: RegistrationConfig | None
+    not_before: datetime
+    not_after: datetime
+    created_at: datetime
+    modified_at: datetime
+    customer_version: int
+    generation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferData:
+    """A certificate's way from one account to another."""
+
+    message: str | None = None
+    reject_reason: str | None = None
+    transferred_at: datetime | None = None
+    accepted_at: datetime | None = None
+    rejected_at: datetime | None = None
+    transferred_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A device certificate registered in a realm."""
+
+    realm: Realm
+    certificate_id: str
+    certificate_pem: str
+    ca_certificate_id: str | None
+    """The registered CA that signed it; None where it was registered without one or issued by Sekisho."""
+    status: CertificateStatus
+    mode: CertificateMode
+    not_before: datetime
+    not_after: datetime
+    created_at: datetime
+    modified_at: datetime
+    customer_version: int
+    generation_id: str
+    previous_owned_by: str | None = None
+    transfer: TransferData | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A thing: a name with attributes."""
+
+    realm: Realm
+    name: str
+    thing_id: str
+    type_name: str | None
+    attributes: Mapping[str, str]
+    billing_group_name: str | None
+    version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A principal attached to a thing."""
+
+    realm: Realm
+    thing_name: str
+    principal: str
+    """ARN of a certificate, or a Cognito identity."""
+    type: ThingPrincipalType
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A named policy; its documents are its versions."""
+
+    realm: Realm
+    name: str
+    default_version_id: int
+    last_version_id: int
+    """The highest version number ever given: numbers rise and are never used again."""
+    created_at: datetime
+    modified_at: datetime
+    generation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """One document of a policy."""
+
+    realm: Realm
+    policy_name: str
+    version_id: int
+    document: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The name under which a realm's devices connect: ``<prefix>-ats.iot.<region>.<domain>``, or plain
+    ``localhost`` for the default account in its home region."""
+
+    realm: Realm
+    prefix: str
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of this server: 12 digits."""
+
+    account_id: str
+    name: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What signs an API request. The secret must be kept in the clear, since SigV4 is an HMAC with it."""
+
+    access_key_id: str
+    account_id: str
+    created_at: datetime
+    secret_access_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityThing:
+    """A thing as a connection sees it."""
+
+    name: str
+    type_name: str | None
+    attributes: Mapping[str, str]
+    exclusive: bool
+    policies: tuple[PolicyVersion, ...] = ()
+    """Policies that come with its groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that the gate needs to know of one certificate, from one look-up."""
+
+    certificate: Certificate
+    policies: tuple[PolicyVersion, ...]
+    things: tuple[IdentityThing, ...]

@@ -1,0 +1,279 @@
+"""What the registry needs from outside, and nothing more: a store, a policy engine, someone to tell of changes.
+
+The store's promises are tested once for every store in ``tests/store``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, Literal, Protocol, TypeVar
+
+from sekisho.realm import Realm
+from sekisho.registry.model import (
+    AccessKey,
+    Account,
+    Attachment,
+    CACertificate,
+    Certificate,
+    Endpoint,
+    Identity,
+    Policy,
+    PolicyVersion,
+    Thing,
+)
+
+T = TypeVar("T")
+
+
+class AlreadyThere(Exception):
+    """Raised by ``add`` where the key is taken. The transaction remains usable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list is asked for. Order is the order of creation."""
+
+    limit: int
+    after: int | None = None
+    """``Slice.next_after`` of the slice before, or None from the start."""
+    ascending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[T]):
+    """Part of a list, and where the next part begins (None: this was the last)."""
+
+    items: Sequence[T]
+    next_after: int | None
+
+
+class ChangeKind(StrEnum):
+    """What changed, in the words of the data plane's ``invalidate``."""
+
+    CERTIFICATE = "certificate"
+    POLICY = "policy"
+    THING = "thing"
+    REALM = "realm"
+    ENDPOINT = "endpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that live connections may stand on was changed. ``id``: certificate id, policy name, thing name."""
+
+    realm: Realm
+    kind: ChangeKind
+    id: str
+
+
+class CACertificateRows(Protocol):
+    """CA certificates of all realms. Keys: (realm, certificate_id)."""
+
+    def get(self, realm: Realm, certificate_id: str) -> CACertificate | None: ...
+    def add(self, ca: CACertificate) -> None: ...
+    def replace(self, ca: CACertificate) -> None: ...
+    def remove(self, realm: Realm, certificate_id: str) -> None: ...
+    def page(
+        self, realm: Realm, window: Window, *, template_name: str | None = None
+    ) -> Slice[CACertificate]: ...
+    def with_subject(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
+        """All CAs of this subject (DER) in the realm, oldest first: issuers are then told apart by key."""
+        ...
+
+    def elsewhere(self, certificate_id: str, region: str) -> Sequence[CACertificate]:
+        """The same CA certificate in every account of a region (DEFAULT mode allows one account only)."""
+        ...
+
+
+class CertificateRows(Protocol):
+    """Device certificates of all realms. Keys: (realm, certificate_id)."""
+
+    def get(self, realm: Realm, certificate_id: str) -> Certificate | None: ...
+    def add(self, certificate: Certificate) -> None: ...
+    def replace(self, certificate: Certificate) -> None: ...
+    def remove(self, realm: Realm, certificate_id: str) -> None: ...
+    def page(self, realm: Realm, window: Window) -> Slice[Certificate]: ...
+    def page_by_ca(self, realm: Realm, ca_certificate_id: str, window: Window) -> Slice[Certificate]: ...
+    def everywhere(self, certificate_id: str) -> Sequence[Certificate]:
+        """The same certificate in every realm, for a device that sent no SNI and for the DEFAULT-mode rule."""
+        ...
+
+
+class ThingRows(Protocol):
+    """Things. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> Thing | None: ...
+    def add(self, thing: Thing) -> None: ...
+    def replace(self, thing: Thing) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None: ...
+    def page(
+        self,
+        realm: Realm,
+        window: Window,
+        *,
+        type_name: str | None = None,
+        attribute: tuple[str, str] | None = None,
+        prefix: bool = False,
+    ) -> Slice[Thing]:
+        """``attribute`` (name, value) keeps things that have it; ``prefix``: whose value begins with it."""
+        ...
+
+
+class AttachmentRows(Protocol):
+    """Which principals belong to which things. Keys: (realm, thing_name, principal)."""
+
+    def get(self, realm: Realm, thing_name: str, principal: str) -> Attachment | None: ...
+    def add(self, attachment: Attachment) -> None: ...
+    def remove(self, realm: Realm, thing_name: str, principal: str) -> bool:
+        """True where there was one."""
+        ...
+
+    def of_thing(self, realm: Realm, thing_name: str, window: Window) -> Slice[Attachment]: ...
+    def of_principal(self, realm: Realm, principal: str, window: Window) -> Slice[Attachment]: ...
+
+
+class PolicyRows(Protocol):
+    """Policies, their versions and targets. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> Policy | None: ...
+    def add(self, policy: Policy, first: PolicyVersion) -> None: ...
+    def replace(self, policy: Policy) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None:
+        """With all its versions."""
+        ...
+
+    def page(self, realm: Realm, window: Window) -> Slice[Policy]: ...
+    def version(self, realm: Realm, name: str, version_id: int) -> PolicyVersion | None: ...
+    def versions(self, realm: Realm, name: str) -> Sequence[PolicyVersion]: ...
+    def add_version(self, version: PolicyVersion) -> None: ...
+    def remove_version(self, realm: Realm, name: str, version_id: int) -> None: ...
+    def attach(self, realm: Realm, name: str, target: str) -> bool:
+        """True where it was not attached before. ``target`` is an ARN or a Cognito identity."""
+        ...
+
+    def detach(self, realm: Realm, name: str, target: str) -> bool:
+        """True where it was attached."""
+        ...
+
+    def attached_to(self, realm: Realm, target: str, window: Window) -> Slice[Policy]: ...
+    def targets_of(self, realm: Realm, name: str, window: Window) -> Slice[str]: ...
+
+
+class TagRows(Protocol):
+    """Tags by resource ARN."""
+
+    def get(self, realm: Realm, resource_arn: str) -> Mapping[str, str]: ...
+    def put(self, realm: Realm, resource_arn: str, tags: Mapping[str, str]) -> None:
+        """Adds and overwrites."""
+        ...
+
+    def remove(self, realm: Realm, resource_arn: str, keys: Sequence[str] | None = None) -> None:
+        """These keys, or all."""
+        ...
+
+
+class RegistrationCodeRows(Protocol):
+    """One registration code per realm, until deleted."""
+
+    def get(self, realm: Realm) -> str | None: ...
+    def put(self, realm: Realm, code: str) -> None: ...
+    def remove(self, realm: Realm) -> bool: ...
+
+
+class EndpointRows(Protocol):
+    """One endpoint per realm, kept for good once given."""
+
+    def get(self, realm: Realm) -> Endpoint | None: ...
+    def add(self, endpoint: Endpoint) -> None: ...
+    def all(self) -> Sequence[Endpoint]: ...
+
+
+class AccountRows(Protocol):
+    """Accounts and their access keys."""
+
+    def get(self, account_id: str) -> Account | None: ...
+    def add(self, account: Account) -> None: ...
+    def all(self) -> Sequence[Account]: ...
+    def access_key(self, access_key_id: str) -> AccessKey | None: ...
+    def add_access_key(self, key: AccessKey) -> None: ...
+    def access_keys(self, account_id: str) -> Sequence[AccessKey]: ...
+
+
+class IdentityRows(Protocol):
+    """The gate's questions, answered in few queries however many are asked."""
+
+    def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
+        """(realm, certificate_id) → identity, with default policy versions and attached things. Absent: unknown."""
+        ...
+
+
+class Transaction(Protocol):
+    """One transaction: all of it is kept, or nothing."""
+
+    @property
+    def ca_certificates(self) -> CACertificateRows: ...
+    @property
+    def certificates(self) -> CertificateRows: ...
+    @property
+    def things(self) -> ThingRows: ...
+    @property
+    def attachments(self) -> AttachmentRows: ...
+    @property
+    def policies(self) -> PolicyRows: ...
+    @property
+    def tags(self) -> TagRows: ...
+    @property
+    def registration_codes(self) -> RegistrationCodeRows: ...
+    @property
+    def endpoints(self) -> EndpointRows: ...
+    @property
+    def accounts(self) -> AccountRows: ...
+    @property
+    def identities(self) -> IdentityRows: ...
+
+    def announce(self, change: Change) -> None:
+        """Tell the data plane, once this transaction is committed and never before."""
+        ...
+
+
+class Store(Protocol):
+    """Where it is all kept. ``write`` transactions are serialised: what one reads cannot change under it."""
+
+    def read(self) -> AbstractContextManager[Transaction]: ...
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Commits when the block ends, rolls back when it raises. When it returns the change is on disk."""
+        ...
+
+
+class Clock(Protocol):
+    """The only source of time. UTC, timezone-aware."""
+
+    def __call__(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a connection of an identity may do to one resource."""
+
+    decision: Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"]
+    allowed_by: tuple[str, ...]
+    denied_by: tuple[str, ...]
+    missing_context_values: tuple[str, ...]
+
+
+class PolicyEngine(Protocol):
+    """The one policy engine, which is the data plane's."""
+
+    def check(self, document: str) -> None:
+        """Raises MalformedPolicyException with what is wrong and where."""
+        ...
+
+    def evaluate(
+        self, identity: Identity, client_id: str | None, requests: Sequence[tuple[str, str]]
+    ) -> Sequence[Decision]:
+        """One decision per (action such as ``iot:Publish``, resource ARN)."""
+        ...

@@ -1,0 +1,35 @@
+"""The domain's services, gathered for those who call them: API operations, CLI, gateway pump.
+
+``app.py`` builds the one instance; a new service is a line here and a line there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sekisho.messaging.publishing import Publishing
+    from sekisho.registry.accounts import Accounts
+    from sekisho.registry.authorization import Authorization
+    from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificates import Certificates
+    from sekisho.registry.endpoints import Endpoints
+    from sekisho.registry.policies import Policies
+    from sekisho.registry.tags import Tags
+    from sekisho.registry.things import Things
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that decides."""
+
+    accounts: Accounts
+    authorization: Authorization
+    ca_certificates: CACertificates
+    certificates: Certificates
+    endpoints: Endpoints
+    policies: Policies
+    publishing: Publishing
+    tags: Tags
+    things: Things
