@@ -35,9 +35,10 @@
         ├── ServiceUnavailableException
         └── GatewayTimeoutException
 
-The groups are for reading; every class derives from `AwsException` directly. A class knows its AWS name and its
-message, never an HTTP status: one exception has different statuses in different services (ThrottlingException is 400
-in `iot`, 429 in `iot-data`), so `sekisho.api.errors` reads the status from the service model.
+The groups are for reading; every class derives from `AwsException` directly. A class knows its AWS name and
+its message, never an HTTP status: one exception has different statuses in different services
+(ThrottlingException is 400 in `iot`, 429 in `iot-data`), so `sekisho.api.errors` reads the status from the
+service model.
 
 Source: the `errors` of the `iot` and `iot-data` service models.
 """
