@@ -1,0 +1,370 @@
+//! The data representations of section 1.5: how integers, strings and binary data are read and written.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::packet::PacketType;
+use crate::property::{Carrier, PropertyId};
+use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8};
+
+/// The largest number a variable byte integer can say.
+pub(crate) const VARIABLE_BYTE_INTEGER_MAX: u32 = 268_435_455;
+
+/// A variable byte integer at the start of `bytes`: its value and its length; `None` when it is cut off.
+///
+/// Says nothing about needless bytes: MQTT 3.1.1 allows them, so each caller asks
+/// [`variable_byte_integer_len`].
+pub(crate) fn variable_byte_integer(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
+    let mut value = 0;
+    for (at, byte) in bytes.iter().take(4).enumerate() {
+        value |= u32::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Ok(Some((value, at + 1)));
+        }
+    }
+    if bytes.len() < 4 { Ok(None) } else { Err(DecodeError::VariableByteIntegerTooLong) }
+}
+
+/// Bytes that a number takes as a variable byte integer.
+pub(crate) const fn variable_byte_integer_len(value: u32) -> usize {
+    match value {
+        0..=127 => 1,
+        128..=16_383 => 2,
+        16_384..=2_097_151 => 3,
+        _ => 4,
+    }
+}
+
+/// Reads the fields of one packet, or of one property block inside it. Strings and binary data are
+/// slices of the packet.
+pub(crate) struct Reader<'a> {
+    packet: &'a Bytes,
+    at: usize,
+    end: usize,
+    packet_type: PacketType,
+    /// The error for a field that does not fit.
+    overrun: DecodeError,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `packet` from `at`, where its variable header begins.
+    pub(crate) fn new(packet: &'a Bytes, at: usize, packet_type: PacketType) -> Reader<'a> {
+        Reader { packet, at, end: packet.len(), packet_type, overrun: DecodeError::Truncated(packet_type) }
+    }
+
+    /// Bytes not read yet.
+    pub(crate) fn remaining(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// All bytes not read yet.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        let rest = self.packet.slice(self.at..self.end);
+        self.at = self.end;
+        rest
+    }
+
+    /// The last field has been read: nothing may follow.
+    pub(crate) fn finish(&self) -> Result<(), DecodeError> {
+        match self.remaining() {
+            0 => Ok(()),
+            bytes => Err(DecodeError::TrailingBytes { packet: self.packet_type, bytes }),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<usize, DecodeError> {
+        if self.remaining() < count {
+            return Err(self.overrun);
+        }
+        let at = self.at;
+        self.at += count;
+        Ok(at)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let at = self.take(N)?;
+        let mut array = [0; N];
+        array.copy_from_slice(&self.packet[at..at + N]);
+        Ok(array)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn variable_byte_integer(&mut self) -> Result<u32, DecodeError> {
+        let (value, len) = variable_byte_integer(&self.packet[self.at..self.end])?.ok_or(self.overrun)?;
+        if len > variable_byte_integer_len(value) {
+            return Err(DecodeError::VariableByteIntegerNotMinimal);
+        }
+        self.at += len;
+        Ok(value)
+    }
+
+    pub(crate) fn binary(&mut self) -> Result<Bytes, DecodeError> {
+        let len = usize::from(self.u16()?);
+        let at = self.take(len)?;
+        Ok(self.packet.slice(at..at + len))
+    }
+
+    pub(crate) fn utf8(&mut self) -> Result<Utf8, DecodeError> {
+        // [MQTT-1.5.4-1, MQTT-1.5.4-2]
+        Utf8::try_from(self.binary()?).map_err(|error| DecodeError::Text { packet: self.packet_type, error })
+    }
+
+    pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
+        // [MQTT-2.2.1-3]; for the answers it follows from [MQTT-2.2.1-5, MQTT-2.2.1-6].
+        PacketId::new(self.u16()?).ok_or(DecodeError::PacketIdZero(self.packet_type))
+    }
+
+    pub(crate) fn reason_code(&mut self) -> Result<ReasonCode, DecodeError> {
+        let code = self.u8()?;
+        ReasonCode::from_byte(code)
+            .filter(|reason| reason.may_travel_in(self.packet_type))
+            .ok_or(DecodeError::ReasonCode { packet: self.packet_type, code })
+    }
+
+    /// The property block that begins here.
+    pub(crate) fn properties(&mut self, carrier: Carrier) -> Result<PropertyReader<'a>, DecodeError> {
+        let len = self.variable_byte_integer()? as usize;
+        let overrun = DecodeError::PropertyLength(self.packet_type);
+        if len > self.remaining() {
+            return Err(overrun);
+        }
+        let start = self.take(len)?;
+        let fields = Reader {
+            packet: self.packet,
+            at: start,
+            end: start + len,
+            packet_type: self.packet_type,
+            overrun,
+        };
+        Ok(PropertyReader { fields, carrier, seen: 0 })
+    }
+}
+
+/// Reads a property block: ask for the next identifier, then for the value it calls for.
+pub(crate) struct PropertyReader<'a> {
+    fields: Reader<'a>,
+    carrier: Carrier,
+    /// Bit n is set once the property with identifier n has been met.
+    seen: u64,
+}
+
+impl PropertyReader<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fields.remaining() == 0
+    }
+
+    /// The next identifier, known to belong to this carrier and not to be a second one; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<PropertyId>, DecodeError> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let identifier = self.fields.variable_byte_integer()?;
+        let property =
+            PropertyId::from_identifier(identifier).ok_or(DecodeError::UnknownProperty(identifier))?;
+        if !property.may_travel_in(self.carrier) {
+            return Err(self.not_allowed(property));
+        }
+        let bit = 1 << identifier;
+        if self.seen & bit != 0 && !property.may_repeat_in(self.carrier) {
+            return Err(DecodeError::DuplicateProperty(property));
+        }
+        self.seen |= bit;
+        Ok(Some(property))
+    }
+
+    /// The error for a property that this carrier does not have.
+    pub(crate) fn not_allowed(&self, property: PropertyId) -> DecodeError {
+        DecodeError::PropertyNotAllowed(self.carrier, property)
+    }
+
+    /// A byte that is 0 or 1.
+    pub(crate) fn bool(&mut self, property: PropertyId) -> Result<bool, DecodeError> {
+        match self.fields.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(DecodeError::PropertyValue(property, other.into())),
+        }
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.fields.u16()
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.fields.u32()
+    }
+
+    pub(crate) fn subscription_identifier(&mut self) -> Result<u32, DecodeError> {
+        match self.fields.variable_byte_integer()? {
+            0 => Err(DecodeError::PropertyValue(PropertyId::SubscriptionIdentifier, 0)),
+            identifier => Ok(identifier),
+        }
+    }
+
+    pub(crate) fn utf8(&mut self) -> Result<Utf8, DecodeError> {
+        self.fields.utf8()
+    }
+
+    pub(crate) fn binary(&mut self) -> Result<Bytes, DecodeError> {
+        self.fields.binary()
+    }
+
+    pub(crate) fn user_property(&mut self) -> Result<(Utf8, Utf8), DecodeError> {
+        Ok((self.fields.utf8()?, self.fields.utf8()?))
+    }
+
+    /// The whole block of a packet that has only a reason string and user properties.
+    pub(crate) fn reason_string_and_user_properties(
+        mut self,
+    ) -> Result<(Option<Utf8>, UserProperties), DecodeError> {
+        let mut reason_string = None;
+        let mut user_properties = UserProperties::new();
+        while let Some(property) = self.next()? {
+            match property {
+                PropertyId::ReasonString => reason_string = Some(self.utf8()?),
+                PropertyId::UserProperty => user_properties.push(self.user_property()?),
+                other => return Err(self.not_allowed(other)),
+            }
+        }
+        Ok((reason_string, user_properties))
+    }
+}
+
+/// Where encoded bytes go: a buffer, or a [`Length`] that counts them. One function per packet serves both,
+/// so a length and what it announces cannot disagree.
+pub(crate) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+
+    fn u8(&mut self, value: u8) {
+        self.put(&[value]);
+    }
+
+    fn u16(&mut self, value: u16) {
+        self.put(&value.to_be_bytes());
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.put(&value.to_be_bytes());
+    }
+
+    /// `value` must be at most [`VARIABLE_BYTE_INTEGER_MAX`].
+    fn variable_byte_integer(&mut self, mut value: u32) {
+        debug_assert!(value <= VARIABLE_BYTE_INTEGER_MAX);
+        while value > 0x7F {
+            self.u8((value & 0x7F) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.u8(value as u8);
+    }
+
+    fn text(&mut self, text: &str) {
+        debug_assert!(text.len() <= Utf8::MAX_LEN);
+        self.u16(text.len() as u16);
+        self.put(text.as_bytes());
+    }
+
+    fn binary(&mut self, packet: PacketType, bytes: &[u8]) -> Result<(), EncodeError> {
+        let len = u16::try_from(bytes.len()).map_err(|_| EncodeError::TooLong(packet, bytes.len()))?;
+        self.u16(len);
+        self.put(bytes);
+        Ok(())
+    }
+
+    fn bool_property(&mut self, property: PropertyId, value: bool) {
+        self.u8(property as u8);
+        self.u8(value.into());
+    }
+
+    fn u16_property(&mut self, property: PropertyId, value: u16) {
+        self.u8(property as u8);
+        self.u16(value);
+    }
+
+    fn u32_property(&mut self, property: PropertyId, value: u32) {
+        self.u8(property as u8);
+        self.u32(value);
+    }
+
+    fn text_property(&mut self, property: PropertyId, value: Option<&Utf8>) {
+        if let Some(text) = value {
+            self.u8(property as u8);
+            self.text(text);
+        }
+    }
+
+    fn binary_property(
+        &mut self,
+        packet: PacketType,
+        property: PropertyId,
+        value: Option<&Bytes>,
+    ) -> Result<(), EncodeError> {
+        if let Some(bytes) = value {
+            self.u8(property as u8);
+            self.binary(packet, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn user_properties(&mut self, properties: &[(Utf8, Utf8)]) {
+        for (name, value) in properties {
+            self.u8(PropertyId::UserProperty as u8);
+            self.text(name);
+            self.text(value);
+        }
+    }
+
+    fn subscription_identifier(&mut self, packet: PacketType, identifier: u32) -> Result<(), EncodeError> {
+        if !(1..=VARIABLE_BYTE_INTEGER_MAX).contains(&identifier) {
+            return Err(EncodeError::Forbidden(packet, "a subscription identifier is 1 to 268435455"));
+        }
+        self.u8(PropertyId::SubscriptionIdentifier as u8);
+        self.variable_byte_integer(identifier);
+        Ok(())
+    }
+}
+
+/// A length that has to be written in front: fails when no variable byte integer can say it.
+pub(crate) fn length_prefix(packet: PacketType, len: usize) -> Result<u32, EncodeError> {
+    u32::try_from(len)
+        .ok()
+        .filter(|len| *len <= VARIABLE_BYTE_INTEGER_MAX)
+        .ok_or(EncodeError::TooLong(packet, len))
+}
+
+impl Sink for BytesMut {
+    fn put(&mut self, bytes: &[u8]) {
+        self.put_slice(bytes);
+    }
+}
+
+/// Counts bytes instead of keeping them.
+#[derive(Default)]
+pub(crate) struct Length(pub(crate) usize);
+
+impl Sink for Length {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+}
+
+/// Writes a property block: its length, then what `write` writes.
+pub(crate) fn property_block<S: Sink>(
+    packet: PacketType,
+    out: &mut S,
+    write: impl Fn(&mut dyn Sink) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let mut length = Length::default();
+    write(&mut length)?;
+    out.variable_byte_integer(length_prefix(packet, length.0)?);
+    write(out)
+}
