@@ -1,0 +1,25 @@
+"""Writing files that must be whole or not there: keys, certificates, run.json."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a temporary file beside ``path``, sync it, rename it over. ``mode``: permissions, 0o600 for keys.
+
+    Raises OSError; then whatever was at ``path`` before is still there.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
