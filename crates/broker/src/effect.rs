@@ -1,0 +1,183 @@
+//! What a broker asks for. Its caller carries the effects out, in their order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sekisho_mqtt::{Packet, PacketId, PublishHead, QoS, ReasonCode};
+
+use crate::input::{ConnectionId, TapId};
+use crate::lifecycle::LifecycleEvent;
+use crate::message::Message;
+use crate::outbox::Outbox;
+use crate::record::Record;
+use crate::refusal::{DisconnectReason, Refusal};
+
+/// A promise to say when a record is safe: [`crate::Broker::stored`]. Tickets rise; no ticket is used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreTicket(pub u64);
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// The CONNECT of this connection was accepted; comes before its CONNACK.
+    Accepted(Box<Accepted>),
+    /// Write to a connection.
+    Send {
+        /// To whom.
+        connection: ConnectionId,
+        /// What.
+        outgoing: Outgoing,
+    },
+    /// Write what was sent before, then close the connection. The broker has forgotten it.
+    Close {
+        /// Whose socket.
+        connection: ConnectionId,
+        /// Why, as events and the API say it. For a CONNECT that was refused: what would be said.
+        reason: DisconnectReason,
+        /// Why exactly, when the broker refused something.
+        refusal: Option<Refusal>,
+    },
+    /// Read no more packets from a connection (or go on): an MQTT 3.1.1 client has too many unacknowledged messages
+    /// under way. What was read already may still be handed in.
+    Reading {
+        /// From whom.
+        connection: ConnectionId,
+        /// Whether to stop.
+        paused: bool,
+    },
+    /// Write this down, then call [`crate::Broker::stored`]. Records are to be kept in the order of their effects.
+    Store {
+        /// To give back.
+        ticket: StoreTicket,
+        /// What.
+        record: Record,
+    },
+    /// A service listens here.
+    Tapped {
+        /// With this filter.
+        tap: TapId,
+        /// And this came.
+        message: Arc<Message>,
+    },
+    /// Something happened to a connection that others want to know. It is published on its `$aws/events` topic
+    /// already.
+    Lifecycle(Arc<LifecycleEvent>),
+    /// Something was refused: for the log, metrics and the journal. Comes with every refusal on an open connection and
+    /// before the `Close` of one that ends for it.
+    Refused {
+        /// Whose request.
+        connection: ConnectionId,
+        /// Why.
+        refusal: Refusal,
+        /// The topic, topic filter or client id it was about; empty when about none.
+        about: String,
+    },
+}
+
+/// What the network has to know of an accepted connection.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Which.
+    pub connection: ConnectionId,
+    /// The client id in use, also when the broker assigned it.
+    pub client_id: Arc<str>,
+    /// Unique for the life of the connection; the `sessionIdentifier` of its events.
+    pub session_identifier: Arc<str>,
+    /// Seconds. After 1.5 times this without a packet, call [`crate::Broker::disconnect`] with
+    /// [`DisconnectReason::MqttKeepAliveTimeout`].
+    pub keep_alive: u16,
+    /// Seconds, as the client asked: what logs and GetConnection show (MQTT page).
+    pub requested_keep_alive: u16,
+    /// Where the client is.
+    pub remote: SocketAddr,
+    /// Counts what is under way to the client; see [`Outbox`].
+    pub outbox: Arc<Outbox>,
+}
+
+/// What to write. Messages and acknowledgements, the packets of the hot path, take no allocation.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A message.
+    Deliver(Delivery),
+    /// The answer to a QoS 1 PUBLISH.
+    PubAck {
+        /// Of the PUBLISH.
+        packet_id: PacketId,
+        /// Success, or why not (MQTT 5 only).
+        reason: ReasonCode,
+    },
+    /// PINGRESP.
+    PingResp,
+    /// Any other packet.
+    Packet(Box<Packet>),
+}
+
+/// One message for one subscriber.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Shared by all who get it: `Arc::ptr_eq` tells that encoded bytes can be shared too.
+    pub message: Arc<Message>,
+    /// Seconds to forward as Message Expiry Interval (MQTT 5 receivers).
+    pub message_expiry: Option<u32>,
+    /// Present with QoS 1.
+    pub packet_id: Option<PacketId>,
+    /// The lower of the publisher's and the subscription's.
+    pub qos: QoS,
+    /// Set when it is a stored message sent because of a SUBSCRIBE, or when the subscription asked to keep the flag.
+    pub retain: bool,
+}
+
+impl Delivery {
+    /// What to subtract from the [`Outbox`] when it is written.
+    pub fn cost(&self) -> u32 {
+        self.message.cost()
+    }
+
+    /// The fixed header's half of the packet. DUP is never set, as AWS IoT never does (MQTT page).
+    pub fn head(&self) -> PublishHead {
+        PublishHead { dup: false, qos: self.qos, retain: self.retain, packet_id: self.packet_id }
+    }
+}
+
+/// The effects of a turn: a buffer to use again and again.
+#[derive(Debug, Default)]
+pub struct Effects(Vec<Effect>);
+
+impl Effects {
+    /// An empty buffer.
+    pub fn new() -> Effects {
+        Effects::default()
+    }
+
+    /// Takes the effects out, first to last, and keeps the room.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.0.drain(..)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many effects wait.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The effects, first to last.
+    pub fn iter(&self) -> std::slice::Iter<'_, Effect> {
+        self.0.iter()
+    }
+
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.0.push(effect);
+    }
+
+    pub(crate) fn send(&mut self, connection: ConnectionId, outgoing: Outgoing) {
+        self.0.push(Effect::Send { connection, outgoing });
+    }
+
+    pub(crate) fn packet(&mut self, connection: ConnectionId, packet: impl Into<Packet>) {
+        self.send(connection, Outgoing::Packet(Box::new(packet.into())));
+    }
+}

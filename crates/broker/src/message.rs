@@ -1,0 +1,107 @@
+//! A message on its way through the broker, shared by all who get it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sekisho_mqtt::{PublishProperties, QoS, TopicName};
+
+use crate::input::Now;
+use crate::limits::MESSAGE_EXPIRY_SECONDS;
+
+/// Where a message came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The client that published it; `None` for the HTTPS API and for services.
+    pub client_id: Option<Arc<str>>,
+    /// The principal that published it: a certificate id, or what the API caller is known by. `None` for the broker
+    /// itself.
+    pub principal: Option<Arc<str>>,
+}
+
+/// A published message. One per PUBLISH, however many receive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Where it was published.
+    pub topic: TopicName,
+    /// What was published.
+    pub payload: Bytes,
+    /// The QoS it was published with.
+    pub qos: QoS,
+    /// Whether it was published with RETAIN.
+    pub retain: bool,
+    /// MQTT 5 properties to forward, without topic alias and message expiry.
+    pub properties: PublishProperties,
+    /// The moment after which it is delivered no more, in [`Now::unix_ms`]; `None` is never.
+    pub expires_at: Option<u64>,
+    /// When the broker got it, in [`Now::unix_ms`].
+    pub published_at: u64,
+    /// Who published it.
+    pub source: Arc<Source>,
+}
+
+impl Message {
+    /// The bytes that one delivery counts in an [`crate::Outbox`]: an estimate from above of its size on the wire.
+    pub fn cost(&self) -> u32 {
+        // Two length fields, packet identifier, fixed header; 5 bytes for a message expiry, 4 for lengths.
+        const FRAME: usize = 20;
+        let properties = if self.properties.is_empty() { 0 } else { properties_len(&self.properties) };
+        u32::try_from(self.topic.len() + self.payload.len() + properties + FRAME).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it is too late to deliver it.
+    pub fn is_expired(&self, now: Now) -> bool {
+        self.expires_at.is_some_and(|moment| moment <= now.unix_ms)
+    }
+
+    /// The Message Expiry Interval to forward: whole seconds that are left, 0 when less than one is.
+    pub fn remaining_expiry(&self, now: Now) -> Option<u32> {
+        let left = self.expires_at?.saturating_sub(now.unix_ms) / 1000;
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// A copy that holds on to no read buffer, for keeping longer than a turn.
+    pub(crate) fn detached(&self) -> Message {
+        Message {
+            topic: TopicName::new(self.topic.as_utf8().detached()).expect("a copy of a topic name is one"),
+            payload: Bytes::copy_from_slice(&self.payload),
+            properties: detached_properties(&self.properties),
+            ..self.clone()
+        }
+    }
+}
+
+/// The moment a Message Expiry Interval ends, in [`Now::unix_ms`]: brought into AWS's range first.
+pub(crate) fn expiry_moment(now: Now, interval: Option<u32>) -> Option<u64> {
+    let seconds = interval?.clamp(*MESSAGE_EXPIRY_SECONDS.start(), *MESSAGE_EXPIRY_SECONDS.end());
+    Some(now.unix_ms + u64::from(seconds) * 1000)
+}
+
+/// The bytes of the user properties of one packet, names and values.
+pub(crate) fn user_properties_len(properties: &sekisho_mqtt::UserProperties) -> usize {
+    properties.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+fn properties_len(properties: &PublishProperties) -> usize {
+    // An identifier and up to four length bytes for each.
+    user_properties_len(&properties.user_properties)
+        + properties.user_properties.len() * 5
+        + properties.content_type.as_ref().map_or(0, |text| text.len() + 3)
+        + properties.response_topic.as_ref().map_or(0, |text| text.len() + 3)
+        + properties.correlation_data.as_ref().map_or(0, |data| data.len() + 3)
+        + 2
+}
+
+fn detached_properties(properties: &PublishProperties) -> PublishProperties {
+    if properties.is_empty() {
+        return PublishProperties::new();
+    }
+    let mut fields = (**properties).clone();
+    fields.response_topic = fields.response_topic.map(|text| text.detached());
+    fields.content_type = fields.content_type.map(|text| text.detached());
+    fields.correlation_data = fields.correlation_data.map(|data| Bytes::copy_from_slice(&data));
+    for (name, value) in &mut fields.user_properties {
+        *name = name.detached();
+        *value = value.detached();
+    }
+    PublishProperties::from(fields)
+}

@@ -1,0 +1,107 @@
+//! What must outlive the process, as plain data. The broker says what to keep; a log decides how.
+
+use std::sync::Arc;
+
+use sekisho_mqtt::{QoS, Version};
+
+use crate::message::Message;
+
+/// One fact to write down. Facts are to be replayed in the order they were given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A persistent session began, or what it says of itself changed. Replaces what was said before; subscriptions
+    /// and messages stay.
+    Session(SessionRecord),
+    /// The session ended, and with it its subscriptions and messages.
+    SessionEnded {
+        /// Whose.
+        client_id: Arc<str>,
+    },
+    /// Subscriptions of a persistent session, new or replaced.
+    Subscribed {
+        /// Whose.
+        client_id: Arc<str>,
+        /// All of one SUBSCRIBE that were granted.
+        subscriptions: Vec<SubscriptionRecord>,
+    },
+    /// Subscriptions of a persistent session are gone.
+    Unsubscribed {
+        /// Whose.
+        client_id: Arc<str>,
+        /// Filters as subscribed to, `$share/<name>/` included.
+        filters: Vec<Arc<str>>,
+    },
+    /// A message that persistent sessions, a shared group or the retained store must not lose. One record, however
+    /// many they are.
+    Message {
+        /// Rises by one for each; sessions and groups refer to it.
+        id: MessageId,
+        /// The message.
+        message: Arc<Message>,
+        /// Whether it is now the retained message of its topic; an empty payload deletes that.
+        retained: bool,
+        /// The persistent sessions that owe it to their client, with RETAIN as they will send it.
+        sessions: Vec<Arc<str>>,
+        /// The shared groups (`<share name>/<filter>`) that keep it until a member can take it.
+        groups: Vec<Arc<str>>,
+    },
+    /// A client acknowledged a message, or it was given up: the session owes it no more.
+    Settled {
+        /// Whose.
+        client_id: Arc<str>,
+        /// Which.
+        message: MessageId,
+    },
+    /// A message of a shared group went to a member's session, which owes it from now on.
+    Assigned {
+        /// From which group.
+        group: Arc<str>,
+        /// To whose session; `None` when it was given up.
+        client_id: Option<Arc<str>>,
+        /// Which.
+        message: MessageId,
+    },
+}
+
+/// Names a message among the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub u64);
+
+/// A persistent session, without its subscriptions and messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionRecord {
+    /// Whose.
+    pub client_id: Arc<str>,
+    /// Only this version can resume it (MQTT page).
+    pub version: Version,
+    /// Seconds it outlives a connection.
+    pub expiry_seconds: u32,
+    /// When its connection ended, in milliseconds since the Unix epoch; `None` while connected.
+    pub disconnected_at: Option<u64>,
+    /// What is to be published when the client is gone. After a crash, the client is.
+    pub will: Option<WillRecord>,
+}
+
+/// A will that is not sent yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WillRecord {
+    /// What to publish; its expiry counts from the moment of publication.
+    pub message: Arc<Message>,
+    /// Seconds its message is worth delivering once published.
+    pub message_expiry: Option<u32>,
+    /// Seconds between the end of the connection and the publication.
+    pub delay_seconds: u32,
+}
+
+/// One subscription of a persistent session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionRecord {
+    /// As subscribed to, `$share/<name>/` included.
+    pub filter: Arc<str>,
+    /// Granted.
+    pub qos: QoS,
+    /// MQTT 5 option.
+    pub no_local: bool,
+    /// MQTT 5 option.
+    pub retain_as_published: bool,
+}
