@@ -3,6 +3,7 @@
     AwsException
     ├── the request is wrong
     │   ├── InvalidRequestException
+    │   ├── ValidationException
     │   ├── CertificateValidationException
     │   ├── RegistrationCodeValidationException
     │   ├── MalformedPolicyException
@@ -48,7 +49,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-class AwsException(Exception):  # noqa: N818 - the name AWS gives to its exceptions
+class AwsException(Exception):
     """An answer that AWS IoT defines for a request it refuses. Raise a subclass.
 
     Args:
@@ -72,6 +73,10 @@ class AwsException(Exception):  # noqa: N818 - the name AWS gives to its excepti
 
 class InvalidRequestException(AwsException):
     """The request is not valid: a value is missing, malformed, or contradicts another."""
+
+
+class ValidationException(AwsException):
+    """The same, in the operations whose model declares this one: packages, commands, metrics."""
 
 
 class CertificateValidationException(AwsException):
@@ -127,9 +132,7 @@ class ResourceAlreadyExistsException(AwsException):
         resource_arn: Its ARN.
     """
 
-    def __init__(
-        self, message: str, *, resource_id: str | None = None, resource_arn: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, resource_id: str | None = None, resource_arn: str | None = None) -> None:
         super().__init__(message)
         self.resource_id = resource_id
         self.resource_arn = resource_arn

@@ -1,0 +1,292 @@
+"""The journey of a request, and the ASGI application around it.
+
+    who signed it (sigv4) → which operation (router) → its parameters (codec) → are they allowed (validate)
+    → the operation's function → the response (codec)
+
+Any step may refuse with an exception of `sekisho.errors` or `sekisho.api.errors`; `sekisho.api.errors` turns it into
+the answer. All of it is synchronous and runs in a worker thread, because operations talk to a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import structlog
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
+
+from sekisho.api import query
+from sekisho.api.codec import codec_of
+from sekisho.api.errors import (
+    InvalidSignatureException,
+    NotImplementedException,
+    error_response,
+)
+from sekisho.api.http import MAX_BODY_BYTES, HttpRequest, HttpResponse, header_text
+from sekisho.api.model import ModelError, ServiceModel, service_models
+from sekisho.api.operation import Call, Caller, Handler, Operations, installed_operations
+from sekisho.api.router import Router
+from sekisho.api.sigv4 import Credentials, SecretKey, scope_of, verify
+from sekisho.api.validate import validate
+from sekisho.errors import AwsException, InternalFailureException, RequestEntityTooLargeException
+from sekisho.realm import Realm
+
+if TYPE_CHECKING:
+    from sekisho.services import Services
+
+HEALTH_PATH = "/_sekisho/health"
+
+# The services that a signing name may mean. The developer guide signs data-plane requests for `iotdevicegateway`,
+# botocore for `iotdata`; jobs on the data plane have a name of their own.
+_SIGNING_NAMES: Mapping[str, Sequence[str]] = {
+    "iot": ("iot",),
+    "iotdata": ("iot-data",),
+    "iotdevicegateway": ("iot-data", "iot-jobs-data"),
+    "iot-jobs-data": ("iot-jobs-data",),
+    "sts": ("sts",),
+}
+_ANY_SERVICE = ("iot", "iot-data", "iot-jobs-data")
+
+log = structlog.get_logger("sekisho.api")
+
+
+class Api:
+    """Answers requests; needs no web framework. `build` hosts one.
+
+    Args:
+        services: Handed to every operation.
+        credentials: Looks up access keys.
+        clock: The present time, aware.
+        default_realm: The account and region of requests that name none (with `any_credentials` only).
+        any_credentials: Take unsigned requests and unknown access keys for the default account, and verify no
+            signature. Whoever sets this makes sure that the server listens on loopback only.
+        operations: Those of `sekisho.api.operations` unless others are given.
+
+    Raises:
+        ModelError: An operation is registered that the installed models do not have.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        credentials: Credentials,
+        clock: Callable[[], datetime],
+        *,
+        default_realm: Realm,
+        any_credentials: bool = False,
+        operations: Operations | None = None,
+    ) -> None:
+        self._services = services
+        self._credentials = credentials
+        self._clock = clock
+        self._default_realm = default_realm
+        self._any_credentials = any_credentials
+        self._operations = installed_operations() if operations is None else operations
+        self._models = service_models()
+        self._router = Router(self._models)
+        _refuse_unknown(self._operations, self._models)
+
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        """The response to `request`; never raises."""
+        request_id = str(uuid4())
+        service = self._likely_service(request)
+        try:
+            realm, caller, services = self._authenticate(request)
+            call = Call(realm, caller, self._services, request_id, request.source_ip)
+            if services == ("sts",):
+                return self._answer_query(request, call)
+            route = self._router.route(services, request.method, request.raw_path)
+            service = route.service
+            handler = self._handler(service, route.operation)
+            operation = self._models[service].operation(route.operation)
+            codec = codec_of(operation)
+            parameters = codec.parse(request, route.labels)
+            validate(operation, parameters)
+            response = codec.write(handler(call, parameters))
+        except AwsException as error:
+            log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
+            return error_response(error, self._models, service, request_id)
+        except Exception:
+            log.exception("api request failed", path=request.raw_path, request_id=request_id)
+            return self._failure(service, request_id)
+        log.debug("api request answered", operation=operation.name, realm=str(realm), request_id=request_id)
+        return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
+
+    def refuse(self, request: HttpRequest, error: AwsException) -> HttpResponse:
+        """The answer to a request that is refused before it is read."""
+        return error_response(error, self._models, self._likely_service(request), str(uuid4()))
+
+    def _answer_query(self, request: HttpRequest, call: Call) -> HttpResponse:
+        model = self._models["sts"]
+        fields = query.parse_form(request)
+        operation = model.operation(query.action_of(model, fields))
+        handler = self._handler("sts", operation.name)
+        parameters = query.parse_parameters(operation, fields)
+        validate(operation, parameters)
+        response = query.write_result(model, operation, handler(call, parameters), call.request_id)
+        return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
+
+    def _handler(self, service: str, operation: str) -> Handler:
+        handler = self._operations.handler(service, operation)
+        if handler is None:
+            family = "an AWS STS" if service == "sts" else "an AWS IoT"
+            raise NotImplementedException(
+                f"{operation} is {family} operation that Sekisho does not have yet; "
+                "`sekisho api coverage` lists those it has."
+            )
+        return handler
+
+    def _failure(self, service: str | None, request_id: str) -> HttpResponse:
+        error = InternalFailureException(
+            f"Sekisho failed to answer this request. Its log has the reason under request id {request_id}."
+        )
+        return error_response(error, self._models, service, request_id)
+
+    # Who, where, and for which service.
+
+    def _authenticate(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
+        if self._any_credentials:
+            return self._take_anyone(request)
+        signer = verify(request, self._credentials, self._clock)
+        services = _services_of(signer.scope.service)
+        realm = Realm(signer.key.account_id, signer.scope.region)
+        return realm, _caller(signer.scope.access_key_id, signer.key), services
+
+    def _take_anyone(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
+        scope = scope_of(request)
+        if scope is None:
+            services: Sequence[str] = ("sts",) if _looks_like_query(request) else _ANY_SERVICE
+            return self._default_realm, _caller("", _anyone(self._default_realm)), services
+        key = self._credentials(scope.access_key_id) or _anyone(self._default_realm)
+        return (
+            Realm(key.account_id, scope.region),
+            _caller(scope.access_key_id, key),
+            _services_of(scope.service),
+        )
+
+    def _likely_service(self, request: HttpRequest) -> str | None:
+        """The service whose form of error the client will understand, before anything is verified."""
+        scope = scope_of(request)
+        if scope is not None and scope.service in _SIGNING_NAMES:
+            return _SIGNING_NAMES[scope.service][0]
+        return "sts" if _looks_like_query(request) else None
+
+
+def build(
+    services: Services,
+    credentials: Credentials,
+    clock: Callable[[], datetime],
+    *,
+    default_realm: Realm,
+    any_credentials: bool = False,
+    health: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"},
+    operations: Operations | None = None,
+) -> Starlette:
+    """The ASGI application: the AWS APIs on every path, and `GET /_sekisho/health`.
+
+    Args:
+        health: What the health route answers as JSON, without authentication; called in a worker thread. The status
+            is 200 while its `status` is `ok`, else 503.
+
+    The other arguments, and ModelError, are those of `Api`.
+    """
+    api = Api(
+        services,
+        credentials,
+        clock,
+        default_realm=default_realm,
+        any_credentials=any_credentials,
+        operations=operations,
+    )
+
+    async def report_health(_request: Request) -> Response:
+        report = await run_in_threadpool(health)
+        return JSONResponse(dict(report), status_code=200 if report.get("status") == "ok" else 503)
+
+    return Starlette(routes=[Route(HEALTH_PATH, report_health), Mount("/", _Host(api))])
+
+
+class _Host:
+    """Carries requests between ASGI and an `Api`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # MQTT over WebSocket is served on the device port, not here.
+            await send({"type": "websocket.close"})
+            return
+        request = _request(scope, b"")
+        try:
+            body = await _read_body(scope, receive)
+        except ClientDisconnect:
+            return
+        except RequestEntityTooLargeException as error:
+            answer = self._api.refuse(request, error)
+        else:
+            answer = await run_in_threadpool(self._api.answer, _request(scope, body))
+        response = Response(answer.body, answer.status, headers=dict(answer.headers))
+        await response(scope, receive, send)
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    body = bytearray()
+    async for chunk in Request(scope, receive).stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestEntityTooLargeException(
+                f"The request's body is larger than the {MAX_BODY_BYTES} bytes that are accepted."
+            )
+    return bytes(body)
+
+
+def _request(scope: Scope, body: bytes) -> HttpRequest:
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    client = scope.get("client")
+    return HttpRequest(
+        method=scope["method"],
+        raw_path=header_text(raw_path.partition(b"?")[0]),
+        query_string=header_text(scope.get("query_string", b"")),
+        headers=[(name.decode("latin-1").lower(), header_text(value)) for name, value in scope["headers"]],
+        body=body,
+        source_ip=client[0] if client else "",
+    )
+
+
+def _refuse_unknown(operations: Operations, models: Mapping[str, ServiceModel]) -> None:
+    for service, name in operations:
+        if service not in models or name not in models[service].operation_names:
+            raise ModelError(
+                f"The installed botocore has no operation {service}:{name}. Check its spelling, or upgrade botocore."
+            )
+
+
+def _services_of(signing_name: str) -> Sequence[str]:
+    services = _SIGNING_NAMES.get(signing_name)
+    if services is None:
+        raise InvalidSignatureException(
+            f"Credential should be scoped to a service that Sekisho serves ({', '.join(_SIGNING_NAMES)}), "
+            f"not to '{signing_name[:50]}'."
+        )
+    return services
+
+
+def _looks_like_query(request: HttpRequest) -> bool:
+    return request.raw_path in ("", "/") and request.method in ("GET", "POST")
+
+
+def _caller(access_key_id: str, key: SecretKey) -> Caller:
+    return Caller(access_key_id, key.account_id, key.arn, key.user_id)
+
+
+def _anyone(realm: Realm) -> SecretKey:
+    account_id = realm.account_id
+    return SecretKey(account_id, f"arn:aws:iam::{account_id}:root", account_id, secret="")

@@ -1,0 +1,66 @@
+"""A request and a response as plain data, so that signing, routing and coding need no web framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import unquote
+
+MAX_BODY_BYTES = 1024 * 1024
+"""The largest request body that is read, in bytes. No operation of the models takes as much."""
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """One request.
+
+    Attributes:
+        method: In upper case.
+        raw_path: The path as it was sent, percent-encoding untouched, without the query string.
+        query_string: As it was sent, without the question mark.
+        headers: (lower-case name, value) pairs, in the order sent.
+        source_ip: The peer's address.
+    """
+
+    method: str
+    raw_path: str
+    query_string: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    source_ip: str = ""
+
+    def header(self, name: str) -> str | None:
+        """The value of the header `name` (lower case); repeated headers are joined with commas (RFC 9110, 5.2)."""
+        values = [value for sent, value in self.headers if sent == name]
+        return ",".join(values) if values else None
+
+    @cached_property
+    def query(self) -> Sequence[tuple[str, str]]:
+        """The query's (name, value) pairs, unescaped once. A plus sign is a plus sign (RFC 3986), not a space."""
+        pairs = []
+        for pair in self.query_string.split("&"):
+            if pair:
+                name, _, value = pair.partition("=")
+                pairs.append((unquote(name), unquote(value)))
+        return pairs
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """One response. `headers` lack those that the server adds by itself (Content-Length, Date)."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+def header_text(value: bytes) -> str:
+    """A header's value as text: UTF-8 where it is valid, else Latin-1 (what http.client sends).
+
+    SigV4 signs the text in UTF-8, whichever of the two the client's HTTP library then writes.
+    """
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -1,0 +1,1 @@
+"""The operations, by subject: one decorated function each. See `sekisho.api.operation`."""

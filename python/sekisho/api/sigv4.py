@@ -1,0 +1,394 @@
+"""Who signed this request: AWS Signature Version 4, verified.
+
+Both forms are read: the Authorization header, and the presigned query string (which WebSocket clients use). What
+arrives decides: the list of signed headers is the client's, the path is signed percent-encoded a second time, and the
+service in the scope says which service is meant.
+
+Where clients differ, both ways of signing the same request are tried:
+
+- most signers remove dot segments and double slashes from the path first, some sign it as it is;
+- most sign the query string re-encoded, some as it is;
+- signers for `iotdevicegateway` leave X-Amz-Security-Token out of the presigned canonical query, others do not.
+
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html; botocore.auth;
+for WebSocket, the AWS IoT developer guide, "MQTT over the WebSocket protocol".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import product
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from sekisho.api.errors import (
+    IncompleteSignatureException,
+    InvalidSignatureException,
+    MissingAuthenticationTokenException,
+    UnrecognizedClientException,
+)
+from sekisho.api.http import HttpRequest
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the client's clock may be from ours."""
+
+MAX_EXPIRES = timedelta(days=7)
+"""The longest life of a presigned request."""
+
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+_UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+_WEBSOCKET_SERVICE = "iotdevicegateway"
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
+_AUTHORIZATION_PART = re.compile(r"\s*([A-Za-z]+)=([^,]*)")
+_SIGNATURE_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+    "Key and signing method. Consult the service documentation for details."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """What is known about an access key.
+
+    Attributes:
+        secret: The secret access key. It is in no repr, message or log.
+        arn, user_id: Whom `sts:GetCallerIdentity` names.
+        session_token: The token that must come with a temporary key; None for a long-term one.
+    """
+
+    account_id: str
+    arn: str
+    user_id: str
+    secret: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+class Credentials(Protocol):
+    """Finds an access key. Called in a worker thread, once per request."""
+
+    def __call__(self, access_key_id: str) -> SecretKey | None:
+        """The key, or None when there is no such access key or it is not active."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a signature is for: an access key, a day (YYYYMMDD), a region, a service (its signing name)."""
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+
+    @property
+    def credential_scope(self) -> str:
+        """The scope as it stands in the string to sign."""
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A verified signature: the scope it was made for, and the key that made it."""
+
+    scope: Scope
+    key: SecretKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """A signature as the request presents it, not yet verified."""
+
+    scope: Scope
+    signed_headers: Sequence[str]
+    signature: str
+    timestamp: str
+    session_token: str | None
+    expires: timedelta | None
+    is_presigned: bool
+
+
+def scope_of(request: HttpRequest) -> Scope | None:
+    """The scope that a request claims, without verifying anything; None when it is not (properly) signed."""
+    try:
+        return _read_signature(request).scope
+    except (MissingAuthenticationTokenException, IncompleteSignatureException):
+        return None
+
+
+def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], datetime]) -> Signer:
+    """Verify the request's signature.
+
+    Args:
+        credentials: Where access keys are looked up.
+        clock: The present time, aware.
+
+    Raises:
+        MissingAuthenticationTokenException: The request is not signed.
+        IncompleteSignatureException: A part of the signature is missing or malformed.
+        UnrecognizedClientException: The access key or its session token is not known.
+        InvalidSignatureException: The signature does not match, is too old, or not valid yet.
+    """
+    claimed = _read_signature(request)
+    key = credentials(claimed.scope.access_key_id)
+    if key is None:
+        raise UnrecognizedClientException("The security token included in the request is invalid.")
+    _check_session_token(claimed, key)
+    _check_time(claimed, clock())
+    _check_signed_headers(request, claimed)
+    signing_key = _signing_key(key.secret, claimed.scope)
+    # Every candidate is computed and compared in constant time, so that time tells nothing of which came close.
+    matches = [
+        hmac.compare_digest(_hmac(signing_key, text).hex().encode(), claimed.signature.encode())
+        for text in _strings_to_sign(request, claimed)
+    ]
+    if not any(matches):
+        raise InvalidSignatureException(_SIGNATURE_MISMATCH)
+    return Signer(claimed.scope, key)
+
+
+# Reading what the request presents.
+
+
+def _read_signature(request: HttpRequest) -> _Signature:
+    authorization = request.header("authorization")
+    if authorization is not None:
+        return _read_authorization(request, authorization)
+    query = dict(request.query)
+    if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
+        return _read_presigned(query)
+    raise MissingAuthenticationTokenException(
+        "Missing Authentication Token: the request is not signed. Configure the AWS access key that Sekisho gave "
+        'you (`eval "$(sekisho env)"` does so).'
+    )
+
+
+def _read_authorization(request: HttpRequest, authorization: str) -> _Signature:
+    algorithm, _, rest = authorization.partition(" ")
+    if algorithm != ALGORITHM:
+        raise IncompleteSignatureException(f"Unsupported AWS 'algorithm' in Authorization: use {ALGORITHM}.")
+    parts = {match[1]: match[2].strip() for match in _AUTHORIZATION_PART.finditer(rest)}
+    for name in ("Credential", "Signature", "SignedHeaders"):
+        if not parts.get(name):
+            raise IncompleteSignatureException(f"Authorization header requires '{name}' parameter.")
+    timestamp = request.header("x-amz-date") or _from_http_date(request.header("date"))
+    if timestamp is None:
+        raise IncompleteSignatureException(
+            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        )
+    return _signature(
+        parts["Credential"],
+        parts["SignedHeaders"],
+        parts["Signature"],
+        timestamp,
+        session_token=request.header("x-amz-security-token"),
+        expires=None,
+        is_presigned=False,
+    )
+
+
+def _read_presigned(query: dict[str, str]) -> _Signature:
+    if query.get("X-Amz-Algorithm") != ALGORITHM:
+        raise IncompleteSignatureException(f"Unsupported AWS 'X-Amz-Algorithm': use {ALGORITHM}.")
+    for name in ("X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"):
+        if not query.get(name):
+            raise IncompleteSignatureException(f"AWS query-string parameters must include '{name}'.")
+    return _signature(
+        query["X-Amz-Credential"],
+        query["X-Amz-SignedHeaders"],
+        query["X-Amz-Signature"],
+        query["X-Amz-Date"],
+        session_token=query.get("X-Amz-Security-Token"),
+        expires=_read_expires(query.get("X-Amz-Expires")),
+        is_presigned=True,
+    )
+
+
+def _signature(
+    credential: str,
+    signed_headers: str,
+    signature: str,
+    timestamp: str,
+    *,
+    session_token: str | None,
+    expires: timedelta | None,
+    is_presigned: bool,
+) -> _Signature:
+    return _Signature(
+        scope=_read_scope(credential),
+        signed_headers=signed_headers.split(";"),
+        signature=signature,
+        timestamp=timestamp,
+        session_token=session_token,
+        expires=expires,
+        is_presigned=is_presigned,
+    )
+
+
+def _read_scope(credential: str) -> Scope:
+    parts = credential.split("/")
+    if len(parts) < 5 or parts[-1] != "aws4_request":
+        raise IncompleteSignatureException(
+            "Credential must have at least 5 slash-delimited elements and end with 'aws4_request': "
+            "<access key>/YYYYMMDD/<region>/<service>/aws4_request."
+        )
+    scope = Scope("/".join(parts[:-4]), *parts[-4:-1])
+    if _REGION.fullmatch(scope.region) is None:
+        raise IncompleteSignatureException("Credential names no region of the form 'eu-central-1'.")
+    return scope
+
+
+def _from_http_date(date: str | None) -> str | None:
+    if date is None:
+        return None
+    try:
+        return parsedate_to_datetime(date).astimezone(UTC).strftime(_TIMESTAMP)
+    except (ValueError, OverflowError):
+        return date
+
+
+def _read_expires(expires: str | None) -> timedelta | None:
+    if expires is None:
+        return None
+    if not (expires.isascii() and expires.isdigit() and 0 < len(expires) <= 6):
+        raise IncompleteSignatureException(
+            f"X-Amz-Expires must be a number of seconds of at most {MAX_EXPIRES.total_seconds():.0f}."
+        )
+    lifetime = timedelta(seconds=int(expires))
+    if lifetime > MAX_EXPIRES:
+        raise IncompleteSignatureException(f"X-Amz-Expires must be at most {MAX_EXPIRES.total_seconds():.0f} seconds.")
+    return lifetime
+
+
+# Checks before the signature itself.
+
+
+def _check_session_token(claimed: _Signature, key: SecretKey) -> None:
+    expected = key.session_token or ""
+    if not hmac.compare_digest(expected.encode(), (claimed.session_token or "").encode()):
+        raise UnrecognizedClientException(
+            "The security token included in the request is invalid. "
+            + (
+                "Send the session token that came with this access key."
+                if key.session_token is not None
+                else "This access key has no session token: unset AWS_SESSION_TOKEN."
+            )
+        )
+
+
+def _check_time(claimed: _Signature, now: datetime) -> None:
+    try:
+        signed_at = datetime.strptime(claimed.timestamp, _TIMESTAMP).replace(tzinfo=UTC)
+    except ValueError:
+        raise IncompleteSignatureException(
+            "Date must be in ISO-8601 'basic format', such as 20260131T120000Z."
+        ) from None
+    if claimed.timestamp[:8] != claimed.scope.date:
+        raise InvalidSignatureException(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{claimed.scope.date[:20]}' != '{claimed.timestamp[:8]}'."
+        )
+    allowed = CLOCK_SKEW if claimed.expires is None else claimed.expires
+    if now > signed_at + allowed:
+        raise InvalidSignatureException(
+            f"Signature expired: {claimed.timestamp} is now earlier than {_show(now - allowed)} "
+            f"({_show(now)} - {_span(allowed)}). Set the client's clock."
+        )
+    if signed_at > now + CLOCK_SKEW:
+        raise InvalidSignatureException(
+            f"Signature not yet current: {claimed.timestamp} is still later than {_show(now + CLOCK_SKEW)} "
+            f"({_show(now)} + {_span(CLOCK_SKEW)}). Set the client's clock."
+        )
+
+
+def _check_signed_headers(request: HttpRequest, claimed: _Signature) -> None:
+    if "host" not in claimed.signed_headers:
+        raise InvalidSignatureException("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+    absent = [name[:50] for name in claimed.signed_headers if request.header(name) is None]
+    if absent:
+        raise InvalidSignatureException(
+            f"The signature covers headers that the request does not have: {', '.join(absent[:10])}. "
+            "A proxy may have removed them."
+        )
+
+
+def _show(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime(_TIMESTAMP)
+
+
+def _span(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    return f"{seconds // 60} min." if seconds % 60 == 0 else f"{seconds} s"
+
+
+# The signature.
+
+
+def _strings_to_sign(request: HttpRequest, claimed: _Signature) -> Iterator[str]:
+    """The strings to sign that a well-behaved client may have meant; one, for nearly every request."""
+    headers = "".join(f"{name}:{_header_value(request, name)}\n" for name in claimed.signed_headers)
+    names = ";".join(claimed.signed_headers)
+    for path, query in product(_canonical_paths(request), _canonical_queries(request, claimed)):
+        canonical = "\n".join((request.method, path, query, headers, names, _payload_hash(request)))
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        yield "\n".join((ALGORITHM, claimed.timestamp, claimed.scope.credential_scope, digest))
+
+
+def _canonical_paths(request: HttpRequest) -> Sequence[str]:
+    path = request.raw_path or "/"
+    normal = posixpath.normpath("/" + path.lstrip("/"))
+    if path.endswith(("/", "/.", "/..")) and normal != "/":
+        normal += "/"
+    return list(dict.fromkeys(quote(form, safe="/~") for form in (path, normal)))
+
+
+def _canonical_queries(request: HttpRequest, claimed: _Signature) -> Sequence[str]:
+    excluded = {"X-Amz-Signature"} if claimed.is_presigned else set[str]()
+    exclusions = [excluded]
+    if claimed.is_presigned and claimed.scope.service == _WEBSOCKET_SERVICE:
+        exclusions.append(excluded | {"X-Amz-Security-Token"})
+    sent = [pair.partition("=")[::2] for pair in request.query_string.split("&") if pair]
+    forms = []
+    for names in exclusions:
+        kept = [(name, value) for name, value in sent if name not in names]
+        encoded = [(_encode(unquote(name)), _encode(unquote(value))) for name, value in kept]
+        forms += [_sorted_query(encoded), _sorted_query(kept)]
+    return list(dict.fromkeys(forms))
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _sorted_query(pairs: Sequence[tuple[str, str]]) -> str:
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+def _header_value(request: HttpRequest, name: str) -> str:
+    values = (value for sent, value in request.headers if sent == name)
+    return ",".join(" ".join(value.split()) for value in values)
+
+
+def _payload_hash(request: HttpRequest) -> str:
+    """The hash of the body, unless the client declares, in a value that is itself signed, not to sign the body."""
+    if request.header("x-amz-content-sha256") == _UNSIGNED_PAYLOAD:
+        return _UNSIGNED_PAYLOAD
+    return hashlib.sha256(request.body).hexdigest()
+
+
+def _signing_key(secret: str, scope: Scope) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (scope.date, scope.region, scope.service, "aws4_request"):
+        key = _hmac(key, part)
+    return key
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")

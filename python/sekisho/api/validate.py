@@ -1,0 +1,131 @@
+"""Constraints of the model: required members, lengths, ranges, sizes, patterns, enums.
+
+botocore's client-side validator checks neither maximum nor pattern nor enum, and other clients check nothing, so all
+of them are checked here. The text is the one that AWS services share: "1 validation error detected: Value '…' at
+'thingName' failed to satisfy constraint: Member must have length less than or equal to 128".
+
+What is echoed is cut to `MAX_ECHO` characters; a sensitive member or a private key is never echoed.
+
+Source: the Smithy constraint traits; validation messages as AWS's own services print them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sekisho.api.model import Operation, Shape
+from sekisho.api.pattern import whole_value
+from sekisho.errors import AwsException, InvalidRequestException, ValidationException
+
+MAX_ECHO = 100
+"""How many characters of a refused value a message repeats."""
+
+MAX_FAILURES = 10
+"""How many failures a message lists. It still says how many there are."""
+
+_NUMBERS = ("integer", "long", "float", "double")
+
+
+def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
+    """Check parameters, as `Codec.parse` returned them, against the operation's input shape.
+
+    Raises:
+        InvalidRequestException: Naming each member that breaks a constraint, its value and the constraint.
+        ValidationException: The same, for the operations that declare this one instead.
+    """
+    if operation.input is None:
+        return
+    failures = list(_structure_failures(operation.input, parameters, "", hidden=False))
+    if failures:
+        raise _refusal(operation)(_message(failures))
+
+
+def _refusal(operation: Operation) -> Callable[[str], AwsException]:
+    declared = operation.errors
+    if "ValidationException" in declared and "InvalidRequestException" not in declared:
+        return ValidationException
+    return InvalidRequestException
+
+
+def _message(failures: list[str]) -> str:
+    count = len(failures)
+    listed = "; ".join(failures[:MAX_FAILURES])
+    if count > MAX_FAILURES:
+        listed += f"; and {count - MAX_FAILURES} more"
+    return f"{count} validation error{'s' if count > 1 else ''} detected: {listed}"
+
+
+def _failures(shape: Shape, value: Any, path: str, *, hidden: bool) -> Iterator[str]:
+    hidden = hidden or shape.sensitive
+    if value is None:
+        yield _failure(value, path, "Member must not be null", hidden=hidden)
+        return
+    for constraint in _broken(shape, value):
+        yield _failure(value, path, constraint, hidden=hidden)
+    if shape.type == "structure":
+        yield from _structure_failures(shape, value, path, hidden=hidden)
+    elif shape.type == "list" and shape.member is not None:
+        for number, item in enumerate(value, 1):
+            yield from _failures(shape.member, item, f"{path}.{number}.member", hidden=hidden)
+    elif shape.type == "map":
+        yield from _map_failures(shape, value, path, hidden=hidden)
+
+
+def _structure_failures(shape: Shape, value: Mapping[str, Any], path: str, *, hidden: bool) -> Iterator[str]:
+    for name in shape.required:
+        if name not in value:
+            yield _failure(None, _join(path, name), "Member must not be null", hidden=False)
+    for name, item in value.items():
+        yield from _failures(shape.members[name].shape, item, _join(path, name), hidden=hidden)
+
+
+def _map_failures(shape: Shape, value: Mapping[str, Any], path: str, *, hidden: bool) -> Iterator[str]:
+    if shape.key is None or shape.value is None:
+        return
+    for key, item in value.items():
+        broken = list(_broken(shape.key, key))
+        if broken:
+            constraint = f"Map keys must satisfy constraint: [{', '.join(broken)}]"
+            yield _failure(key, path, constraint, hidden=hidden or shape.key.sensitive)
+        yield from _failures(shape.value, item, f"{path}.{_echo(key)}.member", hidden=hidden)
+
+
+def _broken(shape: Shape, value: Any) -> Iterator[str]:
+    """The constraints that the value itself breaks, in AWS's words."""
+    subject = "value" if shape.type in _NUMBERS else "length"
+    size = value if shape.type in _NUMBERS else len(value) if hasattr(value, "__len__") else 0
+    if shape.minimum is not None and size < shape.minimum:
+        yield f"Member must have {subject} greater than or equal to {shape.minimum}"
+    if shape.maximum is not None and size > shape.maximum:
+        yield f"Member must have {subject} less than or equal to {shape.maximum}"
+    if shape.pattern is not None and whole_value(shape.pattern).fullmatch(value) is None:
+        yield f"Member must satisfy regular expression pattern: {shape.pattern}"
+    if shape.enum and value not in shape.enum:
+        yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+
+
+def _failure(value: Any, path: str, constraint: str, *, hidden: bool) -> str:
+    if value is None:
+        shown = " null"
+    elif hidden or (isinstance(value, str) and "PRIVATE KEY" in value):
+        shown = ""
+    else:
+        shown = f" '{_echo(value)}'"
+    return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _echo(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, list | dict):
+        return f"<{len(value)} items>"
+    text = str(value)
+    cut = text[:MAX_ECHO]
+    # Control characters would let a value forge lines in a terminal or a log.
+    printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in cut)
+    return printable if len(text) <= MAX_ECHO else printable + "…"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
