@@ -2,7 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::packet::{Packet, PacketType};
+use crate::packet::{
+    Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketType, Publish, SubAck, Subscribe, UnsubAck,
+    Unsubscribe,
+};
+use crate::property::Carrier;
 use crate::wire::{self, Length, Reader, Sink};
 use crate::{DecodeError, EncodeError, Version};
 
@@ -70,18 +74,138 @@ impl Decoder {
     ///
     /// What the peer did wrong, with the normative statement it broke.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
-        let _ = (&self.limits, self.sender, buffer);
-        unimplemented!()
+        let Some(first) = buffer.first().copied() else { return Ok(None) };
+        let packet_type = self.admit(first)?;
+        let Some((remaining, len)) = wire::variable_byte_integer(&buffer[1..])? else { return Ok(None) };
+        let size = 1 + len as u32 + remaining;
+        if size > self.limits.max_packet_size {
+            return Err(DecodeError::PacketTooLarge { size, limit: self.limits.max_packet_size });
+        }
+        let minimal = len == wire::variable_byte_integer_len(remaining);
+        if self.version == Some(Version::V5) && !minimal {
+            return Err(DecodeError::VariableByteIntegerNotMinimal); // [MQTT-1.5.5-1]
+        }
+        if buffer.len() < size as usize {
+            return Ok(None);
+        }
+        let frame = buffer.split_to(size as usize).freeze();
+        let packet = self.packet(packet_type, first & 0x0F, &frame, 1 + len)?;
+        if let Packet::Connect(connect) = &packet {
+            if connect.version == Version::V5 && !minimal {
+                return Err(DecodeError::VariableByteIntegerNotMinimal); // [MQTT-1.5.5-1]
+            }
+            // A second CONNECT is for the broker to refuse [MQTT-3.1.0-2]; it changes nothing here.
+            self.version.get_or_insert(connect.version);
+        }
+        Ok(Some(packet))
+    }
+
+    /// What the first byte alone can be refused for.
+    fn admit(&self, first: u8) -> Result<PacketType, DecodeError> {
+        let (number, flags) = (first >> 4, first & 0x0F);
+        let packet = PacketType::from_number(number).ok_or(DecodeError::ReservedPacketType(number))?;
+        if packet == PacketType::Auth && self.version == Some(Version::V311) {
+            return Err(DecodeError::ReservedPacketType(number)); // table 2.1 of 3.1.1
+        }
+        if self.version.is_none() && packet != PacketType::Connect {
+            return Err(DecodeError::ConnectExpected(packet)); // [MQTT-3.1.0-1]
+        }
+        let from_this_side = match packet {
+            PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::PingReq => {
+                self.sender == Sender::Client
+            }
+            PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck | PacketType::PingResp => {
+                self.sender == Sender::Server
+            }
+            // Until MQTT 5 a server had no DISCONNECT.
+            PacketType::Disconnect => self.sender == Sender::Client || self.version == Some(Version::V5),
+            _ => true,
+        };
+        if !from_this_side {
+            return Err(DecodeError::WrongDirection(packet));
+        }
+        if packet != PacketType::Publish && flags != fixed_flags(packet) {
+            return Err(DecodeError::ReservedFlags { packet, flags }); // [MQTT-2.1.3-1]
+        }
+        Ok(packet)
+    }
+
+    /// The packet of a whole frame, whose variable header begins at `at`.
+    fn packet(
+        &self,
+        packet_type: PacketType,
+        flags: u8,
+        frame: &Bytes,
+        at: usize,
+    ) -> Result<Packet, DecodeError> {
+        let reader = &mut Reader::new(frame, at, packet_type);
+        // Only a CONNECT gets here before the version is known, and it brings its own.
+        let version = self.version.unwrap_or(Version::V311);
+        let packet = match packet_type {
+            PacketType::Connect => Packet::Connect(Box::new(Connect::decode(reader)?)),
+            PacketType::ConnAck => Packet::ConnAck(Box::new(ConnAck::decode(reader, version)?)),
+            PacketType::Publish => Packet::Publish(Publish::decode(reader, flags, version, self.sender)?),
+            PacketType::PubAck => Packet::PubAck(Ack::decode(reader, Carrier::PubAck, version)?),
+            PacketType::PubRec => Packet::PubRec(Ack::decode(reader, Carrier::PubRec, version)?),
+            PacketType::PubRel => Packet::PubRel(Ack::decode(reader, Carrier::PubRel, version)?),
+            PacketType::PubComp => Packet::PubComp(Ack::decode(reader, Carrier::PubComp, version)?),
+            PacketType::Subscribe => Packet::Subscribe(Subscribe::decode(reader, version)?),
+            PacketType::SubAck => Packet::SubAck(SubAck::decode(reader, version)?),
+            PacketType::Unsubscribe => Packet::Unsubscribe(Unsubscribe::decode(reader, version)?),
+            PacketType::UnsubAck => Packet::UnsubAck(UnsubAck::decode(reader, version)?),
+            PacketType::PingReq => Packet::PingReq,
+            PacketType::PingResp => Packet::PingResp,
+            PacketType::Disconnect => Packet::Disconnect(Disconnect::decode(reader, version, self.sender)?),
+            PacketType::Auth => Packet::Auth(Auth::decode(reader)?),
+        };
+        reader.finish()?;
+        Ok(packet)
+    }
+}
+
+/// The low four bits of the first byte, for all types but PUBLISH (table 2-2).
+fn fixed_flags(packet: PacketType) -> u8 {
+    match packet {
+        PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => 0b0010,
+        _ => 0,
     }
 }
 
 /// Appends a packet to `out`. What the version does not know (MQTT 5 properties for a 3.1.1 receiver, say) is
-/// left out.
+/// left out. A CONNECT is written in its own version.
 ///
 /// # Errors
 ///
 /// The packet says what MQTT cannot; then `out` is as it was.
 pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let _ = (packet, version, out);
-    unimplemented!()
+    if let Packet::Publish(publish) = packet {
+        return publish.encode(version, out);
+    }
+    let packet_type = packet.packet_type();
+    let mut length = Length::default();
+    write_body(packet, version, &mut length)?;
+    let remaining = wire::length_prefix(packet_type, length.0)?;
+    out.reserve(1 + wire::variable_byte_integer_len(remaining) + length.0);
+    out.u8((packet_type as u8) << 4 | fixed_flags(packet_type));
+    out.variable_byte_integer(remaining);
+    write_body(packet, version, out)
+}
+
+/// Variable header and payload.
+fn write_body(packet: &Packet, version: Version, out: &mut dyn Sink) -> Result<(), EncodeError> {
+    match packet {
+        Packet::Connect(connect) => connect.write(out),
+        Packet::ConnAck(connack) => connack.write(version, out),
+        // PUBLISH has its own way, without counting first.
+        Packet::Publish(_) | Packet::PingReq | Packet::PingResp => Ok(()),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            ack.write(packet.packet_type(), version, out)
+        }
+        Packet::Subscribe(subscribe) => subscribe.write(version, out),
+        Packet::SubAck(suback) => suback.write(version, out),
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.write(version, out),
+        Packet::UnsubAck(unsuback) => unsuback.write(version, out),
+        Packet::Disconnect(disconnect) => disconnect.write(version, out),
+        Packet::Auth(auth) => auth.write(version, out),
+    }
 }

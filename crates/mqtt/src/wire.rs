@@ -1,5 +1,7 @@
 //! The data representations of section 1.5: how integers, strings and binary data are read and written.
 
+use std::num::{NonZeroU16, NonZeroU32};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::packet::PacketType;
@@ -204,6 +206,17 @@ impl PropertyReader<'_> {
         self.fields.u32()
     }
 
+    /// Zero is a protocol error (section 3.1.2.11.3).
+    pub(crate) fn receive_maximum(&mut self) -> Result<NonZeroU16, DecodeError> {
+        NonZeroU16::new(self.u16()?).ok_or(DecodeError::PropertyValue(PropertyId::ReceiveMaximum, 0))
+    }
+
+    /// Zero is a protocol error (section 3.1.2.11.4).
+    pub(crate) fn maximum_packet_size(&mut self) -> Result<NonZeroU32, DecodeError> {
+        NonZeroU32::new(self.u32()?).ok_or(DecodeError::PropertyValue(PropertyId::MaximumPacketSize, 0))
+    }
+
+    /// Zero is a protocol error (section 3.8.2.1.2).
     pub(crate) fn subscription_identifier(&mut self) -> Result<u32, DecodeError> {
         match self.fields.variable_byte_integer()? {
             0 => Err(DecodeError::PropertyValue(PropertyId::SubscriptionIdentifier, 0)),
@@ -323,6 +336,27 @@ pub(crate) trait Sink {
         }
     }
 
+    fn reason_code(&mut self, packet: PacketType, reason: ReasonCode) -> Result<(), EncodeError> {
+        if !reason.may_travel_in(packet) {
+            return Err(EncodeError::Forbidden(packet, "a reason code of another packet (section 2.4)"));
+        }
+        self.u8(reason.byte());
+        Ok(())
+    }
+
+    fn authentication(
+        &mut self,
+        packet: PacketType,
+        method: Option<&Utf8>,
+        data: Option<&Bytes>,
+    ) -> Result<(), EncodeError> {
+        if data.is_some() && method.is_none() {
+            return Err(EncodeError::Forbidden(packet, "authentication data needs an authentication method"));
+        }
+        self.text_property(PropertyId::AuthenticationMethod, method);
+        self.binary_property(packet, PropertyId::AuthenticationData, data)
+    }
+
     fn subscription_identifier(&mut self, packet: PacketType, identifier: u32) -> Result<(), EncodeError> {
         if !(1..=VARIABLE_BYTE_INTEGER_MAX).contains(&identifier) {
             return Err(EncodeError::Forbidden(packet, "a subscription identifier is 1 to 268435455"));
@@ -358,13 +392,27 @@ impl Sink for Length {
 }
 
 /// Writes a property block: its length, then what `write` writes.
-pub(crate) fn property_block<S: Sink>(
+pub(crate) fn property_block(
     packet: PacketType,
-    out: &mut S,
+    out: &mut dyn Sink,
     write: impl Fn(&mut dyn Sink) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
     let mut length = Length::default();
     write(&mut length)?;
     out.variable_byte_integer(length_prefix(packet, length.0)?);
     write(out)
+}
+
+/// The property block of a packet that has only a reason string and user properties.
+pub(crate) fn reason_string_and_user_properties(
+    packet: PacketType,
+    out: &mut dyn Sink,
+    reason_string: Option<&Utf8>,
+    user_properties: &[(Utf8, Utf8)],
+) -> Result<(), EncodeError> {
+    property_block(packet, out, |out| {
+        out.text_property(PropertyId::ReasonString, reason_string);
+        out.user_properties(user_properties);
+        Ok(())
+    })
 }

@@ -4,7 +4,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::Bytes;
 
-use crate::{QoS, ReasonCode, UserProperties, Utf8};
+use crate::packet::PacketType;
+use crate::property::{Carrier, PropertyId};
+use crate::wire::{PropertyReader, Reader, Sink, property_block};
+use crate::{DecodeError, EncodeError, QoS, ReasonCode, UserProperties, Utf8, Version};
 
 /// The server's answer to CONNECT.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,4 +58,140 @@ pub struct ConnAckProperties {
     pub authentication_method: Option<Utf8>,
     /// Its data; only together with a method.
     pub authentication_data: Option<Bytes>,
+}
+
+impl ConnAck {
+    pub(crate) fn decode(reader: &mut Reader<'_>, version: Version) -> Result<ConnAck, DecodeError> {
+        let flags = reader.u8()?;
+        if flags & !1 != 0 {
+            return Err(DecodeError::ReservedConnAckFlags); // [MQTT-3.2.2-1]
+        }
+        let session_present = flags == 1;
+        let (code, properties) = match version {
+            Version::V311 => {
+                let code = reader.u8()?;
+                let reason = ReasonCode::from_v3_connect_return_code(code)
+                    .ok_or(DecodeError::ReasonCode { packet: PacketType::ConnAck, code })?;
+                (reason, ConnAckProperties::default())
+            }
+            Version::V5 => {
+                (reader.reason_code()?, ConnAckProperties::decode(reader.properties(Carrier::ConnAck)?)?)
+            }
+        };
+        if session_present && code.is_failure() {
+            return Err(DecodeError::SessionPresentWithFailure); // [MQTT-3.2.2-6]
+        }
+        Ok(ConnAck { session_present, code, properties })
+    }
+
+    pub(crate) fn write(&self, version: Version, out: &mut dyn Sink) -> Result<(), EncodeError> {
+        if self.session_present && self.code.is_failure() {
+            return Err(EncodeError::Forbidden(PacketType::ConnAck, "a refusal has no session present"));
+        }
+        out.u8(self.session_present.into());
+        match version {
+            Version::V311 => {
+                let code = self.code.v3_connect_return_code().ok_or(EncodeError::NotInVersion(
+                    PacketType::ConnAck,
+                    "MQTT 3.1.1 has no return code for this reason; close without one",
+                ))?;
+                out.u8(code);
+                Ok(())
+            }
+            Version::V5 => {
+                out.reason_code(PacketType::ConnAck, self.code)?;
+                property_block(PacketType::ConnAck, out, |out| self.properties.write(out))
+            }
+        }
+    }
+}
+
+impl ConnAckProperties {
+    fn decode(mut block: PropertyReader<'_>) -> Result<ConnAckProperties, DecodeError> {
+        let mut properties = ConnAckProperties::default();
+        while let Some(property) = block.next()? {
+            match property {
+                PropertyId::SessionExpiryInterval => properties.session_expiry_interval = Some(block.u32()?),
+                PropertyId::ReceiveMaximum => properties.receive_maximum = Some(block.receive_maximum()?),
+                PropertyId::MaximumQoS => {
+                    let highest = if block.bool(property)? { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                    properties.maximum_qos = Some(highest);
+                }
+                PropertyId::RetainAvailable => properties.retain_available = Some(block.bool(property)?),
+                PropertyId::MaximumPacketSize => {
+                    properties.maximum_packet_size = Some(block.maximum_packet_size()?);
+                }
+                PropertyId::AssignedClientIdentifier => {
+                    properties.assigned_client_identifier = Some(block.utf8()?);
+                }
+                PropertyId::TopicAliasMaximum => properties.topic_alias_maximum = Some(block.u16()?),
+                PropertyId::ReasonString => properties.reason_string = Some(block.utf8()?),
+                PropertyId::UserProperty => properties.user_properties.push(block.user_property()?),
+                PropertyId::WildcardSubscriptionAvailable => {
+                    properties.wildcard_subscription_available = Some(block.bool(property)?);
+                }
+                PropertyId::SubscriptionIdentifierAvailable => {
+                    properties.subscription_identifier_available = Some(block.bool(property)?);
+                }
+                PropertyId::SharedSubscriptionAvailable => {
+                    properties.shared_subscription_available = Some(block.bool(property)?);
+                }
+                PropertyId::ServerKeepAlive => properties.server_keep_alive = Some(block.u16()?),
+                PropertyId::ResponseInformation => properties.response_information = Some(block.utf8()?),
+                PropertyId::ServerReference => properties.server_reference = Some(block.utf8()?),
+                PropertyId::AuthenticationMethod => properties.authentication_method = Some(block.utf8()?),
+                PropertyId::AuthenticationData => properties.authentication_data = Some(block.binary()?),
+                other => return Err(block.not_allowed(other)),
+            }
+        }
+        if properties.authentication_data.is_some() && properties.authentication_method.is_none() {
+            return Err(DecodeError::AuthenticationDataWithoutMethod); // section 3.2.2.3.18
+        }
+        Ok(properties)
+    }
+
+    fn write(&self, out: &mut dyn Sink) -> Result<(), EncodeError> {
+        if let Some(seconds) = self.session_expiry_interval {
+            out.u32_property(PropertyId::SessionExpiryInterval, seconds);
+        }
+        if let Some(maximum) = self.receive_maximum {
+            out.u16_property(PropertyId::ReceiveMaximum, maximum.get());
+        }
+        match self.maximum_qos {
+            // [MQTT-3.2.2-9] knows 0 and 1; 2 is said by saying nothing.
+            None | Some(QoS::ExactlyOnce) => {}
+            Some(highest) => out.bool_property(PropertyId::MaximumQoS, highest == QoS::AtLeastOnce),
+        }
+        if let Some(available) = self.retain_available {
+            out.bool_property(PropertyId::RetainAvailable, available);
+        }
+        if let Some(maximum) = self.maximum_packet_size {
+            out.u32_property(PropertyId::MaximumPacketSize, maximum.get());
+        }
+        out.text_property(PropertyId::AssignedClientIdentifier, self.assigned_client_identifier.as_ref());
+        if let Some(maximum) = self.topic_alias_maximum {
+            out.u16_property(PropertyId::TopicAliasMaximum, maximum);
+        }
+        out.text_property(PropertyId::ReasonString, self.reason_string.as_ref());
+        out.user_properties(&self.user_properties);
+        if let Some(available) = self.wildcard_subscription_available {
+            out.bool_property(PropertyId::WildcardSubscriptionAvailable, available);
+        }
+        if let Some(available) = self.subscription_identifier_available {
+            out.bool_property(PropertyId::SubscriptionIdentifierAvailable, available);
+        }
+        if let Some(available) = self.shared_subscription_available {
+            out.bool_property(PropertyId::SharedSubscriptionAvailable, available);
+        }
+        if let Some(seconds) = self.server_keep_alive {
+            out.u16_property(PropertyId::ServerKeepAlive, seconds);
+        }
+        out.text_property(PropertyId::ResponseInformation, self.response_information.as_ref());
+        out.text_property(PropertyId::ServerReference, self.server_reference.as_ref());
+        out.authentication(
+            PacketType::ConnAck,
+            self.authentication_method.as_ref(),
+            self.authentication_data.as_ref(),
+        )
+    }
 }

@@ -1,6 +1,9 @@
 //! UNSUBACK, section 3.11.
 
-use crate::{PacketId, ReasonCode, UserProperties, Utf8};
+use crate::packet::PacketType;
+use crate::property::Carrier;
+use crate::wire::{Reader, Sink, reason_string_and_user_properties};
+use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8, Version};
 
 /// The server's answer to an UNSUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,4 +16,50 @@ pub struct UnsubAck {
     pub reason_string: Option<Utf8>,
     /// MQTT 5: in the order they came.
     pub user_properties: UserProperties,
+}
+
+impl UnsubAck {
+    pub(crate) fn decode(reader: &mut Reader<'_>, version: Version) -> Result<UnsubAck, DecodeError> {
+        let packet_id = reader.packet_id()?;
+        let mut answer = UnsubAck {
+            packet_id,
+            codes: Vec::new(),
+            reason_string: None,
+            user_properties: UserProperties::new(),
+        };
+        if version == Version::V5 {
+            (answer.reason_string, answer.user_properties) =
+                reader.properties(Carrier::UnsubAck)?.reason_string_and_user_properties()?;
+            if reader.remaining() == 0 {
+                return Err(DecodeError::NoReasonCodes(PacketType::UnsubAck)); // [MQTT-3.11.3-1]
+            }
+            answer.codes.reserve_exact(reader.remaining());
+            while reader.remaining() > 0 {
+                answer.codes.push(reader.reason_code()?);
+            }
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn write(&self, version: Version, out: &mut dyn Sink) -> Result<(), EncodeError> {
+        out.u16(self.packet_id.get());
+        if version == Version::V5 {
+            if self.codes.is_empty() {
+                return Err(EncodeError::Forbidden(
+                    PacketType::UnsubAck,
+                    "one code for each topic filter is needed",
+                ));
+            }
+            reason_string_and_user_properties(
+                PacketType::UnsubAck,
+                out,
+                self.reason_string.as_ref(),
+                &self.user_properties,
+            )?;
+            for code in &self.codes {
+                out.reason_code(PacketType::UnsubAck, *code)?;
+            }
+        }
+        Ok(())
+    }
 }
