@@ -1,0 +1,1 @@
+"""The command line: one command per file, assembled in app.py. It translates and decides nothing."""

@@ -1,0 +1,73 @@
+"""``sekisho account``: the accounts of a data folder. Works beside a running server and without one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sekisho.cli.failure import Failure
+from sekisho.cli.options import Data, Json, data_folder
+
+app = typer.Typer(help="Accounts: who signs API requests, and whose devices are whose.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    account_id: Annotated[
+        str | None, typer.Argument(metavar="[ACCOUNT_ID]", help="12 digits. [default: chosen at random]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Create an account with an access key. The secret is shown this once."""
+    from sekisho.app import CannotStart, open_accounts
+    from sekisho.cli.output import show_json, show_line
+    from sekisho.errors import AwsException
+
+    try:
+        with open_accounts(data_folder(data)) as accounts:
+            account, key = accounts.create(account_id, name=name)
+    except (CannotStart, AwsException) as error:
+        raise Failure(str(error)) from None
+    if as_json:
+        show_json(
+            {
+                "accountId": account.account_id,
+                "name": account.name,
+                "accessKeyId": key.access_key_id,
+                "secretAccessKey": key.secret_access_key,
+            }
+        )
+        return
+    show_line(f"account            {account.account_id}")
+    show_line(f"access key id      {key.access_key_id}")
+    show_line(f"secret access key  {key.secret_access_key}")
+    show_line("The secret is not shown again.")
+
+
+@app.command("list")
+def list_accounts(data: Data = None, as_json: Json = False) -> None:
+    """List accounts and their access key ids."""
+    from sekisho.app import CannotStart, open_accounts
+    from sekisho.cli.output import show_json, show_line
+
+    try:
+        with open_accounts(data_folder(data)) as accounts:
+            rows = [
+                {
+                    "accountId": account.account_id,
+                    "name": account.name,
+                    "createdAt": account.created_at.isoformat(),
+                    "accessKeyIds": [key.access_key_id for key in accounts.access_keys(account.account_id)],
+                }
+                for account in accounts.all()
+            ]
+    except CannotStart as error:
+        raise Failure(str(error)) from None
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        show_line(f"{row['accountId']}  {', '.join(row['accessKeyIds'])}  {row['name'] or ''}".rstrip())

@@ -1,0 +1,32 @@
+"""``sekisho api``: what of the AWS IoT APIs is here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sekisho.cli.options import Json
+
+app = typer.Typer(help="The AWS IoT APIs as Sekisho has them.", no_args_is_help=True)
+
+
+@app.command("coverage")
+def coverage(
+    service: Annotated[str | None, typer.Option(help="Only this service: iot, iot-data, sts.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List every operation of the services and whether it is here, from the code itself."""
+    from sekisho.api.coverage import rows
+    from sekisho.cli.output import show_json, show_line
+
+    chosen = [row for row in rows() if service is None or row.service == service]
+    if as_json:
+        show_json(
+            [{"service": row.service, "operation": row.operation, "implemented": row.implemented} for row in chosen]
+        )
+        return
+    for row in chosen:
+        show_line(f"{'yes' if row.implemented else ' - '}  {row.service}:{row.operation}")
+    there = sum(row.implemented for row in chosen)
+    show_line(f"{there} of {len(chosen)} operations")

@@ -1,0 +1,59 @@
+"""``sekisho``: the commands, assembled. Each command lives in a file of its own and imports what it needs when called,
+so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sekisho import __version__
+from sekisho.cli import account, api, ca, device, env, pub, status, sub, up
+from sekisho.cli.failure import Failure
+
+app = typer.Typer(
+    name="sekisho",
+    help="A self-hosted IoT Core for devices whose certificates are signed by your own CA.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("status")(status.status)
+app.command("env")(env.env)
+app.add_typer(account.app, name="account")
+app.add_typer(ca.app, name="ca")
+app.add_typer(device.app, name="device")
+app.command("pub")(pub.pub)
+app.command("sub")(sub.sub)
+app.add_typer(api.app, name="api")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sekisho {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> int:
+    """Run the command line; what a command cannot do becomes one line on standard error and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except Failure as failure:
+        print(f"sekisho: {failure}", file=sys.stderr)  # noqa: T201 - the command line speaks here
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        return 0
+    return 0

@@ -1,0 +1,196 @@
+"""An MQTT client as a device uses it, on paho: for ``sekisho pub`` and ``sekisho sub``.
+
+Connects, waits for each acknowledgement, and turns what went wrong into one line for a person.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from sekisho import ids, run_file
+from sekisho.cli.failure import Failure
+from sekisho.cli.options import data_folder
+
+ANSWER_WITHIN: Final = 10.0
+"""Seconds to wait for CONNACK, SUBACK, PUBACK."""
+
+VERSIONS: Final = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to connect, and what the server's certificate must lead to."""
+
+    host: str
+    port: int
+    root_ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message that arrived."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+def locate(data: Path | None, host: str | None, port: int | None, cafile: Path | None) -> Place:
+    """What the command line chose, completed from the environment and the running server's run.json."""
+    folder = data_folder(data)
+    run = run_file.read(folder)
+    named_root = os.environ.get("SEKISHO_ROOT_CA")
+    root = cafile or (Path(named_root) if named_root else None) or (Path(run.root_ca) if run else None)
+    where = host or (run.endpoint if run else None)
+    if where is None or root is None:
+        raise Failure(f"no server is running on {folder}: name one with --host and --cafile, or start 'sekisho up'")
+    return Place(where, port or (run.mqtt_port if run else 8883), root)
+
+
+class DeviceClient:
+    """One connection. Use as a context manager: entering connects, leaving disconnects."""
+
+    def __init__(self, place: Place, certificate: Path, key: Path, *, client_id: str | None, version: str) -> None:
+        if version not in VERSIONS:
+            raise Failure(f"--mqtt-version is 5 or 3.1.1, not {version!r}")
+        self.client_id = client_id or f"sekisho-{ids.short()}"
+        self._place = place
+        self._arrivals: queue.Queue[Arrival | None] = queue.Queue()
+        self._connected: queue.Queue[str | None] = queue.Queue()
+        self._acknowledged: dict[int, Sequence[Any]] = {}
+        self._changed = threading.Condition()
+        self._lost = False
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self.client_id,
+            protocol=VERSIONS[version],
+            reconnect_on_failure=False,
+        )
+        self._client.tls_set_context(_tls(place, certificate, key))
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_message = self._on_message
+
+    def __enter__(self) -> Self:
+        where = f"{self._place.host}:{self._place.port}"
+        try:
+            self._client.connect(self._place.host, self._place.port, keepalive=60)
+        except ssl.SSLCertVerificationError as error:
+            raise Failure(
+                f"{where}: its certificate does not lead to {self._place.root_ca}: {error.verify_message}. "
+                "Give --cafile the root that 'sekisho up' names, not your own CA"
+            ) from None
+        except (OSError, ssl.SSLError) as error:
+            raise Failure(f"{where}: {error}") from None
+        self._client.loop_start()
+        try:
+            trouble = self._connected.get(timeout=ANSWER_WITHIN)
+        except queue.Empty:
+            trouble = f"no answer within {ANSWER_WITHIN:g} seconds"
+        if trouble is not None:
+            self._client.loop_stop()
+            raise Failure(f"{where}: {trouble}. The server's log says why")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        """Publish and wait: QoS 1 for its PUBACK, QoS 0 until it is sent."""
+        try:
+            info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        except ValueError as error:
+            raise Failure(f"{topic!r} cannot be published on: {error}") from None
+        deadline = time.monotonic() + ANSWER_WITHIN
+        while not info.is_published() and not self._lost and time.monotonic() < deadline:
+            try:
+                info.wait_for_publish(timeout=0.1)
+            except (RuntimeError, ValueError):
+                break
+        if not info.is_published():
+            raise Failure(
+                f"{topic}: not acknowledged. The connection was closed, as it is where the policy does not allow the "
+                "topic; the server's log says why"
+                if self._lost
+                else f"{topic}: not acknowledged within {ANSWER_WITHIN:g} seconds"
+            )
+
+    def subscribe(self, topic_filters: Sequence[str], *, qos: int) -> None:
+        """Subscribe and wait for the SUBACK. Raises Failure naming each filter that was refused."""
+        try:
+            _, packet_id = self._client.subscribe([(topic_filter, qos) for topic_filter in topic_filters])
+        except ValueError as error:
+            raise Failure(f"{', '.join(topic_filters)}: {error}") from None
+        with self._changed:
+            self._changed.wait_for(lambda: packet_id in self._acknowledged or self._lost, ANSWER_WITHIN)
+            codes = self._acknowledged.get(packet_id or 0)
+        if codes is None:
+            raise Failure(f"{', '.join(topic_filters)}: the subscription was not granted; the server's log says why")
+        refused = [f"{name}: {code}" for name, code in zip(topic_filters, codes, strict=True) if code.is_failure]
+        if refused:
+            raise Failure("; ".join(refused))
+
+    def messages(self, wait: float | None) -> Iterator[Arrival]:
+        """Messages as they come, until the connection ends or ``wait`` seconds are over (None: for ever)."""
+        deadline = None if wait is None else time.monotonic() + wait
+        while True:
+            try:
+                arrival = self._arrivals.get(
+                    timeout=None if deadline is None else max(0.0, deadline - time.monotonic())
+                )
+            except queue.Empty:
+                return
+            if arrival is None:
+                raise Failure("the connection was closed; the server's log says why")
+            yield arrival
+
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
+        self._connected.put(f"refused: {code}" if code.is_failure else None)
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, _code: Any, _properties: Any) -> None:
+        self._connected.put("the connection was closed before it was accepted")
+        with self._changed:
+            self._lost = True
+            self._changed.notify_all()
+        self._arrivals.put(None)
+
+    def _on_subscribe(self, _client: Any, _data: Any, packet_id: int, codes: Sequence[Any], _properties: Any) -> None:
+        with self._changed:
+            self._acknowledged[packet_id] = codes
+            self._changed.notify_all()
+
+    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self._arrivals.put(Arrival(message.topic, bytes(message.payload), message.qos, bool(message.retain)))
+
+
+def _tls(place: Place, certificate: Path, key: Path) -> ssl.SSLContext:
+    """Mutual TLS with SNI; each file that cannot be used is named."""
+    try:
+        context = ssl.create_default_context(cafile=str(place.root_ca))
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(f"{place.root_ca} is no file of root certificates: {error}") from None
+    for path in (certificate, key):
+        if not path.is_file():
+            raise Failure(f"{path}: there is no such file")
+    try:
+        context.load_cert_chain(str(certificate), str(key))
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(f"{certificate} and {key} do not go together: {error}") from None
+    return context

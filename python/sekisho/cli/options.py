@@ -1,0 +1,40 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data folder. [default: $SEKISHO_DATA, else ~/.sekisho]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def data_folder(chosen: Path | None) -> Path:
+    """The data folder that a command works on."""
+    from sekisho.config import default_data_folder
+
+    return (chosen or default_data_folder()).expanduser().absolute()
+
+
+Certificate = Annotated[Path, typer.Option("--cert", help="The device's certificate, PEM.")]
+Key = Annotated[Path, typer.Option("--key", help="Its private key, PEM.")]
+ClientId = Annotated[str | None, typer.Option("--client-id", "-i", help="MQTT client ID. [default: made up]")]
+Qos = Annotated[int, typer.Option("--qos", "-q", min=0, max=1, help="0 or 1.")]
+Host = Annotated[str | None, typer.Option("--host", "-h", help="Endpoint. [default: the running server's]")]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="[default: the running server's]")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--cafile", help="Root of the server's certificate. [default: $SEKISHO_ROOT_CA, or the server's]"),
+]
+MqttVersion = Annotated[str, typer.Option("--mqtt-version", "-V", help="5 or 3.1.1.")]
+
+KeyType = Annotated[
+    str, typer.Option("--key-type", help="RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or P-521.", metavar="TYPE")
+]
+OutputFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]

@@ -1,0 +1,42 @@
+"""Writing keys and certificates where a person asked for them, and never over others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sekisho.cli.failure import Failure
+from sekisho.files import write_atomically
+
+
+def file_name(name: str) -> str:
+    """A file name that tells ``name``: anything unusual in a path becomes a hyphen."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
+
+
+def refuse_to_overwrite(paths: Sequence[Path], *, force: bool) -> None:
+    """Raises Failure naming the first file that is there already, unless ``force``."""
+    for path in paths:
+        if path.exists() and not force:
+            raise Failure(f"{path} is there already: choose another name or folder, or overwrite it with --force")
+
+
+def write_papers(papers: Mapping[Path, str]) -> None:
+    """Write each file whole; those named ``.key`` with mode 0600."""
+    for path, text in papers.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, text.encode(), mode=0o600 if path.suffix == ".key" else 0o644)
+        except OSError as error:
+            raise Failure(f"{path}: {error.strerror}") from None
+
+
+def read_text(path: Path) -> str:
+    """A PEM file's text. Raises Failure."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Failure(f"{path} is no PEM file: it is not text. DER: openssl x509 -inform DER -in {path}") from None

@@ -1,0 +1,92 @@
+"""``sekisho up``: run a server until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sekisho.cli.failure import Failure
+from sekisho.cli.options import Data, Json
+
+if TYPE_CHECKING:
+    from sekisho.run_file import Run
+
+
+def up(
+    data: Data = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    api_port: Annotated[int | None, typer.Option(help="Port of the API; 0: a free one. [default: 5883]")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="Port of MQTT; 0: a free one. [default: 8883]")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Home region of the default account. [default: $AWS_REGION, else us-east-1]")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="Default account, 12 digits. [default: 123456789012]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="PostgreSQL URL. [default: SQLite in the data folder]")
+    ] = None,
+    server_certificate: Annotated[
+        Path | None, typer.Option(help="Your own server certificate chain, PEM. [default: Sekisho's own]")
+    ] = None,
+    server_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    any_credentials: Annotated[
+        bool | None,
+        typer.Option("--any-credentials", help="Take unsigned requests and unknown access keys. Loopback only."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file. [default: sekisho.toml in the data folder]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it."""
+    from sekisho import app
+    from sekisho.config import ConfigError, load
+
+    chosen = {
+        "data": data,
+        "host": host,
+        "api_port": api_port,
+        "mqtt_port": mqtt_port,
+        "region": region,
+        "account": account,
+        "log_level": log_level,
+        "database_url": database_url,
+        "server_certificate": server_certificate,
+        "server_key": server_key,
+        "any_credentials": any_credentials,
+    }
+    try:
+        settings = load(chosen, config_file=config)
+        app.run(settings, on_ready=lambda run: _show(run, settings.data, as_json=as_json))
+    except (ConfigError, app.CannotStart) as error:
+        raise Failure(str(error)) from None
+
+
+def _show(run: Run, data: Path, *, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    if as_json:
+        # One line, so that a program can wait for it.
+        typer.echo(json.dumps(asdict(run)))
+        return
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("API", run.api)
+    facts.add_row("MQTT", f"{run.endpoint}:{run.mqtt_port}  (mutual TLS)")
+    facts.add_row("Root CA", run.root_ca)
+    facts.add_row("Data", str(data))
+    facts.add_row("Account", f"{run.account}, {run.region}")
+    from sekisho.config import default_data_folder
+
+    option = "" if data == default_data_folder() else f" --data {data}"
+    facts.add_row("", "")
+    facts.add_row("Next", f'eval "$(sekisho env{option})"')
+    facts.add_row("", "aws iot describe-endpoint --endpoint-type iot:Data-ATS")
+    console = Console(soft_wrap=True)
+    console.print(Panel(facts, title=f"Sekisho {run.version}", expand=False))

@@ -1,0 +1,178 @@
+"""Settings of a server: defaults, then the configuration file, then the environment, then the command line.
+
+A setting has one name in all of them: ``mqtt_port`` here and in the file, ``SEKISHO_MQTT_PORT`` in the environment,
+``--mqtt-port`` on the command line. The file is TOML: ``sekisho.toml`` in the data folder, or the one that
+``--config`` or ``SEKISHO_CONFIG`` names. Everything is validated once, here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message says which, where it came from and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be chosen about a server."""
+
+    data: Path
+    """Folder that holds all state: database, keys, certificates."""
+    host: str = "127.0.0.1"
+    """Address that the API and MQTT listen on."""
+    api_port: int = 5883
+    """TCP port of the HTTP API; 0 takes a free one."""
+    mqtt_port: int = 8883
+    """TCP port of MQTT over TLS; 0 takes a free one."""
+    region: str = "us-east-1"
+    """Home region: where the default account's endpoint is plain ``localhost``."""
+    account: str = "123456789012"
+    """The default account, made at the first start."""
+    domain: str = "localhost"
+    """Endpoints of other accounts and regions are ``<prefix>-ats.iot.<region>.<domain>``."""
+    log_level: str = "info"
+    """One of debug, info, warning, error."""
+    database_url: str = ""
+    """SQLAlchemy URL of a PostgreSQL database; empty keeps SQLite in the data folder."""
+    server_certificate: Path | None = None
+    """PEM chain to serve on MQTT in place of Sekisho's own."""
+    server_key: Path | None = None
+    """Its private key, PEM."""
+    any_credentials: bool = False
+    """Take unsigned API requests and unknown access keys for the default account. Loopback only."""
+    workers: int = 0
+    """Threads of the data plane; 0 is one per core."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody outside this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def default_data_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """``SEKISHO_DATA``, or ``~/.sekisho``."""
+    chosen = environment.get("SEKISHO_DATA")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".sekisho"
+
+
+def load(
+    chosen: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] = os.environ,
+    config_file: Path | None = None,
+) -> Settings:
+    """Settings from all sources. ``chosen``: what the command line gave, None where it gave nothing.
+
+    Raises ConfigError naming the setting and its source.
+    """
+    names = {field.name for field in fields(Settings)}
+    values: dict[str, tuple[Any, str]] = {}
+    data = chosen.get("data") or default_data_folder(environment)
+
+    named_file = config_file or (Path(environment["SEKISHO_CONFIG"]) if environment.get("SEKISHO_CONFIG") else None)
+    file = named_file or Path(data) / "sekisho.toml"
+    if named_file is not None or file.is_file():
+        for name, value in _read(file).items():
+            if name not in names:
+                raise ConfigError(f"{file}: there is no setting {name!r}; there are {', '.join(sorted(names))}")
+            values[name] = (value, str(file))
+    aws_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    if aws_region and "region" not in values:
+        values["region"] = (aws_region, "AWS_REGION")
+    for name in names:
+        variable = f"SEKISHO_{name.upper()}"
+        if environment.get(variable):
+            values[name] = (environment[variable], variable)
+    for name, value in chosen.items():
+        if value is not None:
+            values[name] = (value, f"--{name.replace('_', '-')}")
+    values.setdefault("data", (data, "SEKISHO_DATA"))
+
+    settings = Settings(**{name: _convert(name, value, source) for name, (value, source) in values.items()})
+    _check_together(settings)
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not a TOML file: {error}") from None
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    match name:
+        case "data" | "server_certificate" | "server_key":
+            return Path(str(value)).expanduser().absolute()
+        case "api_port" | "mqtt_port":
+            return _integer(name, value, source, 0, 65535)
+        case "workers":
+            return _integer(name, value, source, 0, 1024)
+        case "any_credentials":
+            if isinstance(value, bool):
+                return value
+            if str(value).lower() in ("1", "true", "yes", "on"):
+                return True
+            if str(value).lower() in ("0", "false", "no", "off"):
+                return False
+            raise ConfigError(f"{source}: any_credentials is true or false, not {value!r}")
+        case "log_level":
+            if str(value).lower() not in LOG_LEVELS:
+                raise ConfigError(f"{source}: log_level is one of {', '.join(LOG_LEVELS)}, not {value!r}")
+            return str(value).lower()
+        case "region":
+            return _text(name, value, source, r"[a-z0-9-]{1,32}", "letters, digits and hyphens, such as eu-central-1")
+        case "account":
+            return _text(name, value, source, r"[0-9]{12}", "12 digits")
+        case "domain":
+            return _text(name, value, source, r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?", "a lower-case DNS name")
+        case "host":
+            return _text(name, value, source, r"[0-9A-Za-z.:-]+", "an IP address or a host name")
+        case _:
+            return str(value)
+
+
+def _integer(name: str, value: Any, source: str, least: int, most: int) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise ConfigError(f"{source}: {name} is a whole number from {least} to {most}, not {value!r}")
+    return number
+
+
+def _text(name: str, value: Any, source: str, pattern: str, what: str) -> str:
+    if not re.fullmatch(pattern, str(value)):
+        raise ConfigError(f"{source}: {name} is {what}, not {value!r}")
+    return str(value)
+
+
+def _check_together(settings: Settings) -> None:
+    if (settings.server_certificate is None) != (settings.server_key is None):
+        raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
+    if settings.any_credentials and not settings.is_loopback:
+        raise ConfigError(
+            f"any_credentials lets everyone in who can reach {settings.host}: "
+            "it needs a loopback host such as 127.0.0.1"
+        )
+    if settings.api_port == settings.mqtt_port and settings.api_port != 0:
+        raise ConfigError(f"api_port and mqtt_port are both {settings.api_port}: they need a port each")

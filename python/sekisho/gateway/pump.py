@@ -1,0 +1,102 @@
+"""The one thread that takes the data plane's events and answers them, batch by batch.
+
+Nothing of a known certificate's traffic waits for this thread: it is asked only about papers never seen before, and
+about papers that changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from sekisho._sekisho import AdmitEvent, Answer, Event, Gateway
+from sekisho.gateway.identity import identity_tuple
+from sekisho.realm import Realm
+from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.model import Identity
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 256
+"""Most events taken at once: one registry look-up answers them all."""
+
+PATIENCE: Final = 1.0
+"""Seconds that a take waits; how soon the thread notices that it is to end."""
+
+
+class Admits(Protocol):
+    """Whoever answers for the registry."""
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]: ...
+
+
+class Pump:
+    """Carries events from the gateway to the domain and answers back. ``start`` once, ``stop`` once."""
+
+    def __init__(self, gateway: Gateway, admission: Admission | Admits) -> None:
+        self._gateway = gateway
+        self._admission = admission
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gateway-pump", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take events."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Take no more events; waits for the batch in hand, at most ``timeout`` seconds."""
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            events = self._gateway.next_batch(BATCH, PATIENCE)
+            try:
+                self._handle(events)
+            except Exception:
+                # The thread must outlive any one batch; its tickets run into their deadline and are refused.
+                log.exception("gateway events were not handled", events=len(events))
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        admissions: list[AdmitEvent] = []
+        for event in events:
+            match event[0]:
+                case "admit":
+                    admissions.append(event)
+                case "refused":
+                    _, _, account_id, region, certificate_id, client_id, peer, server_name, reason, detail = event
+                    log.warning(
+                        "connection refused",
+                        reason=reason,
+                        detail=detail,
+                        account_id=account_id,
+                        region=region,
+                        certificate_id=certificate_id,
+                        client_id=client_id,
+                        peer=peer,
+                        server_name=server_name,
+                    )
+                case "dropped":
+                    log.error("events were dropped because they were not taken in time", queue=event[1], count=event[2])
+        if admissions:
+            self._gateway.complete(self._answers(admissions))
+
+    def _answers(self, admissions: Sequence[AdmitEvent]) -> list[Answer]:
+        tickets = [
+            Ticket(
+                realm=Realm(account_id, region) if account_id is not None and region is not None else None,
+                certificate_id=certificate_id,
+                leaf=leaf,
+                chain=tuple(chain),
+                client_id=client_id,
+            )
+            for _, _, account_id, region, certificate_id, leaf, chain, client_id, _ in admissions
+        ]
+        verdicts = self._admission.answer(tickets)
+        return [
+            (event[1], identity_tuple(verdict) if isinstance(verdict, Identity) else verdict)
+            for event, verdict in zip(admissions, verdicts, strict=True)
+        ]

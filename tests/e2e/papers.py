@@ -1,0 +1,78 @@
+"""Keys and certificates as people make them: with the openssl command line, X.509 v1 included."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.tools import require
+
+
+@dataclass(frozen=True)
+class Papers:
+    """A key and its certificate, in files."""
+
+    key: Path
+    certificate: Path
+
+    @property
+    def pem(self) -> str:
+        """The certificate's text."""
+        return self.certificate.read_text()
+
+    @property
+    def certificate_id(self) -> str:
+        """Hex SHA-256 of the DER."""
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.pem)).hexdigest()
+
+
+def openssl(*arguments: str | Path, stdin: str | None = None) -> str:
+    """Run openssl; its standard output."""
+    command = [require("openssl"), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, input=stdin).stdout
+
+
+def new_key(path: Path, kind: str = "RSA-2048") -> Path:
+    """A private key: RSA-<bits>, P-256, P-384, P-521."""
+    if kind.startswith("RSA-"):
+        openssl("genrsa", "-out", path, kind.removeprefix("RSA-"))
+    else:
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{kind}", "-out", path)
+    return path
+
+
+def new_ca(folder: Path, name: str = "MyCA", kind: str = "P-256") -> Papers:
+    """The article's CA."""
+    stem = folder / f"ca-{name}-{len(list(folder.iterdir()))}"
+    key = new_key(stem.with_suffix(".key"), kind)
+    certificate = stem.with_suffix(".crt")
+    openssl(
+        "req", "-x509", "-new", "-nodes", "-key", key, "-sha256", "-days", "1024", "-out", certificate,
+        "-subj", f"/CN={name}",
+    )  # fmt: skip
+    return Papers(key, certificate)
+
+
+def new_device(folder: Path, ca: Papers, name: str = "MyDevice", kind: str = "P-256", *, days: int = 500) -> Papers:
+    """The article's device certificate: v1 on OpenSSL 3.0 and 3.1."""
+    stem = folder / f"{name}-{len(list(folder.iterdir()))}"
+    key = new_key(stem.with_suffix(".key"), kind)
+    request, certificate = stem.with_suffix(".csr"), stem.with_suffix(".crt")
+    openssl("req", "-new", "-key", key, "-out", request, "-subj", f"/CN={name}")
+    openssl(
+        "x509", "-req", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial",
+        "-out", certificate, "-days", str(days), "-sha256",
+    )  # fmt: skip
+    return Papers(key, certificate)
+
+
+def new_self_signed(folder: Path, name: str = "SelfSigned", kind: str = "P-256") -> Papers:
+    """A leaf that nobody signed but itself."""
+    stem = folder / f"{name}-{len(list(folder.iterdir()))}"
+    key = new_key(stem.with_suffix(".key"), kind)
+    certificate = stem.with_suffix(".crt")
+    openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-out", certificate, "-subj", f"/CN={name}")
+    return Papers(key, certificate)

@@ -1,0 +1,163 @@
+"""A real server in a process of its own, as ``sekisho up`` starts it, on free ports and a temporary data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from tests.tools import require
+
+if TYPE_CHECKING:
+    from types_boto3_iot.client import IoTClient
+    from types_boto3_iot_data.client import IoTDataPlaneClient
+
+START_WITHIN = 30.0
+
+
+class RunningServer:
+    """Start, stop, kill and start again on the same data. ``arguments`` go to ``sekisho up``."""
+
+    def __init__(self, data: Path, *arguments: str) -> None:
+        self.data = data
+        self._arguments = arguments
+        self._log = data.parent / f"{data.name}.log"
+        self._process: subprocess.Popen[str] | None = None
+        self.run: dict[str, Any] = {}
+
+    def start(self) -> RunningServer:
+        """Returns when the server says that everything answers."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [require("sekisho"), "up", "--data", str(self.data), "--json", *self._ports(), *self._arguments],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=clean_environment(),
+            )
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            ready = selector.select(START_WITHIN)
+        line = self._process.stdout.readline() if ready else ""
+        if not line:
+            self.kill()
+            raise AssertionError(f"the server did not start:\n{self.log()}")
+        self.run = json.loads(line)
+        return self
+
+    def _ports(self) -> list[str]:
+        # Started again, the server must be found where it was.
+        api = self.run["api"].rsplit(":", 1)[1] if self.run else "0"
+        mqtt = str(self.run.get("mqtt_port", 0))
+        return ["--api-port", api, "--mqtt-port", mqtt]
+
+    def stop(self) -> int:
+        """Ask it to end; its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """kill -9."""
+        return self._end(signal.SIGKILL)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Any signal to the server's process."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> int:
+        process = self._process
+        assert process is not None
+        if process.poll() is None:
+            process.send_signal(number)
+        code = process.wait(timeout=20)
+        if process.stdout is not None:
+            process.stdout.close()
+        return code
+
+    def log(self) -> str:
+        """Everything the server has logged so far."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Its structured lines."""
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+
+    def wait_for_log(self, *words: str, within: float = 10.0) -> dict[str, Any]:
+        """The first line that holds all these words, once it is there."""
+        deadline = time.monotonic() + within
+        while True:
+            for line in self.log_lines():
+                text = json.dumps(line)
+                if all(word in text for word in words):
+                    return line
+            assert time.monotonic() < deadline, f"no log line with {words}:\n{self.log()}"
+            time.sleep(0.02)
+
+    @property
+    def mqtt_port(self) -> int:
+        """Where MQTT listens."""
+        return int(self.run["mqtt_port"])
+
+    @property
+    def root_ca(self) -> str:
+        """The file for --cafile."""
+        return str(self.run["root_ca"])
+
+    def environment(self, *arguments: str) -> dict[str, str]:
+        """What ``sekisho env`` exports, on top of a clean environment."""
+        said = subprocess.run(
+            [require("sekisho"), "env", "--data", str(self.data), "--json", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+        )
+        return clean_environment() | json.loads(said.stdout)
+
+    def session(self, account: str | None = None, region: str | None = None) -> Clients:
+        """boto3 clients that sign as an account, the default one if none is named."""
+        return Clients(self.environment(*(["--account", account] if account else [])), region)
+
+
+class Clients:
+    """boto3 clients on a server's API."""
+
+    def __init__(self, environment: dict[str, str], region: str | None) -> None:
+        self._session = boto3.session.Session(
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=region or environment["AWS_REGION"],
+        )
+        self._url = environment["AWS_ENDPOINT_URL"]
+        self._config = Config(retries={"total_max_attempts": 1}, parameter_validation=True)
+
+    @property
+    def iot(self) -> IoTClient:
+        """The control plane."""
+        return self._session.client("iot", endpoint_url=self._url, config=self._config)
+
+    @property
+    def iot_data(self) -> IoTDataPlaneClient:
+        """The data plane's HTTP API."""
+        return self._session.client("iot-data", endpoint_url=self._url, config=self._config)
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without anything that steers AWS tools or Sekisho."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
+    return kept | {
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,32 @@
+"""Programs that tests speak to. Where one is missing a test is skipped by name; in CI that is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+INSTALL = "scripts/install-test-tools"
+
+
+def find(program: str) -> Path | None:
+    """The program's path: beside the running Python, on PATH, or where Debian keeps servers."""
+    beside = Path(sys.executable).parent / program
+    if beside.is_file():
+        return beside
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    return Path(found) if found else None
+
+
+def require(program: str) -> str:
+    """The program's path. Skips the test that asks where it is missing; under CI=true fails it."""
+    path = find(program)
+    if path is None:
+        message = f"{program} is missing; install it with {INSTALL}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return str(path)
