@@ -1,9 +1,9 @@
-"""An identity of the registry as the plain tuple that crosses to Rust (``_sekisho.IdentityTuple``)."""
+"""An identity of the registry as the plain tuples that cross to Rust (``_sekisho.IdentityTuple``)."""
 
 from __future__ import annotations
 
-from sekisho._sekisho import IdentityTuple, PolicyTuple
-from sekisho.registry.model import Identity, PolicyVersion
+from sekisho._sekisho import IdentityTuple, PolicyTuple, ThingTuple
+from sekisho.registry.model import Identity, IdentityThing, PolicyVersion
 
 
 def identity_tuple(identity: Identity) -> IdentityTuple:
@@ -14,19 +14,22 @@ def identity_tuple(identity: Identity) -> IdentityTuple:
         certificate.realm.region,
         certificate.status.value,
         certificate.mode.value,
-        [_policy(version) for version in identity.policies],
-        [
-            (
-                thing.name,
-                thing.type_name,
-                list(thing.attributes.items()),
-                thing.exclusive,
-                [_policy(version) for version in thing.policies],
-            )
-            for thing in identity.things
-        ],
+        [policy_tuple(version) for version in identity.policies],
+        [thing_tuple(thing) for thing in identity.things],
     )
 
 
-def _policy(version: PolicyVersion) -> PolicyTuple:
+def thing_tuple(thing: IdentityThing) -> ThingTuple:
+    """A thing as a connection sees it."""
+    return (
+        thing.name,
+        thing.type_name,
+        list(thing.attributes.items()),
+        thing.exclusive,
+        [policy_tuple(version) for version in thing.policies],
+    )
+
+
+def policy_tuple(version: PolicyVersion) -> PolicyTuple:
+    """A policy in force."""
     return (version.policy_name, str(version.version_id), version.document)

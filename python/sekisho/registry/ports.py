@@ -21,6 +21,7 @@ from sekisho.registry.model import (
     Certificate,
     Endpoint,
     Identity,
+    IdentityThing,
     Policy,
     PolicyVersion,
     Thing,
@@ -254,8 +255,19 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """Who asks: all that a decision about a principal stands on, whether it can connect at present or not."""
+
+    realm: Realm
+    certificate_pem: str | None
+    """None for a Cognito identity, or for policies looked at by themselves."""
+    policies: tuple[PolicyVersion, ...]
+    things: tuple[IdentityThing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """What a connection of an identity may do to one resource."""
+    """What a connection of a subject may do to one resource."""
 
     decision: Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"]
     allowed_by: tuple[str, ...]
@@ -271,7 +283,7 @@ class PolicyEngine(Protocol):
         ...
 
     def evaluate(
-        self, identity: Identity, client_id: str | None, requests: Sequence[tuple[str, str]]
+        self, subject: Subject, client_id: str | None, requests: Sequence[tuple[str, str]]
     ) -> Sequence[Decision]:
         """One decision per (action such as ``iot:Publish``, resource ARN)."""
         ...

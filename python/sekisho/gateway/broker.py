@@ -1,0 +1,54 @@
+"""The data plane's broker, as the control plane publishes through it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from sekisho import _sekisho
+from sekisho.errors import InvalidRequestException, ServiceUnavailableException, ThrottlingException
+from sekisho.messaging.publishing import Message
+from sekisho.realm import Realm
+
+_FOR_NOW: Final = frozenset({"PUBLISH_RATE", "RETAINED_STORE_FULL"})
+"""Refusals that may be gone when the caller tries again."""
+
+
+class GatewayBroker:
+    """``messaging.publishing.Broker`` over ``Gateway.publish``."""
+
+    def __init__(self, gateway: _sekisho.Gateway) -> None:
+        self._gateway = gateway
+
+    def publish(self, realm: Realm, message: Message) -> None:
+        """Publish with no connection; returns when what is to be kept is kept."""
+        properties = (
+            message.payload_is_utf8,
+            message.expiry_seconds,
+            message.response_topic,
+            message.correlation_data,
+            message.content_type,
+            list(message.user_properties),
+        )
+        publication = (
+            realm.account_id,
+            realm.region,
+            message.topic,
+            message.payload,
+            message.qos,
+            message.retain,
+            properties,
+        )
+        try:
+            refused = self._gateway.publish([publication])[0]
+        except _sekisho.GatewayError as error:
+            raise ServiceUnavailableException(f"The message broker does not take messages: {error}") from None
+        if refused is not None:
+            reason, _, sentence = refused.partition(": ")
+            refusal = ThrottlingException if reason in _FOR_NOW else InvalidRequestException
+            raise refusal(f"{reason}: {sentence or _sentences().get(reason, 'the broker refused the message')}")
+
+
+@cache
+def _sentences() -> dict[str, str]:
+    return dict(_sekisho.refusal_reasons())

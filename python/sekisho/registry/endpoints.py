@@ -1,0 +1,80 @@
+"""Endpoints: the name under which the devices of an account and region connect.
+
+The name is ``<prefix>-ats.iot.<region>.<domain>``, made when it is first asked for and the same ever after. The
+default account in its home region is plain ``localhost`` on a server whose domain is ``localhost``, since names below
+``localhost`` do not resolve everywhere.
+
+Source: Developer Guide, iot-connect-devices; API Reference, DescribeEndpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sekisho import ids
+from sekisho.errors import InvalidRequestException
+from sekisho.realm import Realm
+from sekisho.registry.model import Endpoint
+from sekisho.registry.ports import Change, ChangeKind, Store
+
+DATA_TYPES: Final = (None, "iot:Data", "iot:Data-ATS")
+"""Endpoint types that mean the device data endpoint; None is what a client that names no type gets."""
+
+_NOT_SERVED: Final = ("iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta")
+
+_PREFIX_LENGTH: Final = 14
+_LOCALHOST: Final = "localhost"
+
+
+class Endpoints:
+    """The endpoint of each realm.
+
+    Args:
+        home: The default account in its home region.
+        domain: What names end in.
+    """
+
+    def __init__(self, store: Store, home: Realm, domain: str) -> None:
+        self._store = store
+        self._home = home
+        self._domain = domain
+
+    def describe(self, realm: Realm, endpoint_type: str | None = None) -> Endpoint:
+        """The realm's endpoint, made if it has none yet.
+
+        Raises:
+            InvalidRequestException: A type that is not served, or that AWS IoT does not know.
+        """
+        if endpoint_type in _NOT_SERVED:
+            raise InvalidRequestException(
+                f"Endpoint type {endpoint_type} is not served here; iot:Data-ATS is the endpoint of devices."
+            )
+        if endpoint_type not in DATA_TYPES:
+            raise InvalidRequestException(f"Endpoint type {endpoint_type} not recognized.")
+        with self._store.read() as tx:
+            endpoint = tx.endpoints.get(realm)
+        return endpoint or self._make(realm)
+
+    def all(self) -> Sequence[Endpoint]:
+        """Every endpoint that was made."""
+        with self._store.read() as tx:
+            return tx.endpoints.all()
+
+    def _make(self, realm: Realm) -> Endpoint:
+        with self._store.write() as tx:
+            # Someone else may have made it since it was looked for.
+            present = tx.endpoints.get(realm)
+            if present is not None:
+                return present
+            # AWS's prefixes begin with "a"; a name that begins with a digit is refused by some resolvers.
+            prefix = "a" + ids.short(_PREFIX_LENGTH - 1)
+            endpoint = Endpoint(realm, prefix, self._server_name(realm, prefix))
+            tx.endpoints.add(endpoint)
+            tx.announce(Change(realm, ChangeKind.ENDPOINT, endpoint.server_name))
+            return endpoint
+
+    def _server_name(self, realm: Realm, prefix: str) -> str:
+        if realm == self._home and self._domain == _LOCALHOST:
+            return _LOCALHOST
+        return f"{prefix}-ats.iot.{realm.region}.{self._domain}"
