@@ -65,7 +65,9 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError>
     }
     // Versions are numbered from 0 (RFC 5280 section 4.1.2.1).
     if certificate.tbs_certificate.version.0 > 2 {
-        return Err(CertificateError::NotCertificate { reason: "its version is none of 1, 2 and 3".to_owned() });
+        return Err(CertificateError::NotCertificate {
+            reason: "its version is none of 1, 2 and 3".to_owned(),
+        });
     }
     Ok(certificate)
 }

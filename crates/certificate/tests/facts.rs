@@ -1,0 +1,287 @@
+//! What is read from real certificates, and that broken ones are refused.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanType, SerialNumber};
+use sekisho_certificate::{
+    CertificateError, Facts, KeyKind, MAXIMUM_DER_LENGTH, certificate_id, public_key, read,
+};
+
+const V1: &[u8] = include_bytes!("data/v1-rsa2048.der");
+const EVERY_ATTRIBUTE: &[u8] = include_bytes!("data/every-attribute.der");
+const RSA_PSS: &[u8] = include_bytes!("data/rsa-pss.der");
+
+fn values<'f>(facts: &'f Facts, name: &str) -> Vec<&'f str> {
+    let found = facts.variables.iter().find(|(known, _)| known == name);
+    found.map_or_else(Vec::new, |(_, values)| values.iter().map(String::as_str).collect())
+}
+
+/// A self-signed v3 certificate on P-256, changed as the test wants it.
+fn certificate(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    change(&mut parameters);
+    let key = KeyPair::generate().unwrap();
+    parameters.self_signed(&key).unwrap().der().to_vec()
+}
+
+#[test]
+fn a_version_1_certificate_is_read_like_any_other() {
+    let facts = read(V1).unwrap();
+    assert_eq!(facts.version, 1);
+    assert_eq!(
+        facts.certificate_id.to_string(),
+        "7ba4b068594f6ca4bd50ae026428404a6fea1678cf810c076ed3d3a390216c9c"
+    );
+    assert_eq!(facts.serial_number, "921285cbb7a5e086");
+    assert_eq!(facts.subject, "CN=pump-7,O=Second\\, Inc.,O=First");
+    assert_eq!(facts.issuer, "CN=MyCA");
+    assert_eq!((facts.not_before, facts.not_after), (1_795_513_925, 2_110_873_925));
+    assert_eq!(facts.key, KeyKind::Rsa { bits: 2048 });
+    let expected = [
+        ("iot:CertificateId", vec!["7ba4b068594f6ca4bd50ae026428404a6fea1678cf810c076ed3d3a390216c9c"]),
+        ("iot:Certificate.SerialNumber", vec!["10525622389124227206"]),
+        ("iot:Certificate.Subject.CommonName", vec!["pump-7"]),
+        ("iot:Certificate.Subject.Organization", vec!["First", "Second\\, Inc."]),
+        ("iot:Certificate.Issuer.CommonName", vec!["MyCA"]),
+        (
+            "iot:Certificate.AvailableKeys",
+            vec![
+                "iot:CertificateId",
+                "iot:Certificate.SerialNumber",
+                "iot:Certificate.Subject.CommonName",
+                "iot:Certificate.Subject.Organization",
+                "iot:Certificate.Issuer.CommonName",
+            ],
+        ),
+    ];
+    let found: Vec<_> =
+        facts.variables.iter().map(|(name, _)| (name.as_str(), values(&facts, name))).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_variable_of_the_developer_guides_example_has_its_value() {
+    let facts = read(EVERY_ATTRIBUTE).unwrap();
+    for (name, expected) in [
+        ("SerialNumber", &["10525622389124227206"][..]),
+        ("Subject.Country", &["US"]),
+        ("Subject.Organization", &["IoT Devices"]),
+        ("Subject.OrganizationalUnit", &["LightBulb"]),
+        ("Subject.State", &["NY"]),
+        ("Subject.CommonName", &["LightBulb Device Cert"]),
+        ("Subject.GivenName", &["Bulb"]),
+        ("Subject.Initials", &["ZZ"]),
+        ("Subject.DistinguishedNameQualifier", &["Bulb001"]),
+        ("Subject.Surname", &["Multi Color"]),
+        ("Subject.Title", &["RGB"]),
+        ("Subject.Pseudonym", &["RGB Device"]),
+        ("Subject.GenerationQualifier", &["4"]),
+        ("Subject.SerialNumber", &["123"]),
+        ("Subject.AlternativeName.DNSName", &["example.com"]),
+        ("Subject.AlternativeName.IPAddress", &["1.2.3.4", "2001:db8::1"]),
+        ("Subject.AlternativeName.UniformResourceIdentifier", &["ResourceIdentifier001"]),
+        ("Subject.AlternativeName.RFC822Name", &["device1@example.com"]),
+        ("Subject.AlternativeName.DirectoryName", &["cn=LightBulbCert,ou=SmartHome,o=IoT,c=US"]),
+        ("Issuer.Country", &["US"]),
+        ("Issuer.Organization", &["IoT Devices"]),
+        ("Issuer.OrganizationalUnit", &["SmartHome"]),
+        ("Issuer.State", &["WA"]),
+        ("Issuer.CommonName", &["IoT Devices Primary CA"]),
+        ("Issuer.GivenName", &["Primary CA1"]),
+        ("Issuer.Initials", &["XY"]),
+        ("Issuer.DistinguishedNameQualifier", &["Example corp"]),
+        ("Issuer.Surname", &["SmartHome"]),
+        ("Issuer.Title", &["CA1"]),
+        ("Issuer.Pseudonym", &["Primary_CA"]),
+        ("Issuer.GenerationQualifier", &["2"]),
+        ("Issuer.SerialNumber", &["987"]),
+        ("Issuer.AlternativeName.DNSName", &["issuer.com"]),
+        ("Issuer.AlternativeName.IPAddress", &["5.6.7.8"]),
+        ("Issuer.AlternativeName.UniformResourceIdentifier", &["PrimarySignerCA"]),
+        ("Issuer.AlternativeName.RFC822Name", &["primary@issuer.com"]),
+        ("Issuer.AlternativeName.DirectoryName", &["cn=Primary Issuer CA,ou=IoT Devices,o=Issuer,c=US"]),
+    ] {
+        assert_eq!(values(&facts, &format!("iot:Certificate.{name}")), expected, "{name}");
+    }
+    // All of the above, and the certificate's id.
+    assert_eq!(values(&facts, "iot:Certificate.AvailableKeys").len(), 38);
+    assert_eq!(facts.version, 3);
+}
+
+#[test]
+fn a_sixth_value_and_one_that_is_too_long_are_left_out() {
+    let der = certificate(|parameters| {
+        let names = &mut parameters.distinguished_name;
+        names.push(DnType::CommonName, "x".repeat(1024));
+        names.push(DnType::OrganizationName, "x".repeat(1025));
+        names.push(DnType::OrganizationalUnitName, "");
+        parameters.subject_alt_names =
+            (1..=6).map(|number| SanType::DnsName(format!("{number}.example").try_into().unwrap())).collect();
+    });
+    let facts = read(&der).unwrap();
+    assert_eq!(values(&facts, "iot:Certificate.Subject.CommonName")[0].len(), 1024);
+    assert!(values(&facts, "iot:Certificate.Subject.Organization").is_empty());
+    assert!(values(&facts, "iot:Certificate.Subject.OrganizationalUnit").is_empty());
+    let hosts = values(&facts, "iot:Certificate.Subject.AlternativeName.DNSName");
+    assert_eq!(hosts, ["1.example", "2.example", "3.example", "4.example", "5.example"]);
+    let keys = values(&facts, "iot:Certificate.AvailableKeys");
+    assert!(!keys.contains(&"iot:Certificate.Subject.Organization"));
+}
+
+#[test]
+fn special_characters_have_a_backslash_in_variables() {
+    let der = certificate(|parameters| {
+        parameters.distinguished_name.push(DnType::CommonName, r#"a,b"c\d+e=f<g>h;i#j*"#);
+        parameters.subject_alt_names = vec![
+            SanType::URI("urn:a=b".try_into().unwrap()),
+            SanType::IpAddress("192.0.2.1".parse::<IpAddr>().unwrap()),
+        ];
+    });
+    let facts = read(&der).unwrap();
+    assert_eq!(values(&facts, "iot:Certificate.Subject.CommonName"), [r#"a\,b\"c\\d\+e\=f\<g\>h\;i#j*"#]);
+    let uris = values(&facts, "iot:Certificate.Subject.AlternativeName.UniformResourceIdentifier");
+    assert_eq!(uris, [r"urn:a\=b"]);
+}
+
+#[test]
+fn names_in_any_kind_of_string_are_read() {
+    let der = certificate(|parameters| {
+        let names = &mut parameters.distinguished_name;
+        names.push(DnType::CommonName, DnValue::BmpString("関所".try_into().unwrap()));
+        names.push(DnType::OrganizationName, DnValue::TeletexString("Zoll".try_into().unwrap()));
+        names.push(DnType::StateOrProvinceName, DnValue::PrintableString("Kanagawa".try_into().unwrap()));
+        names.push(DnType::LocalityName, "Hakone");
+    });
+    let facts = read(&der).unwrap();
+    assert_eq!(values(&facts, "iot:Certificate.Subject.CommonName"), ["関所"]);
+    assert_eq!(values(&facts, "iot:Certificate.Subject.Organization"), ["Zoll"]);
+    assert_eq!(values(&facts, "iot:Certificate.Subject.State"), ["Kanagawa"]);
+    assert_eq!(facts.subject, "L=Hakone,ST=Kanagawa,O=Zoll,CN=関所");
+    assert!(facts.variables.iter().all(|(name, _)| !name.contains("Locality")));
+}
+
+#[test]
+fn a_certificate_without_any_name_still_has_an_id() {
+    let facts = read(&certificate(|_| {})).unwrap();
+    assert_eq!((facts.subject.as_str(), facts.issuer.as_str()), ("", ""));
+    assert_eq!(values(&facts, "iot:CertificateId"), [facts.certificate_id.to_string()]);
+}
+
+#[test]
+fn an_alternative_name_that_cannot_be_read_gives_no_variable_and_no_error() {
+    let der = certificate(|parameters| {
+        let broken = CustomExtension::from_oid_content(&[2, 5, 29, 17], vec![0x30, 0x05, 0x82]);
+        parameters.custom_extensions.push(broken);
+    });
+    let facts = read(&der).unwrap();
+    assert!(facts.variables.iter().all(|(name, _)| !name.contains("AlternativeName")));
+}
+
+#[test]
+fn a_serial_number_is_decimal_as_a_variable_and_hexadecimal_as_a_fact() {
+    let with_serial = |bytes: &[u8]| {
+        read(&certificate(|parameters| parameters.serial_number = Some(SerialNumber::from_slice(bytes))))
+            .unwrap()
+    };
+    let long = with_serial(&[0x7f; 20]);
+    assert_eq!(long.serial_number, "7f".repeat(20));
+    assert_eq!(
+        values(&long, "iot:Certificate.SerialNumber"),
+        ["727885129180488904360266563744972327436484050815"]
+    );
+    let absurd = with_serial(&[0x7f; 2000]);
+    assert!(values(&absurd, "iot:Certificate.SerialNumber").is_empty());
+}
+
+#[test]
+fn each_kind_of_key_is_told_apart() {
+    for (algorithm, kind, text) in [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, KeyKind::P256, "EC P-256"),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, KeyKind::P384, "EC P-384"),
+        (&rcgen::PKCS_ECDSA_P521_SHA512, KeyKind::P521, "EC P-521"),
+        (&rcgen::PKCS_ED25519, KeyKind::Ed25519, "Ed25519"),
+    ] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let der = CertificateParams::default().self_signed(&key).unwrap().der().to_vec();
+        let found = public_key(&der).unwrap();
+        assert_eq!(found.kind, kind);
+        assert_eq!(found.kind.to_string(), text);
+        assert_eq!(found.key_bits, key.public_key_raw());
+        assert_eq!(found.spki, rcgen::PublicKeyData::subject_public_key_info(&key));
+    }
+    assert_eq!(public_key(RSA_PSS).unwrap().kind, KeyKind::RsaPss { bits: 3072 });
+}
+
+#[test]
+fn a_public_key_comes_in_the_pieces_that_verifiers_want() {
+    let key = public_key(V1).unwrap();
+    assert_eq!(key.kind, KeyKind::Rsa { bits: 2048 });
+    // rsaEncryption with NULL parameters, without the SEQUENCE around it.
+    assert_eq!(key.algorithm, [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0]);
+    assert_eq!(key.parameters, [5, 0]);
+    assert!(key.spki.starts_with(&[0x30, 0x82]) && key.spki.ends_with(key.key_bits));
+}
+
+#[test]
+fn what_is_not_exactly_one_certificate_is_refused() {
+    let followed = [V1, b"x"].concat();
+    assert_eq!(read(&followed), Err(CertificateError::TrailingData { length: 1 }));
+    assert_eq!(public_key(&followed), Err(CertificateError::TrailingData { length: 1 }));
+    assert_eq!(read(b"-----BEGIN CERTIFICATE-----\n"), Err(CertificateError::Pem));
+    let too_long = vec![0x30; MAXIMUM_DER_LENGTH + 1];
+    assert_eq!(read(&too_long), Err(CertificateError::TooLong { length: MAXIMUM_DER_LENGTH + 1 }));
+    for bytes in
+        [&b""[..], b"garbage", &[0x30, 0x80, 0, 0], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[0x30; 60_000]]
+    {
+        assert!(matches!(read(bytes), Err(CertificateError::NotCertificate { .. })));
+    }
+}
+
+#[test]
+fn a_certificate_that_breaks_off_anywhere_is_refused() {
+    for der in [V1, EVERY_ATTRIBUTE] {
+        for length in 0..der.len() {
+            assert!(read(&der[..length]).is_err(), "{length}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_version_is_refused() {
+    let at = EVERY_ATTRIBUTE.windows(5).position(|window| window == [0xa0, 3, 2, 1, 2]).unwrap();
+    let mut der = EVERY_ATTRIBUTE.to_vec();
+    der[at + 4] = 3;
+    assert!(read(&der).unwrap_err().to_string().contains("version"));
+}
+
+#[test]
+fn deeply_nested_sequences_are_refused_without_recursion() {
+    let mut der = Vec::new();
+    while der.len() < 60_000 {
+        let length = u16::try_from(der.len()).unwrap().to_be_bytes();
+        der.splice(0..0, [0x30, 0x82, length[0], length[1]]);
+    }
+    assert!(read(&der).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn damage_never_panics(position in 0..EVERY_ATTRIBUTE.len(), byte in any::<u8>(), drop in any::<bool>()) {
+        let mut der = EVERY_ATTRIBUTE.to_vec();
+        if drop { der.remove(position); } else { der[position] = byte; }
+        if let Ok(facts) = read(&der) {
+            prop_assert_eq!(facts.certificate_id, certificate_id(&der));
+            prop_assert!(public_key(&der).is_ok());
+        }
+    }
+
+    #[test]
+    fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = read(&bytes);
+        let _ = public_key(&bytes);
+    }
+}
