@@ -1,0 +1,123 @@
+"""CA certificates (``ports.CACertificateRows``)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from sekisho.realm import Realm
+from sekisho.registry.model import (
+    AutoRegistrationStatus,
+    CACertificate,
+    CACertificateStatus,
+    CertificateMode,
+    RegistrationConfig,
+)
+from sekisho.registry.ports import Slice, Window
+from sekisho.store import schema
+from sekisho.store.statements import insert, reading, realm_parameters, removing, replace, replacing
+
+
+def _make(row: Row[Any]) -> CACertificate:
+    config = RegistrationConfig(row.template_body, row.role_arn, row.template_name)
+    return CACertificate(
+        realm=Realm(row.account_id, row.region),
+        certificate_id=row.certificate_id,
+        certificate_pem=row.certificate_pem,
+        subject=row.subject,
+        public_key_id=row.public_key_id,
+        status=CACertificateStatus(row.status),
+        mode=CertificateMode(row.mode),
+        auto_registration_status=AutoRegistrationStatus(row.auto_registration_status),
+        registration_config=None if config == RegistrationConfig() else config,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        customer_version=row.customer_version,
+        generation_id=row.generation_id,
+    )
+
+
+def _values(ca: CACertificate) -> dict[str, Any]:
+    config = ca.registration_config or RegistrationConfig()
+    return {
+        "account_id": ca.realm.account_id,
+        "region": ca.realm.region,
+        "certificate_id": ca.certificate_id,
+        "certificate_pem": ca.certificate_pem,
+        "subject": ca.subject,
+        "subject_sha256": _digest(ca.subject),
+        "public_key_id": ca.public_key_id,
+        "status": ca.status.value,
+        "mode": ca.mode.value,
+        "auto_registration_status": ca.auto_registration_status.value,
+        "template_body": config.template_body,
+        "role_arn": config.role_arn,
+        "template_name": config.template_name,
+        "not_before": ca.not_before,
+        "not_after": ca.not_after,
+        "created_at": ca.created_at,
+        "modified_at": ca.modified_at,
+        "customer_version": ca.customer_version,
+        "generation_id": ca.generation_id,
+    }
+
+
+def _digest(subject: bytes) -> str:
+    return hashlib.sha256(subject).hexdigest()
+
+
+_TABLE = schema.ca_certificates
+_KEY = ("account_id", "region", "certificate_id")
+_BY_KEY = reading(_TABLE, _make, *_KEY)
+_OF_REALM = reading(_TABLE, _make, "account_id", "region")
+_OF_TEMPLATE = reading(_TABLE, _make, "account_id", "region", "template_name")
+_OF_SUBJECT = reading(_TABLE, _make, "account_id", "region", "subject_sha256")
+_OF_REGION = reading(_TABLE, _make, "certificate_id", "region")
+_REPLACE = replacing(_TABLE, *_KEY)
+_REMOVE = removing(_TABLE, *_KEY)
+
+
+class SqlCACertificates:
+    """CA certificates of all realms. A registration configuration of nothing but None reads back as None."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, realm: Realm, certificate_id: str) -> CACertificate | None:
+        """The CA certificate, or None."""
+        return _BY_KEY.one(self._connection, realm_parameters(realm, certificate_id=certificate_id))
+
+    def add(self, ca: CACertificate) -> None:
+        """Raises AlreadyThere where the realm has it."""
+        insert(self._connection, _TABLE, _values(ca), ca.certificate_id)
+
+    def replace(self, ca: CACertificate) -> None:
+        """Overwrite it. Raises KeyError where the realm has none of this id."""
+        parameters = _values(ca) | realm_parameters(ca.realm, certificate_id=ca.certificate_id)
+        replace(self._connection, _REPLACE, parameters, ca.certificate_id)
+
+    def remove(self, realm: Realm, certificate_id: str) -> None:
+        """Forget it; what it signed stays."""
+        self._connection.execute(_REMOVE, realm_parameters(realm, certificate_id=certificate_id))
+
+    def page(self, realm: Realm, window: Window, *, template_name: str | None = None) -> Slice[CACertificate]:
+        """Part of the realm's list, or of those that provision through ``template_name``."""
+        if template_name is None:
+            return _OF_REALM.page(self._connection, window, realm_parameters(realm))
+        return _OF_TEMPLATE.page(self._connection, window, realm_parameters(realm, template_name=template_name))
+
+    def with_subject(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
+        """All of this subject (DER), oldest first."""
+        return _OF_SUBJECT.all(self._connection, realm_parameters(realm, subject_sha256=_digest(subject)))
+
+    def elsewhere(self, certificate_id: str, region: str) -> Sequence[CACertificate]:
+        """The same CA certificate in every account of ``region``, oldest registration first."""
+        parameters = {"its_certificate_id": certificate_id, "its_region": region}
+        return _OF_REGION.all(self._connection, parameters)

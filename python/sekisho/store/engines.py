@@ -1,0 +1,160 @@
+"""Connections: how each database is opened, so that what is acknowledged is on disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from sekisho.store.errors import ForeignDatabase, StoreError, StoreUnavailable
+
+OLDEST_SQLITE: Final = (3, 35, 0)
+"""The first with RETURNING."""
+
+WRITE_LOCK: Final = int.from_bytes(b"sekisho1")
+"""Key of PostgreSQL's advisory lock that writers hold. Locks are per database; the key keeps off other programs'."""
+
+_PRAGMAS: Final = (
+    # Milliseconds to wait for a program outside, such as a backup.
+    "PRAGMA busy_timeout = 5000",
+    # Readers see the last commit while one writes.
+    "PRAGMA journal_mode = WAL",
+    # A commit returns when it is on disk. fullfsync: on macOS fsync alone does not get it there.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = ON",
+    "PRAGMA foreign_keys = ON",
+    # KiB of page cache of a connection, and bytes that the write-ahead log is cut back to.
+    "PRAGMA cache_size = -8000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+def parse(url: str) -> URL:
+    """A database URL, with psycopg as PostgreSQL's driver. Raises StoreError where it names no usable database."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError(
+            "The database URL is not one. It looks like postgresql://user:password@host:5432/database"
+            " or sqlite:////folder/file.db."
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise StoreError(f"There is no store for {parsed.drivername!r}. Use a postgresql:// or sqlite:/// URL.")
+    if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
+        raise StoreError("The SQLite URL names no file. It looks like sqlite:////folder/file.db.")
+    return parsed
+
+
+class SQLiteEngines:
+    """One connection that writes, as many that read as are needed, on one file."""
+
+    def __init__(self, url: URL) -> None:
+        self.file = Path(str(url.database)).absolute()
+        self.place = str(self.file)
+        self.writing = self._engine(url, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
+        self.reading = self._engine(url, "BEGIN", pool_size=16, max_overflow=-1)
+
+    @staticmethod
+    def _engine(url: URL, begin: str, **pool: Any) -> Engine:
+        engine = create_engine(url, hide_parameters=True, connect_args={"cached_statements": 256}, **pool)
+
+        @event.listens_for(engine, "connect")
+        def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+            # Python's driver begins no transaction before a SELECT or DDL; with None it leaves that to us.
+            connection.isolation_level = None
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            if begin == "BEGIN":
+                connection.execute("PRAGMA query_only = ON")
+
+        @event.listens_for(engine, "begin")
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def prepare(self) -> None:
+        """Make folder (mode 0700) and file (mode 0600), or tighten the file's mode. SQLite gives it to its side files.
+
+        Raises StoreUnavailable where that is not allowed, StoreError where SQLite is too old.
+        """
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            oldest = ".".join(map(str, OLDEST_SQLITE))
+            raise StoreError(f"SQLite {oldest} or newer is needed; this Python has {sqlite3.sqlite_version}.")
+        try:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if self.file.stat().st_mode & 0o077:
+                self.file.chmod(0o600)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self.place} cannot be opened for writing: {error.strerror}."
+                " Check the owner and mode of file and folder."
+            ) from None
+
+    def check(self, connection: Connection) -> None:
+        """Nothing to check: a file of SQLite's is UTF-8, or becomes it."""
+
+    def lock_for_writing(self, connection: Connection) -> None:
+        """Nothing to do: BEGIN IMMEDIATE has the lock."""
+
+
+class PostgreSQLEngines:
+    """A pool of connections to a server.
+
+    Durability is the server's: its ``fsync`` and ``synchronous_commit`` are on unless its owner has turned them off.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.place = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            # A server that was restarted costs nobody a request.
+            pool_pre_ping=True,
+            pool_size=5,
+            max_overflow=27,
+            connect_args={"connect_timeout": 5, "client_encoding": "utf8", "application_name": "sekisho"},
+        )
+        # What waits for the write lock must read what its holder committed: a snapshot per statement, taken after it.
+        self.writing = engine.execution_options(isolation_level="READ COMMITTED")
+        # One snapshot for all that a transaction reads, as on SQLite.
+        self.reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def prepare(self) -> None:
+        """Nothing to make: the database is there, or connecting says that it is not."""
+
+    def check(self, connection: Connection) -> None:
+        """Raises ForeignDatabase where the database cannot keep every text."""
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            raise ForeignDatabase(f"{self.place} has the encoding {encoding}. Use a database with UTF8.")
+
+    def lock_for_writing(self, connection: Connection) -> None:
+        """Wait for the one lock of all servers on this database; the end of the transaction gives it up.
+
+        The same statement bounds the wait, and how long a server that stands still can hold it.
+        """
+        connection.execute(_LOCK, {"key": WRITE_LOCK})
+
+
+_LOCK = text(
+    "SELECT set_config('lock_timeout', '10s', true),"
+    " set_config('idle_in_transaction_session_timeout', '60s', true),"
+    " pg_advisory_xact_lock(:key)"
+)
+
+Engines = SQLiteEngines | PostgreSQLEngines
+
+
+def engines(url: str) -> Engines:
+    """How to reach the database of ``url``. Opens nothing yet. Raises StoreError where the URL is unusable."""
+    parsed = parse(url)
+    return SQLiteEngines(parsed) if parsed.get_backend_name() == "sqlite" else PostgreSQLEngines(parsed)

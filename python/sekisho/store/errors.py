@@ -1,0 +1,70 @@
+"""How the store fails.
+
+    StoreError
+    ├── NewerSchema         a newer Sekisho has written this database
+    ├── ForeignDatabase     not a database of Sekisho's, or not one it can use
+    ├── DamagedDatabase     the file is not what was written
+    ├── StoreBusy           somebody else holds it for too long
+    └── StoreUnavailable    cannot be opened, reached or written: permissions, a full disk, a server that is down
+
+Messages name the place, never a password, and say what to do.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked; nothing of the transaction was kept."""
+
+
+class NewerSchema(StoreError):
+    """A newer Sekisho has written this database."""
+
+
+class ForeignDatabase(StoreError):
+    """Not a database of Sekisho's, or not one it can use."""
+
+
+class DamagedDatabase(StoreError):
+    """The file is not what was written."""
+
+
+class StoreBusy(StoreError):
+    """Somebody else holds the database for too long."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be opened, reached or written."""
+
+
+def translate(error: DBAPIError, place: str) -> StoreError | None:
+    """What a driver's error means to a person, or None where it is a bug of ours (a broken constraint, wrong SQL).
+
+    ``place``: the file or the URL without its password. SQLite's texts are those of sqlite3_errstr; PostgreSQL's are
+    told apart by SQLSTATE (Appendix A of its manual).
+    """
+    if isinstance(error, IntegrityError):
+        return None
+    text = str(error.orig).strip()
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if "file is not a database" in text:
+        return DamagedDatabase(f"{place} is not an SQLite database. Move it away, or name another data folder.")
+    if "malformed" in text or state in ("XX001", "XX002"):
+        return DamagedDatabase(f"{place} is damaged ({text}). Restore it from a backup.")
+    if "database is locked" in text or "database table is locked" in text:
+        return StoreBusy(f"{place} is locked by another program. End that program, or wait, and try again.")
+    if state == "55P03":
+        return StoreBusy(f"{place}: another server held the write lock for too long. Try again.")
+    if "readonly database" in text or "unable to open database file" in text:
+        return StoreUnavailable(f"{place} cannot be opened for writing. Check the owner and mode of file and folder.")
+    if "database or disk is full" in text or state == "53100":
+        return StoreUnavailable(f"{place}: the disk is full. Free some space; nothing of this request was kept.")
+    if "disk I/O error" in text:
+        return StoreUnavailable(f"{place}: the disk reports an error ({text}).")
+    if isinstance(error, ProgrammingError) and state != "42501":
+        return None
+    if error.connection_invalidated or state is None or state[:2] in ("08", "28", "3D", "53", "57") or state == "42501":
+        return StoreUnavailable(f"{place} cannot be used: {text}")
+    return None

@@ -1,0 +1,111 @@
+"""The gate's look-up (``ports.IdentityRows``): three statements for a whole batch of connections."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, and_, bindparam, select, tuple_
+
+from sekisho import arn
+from sekisho.realm import Realm
+from sekisho.registry.model import Identity, IdentityThing, PolicyVersion, ThingPrincipalType
+from sekisho.store import schema
+from sekisho.store.certificates import certificate_of
+from sekisho.store.policies import policy_version_of
+
+_CERTIFICATES = schema.certificates
+_POLICIES = schema.policies
+_VERSIONS = schema.policy_versions
+_TARGETS = schema.policy_targets
+_ATTACHMENTS = schema.attachments
+_THINGS = schema.things
+
+CHUNK: Final = 250
+"""Keys per statement. Three parameters each stay under 999, the least that any SQLite allows in one statement."""
+
+
+def _among(table: Table, *columns: str) -> Any:
+    return tuple_(*(table.c[column] for column in columns)).in_(bindparam("keys", expanding=True))
+
+
+_CERTIFICATES_OF = select(_CERTIFICATES).where(_among(_CERTIFICATES, "certificate_id", "account_id", "region"))
+
+_POLICIES_OF = (
+    select(_TARGETS.c.target, _VERSIONS)
+    .join(
+        _POLICIES,
+        and_(
+            _POLICIES.c.account_id == _TARGETS.c.account_id,
+            _POLICIES.c.region == _TARGETS.c.region,
+            _POLICIES.c.name == _TARGETS.c.policy_name,
+        ),
+    )
+    .join(
+        _VERSIONS,
+        and_(
+            _VERSIONS.c.account_id == _POLICIES.c.account_id,
+            _VERSIONS.c.region == _POLICIES.c.region,
+            _VERSIONS.c.policy_name == _POLICIES.c.name,
+            _VERSIONS.c.version_id == _POLICIES.c.default_version_id,
+        ),
+    )
+    .where(_among(_TARGETS, "account_id", "region", "target"))
+    .order_by(_TARGETS.c.seq)
+)
+
+_THINGS_OF = (
+    select(_ATTACHMENTS.c.principal, _ATTACHMENTS.c.type, _THINGS.c.name, _THINGS.c.type_name, _THINGS.c.attributes)
+    .join(
+        _THINGS,
+        and_(
+            _THINGS.c.account_id == _ATTACHMENTS.c.account_id,
+            _THINGS.c.region == _ATTACHMENTS.c.region,
+            _THINGS.c.name == _ATTACHMENTS.c.thing_name,
+        ),
+    )
+    .where(_among(_ATTACHMENTS, "account_id", "region", "principal"))
+    .order_by(_ATTACHMENTS.c.seq)
+)
+
+
+class SqlIdentities:
+    """All that the gate needs to know of certificates. The cost of a key does not depend on how many are registered."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
+        """(realm, certificate_id) → identity. Policies and things in the order they were attached. Absent: unknown."""
+        found: dict[tuple[Realm, str], Identity] = {}
+        asked = list(dict.fromkeys(keys))
+        for start in range(0, len(asked), CHUNK):
+            found |= self._look_up(asked[start : start + CHUNK])
+        return found
+
+    def _look_up(self, keys: Sequence[tuple[Realm, str]]) -> dict[tuple[Realm, str], Identity]:
+        wanted = [(certificate_id, realm.account_id, realm.region) for realm, certificate_id in keys]
+        rows = self._connection.execute(_CERTIFICATES_OF, {"keys": wanted})
+        # An ARN names its realm, so it is a key of its own.
+        certificates = {arn.certificate(each.realm, each.certificate_id): each for each in map(certificate_of, rows)}
+        if not certificates:
+            return {}
+
+        principals = [(each.realm.account_id, each.realm.region, name) for name, each in certificates.items()]
+        policies: defaultdict[str, list[PolicyVersion]] = defaultdict(list)
+        for row in self._connection.execute(_POLICIES_OF, {"keys": principals}):
+            policies[row.target].append(policy_version_of(row))
+        things: defaultdict[str, list[IdentityThing]] = defaultdict(list)
+        for row in self._connection.execute(_THINGS_OF, {"keys": principals}):
+            exclusive = row.type == ThingPrincipalType.EXCLUSIVE_THING
+            things[row.principal].append(IdentityThing(row.name, row.type_name, row.attributes, exclusive))
+
+        return {
+            (certificate.realm, certificate.certificate_id): Identity(
+                certificate=certificate, policies=tuple(policies[name]), things=tuple(things[name])
+            )
+            for name, certificate in certificates.items()
+        }

@@ -1,0 +1,301 @@
+"""Every table.
+
+Rules that hold for all of them:
+
+- What belongs to a realm has ``account_id`` and ``region``.
+- What can be listed has ``seq``: the order of creation, never used twice, the place where a page goes on.
+- Every query of the ports reads an index from front to back and stops; ``tests/store/test_query_plans.py`` asks the
+  database. An index that serves one query only says which.
+- Text compares byte by byte on both databases, so that equality, order and prefixes mean the same.
+- An instant is a whole number of microseconds since 1970-01-01T00:00:00Z.
+
+A change here comes with a migration in ``migrations/versions`` and the new ``HEAD`` in ``schema_version.py``; tests
+compare the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timezone-aware datetime, kept as microseconds since 1970 in UTC: exact, and the same on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Refuses a datetime without time zone: it would mean another instant on another machine."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time that is kept needs a time zone")
+        return (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """UTC."""
+        del dialect
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+# PostgreSQL would otherwise order by the collation of the database, and could not use an index for a prefix.
+String = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _seq() -> Column[int]:
+    # SQLite increments only what is called INTEGER.
+    return Column("seq", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+
+
+def _realm() -> tuple[Column[str], Column[str]]:
+    return Column("account_id", String, nullable=False), Column("region", String, nullable=False)
+
+
+def _listed(name: str, *parts: Any) -> Table:
+    """A table in order of creation. AUTOINCREMENT: the number of a removed last row is not given again."""
+    return Table(name, metadata, _seq(), *parts, sqlite_autoincrement=True)
+
+
+ca_certificates = _listed(
+    "ca_certificates",
+    *_realm(),
+    Column("certificate_id", String, nullable=False),
+    Column("certificate_pem", String, nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    # A name may be longer than an index entry of PostgreSQL; its digest is not.
+    Column("subject_sha256", String, nullable=False),
+    Column("public_key_id", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("auto_registration_status", String, nullable=False),
+    Column("template_body", String),
+    Column("role_arn", String),
+    Column("template_name", String),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("customer_version", Integer, nullable=False),
+    Column("generation_id", String, nullable=False),
+    # In this order it answers ``elsewhere`` too.
+    UniqueConstraint("certificate_id", "region", "account_id"),
+    Index(None, "account_id", "region", "seq"),
+    Index(None, "account_id", "region", "subject_sha256", "seq"),
+)
+Index(
+    None,
+    ca_certificates.c.account_id,
+    ca_certificates.c.region,
+    ca_certificates.c.template_name,
+    ca_certificates.c.seq,
+    sqlite_where=ca_certificates.c.template_name.is_not(None),
+    postgresql_where=ca_certificates.c.template_name.is_not(None),
+)
+
+certificates = _listed(
+    "certificates",
+    *_realm(),
+    Column("certificate_id", String, nullable=False),
+    Column("certificate_pem", String, nullable=False),
+    # No foreign key: a CA may go, what it signed stays.
+    Column("ca_certificate_id", String),
+    Column("status", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("customer_version", Integer, nullable=False),
+    Column("generation_id", String, nullable=False),
+    Column("previous_owned_by", String),
+    Column("transfer_message", String),
+    Column("transfer_reject_reason", String),
+    Column("transferred_at", Instant),
+    Column("transfer_accepted_at", Instant),
+    Column("transfer_rejected_at", Instant),
+    Column("transferred_to", String),
+    # In this order it answers ``everywhere`` too.
+    UniqueConstraint("certificate_id", "account_id", "region"),
+    Index(None, "account_id", "region", "seq"),
+)
+Index(
+    None,
+    certificates.c.account_id,
+    certificates.c.region,
+    certificates.c.ca_certificate_id,
+    certificates.c.seq,
+    sqlite_where=certificates.c.ca_certificate_id.is_not(None),
+    postgresql_where=certificates.c.ca_certificate_id.is_not(None),
+)
+
+things = _listed(
+    "things",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("thing_id", String, nullable=False),
+    Column("type_name", String),
+    Column("attributes", JSON, nullable=False),
+    Column("billing_group_name", String),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+)
+Index(
+    None,
+    things.c.account_id,
+    things.c.region,
+    things.c.type_name,
+    things.c.seq,
+    sqlite_where=things.c.type_name.is_not(None),
+    postgresql_where=things.c.type_name.is_not(None),
+)
+
+# The attributes of ``things`` once more, to find things by them.
+thing_attributes = Table(
+    "thing_attributes",
+    metadata,
+    Column("thing_seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("value", String, nullable=False),
+    PrimaryKeyConstraint("thing_seq", "name"),
+    ForeignKeyConstraint(["thing_seq"], ["things.seq"], ondelete="CASCADE"),
+    Index(None, "account_id", "region", "name", "value", "thing_seq"),
+    sqlite_with_rowid=False,
+)
+
+attachments = _listed(
+    "attachments",
+    *_realm(),
+    Column("thing_name", String, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("type", String, nullable=False),
+    UniqueConstraint("account_id", "region", "thing_name", "principal"),
+    ForeignKeyConstraint(["account_id", "region", "thing_name"], ["things.account_id", "things.region", "things.name"]),
+    Index(None, "account_id", "region", "thing_name", "seq"),
+    Index(None, "account_id", "region", "principal", "seq"),
+)
+
+policies = _listed(
+    "policies",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("default_version_id", Integer, nullable=False),
+    Column("last_version_id", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("generation_id", String, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    *_realm(),
+    Column("policy_name", String, nullable=False),
+    Column("version_id", Integer, nullable=False),
+    Column("document", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "region", "policy_name", "version_id"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "policy_name"],
+        ["policies.account_id", "policies.region", "policies.name"],
+        ondelete="CASCADE",
+    ),
+)
+
+policy_targets = _listed(
+    "policy_targets",
+    *_realm(),
+    Column("policy_name", String, nullable=False),
+    Column("target", String, nullable=False),
+    # In this order it answers ``attached_to`` too: a target has few policies (AWS IoT: ten), so they may be sorted.
+    UniqueConstraint("account_id", "region", "target", "policy_name"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "policy_name"], ["policies.account_id", "policies.region", "policies.name"]
+    ),
+    Index(None, "account_id", "region", "policy_name", "seq"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    *_realm(),
+    Column("resource_arn", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("value", String, nullable=False),
+    PrimaryKeyConstraint("account_id", "region", "resource_arn", "key"),
+    sqlite_with_rowid=False,
+)
+
+registration_codes = Table(
+    "registration_codes",
+    metadata,
+    *_realm(),
+    Column("code", String, nullable=False),
+    PrimaryKeyConstraint("account_id", "region"),
+    sqlite_with_rowid=False,
+)
+
+endpoints = _listed(
+    "endpoints",
+    *_realm(),
+    Column("prefix", String, nullable=False),
+    Column("server_name", String, nullable=False),
+    UniqueConstraint("account_id", "region"),
+    # A server name leads to one realm.
+    UniqueConstraint("server_name"),
+)
+
+accounts = _listed(
+    "accounts",
+    Column("account_id", String, nullable=False),
+    Column("name", String),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account_id"),
+)
+
+access_keys = _listed(
+    "access_keys",
+    Column("access_key_id", String, nullable=False),
+    Column("account_id", String, nullable=False),
+    Column("secret_access_key", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("access_key_id"),
+    ForeignKeyConstraint(["account_id"], ["accounts.account_id"]),
+    Index(None, "account_id", "seq"),
+)

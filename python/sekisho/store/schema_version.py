@@ -1,0 +1,62 @@
+"""Which schema a database has, and how it gets this one.
+
+A fresh database is made from ``schema.py`` and an old one is migrated; tests show that both come out the same.
+Alembic is imported only to migrate, since importing it takes longer than all the rest of opening a store.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+
+from sekisho.store import schema
+from sekisho.store.errors import ForeignDatabase, NewerSchema
+
+HEAD: Final = "0001"
+"""Revision of the newest migration."""
+
+# As Alembic makes it.
+_VERSION = Table(
+    "alembic_version",
+    MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),
+    Column("version_num", String(32), primary_key=True, nullable=False),
+)
+
+
+def current(connection: Connection) -> str | None:
+    """The revision of a database, or None where it has no table of ours."""
+    if not inspect(connection).has_table(_VERSION.name):
+        return None
+    revision: str | None = connection.execute(select(_VERSION.c.version_num)).scalar()
+    return revision
+
+
+def bring_to_head(connection: Connection, place: str) -> None:
+    """Make or migrate the schema, within the caller's transaction: all of it, or nothing.
+
+    Raises NewerSchema where the revision is not one of ours, ForeignDatabase where the tables are not.
+    """
+    revision = current(connection)
+    if revision == HEAD:
+        return
+    if revision is None:
+        others = sorted(inspect(connection).get_table_names())
+        if others:
+            raise ForeignDatabase(
+                f"{place} is not a database of Sekisho's (it has the table {others[0]!r})."
+                " Name another data folder, or a database of its own."
+            )
+        schema.metadata.create_all(connection, checkfirst=False)
+        _VERSION.create(connection, checkfirst=False)
+        connection.execute(_VERSION.insert(), {"version_num": HEAD})
+        return
+
+    from sekisho.store.migrations import is_known, upgrade
+
+    if not is_known(revision):
+        raise NewerSchema(
+            f"{place} has the schema {revision!r}, which this Sekisho (up to {HEAD!r}) does not know: a newer one has"
+            " written it. Upgrade Sekisho, or restore a backup from before."
+        )
+    upgrade(connection)

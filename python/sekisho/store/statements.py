@@ -1,0 +1,167 @@
+"""The statements that every table needs, made once and run often.
+
+Statements are module constants with named parameters: SQLAlchemy then compiles each once per database, and a
+request builds none. Parameters of conditions begin with ``its_``, since plain column names are taken by the values
+of an INSERT or UPDATE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Delete,
+    Insert,
+    Row,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+
+from sekisho.realm import Realm
+from sekisho.registry.ports import AlreadyThere, Slice, Window
+
+T = TypeVar("T")
+
+BEFORE_ALL: Final = -1
+AFTER_ALL: Final = 2**63 - 1
+
+
+def its(table: Table, *columns: str) -> ColumnElement[bool]:
+    """The condition that these columns have the values of the parameters ``its_<column>``."""
+    condition: ColumnElement[bool] = table.c[columns[0]] == bindparam(f"its_{columns[0]}")
+    for column in columns[1:]:
+        condition = condition & (table.c[column] == bindparam(f"its_{column}"))
+    return condition
+
+
+def realm_parameters(realm: Realm, **others: Any) -> dict[str, Any]:
+    """Parameters for ``its(table, "account_id", "region", ...)``."""
+    return {"its_account_id": realm.account_id, "its_region": realm.region} | {
+        f"its_{name}": value for name, value in others.items()
+    }
+
+
+@cache
+def _insert_unless_there(table: Table, dialect: str) -> Insert:
+    # The two dialects have a class each for the same clause, and no neutral one.
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        return sqlite_insert(table).on_conflict_do_nothing().inline()
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table).on_conflict_do_nothing().inline()
+
+
+@cache
+def _insert_or_overwrite(table: Table, dialect: str) -> Insert:
+    key = [column.name for column in table.primary_key]
+    others = [column.name for column in table.columns if not column.primary_key]
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        statement = sqlite_insert(table)
+        return statement.on_conflict_do_update(
+            index_elements=key, set_={name: statement.excluded[name] for name in others}
+        )
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    other = postgresql_insert(table)
+    return other.on_conflict_do_update(index_elements=key, set_={name: other.excluded[name] for name in others})
+
+
+def insert_unless_there(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row; False where a unique key is taken. One statement, after which the transaction is usable."""
+    return connection.execute(_insert_unless_there(table, connection.dialect.name), dict(values)).rowcount == 1
+
+
+def insert_returning_seq(connection: Connection, table: Table, values: Mapping[str, Any]) -> int | None:
+    """Insert a row and return its ``seq``; None where a unique key is taken."""
+    seq: int | None = connection.execute(
+        _insert_unless_there(table, connection.dialect.name).returning(table.c.seq), dict(values)
+    ).scalar()
+    return seq
+
+
+def insert(connection: Connection, table: Table, values: Mapping[str, Any], name: str) -> None:
+    """Insert a row. Raises AlreadyThere with ``name`` where a unique key is taken."""
+    if not insert_unless_there(connection, table, values):
+        raise AlreadyThere(name)
+
+
+def insert_or_overwrite(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows; where the primary key is there, overwrite the rest."""
+    if rows:
+        connection.execute(_insert_or_overwrite(table, connection.dialect.name), rows)
+
+
+def replacing(table: Table, *key: str) -> Update:
+    """UPDATE of the one row that ``key`` names; its values are given when it is run."""
+    return update(table).where(its(table, *key))
+
+
+def replace(connection: Connection, statement: Update, parameters: Mapping[str, Any], name: str) -> None:
+    """Overwrite the one row. Raises KeyError with ``name`` where there is none: a change is never lost silently."""
+    if connection.execute(statement, dict(parameters)).rowcount != 1:
+        raise KeyError(f"{name} is not in the store, so it cannot be replaced")
+
+
+class Rows(Generic[T]):
+    """Statements that read, and what to make of their rows.
+
+    Args:
+        statement: What to select, without order.
+        seq: The column that orders it, selected as ``seq``.
+        make: From a row to what the domain knows.
+    """
+
+    def __init__(self, statement: Select[Any], seq: ColumnElement[int], make: Callable[[Row[Any]], T]) -> None:
+        self._make = make
+        self._one = statement
+        self._all = statement.order_by(seq)
+        limit: BindParameter[int] = bindparam("its_limit")
+        after: BindParameter[int] = bindparam("its_after")
+        self._ascending = statement.where(seq > after).order_by(seq).limit(limit)
+        self._descending = statement.where(seq < after).order_by(seq.desc()).limit(limit)
+
+    def one(self, connection: Connection, parameters: Mapping[str, Any]) -> T | None:
+        """The only row, or None."""
+        row = connection.execute(self._one, dict(parameters)).first()
+        return None if row is None else self._make(row)
+
+    def all(self, connection: Connection, parameters: Mapping[str, Any]) -> list[T]:
+        """All rows, oldest first."""
+        return [self._make(row) for row in connection.execute(self._all, dict(parameters))]
+
+    def page(self, connection: Connection, window: Window, parameters: Mapping[str, Any]) -> Slice[T]:
+        """The rows of ``window``. One row more is read, to know whether it was the last page."""
+        if window.limit < 1:
+            raise ValueError(f"a page holds at least one item, not {window.limit}")
+        after = window.after
+        if after is None:
+            after = BEFORE_ALL if window.ascending else AFTER_ALL
+        statement = self._ascending if window.ascending else self._descending
+        rows = connection.execute(statement, {**parameters, "its_after": after, "its_limit": window.limit + 1}).all()
+        kept = rows[: window.limit]
+        return Slice([self._make(row) for row in kept], kept[-1].seq if len(rows) > len(kept) else None)
+
+
+def reading(table: Table, make: Callable[[Row[Any]], T], *key: str) -> Rows[T]:
+    """The rows of ``table`` whose columns ``key`` have the values of the parameters ``its_<column>``."""
+    statement = select(table)
+    return Rows(statement.where(its(table, *key)) if key else statement, table.c.seq, make)
+
+
+def removing(table: Table, *key: str) -> Delete:
+    """DELETE of the rows that ``key`` names."""
+    return delete(table).where(its(table, *key))

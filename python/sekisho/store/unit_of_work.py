@@ -1,0 +1,161 @@
+"""One transaction, one object; and the store that begins them (``ports.Transaction``, ``ports.Store``)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from sekisho.registry.ports import Change
+from sekisho.store import schema_version
+from sekisho.store.accounts import SqlAccounts
+from sekisho.store.attachments import SqlAttachments
+from sekisho.store.ca_certificates import SqlCACertificates
+from sekisho.store.certificates import SqlCertificates
+from sekisho.store.endpoints import SqlEndpoints
+from sekisho.store.engines import engines
+from sekisho.store.errors import StoreBusy, translate
+from sekisho.store.identities import SqlIdentities
+from sekisho.store.policies import SqlPolicies
+from sekisho.store.registration_codes import SqlRegistrationCodes
+from sekisho.store.tags import SqlTags
+from sekisho.store.things import SqlThings
+
+
+class SqlTransaction:
+    """Everything that one transaction sees and does. Good until its block ends."""
+
+    __slots__ = (
+        "_changes",
+        "accounts",
+        "attachments",
+        "ca_certificates",
+        "certificates",
+        "endpoints",
+        "identities",
+        "policies",
+        "registration_codes",
+        "tags",
+        "things",
+    )
+
+    def __init__(self, connection: Connection, changes: list[Change] | None) -> None:
+        self._changes = changes
+        self.accounts = SqlAccounts(connection)
+        self.attachments = SqlAttachments(connection)
+        self.ca_certificates = SqlCACertificates(connection)
+        self.certificates = SqlCertificates(connection)
+        self.endpoints = SqlEndpoints(connection)
+        self.identities = SqlIdentities(connection)
+        self.policies = SqlPolicies(connection)
+        self.registration_codes = SqlRegistrationCodes(connection)
+        self.tags = SqlTags(connection)
+        self.things = SqlThings(connection)
+
+    def announce(self, change: Change) -> None:
+        """Tell the data plane, once this transaction is committed and never before."""
+        if self._changes is None:
+            raise RuntimeError("a transaction that reads has nothing to announce")
+        self._changes.append(change)
+
+
+class SqlStore:
+    """The registry in an SQL database.
+
+    Write transactions are serialised, on SQLite by BEGIN IMMEDIATE and on PostgreSQL by an advisory lock that all
+    servers on the database share. Why a lock, rather than SERIALIZABLE and trying again: the block of a ``with`` cannot
+    be run twice; and it makes the order of ``seq`` that of the commits, so that a page never skips a row that was
+    committed late. Within one process a plain lock comes first, so that waiting costs no connection.
+
+    Methods may be called from any thread, and ``read`` from many at once.
+
+    Args:
+        url: ``sqlite:////folder/file.db`` or ``postgresql://user:password@host/database``.
+        announce: Given the changes of each transaction after it is committed, each once, in order; in the thread that
+            committed. Commits of two threads may be announced in either order. What it raises reaches the writer,
+            though the transaction is kept.
+
+    Raises:
+        StoreError: from every method, saying what is wrong with the database and what to do.
+    """
+
+    def __init__(self, url: str, announce: Callable[[Sequence[Change]], None]) -> None:
+        self._engines = engines(url)
+        self._announce = announce
+        self._writing = threading.Lock()
+        self._writer: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The file, or the URL without its password."""
+        return self._engines.place
+
+    def open(self) -> None:
+        """Make what is missing, and migrate what is older. Call once, before anything else.
+
+        Raises NewerSchema, ForeignDatabase, DamagedDatabase, StoreBusy or StoreUnavailable.
+        """
+        self._engines.prepare()
+        with self._failing_clearly(), self._engines.writing.connect() as connection, connection.begin():
+            # Two servers may start at once.
+            self._engines.lock_for_writing(connection)
+            self._engines.check(connection)
+            schema_version.bring_to_head(connection, self.place)
+
+    def close(self) -> None:
+        """Close every connection. On SQLite the last one moves the write-ahead log into the file."""
+        self._engines.reading.dispose()
+        self._engines.writing.dispose()
+
+    def __enter__(self) -> SqlStore:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[SqlTransaction]:
+        """A transaction that sees one state of the store and changes nothing."""
+        with self._failing_clearly(), self._engines.reading.connect() as connection, connection.begin():
+            yield SqlTransaction(connection, None)
+
+    @contextmanager
+    def write(self) -> Iterator[SqlTransaction]:
+        """Commits when the block ends, rolls back when it raises. When it returns the change is on disk.
+
+        Raises RuntimeError within another ``write`` of the same thread, which would wait for itself.
+        """
+        me = threading.get_ident()
+        if self._writer == me:
+            raise RuntimeError("a write transaction cannot begin within another")
+        changes: list[Change] = []
+        with self._writing:
+            self._writer = me
+            try:
+                with self._failing_clearly(), self._engines.writing.connect() as connection, connection.begin():
+                    self._engines.lock_for_writing(connection)
+                    yield SqlTransaction(connection, changes)
+            finally:
+                self._writer = None
+        if changes:
+            self._announce(tuple(dict.fromkeys(changes)))
+
+    @contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            clear = translate(error, self.place)
+            if clear is None:
+                raise
+            raise clear from error
+        except PoolTimeout as error:
+            raise StoreBusy(f"{self.place}: all connections are in use. Try again.") from error
