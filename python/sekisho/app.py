@@ -26,7 +26,8 @@ from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.ports import Change
 from sekisho.run_file import Run
-from sekisho.store.engine import NewerSchema, SqlStore, StoreError
+from sekisho.store.errors import StoreError
+from sekisho.store.unit_of_work import SqlStore
 
 if TYPE_CHECKING:
     import uvicorn
@@ -173,15 +174,24 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
     import uvicorn
 
     from sekisho.api import app as api
+    from sekisho.api.sigv4 import SecretKey
+
+    def credentials(access_key_id: str) -> SecretKey | None:
+        key = services.accounts.access_key(access_key_id)
+        if key is None:
+            return None
+        # An access key here is the account's own, as a root key is on AWS.
+        root = f"arn:aws:iam::{key.account_id}:root"
+        return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
 
     def health() -> dict[str, Any]:
         return {"status": "ok", "version": __version__, "mqtt": dict(gateway.statistics())}
 
     application = api.build(
         services,
-        credentials=services.accounts.secret_key,
+        credentials=credentials,
         clock=clock.utc_now,
-        home=Realm(settings.account, settings.region),
+        default_realm=Realm(settings.account, settings.region),
         any_credentials=settings.any_credentials,
         health=health,
     )
@@ -305,10 +315,9 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _open_store(data: Path, database_url: str, announce: Callable[[Sequence[Change]], None]) -> SqlStore:
-    url = database_url or f"sqlite:///{data / 'sekisho.db'}"
     try:
-        return SqlStore.open(url, announce)
-    except NewerSchema as error:
-        raise CannotStart(f"{data}: {error}") from None
+        store = SqlStore(database_url or f"sqlite:///{data / 'sekisho.db'}", announce)
+        store.open()
     except StoreError as error:
         raise CannotStart(str(error)) from None
+    return store
