@@ -127,25 +127,22 @@ def correlation_data(encoded: str | None) -> bytes | None:
         raise InvalidRequestException("correlationData is not valid base64.") from None
 
 
-def user_properties(sent: Any) -> tuple[tuple[str, str], ...]:
-    """User properties as the API carries them: ``[{"name": "value"}, …]``, or a text with that in JSON.
-
-    botocore turns the text that its users give into JSON once more, so both forms arrive.
+def user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
+    """User properties as the API carries them: the JSON text of ``[{"name": "value"}, …]``.
 
     Raises:
         InvalidRequestException: Another form.
     """
-    if sent is None or sent == "":
+    if not text:
         return ()
-    if isinstance(sent, str):
-        try:
-            sent = json.loads(sent)
-        except (ValueError, RecursionError):
-            raise _not_user_properties("is not valid JSON") from None
-    if not isinstance(sent, list):
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _not_user_properties("is not valid JSON") from None
+    if not isinstance(content, list):
         raise _not_user_properties("is not a list")
     found: list[tuple[str, str]] = []
-    for number, item in enumerate(sent, 1):
+    for number, item in enumerate(content, 1):
         if not isinstance(item, dict):
             raise _not_user_properties(f"has an item {number} that is no object")
         found += _pairs(item, number)

@@ -1,0 +1,96 @@
+"""What policies are attached to: targets, and in the older operations principals.
+
+Source: https://docs.aws.amazon.com/iot/latest/apireference/API_AttachPolicy.html and its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sekisho import arn, pages
+from sekisho.api.operation import Call, operation
+from sekisho.registry.model import Policy
+from sekisho.registry.ports import Slice
+
+if TYPE_CHECKING:
+    from types_boto3_iot.type_defs import (
+        AttachPolicyRequestTypeDef,
+        AttachPrincipalPolicyRequestTypeDef,
+        DetachPolicyRequestTypeDef,
+        DetachPrincipalPolicyRequestTypeDef,
+        ListAttachedPoliciesRequestTypeDef,
+        ListPolicyPrincipalsRequestTypeDef,
+        ListPrincipalPoliciesRequestTypeDef,
+        ListTargetsForPolicyRequestTypeDef,
+    )
+
+
+@operation("iot", "AttachPolicy")
+def attach_policy(call: Call, request: AttachPolicyRequestTypeDef) -> None:
+    """Attach a policy to a certificate or Cognito identity."""
+    call.services.policies.attach(call.realm, request["policyName"], request["target"])
+
+
+@operation("iot", "DetachPolicy")
+def detach_policy(call: Call, request: DetachPolicyRequestTypeDef) -> None:
+    """Detach a policy from a target."""
+    call.services.policies.detach(call.realm, request["policyName"], request["target"])
+
+
+@operation("iot", "ListAttachedPolicies")
+def list_attached_policies(call: Call, request: ListAttachedPoliciesRequestTypeDef) -> Mapping[str, Any]:
+    """The policies of a target, in the order of attaching.
+
+    ``recursive`` asks for those of parent groups too; certificates and identities have no parents.
+    """
+    window = pages.window(request.get("marker"), request.get("pageSize"))
+    return _policies(call, call.services.policies.attached_to(call.realm, request["target"], window))
+
+
+@operation("iot", "ListTargetsForPolicy")
+def list_targets_for_policy(call: Call, request: ListTargetsForPolicyRequestTypeDef) -> Mapping[str, Any]:
+    """What a policy is attached to, in the order of attaching."""
+    window = pages.window(request.get("marker"), request.get("pageSize"))
+    found = call.services.policies.targets_of(call.realm, request["policyName"], window)
+    return {"targets": list(found.items), "nextMarker": pages.next_marker(found.next_after)}
+
+
+@operation("iot", "AttachPrincipalPolicy")
+def attach_principal_policy(call: Call, request: AttachPrincipalPolicyRequestTypeDef) -> None:
+    """AttachPolicy as it was before thing groups; deprecated, still in use."""
+    call.services.policies.attach(call.realm, request["policyName"], request["principal"])
+
+
+@operation("iot", "DetachPrincipalPolicy")
+def detach_principal_policy(call: Call, request: DetachPrincipalPolicyRequestTypeDef) -> None:
+    """DetachPolicy as it was before thing groups; deprecated, still in use."""
+    call.services.policies.detach(call.realm, request["policyName"], request["principal"])
+
+
+@operation("iot", "ListPrincipalPolicies")
+def list_principal_policies(call: Call, request: ListPrincipalPoliciesRequestTypeDef) -> Mapping[str, Any]:
+    """The policies of a principal, newest first unless asked otherwise; deprecated."""
+    window = pages.window(
+        request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
+    )
+    return _policies(call, call.services.policies.attached_to(call.realm, request["principal"], window))
+
+
+@operation("iot", "ListPolicyPrincipals")
+def list_policy_principals(call: Call, request: ListPolicyPrincipalsRequestTypeDef) -> Mapping[str, Any]:
+    """The principals that a policy is attached to, newest first unless asked otherwise; deprecated."""
+    window = pages.window(
+        request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
+    )
+    found = call.services.policies.targets_of(call.realm, request["policyName"], window)
+    return {"principals": list(found.items), "nextMarker": pages.next_marker(found.next_after)}
+
+
+def _policies(call: Call, found: Slice[Policy]) -> Mapping[str, Any]:
+    return {
+        "policies": [
+            {"policyName": policy.name, "policyArn": arn.policy(call.realm, policy.name)} for policy in found.items
+        ],
+        "nextMarker": pages.next_marker(found.next_after),
+    }
