@@ -22,8 +22,8 @@ fn certificate(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     change(&mut parameters);
-    let key = KeyPair::generate().unwrap();
-    parameters.self_signed(&key).unwrap().der().to_vec()
+    let key = KeyPair::generate().expect("a P-256 key can always be made");
+    parameters.self_signed(&key).expect("the parameters are good").der().to_vec()
 }
 
 #[test]
