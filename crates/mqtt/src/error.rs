@@ -160,7 +160,7 @@ pub enum DecodeError {
     #[error("no local on a shared subscription [MQTT-3.8.3-4]")]
     NoLocalShared,
     /// SUBACK or an MQTT 5 UNSUBACK without codes.
-    #[error("{0} without reason codes [MQTT-3.9.3-1, MQTT-3.11.3-1]")]
+    #[error("{0} without reason codes [MQTT-3.8.4-6, MQTT-3.10.4-6]")]
     NoReasonCodes(PacketType),
 
     // DISCONNECT.

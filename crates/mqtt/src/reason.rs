@@ -33,7 +33,7 @@ macro_rules! reason_codes {
                 }
             }
 
-            /// Whether section 2.4 lists the code for a packet.
+            /// Whether section 2.4 lists the code for a packet. That section alone lists 0x8C for DISCONNECT.
             pub fn may_travel_in(self, packet: PacketType) -> bool {
                 match self {
                     $(ReasonCode::$name => [$(PacketType::$packet),*].contains(&packet),)*

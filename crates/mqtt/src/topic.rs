@@ -41,8 +41,8 @@ pub enum TopicError {
     /// `+` that does not fill a level [MQTT-4.7.1-2].
     #[error("+ must be the whole of a level [MQTT-4.7.1-2]")]
     SingleLevelWildcard,
-    /// A share name that is empty or holds a wildcard [MQTT-4.8.2-1].
-    #[error("a share name has at least one character and no + or # [MQTT-4.8.2-1]")]
+    /// A share name that is empty [MQTT-4.8.2-1] or holds a wildcard [MQTT-4.8.2-2].
+    #[error("a share name has at least one character and no + or # [MQTT-4.8.2-1, MQTT-4.8.2-2]")]
     ShareName,
     /// No filter after the share name [MQTT-4.8.2-2].
     #[error("$share/name must be followed by / and a topic filter [MQTT-4.8.2-2]")]

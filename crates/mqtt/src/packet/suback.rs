@@ -26,7 +26,7 @@ impl SubAck {
             Version::V5 => reader.properties(Carrier::SubAck)?.reason_string_and_user_properties()?,
         };
         if reader.remaining() == 0 {
-            return Err(DecodeError::NoReasonCodes(PacketType::SubAck)); // [MQTT-3.8.4-5]
+            return Err(DecodeError::NoReasonCodes(PacketType::SubAck)); // [MQTT-3.8.4-6]
         }
         let mut codes = Vec::with_capacity(reader.remaining());
         while reader.remaining() > 0 {
