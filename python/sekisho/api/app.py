@@ -96,7 +96,7 @@ class Api:
     def answer(self, request: HttpRequest) -> HttpResponse:
         """The response to `request`; never raises."""
         request_id = str(uuid4())
-        service = self._likely_service(request)
+        service: str | None = None
         try:
             realm, caller, services = self._authenticate(request)
             call = Call(realm, caller, self._services, request_id, request.source_ip)
@@ -112,10 +112,10 @@ class Api:
             response = codec.write(handler(call, parameters))
         except AwsException as error:
             log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
-            return error_response(error, self._models, service, request_id)
+            return error_response(error, self._models, service or self._likely_service(request), request_id)
         except Exception:
             log.exception("api request failed", path=request.raw_path, request_id=request_id)
-            return self._failure(service, request_id)
+            return self._failure(service or self._likely_service(request), request_id)
         log.debug("api request answered", operation=operation.name, realm=str(realm), request_id=request_id)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 MAX_BODY_BYTES = 1024 * 1024
 """The largest request body that is read, in bytes. No operation of the models takes as much."""
@@ -37,12 +37,15 @@ class HttpRequest:
 
     @cached_property
     def query(self) -> Sequence[tuple[str, str]]:
-        """The query's (name, value) pairs, unescaped once. A plus sign is a plus sign (RFC 3986), not a space."""
+        """The query's (name, value) pairs, unescaped once.
+
+        A plus sign is a space, as HTML forms and most URL libraries write one; AWS SDKs escape both.
+        """
         pairs = []
         for pair in self.query_string.split("&"):
             if pair:
                 name, _, value = pair.partition("=")
-                pairs.append((unquote(name), unquote(value)))
+                pairs.append((unquote_plus(name), unquote_plus(value)))
         return pairs
 
 

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import product
 from typing import Protocol
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_plus
 
 from sekisho.api.errors import (
     IncompleteSignatureException,
@@ -74,7 +74,7 @@ class SecretKey:
 class Credentials(Protocol):
     """Finds an access key. Called in a worker thread, once per request."""
 
-    def __call__(self, access_key_id: str) -> SecretKey | None:
+    def __call__(self, access_key_id: str, /) -> SecretKey | None:
         """The key, or None when there is no such access key or it is not active."""
         ...
 
@@ -358,7 +358,7 @@ def _canonical_queries(request: HttpRequest, claimed: _Signature) -> Sequence[st
     forms = []
     for names in exclusions:
         kept = [(name, value) for name, value in sent if name not in names]
-        encoded = [(_encode(unquote(name)), _encode(unquote(value))) for name, value in kept]
+        encoded = [(_encode(unquote_plus(name)), _encode(unquote_plus(value))) for name, value in kept]
         forms += [_sorted_query(encoded), _sorted_query(kept)]
     return list(dict.fromkeys(forms))
 
