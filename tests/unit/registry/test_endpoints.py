@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sekisho.errors import InvalidRequestException
+from sekisho.registry.endpoints import Endpoints
+from sekisho.registry.ports import Change, ChangeKind, Store
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
+
+
+@pytest.fixture
+def endpoints(store: Store) -> Endpoints:
+    return Endpoints(store, HOME, "localhost")
+
+
+@pytest.mark.parametrize("endpoint_type", [None, "iot:Data", "iot:Data-ATS"])
+def test_the_default_account_at_home_connects_to_localhost(endpoints: Endpoints, endpoint_type: str | None) -> None:
+    assert endpoints.describe(HOME, endpoint_type).server_name == "localhost"
+
+
+def test_every_other_account_and_region_has_a_name_of_its_own(endpoints: Endpoints) -> None:
+    form = re.compile(r"a[a-z0-9]{13}-ats\.iot\.(eu-central-1|us-east-1)\.localhost")
+    names = {endpoints.describe(realm).server_name for realm in (OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE)}
+    assert len(names) == 2
+    assert all(form.fullmatch(name) for name in names)
+
+
+def test_a_domain_of_ones_own_names_the_default_account_too(store: Store) -> None:
+    name = Endpoints(store, HOME, "iot.example.com").describe(HOME).server_name
+    assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.iot\.example\.com", name)
+
+
+def test_an_endpoint_is_made_and_announced_once_and_never_changes(
+    endpoints: Endpoints, store: Store, announced: list[Change]
+) -> None:
+    first = endpoints.describe(OTHER_ACCOUNT)
+    assert endpoints.describe(OTHER_ACCOUNT) == first
+    assert Endpoints(store, HOME, "example.com").describe(OTHER_ACCOUNT) == first
+    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, first.server_name)]
+    assert list(endpoints.all()) == [first]
+
+
+@pytest.mark.parametrize("endpoint_type", ["iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta"])
+def test_an_endpoint_that_is_not_served_is_refused_by_name(endpoints: Endpoints, endpoint_type: str) -> None:
+    with pytest.raises(InvalidRequestException, match=f"{endpoint_type} is not served"):
+        endpoints.describe(HOME, endpoint_type)
+
+
+@pytest.mark.parametrize("endpoint_type", ["iot:data-ats", "", "ATS"])
+def test_an_unknown_type_is_refused_in_the_words_of_aws(
+    endpoints: Endpoints, endpoint_type: str, announced: list[Change]
+) -> None:
+    with pytest.raises(InvalidRequestException) as refusal:
+        endpoints.describe(HOME, endpoint_type)
+    assert refusal.value.message == f"Endpoint type {endpoint_type} not recognized."
+    assert announced == []
