@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.engine.interfaces import CoreExecuteOptionsParameter
 
 from sekisho.realm import Realm
 from sekisho.registry.ports import AlreadyThere, Slice, Window
@@ -80,9 +81,14 @@ def _insert_or_overwrite(table: Table, dialect: str) -> Insert:
     return other.on_conflict_do_update(index_elements=key, set_={name: other.excluded[name] for name in others})
 
 
+# SQLAlchemy otherwise keeps the count of an INSERT on some drivers only.
+_COUNTED: Final[CoreExecuteOptionsParameter] = {"preserve_rowcount": True}
+
+
 def insert_unless_there(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row; False where a unique key is taken. One statement, after which the transaction is usable."""
-    return connection.execute(_insert_unless_there(table, connection.dialect.name), dict(values)).rowcount == 1
+    statement = _insert_unless_there(table, connection.dialect.name)
+    return connection.execute(statement, dict(values), execution_options=_COUNTED).rowcount == 1
 
 
 def insert_returning_seq(connection: Connection, table: Table, values: Mapping[str, Any]) -> int | None:

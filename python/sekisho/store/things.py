@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, bindparam, select, update
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, select, update
 from sqlalchemy import insert as plain_insert
 
 from sekisho.realm import Realm
@@ -52,7 +52,7 @@ _LAST_CHARACTER = "\U0010ffff"
 def _having_attribute(*, prefix: bool, of_type: bool) -> Rows[Thing]:
     value = _ATTRIBUTES.c.value
     wanted: BindParameter[str] = bindparam("its_value")
-    condition = value.between(wanted, bindparam("its_value_end")) if prefix else value == wanted
+    condition = and_(value >= wanted, value <= bindparam("its_value_end")) if prefix else value == wanted
     statement = (
         select(_TABLE)
         .join(_ATTRIBUTES, _ATTRIBUTES.c.thing_seq == _TABLE.c.seq)

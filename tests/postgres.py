@@ -1,0 +1,149 @@
+"""A PostgreSQL server of our own for a test run: a new cluster in a temporary folder, on a Unix socket, then gone.
+
+Nothing of a server that runs on the machine is touched. PostgreSQL refuses to run as root, so root starts it as the
+user ``postgres`` (or ``nobody``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+INSTALL = "scripts/install-test-tools (Debian: apt-get install postgresql)"
+DEADLINE = 30.0
+"""Seconds that the server may take to answer."""
+
+
+class PostgreSQLMissing(Exception):
+    """The server's programs are not installed; the message says how to get them."""
+
+
+def programs() -> Path:
+    """Folder of ``initdb`` and ``postgres``: that of the newest version. Raises PostgreSQLMissing."""
+
+    def version(folder: Path) -> tuple[int, ...]:
+        return tuple(int(part) for part in folder.parent.name.split(".") if part.isdigit())
+
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=version, reverse=True)
+    on_path = shutil.which("initdb")
+    for folder in (*installed, *([Path(on_path).parent] if on_path else [])):
+        if all((folder / program).exists() for program in ("initdb", "postgres")):
+            return folder
+    raise PostgreSQLMissing(f"PostgreSQL is not installed. Install it with {INSTALL}.")
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A running server; ``folder`` holds its socket."""
+
+    folder: Path
+    has_icu: bool
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def url(self, database: str) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def execute(self, statement: str) -> None:
+        """Run a statement as superuser, outside a transaction."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL.
+
+        Its collation is a language's where that is possible, as in databases of real users: what depends on the order
+        of bytes then has to say so.
+        """
+        name = f"sekisho{next(self._numbers)}"
+        collation = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if self.has_icu else ""
+        self.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {collation}")
+        return self.url(name)
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Arguments for subprocess that give up root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    raise PostgreSQLMissing("PostgreSQL does not run as root, and there is no user postgres or nobody.")
+
+
+@contextlib.contextmanager
+def running() -> Iterator[PostgreSQL]:
+    """Make a cluster, start it, stop it and remove it. Raises PostgreSQLMissing where it is not installed."""
+    folder = programs()
+    as_user = _unprivileged()
+    # Not under pytest's own folder, which only its user may enter; and short, as a socket's path must be.
+    home = Path(tempfile.mkdtemp(prefix="sekisho-pg-", dir="/tmp"))
+    server: subprocess.Popen[bytes] | None = None
+    try:
+        if as_user:
+            os.chown(home, as_user["user"], as_user["group"])
+        data = home / "data"
+        log = home / "log"
+        _run(
+            [folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], as_user
+        )
+        # No fsync: what is tested is what we ask of the server, and it is not killed. The folder goes anyway.
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(home),
+            "fsync": "off",
+            "max_connections": 200,
+        }
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [folder / "postgres", "-D", data, *options], stdout=output, stderr=output, cwd=home, **as_user
+            )
+        version = _wait_until_it_answers(server, home, log)
+        has_icu = version >= 150000 and _has_icu(home)
+        yield PostgreSQL(folder=home, has_icu=has_icu)
+    finally:
+        if server is not None and server.poll() is None:
+            server.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(timeout=DEADLINE)
+            if server.poll() is None:
+                server.send_signal(signal.SIGQUIT)
+                server.wait(timeout=DEADLINE)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _run(command: list[str | Path], as_user: dict[str, Any]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **as_user)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], home: Path, log: Path) -> int:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        url = f"postgresql://postgres@/postgres?host={home}"
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
+            return connection.info.server_version
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL does not answer:\n{log.read_text(errors='replace')}")
+        time.sleep(0.02)
+
+
+def _has_icu(home: Path) -> bool:
+    with psycopg.connect(f"postgresql://postgres@/postgres?host={home}") as connection:
+        return connection.execute("SELECT 1 FROM pg_collation WHERE collprovider = 'i' LIMIT 1").fetchone() is not None

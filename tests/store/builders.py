@@ -1,0 +1,125 @@
+"""Values of the registry with every field set, each to be varied by name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sekisho.realm import Realm
+from sekisho.registry.model import (
+    AccessKey,
+    Account,
+    Attachment,
+    AutoRegistrationStatus,
+    CACertificate,
+    CACertificateStatus,
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    Policy,
+    PolicyVersion,
+    Thing,
+    ThingPrincipalType,
+)
+
+HOME = Realm("123456789012", "eu-central-1")
+OTHER_ACCOUNT = Realm("000000000001", "eu-central-1")
+OTHER_REGION = Realm("123456789012", "us-east-1")
+NOW = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+def certificate_id(number: int) -> str:
+    """An identifier of the right form; consecutive numbers give identifiers in no order."""
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def certificate(number: int = 1, realm: Realm = HOME, **changes: Any) -> Certificate:
+    """A device certificate."""
+    plain = Certificate(
+        realm=realm,
+        certificate_id=certificate_id(number),
+        certificate_pem=f"-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n",
+        ca_certificate_id=None,
+        status=CertificateStatus.ACTIVE,
+        mode=CertificateMode.SNI_ONLY,
+        not_before=datetime(1950, 1, 1, tzinfo=UTC),
+        not_after=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        created_at=NOW,
+        modified_at=NOW,
+        customer_version=1,
+        generation_id=f"generation {number}",
+    )
+    return replace(plain, **changes)
+
+
+def ca_certificate(number: int = 1, realm: Realm = HOME, **changes: Any) -> CACertificate:
+    """A CA certificate."""
+    plain = CACertificate(
+        realm=realm,
+        certificate_id=certificate_id(number),
+        certificate_pem=f"-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n",
+        subject=b"0\x00" + str(number).encode(),
+        public_key_id=hashlib.sha256(b"key %d" % number).hexdigest(),
+        status=CACertificateStatus.ACTIVE,
+        mode=CertificateMode.DEFAULT,
+        auto_registration_status=AutoRegistrationStatus.DISABLE,
+        registration_config=None,
+        not_before=NOW,
+        not_after=datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC),
+        created_at=NOW,
+        modified_at=NOW,
+        customer_version=1,
+        generation_id=f"generation {number}",
+    )
+    return replace(plain, **changes)
+
+
+def thing(name: str = "lamp", realm: Realm = HOME, **changes: Any) -> Thing:
+    """A thing."""
+    plain = Thing(
+        realm=realm,
+        name=name,
+        thing_id=f"id of {name}",
+        type_name=None,
+        attributes={},
+        billing_group_name=None,
+        version=1,
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def attachment(thing_name: str, principal: str, realm: Realm = HOME, **changes: Any) -> Attachment:
+    """A principal attached to a thing."""
+    return replace(Attachment(realm, thing_name, principal, ThingPrincipalType.NON_EXCLUSIVE_THING), **changes)
+
+
+def policy(name: str = "p", realm: Realm = HOME, **changes: Any) -> Policy:
+    """A policy with version 1."""
+    plain = Policy(
+        realm=realm,
+        name=name,
+        default_version_id=1,
+        last_version_id=1,
+        created_at=NOW,
+        modified_at=NOW,
+        generation_id=f"generation of {name}",
+    )
+    return replace(plain, **changes)
+
+
+def version(name: str = "p", number: int = 1, realm: Realm = HOME, **changes: Any) -> PolicyVersion:
+    """A document of a policy."""
+    return replace(PolicyVersion(realm, name, number, f'{{"Version": "2012-10-17", "Id": "{number}"}}', NOW), **changes)
+
+
+def account(account_id: str = HOME.account_id, name: str | None = "home") -> Account:
+    """An account."""
+    return Account(account_id, name, NOW)
+
+
+def access_key(number: int = 1, account_id: str = HOME.account_id) -> AccessKey:
+    """An access key."""
+    return AccessKey(f"AKIA{number:016}", account_id, NOW, f"secret {number}")

@@ -1,0 +1,47 @@
+"""Every test that asks for ``store`` runs on SQLite and on PostgreSQL: one contract, two keepers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sekisho.registry.ports import Change
+from sekisho.store.unit_of_work import SqlStore
+from tests.postgres import PostgreSQL, PostgreSQLMissing, running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL. Where it is not installed: skipped, but in CI failed."""
+    try:
+        with running() as server:
+            yield server
+    except PostgreSQLMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/data/sekisho.db"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.new_database()
+
+
+@pytest.fixture
+def announced() -> list[Change]:
+    """What ``store`` has announced so far."""
+    return []
+
+
+@pytest.fixture
+def store(url: str, announced: list[Change]) -> Iterator[SqlStore]:
+    """An open, empty store."""
+    with SqlStore(url, announced.extend) as opened:
+        yield opened

@@ -1,0 +1,109 @@
+"""The promises of ``ports.IdentityRows``, kept by every store."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine, event
+
+from sekisho import arn
+from sekisho.realm import Realm
+from sekisho.registry.model import CertificateStatus, Identity, IdentityThing, ThingPrincipalType
+from sekisho.store import identities
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import (
+    HOME,
+    OTHER_ACCOUNT,
+    OTHER_REGION,
+    attachment,
+    certificate,
+    certificate_id,
+    policy,
+    thing,
+    version,
+)
+
+
+def principal(number: int, realm: Realm = HOME) -> str:
+    return arn.certificate(realm, certificate_id(number))
+
+
+def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.certificates.add(certificate(1, status=CertificateStatus.REVOKED))
+        for name in ("one", "two", "three"):
+            tx.policies.add(policy(name), version(name))
+        tx.policies.add_version(version("two", 2))
+        tx.policies.replace(policy("two", default_version_id=2, last_version_id=2))
+        tx.policies.attach(HOME, "two", principal(1))
+        tx.policies.attach(HOME, "one", principal(1))
+        tx.things.add(thing("lamp", type_name="light", attributes={"room": "1"}))
+        tx.things.add(thing("door"))
+        tx.things.add(thing("gate"))
+        tx.attachments.add(attachment("door", principal(1)))
+        tx.attachments.add(attachment("lamp", principal(1), type=ThingPrincipalType.EXCLUSIVE_THING))
+    with store.read() as tx:
+        found = tx.identities.look_up([(HOME, certificate_id(1))])
+    assert found == {
+        (HOME, certificate_id(1)): Identity(
+            certificate=certificate(1, status=CertificateStatus.REVOKED),
+            policies=(version("two", 2), version("one")),
+            things=(
+                IdentityThing("door", None, {}, exclusive=False),
+                IdentityThing("lamp", "light", {"room": "1"}, exclusive=True),
+            ),
+        )
+    }
+
+
+def test_unknown_certificates_are_absent(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.certificates.add(certificate(1))
+    with store.read() as tx:
+        assert tx.identities.look_up([]) == {}
+        assert tx.identities.look_up([(HOME, certificate_id(2)), (OTHER_ACCOUNT, certificate_id(1))]) == {}
+        found = tx.identities.look_up([(HOME, certificate_id(2)), (HOME, certificate_id(1))])
+        assert list(found) == [(HOME, certificate_id(1))]
+        assert found[HOME, certificate_id(1)] == Identity(certificate(1), policies=(), things=())
+
+
+def test_a_certificate_in_several_realms_has_in_each_what_that_realm_gave_it(store: SqlStore) -> None:
+    realms = (HOME, OTHER_ACCOUNT, OTHER_REGION)
+    with store.write() as tx:
+        for realm in realms:
+            tx.certificates.add(certificate(1, realm))
+            tx.policies.add(policy("p", realm), version("p", realm=realm, document=str(realm)))
+            tx.policies.attach(realm, "p", principal(1, realm))
+            tx.things.add(thing(f"of {realm}", realm))
+            tx.attachments.add(attachment(f"of {realm}", principal(1, realm), realm))
+    with store.read() as tx:
+        found = tx.identities.look_up([(realm, certificate_id(1)) for realm in realms])
+    assert set(found) == {(realm, certificate_id(1)) for realm in realms}
+    for (realm, _), identity in found.items():
+        assert identity.certificate.realm == realm
+        assert [each.document for each in identity.policies] == [str(realm)]
+        assert [each.name for each in identity.things] == [f"of {realm}"]
+
+
+@pytest.mark.parametrize("size", [1, identities.CHUNK, identities.CHUNK + 1, 3 * identities.CHUNK])
+def test_a_batch_takes_three_statements_per_chunk(store: SqlStore, size: int) -> None:
+    with store.write() as tx:
+        for number in range(size):
+            tx.certificates.add(certificate(number))
+        tx.policies.add(policy(), version())
+        tx.policies.attach(HOME, "p", principal(size - 1))
+    statements: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            statements.append(statement)
+
+    keys = [(HOME, certificate_id(number)) for number in range(size)]
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        with store.read() as tx:
+            found = tx.identities.look_up(keys + keys)
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert set(found) == set(keys)
+    assert found[HOME, certificate_id(size - 1)].policies == (version(),)
+    assert len(statements) == 3 * -(-size // identities.CHUNK)

@@ -1,0 +1,87 @@
+"""The promises of tags, registration codes, endpoints and accounts (``registry/ports.py``), kept by every store."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from sekisho.registry.model import Endpoint
+from sekisho.registry.ports import AlreadyThere
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME, OTHER_ACCOUNT, OTHER_REGION, access_key, account
+
+
+def test_tags_are_added_overwritten_and_removed(store: SqlStore) -> None:
+    with store.write() as tx:
+        assert tx.tags.get(HOME, "arn:a") == {}
+        tx.tags.put(HOME, "arn:a", {"k": "1", "l": "ü \U0001f510"})
+        tx.tags.put(HOME, "arn:a", {"k": "2", "m": ""})
+        tx.tags.put(HOME, "arn:a", {})
+        tx.tags.put(HOME, "arn:b", {"k": "b"})
+        tx.tags.put(OTHER_ACCOUNT, "arn:a", {"k": "other"})
+    with store.write() as tx:
+        assert tx.tags.get(HOME, "arn:a") == {"k": "2", "l": "ü \U0001f510", "m": ""}
+        tx.tags.remove(HOME, "arn:a", ["k", "none", "m"])
+        tx.tags.remove(HOME, "arn:a", [])
+        assert tx.tags.get(HOME, "arn:a") == {"l": "ü \U0001f510"}
+        tx.tags.remove(HOME, "arn:a")
+        assert tx.tags.get(HOME, "arn:a") == {}
+        assert tx.tags.get(HOME, "arn:b") == {"k": "b"}
+        assert tx.tags.get(OTHER_ACCOUNT, "arn:a") == {"k": "other"}
+
+
+def test_a_realm_has_one_registration_code_until_it_is_removed(store: SqlStore) -> None:
+    with store.write() as tx:
+        assert tx.registration_codes.get(HOME) is None
+        tx.registration_codes.put(HOME, "one")
+        tx.registration_codes.put(OTHER_REGION, "other")
+        tx.registration_codes.put(HOME, "two")
+        assert tx.registration_codes.get(HOME) == "two"
+        assert tx.registration_codes.remove(HOME) is True
+        assert tx.registration_codes.remove(HOME) is False
+        assert tx.registration_codes.get(HOME) is None
+        assert tx.registration_codes.get(OTHER_REGION) == "other"
+
+
+def test_a_realm_has_one_endpoint_and_a_server_name_one_realm(store: SqlStore) -> None:
+    home = Endpoint(HOME, "a1", "localhost")
+    other = Endpoint(OTHER_REGION, "a2", "a2-ats.iot.us-east-1.localhost")
+    with store.write() as tx:
+        assert tx.endpoints.all() == []
+        tx.endpoints.add(home)
+        tx.endpoints.add(other)
+        with pytest.raises(AlreadyThere):
+            tx.endpoints.add(Endpoint(HOME, "a3", "another"))
+        with pytest.raises(AlreadyThere):
+            tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "a4", "localhost"))
+    with store.read() as tx:
+        assert tx.endpoints.get(HOME) == home
+        assert tx.endpoints.get(OTHER_ACCOUNT) is None
+        assert tx.endpoints.all() == [home, other]
+
+
+def test_accounts_and_their_access_keys_come_back(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.accounts.add(account())
+        tx.accounts.add(account("000000000001", None))
+        with pytest.raises(AlreadyThere):
+            tx.accounts.add(account(name="again"))
+        tx.accounts.add_access_key(access_key(2))
+        tx.accounts.add_access_key(access_key(1))
+        tx.accounts.add_access_key(access_key(3, "000000000001"))
+        with pytest.raises(AlreadyThere):
+            tx.accounts.add_access_key(access_key(1, "000000000001"))
+    with store.read() as tx:
+        assert tx.accounts.get("123456789012") == account()
+        assert tx.accounts.get("1") is None
+        assert tx.accounts.all() == [account(), account("000000000001", None)]
+        assert tx.accounts.access_key(access_key(3).access_key_id) == access_key(3, "000000000001")
+        assert tx.accounts.access_key("none") is None
+        assert tx.accounts.access_keys("123456789012") == [access_key(2), access_key(1)]
+        assert tx.accounts.access_keys("999999999999") == []
+
+
+def test_an_access_key_needs_an_account(store: SqlStore) -> None:
+    with pytest.raises(IntegrityError) as failure, store.write() as tx:
+        tx.accounts.add_access_key(access_key())
+    assert access_key().secret_access_key not in str(failure.value)
