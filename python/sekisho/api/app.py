@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from sekisho.api import query
 from sekisho.api.codec import codec_of
+from sekisho.api.echo import echo
 from sekisho.api.errors import (
     InvalidSignatureException,
     NotImplementedException,
@@ -114,7 +115,7 @@ class Api:
             log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
             return error_response(error, self._models, service or self._likely_service(request), request_id)
         except Exception:
-            log.exception("api request failed", path=request.raw_path, request_id=request_id)
+            log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
             return self._failure(service or self._likely_service(request), request_id)
         log.debug("api request answered", operation=operation.name, realm=str(realm), request_id=request_id)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
@@ -274,7 +275,7 @@ def _services_of(signing_name: str) -> Sequence[str]:
     if services is None:
         raise InvalidSignatureException(
             f"Credential should be scoped to a service that Sekisho serves ({', '.join(_SIGNING_NAMES)}), "
-            f"not to '{signing_name[:50]}'."
+            f"not to '{echo(signing_name)}'."
         )
     return services
 

@@ -18,7 +18,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
 from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
 
+from sekisho.api.echo import echo
 from sekisho.api.errors import JSON, SerializationException
 from sekisho.api.http import HttpRequest, HttpResponse
 from sekisho.api.model import Member, Operation, Shape
@@ -100,6 +102,7 @@ class Codec:
     def _parse_query(self, request: HttpRequest, parameters: dict[str, Any]) -> None:
         if not self._query:
             return
+        _refuse_other_encodings(request)
         sent: dict[str, list[str]] = {}
         for name, value in request.query:
             sent.setdefault(name, []).append(value)
@@ -173,6 +176,17 @@ def _load(body: bytes) -> Any:
     return content
 
 
+def _refuse_other_encodings(request: HttpRequest) -> None:
+    # U+FFFD is what unescaping leaves of bytes that are not UTF-8. It may also have been sent.
+    if any("\ufffd" in value for _, value in request.query):
+        try:
+            unquote_to_bytes(request.query_string).decode()
+        except UnicodeDecodeError:
+            raise SerializationException(
+                "The query string is not UTF-8 under its percent-encoding. Encode it as UTF-8 first."
+            ) from None
+
+
 def _refuse_constant(constant: str) -> NoReturn:
     raise SerializationException(f"The body is not valid JSON: {constant} is not a JSON value.")
 
@@ -232,7 +246,7 @@ def _read_map(shape: Shape, value: Any, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         _mismatch(value, path, "an object")
     item = _inner(shape.value)
-    return {key: _read(item, sent, f"{path}.{key[:100]}") for key, sent in value.items() if sent is not None}
+    return {key: _read(item, sent, f"{path}.{echo(key)}") for key, sent in value.items() if sent is not None}
 
 
 def _read_string(_shape: Shape, value: Any, path: str) -> str:

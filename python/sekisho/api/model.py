@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 SERVICES = ("iot", "iot-data", "iot-jobs-data", "sts")
@@ -111,6 +112,8 @@ class ServiceModel:
         self._shapes: Mapping[str, Any] = document["shapes"]
         self._resolved_shapes: dict[str, Shape] = {}
         self._resolved_operations: dict[str, Operation] = {}
+        # While shapes are resolved, some are known by name but lack members: one thread at a time may look.
+        self._resolving = Lock()
 
     @property
     def operation_names(self) -> tuple[str, ...]:
@@ -129,7 +132,9 @@ class ServiceModel:
             KeyError: The service has no such operation.
         """
         if name not in self._resolved_operations:
-            self._resolved_operations[name] = self._resolve_operation(self._operations[name])
+            with self._resolving:
+                if name not in self._resolved_operations:
+                    self._resolved_operations[name] = self._resolve_operation(self._operations[name])
         return self._resolved_operations[name]
 
     def exceptions(self) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
+from sekisho.api.echo import echo
 from sekisho.api.errors import XML, SerializationException, UnknownOperationException
 from sekisho.api.http import HttpRequest, HttpResponse
 from sekisho.api.model import Operation, ServiceModel
@@ -42,7 +43,7 @@ def action_of(model: ServiceModel, fields: Mapping[str, str]) -> str:
     if action is None:
         raise UnknownOperationException("The request names no Action, such as Action=GetCallerIdentity.")
     if action not in model.operation_names:
-        raise UnknownOperationException(f"{model.service} has no operation {action[:100]}.")
+        raise UnknownOperationException(f"{model.service} has no operation {echo(action)}.")
     return action
 
 

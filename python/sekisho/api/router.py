@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from sekisho.api.echo import echo
 from sekisho.api.errors import UnknownOperationException
 from sekisho.api.model import ServiceModel
 from sekisho.errors import InvalidRequestException, MethodNotAllowedException
@@ -128,7 +129,7 @@ def _unescape(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unroutable(method: str, raw_path: str, allowed: Mapping[str, Sequence[str]]) -> Exception:
-    shown = raw_path if len(raw_path) <= 100 else raw_path[:100] + "…"
+    shown = echo(raw_path)
     if not allowed:
         return UnknownOperationException(f"No AWS IoT operation has the path {shown}.")
     service, methods = next(iter(allowed.items()))

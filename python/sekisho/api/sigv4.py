@@ -28,6 +28,7 @@ from itertools import product
 from typing import Protocol
 from urllib.parse import quote, unquote_plus
 
+from sekisho.api.echo import echo
 from sekisho.api.errors import (
     IncompleteSignatureException,
     InvalidSignatureException,
@@ -46,6 +47,7 @@ MAX_EXPIRES = timedelta(days=7)
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _WEBSOCKET_SERVICE = "iotdevicegateway"
+_TIMESTAMP_FORM = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 _AUTHORIZATION_PART = re.compile(r"\s*([A-Za-z]+)=([^,]*)")
 _SIGNATURE_MISMATCH = (
@@ -285,7 +287,9 @@ def _check_session_token(claimed: _Signature, key: SecretKey) -> None:
 
 def _check_time(claimed: _Signature, now: datetime) -> None:
     try:
-        signed_at = datetime.strptime(claimed.timestamp, _TIMESTAMP).replace(tzinfo=UTC)
+        if _TIMESTAMP_FORM.fullmatch(claimed.timestamp) is None:
+            raise ValueError
+        signed_at = datetime.fromisoformat(claimed.timestamp)
     except ValueError:
         raise IncompleteSignatureException(
             "Date must be in ISO-8601 'basic format', such as 20260131T120000Z."
@@ -293,7 +297,7 @@ def _check_time(claimed: _Signature, now: datetime) -> None:
     if claimed.timestamp[:8] != claimed.scope.date:
         raise InvalidSignatureException(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
-            f"'{claimed.scope.date[:20]}' != '{claimed.timestamp[:8]}'."
+            f"'{echo(claimed.scope.date)}' != '{claimed.timestamp[:8]}'."
         )
     allowed = CLOCK_SKEW if claimed.expires is None else claimed.expires
     if now > signed_at + allowed:
@@ -311,7 +315,7 @@ def _check_time(claimed: _Signature, now: datetime) -> None:
 def _check_signed_headers(request: HttpRequest, claimed: _Signature) -> None:
     if "host" not in claimed.signed_headers:
         raise InvalidSignatureException("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
-    absent = [name[:50] for name in claimed.signed_headers if request.header(name) is None]
+    absent = [echo(name) for name in claimed.signed_headers if request.header(name) is None]
     if absent:
         raise InvalidSignatureException(
             f"The signature covers headers that the request does not have: {', '.join(absent[:10])}. "

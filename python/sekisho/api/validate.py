@@ -4,7 +4,7 @@ botocore's client-side validator checks neither maximum nor pattern nor enum, an
 of them are checked here. The text is the one that AWS services share: "1 validation error detected: Value '…' at
 'thingName' failed to satisfy constraint: Member must have length less than or equal to 128".
 
-What is echoed is cut to `MAX_ECHO` characters; a sensitive member or a private key is never echoed.
+What is echoed is cut; a sensitive member or a private key is never echoed.
 
 Source: the Smithy constraint traits; validation messages as AWS's own services print them.
 """
@@ -14,12 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from sekisho.api.echo import echo
 from sekisho.api.model import Operation, Shape
 from sekisho.api.pattern import whole_value
 from sekisho.errors import AwsException, InvalidRequestException, ValidationException
-
-MAX_ECHO = 100
-"""How many characters of a refused value a message repeats."""
 
 MAX_FAILURES = 10
 """How many failures a message lists. It still says how many there are."""
@@ -101,6 +99,9 @@ def _broken(shape: Shape, value: Any) -> Iterator[str]:
         yield f"Member must have {subject} less than or equal to {shape.maximum}"
     if shape.pattern is not None and whole_value(shape.pattern).fullmatch(value) is None:
         yield f"Member must satisfy regular expression pattern: {shape.pattern}"
+    elif shape.type == "string" and "\0" in value:
+        # No name, document or topic of AWS IoT holds one, and PostgreSQL's texts cannot.
+        yield "Member must not contain the character U+0000"
     if shape.enum and value not in shape.enum:
         yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
 
@@ -120,11 +121,7 @@ def _echo(value: Any) -> str:
         return f"<{len(value)} bytes>"
     if isinstance(value, list | dict):
         return f"<{len(value)} items>"
-    text = str(value)
-    cut = text[:MAX_ECHO]
-    # Control characters would let a value forge lines in a terminal or a log.
-    printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in cut)
-    return printable if len(text) <= MAX_ECHO else printable + "…"
+    return echo(str(value))
 
 
 def _join(path: str, name: str) -> str:

@@ -187,6 +187,11 @@ def test_a_plus_sign_and_an_escaped_space_of_the_query_are_spaces() -> None:
     assert parse("ListThings", query="attributeName=a%2Bb")["attributeName"] == "a+b"
 
 
+def test_a_query_must_be_utf_8() -> None:
+    assert refusal("ListThings", query="attributeName=%FF").startswith("The query string is not UTF-8")
+    assert parse("ListThings", query="attributeName=%EF%BF%BD")["attributeName"] == "\ufffd"
+
+
 def test_a_payload_is_taken_as_it_is() -> None:
     for payload in (b"", b"\xff\x00", b"{", b" spaces \n"):
         assert parse("Publish", service="iot-data", labels={"topic": "t"}, body=payload)["payload"] == payload

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from sekisho.api.echo import MAX_ECHO
 from sekisho.api.model import Operation, service_model
-from sekisho.api.validate import MAX_ECHO, MAX_FAILURES, validate
+from sekisho.api.validate import MAX_FAILURES, validate
 from sekisho.errors import InvalidRequestException, ValidationException
 
 IOT = service_model("iot")
@@ -152,6 +153,12 @@ def test_a_value_cannot_forge_lines() -> None:
     message = refusal("CreateThing", {"thingName": "a\n\x1b[31mforged"})
     assert message.isprintable()
     assert r"a\n\x1b[31mforged" in message
+
+
+def test_a_null_character_is_refused_even_where_the_model_has_no_pattern() -> None:
+    message = refusal("CreatePolicy", {"policyName": "p", "policyDocument": "{\0}"})
+    assert r"Value '{\x00}' at 'policyDocument'" in message
+    assert message.endswith("Member must not contain the character U+0000")
 
 
 def test_a_private_key_is_not_echoed() -> None:
