@@ -1,22 +1,70 @@
 //! The façade: everything that a caller can do with a broker.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use sekisho_mqtt::{Connect, DecodeError, Packet, QoS, TopicFilter, Version};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sekisho_mqtt::{
+    Connect, DecodeError, Packet, PacketId, QoS, ReasonCode, SubAck, TopicFilter, TopicName, UnsubAck,
+    Version,
+};
+use slotmap::SlotMap;
 
 use crate::authority::Authority;
-use crate::effect::{Effects, StoreTicket};
+use crate::connection::{Connection, Permissions};
+use crate::deliver::{Matches, Target};
+use crate::disconnect::End;
+use crate::effect::{Effect, Effects, Outgoing, StoreTicket};
 use crate::input::{ConnectionId, DisconnectClient, Now, Peer, ServerPublish, TapId};
+use crate::lifecycle::{Identity, LifecycleEvent, LifecycleKind};
 use crate::limits::Limits;
-use crate::message::Message;
+use crate::message::{Message, Source};
+use crate::presence::Presence;
+use crate::record::Record;
 use crate::refusal::{DisconnectReason, Refusal};
+use crate::retained::Retained;
+use crate::session::{Session, SessionKey};
+use crate::shared::Groups;
+use crate::subscribe::RetainedWanted;
+use crate::timers::{Timer, Timers};
+use crate::topic_tree::{Slot, TopicTree};
 
 /// One realm's broker. See the [crate] for the idea.
 ///
 /// Every call that can have consequences takes the time and appends to the [`Effects`] given; effects of earlier calls
 /// in the same turn may still wait there.
 pub struct Broker {
-    limits: Limits,
+    pub(crate) limits: Limits,
+    pub(crate) random: StdRng,
+    /// `None` only while a CONNECT is being judged.
+    pub(crate) connections: SlotMap<ConnectionId, Option<Connection>>,
+    pub(crate) sessions: SlotMap<SessionKey, Session>,
+    pub(crate) by_client_id: HashMap<Arc<str>, SessionKey, ahash::RandomState>,
+    pub(crate) tree: TopicTree<Target>,
+    pub(crate) groups: Groups,
+    pub(crate) retained: Retained,
+    pub(crate) timers: Timers,
+    pub(crate) presence: Presence,
+    /// Answers to clients that wait for a record to be durable.
+    pub(crate) waiting: HashMap<StoreTicket, Waiting, ahash::RandomState>,
+    pub(crate) counters: Counters,
+    pub(crate) matches: Matches,
+    /// Counts publications, so that a session can tell whether it was met in this one.
+    pub(crate) publication: u64,
+    pub(crate) next_message: u64,
+    taps: HashMap<TapId, Vec<Slot>>,
+    next_ticket: u64,
+    /// Who publishes lifecycle events.
+    own_source: Arc<Source>,
+}
+
+/// What is to go out when a record is durable.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Publish { connection: ConnectionId, packet_id: PacketId },
+    Subscribe { connection: ConnectionId, suback: SubAck, retained: Vec<RetainedWanted> },
+    Unsubscribe { connection: ConnectionId, unsuback: UnsubAck },
 }
 
 /// What has been counted since the broker began.
@@ -63,7 +111,9 @@ pub struct SessionView {
     pub expiry_seconds: u32,
     /// Filters as subscribed to, with the QoS granted.
     pub subscriptions: Vec<(Arc<str>, QoS)>,
-    /// QoS 1 messages it owes its client.
+    /// QoS 1 messages sent and not acknowledged.
+    pub inflight: usize,
+    /// QoS 1 messages that wait behind them.
     pub queued: usize,
 }
 
@@ -71,11 +121,30 @@ impl Broker {
     /// A broker without clients. Client ids it assigns, session identifiers and the choice among the members of a
     /// shared subscription come from `seed`: take it from the operating system's generator.
     pub fn new(limits: Limits, seed: [u8; 32]) -> Broker {
-        Broker { limits }
+        Broker {
+            limits,
+            random: StdRng::from_seed(seed),
+            connections: SlotMap::with_key(),
+            sessions: SlotMap::with_key(),
+            by_client_id: HashMap::default(),
+            tree: TopicTree::default(),
+            groups: Groups::default(),
+            retained: Retained::default(),
+            timers: Timers::default(),
+            presence: Presence::default(),
+            waiting: HashMap::default(),
+            counters: Counters::default(),
+            matches: Matches::default(),
+            publication: 0,
+            next_message: 0,
+            taps: HashMap::new(),
+            next_ticket: 0,
+            own_source: Arc::new(Source { client_id: None, principal: None }),
+        }
     }
 
-    /// The CONNECT of an admitted connection. Checks it in the order of the AWS pages, takes over from an older
-    /// connection of the client id, finds or makes the session.
+    /// The CONNECT of an admitted connection. Checks it, takes over from an older connection of the client id, finds or
+    /// makes the session.
     ///
     /// The answer names the connection in all that follows. Among the effects is either
     /// [`Accepted`](crate::Effect::Accepted) or [`Close`](crate::Effect::Close) for it.
@@ -86,11 +155,35 @@ impl Broker {
         peer: &Peer<'_>,
         effects: &mut Effects,
     ) -> ConnectionId {
-        ConnectionId { index: 0, generation: 0 }
+        self.on_connect(now, packet, peer, effects)
     }
 
-    /// One packet that came after CONNECT.
-    pub fn packet(&mut self, now: Now, connection: ConnectionId, packet: Packet, effects: &mut Effects) {}
+    /// One packet that came after CONNECT. Ignored when the connection is gone.
+    pub fn packet(&mut self, now: Now, connection: ConnectionId, packet: Packet, effects: &mut Effects) {
+        if !self.connections.contains_key(connection) {
+            return;
+        }
+        match packet {
+            Packet::Publish(packet) => self.on_publish(now, connection, packet, effects),
+            Packet::PubAck(packet) => self.on_puback(now, connection, &packet, effects),
+            Packet::Subscribe(packet) => self.on_subscribe(now, connection, &packet, effects),
+            Packet::Unsubscribe(packet) => self.on_unsubscribe(now, connection, &packet, effects),
+            Packet::PingReq => effects.send(connection, Outgoing::PingResp),
+            Packet::Disconnect(packet) => self.on_disconnect(now, connection, &packet, effects),
+            Packet::Connect(_) => self.refuse_and_end(now, connection, Refusal::SecondConnect, "", effects),
+            Packet::PubRec(_)
+            | Packet::PubRel(_)
+            | Packet::PubComp(_)
+            | Packet::Auth(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp => {
+                let about = packet.packet_type().name();
+                self.refuse_and_end(now, connection, Refusal::UnexpectedPacket, about, effects);
+            }
+        }
+    }
 
     /// Bytes came that are no packet. Tells an MQTT 5 client why, closes, sends the will.
     pub fn decode_error(
@@ -100,6 +193,17 @@ impl Broker {
         error: &DecodeError,
         effects: &mut Effects,
     ) {
+        let refusal = match error.reason() {
+            // 0x95 is not among the codes AWS lists; the refusal says 0x97.
+            ReasonCode::PacketTooLarge => Refusal::PacketTooLarge,
+            ReasonCode::TopicNameInvalid => Refusal::TopicInvalid,
+            ReasonCode::ProtocolError => Refusal::ProtocolError,
+            ReasonCode::UnsupportedProtocolVersion => Refusal::UnsupportedVersion,
+            _ => Refusal::MalformedPacket,
+        };
+        if self.connections.contains_key(connection) {
+            self.refuse_and_end(now, connection, refusal, &error.to_string(), effects);
+        }
     }
 
     /// The socket of a connection is gone already: no DISCONNECT, no [`Close`](crate::Effect::Close).
@@ -110,6 +214,7 @@ impl Broker {
         reason: DisconnectReason,
         effects: &mut Effects,
     ) {
+        self.end(now, connection, End::lost(reason), effects);
     }
 
     /// Ends a connection: keep alive timeout, revoked certificate, and so on. An MQTT 5 client gets DISCONNECT with the
@@ -121,6 +226,7 @@ impl Broker {
         reason: DisconnectReason,
         effects: &mut Effects,
     ) {
+        self.end(now, connection, End::because(reason), effects);
     }
 
     /// Ends the connection of a client id, and its session when asked to: DeleteConnection. `false` when there is
@@ -132,11 +238,29 @@ impl Broker {
         how: DisconnectClient,
         effects: &mut Effects,
     ) -> bool {
-        false
+        let Some(key) = self.by_client_id.get(client_id).copied() else { return false };
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        if how.prevent_will {
+            self.timers.cancel(&mut session.will_timer, Timer::Will(key));
+            session.delayed_will = None;
+        }
+        if let Some(connection) = session.connection {
+            let end = End { sends_will: !how.prevent_will, ..End::because(how.reason) };
+            self.end(now, connection, end, effects);
+        }
+        if how.clean_session {
+            self.end_session(now, key, effects);
+        }
+        true
     }
 
     /// Ends every connection because the server stops.
-    pub fn shutdown(&mut self, now: Now, effects: &mut Effects) {}
+    pub fn shutdown(&mut self, now: Now, effects: &mut Effects) {
+        let connections: Vec<ConnectionId> = self.connections.keys().collect();
+        for connection in connections {
+            self.end(now, connection, End::because(DisconnectReason::ServerInitiatedDisconnect), effects);
+        }
+    }
 
     /// Publishes a message that came over no MQTT connection. Whether its origin may is decided before.
     ///
@@ -149,51 +273,171 @@ impl Broker {
         publish: ServerPublish,
         effects: &mut Effects,
     ) -> Result<Published, Refusal> {
-        Ok(Published { wait_for: None })
+        self.on_server_publish(now, publish, effects)
     }
 
     /// The record of this ticket is durable: what waited for it goes out.
-    pub fn stored(&mut self, now: Now, ticket: StoreTicket, effects: &mut Effects) {}
+    pub fn stored(&mut self, now: Now, ticket: StoreTicket, effects: &mut Effects) {
+        let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        let (connection, packet_id) = match &waiting {
+            Waiting::Publish { connection, packet_id } => (*connection, *packet_id),
+            Waiting::Subscribe { connection, suback, .. } => (*connection, suback.packet_id),
+            Waiting::Unsubscribe { connection, unsuback } => (*connection, unsuback.packet_id),
+        };
+        if !self.answered(connection, packet_id, effects) {
+            return;
+        }
+        match waiting {
+            Waiting::Publish { .. } => {
+                effects.send(connection, Outgoing::PubAck { packet_id, reason: ReasonCode::Success });
+            }
+            Waiting::Subscribe { suback, retained, .. } => {
+                self.finish_subscribe(now, connection, suback, retained, effects);
+            }
+            Waiting::Unsubscribe { unsuback, .. } => effects.packet(connection, unsuback),
+        }
+    }
 
     /// There is room in the outbox of a connection again, said because [`crate::Outbox::written`] asked for it.
-    pub fn drained(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {}
+    pub fn drained(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
+        if let Some(connection) = self.connections.get(connection).and_then(Option::as_ref) {
+            self.pump(now, connection.session, effects);
+        }
+    }
 
     /// Does what time brings: sessions expire, delayed wills go out, 3.1.1 clients get unacknowledged messages again.
-    pub fn wake(&mut self, now: Now, effects: &mut Effects) {}
+    pub fn wake(&mut self, now: Now, effects: &mut Effects) {
+        while let Some(timer) = self.timers.pop_due(now.unix_ms) {
+            match timer {
+                Timer::SessionExpiry(key) => {
+                    if let Some(session) = self.sessions.get_mut(key) {
+                        session.expiry_timer = None;
+                        self.end_session(now, key, effects);
+                    }
+                }
+                Timer::Will(key) => self.send_delayed_will(now, key, effects),
+                Timer::Unacknowledged(key) => self.unacknowledged(now, key, effects),
+            }
+        }
+    }
 
     /// When [`wake`](Broker::wake) is due next; `None` while nothing waits for a time. Ask after every turn.
     pub fn next_wake(&self) -> Option<Now> {
-        None
+        self.timers.next().map(Now::from_unix_ms)
     }
 
     /// Puts another authority in place: policies changed. It decides all that comes after; `iot:Connect` is not asked
     /// again, and subscriptions stay.
-    pub fn replace_authority(&mut self, connection: ConnectionId, authority: Arc<dyn Authority>) {}
+    pub fn replace_authority(&mut self, connection: ConnectionId, authority: Arc<dyn Authority>) {
+        if let Some(connection) = self.connections.get_mut(connection).and_then(Option::as_mut) {
+            connection.permissions = Permissions::new(authority);
+        }
+    }
 
     /// Lets a service listen: messages that match come out as [`Tapped`](crate::Effect::Tapped). A tap may have
     /// several filters; a message that matches more than one comes once. Leading wildcards do not see `$` topics.
-    pub fn add_tap(&mut self, tap: TapId, filter: &TopicFilter) {}
+    pub fn add_tap(&mut self, tap: TapId, filter: &TopicFilter) {
+        let slot = self.tree.insert(filter.filter(), Target::Tap(tap));
+        self.taps.entry(tap).or_default().push(slot);
+    }
 
     /// Ends a tap with all its filters.
-    pub fn remove_tap(&mut self, tap: TapId) {}
+    pub fn remove_tap(&mut self, tap: TapId) {
+        for slot in self.taps.remove(&tap).unwrap_or_default() {
+            self.tree.remove(slot);
+        }
+    }
 
     /// The session of a client id, if there is one.
     pub fn session(&self, client_id: &str) -> Option<SessionView> {
-        None
+        let session = self.sessions.get(*self.by_client_id.get(client_id)?)?;
+        Some(SessionView {
+            connection: session.connection,
+            version: session.version,
+            persistent: session.persistent,
+            expiry_seconds: session.expiry_seconds,
+            subscriptions: session
+                .subscriptions
+                .iter()
+                .map(|subscription| (subscription.filter.as_str().into(), subscription.options.qos))
+                .collect(),
+            inflight: session.inflight.len(),
+            queued: session.queue.len(),
+        })
     }
 
     /// The retained message of a topic.
-    pub fn retained(&self, now: Now, topic: &str) -> Option<&Arc<Message>> {
-        None
+    pub fn retained(&self, now: Now, topic: &TopicName) -> Option<&Arc<Message>> {
+        self.retained.get(now, topic)
+    }
+
+    /// All retained messages, in no particular order.
+    pub fn retained_messages(&self, now: Now) -> impl Iterator<Item = &Arc<Message>> {
+        self.retained.iter(now)
     }
 
     /// What has been counted so far.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.counters
     }
 
     /// Connections at this moment.
     pub fn connection_count(&self) -> usize {
-        0
+        self.connections.len()
+    }
+
+    /// Sessions at this moment, of connected and offline clients.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn identity(&self, connection: ConnectionId) -> Option<Arc<Identity>> {
+        self.connections.get(connection)?.as_ref().map(|connection| Arc::clone(&connection.identity))
+    }
+
+    pub(crate) fn store(&mut self, record: Record, effects: &mut Effects) -> StoreTicket {
+        let ticket = StoreTicket(self.next_ticket);
+        self.next_ticket += 1;
+        effects.push(Effect::Store { ticket, record });
+        ticket
+    }
+
+    /// Publishes a lifecycle event, and hands it to the caller.
+    pub(crate) fn lifecycle(
+        &mut self,
+        now: Now,
+        identity: &Arc<Identity>,
+        kind: LifecycleKind,
+        effects: &mut Effects,
+    ) {
+        let event = Arc::new(LifecycleEvent { identity: Arc::clone(identity), at: now, kind });
+        // JSON is made only for those who read it.
+        if let Some(topic) = event.topic().and_then(|topic| TopicName::new(topic).ok())
+            && self.has_receivers(topic.as_str())
+        {
+            let message = Message {
+                topic,
+                payload: event.payload().into(),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                properties: sekisho_mqtt::PublishProperties::new(),
+                expires_at: None,
+                published_at: now.unix_ms,
+                source: Arc::clone(&self.own_source),
+            };
+            self.route(now, message, None, effects);
+        }
+        effects.push(Effect::Lifecycle(event));
+    }
+
+    fn send_delayed_will(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.will_timer = None;
+        let Some(will) = session.delayed_will.take() else { return };
+        let record = session.persistent.then(|| Record::Session(session.record(None)));
+        if let Some(record) = record {
+            self.store(record, effects);
+        }
+        self.route(now, will.into_message(now), None, effects);
     }
 }

@@ -23,20 +23,19 @@ impl Now {
     }
 }
 
-/// A connection the broker knows, from the answer to [`crate::Broker::connect`] until its
-/// [`Close`](crate::Effect::Close) or [`closed`](crate::Broker::closed). Ids are never used twice in one broker; what
-/// is said of one that is gone is ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
+slotmap::new_key_type! {
+    /// A connection the broker knows, from the answer to [`crate::Broker::connect`] until its
+    /// [`Close`](crate::Effect::Close) or [`closed`](crate::Broker::closed). What is said of one that is gone is
+    /// ignored.
+    pub struct ConnectionId;
 }
 
 impl ConnectionId {
     /// A small number, unique among the connections alive: good as an index into a table. Used again when the
     /// connection is gone; compare whole ids to notice.
     pub fn index(self) -> usize {
-        self.index as usize
+        // Documented by slotmap: the lower 32 bits are the index.
+        (slotmap::Key::data(&self).as_ffi() & 0xffff_ffff) as usize
     }
 }
 

@@ -37,14 +37,29 @@
 
 pub mod authority;
 pub mod broker;
+mod connect;
+mod connection;
+mod deliver;
+mod disconnect;
 pub mod effect;
+mod inflight;
 pub mod input;
 pub mod lifecycle;
 pub mod limits;
 pub mod message;
 pub mod outbox;
+mod presence;
+mod publish;
 pub mod record;
 pub mod refusal;
+mod reserved;
+mod retained;
+mod session;
+mod shared;
+mod subscribe;
+mod timers;
+mod topic_tree;
+mod will;
 
 pub use authority::{Action, Authority};
 pub use broker::{Broker, Counters, Published, SessionView};
@@ -54,5 +69,5 @@ pub use lifecycle::{Identity, LifecycleEvent, LifecycleKind};
 pub use limits::Limits;
 pub use message::{Message, Source};
 pub use outbox::Outbox;
-pub use record::{MessageId, Record};
+pub use record::{MessageId, Owner, Record, SessionRecord, SubscriptionRecord, WillRecord};
 pub use refusal::{DisconnectReason, Refusal};

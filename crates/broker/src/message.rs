@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sekisho_mqtt::{PublishProperties, QoS, TopicName};
 
 use crate::input::Now;
-use crate::limits::MESSAGE_EXPIRY_SECONDS;
+use crate::limits::{CONTENT_TYPE_BYTES, MESSAGE_EXPIRY_SECONDS, PROPERTY_BYTES};
 
 /// Where a message came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,14 @@ pub(crate) fn expiry_moment(now: Now, interval: Option<u32>) -> Option<u64> {
 /// The bytes of the user properties of one packet, names and values.
 pub(crate) fn user_properties_len(properties: &sekisho_mqtt::UserProperties) -> usize {
     properties.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+/// Whether the properties keep AWS's limits on user properties, correlation data and content type.
+pub(crate) fn properties_fit(properties: &PublishProperties) -> bool {
+    properties.is_empty()
+        || (user_properties_len(&properties.user_properties) <= PROPERTY_BYTES
+            && properties.correlation_data.as_ref().is_none_or(|data| data.len() <= PROPERTY_BYTES)
+            && properties.content_type.as_ref().is_none_or(|text| text.len() <= CONTENT_TYPE_BYTES))
 }
 
 fn properties_len(properties: &PublishProperties) -> usize {

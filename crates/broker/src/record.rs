@@ -40,27 +40,30 @@ pub enum Record {
         message: Arc<Message>,
         /// Whether it is now the retained message of its topic; an empty payload deletes that.
         retained: bool,
-        /// The persistent sessions that owe it to their client, with RETAIN as they will send it.
-        sessions: Vec<Arc<str>>,
-        /// The shared groups (`<share name>/<filter>`) that keep it until a member can take it.
-        groups: Vec<Arc<str>>,
+        /// The persistent sessions and shared groups that owe it.
+        owners: Vec<Owner>,
     },
-    /// A client acknowledged a message, or it was given up: the session owes it no more.
+    /// A message was acknowledged, or given up: it is owed no more.
     Settled {
-        /// Whose.
-        client_id: Arc<str>,
+        /// By whom it was owed.
+        owner: Owner,
         /// Which.
         message: MessageId,
     },
-    /// A message of a shared group went to a member's session, which owes it from now on.
-    Assigned {
-        /// From which group.
+    /// The last member left a shared group, and what it kept is gone.
+    GroupEnded {
+        /// `<share name>/<filter>`.
         group: Arc<str>,
-        /// To whose session; `None` when it was given up.
-        client_id: Option<Arc<str>>,
-        /// Which.
-        message: MessageId,
     },
+}
+
+/// Who owes a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// The persistent session of a client id.
+    Session(Arc<str>),
+    /// A shared group, until some member has acknowledged the message: `<share name>/<filter>`.
+    Group(Arc<str>),
 }
 
 /// Names a message among the records.

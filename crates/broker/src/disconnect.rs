@@ -1,0 +1,231 @@
+//! How connections and sessions end, and what follows: wills, events, expiry.
+
+use std::sync::Arc;
+
+use sekisho_mqtt::{Disconnect, ReasonCode, Utf8, Version};
+
+use crate::broker::Broker;
+use crate::connection::Connection;
+use crate::effect::{Effect, Effects};
+use crate::input::{ConnectionId, Now};
+use crate::lifecycle::LifecycleKind;
+use crate::record::Record;
+use crate::refusal::{DisconnectReason, Refusal};
+use crate::session::{Owed, Session, SessionKey, SubscriptionPlace};
+use crate::shared::GroupKey;
+use crate::timers::Timer;
+
+/// How a connection ends.
+pub(crate) struct End {
+    pub reason: DisconnectReason,
+    pub refusal: Option<Refusal>,
+    /// The code to tell an MQTT 5 client; `None` sends no DISCONNECT.
+    pub code: Option<ReasonCode>,
+    /// Whether the socket is still there to be closed.
+    pub has_socket: bool,
+    /// Whether the will is to be sent.
+    pub sends_will: bool,
+}
+
+impl End {
+    /// For a reason of the server's: the client is told as far as its version allows, and its will is sent.
+    pub fn because(reason: DisconnectReason) -> End {
+        End { reason, refusal: None, code: reason.reason_code(), has_socket: true, sends_will: true }
+    }
+
+    /// Because the client was refused something that its version cannot be told otherwise, or that leaves no way on.
+    pub fn refusing(refusal: Refusal) -> End {
+        End {
+            refusal: Some(refusal),
+            code: Some(refusal.reason_code()),
+            ..End::because(refusal.disconnect_reason())
+        }
+    }
+
+    /// The socket is gone already.
+    pub fn lost(reason: DisconnectReason) -> End {
+        End { code: None, has_socket: false, ..End::because(reason) }
+    }
+}
+
+impl Broker {
+    /// Refuses something in a way that ends the connection, and reports it.
+    pub(crate) fn refuse_and_end(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        refusal: Refusal,
+        about: &str,
+        effects: &mut Effects,
+    ) {
+        effects.push(Effect::Refused { connection, refusal, about: about.to_owned() });
+        self.end(now, connection, End::refusing(refusal), effects);
+    }
+
+    /// Ends a connection. Ignored when it is gone.
+    pub(crate) fn end(&mut self, now: Now, id: ConnectionId, end: End, effects: &mut Effects) {
+        let Some(connection) = self.connections.remove(id).flatten() else { return };
+        if end.has_socket {
+            if let Some(code) = end.code.filter(|_| connection.version == Version::V5) {
+                let mut packet = Disconnect::new(code);
+                packet.reason_string =
+                    end.refusal.and_then(|refusal| Utf8::try_from(refusal.to_string()).ok());
+                effects.packet(id, packet);
+            }
+            effects.push(Effect::Close { connection: id, reason: end.reason, refusal: end.refusal });
+        }
+        let Connection { session: key, identity, version_number, will, .. } = connection;
+        let will = will.filter(|_| end.sends_will);
+        let mut will_now = None;
+        let mut is_over = true;
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.connection = None;
+            session.disconnected_at = Some(now.unix_ms);
+            session.requeue_inflight();
+            self.timers.cancel(&mut session.unacknowledged_timer, Timer::Unacknowledged(key));
+            is_over = !session.persistent;
+            // A will waits no longer than its session lives [MQTT-3.1.3-9].
+            match will {
+                Some(will) if will.delay_seconds > 0 && !is_over => {
+                    let at = now.unix_ms + u64::from(will.delay_seconds.min(session.expiry_seconds)) * 1000;
+                    self.timers.set(&mut session.will_timer, at, Timer::Will(key));
+                    session.delayed_will = Some(will);
+                }
+                will => will_now = will,
+            }
+            if !is_over {
+                let at = now.unix_ms + u64::from(session.expiry_seconds) * 1000;
+                self.timers.set(&mut session.expiry_timer, at, Timer::SessionExpiry(key));
+                let record = Record::Session(session.record(session.delayed_will.as_deref()));
+                self.store(record, effects);
+            }
+        }
+        let kind = LifecycleKind::Disconnected { version_number, reason: end.reason, refusal: end.refusal };
+        self.presence.disconnected(now, &identity.client_id);
+        self.lifecycle(now, &identity, kind, effects);
+        if is_over {
+            self.end_session(now, key, effects);
+        }
+        if let Some(will) = will_now {
+            self.route(now, will.into_message(now), None, effects);
+        }
+    }
+
+    /// Ends a session whose client is not connected: subscriptions, messages and membership go, a waiting will is sent
+    /// [MQTT-3.1.2-8].
+    pub(crate) fn end_session(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
+        let Some(mut session) = self.sessions.remove(key) else { return };
+        self.by_client_id.remove(&session.client_id);
+        self.timers.cancel(&mut session.expiry_timer, Timer::SessionExpiry(key));
+        self.timers.cancel(&mut session.will_timer, Timer::Will(key));
+        self.timers.cancel(&mut session.unacknowledged_timer, Timer::Unacknowledged(key));
+        if session.persistent {
+            self.store(Record::SessionEnded { client_id: Arc::clone(&session.client_id) }, effects);
+            self.presence.session_ended(&session.client_id);
+        }
+        session.requeue_inflight();
+        for subscription in std::mem::take(&mut session.subscriptions) {
+            match subscription.place {
+                SubscriptionPlace::Own(slot) => {
+                    self.tree.remove(slot);
+                }
+                SubscriptionPlace::Shared(group) => {
+                    let returned = take_of_group(&mut session, group);
+                    self.leave_group(now, group, key, returned, effects);
+                }
+            }
+        }
+        if let Some(will) = session.delayed_will {
+            self.route(now, will.into_message(now), None, effects);
+        }
+    }
+
+    /// Takes a session out of a group. What it was given and did not acknowledge goes to another member (MQTT 5 section
+    /// 4.8.2).
+    pub(crate) fn leave_group(
+        &mut self,
+        now: Now,
+        group: GroupKey,
+        session: SessionKey,
+        returned: Vec<Owed>,
+        effects: &mut Effects,
+    ) {
+        match self.groups.leave(group, session) {
+            Some((slot, ended)) => {
+                self.tree.remove(slot);
+                if ended.is_recorded {
+                    self.store(Record::GroupEnded { group: ended.name }, effects);
+                }
+            }
+            None if !returned.is_empty() => self.return_to_group(now, group, returned, effects),
+            None => {}
+        }
+    }
+
+    /// DISCONNECT from the client.
+    pub(crate) fn on_disconnect(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        packet: &Disconnect,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
+        let key = connection.session;
+        if let Some(requested) = packet.session_expiry_interval
+            && let Some(session) = self.sessions.get_mut(key)
+        {
+            if session.expiry_seconds == 0 && requested > 0 {
+                self.refuse_and_end(now, id, Refusal::SessionExpiryFromZero, "", effects);
+                return;
+            }
+            session.expiry_seconds = requested.min(self.limits.session_expiry_seconds);
+            if session.persistent && session.expiry_seconds == 0 {
+                self.make_transient(key, effects);
+            }
+        }
+        let end = End {
+            reason: DisconnectReason::ClientInitiatedDisconnect,
+            refusal: None,
+            code: None,
+            has_socket: true,
+            // 0x00 takes the will back [MQTT-3.14.4-3]; any other code is no such goodbye.
+            sends_will: packet.reason != ReasonCode::NORMAL_DISCONNECTION,
+        };
+        self.end(now, id, end, effects);
+    }
+
+    /// The session is to end with its connection: nothing of it needs to be durable any more.
+    pub(crate) fn make_transient(&mut self, key: SessionKey, effects: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.persistent = false;
+        let own =
+            session.queue.iter_mut().chain(session.inflight.iter_mut().filter_map(|sent| sent.owed.as_mut()));
+        own.filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);
+        let client_id = Arc::clone(&session.client_id);
+        self.set_membership(key);
+        self.store(Record::SessionEnded { client_id }, effects);
+    }
+
+    /// Tells the session's groups whether it is persistent.
+    pub(crate) fn set_membership(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        for group in session.groups() {
+            if let Some(member) = self
+                .groups
+                .get_mut(group)
+                .and_then(|group| group.members.iter_mut().find(|member| member.session == key))
+            {
+                member.persistent = session.persistent;
+            }
+        }
+    }
+}
+
+/// What a session was given by a group and has not acknowledged, oldest first.
+pub(crate) fn take_of_group(session: &mut Session, group: GroupKey) -> Vec<Owed> {
+    let (of_group, own): (Vec<Owed>, Vec<Owed>) =
+        session.queue.drain(..).partition(|owed| owed.group == Some(group));
+    session.queue = own.into();
+    of_group
+}

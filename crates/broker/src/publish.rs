@@ -1,0 +1,232 @@
+//! PUBLISH from a client or from the server's own side, and PUBACK from a subscriber.
+
+use std::sync::Arc;
+
+use sekisho_mqtt::{Ack, PacketId, Publish, PublishProperties, QoS, ReasonCode, TopicName, Version};
+
+use crate::authority::Action;
+use crate::broker::{Broker, Published, Waiting};
+use crate::effect::{Effect, Effects, Outgoing};
+use crate::input::{ConnectionId, Now, Origin, ServerPublish};
+use crate::limits::{PAYLOAD_BYTES, TOPIC_BYTES, TOPIC_SLASHES, UNACKNOWLEDGED};
+use crate::message::{Message, Source, expiry_moment, properties_fit};
+use crate::refusal::Refusal;
+use crate::reserved;
+
+/// Below this many packets without an answer a paused client is read from again.
+const RESUME_READING: usize = UNACKNOWLEDGED as usize / 2;
+
+impl Broker {
+    pub(crate) fn on_publish(&mut self, now: Now, id: ConnectionId, packet: Publish, effects: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
+        let (version, session) = (connection.version, connection.session);
+        if packet.qos == QoS::ExactlyOnce {
+            return self.refuse_and_end(now, id, Refusal::QosNotSupported, &packet.topic, effects);
+        }
+        let topic = match connection.resolve_topic(packet.topic.clone(), packet.properties.topic_alias) {
+            Ok(topic) => topic,
+            Err(refusal) => return self.refuse_and_end(now, id, refusal, &packet.topic, effects),
+        };
+        if let Err(refusal) = check_size(packet.payload.len(), &packet.properties) {
+            return self.refuse_and_end(now, id, refusal, topic.as_str(), effects);
+        }
+        if let Some(packet_id) = packet.packet_id.filter(|_| version == Version::V5) {
+            if connection.unanswered.contains(&packet_id) {
+                return self.refuse_publish(now, id, Refusal::PacketIdInUse, &packet, &topic, effects);
+            }
+            if connection.unanswered.len() >= usize::from(UNACKNOWLEDGED) {
+                return self.refuse_and_end(
+                    now,
+                    id,
+                    Refusal::ReceiveMaximumExceeded,
+                    topic.as_str(),
+                    effects,
+                );
+            }
+        }
+        if let Some(most) = self.limits.publishes_per_second
+            && !connection.publishes.count(now, most)
+        {
+            self.counters.dropped_rate += 1;
+            return self.discard_publish(id, Refusal::PublishRate, &packet, &topic, effects);
+        }
+        let has_room = !packet.retain
+            || packet.payload.is_empty()
+            || self.retained.has_room(now, &topic, self.limits.retained_messages);
+        let permissions = &connection.permissions;
+        let refusal = if let Err(refusal) = check_topic(&topic, packet.retain, true) {
+            Some(refusal)
+        } else if !permissions.allows(Action::Publish(topic.as_str())) {
+            Some(Refusal::PublishNotAuthorized)
+        } else if packet.retain && !permissions.allows(Action::RetainPublish(topic.as_str())) {
+            Some(Refusal::RetainNotAuthorized)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse_publish(now, id, refusal, &packet, &topic, effects);
+        }
+        if !has_room {
+            return self.discard_publish(id, Refusal::RetainedStoreFull, &packet, &topic, effects);
+        }
+
+        self.counters.published += 1;
+        let source = Arc::clone(&connection.source);
+        let Publish { qos, retain, packet_id, payload, properties, .. } = packet;
+        let expires_at = expiry_moment(now, properties.message_expiry_interval);
+        let properties = forwarded(properties);
+        let published_at = now.unix_ms;
+        let message = Message { topic, payload, qos, retain, properties, expires_at, published_at, source };
+        let ticket = self.route(now, message, Some(session), effects);
+        let Some(packet_id) = packet_id else { return };
+        match ticket {
+            Some(ticket) => {
+                self.waiting.insert(ticket, Waiting::Publish { connection: id, packet_id });
+                self.leave_unanswered(id, packet_id, effects);
+            }
+            None => effects.send(id, Outgoing::PubAck { packet_id, reason: ReasonCode::Success }),
+        }
+    }
+
+    /// Remembers that a packet's answer is still to come. A 3.1.1 client with too many of them is not read from; an
+    /// MQTT 5 client knows its Receive Maximum.
+    pub(crate) fn leave_unanswered(&mut self, id: ConnectionId, packet_id: PacketId, effects: &mut Effects) {
+        let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
+        connection.unanswered.push(packet_id);
+        let too_many = connection.unanswered.len() >= usize::from(UNACKNOWLEDGED);
+        if too_many && connection.version == Version::V311 && !connection.is_paused {
+            connection.is_paused = true;
+            effects.push(Effect::Reading { connection: id, paused: true });
+        }
+    }
+
+    /// A packet's answer is going out. `false` when its connection is gone.
+    pub(crate) fn answered(&mut self, id: ConnectionId, packet_id: PacketId, effects: &mut Effects) -> bool {
+        let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return false };
+        if let Some(position) = connection.unanswered.iter().position(|unanswered| *unanswered == packet_id) {
+            connection.unanswered.remove(position);
+        }
+        if connection.is_paused && connection.unanswered.len() <= RESUME_READING {
+            connection.is_paused = false;
+            effects.push(Effect::Reading { connection: id, paused: false });
+        }
+        true
+    }
+
+    /// Refuses a PUBLISH in the way of its version and QoS: a PUBACK where MQTT 5 has one to send, else the end of the
+    /// connection.
+    fn refuse_publish(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        refusal: Refusal,
+        packet: &Publish,
+        topic: &TopicName,
+        effects: &mut Effects,
+    ) {
+        let version = self.connections.get(id).and_then(Option::as_ref).map(|connection| connection.version);
+        match packet.packet_id {
+            Some(packet_id) if version == Some(Version::V5) => {
+                let about = topic.as_str().to_owned();
+                effects.push(Effect::Refused { connection: id, refusal, about });
+                effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });
+            }
+            _ => self.refuse_and_end(now, id, refusal, topic.as_str(), effects),
+        }
+    }
+
+    /// Discards a PUBLISH for a quota: the connection stays, and only MQTT 5 with QoS 1 can be told (quotas page).
+    fn discard_publish(
+        &mut self,
+        id: ConnectionId,
+        refusal: Refusal,
+        packet: &Publish,
+        topic: &TopicName,
+        effects: &mut Effects,
+    ) {
+        effects.push(Effect::Refused { connection: id, refusal, about: topic.as_str().to_owned() });
+        let version = self.connections.get(id).and_then(Option::as_ref).map(|connection| connection.version);
+        if let Some(packet_id) = packet.packet_id.filter(|_| version == Some(Version::V5)) {
+            effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });
+        }
+    }
+
+    pub(crate) fn on_server_publish(
+        &mut self,
+        now: Now,
+        publish: ServerPublish,
+        effects: &mut Effects,
+    ) -> Result<Published, Refusal> {
+        let ServerPublish { topic, payload, qos, retain, properties, origin } = publish;
+        if qos == QoS::ExactlyOnce {
+            return Err(Refusal::QosNotSupported);
+        }
+        check_size(payload.len(), &properties)?;
+        check_topic(&topic, retain, matches!(origin, Origin::Api { .. }))?;
+        let most = self.limits.retained_messages;
+        if retain && !payload.is_empty() && !self.retained.has_room(now, &topic, most) {
+            return Err(Refusal::RetainedStoreFull);
+        }
+        self.counters.published += 1;
+        let principal = match origin {
+            Origin::Api { principal } => Some(principal),
+            Origin::Service => None,
+        };
+        let source = Arc::new(Source { client_id: None, principal });
+        let expires_at = expiry_moment(now, properties.message_expiry_interval);
+        let properties = forwarded(properties);
+        let published_at = now.unix_ms;
+        let message = Message { topic, payload, qos, retain, properties, expires_at, published_at, source };
+        let wait_for = self.route(now, message, None, effects);
+        // An HTTPS caller is told of success once, whatever the QoS: then it must be true of the retained store too.
+        Ok(Published { wait_for })
+    }
+
+    /// PUBACK: one place in the window is free. Unknown identifiers are ignored: the message was given up, or sent on
+    /// an earlier connection.
+    pub(crate) fn on_puback(&mut self, now: Now, id: ConnectionId, packet: &Ack, effects: &mut Effects) {
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
+        let key = connection.session;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        // A client that answers with a failure has the message all the same (MQTT 5 section 4.3.2).
+        let Some(sent) = session.inflight.acknowledge(packet.packet_id) else { return };
+        if let Some(owed) = sent.owed {
+            self.settle(key, &owed, effects);
+        }
+        self.pump(now, key, effects);
+    }
+}
+
+/// The limits on a topic, and what reserved topics allow. Decided before policies are asked, as AWS is seen to do.
+fn check_topic(topic: &TopicName, retain: bool, is_client: bool) -> Result<(), Refusal> {
+    if topic.counted().len() > TOPIC_BYTES || topic.slash_count() > TOPIC_SLASHES {
+        return Err(Refusal::TopicInvalid);
+    }
+    if is_client && !reserved::accepts_publish(topic.as_str()) {
+        return Err(Refusal::TopicReserved);
+    }
+    if retain && reserved::is_reserved(topic.as_str()) {
+        return Err(Refusal::RetainOnReservedTopic);
+    }
+    Ok(())
+}
+
+fn check_size(payload: usize, properties: &PublishProperties) -> Result<(), Refusal> {
+    if payload > PAYLOAD_BYTES {
+        return Err(Refusal::PayloadTooLarge);
+    }
+    if !properties_fit(properties) {
+        return Err(Refusal::PropertiesTooLarge);
+    }
+    Ok(())
+}
+
+/// The properties that go on to receivers: all but the alias, which is of the connection, and the expiry, which the
+/// message has as a moment.
+fn forwarded(mut properties: PublishProperties) -> PublishProperties {
+    if properties.topic_alias.is_some() || properties.message_expiry_interval.is_some() {
+        properties.topic_alias = None;
+        properties.message_expiry_interval = None;
+    }
+    properties
+}

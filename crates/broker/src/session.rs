@@ -1,0 +1,151 @@
+//! What the broker owes one client: subscriptions and QoS 1 messages, connected or not.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sekisho_mqtt::{QoS, TopicFilter, Version};
+
+use crate::inflight::Inflight;
+use crate::input::{ConnectionId, Now};
+use crate::message::Message;
+use crate::record::{MessageId, SessionRecord, SubscriptionRecord};
+use crate::shared::GroupKey;
+use crate::topic_tree::Slot;
+use crate::will::Will;
+
+slotmap::new_key_type! {
+    /// A session in memory.
+    pub struct SessionKey;
+}
+
+/// The session of a client id. Every connection has one; a persistent one outlives it.
+#[derive(Debug)]
+pub struct Session {
+    pub client_id: Arc<str>,
+    pub version: Version,
+    /// Whether it outlives its connection.
+    pub persistent: bool,
+    /// For how many seconds.
+    pub expiry_seconds: u32,
+    pub connection: Option<ConnectionId>,
+    pub subscriptions: Vec<Subscription>,
+    pub inflight: Inflight,
+    /// QoS 1 messages to send when there is room, oldest first.
+    pub queue: VecDeque<Owed>,
+    /// A will that waits for its delay; only while offline.
+    pub delayed_will: Option<Box<Will>>,
+    /// When the connection ended, in milliseconds since the Unix epoch.
+    pub disconnected_at: Option<u64>,
+    /// The publication that last met this session, and where it is among the hits; see `deliver.rs`.
+    pub mark: (u64, u32),
+    pub expiry_timer: Option<u64>,
+    pub will_timer: Option<u64>,
+    pub unacknowledged_timer: Option<u64>,
+}
+
+/// A QoS 1 message for a client.
+#[derive(Debug, Clone)]
+pub struct Owed {
+    pub message: Arc<Message>,
+    /// RETAIN as it is to be sent.
+    pub retain: bool,
+    /// Its record, if it has one that is to be settled.
+    pub stored: Option<MessageId>,
+    /// The shared group it was taken from, which gets it back should the session end.
+    pub group: Option<GroupKey>,
+    /// When it is not worth keeping any longer, whatever the message itself says; in a group's queue.
+    pub until: Option<u64>,
+}
+
+impl Owed {
+    /// Whether it is too late to send it.
+    pub fn is_expired(&self, now: Now) -> bool {
+        self.message.is_expired(now) || self.until.is_some_and(|moment| moment <= now.unix_ms)
+    }
+}
+
+/// One subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    pub filter: TopicFilter,
+    pub options: SubscriptionOptions,
+    pub place: SubscriptionPlace,
+}
+
+/// What was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionOptions {
+    pub qos: QoS,
+    pub no_local: bool,
+    pub retain_as_published: bool,
+}
+
+/// Where the subscription is registered.
+#[derive(Debug, Clone, Copy)]
+pub enum SubscriptionPlace {
+    Own(Slot),
+    Shared(GroupKey),
+}
+
+impl Session {
+    pub fn new(client_id: Arc<str>, version: Version) -> Session {
+        Session {
+            client_id,
+            version,
+            persistent: false,
+            expiry_seconds: 0,
+            connection: None,
+            subscriptions: Vec::new(),
+            inflight: Inflight::default(),
+            queue: VecDeque::new(),
+            delayed_will: None,
+            disconnected_at: None,
+            mark: (0, 0),
+            expiry_timer: None,
+            will_timer: None,
+            unacknowledged_timer: None,
+        }
+    }
+
+    /// The connection is gone: what was under way has to be sent again, before what waits.
+    ///
+    /// It gets new packet identifiers, as AWS IoT may do (MQTT page).
+    pub fn requeue_inflight(&mut self) {
+        for owed in self.inflight.drain().rev() {
+            self.queue.push_front(owed);
+        }
+    }
+
+    pub fn subscription(&self, filter: &str) -> Option<usize> {
+        self.subscriptions.iter().position(|subscription| subscription.filter.as_str() == filter)
+    }
+
+    /// The groups this session is a member of.
+    pub fn groups(&self) -> impl Iterator<Item = GroupKey> + '_ {
+        self.subscriptions.iter().filter_map(|subscription| match subscription.place {
+            SubscriptionPlace::Shared(group) => Some(group),
+            SubscriptionPlace::Own(_) => None,
+        })
+    }
+
+    pub fn record(&self, will: Option<&Will>) -> SessionRecord {
+        SessionRecord {
+            client_id: Arc::clone(&self.client_id),
+            version: self.version,
+            expiry_seconds: self.expiry_seconds,
+            disconnected_at: self.disconnected_at,
+            will: will.map(Will::record),
+        }
+    }
+}
+
+impl Subscription {
+    pub fn record(&self) -> SubscriptionRecord {
+        SubscriptionRecord {
+            filter: self.filter.as_str().into(),
+            qos: self.options.qos,
+            no_local: self.options.no_local,
+            retain_as_published: self.options.retain_as_published,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Shared subscription groups: `$share/<share name>/<filter>`, developer guide "Shared subscriptions".
+//!
+//! A group is the pair of name and filter. Each gets its own copy of a message and gives it to one member that is
+//! online, picked at random. A QoS 1 message that no member can take now waits in the group when one of the members has
+//! a persistent session; what a member did not acknowledge comes back when its session ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use sekisho_mqtt::QoS;
+use slotmap::SlotMap;
+
+use crate::session::{Owed, SessionKey};
+use crate::topic_tree::Slot;
+
+slotmap::new_key_type! {
+    /// A group in memory.
+    pub struct GroupKey;
+}
+
+/// One group.
+#[derive(Debug)]
+pub struct Group {
+    /// `<share name>/<filter>`: a share name has no slash, so this names one group only.
+    pub name: Arc<str>,
+    pub members: Vec<Member>,
+    /// QoS 1 messages that no member could take, oldest first.
+    pub queue: VecDeque<Owed>,
+    /// Whether some record says that the group owes a message.
+    pub is_recorded: bool,
+    slot: Option<Slot>,
+}
+
+/// A session that subscribed to a group.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    pub session: SessionKey,
+    pub qos: QoS,
+    /// Whether the group keeps messages for it.
+    pub persistent: bool,
+}
+
+impl Group {
+    /// Whether QoS 1 messages are kept while nobody can take them.
+    pub fn keeps_messages(&self) -> bool {
+        self.members.iter().any(|member| member.persistent && member.qos == QoS::AtLeastOnce)
+    }
+}
+
+/// All groups of a realm.
+#[derive(Debug, Default)]
+pub struct Groups {
+    groups: SlotMap<GroupKey, Group>,
+    by_name: HashMap<Arc<str>, GroupKey, ahash::RandomState>,
+}
+
+impl Groups {
+    pub fn find(&self, share_name: &str, filter: &str) -> Option<GroupKey> {
+        self.by_name.get(format!("{share_name}/{filter}").as_str()).copied()
+    }
+
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub fn get(&self, key: GroupKey) -> Option<&Group> {
+        self.groups.get(key)
+    }
+
+    pub fn get_mut(&mut self, key: GroupKey) -> Option<&mut Group> {
+        self.groups.get_mut(key)
+    }
+
+    /// Makes a group; `register` puts it into the topic tree.
+    pub fn create(
+        &mut self,
+        share_name: &str,
+        filter: &str,
+        register: impl FnOnce(GroupKey) -> Slot,
+    ) -> GroupKey {
+        let name: Arc<str> = format!("{share_name}/{filter}").into();
+        let group = Group {
+            name: Arc::clone(&name),
+            members: Vec::new(),
+            queue: VecDeque::new(),
+            is_recorded: false,
+            slot: None,
+        };
+        let key = self.groups.insert(group);
+        self.by_name.insert(name, key);
+        self.groups[key].slot = Some(register(key));
+        key
+    }
+
+    /// Adds a member, or sets the QoS of one.
+    pub fn join(&mut self, key: GroupKey, member: Member) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        match group.members.iter_mut().find(|existing| existing.session == member.session) {
+            Some(existing) => *existing = member,
+            None => group.members.push(member),
+        }
+    }
+
+    /// Removes a member. The last one takes the group with it: then its place in the topic tree and what waited come
+    /// back.
+    pub fn leave(&mut self, key: GroupKey, session: SessionKey) -> Option<(Slot, Group)> {
+        let group = self.groups.get_mut(key)?;
+        group.members.retain(|member| member.session != session);
+        if !group.members.is_empty() {
+            return None;
+        }
+        let group = self.groups.remove(key)?;
+        self.by_name.remove(&group.name);
+        let slot = group.slot?;
+        Some((slot, group))
+    }
+}

@@ -1,0 +1,361 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+//!
+//! All filters of a packet are judged before the first takes effect: where one of them ends the connection (MQTT 3.1.1,
+//! which has no way to say why), the others leave nothing behind.
+
+use std::sync::Arc;
+
+use sekisho_mqtt::{
+    QoS, ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, TopicFilter, TopicName, UnsubAck,
+    Unsubscribe, Version,
+};
+
+use crate::authority::Action;
+use crate::broker::{Broker, Waiting};
+use crate::deliver::Target;
+use crate::disconnect::take_of_group;
+use crate::effect::{Effect, Effects};
+use crate::input::{ConnectionId, Now};
+use crate::lifecycle::LifecycleKind;
+use crate::limits::{
+    FILTERS_PER_PACKET, GROUP_MEMBERS, PROPERTY_BYTES, SHARE_NAME_CHARACTERS, TOPIC_BYTES, TOPIC_SLASHES,
+};
+use crate::message::user_properties_len;
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::reserved;
+use crate::session::{SessionKey, Subscription, SubscriptionOptions, SubscriptionPlace};
+use crate::shared::Member;
+
+/// A retained message to send once SUBACK is out.
+#[derive(Debug)]
+pub(crate) struct RetainedWanted {
+    topic: TopicName,
+    granted: QoS,
+}
+
+impl Broker {
+    pub(crate) fn on_subscribe(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        packet: &Subscribe,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
+        let (version, key) = (connection.version, connection.session);
+        let is_in_use = connection.unanswered.contains(&packet.packet_id);
+        let asks_too_much = packet.filters.iter().any(|filter| filter.qos == QoS::ExactlyOnce)
+            && !(version == Version::V5 && self.limits.downgrade_subscribe_qos);
+        let first = packet.filters.first().map_or("", |filter| filter.raw.as_str());
+        let refusal = if packet.subscription_identifier.is_some() {
+            Some(Refusal::SubscriptionIdentifier)
+        } else if packet.filters.len() > FILTERS_PER_PACKET {
+            Some(Refusal::TooManyFilters)
+        } else if asks_too_much {
+            Some(Refusal::QosNotSupported)
+        } else if user_properties_len(&packet.user_properties) > PROPERTY_BYTES {
+            Some(Refusal::PropertiesTooLarge)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse_and_end(now, id, refusal, first, effects);
+        }
+
+        let verdicts: Vec<Result<(), Refusal>> = if is_in_use && version == Version::V5 {
+            packet.filters.iter().map(|_| Err(Refusal::PacketIdInUse)).collect()
+        } else {
+            self.judge_filters(id, key, &packet.filters)
+        };
+        if version == Version::V311
+            && let Some((filter, refusal)) =
+                ends_connection(&packet.filters, &verdicts, self.limits.suback_on_refusal)
+        {
+            return self.refuse_and_end(now, id, refusal, filter, effects);
+        }
+
+        let mut codes = Vec::with_capacity(verdicts.len());
+        let mut granted = Vec::new();
+        let mut retained = Vec::new();
+        for (filter, verdict) in packet.filters.iter().zip(verdicts) {
+            let outcome = verdict.and_then(|()| self.subscribe(now, key, filter, effects));
+            match outcome {
+                Ok((options, is_new)) => {
+                    codes.push(if options.qos == QoS::AtMostOnce {
+                        ReasonCode::GRANTED_QOS_0
+                    } else {
+                        ReasonCode::GrantedQoS1
+                    });
+                    granted.push(filter.raw.as_str());
+                    retained.extend(retained_wanted(filter, options.qos, is_new));
+                }
+                Err(refusal) => {
+                    let about = filter.raw.as_str().to_owned();
+                    effects.push(Effect::Refused { connection: id, refusal, about });
+                    codes.push(refusal.reason_code());
+                }
+            }
+        }
+        let suback =
+            SubAck { packet_id: packet.packet_id, codes, reason_string: None, user_properties: Vec::new() };
+        let record = self.subscribed_record(key, &granted);
+        let filters: Vec<Arc<str>> = granted.into_iter().map(Arc::from).collect();
+        match record {
+            Some(record) => {
+                let ticket = self.store(record, effects);
+                self.leave_unanswered(id, packet.packet_id, effects);
+                self.waiting.insert(ticket, Waiting::Subscribe { connection: id, suback, retained });
+            }
+            None => self.finish_subscribe(now, id, suback, retained, effects),
+        }
+        if let Some(identity) = self.identity(id).filter(|_| !filters.is_empty()) {
+            self.lifecycle(now, &identity, LifecycleKind::Subscribed { filters }, effects);
+        }
+        // A new member of a shared group takes what waits there.
+        self.pump(now, key, effects);
+    }
+
+    /// Sends SUBACK, then the retained messages.
+    pub(crate) fn finish_subscribe(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        suback: SubAck,
+        retained: Vec<RetainedWanted>,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
+        let key = connection.session;
+        effects.packet(id, suback);
+        for wanted in retained {
+            if let Some(message) = self.retained.get(now, &wanted.topic).map(Arc::clone) {
+                self.deliver_retained(now, key, &message, wanted.granted, effects);
+            }
+        }
+    }
+
+    /// Judges the filters of a packet, each on its own but for the number of subscriptions.
+    fn judge_filters(
+        &self,
+        id: ConnectionId,
+        key: SessionKey,
+        filters: &[SubscribeFilter],
+    ) -> Vec<Result<(), Refusal>> {
+        let Some(session) = self.sessions.get(key) else { return Vec::new() };
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return Vec::new() };
+        let mut added: Vec<&str> = Vec::new();
+        filters
+            .iter()
+            .map(|subscribe| {
+                let filter = check_filter(subscribe)?;
+                if !connection.permissions.allows(Action::Subscribe(filter.as_str())) {
+                    return Err(Refusal::SubscribeNotAuthorized);
+                }
+                let is_new =
+                    session.subscription(filter.as_str()).is_none() && !added.contains(&filter.as_str());
+                if is_new {
+                    if session.subscriptions.len() + added.len() >= self.limits.subscriptions_per_session {
+                        return Err(Refusal::TooManySubscriptions);
+                    }
+                    added.push(filter.as_str());
+                }
+                Ok(())
+            })
+            .collect()
+    }
+
+    /// Makes or replaces one subscription; what was granted, and whether it is new.
+    fn subscribe(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        subscribe: &SubscribeFilter,
+        effects: &mut Effects,
+    ) -> Result<(SubscriptionOptions, bool), Refusal> {
+        let filter = subscribe.filter.as_ref().ok_or(Refusal::FilterInvalid)?;
+        let Some(session) = self.sessions.get_mut(key) else { return Err(Refusal::FilterInvalid) };
+        let options = SubscriptionOptions {
+            qos: subscribe.qos.min(QoS::AtLeastOnce),
+            no_local: subscribe.no_local,
+            retain_as_published: subscribe.retain_as_published,
+        };
+        if let Some(position) = session.subscription(filter.as_str()) {
+            let subscription = &mut session.subscriptions[position];
+            subscription.options = options;
+            match subscription.place {
+                SubscriptionPlace::Own(slot) => *self.tree.get_mut(slot) = Target::Session(key, options),
+                SubscriptionPlace::Shared(group) => {
+                    let persistent = session.persistent;
+                    self.groups.join(group, Member { session: key, qos: options.qos, persistent });
+                }
+            }
+            return Ok((options, false));
+        }
+        let filter = TopicFilter::new(filter.as_utf8().detached()).map_err(|_| Refusal::FilterInvalid)?;
+        let place = match filter.shared() {
+            None => SubscriptionPlace::Own(self.tree.insert(filter.filter(), Target::Session(key, options))),
+            Some((share_name, inner)) => {
+                let group = match self.groups.find(share_name, inner) {
+                    Some(group) => group,
+                    None if self.groups.len() >= self.limits.shared_groups => {
+                        return Err(Refusal::SharedGroupFull);
+                    }
+                    None => {
+                        let tree = &mut self.tree;
+                        self.groups
+                            .create(share_name, inner, |group| tree.insert(inner, Target::Group(group)))
+                    }
+                };
+                if self.groups.get(group).is_some_and(|group| group.members.len() >= GROUP_MEMBERS) {
+                    return Err(Refusal::SharedGroupFull);
+                }
+                let persistent = session.persistent;
+                self.groups.join(group, Member { session: key, qos: options.qos, persistent });
+                SubscriptionPlace::Shared(group)
+            }
+        };
+        session.subscriptions.push(Subscription { filter, options, place });
+        if let SubscriptionPlace::Shared(group) = place {
+            self.pump_group(now, group, effects);
+        }
+        Ok((options, true))
+    }
+
+    /// What is to be durable of the filters just granted; `None` for a session that ends with its connection.
+    fn subscribed_record(&self, key: SessionKey, granted: &[&str]) -> Option<Record> {
+        let session = self.sessions.get(key).filter(|session| session.persistent && !granted.is_empty())?;
+        let subscriptions = session
+            .subscriptions
+            .iter()
+            .filter(|subscription| granted.contains(&subscription.filter.as_str()))
+            .map(Subscription::record)
+            .collect();
+        Some(Record::Subscribed { client_id: Arc::clone(&session.client_id), subscriptions })
+    }
+
+    pub(crate) fn on_unsubscribe(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        packet: &Unsubscribe,
+        effects: &mut Effects,
+    ) {
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
+        let (version, key) = (connection.version, connection.session);
+        let is_in_use = connection.unanswered.contains(&packet.packet_id);
+        let first = packet.filters.first().map_or("", |filter| filter.as_str());
+        let refusal = if packet.filters.len() > FILTERS_PER_PACKET {
+            Some(Refusal::TooManyFilters)
+        } else if user_properties_len(&packet.user_properties) > PROPERTY_BYTES {
+            Some(Refusal::PropertiesTooLarge)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.refuse_and_end(now, id, refusal, first, effects);
+        }
+        let mut codes = Vec::with_capacity(packet.filters.len());
+        let mut removed: Vec<Arc<str>> = Vec::new();
+        for filter in &packet.filters {
+            let refusal = if is_in_use && version == Version::V5 {
+                Some(Refusal::PacketIdInUse)
+            } else if TopicFilter::new(filter.clone()).is_err() {
+                Some(Refusal::FilterInvalid)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                let about = filter.as_str().to_owned();
+                effects.push(Effect::Refused { connection: id, refusal, about });
+                codes.push(refusal.reason_code());
+                continue;
+            }
+            // 0x11 for a filter that was not subscribed to is not among the codes AWS lists.
+            codes.push(ReasonCode::Success);
+            if self.unsubscribe(now, key, filter, effects) {
+                removed.push(filter.as_str().into());
+            }
+        }
+        let unsuback =
+            UnsubAck { packet_id: packet.packet_id, codes, reason_string: None, user_properties: Vec::new() };
+        let client_id = self
+            .sessions
+            .get(key)
+            .filter(|session| session.persistent && !removed.is_empty())
+            .map(|session| Arc::clone(&session.client_id));
+        match client_id {
+            Some(client_id) => {
+                let ticket =
+                    self.store(Record::Unsubscribed { client_id, filters: removed.clone() }, effects);
+                self.leave_unanswered(id, packet.packet_id, effects);
+                self.waiting.insert(ticket, Waiting::Unsubscribe { connection: id, unsuback });
+            }
+            None => effects.packet(id, unsuback),
+        }
+        if let Some(identity) = self.identity(id).filter(|_| !removed.is_empty()) {
+            self.lifecycle(now, &identity, LifecycleKind::Unsubscribed { filters: removed }, effects);
+        }
+    }
+
+    /// Removes one subscription. Messages that wait for it already are still sent, as MQTT allows (section 3.10.4); those
+    /// of a shared group go back to it.
+    fn unsubscribe(&mut self, now: Now, key: SessionKey, filter: &str, effects: &mut Effects) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let Some(position) = session.subscription(filter) else { return false };
+        match session.subscriptions.swap_remove(position).place {
+            SubscriptionPlace::Own(slot) => {
+                self.tree.remove(slot);
+            }
+            SubscriptionPlace::Shared(group) => {
+                let returned = take_of_group(session, group);
+                self.leave_group(now, group, key, returned, effects);
+            }
+        }
+        true
+    }
+}
+
+/// Checks a filter without asking policies: reserved filters are refused first, as AWS is seen to do.
+fn check_filter(subscribe: &SubscribeFilter) -> Result<&TopicFilter, Refusal> {
+    let filter = subscribe.filter.as_ref().ok_or(Refusal::FilterInvalid)?;
+    let share_name_fits =
+        filter.shared().is_none_or(|(name, _)| name.chars().count() <= SHARE_NAME_CHARACTERS);
+    if filter.filter().len() > TOPIC_BYTES || filter.slash_count() > TOPIC_SLASHES || !share_name_fits {
+        return Err(Refusal::FilterInvalid);
+    }
+    if !reserved::accepts_subscribe(filter.filter()) {
+        return Err(Refusal::FilterReserved);
+    }
+    Ok(filter)
+}
+
+/// The first filter whose refusal an MQTT 3.1.1 client learns by the end of its connection.
+fn ends_connection<'a>(
+    filters: &'a [SubscribeFilter],
+    verdicts: &[Result<(), Refusal>],
+    says_suback: bool,
+) -> Option<(&'a str, Refusal)> {
+    filters.iter().zip(verdicts).find_map(|(filter, verdict)| match verdict {
+        Err(refusal @ (Refusal::SubscribeNotAuthorized | Refusal::FilterReserved)) if !says_suback => {
+            Some((filter.raw.as_str(), *refusal))
+        }
+        _ => None,
+    })
+}
+
+/// The topic whose retained message a SUBSCRIBE brings: only of a filter that is a topic name (MQTT page), never of a
+/// shared one [MQTT-4.8.2 and MQTT page], and as Retain Handling says (section 3.8.3.1).
+fn retained_wanted(subscribe: &SubscribeFilter, granted: QoS, is_new: bool) -> Option<RetainedWanted> {
+    let filter = subscribe.filter.as_ref()?;
+    let wanted = match subscribe.retain_handling {
+        RetainHandling::Send => true,
+        RetainHandling::SendIfNew => is_new,
+        RetainHandling::DoNotSend => false,
+    };
+    if !wanted || filter.shared().is_some() || filter.has_wildcard() {
+        return None;
+    }
+    let topic = TopicName::new(filter.as_utf8().detached()).ok()?;
+    Some(RetainedWanted { topic, granted })
+}
