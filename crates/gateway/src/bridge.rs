@@ -1,0 +1,383 @@
+//! The border to the control plane: bounded queues of plain data. We never call it; it asks for batches and answers.
+//!
+//! | queue | when full |
+//! |---|---|
+//! | certificates to admit | the connection is refused with ADMISSION_QUEUE_FULL |
+//! | live connections to re-examine | never full: at most one ticket per certificate with a connection |
+//! | refusals to report | the newest is dropped and counted; the counters in the statistics still have it |
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::oneshot;
+
+use crate::admission::Refused;
+use crate::principals::{Epoch, Key, Principal};
+
+/// What is asked about a certificate.
+#[derive(Debug)]
+pub struct Question {
+    /// Whose, and where it was shown.
+    pub key: Key,
+    /// Account and region of the endpoint; none where the client sent no SNI.
+    pub realm: Option<(Arc<str>, Arc<str>)>,
+    /// The certificate's id, lower-case hex.
+    pub certificate_id: Arc<str>,
+    /// The leaf and what followed it, DER.
+    pub chain: Arc<[CertificateDer<'static>]>,
+    /// The client id of whoever asked first.
+    pub client_id: Arc<str>,
+}
+
+/// What a connection that waits for an answer gets.
+pub type Outcome = Result<Arc<Principal>, Refused>;
+
+/// One question under way. However many connections wait for the answer, it is asked once.
+#[derive(Debug)]
+struct Ticket {
+    question: Arc<Question>,
+    waiters: Vec<oneshot::Sender<Outcome>>,
+    /// Live connections wait for the answer too.
+    reexamination: bool,
+    raised: Instant,
+    /// The epoch at which the control plane took it; none while it waits in the queue.
+    taken: Option<Epoch>,
+    /// Its answer is being worked on.
+    answered: bool,
+}
+
+/// A refusal, for the log and the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefusedEvent {
+    /// When, Unix seconds.
+    pub time: f64,
+    /// Account and region, where they were known.
+    pub realm: Option<(Arc<str>, Arc<str>)>,
+    /// Lower-case hex, where the client showed a certificate.
+    pub certificate_id: Option<Arc<str>>,
+    /// The client id, where there was one.
+    pub client_id: Option<Arc<str>>,
+    /// `ip:port`.
+    pub peer: String,
+    /// The name the client asked for.
+    pub sni: Option<Arc<str>>,
+    /// The name of the reason.
+    pub reason: &'static str,
+    /// A sentence for an operator.
+    pub detail: String,
+}
+
+/// What the control plane takes.
+#[derive(Debug)]
+pub enum Event {
+    /// A certificate to admit.
+    Admit {
+        /// To answer with.
+        ticket: u64,
+        /// About whom.
+        question: Arc<Question>,
+        /// Whether it is about live connections.
+        reexamination: bool,
+    },
+    /// Somebody was refused.
+    Refused(Box<RefusedEvent>),
+    /// A queue was full.
+    Dropped {
+        /// Which.
+        queue: &'static str,
+        /// How many events of it were dropped since the last time this was said.
+        count: u64,
+    },
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_ticket: u64,
+    tickets: HashMap<u64, Ticket, RandomState>,
+    /// More than one only where clients send different chains after the same leaf.
+    by_key: HashMap<Key, Vec<u64>, RandomState>,
+    admissions: VecDeque<u64>,
+    reexaminations: VecDeque<u64>,
+    refusals: VecDeque<Box<RefusedEvent>>,
+    dropped_refusals: u64,
+    last_answer: Option<Instant>,
+    closed: bool,
+}
+
+/// The queues.
+#[derive(Debug)]
+pub struct Bridge {
+    state: Mutex<State>,
+    arrived: Condvar,
+    most_admissions: usize,
+}
+
+/// Refusals kept for the control plane.
+const MOST_REFUSALS: usize = 10_000;
+
+/// Re-examinations wait longer while the control plane answers others, since a change of one policy may bring up a
+/// hundred thousand of them; but never longer than this many times the deadline.
+const PATIENCE: u32 = 6;
+
+/// A ticket whose answer can be worked on.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its number.
+    pub ticket: u64,
+    /// What was asked.
+    pub question: Arc<Question>,
+    /// When it was taken.
+    pub epoch: Epoch,
+}
+
+/// Everybody who waited for one answer.
+#[derive(Debug)]
+pub struct Audience {
+    /// Connections before their CONNACK.
+    pub waiters: Vec<oneshot::Sender<Outcome>>,
+    /// Live connections too.
+    pub reexamination: bool,
+}
+
+impl Bridge {
+    /// Empty queues; at most this many certificates wait.
+    pub fn new(most_admissions: usize) -> Self {
+        Self { state: Mutex::default(), arrived: Condvar::new(), most_admissions }
+    }
+
+    /// Ask about a certificate for a new connection. `None` when the queue is full.
+    pub fn ask(
+        &self,
+        question: impl FnOnce() -> Question,
+        key: &Key,
+        chain: &[CertificateDer<'static>],
+    ) -> Option<oneshot::Receiver<Outcome>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if let Some(ticket) = state.find(key, chain) {
+            ticket.waiters.push(sender);
+            return Some(receiver);
+        }
+        if state.admissions.len() >= self.most_admissions {
+            return None;
+        }
+        let number = state.raise(Arc::new(question()), vec![sender], false);
+        state.admissions.push_back(number);
+        drop(state);
+        self.arrived.notify_one();
+        Some(receiver)
+    }
+
+    /// Ask about a certificate for its live connections.
+    pub fn reexamine(&self, questions: impl IntoIterator<Item = Question>) {
+        let mut state = self.lock();
+        for question in questions {
+            // A question that has not been taken yet will be answered from the registry as it is by then. One that
+            // has been taken is asked again when its answer proves stale.
+            if let Some(ticket) = state.find(&question.key, &question.chain) {
+                ticket.reexamination = true;
+                continue;
+            }
+            let number = state.raise(Arc::new(question), Vec::new(), true);
+            state.reexaminations.push_back(number);
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Report a refusal.
+    pub fn refused(&self, event: RefusedEvent) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        if state.refusals.len() >= MOST_REFUSALS {
+            state.dropped_refusals += 1;
+            return;
+        }
+        state.refusals.push_back(Box::new(event));
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Up to `limit` events, waiting at most `timeout` for the first. `epoch` is read as tickets are handed over.
+    pub fn next_batch(&self, limit: usize, timeout: Duration, epoch: impl Fn() -> Epoch) -> Vec<Event> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.lock();
+        while !state.closed && state.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Vec::new();
+            }
+            state = self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.closed {
+            return Vec::new();
+        }
+        state.take(limit, epoch())
+    }
+
+    /// The tickets among these that can be answered, marked as being so. Unknown and late ones are left out.
+    pub fn answering(&self, tickets: impl Iterator<Item = u64>) -> Vec<Option<Taken>> {
+        let mut state = self.lock();
+        state.last_answer = Some(Instant::now());
+        tickets
+            .map(|number| {
+                let ticket = state.tickets.get_mut(&number)?;
+                let epoch = ticket.taken.filter(|_| !ticket.answered)?;
+                ticket.answered = true;
+                Some(Taken { ticket: number, question: ticket.question.clone(), epoch })
+            })
+            .collect()
+    }
+
+    /// Its answer was out of date: ask again, for the same audience and with the same deadline.
+    pub fn ask_again(&self, number: u64) {
+        let mut state = self.lock();
+        let Some(ticket) = state.tickets.get_mut(&number) else { return };
+        ticket.taken = None;
+        ticket.answered = false;
+        if ticket.reexamination {
+            state.reexaminations.push_front(number);
+        } else {
+            state.admissions.push_front(number);
+        }
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// It is answered: who waited for it? `None` when it ran out of time meanwhile.
+    pub fn close_ticket(&self, number: u64) -> Option<Audience> {
+        self.lock()
+            .remove(number)
+            .map(|ticket| Audience { waiters: ticket.waiters, reexamination: ticket.reexamination })
+    }
+
+    /// Give up what has waited for longer than `patience`: returns the keys whose live connections got no answer.
+    /// Connections before their CONNACK watch the clock themselves.
+    pub fn expire(&self, patience: Duration) -> Vec<Key> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let progress = state.last_answer.is_some_and(|at| now - at < patience);
+        let late: Vec<u64> = state
+            .tickets
+            .iter()
+            .filter(|(_, ticket)| {
+                let limit = if ticket.reexamination && progress { patience * PATIENCE } else { patience };
+                !ticket.answered && now - ticket.raised > limit
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        let mut keys = Vec::new();
+        for number in late {
+            if let Some(ticket) = state.remove(number)
+                && ticket.reexamination
+            {
+                keys.push(ticket.question.key);
+            }
+        }
+        if !state.tickets.is_empty() {
+            return keys;
+        }
+        // Numbers of tickets that are gone are skipped when taken; with none left the queues are just that.
+        state.admissions.clear();
+        state.reexaminations.clear();
+        keys
+    }
+
+    /// Nobody will take anything any more.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.refusals.clear();
+        state.tickets.clear();
+        state.by_key.clear();
+        drop(state);
+        self.arrived.notify_all();
+    }
+
+    /// (certificates waiting, refusals waiting, refusals dropped and not yet said).
+    pub fn lengths(&self) -> (usize, usize, u64) {
+        let state = self.lock();
+        (state.tickets.len(), state.refusals.len(), state.dropped_refusals)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.admissions.is_empty()
+            && self.reexaminations.is_empty()
+            && self.refusals.is_empty()
+            && self.dropped_refusals == 0
+    }
+
+    fn find(&mut self, key: &Key, chain: &[CertificateDer<'static>]) -> Option<&mut Ticket> {
+        let numbers = self.by_key.get(key)?;
+        let number = numbers.iter().find(|number| {
+            // Whether the CA is in the chain decides about automatic registration, so chains must agree.
+            self.tickets.get(number).is_some_and(|ticket| *ticket.question.chain == *chain)
+        })?;
+        self.tickets.get_mut(number)
+    }
+
+    fn raise(
+        &mut self,
+        question: Arc<Question>,
+        waiters: Vec<oneshot::Sender<Outcome>>,
+        reexamination: bool,
+    ) -> u64 {
+        self.last_ticket += 1;
+        self.by_key.entry(question.key).or_default().push(self.last_ticket);
+        let ticket =
+            Ticket { question, waiters, reexamination, raised: Instant::now(), taken: None, answered: false };
+        self.tickets.insert(self.last_ticket, ticket);
+        self.last_ticket
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Ticket> {
+        let ticket = self.tickets.remove(&number)?;
+        if let Some(numbers) = self.by_key.get_mut(&ticket.question.key) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.by_key.remove(&ticket.question.key);
+            }
+        }
+        Some(ticket)
+    }
+
+    fn take(&mut self, limit: usize, epoch: Epoch) -> Vec<Event> {
+        let mut events = Vec::with_capacity(limit.min(256));
+        if self.dropped_refusals > 0 {
+            events
+                .push(Event::Dropped { queue: "refused", count: std::mem::take(&mut self.dropped_refusals) });
+        }
+        // Neither a crowd at the gate nor a change of policy may starve the other, nor both the reports.
+        let for_refusals = self.refusals.len().min(limit / 4);
+        let for_tickets = limit.saturating_sub(for_refusals);
+        let mut from_reexaminations = true;
+        while events.len() < for_tickets {
+            let (first, second) = if from_reexaminations {
+                (&mut self.reexaminations, &mut self.admissions)
+            } else {
+                (&mut self.admissions, &mut self.reexaminations)
+            };
+            let Some(number) = first.pop_front().or_else(|| second.pop_front()) else { break };
+            from_reexaminations = !from_reexaminations;
+            if let Some(ticket) = self.tickets.get_mut(&number) {
+                ticket.taken = Some(epoch);
+                let question = ticket.question.clone();
+                events.push(Event::Admit { ticket: number, question, reexamination: ticket.reexamination });
+            }
+        }
+        let reports = limit.saturating_sub(events.len()).min(self.refusals.len());
+        events.extend(self.refusals.drain(..reports).map(Event::Refused));
+        events
+    }
+}

@@ -1,0 +1,42 @@
+//! What the control plane sets before the start: plain data.
+
+use std::time::Duration;
+
+/// Settings of a [`Gateway`](crate::Gateway).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to listen on, or a name of it.
+    pub host: String,
+    /// The port for MQTT over TLS; 0 takes a free one.
+    pub mqtt_port: u16,
+    /// Worker threads; 0 is one per core.
+    pub workers: usize,
+    /// For the TLS handshake and the CONNECT packet together.
+    pub handshake_timeout: Duration,
+    /// For the control plane's answer about one certificate.
+    pub admission_timeout: Duration,
+    /// Connections at a time, half-open ones included; 0 is as many as the process may open.
+    pub max_connections: usize,
+    /// Certificates in the cache. The default holds a large fleet; a certificate takes one to two kilobytes.
+    pub principals: usize,
+    /// Certificates that may wait for the control plane at a time, beyond which a connection is refused.
+    pub admission_queue: usize,
+    /// Send MQTT 3.1.1 return codes where AWS IoT closes without a word.
+    pub verbose_refusals: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            mqtt_port: 8883,
+            workers: 0,
+            handshake_timeout: Duration::from_secs(10),
+            admission_timeout: Duration::from_secs(5),
+            max_connections: 0,
+            principals: 1_000_000,
+            admission_queue: 10_000,
+            verbose_refusals: false,
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! One task per MQTT connection. Cannot be built without an [`Admitted`](crate::admission::Admitted).
+//!
+//! A turn takes everything that can be read, hands all packets in it to the broker at once, appends all that is to be
+//! written to one buffer, writes once and flushes once. Between turns a connection holds no buffers of its own: they
+//! belong to the thread and are lent, so that a hundred thousand idle devices cost what TLS needs and little more.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use sekisho_broker::{Accepted, DisconnectReason, Outgoing};
+use sekisho_mqtt::{Ack, DecodeError, Decoder, Packet, Version, encode, encode_publish};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::metrics::Metrics;
+use crate::outlet::{News, Outlet};
+use crate::realm::Realm;
+
+/// Room for one read: a TLS record's worth.
+const READ_SIZE: usize = 16 * 1024;
+
+/// What one turn takes from the network before others get their turn.
+const READ_LIMIT: usize = 64 * 1024;
+
+/// What is encoded before it is written. Beyond, packets wait in their compact form.
+const WRITE_SIZE: usize = 64 * 1024;
+
+/// A peer that takes nothing for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a closed connection may take to read our last words. Closing at once, with bytes of the peer unread, would
+/// make TCP reset the connection and throw those words away.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// A byte stream: TLS over TCP today, anything with an identity tomorrow.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// A connection whose CONNECT is with the broker.
+pub struct Connection<S> {
+    stream: S,
+    realm: Arc<Realm>,
+    outlet: Arc<Outlet>,
+    metrics: Arc<Metrics>,
+    decoder: Decoder,
+    version: Version,
+    /// The beginning of a packet; empty and without memory most of the time.
+    partial: BytesMut,
+    /// Encoded and not yet written; likewise.
+    unwritten: BytesMut,
+    /// Not yet encoded, because the peer reads slowly.
+    backlog: VecDeque<Outgoing>,
+    /// Messages and their cost that are in `unwritten` or within TLS.
+    in_flight: (u64, u64),
+    accepted: Option<Box<Accepted>>,
+    keep_alive: Duration,
+    last_heard: Instant,
+    /// Since when the peer has taken nothing of what there is for it.
+    stuck_since: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    paused: bool,
+    flushing: bool,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The broker has forgotten us: write what is left, say goodbye.
+    Closing,
+    /// Said; waiting for the peer to hear it.
+    Lingering,
+}
+
+/// Buffers and packets of one turn, lent by the thread.
+#[derive(Default)]
+struct Scratch {
+    read: BytesMut,
+    write: BytesMut,
+    packets: Vec<Packet>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl<S: Transport> Connection<S> {
+    /// `leftover` is what was read beyond the CONNECT.
+    pub fn new(
+        stream: S,
+        realm: Arc<Realm>,
+        outlet: Arc<Outlet>,
+        metrics: Arc<Metrics>,
+        decoder: Decoder,
+        version: Version,
+        leftover: BytesMut,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            realm,
+            outlet,
+            metrics,
+            decoder,
+            version,
+            partial: leftover,
+            unwritten: BytesMut::new(),
+            backlog: VecDeque::new(),
+            in_flight: (0, 0),
+            accepted: None,
+            keep_alive: Duration::from_secs(1200),
+            last_heard: now,
+            stuck_since: None,
+            timer: Box::pin(sleep_until(now + LINGER)),
+            paused: false,
+            flushing: false,
+            phase: Phase::Open,
+        }
+    }
+
+    /// Serve it to its end.
+    pub async fn run(mut self) {
+        // Packets may have come together with the CONNECT.
+        if !self.partial.is_empty() {
+            let leftover = std::mem::take(&mut self.partial);
+            self.take_packets(leftover);
+        }
+        poll_fn(|context| self.poll(context)).await;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let news = self.outlet.take(context);
+            let has_news = news.is_some();
+            if let Some(news) = news {
+                self.hear(news);
+            }
+            match self.poll_write(context) {
+                Ok(()) => {}
+                Err(_) => return self.lost(),
+            }
+            // An error in saying goodbye means that the peer is gone, which is all we want of it.
+            if self.phase == Phase::Closing
+                && !self.has_output()
+                && Pin::new(&mut self.stream).poll_shutdown(context).is_ready()
+            {
+                self.phase = Phase::Lingering;
+                self.timer.as_mut().reset(Instant::now() + LINGER);
+            }
+            let read = if self.may_read() { self.poll_read(context) } else { Poll::Pending };
+            match read {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.lost(),
+                Poll::Ready(Ok(_)) => continue,
+                Poll::Pending if has_news => continue,
+                Poll::Pending => {}
+            }
+            ready!(self.poll_timer(context));
+            if self.phase == Phase::Lingering {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// A peer whose answers pile up is not read from, so that it cannot make us hold more of them.
+    fn may_read(&self) -> bool {
+        match self.phase {
+            Phase::Open => !self.paused && self.stuck_since.is_none(),
+            Phase::Closing => false,
+            Phase::Lingering => true,
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        self.flushing || !self.unwritten.is_empty() || !self.backlog.is_empty()
+    }
+
+    fn hear(&mut self, news: News) {
+        if let Some(accepted) = news.accepted {
+            self.keep_alive = Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2;
+            self.last_heard = Instant::now();
+            self.timer.as_mut().reset(self.last_heard + self.keep_alive);
+            self.accepted = Some(accepted);
+            self.metrics.connected.increment();
+        }
+        if self.backlog.is_empty() {
+            self.backlog = news.outgoing.into();
+        } else {
+            self.backlog.extend(news.outgoing);
+        }
+        if let Some(paused) = news.paused {
+            self.paused = paused;
+        }
+        if news.close.is_some() && self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+            self.timer.as_mut().reset(Instant::now() + LINGER);
+        }
+    }
+
+    /// Read until nothing more comes or the limit is reached; the packets are with the broker when it returns.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = std::mem::take(&mut self.partial);
+        if buffer.is_empty() {
+            buffer = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.read));
+        }
+        let before = buffer.len();
+        let ended = loop {
+            // Payloads are slices of this buffer, so its memory comes back when the last of them has gone.
+            if buffer.capacity() - buffer.len() < READ_SIZE / 4 {
+                buffer.reserve(READ_SIZE);
+            }
+            match pin!(self.stream.read_buf(&mut buffer)).poll(context) {
+                Poll::Ready(Ok(0)) => break Some(Ok(0)),
+                Poll::Ready(Ok(_)) if buffer.len() - before < READ_LIMIT => {}
+                Poll::Ready(Ok(_)) => break None,
+                Poll::Ready(Err(error)) => break Some(Err(error)),
+                Poll::Pending => break None,
+            }
+        };
+        let count = buffer.len() - before;
+        if count > 0 {
+            self.last_heard = Instant::now();
+            self.metrics.bytes_in.add(count as u64);
+        }
+        if count > 0 && self.phase == Phase::Open {
+            self.take_packets(buffer);
+        } else {
+            self.give_back(buffer);
+        }
+        match ended {
+            // What came before the end is served; the end shows itself again at the next read.
+            Some(_) if count > 0 => Poll::Ready(Ok(count)),
+            Some(end) => Poll::Ready(end),
+            None if count > 0 => Poll::Ready(Ok(count)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Decode all that is complete and hand it to the broker in one turn.
+    fn take_packets(&mut self, mut buffer: BytesMut) {
+        let mut packets = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.packets));
+        let error: Option<DecodeError> = loop {
+            match self.decoder.decode(&mut buffer) {
+                Ok(Some(packet)) => packets.push(packet),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        if !packets.is_empty() || error.is_some() {
+            self.metrics.packets_in.add(packets.len() as u64);
+            // The answers come to us, and we are awake.
+            self.outlet.stay_awake();
+            self.realm.packets(&self.outlet, &mut packets, error.as_ref());
+        }
+        SCRATCH.with_borrow_mut(|scratch| scratch.packets = packets);
+        self.give_back(buffer);
+    }
+
+    fn give_back(&mut self, buffer: BytesMut) {
+        if buffer.is_empty() {
+            SCRATCH.with_borrow_mut(|scratch| scratch.read = buffer);
+        } else {
+            self.partial = buffer;
+        }
+    }
+
+    /// Encode and write as much as the peer takes.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while self.has_output() {
+            if self.unwritten.is_empty() && !self.backlog.is_empty() {
+                let mut buffer = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.write));
+                let waiting = self.backlog.len();
+                while buffer.len() < WRITE_SIZE
+                    && let Some(outgoing) = self.backlog.pop_front()
+                {
+                    self.encode(outgoing, &mut buffer);
+                }
+                self.metrics.packets_out.add((waiting - self.backlog.len()) as u64);
+                if self.backlog.is_empty() {
+                    self.backlog = VecDeque::new();
+                }
+                self.metrics.bytes_out.add(buffer.len() as u64);
+                self.unwritten = buffer;
+            }
+            while !self.unwritten.is_empty() {
+                match Pin::new(&mut self.stream).poll_write(context, &self.unwritten) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(count)) => {
+                        self.unwritten.advance(count);
+                        self.flushing = true;
+                        self.stuck_since = None;
+                    }
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => {
+                        self.stuck();
+                        return Ok(());
+                    }
+                }
+            }
+            let mut buffer = std::mem::take(&mut self.unwritten);
+            buffer.clear();
+            SCRATCH.with_borrow_mut(|scratch| scratch.write = buffer);
+            if !self.backlog.is_empty() {
+                continue;
+            }
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.flushing = false,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.stuck();
+                    return Ok(());
+                }
+            }
+            self.stuck_since = None;
+            self.account();
+        }
+        Ok(())
+    }
+
+    /// Tell the broker's count that its messages are written.
+    fn account(&mut self) {
+        let (messages, cost) = std::mem::take(&mut self.in_flight);
+        if messages > 0
+            && let Some(accepted) = &self.accepted
+            && accepted.outbox.written(messages, cost)
+        {
+            self.realm.drained(&self.outlet);
+        }
+    }
+
+    fn stuck(&mut self) {
+        if self.stuck_since.is_none() {
+            let now = Instant::now();
+            self.stuck_since = Some(now);
+            if now + WRITE_TIMEOUT < self.timer.deadline() {
+                self.timer.as_mut().reset(now + WRITE_TIMEOUT);
+            }
+        }
+    }
+
+    fn encode(&mut self, outgoing: Outgoing, buffer: &mut BytesMut) {
+        let result = match outgoing {
+            Outgoing::Deliver(delivery) => {
+                self.in_flight.0 += 1;
+                self.in_flight.1 += u64::from(delivery.cost());
+                let message = &delivery.message;
+                encode_publish(
+                    buffer,
+                    self.version,
+                    delivery.head(),
+                    &message.topic,
+                    &message.payload,
+                    &message.properties,
+                    delivery.message_expiry,
+                )
+            }
+            Outgoing::PubAck { packet_id, reason } => {
+                encode(&Packet::PubAck(Ack::new(packet_id, reason)), self.version, buffer)
+            }
+            Outgoing::PingResp => encode(&Packet::PingResp, self.version, buffer),
+            Outgoing::Packet(packet) => encode(&packet, self.version, buffer),
+        };
+        if result.is_err() {
+            // The broker makes no such packet; should it, the connection goes on without it and the number shows it.
+            self.metrics.packets_unencodable.increment();
+        }
+    }
+
+    /// The keep alive, the write time-out and the linger share one timer. Ready when time has brought something.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            let now = Instant::now();
+            if self.phase != Phase::Open {
+                self.phase = Phase::Lingering;
+                return Poll::Ready(());
+            }
+            if self.paused {
+                // The silence is ours.
+                self.last_heard = now;
+            }
+            let silent_until = self.last_heard + self.keep_alive;
+            let stuck_until = self.stuck_since.map(|since| since + WRITE_TIMEOUT);
+            if stuck_until.is_some_and(|until| until <= now) {
+                self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
+                self.phase = Phase::Lingering;
+                return Poll::Ready(());
+            }
+            if silent_until <= now {
+                self.realm.disconnect(&self.outlet, DisconnectReason::MqttKeepAliveTimeout);
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(stuck_until.map_or(silent_until, |until| until.min(silent_until)));
+        }
+    }
+
+    fn lost(&mut self) -> Poll<()> {
+        if self.phase == Phase::Open {
+            self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    /// However the task ends, by a panic or with its runtime: the broker knows, and nobody holds its outlet.
+    fn drop(&mut self) {
+        if self.phase == Phase::Open {
+            self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
+        }
+        self.realm.live().remove(&self.outlet);
+        if self.accepted.is_some() {
+            self.metrics.disconnected.increment();
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The data plane as one object: start, stop, and what the control plane says to it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sekisho_broker::{Limits, Origin, ServerPublish};
+use sekisho_mqtt::{PublishFields, PublishProperties, QoS, TopicName, Utf8};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::admission::Admission;
+use crate::bridge::{Bridge, Event};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::identity::{Answer, Change};
+use crate::listener::Listener;
+use crate::metrics::Metrics;
+use crate::realm::{Realm, Realms, Reports};
+use crate::tls;
+use crate::tls::server_certificates::{ServerCertificateError, ServerCertificates};
+
+/// Connections that the kernel completes before we accept them.
+const BACKLOG: i32 = 4096;
+
+/// Descriptors kept for everything that is no connection: the database, logs, the API's own sockets.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// Why the data plane could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The address does not exist here, or is in use, or needs rights we lack.
+    #[error("cannot listen on {host} port {port}: {cause}{}", advice(.cause))]
+    Listen {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The host is no address and no name of one.
+    #[error(
+        "cannot listen on {host:?}: it is no address of this machine ({cause}); give an IP address such as 127.0.0.1, or 0.0.0.0 for all"
+    )]
+    Host {
+        /// As configured.
+        host: String,
+        /// What the resolver said.
+        cause: std::io::Error,
+    },
+    /// The system gave no threads.
+    #[error("cannot start worker threads: {0}")]
+    Threads(std::io::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A chain and key that cannot be served.
+    #[error(transparent)]
+    ServerCertificate(#[from] ServerCertificateError),
+    /// There is nothing to prove our identity with.
+    #[error("the gateway has no server certificate; call set_server_certificates before start")]
+    NoServerCertificate,
+    /// Started twice.
+    #[error("the gateway is running already")]
+    Running,
+    /// Stopped, which is for good.
+    #[error("the gateway was stopped; make a new one")]
+    Stopped,
+}
+
+fn advice(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => "; stop what uses the port or choose another",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need rights, choose another",
+        std::io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        _ => "",
+    }
+}
+
+/// A message of the control plane: plain data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// The account.
+    pub account_id: String,
+    /// The region.
+    pub region: String,
+    /// The topic name.
+    pub topic: String,
+    /// What to publish.
+    pub payload: Vec<u8>,
+    /// 0 or 1.
+    pub qos: u8,
+    /// Keep it.
+    pub retain: bool,
+    /// The payload is UTF-8.
+    pub payload_format_indicator: Option<bool>,
+    /// Seconds.
+    pub message_expiry_interval: Option<u32>,
+    /// Where to answer.
+    pub response_topic: Option<String>,
+    /// What to answer with.
+    pub correlation_data: Option<Vec<u8>>,
+    /// What the payload is.
+    pub content_type: Option<String>,
+    /// In order.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// The data plane: one TLS listener for MQTT, its sessions, its messages.
+///
+/// Nothing is opened before [`start`](Self::start). All methods are synchronous and may be called from any thread.
+pub struct Gateway {
+    config: Config,
+    certificates: Arc<ServerCertificates>,
+    realms: Arc<Realms>,
+    admission: Arc<Admission>,
+    bridge: Arc<Bridge>,
+    metrics: Arc<Metrics>,
+    /// Where the tasks of a new realm are spawned, while there is a runtime.
+    spawner: Arc<Mutex<Option<Handle>>>,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    Idle,
+    Running(Running),
+    Stopped,
+}
+
+struct Running {
+    runtime: Runtime,
+    port: u16,
+    stopping: watch::Sender<bool>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Nothing is opened yet.
+    pub fn new(config: Config) -> Self {
+        let bridge = Arc::new(Bridge::new(config.admission_queue));
+        let metrics = Arc::<Metrics>::default();
+        let spawner = Arc::<Mutex<Option<Handle>>>::default();
+        let reports = Reports { bridge: bridge.clone(), metrics: metrics.clone(), clock: Clock::system() };
+        let limits = Limits {
+            connack_on_refusal: config.verbose_refusals,
+            suback_on_refusal: config.verbose_refusals,
+            ..Limits::default()
+        };
+        let for_realms = spawner.clone();
+        let created = Box::new(move |realm: &Arc<Realm>| {
+            if let Some(handle) = &*lock(&for_realms) {
+                handle.spawn(realm.clone().keep_time());
+            }
+        });
+        let realms = Arc::new(Realms::new(limits, reports, created));
+        let admission = Arc::new(Admission::new(
+            realms.clone(),
+            bridge.clone(),
+            metrics.clone(),
+            config.principals,
+            config.admission_timeout,
+        ));
+        let certificates = Arc::<ServerCertificates>::default();
+        Self {
+            config,
+            certificates,
+            realms,
+            admission,
+            bridge,
+            metrics,
+            spawner,
+            stage: Mutex::new(Stage::Idle),
+        }
+    }
+
+    /// Serve these pairs of (chain PEM, private key PEM), the best for each client first.
+    ///
+    /// # Errors
+    /// [`GatewayError::ServerCertificate`]; then the former ones stay.
+    pub fn set_server_certificates(&self, chains: &[(String, String)]) -> Result<(), GatewayError> {
+        Ok(self.certificates.replace(chains)?)
+    }
+
+    /// The whole table of (server name, account id, region).
+    pub fn set_endpoints(&self, endpoints: &[(String, String, String)]) {
+        self.realms.set_endpoints(endpoints);
+    }
+
+    /// Open the listener, start the threads, return the port.
+    ///
+    /// # Errors
+    /// [`GatewayError`]: no server certificate, the port in use, no rights, started or stopped already.
+    pub fn start(&self) -> Result<u16, GatewayError> {
+        let mut stage = lock(&self.stage);
+        match &*stage {
+            Stage::Idle => {}
+            Stage::Running(_) => return Err(GatewayError::Running),
+            Stage::Stopped => return Err(GatewayError::Stopped),
+        }
+        if self.certificates.is_empty() {
+            return Err(GatewayError::NoServerCertificate);
+        }
+        let tls = tls::server_config(self.certificates.clone())?;
+        let permits = self.permits();
+        let socket = self.bind()?;
+        let runtime = self.runtime()?;
+        let listening = |cause| self.listen_error(cause);
+        let socket = {
+            let _context = runtime.enter();
+            TcpListener::from_std(socket).map_err(listening)?
+        };
+        let port = socket.local_addr().map_err(listening)?.port();
+        let (stopping, stopped) = watch::channel(false);
+        let (alive, ended) = mpsc::channel(1);
+        let listener = Arc::new(Listener {
+            acceptor: TlsAcceptor::from(Arc::new(tls)),
+            admission: self.admission.clone(),
+            metrics: self.metrics.clone(),
+            handshake_timeout: self.config.handshake_timeout,
+            verbose_refusals: self.config.verbose_refusals,
+            permits: Arc::new(Semaphore::new(permits)),
+            stopping: stopped,
+            alive,
+        });
+        runtime.spawn(listener.run(socket));
+        runtime.spawn(expire_tickets(Arc::downgrade(&self.admission), self.config.admission_timeout));
+        {
+            // Realms that came before the runtime get their timekeeper now; from here on each gets its own at once.
+            let mut spawner = lock(&self.spawner);
+            self.realms.all().into_iter().for_each(|realm| drop(runtime.spawn(realm.keep_time())));
+            *spawner = Some(runtime.handle().clone());
+        }
+        *stage = Stage::Running(Running { runtime, port, stopping, ended });
+        Ok(port)
+    }
+
+    /// The port, while it runs.
+    pub fn port(&self) -> Option<u16> {
+        match &*lock(&self.stage) {
+            Stage::Running(running) => Some(running.port),
+            Stage::Idle | Stage::Stopped => None,
+        }
+    }
+
+    /// Stop accepting, say goodbye to MQTT 5 clients, close all; return when everything is flushed or after `grace`.
+    /// The second time nothing happens.
+    pub fn stop(&self, grace: Duration) {
+        let former = std::mem::replace(&mut *lock(&self.stage), Stage::Stopped);
+        *lock(&self.spawner) = None;
+        if let Stage::Running(Running { runtime, stopping, mut ended, .. }) = former {
+            let _ = stopping.send(true);
+            self.realms.all().iter().for_each(|realm| realm.shutdown());
+            runtime.block_on(async {
+                let _ = tokio::time::timeout(grace, ended.recv()).await;
+            });
+            runtime.shutdown_timeout(Duration::from_millis(200));
+        }
+        self.bridge.close();
+    }
+
+    /// Up to `limit` events, waiting at most `timeout` for the first; empty at once when stopped.
+    pub fn next_batch(&self, limit: usize, timeout: Duration) -> Vec<Event> {
+        self.admission.next_batch(limit, timeout)
+    }
+
+    /// Answer tickets. Unknown and late ones are ignored.
+    pub fn complete(&self, answers: Vec<(u64, Answer)>) {
+        self.admission.complete(answers);
+    }
+
+    /// What changed in the registry.
+    pub fn invalidate(&self, changes: &[Change]) {
+        self.admission.invalidate(changes);
+    }
+
+    /// Publish with no connection, each by itself: `None`, or why not.
+    pub fn publish(&self, messages: Vec<Publication>) -> Vec<Option<String>> {
+        messages.into_iter().map(|message| self.publish_one(message).err()).collect()
+    }
+
+    fn publish_one(&self, message: Publication) -> Result<(), String> {
+        if matches!(*lock(&self.stage), Stage::Stopped) {
+            return Err(GatewayError::Stopped.to_string());
+        }
+        let realm = self.realms.get_or_create(&message.account_id, &message.region);
+        // Our record of it is in memory and safe at once; there is nothing to wait for.
+        realm.publish(server_publish(message)?).map(|_| ()).map_err(|refusal| refusal.to_string())
+    }
+
+    /// Counters and gauges by name.
+    pub fn statistics(&self) -> Vec<(String, u64)> {
+        let mut all = self.metrics.snapshot();
+        let (tickets, refusals, dropped) = self.bridge.lengths();
+        all.push(("principals".to_owned(), self.admission.principals().len() as u64));
+        all.push(("tickets_waiting".to_owned(), tickets as u64));
+        all.push(("refusals_waiting".to_owned(), refusals as u64));
+        all.push(("refusals_dropped".to_owned(), dropped));
+        let mut connections = 0;
+        let mut sum = sekisho_broker::Counters::default();
+        for realm in self.realms.all() {
+            let (counters, live) = realm.counters();
+            connections += live as u64;
+            sum.published += counters.published;
+            sum.delivered += counters.delivered;
+            sum.dropped_outbox_full += counters.dropped_outbox_full;
+            sum.dropped_queue_full += counters.dropped_queue_full;
+            sum.dropped_expired += counters.dropped_expired;
+            sum.dropped_not_authorized += counters.dropped_not_authorized;
+            sum.dropped_too_large += counters.dropped_too_large;
+            sum.dropped_rate += counters.dropped_rate;
+            sum.dropped_unacknowledged += counters.dropped_unacknowledged;
+        }
+        let messages = [
+            ("connections", connections),
+            ("messages_published", sum.published),
+            ("messages_delivered", sum.delivered),
+            ("messages_dropped.outbox_full", sum.dropped_outbox_full),
+            ("messages_dropped.queue_full", sum.dropped_queue_full),
+            ("messages_dropped.expired", sum.dropped_expired),
+            ("messages_dropped.not_authorized", sum.dropped_not_authorized),
+            ("messages_dropped.too_large", sum.dropped_too_large),
+            ("messages_dropped.rate", sum.dropped_rate),
+            ("messages_dropped.unacknowledged", sum.dropped_unacknowledged),
+        ];
+        all.extend(messages.map(|(name, count)| (name.to_owned(), count)));
+        all
+    }
+
+    fn runtime(&self) -> Result<Runtime, GatewayError> {
+        let mut builder = Builder::new_multi_thread();
+        builder.thread_name("sekisho-gateway").enable_all();
+        if self.config.workers > 0 {
+            builder.worker_threads(self.config.workers);
+        }
+        builder.build().map_err(GatewayError::Threads)
+    }
+
+    /// Every connection is a descriptor: take as many as we may have.
+    fn permits(&self) -> usize {
+        let limit = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or(1024);
+        let most = usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX);
+        let wanted =
+            if self.config.max_connections == 0 { most } else { self.config.max_connections.min(most) };
+        wanted.clamp(1, Semaphore::MAX_PERMITS)
+    }
+
+    fn bind(&self) -> Result<std::net::TcpListener, GatewayError> {
+        let host = || self.config.host.clone();
+        let address = (self.config.host.as_str(), self.config.mqtt_port)
+            .to_socket_addrs()
+            .and_then(|mut addresses| addresses.next().ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+            .map_err(|cause| GatewayError::Host { host: host(), cause })?;
+        listen(address).map_err(|cause| self.listen_error(cause))
+    }
+
+    fn listen_error(&self, cause: std::io::Error) -> GatewayError {
+        GatewayError::Listen { host: self.config.host.clone(), port: self.config.mqtt_port, cause }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // `::` then takes IPv4 clients too.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn server_publish(message: Publication) -> Result<ServerPublish, String> {
+    let text = |name: &str, text: String| Utf8::try_from(text).map_err(|error| format!("{name}: {error}"));
+    let topic = TopicName::new(message.topic.as_str())
+        .map_err(|error| format!("topic {:?} cannot be published to: {error}", message.topic))?;
+    let qos = match message.qos {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        other => return Err(format!("QoS {other} is not available in AWS IoT; publish with 0 or 1")),
+    };
+    let properties = PublishProperties::from(PublishFields {
+        payload_format_indicator: message.payload_format_indicator,
+        message_expiry_interval: message.message_expiry_interval,
+        response_topic: message.response_topic.map(|topic| text("response topic", topic)).transpose()?,
+        correlation_data: message.correlation_data.map(Bytes::from),
+        content_type: message.content_type.map(|kind| text("content type", kind)).transpose()?,
+        user_properties: message
+            .user_properties
+            .into_iter()
+            .map(|(name, value)| Ok((text("user property", name)?, text("user property", value)?)))
+            .collect::<Result<_, String>>()?,
+        ..PublishFields::default()
+    });
+    // Whether the caller of the API may was decided by the control plane.
+    let origin = Origin::Api { principal: "api".into() };
+    Ok(ServerPublish {
+        topic,
+        payload: message.payload.into(),
+        qos,
+        retain: message.retain,
+        properties,
+        origin,
+    })
+}
+
+/// Look for tickets that got no answer in time, often enough that nobody waits much longer than that.
+async fn expire_tickets(admission: Weak<Admission>, timeout: Duration) {
+    let every = (timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(500));
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(admission) = admission.upgrade() else { return };
+        admission.expire();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,477 @@
+//! An account in a region: its broker, its live connections, and the table of all realms.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::Waker;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use sekisho_broker::{
+    Broker, ConnectionId, Counters, DisconnectReason, Effect, Effects, Limits, Now, Peer, Published,
+    ServerPublish, StoreTicket,
+};
+use sekisho_mqtt::{Connect, DecodeError, Packet};
+use tokio::sync::Notify;
+
+use crate::admission::Admitted;
+use crate::authority::{ConnectionAuthority, associated_thing};
+use crate::bridge::{Bridge, RefusedEvent};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::outlet::Outlet;
+use crate::principals::Principal;
+
+/// A realm's number in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RealmId(u32);
+
+/// One account in one region. Two realms share nothing: no topic, no session, no client id.
+pub struct Realm {
+    id: RealmId,
+    account_id: Arc<str>,
+    region: Arc<str>,
+    arn_prefix: Arc<str>,
+    reports: Reports,
+    state: Mutex<State>,
+    live: Live,
+    alarm: Alarm,
+}
+
+/// Where refusals and numbers go.
+#[derive(Debug, Clone)]
+pub struct Reports {
+    /// Refusals.
+    pub bridge: Arc<Bridge>,
+    /// Numbers.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+struct State {
+    broker: Broker,
+    effects: Effects,
+    /// Until their [`Effect::Close`], or until their socket is gone.
+    outlets: Outlets,
+}
+
+/// By whole id rather than by its index: within one turn an index can pass from a closed connection to a new one.
+type Outlets = HashMap<ConnectionId, Arc<Outlet>, RandomState>;
+
+/// When the broker wants to be woken; the task that does so sleeps on `moved`.
+#[derive(Debug, Default)]
+struct Alarm {
+    at: Mutex<Option<Now>>,
+    moved: Notify,
+}
+
+impl std::fmt::Debug for Realm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Realm").field("account_id", &self.account_id).field("region", &self.region).finish()
+    }
+}
+
+impl Realm {
+    fn new(id: RealmId, account_id: &str, region: &str, limits: Limits, reports: Reports) -> Self {
+        let mut seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut seed)
+            .expect("the operating system's generator does not fail once it is seeded");
+        Self {
+            id,
+            account_id: account_id.into(),
+            region: region.into(),
+            arn_prefix: format!("arn:aws:iot:{region}:{account_id}:").into(),
+            reports,
+            state: Mutex::new(State {
+                broker: Broker::new(limits, seed),
+                effects: Effects::new(),
+                outlets: Outlets::default(),
+            }),
+            live: Live::default(),
+            alarm: Alarm::default(),
+        }
+    }
+
+    /// A realm that serves nobody: for decisions about data that came with no connection.
+    pub fn detached(account_id: &str, region: &str) -> Arc<Realm> {
+        let reports =
+            Reports { bridge: Arc::new(Bridge::new(0)), metrics: Arc::default(), clock: Clock::system() };
+        Arc::new(Self::new(RealmId(0), account_id, region, Limits::default(), reports))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> RealmId {
+        self.id
+    }
+
+    /// The account, twelve digits.
+    pub fn account_id(&self) -> &Arc<str> {
+        &self.account_id
+    }
+
+    /// The region.
+    pub fn region(&self) -> &Arc<str> {
+        &self.region
+    }
+
+    /// What every ARN of this realm begins with.
+    pub fn arn_prefix(&self) -> &Arc<str> {
+        &self.arn_prefix
+    }
+
+    /// Its live connections by certificate.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// What its broker has counted, and how many connections it has.
+    pub fn counters(&self) -> (Counters, usize) {
+        let state = self.lock();
+        (state.broker.counters(), state.broker.connection_count())
+    }
+
+    /// Hand a CONNECT to the broker. What comes of it waits in the outlet.
+    pub fn connect(&self, admitted: &Admitted, outlet: &Arc<Outlet>, packet: Connect) {
+        let principal = admitted.principal();
+        let presented = &outlet.presented;
+        let authority = |client_id: &Arc<str>| -> Arc<dyn sekisho_broker::Authority> {
+            let authority = Arc::new(ConnectionAuthority::new(
+                principal,
+                client_id.clone(),
+                presented.peer.ip(),
+                presented.sni.clone(),
+            ));
+            outlet.set_authority(principal.clone(), authority.clone());
+            authority
+        };
+        let peer = Peer {
+            principal: principal.certificate_id.clone(),
+            remote: presented.peer,
+            // Only an exclusive thing, whatever the client id: the events' rule, not the policies'.
+            thing_name: associated_thing(&principal.things, &packet.client_id)
+                .filter(|thing| thing.exclusive)
+                .map(|thing| thing.facts.name.as_str().into()),
+            authority: &authority,
+        };
+        let now = self.reports.clock.now();
+        let mut state = self.lock();
+        let State { broker, effects, outlets } = &mut *state;
+        let id = broker.connect(now, packet, &peer, effects);
+        outlet.set_id(id);
+        outlets.insert(id, outlet.clone());
+        self.finish(now, state);
+    }
+
+    /// Hand in what a connection has read: packets, and the error that ended them.
+    pub fn packets(&self, outlet: &Outlet, packets: &mut Vec<Packet>, error: Option<&DecodeError>) {
+        let Some(id) = outlet.id() else { return };
+        self.turn(|broker, now, effects| {
+            for packet in packets.drain(..) {
+                broker.packet(now, id, packet, effects);
+            }
+            if let Some(error) = error {
+                broker.decode_error(now, id, error, effects);
+            }
+        });
+    }
+
+    /// The socket is gone.
+    pub fn closed(&self, outlet: &Outlet, reason: DisconnectReason) {
+        let Some(id) = outlet.id() else { return };
+        self.turn(|broker, now, effects| broker.closed(now, id, reason, effects));
+        self.lock().outlets.remove(&id);
+    }
+
+    /// End a connection from our side.
+    pub fn disconnect(&self, outlet: &Outlet, reason: DisconnectReason) {
+        let Some(id) = outlet.id() else { return };
+        self.turn(|broker, now, effects| broker.disconnect(now, id, reason, effects));
+    }
+
+    /// There is room again in a connection's outbox.
+    pub fn drained(&self, outlet: &Outlet) {
+        let Some(id) = outlet.id() else { return };
+        self.turn(|broker, now, effects| broker.drained(now, id, effects));
+    }
+
+    /// Put another authority in place of a live connection's.
+    pub fn replace_authority(
+        &self,
+        outlet: &Outlet,
+        principal: Arc<Principal>,
+        authority: Arc<ConnectionAuthority>,
+    ) {
+        let Some(id) = outlet.id() else { return };
+        self.reports.metrics.authorities_replaced.increment();
+        outlet.set_authority(principal, authority.clone());
+        self.turn(|broker, _, _| broker.replace_authority(id, authority));
+    }
+
+    /// Publish with no connection.
+    ///
+    /// # Errors
+    /// The broker's reason.
+    pub fn publish(&self, message: ServerPublish) -> Result<Published, sekisho_broker::Refusal> {
+        self.turn(|broker, now, effects| broker.publish(now, message, effects))
+    }
+
+    /// End all connections because the server stops.
+    pub fn shutdown(&self) {
+        self.turn(|broker, now, effects| broker.shutdown(now, effects));
+    }
+
+    /// Wakes the broker whenever it asks to be. Never returns.
+    pub async fn keep_time(self: Arc<Self>) {
+        loop {
+            let at = *self.alarm.at.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.reports.clock.now();
+            match at {
+                Some(at) if at <= now => self.turn(|broker, now, effects| broker.wake(now, effects)),
+                Some(at) => {
+                    let wait = Duration::from_millis(at.unix_ms - now.unix_ms);
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.alarm.moved.notified() => {}
+                    }
+                }
+                None => self.alarm.moved.notified().await,
+            }
+        }
+    }
+
+    fn turn<R>(&self, act: impl FnOnce(&mut Broker, Now, &mut Effects) -> R) -> R {
+        let now = self.reports.clock.now();
+        let mut state = self.lock();
+        let State { broker, effects, .. } = &mut *state;
+        let result = act(broker, now, effects);
+        self.finish(now, state);
+        result
+    }
+
+    /// Carry out what the broker asked for, then let go of it and wake whom it concerns.
+    ///
+    /// Effects are queued under the broker's lock, so that each connection sees them in the broker's order. Nothing is
+    /// written here, and nobody is woken before the lock is free.
+    fn finish(&self, now: Now, mut state: MutexGuard<'_, State>) {
+        let mut wakers = Vec::new();
+        let mut stored: Vec<StoreTicket> = Vec::new();
+        loop {
+            let State { broker, effects, outlets } = &mut *state;
+            for effect in effects.drain() {
+                self.carry_out(effect, outlets, &mut wakers, &mut stored);
+            }
+            if stored.is_empty() {
+                break;
+            }
+            // Sessions and retained messages are kept in memory, where a record is safe as soon as it is there.
+            for ticket in stored.drain(..) {
+                broker.stored(now, ticket, effects);
+            }
+        }
+        let next = state.broker.next_wake();
+        drop(state);
+        self.alarm.set(next);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn carry_out(
+        &self,
+        effect: Effect,
+        outlets: &mut Outlets,
+        wakers: &mut Vec<Waker>,
+        stored: &mut Vec<StoreTicket>,
+    ) {
+        let is_last = matches!(effect, Effect::Close { .. });
+        let (connection, change): (_, Box<dyn FnOnce(&mut crate::outlet::News)>) = match effect {
+            Effect::Send { connection, outgoing } => {
+                // The path of a message: no box.
+                if let Some(outlet) = outlets.get(&connection) {
+                    wakers.extend(outlet.add(|news| news.outgoing.push(outgoing)));
+                }
+                return;
+            }
+            Effect::Accepted(accepted) => {
+                (accepted.connection, Box::new(move |news| news.accepted = Some(accepted)))
+            }
+            Effect::Close { connection, reason, .. } => {
+                (connection, Box::new(move |news| news.close = Some(reason)))
+            }
+            Effect::Reading { connection, paused } => {
+                (connection, Box::new(move |news| news.paused = Some(paused)))
+            }
+            Effect::Store { ticket, .. } => {
+                stored.push(ticket);
+                return;
+            }
+            Effect::Refused { connection, refusal, about } => {
+                if let Some(outlet) = outlets.get(&connection) {
+                    self.report(outlet, refusal, &about);
+                }
+                return;
+            }
+            // Published on their topics by the broker itself; no service of ours listens otherwise yet.
+            Effect::Lifecycle(_) | Effect::Tapped { .. } => return,
+        };
+        if let Some(outlet) = outlets.get(&connection) {
+            wakers.extend(outlet.add(change));
+        }
+        if is_last {
+            outlets.remove(&connection);
+        }
+    }
+
+    fn report(&self, outlet: &Outlet, refusal: sekisho_broker::Refusal, about: &str) {
+        self.reports.metrics.broker_refused(refusal);
+        if !outlet.is_news(refusal, Clock::unix_seconds()) {
+            return;
+        }
+        let detail = if about.is_empty() {
+            refusal.sentence().to_owned()
+        } else {
+            format!("{about}: {}", refusal.sentence())
+        };
+        let client_id =
+            outlet.authority().map_or_else(|| outlet.presented.client_id.clone(), |a| a.client_id().clone());
+        self.reports.bridge.refused(RefusedEvent {
+            time: Clock::unix_time(),
+            realm: Some((self.account_id.clone(), self.region.clone())),
+            certificate_id: Some(outlet.principal().certificate_id.clone()),
+            client_id: Some(client_id).filter(|client_id| !client_id.is_empty()),
+            peer: outlet.presented.peer.to_string(),
+            sni: outlet.presented.sni.clone(),
+            reason: refusal.as_str(),
+            detail,
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic within the broker ends the turn of one connection; the others are served on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Alarm {
+    fn set(&self, next: Option<Now>) {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = match (next, *at) {
+            (Some(next), Some(at)) => next < at,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        *at = next;
+        drop(at);
+        // A later time needs no word: whoever sleeps looks again when it wakes.
+        if earlier {
+            self.moved.notify_one();
+        }
+    }
+}
+
+/// Live connections by certificate id, so that a change in the registry finds them.
+#[derive(Debug, Default)]
+pub struct Live {
+    by_certificate: Mutex<HashMap<Arc<str>, Vec<Arc<Outlet>>, RandomState>>,
+}
+
+impl Live {
+    /// A connection was accepted.
+    pub fn add(&self, outlet: &Arc<Outlet>) {
+        let certificate_id = outlet.principal().certificate_id.clone();
+        self.lock().entry(certificate_id).or_default().push(outlet.clone());
+    }
+
+    /// A connection has ended.
+    pub fn remove(&self, outlet: &Arc<Outlet>) {
+        let certificate_id = outlet.principal().certificate_id.clone();
+        let mut live = self.lock();
+        if let Some(outlets) = live.get_mut(&certificate_id) {
+            outlets.retain(|other| !Arc::ptr_eq(other, outlet));
+            if outlets.is_empty() {
+                live.remove(&certificate_id);
+            }
+        }
+    }
+
+    /// Those of one certificate.
+    pub fn of_certificate(&self, certificate_id: &str) -> Vec<Arc<Outlet>> {
+        self.lock().get(certificate_id).cloned().unwrap_or_default()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Outlet>> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Vec<Arc<Outlet>>, RandomState>> {
+        self.by_certificate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All realms, and which endpoint speaks for which.
+pub struct Realms {
+    by_name: RwLock<HashMap<(Arc<str>, Arc<str>), Arc<Realm>>>,
+    endpoints: ArcSwap<HashMap<String, Arc<Realm>>>,
+    limits: Limits,
+    reports: Reports,
+    /// Tells of each new realm, so that somebody keeps its time.
+    created: Box<dyn Fn(&Arc<Realm>) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Realms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Realms").field("realms", &self.all()).finish_non_exhaustive()
+    }
+}
+
+impl Realms {
+    /// No realms yet. `created` is told of each that comes to be.
+    pub fn new(limits: Limits, reports: Reports, created: Box<dyn Fn(&Arc<Realm>) + Send + Sync>) -> Self {
+        Self { by_name: RwLock::default(), endpoints: ArcSwap::default(), limits, reports, created }
+    }
+
+    /// The realm, if it has been heard of.
+    pub fn get(&self, account_id: &str, region: &str) -> Option<Arc<Realm>> {
+        let name = (account_id.into(), region.into());
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
+    }
+
+    /// The realm; made when it is heard of for the first time.
+    pub fn get_or_create(&self, account_id: &str, region: &str) -> Arc<Realm> {
+        if let Some(realm) = self.get(account_id, region) {
+            return realm;
+        }
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let id = RealmId(u32::try_from(by_name.len()).expect("fewer than four thousand million realms"));
+        by_name
+            .entry((account_id.into(), region.into()))
+            .or_insert_with(|| {
+                let realm =
+                    Arc::new(Realm::new(id, account_id, region, self.limits.clone(), self.reports.clone()));
+                (self.created)(&realm);
+                realm
+            })
+            .clone()
+    }
+
+    /// Every realm.
+    pub fn all(&self) -> Vec<Arc<Realm>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Replace the table of (server name, account id, region). Names are compared without regard to case.
+    pub fn set_endpoints(&self, endpoints: &[(String, String, String)]) {
+        let table = endpoints
+            .iter()
+            .map(|(name, account_id, region)| {
+                (name.to_ascii_lowercase(), self.get_or_create(account_id, region))
+            })
+            .collect();
+        self.endpoints.store(Arc::new(table));
+    }
+
+    /// The realm that this server name speaks for. rustls gives names in lower case.
+    pub fn of_endpoint(&self, name: &str) -> Option<Arc<Realm>> {
+        self.endpoints.load().get(name).cloned()
+    }
+}

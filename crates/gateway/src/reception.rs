@@ -1,0 +1,209 @@
+//! From a bare socket to an admitted connection: TLS, the first packet, admission.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use sekisho_broker::limits::PACKET_BYTES;
+use sekisho_certificate::CertificateId;
+use sekisho_mqtt::{
+    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Limits, Packet, ReasonCode, Utf8, Version,
+    encode,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use crate::admission::{Presented, Refused};
+use crate::connection::{Connection, LINGER, Transport};
+use crate::listener::Listener;
+use crate::outlet::Outlet;
+use crate::refusal::Refusal;
+use crate::tls::handshake;
+
+/// A CONNECT is small. Reading it needs little, and there may be many half-open connections.
+const FIRST_READ: usize = 1024;
+
+/// How far a client has come; what a refusal can tell of it.
+struct Progress {
+    presented: Presented,
+    certificate_id: Option<CertificateId>,
+    /// TLS is finished.
+    secured: bool,
+}
+
+/// A client that has said CONNECT.
+struct Received {
+    stream: TlsStream<TcpStream>,
+    connect: Box<Connect>,
+    decoder: Decoder,
+    leftover: BytesMut,
+}
+
+/// Bring a socket to CONNECT within the time allowed, admit it, and give back what is to be served.
+pub async fn receive(
+    listener: &Listener,
+    socket: TcpStream,
+    peer: SocketAddr,
+) -> Option<Connection<TlsStream<TcpStream>>> {
+    let presented = Presented { chain: Arc::new([]), sni: None, peer, client_id: "".into() };
+    let mut progress = Progress { presented, certificate_id: None, secured: false };
+    // Boxed, because a handshake's state is several times that of a connection and lives much shorter.
+    let arrival =
+        Box::pin(timeout(listener.handshake_timeout, arrive(listener, socket, &mut progress))).await;
+    let refused = match arrival {
+        Ok(Ok(received)) => return admit(listener, received, progress.presented).await,
+        Ok(Err(refused)) => refused,
+        Err(_) if progress.secured => Refused::because(Refusal::ConnectTimeout),
+        Err(_) => Refused::because(Refusal::HandshakeTimeout),
+    };
+    report(listener, &progress, &refused);
+    None
+}
+
+fn report(listener: &Listener, progress: &Progress, refused: &Refused) {
+    let realm = listener.admission.realm_of(progress.presented.sni.as_deref());
+    let certificate_id = progress.certificate_id.map(|id| id.to_string());
+    listener.admission.report(realm.as_deref(), &progress.presented, certificate_id.as_deref(), refused);
+}
+
+async fn arrive(
+    listener: &Listener,
+    socket: TcpStream,
+    progress: &mut Progress,
+) -> Result<Received, Refused> {
+    // A message is one write; waiting for more to send along would only delay it.
+    let _ = socket.set_nodelay(true);
+    let mut first = [0; 8];
+    let count = socket.peek(&mut first).await.unwrap_or(0);
+    if count == 0 {
+        return Err(Refused::because(Refusal::ClosedDuringHandshake));
+    }
+    if let Some(refusal) = handshake::not_tls(&first[..count]) {
+        return Err(Refused::because(refusal));
+    }
+    let stream = listener.acceptor.accept(socket).await.map_err(|error| {
+        let (refusal, detail, certificate_id) = handshake::failure(&error);
+        progress.certificate_id = certificate_id;
+        Refused { refusal, detail }
+    })?;
+    listener.metrics.handshakes.increment();
+    let (_, session) = stream.get_ref();
+    if session.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+        listener.metrics.handshakes_resumed.increment();
+    }
+    progress.secured = true;
+    // Both are there on resumed sessions too: the ticket carries them.
+    progress.presented.chain = session.peer_certificates().unwrap_or_default().into();
+    progress.presented.sni = session.server_name().map(Into::into);
+    let mut received = first_packet(stream, progress).await?;
+    // Strings of a packet are slices of the buffer it came in; what is kept for the connection's life is copied.
+    progress.presented.client_id = received.connect.client_id.as_str().into();
+    if received.leftover.is_empty() {
+        received.leftover = BytesMut::new();
+    }
+    Ok(received)
+}
+
+async fn first_packet(mut stream: TlsStream<TcpStream>, progress: &Progress) -> Result<Received, Refused> {
+    let mut decoder = Decoder::new(Limits { max_packet_size: PACKET_BYTES });
+    let mut buffer = BytesMut::with_capacity(FIRST_READ);
+    loop {
+        match stream.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) if buffer.is_empty() => {
+                return Err(if progress.presented.chain.is_empty() {
+                    Refused::because(Refusal::DeviceCertificateMissing)
+                } else {
+                    Refused::because(Refusal::ClosedBeforeConnect)
+                });
+            }
+            Ok(0) | Err(_) => {
+                return Err(Refused::with(
+                    Refusal::ConnectMalformed,
+                    "the client closed within its CONNECT packet",
+                ));
+            }
+            Ok(_) => {}
+        }
+        if handshake::looks_like_http(&buffer) {
+            return Err(Refused::because(Refusal::HttpInTls));
+        }
+        match decoder.decode(&mut buffer) {
+            Ok(Some(Packet::Connect(connect))) => {
+                return Ok(Received { stream, connect, decoder, leftover: buffer });
+            }
+            Ok(Some(_)) => return Err(Refused::because(Refusal::FirstPacketNotConnect)),
+            Ok(None) => {}
+            Err(error) => return Err(refuse_first(stream, &error).await),
+        }
+    }
+}
+
+/// Nothing is answered to a first packet that is no good, save to a client of another protocol version, which is
+/// waiting to be told so [MQTT-3.1.2-2 of 3.1.1].
+async fn refuse_first(mut stream: TlsStream<TcpStream>, error: &DecodeError) -> Refused {
+    match error {
+        DecodeError::ConnectExpected(_) => Refused::with(Refusal::FirstPacketNotConnect, error.to_string()),
+        DecodeError::UnsupportedVersion(_) => {
+            answer(&mut stream, Version::V311, ReasonCode::UnsupportedProtocolVersion, None).await;
+            Refused::with(Refusal::ProtocolVersionUnsupported, error.to_string())
+        }
+        other => Refused::with(Refusal::ConnectMalformed, other.to_string()),
+    }
+}
+
+async fn admit(
+    listener: &Listener,
+    received: Received,
+    presented: Presented,
+) -> Option<Connection<TlsStream<TcpStream>>> {
+    let Received { mut stream, connect, decoder, leftover } = received;
+    let version = connect.version;
+    let admitted = match listener.admission.admit(&presented).await {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            let realm = listener.admission.realm_of(presented.sni.as_deref());
+            listener.admission.report(realm.as_deref(), &presented, None, &refused);
+            // AWS IoT answers no CONNACK when it is the certificate that is at fault.
+            if listener.verbose_refusals {
+                let text = refused.refusal.sentence();
+                answer(&mut stream, version, ReasonCode::NotAuthorized, Some(text)).await;
+            } else {
+                say_goodbye(&mut stream).await;
+            }
+            return None;
+        }
+    };
+    listener.metrics.admitted.increment();
+    let realm = admitted.principal().realm.clone();
+    let outlet = Arc::new(Outlet::new(&admitted, presented));
+    realm.connect(&admitted, &outlet, *connect);
+    realm.live().add(&outlet);
+    let metrics = listener.metrics.clone();
+    let connection = Connection::new(stream, realm, outlet.clone(), metrics, decoder, version, leftover);
+    // From here on a change in the registry finds the connection; what came before is caught up with now.
+    listener.admission.settle(&outlet);
+    Some(connection)
+}
+
+async fn answer<S: Transport>(
+    stream: &mut S,
+    version: Version,
+    code: ReasonCode,
+    text: Option<&'static str>,
+) {
+    let reason_string = text.and_then(Utf8::from_static);
+    let properties = ConnAckProperties { reason_string, ..ConnAckProperties::default() };
+    let mut buffer = BytesMut::new();
+    let packet = Packet::ConnAck(Box::new(ConnAck { session_present: false, code, properties }));
+    if encode(&packet, version, &mut buffer).is_ok() {
+        let _ = timeout(LINGER, stream.write_all(&buffer)).await;
+    }
+    say_goodbye(stream).await;
+}
+
+/// A peer that does not listen is left without.
+async fn say_goodbye<S: Transport>(stream: &mut S) {
+    let _ = timeout(LINGER, stream.shutdown()).await;
+}
