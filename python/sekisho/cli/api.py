@@ -17,7 +17,7 @@ def coverage(
     as_json: Json = False,
 ) -> None:
     """List every operation of the services and whether it is here, from the code itself."""
-    from sekisho.api.coverage import rows
+    from sekisho.api.coverage import coverage as rows
     from sekisho.cli.output import show_json, show_line
 
     chosen = [row for row in rows() if service is None or row.service == service]
