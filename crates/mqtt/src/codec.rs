@@ -1,6 +1,6 @@
 //! The fixed header (section 2.1), the packet size limit, and the way from bytes to [`Packet`] and back.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::packet::{
     Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketType, Publish, SubAck, Subscribe, UnsubAck,
@@ -60,7 +60,8 @@ impl Decoder {
         self.version = Some(version);
     }
 
-    /// The version of the connection, once it is known.
+    /// The version of the connection, once it is known: from protocol name and level of the CONNECT on, whether
+    /// or not the rest of it could be read.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -81,22 +82,25 @@ impl Decoder {
         if size > self.limits.max_packet_size {
             return Err(DecodeError::PacketTooLarge { size, limit: self.limits.max_packet_size });
         }
-        let minimal = len == wire::variable_byte_integer_len(remaining);
-        if self.version == Some(Version::V5) && !minimal {
-            return Err(DecodeError::VariableByteIntegerNotMinimal); // [MQTT-1.5.5-1]
-        }
         if buffer.len() < size as usize {
             return Ok(None);
         }
         let frame = buffer.split_to(size as usize).freeze();
-        let packet = self.packet(packet_type, first & 0x0F, &frame, 1 + len)?;
-        if let Packet::Connect(connect) = &packet {
-            if connect.version == Version::V5 && !minimal {
-                return Err(DecodeError::VariableByteIntegerNotMinimal); // [MQTT-1.5.5-1]
-            }
-            // A second CONNECT is for the broker to refuse [MQTT-3.1.0-2]; it changes nothing here.
-            self.version.get_or_insert(connect.version);
+        let reader = &mut Reader::new(&frame, 1 + len, packet_type);
+        let version = if packet_type == PacketType::Connect {
+            let version = Connect::decode_version(reader)?;
+            // Kept even if the rest is refused: the refusal has to be in the client's version. A second CONNECT
+            // is for the broker to refuse [MQTT-3.1.0-2]; it changes nothing here.
+            self.version.get_or_insert(version);
+            version
+        } else {
+            self.version.ok_or(DecodeError::ConnectExpected(packet_type))?
+        };
+        if version == Version::V5 && len > wire::variable_byte_integer_len(remaining) {
+            return Err(DecodeError::VariableByteIntegerNotMinimal); // [MQTT-1.5.5-1]
         }
+        let packet = self.packet(packet_type, first & 0x0F, version, reader)?;
+        reader.finish()?;
         Ok(Some(packet))
     }
 
@@ -130,19 +134,16 @@ impl Decoder {
         Ok(packet)
     }
 
-    /// The packet of a whole frame, whose variable header begins at `at`.
+    /// A packet from its variable header on; of a CONNECT, from behind the protocol level.
     fn packet(
         &self,
         packet_type: PacketType,
         flags: u8,
-        frame: &Bytes,
-        at: usize,
+        version: Version,
+        reader: &mut Reader<'_>,
     ) -> Result<Packet, DecodeError> {
-        let reader = &mut Reader::new(frame, at, packet_type);
-        // Only a CONNECT gets here before the version is known, and it brings its own.
-        let version = self.version.unwrap_or(Version::V311);
-        let packet = match packet_type {
-            PacketType::Connect => Packet::Connect(Box::new(Connect::decode(reader)?)),
+        Ok(match packet_type {
+            PacketType::Connect => Packet::Connect(Box::new(Connect::decode(reader, version)?)),
             PacketType::ConnAck => Packet::ConnAck(Box::new(ConnAck::decode(reader, version)?)),
             PacketType::Publish => Packet::Publish(Publish::decode(reader, flags, version, self.sender)?),
             PacketType::PubAck => Packet::PubAck(Ack::decode(reader, Carrier::PubAck, version)?),
@@ -157,9 +158,7 @@ impl Decoder {
             PacketType::PingResp => Packet::PingResp,
             PacketType::Disconnect => Packet::Disconnect(Disconnect::decode(reader, version, self.sender)?),
             PacketType::Auth => Packet::Auth(Auth::decode(reader)?),
-        };
-        reader.finish()?;
-        Ok(packet)
+        })
     }
 }
 

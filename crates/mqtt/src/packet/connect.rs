@@ -96,17 +96,22 @@ impl Default for ConnectProperties {
 }
 
 impl Connect {
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Connect, DecodeError> {
+    /// Protocol name and level: what must be known to read, or to refuse, the rest.
+    pub(crate) fn decode_version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
         let name = reader.utf8()?;
         let level = reader.u8()?;
-        let version = match (name.as_str(), level) {
-            ("MQTT", 4) => Version::V311,
-            ("MQTT", 5) => Version::V5,
+        match (name.as_str(), level) {
+            ("MQTT", 4) => Ok(Version::V311),
+            ("MQTT", 5) => Ok(Version::V5),
             // [MQTT-3.1.2-2]; MQTT 3.1 called itself MQIsdp.
-            ("MQTT", other) | ("MQIsdp", other @ 3) => return Err(DecodeError::UnsupportedVersion(other)),
+            ("MQTT", other) | ("MQIsdp", other @ 3) => Err(DecodeError::UnsupportedVersion(other)),
             // [MQTT-3.1.2-1]
-            _ => return Err(DecodeError::ProtocolName),
-        };
+            _ => Err(DecodeError::ProtocolName),
+        }
+    }
+
+    /// The rest of the packet, after protocol name and level.
+    pub(crate) fn decode(reader: &mut Reader<'_>, version: Version) -> Result<Connect, DecodeError> {
         let flags = reader.u8()?;
         if flags & RESERVED != 0 {
             return Err(DecodeError::ReservedConnectFlag); // [MQTT-3.1.2-3]

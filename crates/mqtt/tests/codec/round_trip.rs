@@ -145,6 +145,17 @@ fn nothing_is_read_before_connect() {
 }
 
 #[test]
+fn a_connect_refused_after_its_level_still_tells_the_version() {
+    let Packet::Connect(good) = connect(Version::V5) else { panic!("a CONNECT was made") };
+    let mut bytes = BytesMut::from(encoded(&Packet::Connect(good), Version::V5));
+    // The connect flags follow fixed header, protocol name and level; their lowest bit is reserved.
+    bytes[9] |= 1;
+    let mut decoder = Decoder::new(Limits::UNLIMITED);
+    assert_eq!(decoder.decode(&mut bytes), Err(DecodeError::ReservedConnectFlag));
+    assert_eq!(decoder.version(), Some(Version::V5), "so that CONNACK 0x81 can be written");
+}
+
+#[test]
 fn a_second_connect_does_not_change_the_version() {
     let mut decoder = decoder(Sender::Client, Version::V311);
     let mut buffer = BytesMut::from(encoded(&connect(Version::V5), Version::V5));
