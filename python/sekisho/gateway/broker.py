@@ -45,8 +45,9 @@ class GatewayBroker:
             raise ServiceUnavailableException(f"The message broker does not take messages: {error}") from None
         if refused is not None:
             reason, _, sentence = refused.partition(": ")
-            refusal = ThrottlingException if reason in _FOR_NOW else InvalidRequestException
-            raise refusal(f"{reason}: {sentence or _sentences().get(reason, 'the broker refused the message')}")
+            if not sentence and reason in _sentences():
+                refused = f"{reason}: {_sentences()[reason]}"
+            raise (ThrottlingException if reason in _FOR_NOW else InvalidRequestException)(refused)
 
 
 @cache

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from sekisho._sekisho import IdentityTuple, PolicyTuple, ThingTuple
+from typing import TYPE_CHECKING
+
 from sekisho.registry.model import Identity, IdentityThing, PolicyVersion
+
+if TYPE_CHECKING:
+    # The contract's names for its tuples; the built module has no such objects.
+    from sekisho._sekisho import IdentityTuple, PolicyTuple, ThingTuple
 
 
 def identity_tuple(identity: Identity) -> IdentityTuple:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from sekisho._sekisho import AdmitEvent, Answer, Event, Gateway
+from sekisho._sekisho import Gateway
 from sekisho.gateway.identity import identity_tuple
 from sekisho.realm import Realm
 from sekisho.registry.admission import Admission, Ticket
 from sekisho.registry.model import Identity
+
+if TYPE_CHECKING:
+    # The contract's names for its tuples; the built module has no such objects.
+    from sekisho._sekisho import AdmitEvent, Answer, Event
 
 log = structlog.get_logger(__name__)
 

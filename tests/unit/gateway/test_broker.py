@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from sekisho import _sekisho
+from sekisho.errors import AwsException, InvalidRequestException, ServiceUnavailableException, ThrottlingException
+from sekisho.gateway.broker import GatewayBroker
+from sekisho.messaging.publishing import Message
+from sekisho.realm import Realm
+
+HOME = Realm("123456789012", "eu-central-1")
+
+
+class Answering:
+    """The part of a gateway that takes messages; answers as it is told."""
+
+    def __init__(self, answer: str | Exception | None) -> None:
+        self.answer = answer
+        self.taken: list[object] = []
+
+    def publish(self, messages: list[object]) -> list[str | None]:
+        self.taken += messages
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return [self.answer]
+
+
+def publish(answer: str | Exception | None, message: Message) -> list[object]:
+    gateway = Answering(answer)
+    GatewayBroker(cast(_sekisho.Gateway, gateway)).publish(HOME, message)
+    return gateway.taken
+
+
+def test_a_message_crosses_as_the_tuple_of_the_contract() -> None:
+    message = Message(
+        topic="a/b",
+        payload=b"\x00",
+        qos=1,
+        retain=True,
+        payload_is_utf8=False,
+        content_type="text/plain",
+        response_topic="r",
+        correlation_data=b"c",
+        expiry_seconds=7,
+        user_properties=(("n", "v"),),
+    )
+    assert publish(None, message) == [
+        ("123456789012", "eu-central-1", "a/b", b"\x00", 1, True, (False, 7, "r", b"c", "text/plain", [("n", "v")]))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        ("TOPIC_RESERVED", InvalidRequestException, "TOPIC_RESERVED: The topic begins with $"),
+        ("TOPIC_RESERVED: in other words", InvalidRequestException, "TOPIC_RESERVED: in other words"),
+        ("RETAINED_STORE_FULL", ThrottlingException, "RETAINED_STORE_FULL: "),
+        ("topic is no text", InvalidRequestException, "topic is no text"),
+        (_sekisho.GatewayError("stopped"), ServiceUnavailableException, "stopped"),
+    ],
+)
+def test_a_refusal_of_the_broker_is_told_with_its_reason(
+    answer: str | Exception, error: type[AwsException], says: str
+) -> None:
+    with pytest.raises(error) as refusal:
+        publish(answer, Message("a"))
+    assert says in refusal.value.message
+
+
+def test_a_real_gateway_takes_what_it_may_and_refuses_a_reserved_topic_by_reason() -> None:
+    broker = GatewayBroker(_sekisho.Gateway(host="127.0.0.1", mqtt_port=0))
+    broker.publish(HOME, Message("a", user_properties=(("n", "v"),), expiry_seconds=1, correlation_data=b"c"))
+    with pytest.raises(InvalidRequestException, match="TOPIC_RESERVED: The topic begins with"):
+        broker.publish(HOME, Message("$nothing"))
