@@ -1,0 +1,71 @@
+"""What contract tests begin with: a registered certificate, a policy document."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from sekisho import arn
+from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus
+from tests.contract.conftest import Account
+
+
+def add_certificate(account: Account, common_name: str = "pump") -> str:
+    """Register a self-signed certificate, straight into the store; returns its ARN."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(begins + timedelta(days=3650))
+        .sign(key, SHA256())
+    )
+    certificate_id = made.fingerprint(SHA256()).hex()
+    with account.server.store.write() as tx:
+        tx.certificates.add(
+            Certificate(
+                realm=account.realm,
+                certificate_id=certificate_id,
+                certificate_pem=made.public_bytes(Encoding.PEM).decode(),
+                ca_certificate_id=None,
+                status=CertificateStatus.ACTIVE,
+                mode=CertificateMode.SNI_ONLY,
+                not_before=begins,
+                not_after=begins + timedelta(days=3650),
+                created_at=begins,
+                modified_at=begins,
+                customer_version=1,
+                generation_id="generation",
+            )
+        )
+    return arn.certificate(account.realm, certificate_id)
+
+
+def document(*statements: dict[str, Any]) -> str:
+    """A policy document of these statements."""
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def allow(action: str, resource: str) -> dict[str, Any]:
+    """A statement that allows."""
+    return {"Effect": "Allow", "Action": action, "Resource": resource}
+
+
+def deny(action: str, resource: str) -> dict[str, Any]:
+    """A statement that denies."""
+    return {"Effect": "Deny", "Action": action, "Resource": resource}
+
+
+ANYTHING = document(allow("iot:*", "*"))

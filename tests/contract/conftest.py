@@ -1,0 +1,193 @@
+"""One real server for all contract tests: the API on a free port, the domain behind it, a store on a file.
+
+Each test has an account of its own, so tests do not see each other. What is published is collected instead of
+delivered: the gate has its tests in ``tests/e2e``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+import uvicorn
+from botocore.config import Config
+
+from sekisho.api import app as api
+from sekisho.api.sigv4 import SecretKey
+from sekisho.clock import utc_now
+from sekisho.messaging.publishing import Message, Publishing
+from sekisho.realm import Realm
+from sekisho.registry.accounts import Accounts
+from sekisho.registry.model import AccessKey
+from sekisho.registry.ports import Change
+from sekisho.services import Services
+from sekisho.store.unit_of_work import SqlStore
+from tests.tools import require
+
+if TYPE_CHECKING:
+    from types_boto3_iot.client import IoTClient
+    from types_boto3_iot_data.client import IoTDataPlaneClient
+
+HOME = Realm("123456789012", "eu-central-1")
+
+
+@dataclass
+class Account:
+    """An account of the server, and the clients that sign for it."""
+
+    server: Server
+    key: AccessKey
+    region: str = HOME.region
+
+    @property
+    def realm(self) -> Realm:
+        return Realm(self.key.account_id, self.region)
+
+    def elsewhere(self, region: str) -> Account:
+        """The same account in another region."""
+        return Account(self.server, self.key, region)
+
+    @cached_property
+    def iot(self) -> IoTClient:
+        client: IoTClient = self._client("iot")
+        return client
+
+    @cached_property
+    def data(self) -> IoTDataPlaneClient:
+        client: IoTDataPlaneClient = self._client("iot-data")
+        return client
+
+    def aws(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the AWS CLI; its exit status is the test's to judge."""
+        return subprocess.run(
+            [require("aws"), *arguments], env=self._environment(), capture_output=True, text=True, check=False
+        )
+
+    def _client(self, service: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.server.url,
+            region_name=self.region,
+            aws_access_key_id=self.key.access_key_id,
+            aws_secret_access_key=self.key.secret_access_key,
+            # An answer that botocore retries would be asked for again and again unseen.
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return kept | {
+            "AWS_ENDPOINT_URL": self.server.url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.key.secret_access_key,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_PAGER": "",
+        }
+
+
+@dataclass
+class Server:
+    """The running server."""
+
+    url: str
+    store: SqlStore
+    services: Services
+    announced: list[Change] = field(default_factory=list)
+    published: list[tuple[Realm, Message]] = field(default_factory=list)
+
+    def new_account(self) -> Account:
+        """An account that nobody else uses."""
+        return Account(self, self.services.accounts.create()[1])
+
+
+class _Collector:
+    def __init__(self, published: list[tuple[Realm, Message]]) -> None:
+        self._published = published
+
+    def publish(self, realm: Realm, message: Message) -> None:
+        self._published.append((realm, message))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The one server of the session."""
+    folder = tmp_path_factory.mktemp("server")
+    announced: list[Change] = []
+    published: list[tuple[Realm, Message]] = []
+    with SqlStore(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
+        services = _services(store, folder, published)
+        application = api.build(services, _credentials(services.accounts), utc_now, default_realm=HOME)
+        listener.bind(("127.0.0.1", 0))
+        http = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=http.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            deadline = time.monotonic() + 10
+            while not http.started:
+                assert time.monotonic() < deadline, "the server did not start"
+                thread.join(0.01)
+            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", store, services, announced, published)
+        finally:
+            http.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def account(server: Server) -> Account:
+    """An account of the test's own."""
+    return server.new_account()
+
+
+@pytest.fixture
+def other_account(server: Server) -> Account:
+    """Someone else's account."""
+    return server.new_account()
+
+
+def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Message]]) -> Services:
+    from sekisho.gateway.engine import RustPolicyEngine
+    from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.registry.authorization import Authorization
+    from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificates import Certificates
+    from sekisho.registry.endpoints import Endpoints
+    from sekisho.registry.policies import Policies
+    from sekisho.registry.tags import Tags
+    from sekisho.registry.things import Things
+
+    engine = RustPolicyEngine()
+    return Services(
+        accounts=Accounts(store, utc_now),
+        authorization=Authorization(store, engine),
+        ca_certificates=CACertificates(store, utc_now),
+        certificates=Certificates(store, utc_now, IssuingAuthority.load_or_create(folder / "issuing")),
+        endpoints=Endpoints(store, HOME, "localhost"),
+        policies=Policies(store, utc_now, engine),
+        publishing=Publishing(_Collector(published)),
+        tags=Tags(store),
+        things=Things(store, utc_now),
+    )
+
+
+def _credentials(accounts: Accounts) -> Any:
+    def find(access_key_id: str) -> SecretKey | None:
+        key = accounts.access_key(access_key_id)
+        if key is None:
+            return None
+        return SecretKey(key.account_id, f"arn:aws:iam::{key.account_id}:root", key.account_id, key.secret_access_key)
+
+    return find
