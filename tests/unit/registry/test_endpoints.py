@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -56,3 +57,11 @@ def test_an_unknown_type_is_refused_in_the_words_of_aws(
         endpoints.describe(HOME, endpoint_type)
     assert refusal.value.message == f"Endpoint type {endpoint_type} not recognized."
     assert announced == []
+
+
+def test_many_who_ask_first_at_once_get_one_endpoint(endpoints: Endpoints, announced: list[Change]) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(endpoints.describe, OTHER_ACCOUNT) for _ in range(32)]
+        names = {answer.result().server_name for answer in asked}
+    assert len(names) == 1
+    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, names.pop())]

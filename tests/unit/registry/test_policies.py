@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from sekisho import arn
@@ -233,3 +235,23 @@ def test_what_is_no_target_of_this_account_and_region_is_refused(policies: Polic
         with pytest.raises(InvalidRequestException) as refusal:
             refused(HOME, "telemetry", target)
         assert says in refusal.value.message
+
+
+def test_policies_attached_at_once_never_exceed_the_limit(policies: Policies, store: Store) -> None:
+    principal = add_certificate(store)
+    names = [f"policy-{number}" for number in range(16)]
+    for name in names:
+        policies.create(HOME, name, "allow a")
+
+    def attach(name: str) -> bool:
+        try:
+            policies.attach(HOME, name, principal)
+        except LimitExceededException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        attached = list(threads.map(attach, names))
+    assert attached.count(True) == 10
+    found = {policy.name for policy in policies.attached_to(HOME, principal, ALL).items}
+    assert found == {name for name, done in zip(names, attached, strict=True) if done}
