@@ -1,0 +1,100 @@
+"""The CA with which the service itself issues device certificates.
+
+CreateKeysAndCertificate and CreateCertificateFromCsr sign with it. The properties of what it signs are those of AWS
+IoT's own: RSA-2048, notAfter 2049-12-31T23:59:59Z, subject ``CN=AWS IoT Certificate`` unless a CSR names another.
+
+Source: API Reference, CreateKeysAndCertificate and CreateCertificateFromCsr; Developer Guide, device-certs-create; the
+fields as decoded from certificates that AWS IoT has issued.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sekisho.files import write_atomically
+from sekisho.pki import ca, issue, keys
+from sekisho.pki.ca import CertificateAuthority
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.keys import KeyType
+from sekisho.pki.pem import PemError
+
+NOT_AFTER: Final = datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
+SUBJECT: Final = "AWS IoT Certificate"
+
+_CA_NAME: Final = "Sekisho device certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedWithKey:
+    """A certificate and the key pair made for it, which is kept nowhere."""
+
+    certificate: X509Certificate
+    public_key_pem: str
+    private_key_pem: str = field(repr=False)
+
+
+class IssuingAuthority:
+    """The issuing CA of this server, in the files ``ca.key`` (mode 0600) and ``ca.crt`` of its folder.
+
+    It is made when it is first needed: an RSA key takes a tenth of a second, and most servers issue nothing.
+    Methods may be called from any thread.
+    """
+
+    def __init__(self, folder: Path, authority: CertificateAuthority | None) -> None:
+        self._folder = folder
+        self._authority = authority
+        self._making = threading.Lock()
+
+    @classmethod
+    def load_or_create(cls, folder: Path) -> IssuingAuthority:
+        """The authority of ``folder``. Raises OSError, or ValueError saying which file is wrong."""
+        certificate, key = folder / "ca.crt", folder / "ca.key"
+        if not certificate.exists():
+            return cls(folder, None)
+        try:
+            return cls(folder, ca.load(certificate.read_text(), key.read_text()))
+        except ValueError as error:
+            raise PemError(f"{folder}: {error}") from None
+
+    def issue_with_key(self, now: datetime) -> IssuedWithKey:
+        """A new RSA-2048 key and a certificate for it. Raises OSError where the authority cannot be written."""
+        key = keys.generate(KeyType.RSA_2048)
+        certificate = issue.sign_device(
+            self._ready(now).signer,
+            issue.common_name(SUBJECT),
+            key.public_key(),
+            not_before=now - issue.BACKDATED,
+            not_after=NOT_AFTER,
+        )
+        return IssuedWithKey(certificate, keys.public_pem(key.public_key()), keys.to_traditional_pem(key))
+
+    def issue_for_request(self, request_pem: str, now: datetime) -> X509Certificate:
+        """A certificate for a certificate signing request; another one each time.
+
+        Raises:
+            PemError, NotAcceptable: As ``issue.read_request``.
+            OSError: The authority cannot be written.
+        """
+        request = issue.read_request(request_pem)
+        return issue.sign_device(
+            self._ready(now).signer,
+            request.subject,
+            request.public_key,
+            not_before=now - issue.BACKDATED,
+            not_after=NOT_AFTER,
+        )
+
+    def _ready(self, now: datetime) -> CertificateAuthority:
+        with self._making:
+            if self._authority is None:
+                made = ca.create(_CA_NAME, KeyType.RSA_2048, now=now, lifetime=NOT_AFTER - now)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # The certificate comes last: where it is, the key is.
+                write_atomically(self._folder / "ca.key", made.key_pem.encode(), mode=0o600)
+                write_atomically(self._folder / "ca.crt", made.certificate_pem.encode(), mode=0o644)
+                self._authority = made
+            return self._authority
