@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sekisho.cli.failure import Failure
 from sekisho.cli.options import Force, Json, KeyType, OutputFolder
 
 app = typer.Typer(help="A certificate authority of your own.", no_args_is_help=True)
@@ -32,7 +33,10 @@ def create(
     stem = out / file_name(name)
     key_file, certificate_file = stem.with_name(stem.name + ".key"), stem.with_name(stem.name + ".crt")
     refuse_to_overwrite([key_file, certificate_file], force=force)
-    made = ca.create(name, key_of(key_type), now=utc_now(), lifetime=timedelta(days=days))
+    try:
+        made = ca.create(name, key_of(key_type), now=utc_now(), lifetime=timedelta(days=days))
+    except ValueError as error:
+        raise Failure(str(error)) from None
     write_papers({key_file: made.key_pem, certificate_file: made.certificate_pem})
     if as_json:
         show_json({"certificate": str(certificate_file), "key": str(key_file), "certificateId": made.certificate_id})

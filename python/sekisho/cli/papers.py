@@ -8,6 +8,15 @@ from pathlib import Path
 
 from sekisho.cli.failure import Failure
 from sekisho.files import write_atomically
+from sekisho.pki.keys import KeyType
+
+
+def key_of(text: str) -> KeyType:
+    """The kind of key that ``--key-type`` names, whatever the case. Raises Failure."""
+    for kind in KeyType:
+        if kind.value.lower() == text.lower():
+            return kind
+    raise Failure(f"--key-type is one of {', '.join(kind.value for kind in KeyType)}, not {text!r}")
 
 
 def file_name(name: str) -> str:
