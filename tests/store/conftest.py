@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import NullPool, create_engine
 
 from sekisho.registry.ports import Change
+from sekisho.store.engines import parse
+from sekisho.store.schema import metadata
 from sekisho.store.unit_of_work import SqlStore
 from tests.postgres import PostgreSQL, PostgreSQLMissing, running
 
@@ -40,8 +43,23 @@ def announced() -> list[Change]:
     return []
 
 
-@pytest.fixture
-def store(url: str, announced: list[Change]) -> Iterator[SqlStore]:
-    """An open, empty store."""
+@pytest.fixture(scope="session")
+def shared_database(postgresql: PostgreSQL) -> str:
+    """The URL of a database that tests may use one after the other."""
+    return postgresql.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, announced: list[Change]) -> Iterator[SqlStore]:
+    """An open, empty store. Of PostgreSQL it is the shared database emptied: to make one takes a second."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/data/sekisho.db"
+    else:
+        url = request.getfixturevalue("shared_database")
     with SqlStore(url, announced.extend) as opened:
+        if request.param == "postgresql":
+            engine = create_engine(parse(url), poolclass=NullPool)
+            with engine.begin() as connection:
+                for table in reversed(metadata.sorted_tables):
+                    connection.execute(table.delete())
         yield opened

@@ -84,6 +84,19 @@ def test_a_certificate_in_several_realms_has_in_each_what_that_realm_gave_it(sto
         assert [each.name for each in identity.things] == [f"of {realm}"]
 
 
+def test_what_another_realm_has_attached_to_a_principal_is_not_its_own(store: SqlStore) -> None:
+    """The domain refuses such attachments; the gate does not rely on it."""
+    with store.write() as tx:
+        tx.certificates.add(certificate(1))
+        tx.policies.add(policy("p", OTHER_ACCOUNT), version("p", realm=OTHER_ACCOUNT))
+        tx.policies.attach(OTHER_ACCOUNT, "p", principal(1))
+        tx.things.add(thing("lamp", OTHER_ACCOUNT))
+        tx.attachments.add(attachment("lamp", principal(1), OTHER_ACCOUNT))
+    with store.read() as tx:
+        found = tx.identities.look_up([(HOME, certificate_id(1))])
+    assert found == {(HOME, certificate_id(1)): Identity(certificate(1), policies=(), things=())}
+
+
 @pytest.mark.parametrize("size", [1, identities.CHUNK, identities.CHUNK + 1, 3 * identities.CHUNK])
 def test_a_batch_takes_three_statements_per_chunk(store: SqlStore, size: int) -> None:
     with store.write() as tx:

@@ -18,9 +18,10 @@ OLDEST_SQLITE: Final = (3, 35, 0)
 WRITE_LOCK: Final = int.from_bytes(b"sekisho1")
 """Key of PostgreSQL's advisory lock that writers hold. Locks are per database; the key keeps off other programs'."""
 
+PATIENCE: float = 5.0
+"""Seconds to wait for the write lock that another program holds: a backup of an SQLite file, another server."""
+
 _PRAGMAS: Final = (
-    # Milliseconds to wait for a program outside, such as a backup.
-    "PRAGMA busy_timeout = 5000",
     # Readers see the last commit while one writes.
     "PRAGMA journal_mode = WAL",
     # A commit returns when it is on disk. fullfsync: on macOS fsync alone does not get it there.
@@ -38,7 +39,7 @@ def parse(url: str) -> URL:
     """A database URL, with psycopg as PostgreSQL's driver. Raises StoreError where it names no usable database."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreError(
             "The database URL is not one. It looks like postgresql://user:password@host:5432/database"
             " or sqlite:////folder/file.db."
@@ -63,7 +64,8 @@ class SQLiteEngines:
 
     @staticmethod
     def _engine(url: URL, begin: str, **pool: Any) -> Engine:
-        engine = create_engine(url, hide_parameters=True, connect_args={"cached_statements": 256}, **pool)
+        connect_args = {"timeout": PATIENCE, "cached_statements": 256}
+        engine = create_engine(url, hide_parameters=True, connect_args=connect_args, **pool)
 
         @event.listens_for(engine, "connect")
         def on_connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -93,6 +95,10 @@ class SQLiteEngines:
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if self.file.stat().st_mode & 0o077:
                 self.file.chmod(0o600)
+        except FileExistsError:
+            raise StoreUnavailable(
+                f"{self.file.parent} is not a folder, so {self.file.name} cannot be in it."
+            ) from None
         except OSError as error:
             raise StoreUnavailable(
                 f"{self.place} cannot be opened for writing: {error.strerror}."
@@ -142,11 +148,11 @@ class PostgreSQLEngines:
 
         The same statement bounds the wait, and how long a server that stands still can hold it.
         """
-        connection.execute(_LOCK, {"key": WRITE_LOCK})
+        connection.execute(_LOCK, {"key": WRITE_LOCK, "patience": f"{round(PATIENCE * 1000)}ms"})
 
 
 _LOCK = text(
-    "SELECT set_config('lock_timeout', '10s', true),"
+    "SELECT set_config('lock_timeout', :patience, true),"
     " set_config('idle_in_transaction_session_timeout', '60s', true),"
     " pg_advisory_xact_lock(:key)"
 )

@@ -12,7 +12,9 @@ Messages name the place, never a password, and say what to do.
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 
 
 class StoreError(Exception):
@@ -47,7 +49,7 @@ def translate(error: DBAPIError, place: str) -> StoreError | None:
     """
     if isinstance(error, IntegrityError):
         return None
-    text = str(error.orig).strip()
+    text = " ".join(str(error.orig).split())
     state: str | None = getattr(error.orig, "sqlstate", None)
     if "file is not a database" in text:
         return DamagedDatabase(f"{place} is not an SQLite database. Move it away, or name another data folder.")
@@ -63,8 +65,14 @@ def translate(error: DBAPIError, place: str) -> StoreError | None:
         return StoreUnavailable(f"{place}: the disk is full. Free some space; nothing of this request was kept.")
     if "disk I/O error" in text:
         return StoreUnavailable(f"{place}: the disk reports an error ({text}).")
-    if isinstance(error, ProgrammingError) and state != "42501":
-        return None
-    if error.connection_invalidated or state is None or state[:2] in ("08", "28", "3D", "53", "57") or state == "42501":
-        return StoreUnavailable(f"{place} cannot be used: {text}")
-    return None
+    if state is None:
+        failed = isinstance(error, InterfaceError | InternalError | OperationalError)
+    else:
+        failed = state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES
+    return StoreUnavailable(f"{place} cannot be used: {text}") if failed or error.connection_invalidated else None
+
+
+# Connection lost, not let in, no such database, out of resources, stopped by an operator.
+_UNAVAILABLE_CLASSES: Final = ("08", "28", "3D", "53", "57")
+# Not allowed; a transaction stood still for too long; a server that only reads.
+_UNAVAILABLE_STATES: Final = ("42501", "25P03", "25006")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, bindparam, select, tuple_
+from sqlalchemy import BindParameter, Connection, and_, bindparam, select
 
 from sekisho import arn
 from sekisho.realm import Realm
@@ -23,14 +23,13 @@ _ATTACHMENTS = schema.attachments
 _THINGS = schema.things
 
 CHUNK: Final = 250
-"""Keys per statement. Three parameters each stay under 999, the least that any SQLite allows in one statement."""
+"""Keys per statement: fewer than the 999 parameters that any SQLite allows."""
 
+# One column is compared with the keys, the first of an index, and what another realm has of it is left out here: for a
+# list of tuples SQLite reads the whole table. A certificate is in few realms, and an ARN belongs to one.
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
-def _among(table: Table, *columns: str) -> Any:
-    return tuple_(*(table.c[column] for column in columns)).in_(bindparam("keys", expanding=True))
-
-
-_CERTIFICATES_OF = select(_CERTIFICATES).where(_among(_CERTIFICATES, "certificate_id", "account_id", "region"))
+_CERTIFICATES_OF = select(_CERTIFICATES).where(_CERTIFICATES.c.certificate_id.in_(_KEYS))
 
 _POLICIES_OF = (
     select(_TARGETS.c.target, _VERSIONS)
@@ -51,12 +50,12 @@ _POLICIES_OF = (
             _VERSIONS.c.version_id == _POLICIES.c.default_version_id,
         ),
     )
-    .where(_among(_TARGETS, "account_id", "region", "target"))
+    .where(_TARGETS.c.target.in_(_KEYS))
     .order_by(_TARGETS.c.seq)
 )
 
 _THINGS_OF = (
-    select(_ATTACHMENTS.c.principal, _ATTACHMENTS.c.type, _THINGS.c.name, _THINGS.c.type_name, _THINGS.c.attributes)
+    select(_ATTACHMENTS.c.principal, _ATTACHMENTS.c.type, _THINGS)
     .join(
         _THINGS,
         and_(
@@ -65,7 +64,7 @@ _THINGS_OF = (
             _THINGS.c.name == _ATTACHMENTS.c.thing_name,
         ),
     )
-    .where(_among(_ATTACHMENTS, "account_id", "region", "principal"))
+    .where(_ATTACHMENTS.c.principal.in_(_KEYS))
     .order_by(_ATTACHMENTS.c.seq)
 )
 
@@ -87,25 +86,30 @@ class SqlIdentities:
         return found
 
     def _look_up(self, keys: Sequence[tuple[Realm, str]]) -> dict[tuple[Realm, str], Identity]:
-        wanted = [(certificate_id, realm.account_id, realm.region) for realm, certificate_id in keys]
-        rows = self._connection.execute(_CERTIFICATES_OF, {"keys": wanted})
-        # An ARN names its realm, so it is a key of its own.
-        certificates = {arn.certificate(each.realm, each.certificate_id): each for each in map(certificate_of, rows)}
+        wanted = set(keys)
+        ids = list({certificate_id for _, certificate_id in keys})
+        # By realm and ARN, under which policies and things are attached to it.
+        certificates = {
+            (each.realm, arn.certificate(each.realm, each.certificate_id)): each
+            for each in map(certificate_of, self._connection.execute(_CERTIFICATES_OF, {"keys": ids}))
+            if (each.realm, each.certificate_id) in wanted
+        }
         if not certificates:
             return {}
 
-        principals = [(each.realm.account_id, each.realm.region, name) for name, each in certificates.items()]
-        policies: defaultdict[str, list[PolicyVersion]] = defaultdict(list)
+        principals = [principal for _, principal in certificates]
+        policies: defaultdict[tuple[Realm, str], list[PolicyVersion]] = defaultdict(list)
         for row in self._connection.execute(_POLICIES_OF, {"keys": principals}):
-            policies[row.target].append(policy_version_of(row))
-        things: defaultdict[str, list[IdentityThing]] = defaultdict(list)
+            policies[Realm(row.account_id, row.region), row.target].append(policy_version_of(row))
+        things: defaultdict[tuple[Realm, str], list[IdentityThing]] = defaultdict(list)
         for row in self._connection.execute(_THINGS_OF, {"keys": principals}):
             exclusive = row.type == ThingPrincipalType.EXCLUSIVE_THING
-            things[row.principal].append(IdentityThing(row.name, row.type_name, row.attributes, exclusive))
-
+            things[Realm(row.account_id, row.region), row.principal].append(
+                IdentityThing(row.name, row.type_name, row.attributes, exclusive)
+            )
         return {
             (certificate.realm, certificate.certificate_id): Identity(
-                certificate=certificate, policies=tuple(policies[name]), things=tuple(things[name])
+                certificate=certificate, policies=tuple(policies[key]), things=tuple(things[key])
             )
-            for name, certificate in certificates.items()
+            for key, certificate in certificates.items()
         }

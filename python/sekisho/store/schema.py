@@ -206,7 +206,8 @@ attachments = _listed(
     UniqueConstraint("account_id", "region", "thing_name", "principal"),
     ForeignKeyConstraint(["account_id", "region", "thing_name"], ["things.account_id", "things.region", "things.name"]),
     Index(None, "account_id", "region", "thing_name", "seq"),
-    Index(None, "account_id", "region", "principal", "seq"),
+    # Principal first, for the look-up of identities.
+    Index(None, "principal", "account_id", "region", "seq"),
 )
 
 policies = _listed(
@@ -243,8 +244,9 @@ policy_targets = _listed(
     *_realm(),
     Column("policy_name", String, nullable=False),
     Column("target", String, nullable=False),
-    # In this order it answers ``attached_to`` too: a target has few policies (AWS IoT: ten), so they may be sorted.
-    UniqueConstraint("account_id", "region", "target", "policy_name"),
+    # Target first, for the look-up of identities. It answers ``attached_to`` too: a target has few policies (AWS IoT:
+    # ten), so they may be sorted.
+    UniqueConstraint("target", "account_id", "region", "policy_name"),
     ForeignKeyConstraint(
         ["account_id", "region", "policy_name"], ["policies.account_id", "policies.region", "policies.name"]
     ),

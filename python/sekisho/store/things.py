@@ -64,7 +64,7 @@ def _having_attribute(*, prefix: bool, of_type: bool) -> Rows[Thing]:
         )
     )
     if of_type:
-        statement = statement.where(its(_TABLE, "type_name"))
+        statement = statement.where(its(_TABLE, "account_id", "region", "type_name"))
     return Rows(statement, _ATTRIBUTES.c.thing_seq, _make)
 
 

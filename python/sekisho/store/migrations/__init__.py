@@ -14,12 +14,14 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
+FOLDER = Path(__file__).parent
+
 
 def configuration() -> Config:
     """Alembic's configuration, wherever the package is installed."""
     config = Config()
     # % begins an interpolation in what Alembic reads.
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     return config
 
 
@@ -31,9 +33,11 @@ def head() -> str | None:
 def is_known(revision: str) -> bool:
     """Whether ``revision`` is one of ours."""
     try:
-        return ScriptDirectory.from_config(configuration()).get_revision(revision) is not None
+        found = ScriptDirectory.from_config(configuration()).get_revision(revision)
     except CommandError:
         return False
+    # Alembic also takes the beginning of a revision's name for it.
+    return found is not None and found.revision == revision
 
 
 def upgrade(connection: Connection) -> None:

@@ -213,9 +213,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(
-        op.f("ix_attachments_account_id_region_principal_seq"),
+        op.f("ix_attachments_principal_account_id_region_seq"),
         "attachments",
-        ["account_id", "region", "principal", "seq"],
+        ["principal", "account_id", "region", "seq"],
     )
     op.create_index(
         op.f("ix_attachments_account_id_region_thing_name_seq"),
@@ -235,11 +235,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_policy_targets")),
         sa.UniqueConstraint(
+            "target",
             "account_id",
             "region",
-            "target",
             "policy_name",
-            name=op.f("uq_policy_targets_account_id_region_target_policy_name"),
+            name=op.f("uq_policy_targets_target_account_id_region_policy_name"),
         ),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,105 @@
+"""A process is killed in the middle of writing: nothing that it acknowledged is lost, nothing is there by halves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sekisho import arn
+from sekisho.registry.ports import Window
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME, certificate, certificate_id
+
+# Prints a number after the transaction that holds it, and goes on until it is killed.
+WRITER = """
+import sys
+from itertools import count
+from sekisho import arn
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME, certificate, certificate_id, policy, thing, version
+
+with SqlStore(sys.argv[1], lambda _: None) as store:
+    with store.write() as tx:
+        if tx.policies.get(HOME, "p") is None:
+            tx.policies.add(policy(), version())
+    for number in count(int(sys.argv[2])):
+        with store.write() as tx:
+            tx.certificates.add(certificate(number))
+            tx.things.add(thing(f"thing {number}", attributes={"n": str(number)}))
+            tx.policies.attach(HOME, "p", arn.certificate(HOME, certificate_id(number)))
+        print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_nothing_that_was_acknowledged(url: str) -> None:
+    acknowledged: list[int] = []
+    first = 0
+    # One database, killed again and again: what a crash leaves is where the next begins.
+    for kills, many in enumerate((1, 30, 100, 7), start=1):
+        acknowledged += _write_and_kill(url, first, after=many)
+        with SqlStore(url, lambda _: None) as store:
+            first = _check(store, acknowledged, kills) + 1
+
+
+def _write_and_kill(url: str, first: int, *, after: int) -> list[int]:
+    """Kill the writer when it has acknowledged ``after`` transactions; return all that it acknowledged."""
+    process = subprocess.Popen([sys.executable, "-c", WRITER, url, str(first)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    too_late = threading.Timer(60, process.kill)
+    too_late.start()
+    try:
+        heard = [process.stdout.readline() for _ in range(after)]
+        assert all(heard), "the writer ended by itself"
+        process.kill()
+        # What it said between the last line that was read and its end counts too; a line cut short does not.
+        heard += [line for line in process.stdout if line.endswith("\n")]
+    finally:
+        too_late.cancel()
+        process.kill()
+        process.stdout.close()
+        process.wait()
+    return [int(line) for line in heard]
+
+
+def _check(store: SqlStore, acknowledged: list[int], kills: int) -> int:
+    """Every acknowledged transaction is there, each that is there is whole; returns the highest number found."""
+    numbers: list[int] = []
+    after: int | None = None
+    with store.read() as tx:
+        while True:
+            page = tx.things.page(HOME, Window(limit=100, after=after))
+            numbers += [int(each.attributes["n"]) for each in page.items]
+            after = page.next_after
+            if after is None:
+                break
+        for number in numbers:
+            assert tx.certificates.get(HOME, certificate_id(number)) is not None
+            attached = tx.policies.attached_to(HOME, arn.certificate(HOME, certificate_id(number)), Window(limit=2))
+            assert [each.name for each in attached.items] == ["p"]
+            found = tx.things.page(HOME, Window(limit=2), attribute=("n", str(number)))
+            assert len(found.items) == 1
+        for number in range(max(numbers) + 1, max(numbers) + 3):
+            assert tx.certificates.get(HOME, certificate_id(number)) is None
+    assert set(acknowledged) <= set(numbers)
+    # The writer acknowledges each before the next, so each kill leaves at most one that was not heard of.
+    assert len(numbers) - len(acknowledged) <= kills
+    return max(numbers)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_sqlite_database_copied_while_it_is_in_use_is_whole(tmp_path: Path, kept: bool) -> None:
+    """A snapshot of the disk, as a power cut or a backup of the volume leaves it: the file and its log, and perhaps
+    not the index of the log (``-shm``)."""
+    original, copy = tmp_path / "original.db", tmp_path / "copy.db"
+    with SqlStore(f"sqlite:///{original}", lambda _: None) as store:
+        for number in range(20):
+            with store.write() as tx:
+                tx.certificates.add(certificate(number))
+        for suffix in ("", "-wal", "-shm") if kept else ("", "-wal"):
+            Path(f"{copy}{suffix}").write_bytes(Path(f"{original}{suffix}").read_bytes())
+    with SqlStore(f"sqlite:///{copy}", lambda _: None) as store, store.read() as tx:
+        assert len(tx.certificates.page(HOME, Window(limit=250)).items) == 20

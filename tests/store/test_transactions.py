@@ -1,0 +1,238 @@
+"""What a transaction promises (``ports.Store``), kept by every store."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import ResourceClosedError
+
+from sekisho.registry.ports import AlreadyThere, Change, ChangeKind, Window
+from sekisho.store.errors import StoreUnavailable
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME, OTHER_ACCOUNT, certificate, certificate_id, policy, thing, version
+
+FIRST = Change(HOME, ChangeKind.CERTIFICATE, certificate_id(1))
+SECOND = Change(HOME, ChangeKind.POLICY, "p")
+DEADLINE = 30.0
+
+
+class Refused(Exception):
+    """What a domain function raises in the middle of its work."""
+
+
+def test_what_a_block_did_is_seen_by_all_after_it_and_by_nobody_before(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.certificates.add(certificate())
+        assert tx.certificates.get(HOME, certificate_id(1)) is not None
+        with store.read() as other:
+            assert other.certificates.get(HOME, certificate_id(1)) is None
+    with store.read() as other:
+        assert other.certificates.get(HOME, certificate_id(1)) is not None
+
+
+def test_a_block_that_raises_leaves_nothing_and_announces_nothing(store: SqlStore, announced: list[Change]) -> None:
+    with store.write() as tx:
+        tx.things.add(thing(attributes={"a": "1"}))
+    with contextlib.suppress(Refused), store.write() as tx:
+        tx.certificates.add(certificate())
+        tx.policies.add(policy(), version())
+        tx.things.replace(thing(attributes={"a": "2"}))
+        tx.announce(FIRST)
+        raise Refused
+    assert announced == []
+    with store.read() as tx:
+        assert tx.certificates.get(HOME, certificate_id(1)) is None
+        assert tx.policies.get(HOME, "p") is None
+        assert tx.policies.versions(HOME, "p") == []
+        assert tx.things.get(HOME, "lamp") == thing(attributes={"a": "1"})
+        assert tx.things.page(HOME, Window(limit=9), attribute=("a", "2")).items == []
+
+
+def test_the_store_goes_on_after_a_block_that_raised(store: SqlStore) -> None:
+    for _ in range(40):  # more often than there are connections
+        with pytest.raises(Refused), store.write():
+            raise Refused
+        with pytest.raises(Refused), store.read():
+            raise Refused
+    with store.write() as tx:
+        tx.certificates.add(certificate())
+
+
+def test_changes_are_announced_after_the_commit_each_once_and_in_order(url: str) -> None:
+    seen: list[tuple[list[Change], bool]] = []
+
+    def announce(changes: object) -> None:
+        with opened.read() as tx:
+            is_there = tx.certificates.get(HOME, certificate_id(1)) is not None
+        with opened.write():
+            pass  # whoever is told may write
+        seen.append((list(changes), is_there))  # type: ignore[call-overload]
+
+    with SqlStore(url, announce) as opened:
+        with opened.write() as tx:
+            tx.announce(SECOND)
+            tx.certificates.add(certificate())
+            tx.announce(FIRST)
+            tx.announce(SECOND)
+            assert seen == []
+        assert seen == [([SECOND, FIRST], True)]
+        with opened.write() as tx:
+            tx.certificates.remove(HOME, certificate_id(1))
+        assert len(seen) == 1
+
+
+def _add_and_announce(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.certificates.add(certificate())
+        tx.announce(FIRST)
+
+
+def test_a_commit_that_fails_keeps_nothing_and_announces_nothing(store: SqlStore, announced: list[Change]) -> None:
+    def fail(_: Connection) -> None:
+        raise OSError("the disk is gone")
+
+    event.listen(Engine, "commit", fail)
+    try:
+        with pytest.raises(OSError, match="gone"):
+            _add_and_announce(store)
+    finally:
+        event.remove(Engine, "commit", fail)
+    assert announced == []
+    with store.write() as tx:
+        assert tx.certificates.get(HOME, certificate_id(1)) is None
+        tx.certificates.add(certificate())
+
+
+def test_a_transaction_is_usable_after_already_there(store: SqlStore, announced: list[Change]) -> None:
+    with store.write() as tx:
+        tx.certificates.add(certificate(1))
+        with pytest.raises(AlreadyThere):
+            tx.certificates.add(certificate(1))
+        tx.certificates.add(certificate(2))
+        tx.announce(FIRST)
+    assert announced == [FIRST]
+    with store.read() as tx:
+        assert len(tx.certificates.page(HOME, Window(limit=9)).items) == 2
+
+
+def test_a_transaction_that_reads_sees_one_state(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.certificates.add(certificate(1))
+    with store.read() as reading:
+        assert len(reading.certificates.page(HOME, Window(limit=9)).items) == 1
+        with store.write() as tx:
+            tx.certificates.add(certificate(2))
+            tx.policies.add(policy(), version())
+        assert len(reading.certificates.page(HOME, Window(limit=9)).items) == 1
+        assert reading.policies.get(HOME, "p") is None
+    with store.read() as reading:
+        assert len(reading.certificates.page(HOME, Window(limit=9)).items) == 2
+
+
+def test_a_transaction_that_reads_changes_and_announces_nothing(store: SqlStore, announced: list[Change]) -> None:
+    with pytest.raises(StoreUnavailable), store.read() as tx:
+        tx.certificates.add(certificate())
+    with store.read() as tx, pytest.raises(RuntimeError):
+        tx.announce(FIRST)
+    assert announced == []
+    with store.read() as tx:
+        assert tx.certificates.get(HOME, certificate_id(1)) is None
+
+
+def test_a_write_within_a_write_is_refused_and_not_waited_for(store: SqlStore) -> None:
+    with store.write() as tx:
+        with pytest.raises(RuntimeError, match="within another"), store.write():
+            raise AssertionError("it must not begin")
+        tx.certificates.add(certificate())
+    with store.read() as tx:
+        assert tx.certificates.get(HOME, certificate_id(1)) is not None
+
+
+def test_a_transaction_ends_with_its_block(store: SqlStore) -> None:
+    with store.write() as tx:
+        pass
+    with pytest.raises(ResourceClosedError):
+        tx.certificates.add(certificate())
+
+
+def _count_up(store: SqlStore) -> None:
+    with store.write() as tx:
+        found = tx.policies.get(HOME, "p")
+        assert found is not None
+        tx.policies.replace(replace(found, last_version_id=found.last_version_id + 1))
+
+
+def _together(work: list[Callable[[], None]]) -> None:
+    """Run each in a thread of its own, begun at the same moment; raise what any of them raised."""
+    start = threading.Barrier(len(work))
+
+    def begin(do: Callable[[], None]) -> None:
+        start.wait(DEADLINE)
+        do()
+
+    with ThreadPoolExecutor(len(work)) as threads:
+        for done in [threads.submit(begin, do) for do in work]:
+            done.result(DEADLINE)
+
+
+def test_what_a_writer_reads_cannot_change_under_it(store: SqlStore) -> None:
+    """Threads and two servers on one database: no count is lost."""
+    with store.write() as tx:
+        tx.policies.add(policy(last_version_id=0), version())
+    with SqlStore(_url_of(store), lambda _: None) as second:
+
+        def count(own: SqlStore) -> None:
+            for _ in range(10):
+                _count_up(own)
+
+        _together([lambda own=own: count(own) for own in (store, second) * 4])  # type: ignore[misc]
+    with store.read() as tx:
+        assert tx.policies.get(HOME, "p") == policy(last_version_id=80)
+
+
+def _url_of(store: SqlStore) -> str:
+    return store._engines.writing.url.render_as_string(hide_password=False)
+
+
+def test_of_many_who_add_the_same_one_succeeds(store: SqlStore) -> None:
+    added: list[int] = []
+
+    def add(number: int) -> None:
+        try:
+            with store.write() as tx:
+                tx.certificates.add(certificate(customer_version=number))
+        except AlreadyThere:
+            return
+        added.append(number)
+
+    _together([lambda number=number: add(number) for number in range(16)])  # type: ignore[misc]
+    with store.read() as tx:
+        found = tx.certificates.get(HOME, certificate_id(1))
+    assert len(added) == 1
+    assert found == certificate(customer_version=added[0])
+
+
+def test_readers_see_whole_transactions_while_others_write(store: SqlStore) -> None:
+    def write(first: int) -> None:
+        for number in range(first, first + 20):
+            with store.write() as tx:
+                tx.certificates.add(certificate(number))
+                tx.certificates.add(certificate(number, OTHER_ACCOUNT))
+
+    def read() -> None:
+        everything = Window(limit=250)
+        for _ in range(40):
+            with store.read() as tx:
+                ours = [each.certificate_id for each in tx.certificates.page(HOME, everything).items]
+                theirs = [each.certificate_id for each in tx.certificates.page(OTHER_ACCOUNT, everything).items]
+            assert ours == theirs
+
+    _together([lambda: write(0), lambda: write(100), read, read, read, read])
+    with store.read() as tx:
+        assert len(tx.certificates.page(HOME, Window(limit=250)).items) == 40
