@@ -1,7 +1,7 @@
 //! The data plane as one object: start, stop, and what the control plane says to it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use sekisho_mqtt::{PublishFields, PublishProperties, QoS, TopicName, Utf8};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::Admission;
@@ -222,7 +222,7 @@ impl Gateway {
         };
         let port = socket.local_addr().map_err(listening)?.port();
         let (stopping, stopped) = watch::channel(false);
-        let (alive, ended) = mpsc::channel(1);
+        let (alive, ended) = mpsc::channel();
         let listener = Arc::new(Listener {
             acceptor: TlsAcceptor::from(Arc::new(tls)),
             admission: self.admission.clone(),
@@ -258,13 +258,12 @@ impl Gateway {
     pub fn stop(&self, grace: Duration) {
         let former = std::mem::replace(&mut *lock(&self.stage), Stage::Stopped);
         *lock(&self.spawner) = None;
-        if let Stage::Running(Running { runtime, stopping, mut ended, .. }) = former {
+        if let Stage::Running(Running { runtime, stopping, ended, .. }) = former {
             let _ = stopping.send(true);
             self.realms.all().iter().for_each(|realm| realm.shutdown());
-            runtime.block_on(async {
-                let _ = tokio::time::timeout(grace, ended.recv()).await;
-            });
-            runtime.shutdown_timeout(Duration::from_millis(200));
+            // Nothing is ever sent: the wait ends when the last task has dropped its end.
+            let _ = ended.recv_timeout(grace);
+            runtime.shutdown_background();
         }
         self.bridge.close();
     }

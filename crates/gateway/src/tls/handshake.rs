@@ -60,7 +60,9 @@ fn classify(error: &Error) -> Refusal {
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown => Refusal::ServerCertificateRefused,
+            | AlertDescription::CertificateUnknown
+            // A root of the same name and another key, such as the one of an earlier installation.
+            | AlertDescription::DecryptError => Refusal::ServerCertificateRefused,
             AlertDescription::CloseNotify | AlertDescription::UserCanceled => Refusal::ClosedDuringHandshake,
             AlertDescription::ProtocolVersion => Refusal::TlsVersionUnsupported,
             _ => Refusal::TlsFailed,
@@ -72,7 +74,9 @@ fn classify(error: &Error) -> Refusal {
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::Tls13RequiredForQuic
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            // Mandatory since TLS 1.2, unknown before.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
         ) => Refusal::TlsVersionUnsupported,
         Error::PeerIncompatible(_) => Refusal::TlsNoSharedAlgorithm,
         // The resolver found no certificate of ours that suits the client's algorithms.

@@ -1,0 +1,237 @@
+//! What changes in the registry acts at once: on those who come, and on those who are there.
+
+use std::time::Duration;
+
+use sekisho_gateway::{Answer, AttachedThing, ChangeKind};
+use sekisho_mqtt::{QoS, ReasonCode};
+
+use crate::control_plane::{ALLOW_ALL, World, eventually_true, identity, policy};
+use crate::device::{Device, connect_v3};
+use crate::papers;
+
+const CONNECT_ONLY: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}]}"#;
+
+#[tokio::test]
+async fn revoking_a_certificate_ends_its_connection_and_bars_its_return() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let device = Device::new(&world, &papers);
+    let mut client = device.connect("c").await.unwrap();
+    world.register_as(&papers, |identity| identity.status = "REVOKED".into());
+    world.changed(&papers);
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
+    let refused = world.refusal("DEVICE_CERTIFICATE_REVOKED");
+    assert_eq!(refused.client_id.as_deref(), Some("c"));
+    assert!(device.connect("c").await.is_none());
+}
+
+#[tokio::test]
+async fn connect_revoke_resume_is_refused() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        world.register(&papers);
+        world.changed(&papers);
+        let device = Device::speaking(&world, Some(&papers), &[version]);
+        assert!(device.connect("first").await.unwrap().ping().await);
+        let mut second = device.connect("second").await.unwrap();
+        assert!(second.is_resumed(), "this client resumes {version:?} sessions");
+        world.register_as(&papers, |identity| identity.status = "INACTIVE".into());
+        world.changed(&papers);
+        second.ended().await;
+        let before = world.count("handshakes_resumed");
+        assert!(device.connect("third").await.is_none());
+        assert_eq!(
+            world.count("handshakes_resumed"),
+            before + 1,
+            "the third resumed as well, and was refused"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_session_still_shows_its_certificate_and_name() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register_as(&papers, |identity| identity.mode = "SNI_ONLY".into());
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let device = Device::speaking(&world, Some(&papers), &[version]);
+        assert!(device.connect("first").await.unwrap().ping().await);
+        assert!(device.connect("second").await.unwrap().is_resumed());
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_certificate_ends_its_connection() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let mut client = Device::new(&world, &papers).connect("c").await.unwrap();
+    world.unregister(&papers);
+    world.changed(&papers);
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
+}
+
+#[tokio::test]
+async fn without_sni_a_change_finds_the_connection_too() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let mut client = Device::new(&world, &papers).asking_for("127.0.0.1").connect("c").await.unwrap();
+    world.register_as(&papers, |identity| identity.status = "INACTIVE".into());
+    world.changed(&papers);
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
+}
+
+#[tokio::test]
+async fn a_changed_policy_replaces_what_a_live_connection_may_do() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let mut client = Device::new(&world, &papers).connect("c").await.unwrap();
+    client.subscribe("t", QoS::AtMostOnce).await;
+    client.publish("t", b"1", QoS::AtMostOnce).await.unwrap();
+    client.message().await;
+    world.register_as(&papers, |identity| identity.policies = vec![policy("all", CONNECT_ONLY)]);
+    world.invalidate(ChangeKind::Policy, "all");
+    eventually_true("new authority", || world.count("authorities_replaced") == 1);
+    client.publish("t", b"2", QoS::AtMostOnce).await.unwrap();
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
+    world.refusal("PUBLISH_NOT_AUTHORIZED");
+}
+
+#[tokio::test]
+async fn a_live_connection_that_may_connect_no_more_is_closed_and_its_will_sent() {
+    let world = World::new();
+    let (papers, watcher) = (papers::device("pump"), papers::device("watcher"));
+    world.register(&papers);
+    world.register_as(&watcher, |identity| identity.policies = vec![policy("of-the-watcher", ALLOW_ALL)]);
+    let mut watcher = Device::new(&world, &watcher).connect("watcher").await.unwrap();
+    watcher.subscribe("will", QoS::AtMostOnce).await;
+    let mut connect = connect_v3("c");
+    connect.will = Some(sekisho_mqtt::Will {
+        topic: sekisho_mqtt::TopicName::new("will").unwrap(),
+        payload: b"gone".as_slice().into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        delay_interval: 0,
+        properties: sekisho_mqtt::PublishProperties::new(),
+    });
+    let mut client = Device::new(&world, &papers).connect_with(connect).await.unwrap();
+    world.register_as(&papers, |identity| identity.policies.clear());
+    world.invalidate(ChangeKind::Policy, "all");
+    assert_eq!(client.ended().await, None, "MQTT 3.1.1 knows no last word");
+    assert_eq!(&*watcher.message().await.payload, b"gone");
+    world.refusal("AUTHORIZATION_FAILURE");
+    assert!(watcher.ping().await, "who has another policy is left alone");
+}
+
+#[tokio::test]
+async fn only_what_rests_on_the_change_is_asked_about_again() {
+    let world = World::new();
+    let (with_thing, without) = (papers::device("with"), papers::device("without"));
+    world.register_as(&with_thing, |identity| {
+        identity.things = vec![AttachedThing {
+            name: "pump".into(),
+            type_name: None,
+            attributes: Vec::new(),
+            exclusive: false,
+            group_policies: vec![policy("of-the-group", ALLOW_ALL)],
+        }];
+    });
+    world.register(&without);
+    let mut first = Device::new(&world, &with_thing).connect("pump").await.unwrap();
+    let mut second = Device::new(&world, &without).connect("other").await.unwrap();
+    for (kind, id) in [(ChangeKind::Thing, "pump"), (ChangeKind::Policy, "of-the-group")] {
+        let before = world.asked().len();
+        world.invalidate(kind, id);
+        eventually_true("re-examination", || world.asked().len() > before);
+        let asked = world.asked()[before..].to_vec();
+        assert!(
+            asked
+                .iter()
+                .all(|asked| asked.certificate_id == with_thing.certificate_id() && asked.reexamination)
+        );
+    }
+    let before = world.asked().len();
+    world.invalidate(ChangeKind::Realm, "");
+    eventually_true("re-examination of both", || world.asked().len() == before + 2);
+    assert!(first.ping().await && second.ping().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_overtaken_by_a_change_is_thrown_away_and_asked_again() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let device = Device::new(&world, &papers);
+    world.hold();
+    let attempt = tokio::spawn(async move { device.connect("c").await.is_some() });
+    eventually_true("ticket", || world.held() == 1);
+    // The control plane has read ACTIVE and is about to say so when the certificate is revoked.
+    world.register_as(&papers, |identity| identity.status = "REVOKED".into());
+    world.changed(&papers);
+    world.release(|_| Answer::Registered(identity()));
+    assert!(!attempt.await.unwrap());
+    world.refusal("DEVICE_CERTIFICATE_REVOKED");
+    assert_eq!(world.asked().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_overtaken_by_a_registration_is_asked_again() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    let device = Device::new(&world, &papers);
+    world.hold();
+    let attempt = tokio::spawn(async move { device.connect("c").await.is_some() });
+    eventually_true("ticket", || world.held() == 1);
+    world.register(&papers);
+    world.changed(&papers);
+    world.release(|_| Answer::Refused("CA_NOT_REGISTERED".into()));
+    assert!(attempt.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_elsewhere_do_not_hold_up_an_answer() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let device = Device::new(&world, &papers);
+    world.hold();
+    let attempt = tokio::spawn(async move { device.connect("c").await.is_some() });
+    eventually_true("ticket", || world.held() == 1);
+    world.invalidate(ChangeKind::Thing, "another-thing");
+    world.invalidate(ChangeKind::Policy, "another-policy");
+    world.invalidate(ChangeKind::Certificate, &"ab".repeat(32));
+    world.release(|_| Answer::Registered(identity()));
+    assert!(attempt.await.unwrap());
+    assert_eq!(world.asked().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_nobody_vouches_for_in_time_is_closed() {
+    let world = World::with(|config| config.admission_timeout = Duration::from_millis(300));
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let mut client = Device::new(&world, &papers).connect("c").await.unwrap();
+    world.sleep();
+    world.changed(&papers);
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
+    world.wake();
+    world.refusal("CONTROL_PLANE_TIMEOUT");
+}
+
+#[tokio::test]
+async fn a_certificate_shown_without_sni_that_moves_to_another_account_is_cut_off() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.register(&papers);
+    let mut client = Device::new(&world, &papers).asking_for("127.0.0.1").connect("c").await.unwrap();
+    world.unregister(&papers);
+    world.register_as(&papers, |identity| identity.account_id = crate::control_plane::OTHER_ACCOUNT.into());
+    world.changed(&papers);
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
+    world.refusal("CERTIFICATE_MOVED_ACCOUNT");
+}

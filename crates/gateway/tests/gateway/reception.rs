@@ -1,0 +1,200 @@
+//! Bad input before CONNECT: a reason for each, and no harm to others.
+
+use std::time::Duration;
+
+use sekisho_mqtt::{Packet, ReasonCode, Version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::control_plane::{DEADLINE, World, eventually_true};
+use crate::device::{Client, Device, connect};
+use crate::papers::{self, Papers};
+
+/// Send bytes to the bare port and wait for the end; gives what came back.
+async fn bare(world: &World, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    socket.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(DEADLINE, socket.read_to_end(&mut answer)).await.expect("the server closes");
+    answer
+}
+
+#[tokio::test]
+async fn http_is_told_from_tls() {
+    let world = World::new();
+    assert_eq!(bare(&world, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await, b"");
+    world.refusal("HTTP_ON_MQTT_PORT");
+}
+
+#[tokio::test]
+async fn mqtt_without_tls_is_told_from_tls() {
+    let world = World::new();
+    assert_eq!(bare(&world, &[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 1, b'c']).await, b"");
+    world.refusal("MQTT_WITHOUT_TLS");
+}
+
+#[tokio::test]
+async fn garbage_is_refused() {
+    let world = World::new();
+    assert_eq!(bare(&world, &[0xff; 100]).await, b"");
+    world.refusal("NOT_TLS");
+    // The first byte of TLS, and then nonsense.
+    bare(&world, &[22, 3, 1, 0, 4, 99, 99, 99, 99]).await;
+    world.refusal("TLS_FAILED");
+}
+
+#[tokio::test]
+async fn a_probe_of_the_port_is_noted_and_nothing_more() {
+    let world = World::new();
+    drop(TcpStream::connect(("127.0.0.1", world.port)).await.unwrap());
+    world.refusal("CLOSED_DURING_HANDSHAKE");
+}
+
+fn quick(world_timeout: u64) -> World {
+    World::with(|config| config.handshake_timeout = Duration::from_millis(world_timeout))
+}
+
+fn registered(world: &World) -> Papers {
+    let papers = papers::device("pump");
+    world.register(&papers);
+    papers
+}
+
+#[tokio::test]
+async fn half_a_handshake_and_silence_is_ended() {
+    let world = quick(200);
+    assert_eq!(bare(&world, &[22, 3, 1, 2, 0, 1]).await, b"");
+    world.refusal("HANDSHAKE_TIMEOUT");
+}
+
+#[tokio::test]
+async fn tls_and_silence_is_ended() {
+    let world = quick(500);
+    let papers = registered(&world);
+    let stream = Device::new(&world, &papers).tls().await.unwrap();
+    assert_eq!(Client::new(stream, Version::V5).ended().await, None);
+    assert_eq!(world.refusal("CONNECT_TIMEOUT").certificate_id.unwrap().as_ref(), papers.certificate_id());
+    assert!(world.asked().is_empty(), "admission happens at CONNECT");
+}
+
+#[tokio::test]
+async fn tls_and_goodbye_is_named_as_a_probe() {
+    let world = World::new();
+    let papers = registered(&world);
+    let mut stream = Device::new(&world, &papers).tls().await.unwrap();
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    world.refusal("CLOSED_BEFORE_CONNECT");
+}
+
+async fn first_bytes(world: &World, papers: &Papers, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = Device::new(world, papers).tls().await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    answer
+}
+
+#[tokio::test]
+async fn nothing_is_answered_to_a_first_packet_that_is_no_connect() {
+    let world = World::new();
+    let papers = registered(&world);
+    // PINGREQ, SUBSCRIBE, PUBLISH, DISCONNECT.
+    let packets: [&[u8]; 4] =
+        [&[0xc0, 0], &[0x82, 6, 0, 1, 0, 1, b't', 0], &[0x30, 4, 0, 1, b't', b'x'], &[0xe0, 0]];
+    for packet in packets {
+        assert_eq!(first_bytes(&world, &papers, packet).await, b"");
+    }
+    eventually_true("refusal of each", || world.count("refused.FIRST_PACKET_NOT_CONNECT") == 4);
+    assert_eq!(world.count("messages_published"), 0, "and nothing happens");
+}
+
+#[tokio::test]
+async fn a_malformed_connect_is_refused_without_a_word() {
+    let world = World::new();
+    let papers = registered(&world);
+    // The reserved connect flag is set [MQTT-3.1.2-3].
+    let bytes = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 3, 0, 60, 0, 1, b'c'];
+    assert_eq!(first_bytes(&world, &papers, &bytes).await, b"");
+    assert!(world.refusal("CONNECT_MALFORMED").detail.contains("MQTT-3.1.2-3"));
+}
+
+#[tokio::test]
+async fn mqtt_3_1_is_told_that_it_is_too_old() {
+    let world = World::new();
+    let papers = registered(&world);
+    let bytes = [0x10, 15, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 1, b'c'];
+    assert_eq!(first_bytes(&world, &papers, &bytes).await, [0x20, 2, 0, 1]);
+    world.refusal("PROTOCOL_VERSION_UNSUPPORTED");
+}
+
+#[tokio::test]
+async fn https_on_the_mqtt_port_is_named() {
+    let world = World::new();
+    let papers = registered(&world);
+    assert_eq!(first_bytes(&world, &papers, b"GET / HTTP/1.1\r\n\r\n").await, b"");
+    world.refusal("HTTP_IN_TLS");
+}
+
+#[tokio::test]
+async fn packets_sent_along_with_connect_are_served() {
+    let world = World::new();
+    let papers = registered(&world);
+    let stream = Device::new(&world, &papers).tls().await.unwrap();
+    let mut client = Client::new(stream, Version::V5);
+    let mut bytes = bytes::BytesMut::new();
+    sekisho_mqtt::encode(&Packet::Connect(Box::new(connect("c"))), Version::V5, &mut bytes).unwrap();
+    sekisho_mqtt::encode(&Packet::PingReq, Version::V5, &mut bytes).unwrap();
+    client.send_bytes(&bytes).await.unwrap();
+    assert!(matches!(client.receive().await, Some(Packet::ConnAck(_))));
+    assert!(matches!(client.receive().await, Some(Packet::PingResp)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_half_open_handshakes_keep_nobody_out() {
+    let world = World::new();
+    let papers = registered(&world);
+    let mut half_open = Vec::new();
+    for _ in 0..500 {
+        let mut socket = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        socket.write_all(&[22, 3, 1, 2, 0]).await.unwrap();
+        half_open.push(socket);
+    }
+    eventually_true("acceptance of all", || world.count("accepted") >= 500);
+    let mut client = Device::new(&world, &papers).connect("c").await.unwrap();
+    assert!(client.ping().await);
+    drop(half_open);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_refused_by_name() {
+    let world = World::with(|config| config.max_connections = 1);
+    let papers = registered(&world);
+    let device = Device::new(&world, &papers);
+    let mut first = device.connect("first").await.unwrap();
+    assert!(device.connect("second").await.is_none());
+    world.refusal("TOO_MANY_CONNECTIONS");
+    assert!(first.ping().await);
+    drop(first);
+    eventually_true("end of the first", || world.count("connections") == 0);
+    let mut again = None;
+    // The permit comes back with the socket, a moment after the broker has forgotten the connection.
+    for _ in 0..100 {
+        again = device.connect("second").await;
+        if again.is_some() {
+            break;
+        }
+    }
+    assert!(again.is_some());
+}
+
+#[tokio::test]
+async fn a_second_connect_ends_the_connection() {
+    let world = World::new();
+    let papers = registered(&world);
+    let mut client = Device::new(&world, &papers).connect("c").await.unwrap();
+    client.send(Packet::Connect(Box::new(connect("c")))).await.unwrap();
+    assert_eq!(client.ended().await, Some(ReasonCode::ProtocolError));
+    world.refusal("SECOND_CONNECT");
+}

@@ -1,0 +1,154 @@
+//! Plain data across; nothing else crosses.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+use sekisho_gateway::{
+    Answer, AttachedThing, Change, ChangeKind, Event, Identity, PolicyDocument, Publication, RefusedEvent,
+};
+
+/// (name, version id, document)
+pub type PolicyTuple = (String, String, String);
+/// (name, type, attributes, attached exclusively, policies of its groups)
+pub type ThingTuple = (String, Option<String>, Vec<(String, String)>, bool, Vec<PolicyTuple>);
+/// (account id, region, status, mode, policies, things)
+pub type IdentityTuple = (String, String, String, String, Vec<PolicyTuple>, Vec<ThingTuple>);
+/// (UTF-8 payload, message expiry, response topic, correlation data, content type, user properties)
+pub type PropertiesTuple =
+    (Option<bool>, Option<u32>, Option<String>, Option<Vec<u8>>, Option<String>, Vec<(String, String)>);
+/// (account id, region, topic, payload, qos, retain, properties)
+pub type PublicationTuple = (String, String, String, Vec<u8>, u8, bool, PropertiesTuple);
+/// (account id, region, kind, id)
+pub type ChangeTuple = (String, String, String, String);
+
+/// Either an identity or the name of a refusal.
+#[derive(FromPyObject)]
+pub enum AnswerValue {
+    /// Refused.
+    Reason(String),
+    /// Registered.
+    Identity(IdentityTuple),
+}
+
+/// An answer of the control plane.
+pub fn answer(value: AnswerValue) -> Answer {
+    match value {
+        AnswerValue::Reason(reason) => Answer::Refused(reason),
+        AnswerValue::Identity(tuple) => Answer::Registered(identity(tuple)),
+    }
+}
+
+/// What the registry knows of a certificate.
+pub fn identity((account_id, region, status, mode, policy_tuples, things): IdentityTuple) -> Identity {
+    let things = things
+        .into_iter()
+        .map(|(name, type_name, attributes, exclusive, group_policies)| AttachedThing {
+            name,
+            type_name,
+            attributes,
+            exclusive,
+            group_policies: policies(group_policies),
+        })
+        .collect();
+    Identity { account_id, region, status, mode, policies: policies(policy_tuples), things }
+}
+
+fn policies(tuples: Vec<PolicyTuple>) -> Vec<PolicyDocument> {
+    tuples.into_iter().map(|(name, version, document)| PolicyDocument { name, version, document }).collect()
+}
+
+/// A message to publish.
+pub fn publication(
+    (account_id, region, topic, payload, qos, retain, properties): PublicationTuple,
+) -> Publication {
+    let (
+        payload_format_indicator,
+        message_expiry_interval,
+        response_topic,
+        correlation_data,
+        content_type,
+        users,
+    ) = properties;
+    Publication {
+        account_id,
+        region,
+        topic,
+        payload,
+        qos,
+        retain,
+        payload_format_indicator,
+        message_expiry_interval,
+        response_topic,
+        correlation_data,
+        content_type,
+        user_properties: users,
+    }
+}
+
+/// Something that changed in the registry.
+pub fn change((account_id, region, kind, id): ChangeTuple) -> PyResult<Change> {
+    let kind = ChangeKind::from_word(&kind).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "{kind:?} is no kind of change; use certificate, policy, thing or realm"
+        ))
+    })?;
+    Ok(Change { account_id, region, kind, id })
+}
+
+/// An event, as a tuple that begins with its name.
+pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
+    match event {
+        Event::Admit { ticket, question, reexamination } => {
+            let (account_id, region) = match &question.realm {
+                Some((account_id, region)) => (Some(&**account_id), Some(&**region)),
+                None => (None, None),
+            };
+            let (leaf, further) = match question.chain.split_first() {
+                Some((leaf, further)) => (PyBytes::new(python, leaf), further),
+                None => (PyBytes::new(python, b""), &[][..]),
+            };
+            let further =
+                PyList::new(python, further.iter().map(|certificate| PyBytes::new(python, certificate)))?;
+            (
+                "admit",
+                ticket,
+                account_id,
+                region,
+                &*question.certificate_id,
+                leaf,
+                further,
+                &*question.client_id,
+                reexamination,
+            )
+                .into_pyobject(python)
+        }
+        Event::Refused(refused) => {
+            let RefusedEvent { time, realm, certificate_id, client_id, peer, sni, reason, detail } = *refused;
+            let (account_id, region) = realm.unzip();
+            (
+                "refused",
+                time,
+                account_id.as_deref(),
+                region.as_deref(),
+                certificate_id.as_deref(),
+                client_id.as_deref(),
+                peer,
+                sni.as_deref(),
+                reason,
+                detail,
+            )
+                .into_pyobject(python)
+        }
+        Event::Dropped { queue, count } => ("dropped", queue, count).into_pyobject(python),
+    }
+}
+
+/// Seconds from Python; `name` is said when they are none.
+pub fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    // Thirty years and more cannot be added to every clock, and nobody waits for them.
+    Duration::try_from_secs_f64(value).ok().filter(|duration| duration.as_secs() < 1_000_000_000).ok_or_else(
+        || PyValueError::new_err(format!("{name} is {value}; it must be a number of seconds, 0 or more")),
+    )
+}
