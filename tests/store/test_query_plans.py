@@ -58,7 +58,7 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "ca_certificates.remove": [lambda tx: tx.ca_certificates.remove(HOME, ID)],
     "identities.look_up": [
         lambda tx: tx.identities.look_up([(HOME, ID)]),
-        lambda tx: tx.identities.look_up([(HOME, certificate_id(number)) for number in range(20)]),
+        lambda tx: tx.identities.look_up([(HOME, certificate_id(number)) for number in range(3)]),
     ],
     "certificates.get": [lambda tx: tx.certificates.get(HOME, ID)],
     "certificates.add": [lambda tx: tx.certificates.add(certificate(10**6))],
@@ -190,7 +190,8 @@ def fill(store: SqlStore, many: int) -> None:
             tx.policies.add(policy(f"policy {number}", realm), version(f"policy {number}", realm=realm))
             tx.policies.attach(realm, f"policy {number}", principal)
             tx.tags.put(realm, principal, {"k": "v"})
-            tx.accounts.add_access_key(access_key(number, realm.account_id))
+            owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
+            tx.accounts.add_access_key(access_key(number, owner.account_id))
 
 
 @contextmanager
@@ -225,7 +226,7 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
 @pytest.fixture(scope="module")
 def postgres(postgresql: PostgreSQL) -> Iterator[SqlStore]:
     with SqlStore(postgresql.new_database(), lambda _: None) as store:
-        fill(store, 1500)
+        fill(store, 600)
         with store.write() as tx:
             connection_of(tx).execute(text("ANALYZE"))
         yield store
@@ -280,6 +281,8 @@ def _check_sqlite(method: str, plan: list[str]) -> None:
 def test_postgresql_finds_an_index_for_every_condition(postgres: SqlStore, method: str) -> None:
     try:
         with postgres.write() as tx:
+            # Of few rows PostgreSQL rather reads all, where it may. What it reads in full now has no index.
+            connection_of(tx).execute(text("SET LOCAL enable_seqscan = off"))
             for call in CALLS[method]:
                 with sent() as statements:
                     call(tx)
@@ -301,8 +304,7 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _check_postgresql(method: str, node: dict[str, Any]) -> None:
-    if node["Node Type"] == "Seq Scan":
-        assert node["Relation Name"] in SMALL, node
+    assert node["Node Type"] != "Seq Scan", node
     if node["Node Type"] in ("Index Scan", "Index Only Scan", "Bitmap Index Scan"):
         # For a prefix that many have, PostgreSQL reads things in their order until the page is full.
         assert "Index Cond" in node or method == "things.page", node
