@@ -86,7 +86,7 @@ fn an_empty_client_id_gets_one_that_policies_and_the_client_see() {
     let id = story.connect_as(&authority, client("").v5());
     let assigned = story.accepted[&id].client_id.to_string();
     assert_eq!(assigned.len(), 36);
-    assert_eq!(*asked.lock().unwrap(), [assigned.clone()]);
+    assert_eq!(*asked.lock().unwrap(), std::slice::from_ref(&assigned));
     let told = connack(&mut story, client("").v5()).properties.assigned_client_identifier.unwrap();
     assert_ne!(told, *assigned, "a second client gets another");
 

@@ -2,6 +2,8 @@
 //!
 //! [`story::Story`] plays the network: it carries effects out at once, and puts what each client would see into words.
 
+#![allow(clippy::unwrap_used, reason = "a story that does not go as told has failed")]
+
 mod backpressure;
 mod connect;
 mod durability;
