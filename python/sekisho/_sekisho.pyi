@@ -8,7 +8,20 @@ Every list of tuples below is documented once, here. Times are Unix seconds (flo
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Self, TypeAlias, final
+
+__all__ = [
+    "CertificateError",
+    "Gateway",
+    "GatewayError",
+    "PolicyError",
+    "__version__",
+    "certificate_id",
+    "certificate_variables",
+    "check_policy",
+    "evaluate",
+    "refusal_reasons",
+]
 
 __version__: Final[str]
 
@@ -25,9 +38,7 @@ IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[Thi
 # ("admit", ticket, account id or None, region or None, certificate id, leaf DER, further certificates' DER,
 #  client id, is a re-examination of a live connection)
 #     Answer each with ``complete``. Account and region are None where the client sent no SNI.
-AdmitEvent: TypeAlias = tuple[
-    Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool
-]
+AdmitEvent: TypeAlias = tuple[Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool]
 # ("refused", time, account id or None, region or None, certificate id or None, client id or None, peer "ip:port",
 #  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator)
 RefusedEvent: TypeAlias = tuple[
@@ -55,9 +66,7 @@ Answer: TypeAlias = tuple[int, IdentityTuple | str]
 # (account id, region, topic, payload, qos 0 or 1, retain, properties)
 # properties: (payload is UTF-8 or None, message expiry seconds or None, response topic or None,
 #              correlation data or None, content type or None, user properties)
-PropertiesTuple: TypeAlias = tuple[
-    bool | None, int | None, str | None, bytes | None, str | None, list[tuple[str, str]]
-]
+PropertiesTuple: TypeAlias = tuple[bool | None, int | None, str | None, bytes | None, str | None, list[tuple[str, str]]]
 Publication: TypeAlias = tuple[str, str, str, bytes, int, bool, PropertiesTuple]
 
 class GatewayError(Exception):
@@ -69,14 +78,15 @@ class PolicyError(ValueError):
 class CertificateError(ValueError):
     """Bytes that are no X.509 certificate; the message says where reading failed."""
 
+@final
 class Gateway:
     """The data plane: one TLS listener for MQTT, its sessions, its messages.
 
     All methods are synchronous and may be called from any thread; those that wait release the GIL.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         host: str,
         mqtt_port: int,
@@ -85,7 +95,7 @@ class Gateway:
         admission_timeout: float = 5.0,
         max_connections: int = 0,
         verbose_refusals: bool = False,
-    ) -> None:
+    ) -> Self:
         """Nothing is opened yet. ``mqtt_port`` 0 takes a free port; ``workers`` 0 is one thread per core;
         ``max_connections`` 0 is as many as the process may open. ``verbose_refusals`` sends MQTT 3.1.1 return codes
         where AWS IoT closes without a word."""
@@ -112,15 +122,21 @@ class Gateway:
 
     def invalidate(self, changes: Sequence[tuple[str, str, str, str]]) -> None:
         """(account id, region, kind, id): what is cached of it is forgotten, and live connections that stand on it
-        are examined anew at once, and closed where the new answer refuses them. kind: "certificate" (certificate
-        id), "policy" (name), "thing" (name), "realm" (id ignored). An answer to a ticket that was under way when its
-        certificate was invalidated is thrown away and asked again."""
+        are examined anew at once, and closed where the new answer refuses them, or where no answer comes in time.
+        An answer to a ticket that was under way when something it stands on changed is thrown away and asked again.
+
+        Kinds: "certificate" (certificate id): its status or mode, or which policies and things it has; also one that
+        is new or gone. "policy" (name): which version is in force. "thing" (name): its type or attributes, the groups
+        it is in, or their policies. "realm" (id ignored): everything. Raises ValueError for another kind. Call it
+        after the change is committed, or the old state may be read again."""
 
     def publish(self, messages: Sequence[Publication]) -> list[str | None]:
-        """Publish with no connection, as the iot-data API does. Per message None, or why it was refused."""
+        """Publish with no connection, as the iot-data API does. Per message None, or why it was refused: for a reason
+        of the broker "NAME: sentence", with a name of refusal_reasons(). Raises GatewayError when stopped."""
 
     def statistics(self) -> list[tuple[str, int]]:
-        """Counters and gauges by name: connections, admissions by reason, messages in and out, drops."""
+        """Counters and gauges by name: connections, admissions, refusals as "refused.NAME", messages and bytes in
+        and out, drops as "messages_dropped.why"."""
 
 def refusal_reasons() -> list[tuple[str, str]]:
     """Every reason for which the gate may refuse: (NAME, sentence). The one enumeration."""
@@ -137,9 +153,7 @@ def certificate_variables(der: bytes) -> list[tuple[str, list[str]]]:
 # (action such as "iot:Publish", resource ARN)
 ActionTuple: TypeAlias = tuple[str, str]
 # (decision, names of policies that allow, names that deny, names of context values that were missing)
-DecisionTuple: TypeAlias = tuple[
-    Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"], list[str], list[str], list[str]
-]
+DecisionTuple: TypeAlias = tuple[Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"], list[str], list[str], list[str]]
 
 def evaluate(
     identity: IdentityTuple,

@@ -283,15 +283,19 @@ impl Gateway {
         self.admission.invalidate(changes);
     }
 
-    /// Publish with no connection, each by itself: `None`, or why not.
-    pub fn publish(&self, messages: Vec<Publication>) -> Vec<Option<String>> {
-        messages.into_iter().map(|message| self.publish_one(message).err()).collect()
+    /// Publish with no connection, each by itself: `None`, or why not, beginning with the name of the broker's reason
+    /// where it is the broker's.
+    ///
+    /// # Errors
+    /// [`GatewayError::Stopped`].
+    pub fn publish(&self, messages: Vec<Publication>) -> Result<Vec<Option<String>>, GatewayError> {
+        if matches!(*lock(&self.stage), Stage::Stopped) {
+            return Err(GatewayError::Stopped);
+        }
+        Ok(messages.into_iter().map(|message| self.publish_one(message).err()).collect())
     }
 
     fn publish_one(&self, message: Publication) -> Result<(), String> {
-        if matches!(*lock(&self.stage), Stage::Stopped) {
-            return Err(GatewayError::Stopped.to_string());
-        }
         let realm = self.realms.get_or_create(&message.account_id, &message.region);
         // Our record of it is in memory and safe at once; there is nothing to wait for.
         realm.publish(server_publish(message)?).map(|_| ()).map_err(|refusal| refusal.to_string())

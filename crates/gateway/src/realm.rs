@@ -19,7 +19,7 @@ use crate::authority::{ConnectionAuthority, associated_thing};
 use crate::bridge::{Bridge, RefusedEvent};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::outlet::Outlet;
+use crate::outlet::{News, Outlet};
 use crate::principals::Principal;
 
 /// A realm's number in this process.
@@ -58,6 +58,9 @@ struct State {
 
 /// By whole id rather than by its index: within one turn an index can pass from a closed connection to a new one.
 type Outlets = HashMap<ConnectionId, Arc<Outlet>, RandomState>;
+
+/// A rare piece of news for a connection.
+type Change = Box<dyn FnOnce(&mut News)>;
 
 /// When the broker wants to be woken; the task that does so sleeps on `moved`.
 #[derive(Debug, Default)]
@@ -283,7 +286,7 @@ impl Realm {
         stored: &mut Vec<StoreTicket>,
     ) {
         let is_last = matches!(effect, Effect::Close { .. });
-        let (connection, change): (_, Box<dyn FnOnce(&mut crate::outlet::News)>) = match effect {
+        let (connection, change): (_, Change) = match effect {
             Effect::Send { connection, outgoing } => {
                 // The path of a message: no box.
                 if let Some(outlet) = outlets.get(&connection) {
@@ -410,13 +413,19 @@ impl Live {
 
 /// All realms, and which endpoint speaks for which.
 pub struct Realms {
-    by_name: RwLock<HashMap<(Arc<str>, Arc<str>), Arc<Realm>>>,
+    by_name: RwLock<HashMap<RealmName, Arc<Realm>>>,
     endpoints: ArcSwap<HashMap<String, Arc<Realm>>>,
     limits: Limits,
     reports: Reports,
     /// Tells of each new realm, so that somebody keeps its time.
-    created: Box<dyn Fn(&Arc<Realm>) + Send + Sync>,
+    created: Created,
 }
+
+/// Account and region.
+type RealmName = (Arc<str>, Arc<str>);
+
+/// Called with each new realm.
+pub type Created = Box<dyn Fn(&Arc<Realm>) + Send + Sync>;
 
 impl std::fmt::Debug for Realms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -426,7 +435,7 @@ impl std::fmt::Debug for Realms {
 
 impl Realms {
     /// No realms yet. `created` is told of each that comes to be.
-    pub fn new(limits: Limits, reports: Reports, created: Box<dyn Fn(&Arc<Realm>) + Send + Sync>) -> Self {
+    pub fn new(limits: Limits, reports: Reports, created: Created) -> Self {
         Self { by_name: RwLock::default(), endpoints: ArcSwap::default(), limits, reports, created }
     }
 

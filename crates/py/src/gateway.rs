@@ -80,9 +80,9 @@ impl Gateway {
         Ok(())
     }
 
-    fn publish(&self, python: Python<'_>, messages: Vec<PublicationTuple>) -> Vec<Option<String>> {
+    fn publish(&self, python: Python<'_>, messages: Vec<PublicationTuple>) -> PyResult<Vec<Option<String>>> {
         let messages = messages.into_iter().map(convert::publication).collect();
-        python.detach(|| self.0.publish(messages))
+        python.detach(|| self.0.publish(messages)).map_err(|cause| error::gateway(&cause))
     }
 
     fn statistics(&self, python: Python<'_>) -> Vec<(String, u64)> {

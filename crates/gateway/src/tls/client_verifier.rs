@@ -66,7 +66,7 @@ impl fmt::Display for RefusedCertificate {
 impl std::error::Error for RefusedCertificate {}
 
 impl RefusedCertificate {
-    fn new(refusal: Refusal, der: &[u8], detail: String) -> Error {
+    fn error(refusal: Refusal, der: &[u8], detail: String) -> Error {
         let refused =
             RefusedCertificate { refusal, certificate_id: sekisho_certificate::certificate_id(der), detail };
         Error::InvalidCertificate(CertificateError::Other(OtherError(std::sync::Arc::new(refused))))
@@ -106,13 +106,13 @@ impl ClientCertVerifier for ProofOfPossession {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let key = sekisho_certificate::public_key(end_entity).map_err(|error| {
-            RefusedCertificate::new(Refusal::DeviceCertificateUnreadable, end_entity, error.to_string())
+            RefusedCertificate::error(Refusal::DeviceCertificateUnreadable, end_entity, error.to_string())
         })?;
         match key.kind {
             KeyKind::Rsa { bits } | KeyKind::RsaPss { bits } if bits < 2048 => {
                 let detail =
                     format!("the certificate's RSA key has {bits} bits; AWS IoT takes 2048 and more");
-                Err(RefusedCertificate::new(Refusal::DeviceCertificateKeyUnsupported, end_entity, detail))
+                Err(RefusedCertificate::error(Refusal::DeviceCertificateKeyUnsupported, end_entity, detail))
             }
             KeyKind::Rsa { .. } | KeyKind::RsaPss { .. } | KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => {
                 Ok(ClientCertVerified::assertion())
@@ -121,7 +121,7 @@ impl ClientCertVerifier for ProofOfPossession {
                 let detail = format!(
                     "the certificate's key is {other}; AWS IoT takes RSA of 2048 bits and more, P-256, P-384 and P-521"
                 );
-                Err(RefusedCertificate::new(Refusal::DeviceCertificateKeyUnsupported, end_entity, detail))
+                Err(RefusedCertificate::error(Refusal::DeviceCertificateKeyUnsupported, end_entity, detail))
             }
         }
     }

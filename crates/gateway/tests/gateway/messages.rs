@@ -179,7 +179,7 @@ async fn the_control_plane_publishes_with_no_connection() {
         ..Publication::default()
     };
     let wrong = Publication { topic: "a/#".into(), ..message.clone() };
-    let results = world.gateway.publish(vec![message, wrong]);
+    let results = world.gateway.publish(vec![message, wrong]).unwrap();
     assert_eq!(results[0], None);
     assert!(results[1].as_ref().unwrap().contains("a/#"), "{results:?}");
     let received = client.message().await;
@@ -201,6 +201,7 @@ async fn stopping_says_goodbye_and_is_done_once() {
     world.gateway.stop(Duration::ZERO);
     assert!(world.gateway.next_batch(1, Duration::from_secs(60)).is_empty(), "at once, not after a minute");
     assert!(matches!(world.gateway.start(), Err(GatewayError::Stopped)));
+    assert!(matches!(world.gateway.publish(Vec::new()), Err(GatewayError::Stopped)));
 }
 
 #[test]
