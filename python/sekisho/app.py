@@ -149,7 +149,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     except GatewayError as error:
         raise CannotStart(f"{error}. Choose another port with --mqtt-port, or stop what listens there") from None
     stack.callback(gateway.stop, GRACE)
-    pump = Pump(gateway, Admission(store, clock.utc_now))
+    pump = Pump(gateway, Admission(store))
     pump.start()
     stack.callback(pump.stop)
     projector.attach(gateway, identity.refresh)

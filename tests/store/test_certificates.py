@@ -195,6 +195,17 @@ def test_a_ca_certificate_is_found_in_every_account_of_a_region(store: SqlStore)
         assert tx.ca_certificates.elsewhere(certificate_id(1), "ap-northeast-1") == []
 
 
+def test_a_ca_certificate_is_found_in_every_realm(store: SqlStore) -> None:
+    with store.write() as tx:
+        for realm in (OTHER_REGION, OTHER_ACCOUNT, HOME):
+            tx.ca_certificates.add(ca_certificate(realm=realm))
+        tx.ca_certificates.add(ca_certificate(2))
+    with store.read() as tx:
+        found = tx.ca_certificates.everywhere(certificate_id(1))
+        assert [each.realm for each in found] == [OTHER_REGION, OTHER_ACCOUNT, HOME]
+        assert tx.ca_certificates.everywhere(certificate_id(3)) == []
+
+
 def test_ca_certificates_of_a_template_are_listed_apart(store: SqlStore) -> None:
     with store.write() as tx:
         for number, name in enumerate(["t", None, "u", "t"], start=1):

@@ -74,15 +74,15 @@ def create(name: str, key_type: KeyType, *, now: datetime, lifetime: timedelta) 
     return CertificateAuthority(certificate, key)
 
 
-def load(certificate_pem: str, key_pem: str) -> CertificateAuthority:
-    """A CA from its two files. It need not be in its validity.
+def load(certificate_pem: str, key_pem: str, *, made_here: bool = False) -> CertificateAuthority:
+    """A CA from its two files. It need not be in its validity. ``made_here``: see ``keys.load``.
 
     Raises:
         PemError: One of them cannot be read, or they do not belong together.
         NotACA: The certificate is no CA's.
     """
     certificate = X509Certificate.from_pem(certificate_pem)
-    key = keys.load(key_pem, "The CA's private key")
+    key = keys.load(key_pem, "The CA's private key", made_here=made_here)
     if not keys.fits(key, certificate.public_key):
         raise PemError(f"The CA's private key does not belong to the certificate of {certificate.subject_text}.")
     verify.check_is_ca(certificate)

@@ -71,10 +71,10 @@ class X509Certificate:
         return hashlib.sha256(self.der).hexdigest()
 
     @cached_property
-    def public_key_id(self) -> str | None:
-        """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo; None where the key is of an unknown kind."""
+    def public_key_id(self) -> str:
+        """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo. Raises PemError: the key is of an unknown kind."""
         if self.public_key is None:
-            return None
+            raise PemError("The certificate has a key of an unknown kind.")
         return hashlib.sha256(self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
     @cached_property

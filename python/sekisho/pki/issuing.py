@@ -56,7 +56,7 @@ class IssuingAuthority:
         if not certificate.exists():
             return cls(folder, None)
         try:
-            return cls(folder, ca.load(certificate.read_text(), key.read_text()))
+            return cls(folder, ca.load(certificate.read_text(), key.read_text(), made_here=True))
         except ValueError as error:
             raise PemError(f"{folder}: {error}") from None
 

@@ -71,10 +71,17 @@ def public_pem(key: PublicKey) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def load(text: str, what: str = "The private key") -> PrivateKey:
-    """The private key in PEM, without a password, RSA or EC. ``what`` begins the message. Raises PemError."""
+def load(text: str, what: str = "The private key", *, made_here: bool = False) -> PrivateKey:
+    """The private key in PEM, without a password, RSA or EC.
+
+    Args:
+        what: Begins the message of an error.
+        made_here: This program wrote it. Then an RSA key is not looked at for being made to attack, which takes 50 ms.
+
+    Raises PemError.
+    """
     try:
-        key = load_pem_private_key(text.lstrip("\ufeff").encode(), None)
+        key = load_pem_private_key(text.lstrip("\ufeff").encode(), None, unsafe_skip_rsa_key_validation=made_here)
     except TypeError:
         raise PemError(
             f"{what} is protected by a password. Take it off: openssl pkey -in FILE -out FILE.plain"

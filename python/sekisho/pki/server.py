@@ -205,7 +205,7 @@ class _Hierarchy:
             return None
         try:
             first = pem.read_chain(_read(certificate))[0]
-            return _Pair(X509Certificate.from_der(first), keys.load(_read(key)))
+            return _Pair(X509Certificate.from_der(first), keys.load(_read(key), made_here=True))
         except PemError as error:
             raise PemError(f"{self._folder}: {rank}.crt or {rank}.key is damaged: {error}") from None
 

@@ -70,7 +70,7 @@ class CACertificate:
     certificate_id: str
     certificate_pem: str
     subject: bytes
-    """DER of the subject name: at most ten CAs of one subject in a realm."""
+    """The subject in the form to be compared (``pki.names.canonical``): at most ten CAs of one subject in a realm."""
     public_key_id: str
     """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo: which key signs, whatever the name."""
     status: CACertificateStatus

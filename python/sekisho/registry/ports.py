@@ -80,11 +80,15 @@ class CACertificateRows(Protocol):
     def remove(self, realm: Realm, certificate_id: str) -> None: ...
     def page(self, realm: Realm, window: Window, *, template_name: str | None = None) -> Slice[CACertificate]: ...
     def with_subject(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
-        """All CAs of this subject (DER) in the realm, oldest first: issuers are then told apart by key."""
+        """All CAs of this subject in the realm, oldest first: issuers are then told apart by key."""
         ...
 
     def elsewhere(self, certificate_id: str, region: str) -> Sequence[CACertificate]:
         """The same CA certificate in every account of a region (DEFAULT mode allows one account only)."""
+        ...
+
+    def everywhere(self, certificate_id: str) -> Sequence[CACertificate]:
+        """The same CA certificate in every realm, for a device that sent it along and no SNI."""
         ...
 
 

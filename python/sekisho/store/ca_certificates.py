@@ -78,6 +78,7 @@ _OF_REALM = reading(_TABLE, _make, "account_id", "region")
 _OF_TEMPLATE = reading(_TABLE, _make, "account_id", "region", "template_name")
 _OF_SUBJECT = reading(_TABLE, _make, "account_id", "region", "subject_sha256")
 _OF_REGION = reading(_TABLE, _make, "certificate_id", "region")
+_EVERYWHERE = reading(_TABLE, _make, "certificate_id")
 _REPLACE = replacing(_TABLE, *_KEY)
 _REMOVE = removing(_TABLE, *_KEY)
 
@@ -114,10 +115,14 @@ class SqlCACertificates:
         return _OF_TEMPLATE.page(self._connection, window, realm_parameters(realm, template_name=template_name))
 
     def with_subject(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
-        """All of this subject (DER), oldest first."""
+        """All of this subject, oldest first."""
         return _OF_SUBJECT.all(self._connection, realm_parameters(realm, subject_sha256=_digest(subject)))
 
     def elsewhere(self, certificate_id: str, region: str) -> Sequence[CACertificate]:
         """The same CA certificate in every account of ``region``, oldest registration first."""
         parameters = {"its_certificate_id": certificate_id, "its_region": region}
         return _OF_REGION.all(self._connection, parameters)
+
+    def everywhere(self, certificate_id: str) -> Sequence[CACertificate]:
+        """The same CA certificate in every realm, oldest registration first."""
+        return _EVERYWHERE.all(self._connection, {"its_certificate_id": certificate_id})

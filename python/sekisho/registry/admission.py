@@ -1,0 +1,153 @@
+"""The registry's word on certificates that the gate has not seen before, or that have changed.
+
+A registered certificate is answered with its identity; whether that may connect (status, validity, mode) the gate
+decides, at every connection. For any other the answer is the name of the reason, as ``_sekisho.refusal_reasons`` lists
+them.
+
+A client that sends SNI has chosen its account and region by it. Without SNI only a certificate in DEFAULT mode tells
+which, since one account of a region may hold it.
+
+Source: Developer Guide, transport-security, auto-register-device-cert, manage-your-CA-certs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sekisho.pki import verify
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.pem import PemError
+from sekisho.realm import Realm
+from sekisho.registry import issuers
+from sekisho.registry.model import (
+    AutoRegistrationStatus,
+    CACertificate,
+    CACertificateStatus,
+    CertificateMode,
+    CertificateStatus,
+    Identity,
+)
+from sekisho.registry.ports import Store, Transaction
+
+AMBIGUOUS_WITHOUT_SNI: Final = "AMBIGUOUS_WITHOUT_SNI"
+CA_AUTO_REGISTRATION_DISABLED: Final = "CA_AUTO_REGISTRATION_DISABLED"
+CA_INACTIVE: Final = "CA_INACTIVE"
+CA_IS_SNI_ONLY_AND_NO_SNI: Final = "CA_IS_SNI_ONLY_AND_NO_SNI"
+CA_NOT_IN_CHAIN_AND_NO_SNI: Final = "CA_NOT_IN_CHAIN_AND_NO_SNI"
+CA_NOT_REGISTERED: Final = "CA_NOT_REGISTERED"
+CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI: Final = "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
+DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
+JUST_IN_TIME_REGISTRATION_UNAVAILABLE: Final = "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
+
+_LONGEST_CHAIN: Final = 10
+"""Certificates of a chain that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What the gate asks about."""
+
+    realm: Realm | None
+    """Whom the SNI named; None without SNI."""
+    certificate_id: str
+    leaf: bytes
+    """DER."""
+    chain: Sequence[bytes]
+    """DER of what the client sent after the leaf."""
+    client_id: str
+
+
+class Admission:
+    """Answers the gate's questions, a batch with one look-up."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        """For each ticket an identity, or the name of the reason why there is none."""
+        with self._store.read() as tx:
+            places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
+            known = tx.identities.look_up(
+                [
+                    (place, ticket.certificate_id)
+                    for place, ticket in zip(places, tickets, strict=True)
+                    if isinstance(place, Realm)
+                ]
+            )
+            return [
+                place
+                if isinstance(place, str)
+                else known.get((place, ticket.certificate_id))
+                or why_not_registered(tx, place, ticket.certificate_id, ticket.leaf, ticket.chain)
+                for place, ticket in zip(places, tickets, strict=True)
+            ]
+
+
+def why_not_registered(
+    tx: Transaction, realm: Realm | None, certificate_id: str, leaf: bytes, chain: Sequence[bytes]
+) -> str:
+    """The name of the reason why a certificate that is not registered does not register itself.
+
+    Args:
+        realm: Whom the SNI named; None without SNI.
+        leaf: DER.
+        chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it.
+    """
+    certificate = _read(leaf)
+    if certificate is None or verify.is_self_signed(certificate):
+        return DEVICE_CERTIFICATE_NOT_REGISTERED
+    if realm is None:
+        return _why_not_without_sni(tx, certificate, chain)
+    cas = issuers.candidates(tx, realm, certificate).signed
+    if cas:
+        return _why_not_by(cas)
+    # Registered, but not here: the endpoint is the mistake, not the CA.
+    return DEVICE_CERTIFICATE_NOT_REGISTERED if tx.certificates.everywhere(certificate_id) else CA_NOT_REGISTERED
+
+
+def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str:
+    held = tx.certificates.everywhere(ticket.certificate_id)
+    if not held:
+        return why_not_registered(tx, None, ticket.certificate_id, ticket.leaf, ticket.chain)
+    default = [each for each in held if each.mode is CertificateMode.DEFAULT]
+    if not default:
+        return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
+    if len(default) > 1:
+        # One account may hold it in several regions; only one of them can mean to let it in.
+        default = [each for each in default if each.status is CertificateStatus.ACTIVE]
+    return default[0].realm if len(default) == 1 else AMBIGUOUS_WITHOUT_SNI
+
+
+def _why_not_without_sni(tx: Transaction, certificate: X509Certificate, chain: Sequence[bytes]) -> str:
+    if not chain:
+        return CA_NOT_IN_CHAIN_AND_NO_SNI
+    sent = [each for each in map(_read, chain[:_LONGEST_CHAIN]) if each is not None]
+    cas = [
+        ca
+        for each in sent
+        if verify.is_issued_by(certificate, each)
+        for ca in tx.ca_certificates.everywhere(each.certificate_id)
+    ]
+    if not cas:
+        return CA_NOT_REGISTERED
+    default = [ca for ca in cas if ca.mode is CertificateMode.DEFAULT]
+    return _why_not_by(default) if default else CA_IS_SNI_ONLY_AND_NO_SNI
+
+
+def _why_not_by(cas: Sequence[CACertificate]) -> str:
+    """Of several CA certificates with the key that signed, the one that is nearest to registering counts."""
+    active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
+    if not active:
+        return CA_INACTIVE
+    if all(ca.auto_registration_status is AutoRegistrationStatus.DISABLE for ca in active):
+        return CA_AUTO_REGISTRATION_DISABLED
+    return JUST_IN_TIME_REGISTRATION_UNAVAILABLE
+
+
+def _read(der: bytes) -> X509Certificate | None:
+    try:
+        return X509Certificate.from_der(der)
+    except PemError:
+        return None
