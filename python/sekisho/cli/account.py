@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def list_accounts(data: Data = None, as_json: Json = False) -> None:
 
     try:
         with open_accounts(data_folder(data)) as accounts:
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {
                     "accountId": account.account_id,
                     "name": account.name,
