@@ -18,7 +18,7 @@ use crate::disconnect::End;
 use crate::effect::{Effect, Effects, Outgoing, StoreTicket};
 use crate::input::{ConnectionId, DisconnectClient, Now, Peer, ServerPublish, TapId};
 use crate::lifecycle::{Identity, LifecycleEvent, LifecycleKind};
-use crate::limits::Limits;
+use crate::limits::{LONGEST_SESSION_EXPIRY_SECONDS, Limits};
 use crate::message::{Message, Source};
 use crate::presence::Presence;
 use crate::record::Record;
@@ -121,8 +121,9 @@ impl Broker {
     /// A broker without clients. Client ids it assigns, session identifiers and the choice among the members of a
     /// shared subscription come from `seed`: take it from the operating system's generator.
     pub fn new(limits: Limits, seed: [u8; 32]) -> Broker {
+        let session_expiry_seconds = limits.session_expiry_seconds.min(LONGEST_SESSION_EXPIRY_SECONDS);
         Broker {
-            limits,
+            limits: Limits { session_expiry_seconds, ..limits },
             random: StdRng::from_seed(seed),
             connections: SlotMap::with_key(),
             sessions: SlotMap::with_key(),

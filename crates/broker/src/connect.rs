@@ -131,11 +131,7 @@ impl Broker {
         refusal: Refusal,
         effects: &mut Effects,
     ) {
-        effects.push(Effect::Refused {
-            connection: id,
-            refusal,
-            about: packet.client_id.as_str().to_owned(),
-        });
+        effects.refused(id, refusal, packet.client_id.as_str());
         let code = refusal.reason_code();
         let says_code = match packet.version {
             Version::V5 => true,

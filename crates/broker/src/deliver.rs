@@ -12,14 +12,12 @@ use crate::broker::Broker;
 use crate::connection::Receive;
 use crate::effect::{Delivery, Effect, Effects, Outgoing, StoreTicket};
 use crate::input::{Now, TapId};
-use crate::limits::{REDELIVERY_INTERVAL_MS, REDELIVERY_LIMIT_V5_MS, REDELIVERY_LIMIT_V311_MS};
 use crate::message::Message;
 use crate::record::{MessageId, Owner, Record};
 use crate::refusal::Refusal;
 use crate::reserved::BASIC_INGEST;
 use crate::session::{Owed, SessionKey, SubscriptionOptions};
 use crate::shared::GroupKey;
-use crate::timers::Timer;
 
 /// What a filter in the topic tree stands for.
 #[derive(Debug, Clone, Copy)]
@@ -243,12 +241,8 @@ impl Broker {
         let refused = match connection.permissions.may_receive(parcel.live.topic.as_str()) {
             Receive::Denied { asked } => {
                 if asked {
-                    let about = parcel.live.topic.as_str().to_owned();
-                    effects.push(Effect::Refused {
-                        connection: id,
-                        refusal: Refusal::ReceiveNotAuthorized,
-                        about,
-                    });
+                    let about = parcel.live.topic.as_str();
+                    effects.refused(id, Refusal::ReceiveNotAuthorized, about);
                 }
                 Some(&mut self.counters.dropped_not_authorized)
             }
@@ -289,7 +283,7 @@ impl Broker {
             } else {
                 self.counters.dropped_outbox_full += 1;
             }
-            if group.is_some() && stored {
+            if group.is_some() && stored && parcel.stored.is_some() {
                 let owed = parcel.owed(retain, group, true);
                 self.settle(key, &owed, effects);
             }
@@ -300,8 +294,9 @@ impl Broker {
             && connection.outbox.take(parcel.cost)
         {
             self.counters.delivered += 1;
+            // Where there is a copy that holds on to no read buffer, waiting for the acknowledgement needs no other.
             let owed = Owed {
-                message: Arc::clone(parcel.live),
+                message: Arc::clone(parcel.kept.as_ref().unwrap_or(parcel.live)),
                 retain,
                 stored: parcel.stored.filter(|_| stored),
                 group,
@@ -366,251 +361,10 @@ impl Broker {
             self.deliver(now, session, parcel, qos, false, Some(key), effects);
         }
     }
-
-    /// Puts a message into a group's queue, newest last, and offers it to the members.
-    fn enqueue_in_group(&mut self, now: Now, key: GroupKey, owed: Owed, effects: &mut Effects) {
-        let most = self.limits.queued_messages_per_group;
-        let Some(group) = self.groups.get_mut(key) else { return };
-        if group.queue.len() >= most {
-            self.counters.dropped_queue_full += 1;
-            self.settle(SessionKey::default(), &owed, effects);
-            return;
-        }
-        group.queue.push_back(owed);
-        // While something waits, each member that is online is going to ask for it: after an acknowledgement or when
-        // its outbox drains. So only the first has to be offered.
-        if group.queue.len() == 1 {
-            self.pump_group(now, key, effects);
-        }
-    }
-
-    /// Gives messages back that a member can no longer acknowledge, ahead of those that wait.
-    pub(crate) fn return_to_group(
-        &mut self,
-        now: Now,
-        key: GroupKey,
-        owed: Vec<Owed>,
-        effects: &mut Effects,
-    ) {
-        let until = Some(now.unix_ms + u64::from(self.limits.session_expiry_seconds) * 1000);
-        let Some(group) = self.groups.get_mut(key) else { return };
-        for owed in owed.into_iter().rev() {
-            group.queue.push_front(Owed { until, ..owed });
-        }
-        self.pump_group(now, key, effects);
-    }
-
-    pub(crate) fn pump_group(&mut self, now: Now, key: GroupKey, effects: &mut Effects) {
-        let Some(group) = self.groups.get(key) else { return };
-        let members: Vec<SessionKey> = group.members.iter().map(|member| member.session).collect();
-        for session in members {
-            self.pump(now, session, effects);
-        }
-    }
-
-    /// Puts a message into a session's queue. `false` when it is full: then the newest, this one, is dropped.
-    fn enqueue(&mut self, key: SessionKey, owed: Owed, effects: &mut Effects) -> bool {
-        let Some(session) = self.sessions.get_mut(key) else { return false };
-        if session.queue.len() >= self.limits.queued_messages_per_session {
-            self.counters.dropped_queue_full += 1;
-            self.settle(key, &owed, effects);
-            return false;
-        }
-        session.queue.push_back(owed);
-        true
-    }
-
-    /// Sends what waits for a session, as far as its window and its outbox have room: its own queue first, then those
-    /// of its groups.
-    pub(crate) fn pump(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
-        loop {
-            let Some(session) = self.sessions.get_mut(key) else { return };
-            let Some(id) = session.connection else { return };
-            let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
-            let group = if session.queue.is_empty() {
-                session
-                    .groups()
-                    .find(|group| self.groups.get(*group).is_some_and(|group| !group.queue.is_empty()))
-            } else {
-                None
-            };
-            if session.queue.is_empty() && group.is_none() || session.inflight.len() >= connection.window {
-                return;
-            }
-            if !connection.outbox.has_room() {
-                if connection.outbox.wait() {
-                    return;
-                }
-                continue;
-            }
-            let (owed, qos) = match group {
-                None => match session.queue.pop_front() {
-                    Some(owed) => (owed, QoS::AtLeastOnce),
-                    None => return,
-                },
-                Some(group) => match self.take_from_group(now, group, key, effects) {
-                    Some(taken) => taken,
-                    None => return,
-                },
-            };
-            self.send_owed(now, key, owed, qos, effects);
-        }
-    }
-
-    /// The first message of a group's queue that a member may receive.
-    fn take_from_group(
-        &mut self,
-        now: Now,
-        key: GroupKey,
-        session_key: SessionKey,
-        effects: &mut Effects,
-    ) -> Option<(Owed, QoS)> {
-        /// How far to look past messages that others may receive and this member may not.
-        const LOOK_AHEAD: usize = 100;
-        let id = self.sessions.get(session_key)?.connection?;
-        let connection = self.connections.get_mut(id)?.as_mut()?;
-        let group = self.groups.get_mut(key)?;
-        let mut expired = Vec::new();
-        while group.queue.front().is_some_and(|owed| owed.is_expired(now)) {
-            expired.extend(group.queue.pop_front());
-        }
-        let qos = group.members.iter().find(|member| member.session == session_key)?.qos;
-        let taken = group
-            .queue
-            .iter()
-            .take(LOOK_AHEAD)
-            .position(|owed| {
-                connection.permissions.may_receive(owed.message.topic.as_str()) == Receive::Allowed
-            })
-            .and_then(|position| group.queue.remove(position));
-        self.counters.dropped_expired += expired.len() as u64;
-        for owed in expired {
-            self.settle(session_key, &owed, effects);
-        }
-        Some((taken?, qos))
-    }
-
-    /// Sends a message for which the window and the outbox have room; drops one that is not to be sent any more.
-    fn send_owed(&mut self, now: Now, key: SessionKey, owed: Owed, qos: QoS, effects: &mut Effects) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let Some(id) = session.connection else { return };
-        let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
-        let message = &owed.message;
-        let dropped = if owed.is_expired(now) {
-            Some(&mut self.counters.dropped_expired)
-        } else if let Receive::Denied { asked } = connection.permissions.may_receive(message.topic.as_str()) {
-            if asked {
-                let about = message.topic.as_str().to_owned();
-                effects.push(Effect::Refused {
-                    connection: id,
-                    refusal: Refusal::ReceiveNotAuthorized,
-                    about,
-                });
-            }
-            Some(&mut self.counters.dropped_not_authorized)
-        } else if connection.maximum_packet_size.is_some_and(|most| exceeds(message, qos, most)) {
-            Some(&mut self.counters.dropped_too_large)
-        } else {
-            None
-        };
-        if let Some(counter) = dropped {
-            *counter += 1;
-            self.settle(key, &owed, effects);
-            return;
-        }
-        connection.outbox.take(message.cost());
-        self.counters.delivered += 1;
-        let mut delivery = Delivery {
-            message: Arc::clone(message),
-            message_expiry: message.remaining_expiry(now),
-            packet_id: None,
-            qos,
-            retain: owed.retain,
-        };
-        if qos == QoS::AtMostOnce {
-            effects.send(id, Outgoing::Deliver(delivery));
-            self.settle(key, &owed, effects);
-            return;
-        }
-        delivery.packet_id = Some(session.inflight.push(owed, now.unix_ms));
-        effects.send(id, Outgoing::Deliver(delivery));
-        if session.unacknowledged_timer.is_none() {
-            self.arm_unacknowledged(key);
-        }
-    }
-
-    /// A message is owed no more: says so to the log if it knows the message.
-    pub(crate) fn settle(&mut self, key: SessionKey, owed: &Owed, effects: &mut Effects) {
-        let Some(message) = owed.stored else { return };
-        let owner = match owed.group {
-            Some(group) => match self.groups.get(group) {
-                Some(group) => Owner::Group(Arc::clone(&group.name)),
-                // It took its records along.
-                None => return,
-            },
-            None => match self.sessions.get(key) {
-                Some(session) => Owner::Session(Arc::clone(&session.client_id)),
-                None => return,
-            },
-        };
-        self.store(Record::Settled { owner, message }, effects);
-    }
-
-    /// Sets the session's timer for what is under way.
-    fn arm_unacknowledged(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let (resend_after, give_up_after) = match session.version {
-            Version::V311 => (Some(REDELIVERY_INTERVAL_MS), REDELIVERY_LIMIT_V311_MS),
-            // MQTT 5 resends on a new connection only [MQTT-4.4.0-1].
-            Version::V5 => (None, REDELIVERY_LIMIT_V5_MS),
-        };
-        if let Some(at) = session.inflight.next_deadline(resend_after, give_up_after) {
-            self.timers.set(&mut session.unacknowledged_timer, at, Timer::Unacknowledged(key));
-        }
-    }
-
-    /// The timer fired: gives up what is too old, and sends the rest to a 3.1.1 client again.
-    pub(crate) fn unacknowledged(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        session.unacknowledged_timer = None;
-        let Some(id) = session.connection else { return };
-        let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
-        let (resends, give_up_after) = match session.version {
-            Version::V311 => (true, REDELIVERY_LIMIT_V311_MS),
-            Version::V5 => (false, REDELIVERY_LIMIT_V5_MS),
-        };
-        let mut given_up = Vec::new();
-        for sent in session.inflight.iter_mut() {
-            let Some(owed) = &sent.owed else { continue };
-            if now.unix_ms >= sent.first_sent + give_up_after || owed.is_expired(now) {
-                given_up.extend(sent.owed.take());
-            } else if resends && now.unix_ms >= sent.last_sent + REDELIVERY_INTERVAL_MS {
-                // Whether or not there is room: if not, the next interval is soon enough.
-                sent.last_sent = now.unix_ms;
-                let may = connection.permissions.may_receive(owed.message.topic.as_str()) == Receive::Allowed;
-                if may && connection.outbox.take(owed.message.cost()) {
-                    self.counters.delivered += 1;
-                    let delivery = Delivery {
-                        message: Arc::clone(&owed.message),
-                        message_expiry: owed.message.remaining_expiry(now),
-                        packet_id: Some(sent.packet_id()),
-                        qos: QoS::AtLeastOnce,
-                        retain: owed.retain,
-                    };
-                    effects.send(id, Outgoing::Deliver(delivery));
-                }
-            }
-        }
-        self.counters.dropped_unacknowledged += given_up.len() as u64;
-        for owed in given_up {
-            self.settle(key, &owed, effects);
-        }
-        self.arm_unacknowledged(key);
-    }
 }
 
 /// Whether the packet would be larger than the receiver takes [MQTT-3.1.2-24].
-fn exceeds(message: &Message, qos: QoS, most: u32) -> bool {
+pub(crate) fn exceeds(message: &Message, qos: QoS, most: u32) -> bool {
     let expiry = message.expires_at.map(|_| 0);
     publish_len(Version::V5, qos, message.topic.as_str(), message.payload.len(), &message.properties, expiry)
         > most as usize

@@ -58,7 +58,7 @@ impl Broker {
         about: &str,
         effects: &mut Effects,
     ) {
-        effects.push(Effect::Refused { connection, refusal, about: about.to_owned() });
+        effects.refused(connection, refusal, about);
         self.end(now, connection, End::refusing(refusal), effects);
     }
 

@@ -12,6 +12,9 @@ use crate::outbox::Outbox;
 use crate::record::Record;
 use crate::refusal::{DisconnectReason, Refusal};
 
+/// The most that is said of what a refusal was about: more than any topic AWS IoT takes.
+pub const ABOUT_BYTES: usize = 512;
+
 /// A promise to say when a record is safe: [`crate::Broker::stored`]. Tickets rise; no ticket is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreTicket(pub u64);
@@ -69,7 +72,8 @@ pub enum Effect {
         connection: ConnectionId,
         /// Why.
         refusal: Refusal,
-        /// The topic, topic filter or client id it was about; empty when about none.
+        /// The topic, topic filter or client id it was about; empty when about none. At most [`ABOUT_BYTES`], since a
+        /// client decides how long it is and a log keeps it.
         about: String,
     },
 }
@@ -171,6 +175,14 @@ impl Effects {
 
     pub(crate) fn push(&mut self, effect: Effect) {
         self.0.push(effect);
+    }
+
+    pub(crate) fn refused(&mut self, connection: ConnectionId, refusal: Refusal, about: &str) {
+        let mut end = about.len().min(ABOUT_BYTES);
+        while !about.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.0.push(Effect::Refused { connection, refusal, about: about[..end].to_owned() });
     }
 
     pub(crate) fn send(&mut self, connection: ConnectionId, outgoing: Outgoing) {

@@ -23,7 +23,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`broker`] | the façade: everything a caller can do |
-//! | `connect`, `publish`, `subscribe`, `deliver`, `disconnect` | what the broker does for each |
+//! | `connect`, `publish`, `subscribe`, `deliver`, `queue`, `disconnect` | what the broker does for each |
 //! | [`input`], [`effect`], [`record`] | what goes in, what comes out, what must outlive the process |
 //! | [`authority`] | the question "may this principal do that?" |
 //! | [`refusal`] | every reason to say no, and every reason a connection ends |
@@ -50,6 +50,7 @@ pub mod message;
 pub mod outbox;
 mod presence;
 mod publish;
+mod queue;
 pub mod record;
 pub mod refusal;
 mod reserved;

@@ -36,9 +36,10 @@ impl Outbox {
     pub(crate) fn new(limits: &Limits) -> Outbox {
         Outbox {
             queued: AtomicU64::new(0),
-            // One message always fits on top, so stay clear of the fields' edges.
-            most_bytes: limits.outbox_bytes.min(BYTES / 2),
-            most_messages: limits.outbox_messages.min(u64::MAX / MESSAGE / 2),
+            // One message always fits on top, so stay clear of the fields' edges; with a bound of zero nothing could ever
+            // be sent.
+            most_bytes: limits.outbox_bytes.clamp(1, BYTES / 2),
+            most_messages: limits.outbox_messages.clamp(1, u64::MAX / MESSAGE / 2),
             waiting: AtomicBool::new(false),
         }
     }

@@ -127,8 +127,8 @@ impl Broker {
         let version = self.connections.get(id).and_then(Option::as_ref).map(|connection| connection.version);
         match packet.packet_id {
             Some(packet_id) if version == Some(Version::V5) => {
-                let about = topic.as_str().to_owned();
-                effects.push(Effect::Refused { connection: id, refusal, about });
+                let about = topic.as_str();
+                effects.refused(id, refusal, about);
                 effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });
             }
             _ => self.refuse_and_end(now, id, refusal, topic.as_str(), effects),
@@ -144,7 +144,7 @@ impl Broker {
         topic: &TopicName,
         effects: &mut Effects,
     ) {
-        effects.push(Effect::Refused { connection: id, refusal, about: topic.as_str().to_owned() });
+        effects.refused(id, refusal, topic.as_str());
         let version = self.connections.get(id).and_then(Option::as_ref).map(|connection| connection.version);
         if let Some(packet_id) = packet.packet_id.filter(|_| version == Some(Version::V5)) {
             effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });

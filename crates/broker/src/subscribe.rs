@@ -14,7 +14,7 @@ use crate::authority::Action;
 use crate::broker::{Broker, Waiting};
 use crate::deliver::Target;
 use crate::disconnect::take_of_group;
-use crate::effect::{Effect, Effects};
+use crate::effect::Effects;
 use crate::input::{ConnectionId, Now};
 use crate::lifecycle::LifecycleKind;
 use crate::limits::{
@@ -91,8 +91,8 @@ impl Broker {
                     retained.extend(retained_wanted(filter, options.qos, is_new));
                 }
                 Err(refusal) => {
-                    let about = filter.raw.as_str().to_owned();
-                    effects.push(Effect::Refused { connection: id, refusal, about });
+                    let about = filter.raw.as_str();
+                    effects.refused(id, refusal, about);
                     codes.push(refusal.reason_code());
                 }
             }
@@ -266,8 +266,8 @@ impl Broker {
                 None
             };
             if let Some(refusal) = refusal {
-                let about = filter.as_str().to_owned();
-                effects.push(Effect::Refused { connection: id, refusal, about });
+                let about = filter.as_str();
+                effects.refused(id, refusal, about);
                 codes.push(refusal.reason_code());
                 continue;
             }

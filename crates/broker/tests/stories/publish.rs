@@ -310,3 +310,12 @@ fn the_https_api_publishes_like_a_device_but_without_a_connection() {
     );
     assert_eq!(story.publish_from_server("a", "x", QoS::ExactlyOnce), Err(Refusal::QosNotSupported));
 }
+
+#[test]
+fn a_refusal_repeats_no_more_of_a_topic_than_a_log_should_keep() {
+    let mut story = Story::new();
+    let id = story.join(client("p"));
+    story.publish(id, publish(&"\u{e9}".repeat(30_000), "x"));
+    let (refusal, about) = &story.refused[0];
+    assert_eq!((*refusal, about.len()), (Refusal::TopicInvalid, sekisho_broker::effect::ABOUT_BYTES));
+}

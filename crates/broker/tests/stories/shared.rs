@@ -237,3 +237,21 @@ fn leaving_the_group_ends_the_share() {
     story.publish(publisher, publish("t", "x"));
     assert_eq!(story.take(members["b"]), ["UNSUBACK 00 #2"]);
 }
+
+#[test]
+fn a_group_with_nothing_for_a_member_does_not_hold_up_its_other_groups() {
+    let mut story = Story::new();
+    let publisher = story.join(client("p"));
+    let persistent = story.join(client("k").persistent());
+    story.follow(persistent, &[("$share/g/secret", 1), ("$share/g/open", 1)]);
+    story.lose(persistent);
+    story.publish(publisher, publish("secret", "1").qos1(1));
+    story.publish(publisher, publish("open", "2").qos1(2));
+    let member = story.connect_as(&rules(|action| action != Action::Receive("secret")), client("m"));
+    story.take(member);
+    story.subscribe(member, &[("$share/g/secret", 1), ("$share/g/open", 1)]);
+    let seen = story.take_and_acknowledge(member);
+    assert!(seen.contains(&"PUBLISH open=2 qos1".to_owned()) && seen.len() == 2, "{seen:?}");
+    let back = story.connect(client("k").persistent());
+    assert_eq!(story.take_and_acknowledge(back), ["CONNACK 00 present", "PUBLISH secret=1 qos1"]);
+}
