@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from cryptography import x509
@@ -13,15 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from sekisho import arn
-from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.clock import utc_now
+from sekisho.registry.model import CertificateStatus
 from tests.contract.conftest import Account
 
 
 def add_certificate(account: Account, common_name: str = "pump") -> str:
-    """Register a self-signed certificate, straight into the store; returns its ARN."""
+    """Register an active, self-signed certificate; returns its ARN."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    begins = utc_now() - timedelta(days=1)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -32,25 +33,10 @@ def add_certificate(account: Account, common_name: str = "pump") -> str:
         .not_valid_after(begins + timedelta(days=3650))
         .sign(key, SHA256())
     )
-    certificate_id = made.fingerprint(SHA256()).hex()
-    with account.server.store.write() as tx:
-        tx.certificates.add(
-            Certificate(
-                realm=account.realm,
-                certificate_id=certificate_id,
-                certificate_pem=made.public_bytes(Encoding.PEM).decode(),
-                ca_certificate_id=None,
-                status=CertificateStatus.ACTIVE,
-                mode=CertificateMode.SNI_ONLY,
-                not_before=begins,
-                not_after=begins + timedelta(days=3650),
-                created_at=begins,
-                modified_at=begins,
-                customer_version=1,
-                generation_id="generation",
-            )
-        )
-    return arn.certificate(account.realm, certificate_id)
+    certificate = account.server.services.certificates.register_without_ca(
+        account.realm, made.public_bytes(Encoding.PEM).decode(), status=CertificateStatus.ACTIVE
+    )
+    return arn.certificate(account.realm, certificate.certificate_id)
 
 
 def document(*statements: dict[str, Any]) -> str:
