@@ -15,6 +15,12 @@ use crate::principals::{Principal, PrincipalThing};
 /// topic for each message gains nothing here and must not grow us.
 const REMEMBERED: usize = 64;
 
+/// The actions asked about with each message, and their places in what is kept for them.
+const TOPIC_ACTIONS: [Action; 3] = [Action::Publish, Action::RetainPublish, Action::Receive];
+const PUBLISH: usize = 0;
+const RETAIN_PUBLISH: usize = 1;
+const RECEIVE: usize = 2;
+
 type Decisions = HashMap<Box<str>, bool, RandomState>;
 
 /// What a CONNECT asked for, kept so that it can be asked again when policies change.
@@ -32,8 +38,10 @@ pub struct ConnectionAuthority {
     policies: Arc<[NamedPolicy]>,
     facts: Facts,
     constant: bool,
+    /// Publish, RetainPublish and Receive: allowed on every topic, so that nothing need be asked.
+    always: [bool; 3],
     connect: Mutex<Option<ConnectRequest>>,
-    /// Publish, RetainPublish and Receive; made at the first message, since most connections are idle.
+    /// For each of [`TOPIC_ACTIONS`]; made at the first message, since most connections are idle.
     decisions: Mutex<Option<Box<[Decisions; 3]>>>,
 }
 
@@ -48,6 +56,8 @@ impl ConnectionAuthority {
         let thing = associated_thing(&principal.things, &client_id);
         let policies = effective_policies(principal, thing);
         let constant = !policies.iter().any(|named| named.policy.depends_on_time());
+        let topics = format!("{}topic/", principal.realm.arn_prefix());
+        let always = TOPIC_ACTIONS.map(|action| sekisho_policy::always_allows(&policies, &action, &topics));
         Self {
             facts: Facts {
                 client_id: Some(client_id.clone()),
@@ -63,6 +73,7 @@ impl ConnectionAuthority {
             arn_prefix: principal.realm.arn_prefix().clone(),
             policies,
             constant,
+            always,
             connect: Mutex::new(None),
             decisions: Mutex::new(None),
         }
@@ -102,7 +113,11 @@ impl ConnectionAuthority {
         self.decide(&Action::Connect, "client/", client_id, &facts)
     }
 
-    fn remembered(&self, slot: usize, action: &Action, topic: &str) -> bool {
+    fn remembered(&self, slot: usize, topic: &str) -> bool {
+        if self.always[slot] {
+            return true;
+        }
+        let action = &TOPIC_ACTIONS[slot];
         if !self.constant {
             return self.decide(action, "topic/", topic, &self.facts);
         }
@@ -135,13 +150,17 @@ impl broker::Authority for ConnectionAuthority {
             broker::Action::Connect { client_id, persistent, will_topic } => {
                 self.allows_connect(client_id, persistent, will_topic)
             }
-            broker::Action::Publish(topic) => self.remembered(0, &Action::Publish, topic),
-            broker::Action::RetainPublish(topic) => self.remembered(1, &Action::RetainPublish, topic),
-            broker::Action::Receive(topic) => self.remembered(2, &Action::Receive, topic),
+            broker::Action::Publish(topic) => self.remembered(PUBLISH, topic),
+            broker::Action::RetainPublish(topic) => self.remembered(RETAIN_PUBLISH, topic),
+            broker::Action::Receive(topic) => self.remembered(RECEIVE, topic),
             broker::Action::Subscribe(filter) => {
                 self.decide(&Action::Subscribe, "topicfilter/", filter, &self.facts)
             }
         }
+    }
+
+    fn receives_everything(&self) -> bool {
+        self.always[RECEIVE]
     }
 
     fn is_constant(&self) -> bool {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::condition::Condition;
 use crate::document::{Effect, NamedPolicy, Statement};
 use crate::pattern::Pattern;
-use crate::request::Request;
+use crate::request::{Action, Request};
 use crate::variable::Variable;
 
 /// Whether the policies, taken together, allow the request.
 ///
-/// What runs for every message: for an action that [`Action`](crate::Action) names, no memory is taken unless a
+/// What runs for every message: for an action that [`Action`] names, no memory is taken unless a
 /// policy asks for the time or compares without regard to case.
 pub fn is_allowed(policies: &[NamedPolicy], request: &Request<'_>) -> bool {
     let any = |effect| {
@@ -23,6 +23,20 @@ pub fn is_allowed(policies: &[NamedPolicy], request: &Request<'_>) -> bool {
         })
     };
     !any(Effect::Deny) && any(Effect::Allow)
+}
+
+/// Whether the policies allow this action on every resource that begins with `prefix`, whoever asks and whenever.
+///
+/// For callers that decide again and again: a `true` saves them asking. `false` says nothing; a statement whose
+/// resource has a wildcard in the middle, say, is not looked into.
+pub fn always_allows(policies: &[NamedPolicy], action: &Action, prefix: &str) -> bool {
+    let statements = |effect| policies.iter().flat_map(move |named| named.policy.relevant(action, effect));
+    statements(Effect::Deny).next().is_none()
+        && statements(Effect::Allow).any(|statement| {
+            statement.conditions.is_empty()
+                && !statement.is_not_resource
+                && statement.resources.iter().any(|resource| resource.covers(prefix))
+        })
 }
 
 /// The decision of [`is_allowed`], with its reasons.
@@ -220,7 +234,7 @@ impl Statement {
 mod tests {
     use super::*;
     use crate::document::Policy;
-    use crate::request::{Action, Facts};
+    use crate::request::Facts;
 
     const ARN: &str = "arn:aws:iot:us-east-1:123456789012:";
 
@@ -237,6 +251,28 @@ mod tests {
         let decision = evaluate(policies, &request);
         assert_eq!(is_allowed(policies, &request), decision.verdict == Verdict::Allowed);
         decision
+    }
+
+    #[test]
+    fn what_is_always_allowed_has_no_deny_no_condition_and_the_whole_prefix() {
+        let always = |statements: &str| {
+            let policies = [policy("p", statements)];
+            always_allows(&policies, &Action::Receive, &format!("{ARN}topic/"))
+        };
+        assert!(always(r#"{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}"#));
+        assert!(always(r#"{"Effect": "Allow", "Action": "iot:Receive", "Resource": "ARN:topic/*"}"#));
+        assert!(always(r#"{"Effect": "Allow", "Action": "iot:Receive", "Resource": "ARN:*"}"#));
+        assert!(!always(r#"{"Effect": "Allow", "Action": "iot:Receive", "Resource": "ARN:topic/dt/*"}"#));
+        assert!(!always(r#"{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}"#));
+        assert!(!always(r#"{"Effect": "Allow", "Action": "iot:Receive", "NotResource": "ARN:topic/a"}"#));
+        assert!(!always(
+            r#"{"Effect": "Allow", "Action": "iot:Receive", "Resource": "*",
+                "Condition": {"Bool": {"aws:SecureTransport": "true"}}}"#
+        ));
+        assert!(!always(
+            r#"{"Effect": "Allow", "Action": "iot:*", "Resource": "*"},
+               {"Effect": "Deny", "Action": "iot:Receive", "Resource": "ARN:topic/secret"}"#
+        ));
     }
 
     #[test]

@@ -47,6 +47,6 @@ mod variable;
 
 pub use document::{Effect, MAXIMUM_DOCUMENT_LENGTH, NamedPolicy, Policy, document_length};
 pub use error::PolicyError;
-pub use evaluate::{Decision, Mismatch, NearMiss, StatementId, Verdict, evaluate, is_allowed};
+pub use evaluate::{Decision, Mismatch, NearMiss, StatementId, Verdict, always_allows, evaluate, is_allowed};
 pub use request::{Action, ConnectAttributes, Facts, Request, SourceIp, Thing};
 pub use variable::KNOWN_VARIABLES;

@@ -118,6 +118,15 @@ impl Pattern {
         }
     }
 
+    /// Whether every text that begins with `prefix` is matched, as far as can be told at a glance.
+    pub(crate) fn covers(&self, prefix: &str) -> bool {
+        match &self.kind {
+            Kind::Anything => true,
+            Kind::Prefix(own) => prefix.starts_with(&**own),
+            Kind::Literal(_) | Kind::Chunks(_) => false,
+        }
+    }
+
     /// The variables in it, in the order written.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &Variable> {
         let chunks: &[Chunk] = if let Kind::Chunks(chunks) = &self.kind { chunks } else { &[] };
