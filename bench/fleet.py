@@ -1,0 +1,137 @@
+"""The devices of a benchmark: made with ``sekisho.pki``, registered through boto3 as a user would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from sekisho.clock import utc_now
+from sekisho.pki import ca
+from sekisho.pki.ca import CertificateAuthority
+from sekisho.pki.keys import KeyType
+
+_LIFETIME: Final = timedelta(days=30)
+
+_REGISTRARS: Final = 4
+"""Registrations under way at a time."""
+
+POLICIES: Final = {
+    # What the Developer Guide recommends for devices: everything hangs on the attached thing's name.
+    "bench-device": (
+        (
+            "iot:Connect",
+            ["client/${iot:Connection.Thing.ThingName}"],
+            {"Bool": {"iot:Connection.Thing.IsAttached": "true"}},
+        ),
+        ("iot:Publish", ["topic/fleet/${iot:Connection.Thing.ThingName}/*"], None),
+        ("iot:Subscribe", ["topicfilter/commands/${iot:Connection.Thing.ThingName}/*"], None),
+        ("iot:Receive", ["topic/commands/${iot:Connection.Thing.ThingName}/*"], None),
+    ),
+    # And for those who watch the fleet and speak to all of it.
+    "bench-operator": (
+        ("iot:Subscribe", ["topicfilter/fleet/*", "topicfilter/announcements/*"], None),
+        ("iot:Receive", ["topic/fleet/*", "topic/announcements/*"], None),
+        ("iot:Publish", ["topic/announcements/*"], None),
+    ),
+}
+"""Policies of every device: name to (action, resources, condition)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device's name, which is its thing's and its client id, and its PEM files."""
+
+    name: str
+    certificate: Path
+    key: Path
+
+    def for_load(self) -> dict[str, str]:
+        """As the load generator reads it."""
+        return {"client_id": self.name, "certificate": str(self.certificate), "key": str(self.key)}
+
+
+class Fleet:
+    """A CA of our own and the devices it signed, one certificate each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700)
+        self._ca = ca.create("Benchmark CA", KeyType.P_256, now=utc_now(), lifetime=_LIFETIME)
+        self.ca_file = folder / "ca.crt"
+        self.ca_file.write_text(self._ca.certificate_pem)
+        self._devices: dict[KeyType, list[Device]] = {}
+
+    def make(self, key_type: KeyType, count: int) -> None:
+        """Make devices whose keys are of this kind."""
+        names = [f"device-{key_type.lower()}-{number:05}" for number in range(count)]
+        self._devices[key_type] = [_make_device(self._folder, self._ca, name, key_type) for name in names]
+
+    def devices(self, key_type: KeyType) -> Sequence[Device]:
+        """Those with a key of this kind."""
+        return self._devices[key_type]
+
+    def register(self, environment: Mapping[str, str], account: str) -> None:
+        """Register everything with a running Sekisho: CA, policies, and certificate and thing of each device."""
+        region = environment["AWS_REGION"]
+        iot = boto3.client(
+            "iot",
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            region_name=region,
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            config=Config(max_pool_connections=_REGISTRARS),
+        )
+        iot.register_ca_certificate(
+            caCertificate=self._ca.certificate_pem, certificateMode="SNI_ONLY", setAsActive=True
+        )
+        for name, statements in POLICIES.items():
+            iot.create_policy(policyName=name, policyDocument=_document(statements, f"arn:aws:iot:{region}:{account}:"))
+        devices = [device for devices in self._devices.values() for device in devices]
+        with ThreadPoolExecutor(_REGISTRARS) as pool:
+            for _ in pool.map(lambda device: self._register_device(iot, device), devices):
+                pass
+
+    def _register_device(self, iot: Any, device: Device) -> None:
+        arn = iot.register_certificate(
+            certificatePem=device.certificate.read_text(),
+            caCertificatePem=self._ca.certificate_pem,
+            setAsActive=True,
+        )["certificateArn"]
+        iot.create_thing(thingName=device.name)
+        iot.attach_thing_principal(thingName=device.name, principal=arn)
+        for policy in POLICIES:
+            iot.attach_policy(policyName=policy, target=arn)
+
+
+def _make_device(folder: Path, authority: CertificateAuthority, name: str, key_type: KeyType) -> Device:
+    made = authority.new_device(name, key_type, now=utc_now(), lifetime=_LIFETIME)
+    device = Device(name, folder / f"{name}.crt", folder / f"{name}.key")
+    device.certificate.write_text(made.certificate_pem)
+    device.key.touch(mode=0o600)
+    device.key.write_text(made.private_key_pem)
+    return device
+
+
+def _document(statements: Iterable[tuple[str, list[str], dict[str, Any] | None]], arn_prefix: str) -> str:
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": action,
+                    "Resource": [arn_prefix + resource for resource in resources],
+                    **({"Condition": condition} if condition else {}),
+                }
+                for action, resources, condition in statements
+            ],
+        }
+    )

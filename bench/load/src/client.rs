@@ -1,0 +1,183 @@
+//! One MQTT 3.1.1 connection, up to its CONNACK and SUBACK.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use sekisho_mqtt::{
+    Connect, ConnectProperties, Decoder, Disconnect, Limits, Packet, QoS, ReasonCode, Subscribe,
+    SubscribeFilter, Utf8, Version, encode,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::tls::Tls;
+
+/// Longer than any run, within what servers allow.
+const KEEP_ALIVE_SECONDS: u16 = 1200;
+
+/// No single step takes this long on a server that works.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What one read takes at most, roughly.
+const READ_SIZE: usize = 16 * 1024;
+
+/// Connects devices to the server.
+pub struct Dialer {
+    address: SocketAddr,
+    server_name: ServerName<'static>,
+    devices: Vec<Dialable>,
+}
+
+struct Dialable {
+    tls: Arc<ClientConfig>,
+    connect: Packet,
+}
+
+impl Dialer {
+    /// Reads the files of every device.
+    pub fn new(job: &Job) -> Result<Dialer, Error> {
+        let server_name = ServerName::try_from(job.server_name.clone())
+            .map_err(|error| Error::Impossible(format!("server_name {:?}: {error}", job.server_name)))?;
+        let tls = Tls::new(&job.root_ca, job.server_key)?;
+        let devices = job
+            .devices
+            .iter()
+            .map(|device| Ok(Dialable { tls: tls.of(device)?, connect: connect_packet(&device.client_id)? }))
+            .collect::<Result<Vec<_>, Error>>()?;
+        Ok(Dialer { address: job.address, server_name, devices })
+    }
+
+    /// How many devices there are.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// TCP, TLS and MQTT: returns when CONNACK has said yes.
+    pub async fn dial(&self, device: usize) -> Result<Client, Error> {
+        timeout(PATIENCE, self.dial_patiently(&self.devices[device]))
+            .await
+            .unwrap_or(Err(Error::TimedOut("a connect")))
+    }
+
+    async fn dial_patiently(&self, device: &Dialable) -> Result<Client, Error> {
+        let tcp = TcpStream::connect(self.address).await?;
+        tcp.set_nodelay(true)?;
+        let stream = TlsConnector::from(device.tls.clone()).connect(self.server_name.clone(), tcp).await?;
+        let decoder = Decoder::for_client(Limits::UNLIMITED, Version::V311);
+        let mut client = Client { stream, decoder, input: BytesMut::new(), output: BytesMut::new() };
+        encode(&device.connect, Version::V311, &mut client.output)?;
+        client.flush().await?;
+        match client.packet().await? {
+            Packet::ConnAck(connack) if connack.code == ReasonCode::Success => Ok(client),
+            Packet::ConnAck(connack) => Err(Error::Refused("CONNECT", connack.code)),
+            _ => Err(Error::Unexpected("CONNACK")),
+        }
+    }
+}
+
+fn connect_packet(client_id: &str) -> Result<Packet, Error> {
+    Ok(Packet::Connect(Box::new(Connect {
+        version: Version::V311,
+        clean_start: true,
+        keep_alive: KEEP_ALIVE_SECONDS,
+        client_id: text(client_id)?,
+        will: None,
+        username: None,
+        password: None,
+        properties: ConnectProperties::default(),
+    })))
+}
+
+fn text(text: &str) -> Result<Utf8, Error> {
+    Utf8::try_from(text.to_owned()).map_err(|error| Error::Impossible(format!("{text:?}: {error}")))
+}
+
+/// A connected device.
+pub struct Client {
+    stream: TlsStream<TcpStream>,
+    decoder: Decoder,
+    input: BytesMut,
+    /// What [`Client::flush`] writes.
+    pub output: BytesMut,
+}
+
+impl Client {
+    /// Read once, as much as there is. Nothing is lost when the future is dropped.
+    pub async fn read(&mut self) -> Result<(), Error> {
+        self.input.reserve(READ_SIZE);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(Error::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next packet of what has been read.
+    pub fn decode(&mut self) -> Result<Option<Packet>, Error> {
+        Ok(self.decoder.decode(&mut self.input)?)
+    }
+
+    /// The next packet, waiting for it.
+    async fn packet(&mut self) -> Result<Packet, Error> {
+        loop {
+            if let Some(packet) = self.decode()? {
+                return Ok(packet);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Write all output.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.stream.write_all(&self.output).await?;
+        self.stream.flush().await?;
+        self.output.clear();
+        Ok(())
+    }
+
+    /// Subscribe to one filter and wait for the SUBACK.
+    pub async fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<(), Error> {
+        let subscribe = Packet::Subscribe(Subscribe {
+            packet_id: NonZeroU16::MIN,
+            filters: vec![SubscribeFilter::new(text(filter)?, qos)],
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+        });
+        encode(&subscribe, Version::V311, &mut self.output)?;
+        self.flush().await?;
+        match timeout(PATIENCE, self.packet()).await.unwrap_or(Err(Error::TimedOut("a SUBSCRIBE")))? {
+            Packet::SubAck(suback) => match suback.codes.first() {
+                Some(code) if code.byte() == qos as u8 => Ok(()),
+                Some(code) => Err(Error::Refused("SUBSCRIBE", *code)),
+                None => Err(Error::Unexpected("a code in SUBACK")),
+            },
+            _ => Err(Error::Unexpected("SUBACK")),
+        }
+    }
+
+    /// Say goodbye and close. Waits until the server has closed too, so that its side of the work is done.
+    pub async fn disconnect(mut self) -> Result<(), Error> {
+        let disconnect = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
+        encode(&Packet::Disconnect(disconnect), Version::V311, &mut self.output)?;
+        self.flush().await?;
+        self.stream.shutdown().await?;
+        let closed = async {
+            loop {
+                match self.read().await {
+                    Err(_) => return,
+                    Ok(()) => self.input.clear(),
+                }
+            }
+        };
+        timeout(PATIENCE, closed).await.map_err(|_| Error::TimedOut("a disconnect"))
+    }
+}

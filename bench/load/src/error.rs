@@ -1,0 +1,53 @@
+//! Why a run cannot be counted.
+
+use std::io;
+use std::path::PathBuf;
+
+use sekisho_mqtt::{DecodeError, EncodeError, ReasonCode};
+
+/// What went wrong; a run with an error has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Standard input or the runtime.
+    #[error("cannot start: {0}")]
+    Input(io::Error),
+    /// The job is no JSON, or not of the form in [`crate::job`].
+    #[error("the job on standard input: {0}")]
+    Job(serde_json::Error),
+    /// The job asks for something impossible.
+    #[error("the job on standard input: {0}")]
+    Impossible(String),
+    /// A file that the job names.
+    #[error("{path}: {what}")]
+    File { path: PathBuf, what: String },
+    /// Keys, certificates, protocol versions.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The connection broke, or the handshake failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The server sent what is not MQTT.
+    #[error("the server's packet: {0}")]
+    Decode(#[from] DecodeError),
+    /// A packet of ours that MQTT cannot say.
+    #[error("our own packet: {0}")]
+    Encode(#[from] EncodeError),
+    /// CONNACK or SUBACK says no.
+    #[error("the server refused {0}: {1:?}")]
+    Refused(&'static str, ReasonCode),
+    /// An answer of another kind than the one expected.
+    #[error("expected {0}, the server sent something else")]
+    Unexpected(&'static str),
+    /// End of file where an answer was due.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The server's process is gone, or `/proc` is not there.
+    #[error("cannot read {0} of the server: is it running?")]
+    Gauge(String),
+    /// Too many failures to call it a measurement.
+    #[error("{count} connections failed; the last: {last}")]
+    Failing { count: u64, last: String },
+    /// A step took far too long.
+    #[error("{0} did not end in time")]
+    TimedOut(&'static str),
+}

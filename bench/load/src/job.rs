@@ -1,0 +1,156 @@
+//! What to do: the JSON document on standard input.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// One measurement against one server.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Where the server listens.
+    pub address: SocketAddr,
+    /// Sent as SNI and looked for in the server's certificate.
+    pub server_name: String,
+    /// PEM file of roots that the server's chain ends at.
+    pub root_ca: PathBuf,
+    /// The kind of server key to ask for.
+    pub server_key: ServerKey,
+    /// Its process, whose CPU time and memory are read.
+    pub server_pid: u32,
+    /// Who connects. Work names them by their place in this list.
+    pub devices: Vec<Device>,
+    /// What they do.
+    pub work: Work,
+}
+
+/// A device: its client id and PEM files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// MQTT client identifier.
+    pub client_id: String,
+    /// Certificate, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// The signature algorithms that the load offers to verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerKey {
+    /// ECDSA only.
+    Ecdsa,
+    /// RSA only.
+    Rsa,
+}
+
+/// The kinds of measurement.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Connect to CONNACK, disconnect, again.
+    Connects(Connects),
+    /// Publish and receive.
+    Messages(Messages),
+    /// Connect everybody and do nothing.
+    Idle(Idle),
+}
+
+/// Connects, as many as the server manages.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connects {
+    /// Connections being made at any moment.
+    pub concurrency: usize,
+    /// Not counted.
+    pub warmup_seconds: f64,
+    /// Counted.
+    pub seconds: f64,
+}
+
+/// Messages between groups of publishers and subscribers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    /// Each message of a publisher goes to every subscriber of its group.
+    pub groups: Vec<Group>,
+    /// 0 or 1, of publishing and subscribing.
+    pub qos: u8,
+    /// Bytes; at least 12, which say who sent it and its number.
+    pub payload: usize,
+    /// Messages of one publisher that may be on their way to one subscriber. With QoS 1 also its unacknowledged ones.
+    pub window: u64,
+    /// Messages a second by all publishers together; absent: as fast as the window allows.
+    pub rate: Option<f64>,
+    /// Not counted.
+    pub warmup_seconds: f64,
+    /// Counted.
+    pub seconds: f64,
+}
+
+/// Publishers and their subscribers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Who publishes, each to its own topic.
+    pub publishers: Vec<Endpoint>,
+    /// Who receives all of it.
+    pub subscribers: Vec<Endpoint>,
+}
+
+/// A device with the topic it publishes to, or the filter it subscribes to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Index into [`Job::devices`].
+    pub device: usize,
+    /// Topic name of a publisher, topic filter of a subscriber.
+    pub topic: String,
+}
+
+/// Idle connections, one for each device.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Idle {
+    /// Devices that connect and leave before memory is first read, so that what is made once is not counted.
+    pub warmup: usize,
+    /// Connections being made at any moment.
+    pub concurrency: usize,
+}
+
+/// Bytes of the sender's number and the message's number at the front of a payload.
+pub const STAMP: usize = 12;
+
+impl Job {
+    /// Refuses what cannot be done, before anything is started.
+    pub fn check(&self) -> Result<(), Error> {
+        let impossible = |what: &str| Err(Error::Impossible(what.to_owned()));
+        let known = |device: usize| device < self.devices.len();
+        match &self.work {
+            Work::Connects(work) if !(1..=self.devices.len()).contains(&work.concurrency) => {
+                impossible("concurrency is at least 1 and at most the number of devices")
+            }
+            Work::Messages(work) if work.payload < STAMP => impossible("a payload has at least 12 bytes"),
+            Work::Messages(work) if work.qos > 1 => impossible("qos is 0 or 1"),
+            Work::Messages(work) if work.window == 0 => impossible("window is at least 1"),
+            Work::Messages(work) if !work.groups.iter().all(|group| group.devices().all(known)) => {
+                impossible("a group names a device that is not in the list")
+            }
+            Work::Idle(work) if work.warmup + 1 > self.devices.len() || work.concurrency == 0 => {
+                impossible("warmup leaves at least one device, and concurrency is at least 1")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Group {
+    fn devices(&self) -> impl Iterator<Item = usize> {
+        self.publishers.iter().chain(&self.subscribers).map(|endpoint| endpoint.device)
+    }
+}

@@ -1,0 +1,352 @@
+//! Publishers and subscribers. A message counts where it arrives.
+//!
+//! The loop is closed: a publisher has at most a window of messages on their way, and sends the next burst when half of
+//! them have arrived at their subscribers. So no server is asked for more than it can do, and none is made to drop.
+//! Each payload carries its publisher's number and its own, so that a subscriber sees what is missing, doubled or out
+//! of order.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU16;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use sekisho_mqtt::{
+    Ack, Packet, PublishHead, PublishProperties, QoS, ReasonCode, Version, encode, encode_publish,
+};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use crate::client::{Client, Dialer};
+use crate::error::Error;
+use crate::gauge::Reading;
+use crate::idle::join_all;
+use crate::job::{Endpoint, Job, Messages, STAMP};
+use crate::report::Span;
+
+/// Connections being made at any moment.
+const CONCURRENCY: usize = 16;
+
+/// What has not arrived after nothing arrived for so long is lost.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// The messages of one publisher, on all their ways.
+struct Flow {
+    subscribers: u64,
+    window: u64,
+    sent: Cell<u64>,
+    /// Deliveries, and those seen to be missing: what is no longer on its way.
+    settled: Cell<u64>,
+    /// There is room for a burst.
+    room: Notify,
+}
+
+impl Flow {
+    /// How many messages may be sent now.
+    fn free(&self) -> u64 {
+        let on_their_way = self.sent.get() - self.settled.get() / self.subscribers;
+        self.window.saturating_sub(on_their_way)
+    }
+
+    /// Messages that go out together when there is no other pace.
+    fn burst(&self) -> u64 {
+        self.window.div_ceil(2)
+    }
+}
+
+/// What all subscribers have seen.
+#[derive(Default)]
+struct Tally {
+    delivered: Cell<u64>,
+    duplicates: Cell<u64>,
+    stop: Cell<bool>,
+    failure: RefCell<Option<String>>,
+}
+
+impl Tally {
+    fn fail(&self, who: &str, error: &Error) {
+        self.failure.borrow_mut().get_or_insert_with(|| format!("{who}: {error}"));
+    }
+}
+
+fn add(cell: &Cell<u64>, count: u64) {
+    cell.set(cell.get() + count);
+}
+
+/// Publishes and receives for as long as the job says, then waits for what is still on its way.
+pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Error> {
+    let qos = if work.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+    let flows: Rc<[Flow]> = work
+        .groups
+        .iter()
+        .flat_map(|group| group.publishers.iter().map(|_| group.subscribers.len() as u64))
+        .map(|subscribers| Flow {
+            subscribers,
+            window: work.window,
+            sent: Cell::new(0),
+            settled: Cell::new(0),
+            room: Notify::new(),
+        })
+        .collect();
+    let tally = Rc::new(Tally::default());
+    let (mut publishers, mut subscribers) = (JoinSet::new(), JoinSet::new());
+
+    let receiving: Vec<&Endpoint> = work.groups.iter().flat_map(|group| &group.subscribers).collect();
+    for client in subscribe(&dialer, &receiving, qos).await? {
+        subscribers.spawn_local(receive(client, flows.clone(), tally.clone()));
+    }
+    let sending: Vec<&Endpoint> = work.groups.iter().flat_map(|group| &group.publishers).collect();
+    let pace = work.rate.map(|rate| Duration::from_secs_f64(sending.len() as f64 / rate));
+    let clients = connect(&dialer, &sending).await?;
+    let begin = Instant::now();
+    for (index, (client, endpoint)) in clients.into_iter().zip(&sending).enumerate() {
+        let publisher = Publisher {
+            client,
+            index,
+            topic: endpoint.topic.clone(),
+            qos,
+            payload: vec![b'.'; work.payload],
+            unacknowledged: 0,
+            flows: flows.clone(),
+            tally: tally.clone(),
+        };
+        // Evenly over the interval, as devices that know nothing of each other do.
+        let first = pace.map(|pace| (begin + pace.mul_f64(index as f64 / sending.len() as f64), pace));
+        publishers.spawn_local(publisher.run(first));
+    }
+
+    sleep(Duration::from_secs_f64(work.warmup_seconds)).await;
+    let (before, delivered_before) = (Reading::now(job.server_pid)?, tally.delivered.get());
+    sleep(Duration::from_secs_f64(work.seconds)).await;
+    let (after, delivered_after) = (Reading::now(job.server_pid)?, tally.delivered.get());
+
+    tally.stop.set(true);
+    for flow in flows.iter() {
+        flow.room.notify_one();
+    }
+    let due = |flows: &[Flow]| flows.iter().map(|flow| flow.sent.get() * flow.subscribers).sum::<u64>();
+    let (mut seen, mut since) = (tally.delivered.get(), Instant::now());
+    while !(publishers.is_empty() && tally.delivered.get() >= due(&flows)) && since.elapsed() < SILENCE {
+        sleep(Duration::from_millis(5)).await;
+        while publishers.try_join_next().is_some() {}
+        if tally.delivered.get() != seen {
+            (seen, since) = (tally.delivered.get(), Instant::now());
+        }
+    }
+    if let Some(failure) = tally.failure.take() {
+        return Err(Error::Failing { count: 1, last: failure });
+    }
+    let elapsed = before.until(after);
+    Ok(Span {
+        units: delivered_after - delivered_before,
+        seconds: elapsed.seconds,
+        server_ticks: elapsed.server_ticks,
+        load_ticks: elapsed.load_ticks,
+        failed: 0,
+        last_failure: None,
+        lost: due(&flows).saturating_sub(tally.delivered.get()),
+        duplicates: tally.duplicates.get(),
+    })
+}
+
+async fn connect(dialer: &Dialer, endpoints: &[&Endpoint]) -> Result<Vec<Client>, Error> {
+    let mut clients = Vec::with_capacity(endpoints.len());
+    for some in endpoints.chunks(CONCURRENCY) {
+        let dialed = some.iter().map(|endpoint| Box::pin(dialer.dial(endpoint.device)));
+        clients.extend(join_all(dialed.collect()).await?);
+    }
+    Ok(clients)
+}
+
+async fn subscribe(dialer: &Dialer, endpoints: &[&Endpoint], qos: QoS) -> Result<Vec<Client>, Error> {
+    let mut clients = connect(dialer, endpoints).await?;
+    for (client, endpoint) in clients.iter_mut().zip(endpoints) {
+        client.subscribe(&endpoint.topic, qos).await?;
+    }
+    Ok(clients)
+}
+
+struct Publisher {
+    client: Client,
+    index: usize,
+    topic: String,
+    qos: QoS,
+    payload: Vec<u8>,
+    unacknowledged: u64,
+    flows: Rc<[Flow]>,
+    tally: Rc<Tally>,
+}
+
+impl Publisher {
+    /// `pace`: when to send the first message, and the interval of one message each from then on.
+    async fn run(mut self, pace: Option<(Instant, Duration)>) {
+        let outcome = match pace {
+            Some((first, interval)) => self.publish_at(first, interval).await,
+            None => self.publish().await,
+        };
+        let outcome = match outcome {
+            Ok(()) => self.await_acknowledgements().await,
+            failed => failed,
+        };
+        if let Err(error) = outcome {
+            self.tally.fail("a publisher", &error);
+        }
+    }
+
+    fn flow(&self) -> &Flow {
+        &self.flows[self.index]
+    }
+
+    fn stopped(&self) -> bool {
+        self.tally.stop.get()
+    }
+
+    /// How many messages may be sent now. QoS 1 also waits for PUBACK.
+    fn free(&self) -> u64 {
+        self.flow().free().min(self.flow().window - self.unacknowledged)
+    }
+
+    async fn publish(&mut self) -> Result<(), Error> {
+        while !self.stopped() {
+            let free = self.free();
+            if free < self.flow().burst() {
+                self.wait_for_room().await?;
+            } else {
+                self.send(free).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_at(&mut self, first: Instant, interval: Duration) -> Result<(), Error> {
+        let mut ticks = interval_at(first, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        while !self.stopped() {
+            ticks.tick().await;
+            while self.free() == 0 && !self.stopped() {
+                self.wait_for_room().await?;
+            }
+            self.send(1).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, count: u64) -> Result<(), Error> {
+        for _ in 0..count {
+            let number = self.flow().sent.get();
+            self.payload[..4].copy_from_slice(&(self.index as u32).to_be_bytes());
+            self.payload[4..STAMP].copy_from_slice(&number.to_be_bytes());
+            // Numbers come round after 65 535; a window is far smaller.
+            let packet_id = NonZeroU16::new((number % 0xFFFF) as u16 + 1);
+            let at_least_once = self.qos == QoS::AtLeastOnce;
+            let head = PublishHead {
+                qos: self.qos,
+                packet_id: packet_id.filter(|_| at_least_once),
+                ..PublishHead::default()
+            };
+            let no_properties = PublishProperties::new();
+            let output = &mut self.client.output;
+            encode_publish(output, Version::V311, head, &self.topic, &self.payload, &no_properties, None)?;
+            add(&self.flow().sent, 1);
+            self.unacknowledged += u64::from(at_least_once);
+        }
+        self.client.flush().await
+    }
+
+    /// Until a message has arrived, or an answer of the server.
+    async fn wait_for_room(&mut self) -> Result<(), Error> {
+        tokio::select! {
+            () = self.flows[self.index].room.notified() => Ok(()),
+            read = self.client.read() => {
+                read?;
+                self.take_acknowledgements()
+            }
+        }
+    }
+
+    fn take_acknowledgements(&mut self) -> Result<(), Error> {
+        while let Some(packet) = self.client.decode()? {
+            match packet {
+                Packet::PubAck(_) if self.unacknowledged > 0 => self.unacknowledged -= 1,
+                _ => return Err(Error::Unexpected("PUBACK")),
+            }
+        }
+        Ok(())
+    }
+
+    async fn await_acknowledgements(&mut self) -> Result<(), Error> {
+        while self.unacknowledged > 0 {
+            self.client.read().await?;
+            self.take_acknowledgements()?;
+        }
+        Ok(())
+    }
+}
+
+/// Receive until the run ends and drops us.
+async fn receive(mut client: Client, flows: Rc<[Flow]>, tally: Rc<Tally>) {
+    let mut next = vec![0_u64; flows.len()];
+    let mut touched = Vec::new();
+    loop {
+        let outcome = match client.read().await {
+            Ok(()) => take_messages(&mut client, &flows, &tally, &mut next, &mut touched),
+            Err(error) => Err(error),
+        };
+        for index in touched.drain(..) {
+            let flow: &Flow = &flows[index];
+            if flow.free() >= flow.burst() {
+                flow.room.notify_one();
+            }
+        }
+        let outcome = match outcome {
+            Ok(()) if client.output.is_empty() => Ok(()),
+            Ok(()) => client.flush().await,
+            failed => failed,
+        };
+        if let Err(error) = outcome {
+            return tally.fail("a subscriber", &error);
+        }
+    }
+}
+
+fn take_messages(
+    client: &mut Client,
+    flows: &[Flow],
+    tally: &Tally,
+    next: &mut [u64],
+    touched: &mut Vec<usize>,
+) -> Result<(), Error> {
+    while let Some(packet) = client.decode()? {
+        let Packet::Publish(publish) = packet else { return Err(Error::Unexpected("PUBLISH")) };
+        let (index, number) = stamp(&publish.payload, flows.len())?;
+        if let Some(missing) = number.checked_sub(next[index]) {
+            next[index] = number + 1;
+            add(&tally.delivered, 1);
+            add(&flows[index].settled, 1 + missing);
+            if touched.last() != Some(&index) {
+                touched.push(index);
+            }
+        } else {
+            add(&tally.duplicates, 1);
+        }
+        if let Some(packet_id) = publish.packet_id {
+            acknowledge(packet_id, &mut client.output)?;
+        }
+    }
+    Ok(())
+}
+
+fn acknowledge(packet_id: NonZeroU16, output: &mut BytesMut) -> Result<(), Error> {
+    Ok(encode(&Packet::PubAck(Ack::new(packet_id, ReasonCode::Success)), Version::V311, output)?)
+}
+
+/// The publisher's number and the message's own.
+fn stamp(payload: &[u8], publishers: usize) -> Result<(usize, u64), Error> {
+    let stamp = || {
+        let index = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?) as usize;
+        let number = u64::from_be_bytes(payload.get(4..STAMP)?.try_into().ok()?);
+        (index < publishers).then_some((index, number))
+    };
+    stamp().ok_or(Error::Unexpected("a payload of ours"))
+}

@@ -1,0 +1,186 @@
+"""The two servers, each as a process of its own on one core."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 15.0
+
+MOSQUITTO_CONF: Final = """\
+persistence false
+log_dest none
+connection_messages false
+sys_interval 0
+allow_anonymous true
+max_queued_messages 0
+max_inflight_messages 0
+set_tcp_nodelay true
+"""
+"""Everything off that costs, every queue without a limit; no access control list."""
+
+_LISTENER: Final = """
+listener {port} 127.0.0.1
+cafile {ca}
+certfile {certificate}
+keyfile {key}
+require_certificate true
+use_identity_as_username true
+"""
+
+
+class CannotMeasure(Exception):
+    """A server did not start; the message says why."""
+
+
+class Server(Protocol):
+    """A running server."""
+
+    name: str
+    pid: int
+
+    def port(self, server_key: str) -> int:
+        """Where it listens and can show a key of this kind: ``ecdsa`` or ``rsa``."""
+
+
+class _Process:
+    """A process pinned to one core, ended at the end of the ``with``."""
+
+    def __init__(self, command: list[str], core: int, log: Path, **options: Any) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                ["taskset", "--cpu-list", str(core), *command], stdin=subprocess.DEVNULL, stderr=output, **options
+            )
+        # taskset replaces itself with the command, so this is the server's own.
+        self.pid = self._popen.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._popen.terminate()
+        try:
+            self._popen.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        if self._popen.stdout is not None:
+            self._popen.stdout.close()
+
+    def failed(self, what: str) -> CannotMeasure:
+        """An error with the end of the log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-5:]
+        return CannotMeasure(f"{what}. The end of {self._log}:\n" + "\n".join(lines))
+
+
+class Mosquitto(_Process):
+    """mosquitto with two TLS listeners that serve Sekisho's own certificate chains."""
+
+    name = "mosquitto"
+
+    def __init__(self, folder: Path, core: int, ca: Path, chains: Mapping[str, tuple[Path, Path]]) -> None:
+        program = find_mosquitto()
+        self._ports = {kind: _free_port() for kind in chains}
+        conf = MOSQUITTO_CONF
+        if os.geteuid() == 0:
+            conf += "user root\n"  # It would give up root's rights, and could no longer read its key.
+        for kind, (certificate, key) in chains.items():
+            conf += _LISTENER.format(port=self._ports[kind], ca=ca, certificate=certificate, key=key)
+        file = folder / "mosquitto.conf"
+        file.write_text(conf)
+        super().__init__([program, "-c", str(file)], core, folder / "mosquitto.log", stdout=subprocess.DEVNULL)
+
+    def __enter__(self) -> Self:
+        deadline = time.monotonic() + _START_SECONDS
+        for port in self._ports.values():
+            while not _listens(port):
+                if self._popen.poll() is not None or time.monotonic() > deadline:
+                    raise self.failed("mosquitto did not start")
+                time.sleep(0.01)
+        return self
+
+    def port(self, server_key: str) -> int:
+        """See ``Server``."""
+        return self._ports[server_key]
+
+
+class Sekisho(_Process):
+    """``sekisho up`` with its defaults."""
+
+    name = "sekisho"
+
+    def __init__(self, folder: Path, core: int) -> None:
+        self.data = folder / "data"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
+        self._environment = environment
+        command = [*_sekisho(), "up", "--data", str(self.data), "--api-port", "0", "--mqtt-port", "0", "--json"]
+        super().__init__(command, core, folder / "sekisho.log", stdout=subprocess.PIPE, env=environment)
+        self.run: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        assert self._popen.stdout is not None
+        # It prints one line when everything answers, or ends.
+        line = self._popen.stdout.readline()
+        try:
+            self.run = json.loads(line)
+        except ValueError:
+            self._popen.wait(_STOP_SECONDS)
+            raise self.failed("sekisho did not start") from None
+        return self
+
+    def port(self, server_key: str) -> int:  # noqa: ARG002 (one port serves every kind of key)
+        """See ``Server``."""
+        return int(self.run["mqtt_port"])
+
+    def environment(self) -> dict[str, str]:
+        """What AWS tools need to speak to it."""
+        command = [*_sekisho(), "env", "--data", str(self.data), "--json"]
+        answer = subprocess.run(command, env=self._environment, capture_output=True, check=True, timeout=_START_SECONDS)
+        return dict(json.loads(answer.stdout))
+
+    def chains(self) -> dict[str, tuple[Path, Path]]:
+        """Chain and key files of its own identity by kind of key."""
+        identity = self.data / "server"
+        return {kind: (identity / kind / "server.crt", identity / kind / "server.key") for kind in ("ecdsa", "rsa")}
+
+
+def find_mosquitto() -> str:
+    """Its program; Debian keeps it where only root's PATH looks. Raises CannotMeasure."""
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise CannotMeasure("mosquitto is missing. Debian: sudo apt-get install mosquitto")
+    return program
+
+
+def mosquitto_version() -> str:
+    """As it says itself."""
+    told = subprocess.run([find_mosquitto(), "-h"], capture_output=True, text=True, check=False).stdout
+    return told.splitlines()[0].removeprefix("mosquitto version ") if told else "unknown"
+
+
+def _sekisho() -> list[str]:
+    return [sys.executable, "-c", "import sys; from sekisho.cli.app import main; sys.exit(main())"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
