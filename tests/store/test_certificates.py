@@ -184,7 +184,7 @@ def test_ca_certificates_of_one_subject_are_found_in_their_realm(store: SqlStore
         assert tx.ca_certificates.with_subject(HOME, b"none") == []
 
 
-def test_a_ca_certificate_is_found_in_every_account_of_a_region_and_in_every_realm(store: SqlStore) -> None:
+def test_a_ca_certificate_is_found_in_every_account_of_a_region(store: SqlStore) -> None:
     with store.write() as tx:
         for realm in (OTHER_REGION, OTHER_ACCOUNT, HOME):
             tx.ca_certificates.add(ca_certificate(realm=realm))
@@ -193,9 +193,6 @@ def test_a_ca_certificate_is_found_in_every_account_of_a_region_and_in_every_rea
         found = tx.ca_certificates.elsewhere(certificate_id(1), HOME.region)
         assert [each.realm for each in found] == [OTHER_ACCOUNT, HOME]
         assert tx.ca_certificates.elsewhere(certificate_id(1), "ap-northeast-1") == []
-        found = tx.ca_certificates.everywhere(certificate_id(1))
-        assert [each.realm for each in found] == [OTHER_REGION, OTHER_ACCOUNT, HOME]
-        assert tx.ca_certificates.everywhere(certificate_id(3)) == []
 
 
 def test_a_ca_certificate_is_found_in_every_realm(store: SqlStore) -> None:

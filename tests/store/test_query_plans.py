@@ -56,7 +56,6 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "ca_certificates.with_subject": [lambda tx: tx.ca_certificates.with_subject(HOME, b"s")],
     "ca_certificates.elsewhere": [lambda tx: tx.ca_certificates.elsewhere(ID, HOME.region)],
     "ca_certificates.everywhere": [lambda tx: tx.ca_certificates.everywhere(ID)],
-    "ca_certificates.everywhere": [lambda tx: tx.ca_certificates.everywhere(ID)],
     "ca_certificates.remove": [lambda tx: tx.ca_certificates.remove(HOME, ID)],
     "identities.look_up": [
         lambda tx: tx.identities.look_up([(HOME, ID)]),
@@ -155,7 +154,6 @@ SORTING = {
     "policies.attached_to",
     "certificates.everywhere",
     "ca_certificates.elsewhere",
-    "ca_certificates.everywhere",
     "ca_certificates.everywhere",
     "identities.look_up",
 }

@@ -79,7 +79,6 @@ _OF_TEMPLATE = reading(_TABLE, _make, "account_id", "region", "template_name")
 _OF_SUBJECT = reading(_TABLE, _make, "account_id", "region", "subject_sha256")
 _OF_REGION = reading(_TABLE, _make, "certificate_id", "region")
 _EVERYWHERE = reading(_TABLE, _make, "certificate_id")
-_EVERYWHERE = reading(_TABLE, _make, "certificate_id")
 _REPLACE = replacing(_TABLE, *_KEY)
 _REMOVE = removing(_TABLE, *_KEY)
 
@@ -123,10 +122,6 @@ class SqlCACertificates:
         """The same CA certificate in every account of ``region``, oldest registration first."""
         parameters = {"its_certificate_id": certificate_id, "its_region": region}
         return _OF_REGION.all(self._connection, parameters)
-
-    def everywhere(self, certificate_id: str) -> Sequence[CACertificate]:
-        """The same CA certificate in every realm, oldest registration first."""
-        return _EVERYWHERE.all(self._connection, {"its_certificate_id": certificate_id})
 
     def everywhere(self, certificate_id: str) -> Sequence[CACertificate]:
         """The same CA certificate in every realm, oldest registration first."""
