@@ -84,10 +84,10 @@ impl Broker {
             session.requeue_inflight();
             self.timers.cancel(&mut session.unacknowledged_timer, Timer::Unacknowledged(key));
             is_over = !session.persistent;
-            // A will waits no longer than its session lives [MQTT-3.1.3-9].
+            // A will waits no longer than its session lives [MQTT-3.1.3-9]; `end_session` sees to that.
             match will {
                 Some(will) if will.delay_seconds > 0 && !is_over => {
-                    let at = now.unix_ms + u64::from(will.delay_seconds.min(session.expiry_seconds)) * 1000;
+                    let at = now.unix_ms + u64::from(will.delay_seconds) * 1000;
                     self.timers.set(&mut session.will_timer, at, Timer::Will(key));
                     session.delayed_will = Some(will);
                 }

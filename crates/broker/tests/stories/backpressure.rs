@@ -91,3 +91,20 @@ fn acknowledgements_and_answers_pass_a_full_outbox() {
     story.packet(id, sekisho_mqtt::Packet::PingReq);
     assert_eq!(story.take(id), ["PUBACK 00 #1", "PINGRESP"]);
 }
+
+#[test]
+fn a_new_message_does_not_overtake_those_that_wait() {
+    let mut story = narrow();
+    let publisher = story.join(client("p"));
+    let slow = story.join(client("slow"));
+    story.follow(slow, &[("a", 1)]);
+    for number in 1..=5 {
+        story.publish(publisher, publish("a", &number.to_string()).qos1(number));
+    }
+    assert_eq!(story.take(slow).len(), 4);
+    // One is written: there is room, but not so much that the broker is told.
+    let (_, bytes) = story.outbox(slow).queued();
+    assert!(!story.outbox(slow).written(1, bytes / 4));
+    story.publish(publisher, publish("a", "6").qos1(6));
+    assert_eq!(story.take(slow), ["PUBLISH a=5 qos1 #5"]);
+}

@@ -160,3 +160,24 @@ fn an_https_publish_names_the_record_to_wait_for() {
     assert_eq!(published.wait_for, story.unstored.last().copied());
     assert!(published.wait_for.is_some());
 }
+
+#[test]
+fn a_session_left_to_end_needs_no_more_records() {
+    let mut story = Story::new();
+    let publisher = story.join(client("p"));
+    let id = story.join(client("s").v5().persistent());
+    story.follow(id, &[("a", 1), ("$share/g/a", 1)]);
+    story.publish(publisher, publish("a", "x").qos1(1));
+    story.lose(id);
+    story.records.clear();
+    let mut last = client("s").v5();
+    last.packet.clean_start = false;
+    let id = story.connect(last);
+    assert_eq!(story.records, [Record::SessionEnded { client_id: "s".into() }]);
+    let seen = story.take_and_acknowledge(id);
+    assert_eq!(seen, ["CONNACK 00 present", "PUBLISH a=x qos1", "PUBLISH a=x qos1"]);
+    story.records.clear();
+    story.publish(publisher, publish("a", "y").qos1(2));
+    assert_eq!(story.take_and_acknowledge(id).len(), 2);
+    assert!(story.records.is_empty(), "{:?}", story.records);
+}

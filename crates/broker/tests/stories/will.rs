@@ -194,3 +194,25 @@ fn a_retained_will_is_kept_and_its_expiry_counts_from_its_sending() {
     let kept = story.broker.retained(story.now(), &TopicName::new("w").unwrap()).unwrap();
     assert_eq!(kept.properties.content_type, Some(text("text/plain")));
 }
+
+#[test]
+fn a_will_that_was_taken_back_or_prevented_does_not_come_with_the_end_of_the_session() {
+    let delayed =
+        || client("dev").v5().persistent().will("w", "gone").change_will(|will| will.delay_interval = 30);
+    let (mut story, watcher) = watched();
+    let id = story.join(delayed());
+    story.lose(id);
+    let id = story.join(client("dev").v5().persistent());
+    story.lose(id);
+    story.wait(600_000);
+    assert!(story.broker.session("dev").is_none());
+    assert!(story.take(watcher).is_empty(), "taken back");
+
+    let id = story.join(delayed());
+    story.lose(id);
+    let reason = DisconnectReason::ApiInitiatedDisconnect;
+    let how = DisconnectClient { reason, clean_session: true, prevent_will: true };
+    assert!(story.turn(|broker, now, effects| broker.disconnect_client(now, "dev", how, effects)));
+    assert!(story.broker.session("dev").is_none());
+    assert!(story.take(watcher).is_empty(), "prevented");
+}
