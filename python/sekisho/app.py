@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
+    from sekisho.registry.endpoints import Endpoints
+    from sekisho.registry.model import ServedEndpoint
     from sekisho.services import Services
 
 log = structlog.get_logger(__name__)
@@ -217,7 +219,7 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
 class _ServerIdentity:
     """Keeps the gate's certificates and server names in step with the endpoints."""
 
-    def __init__(self, settings: Settings, endpoints: Any, gateway: Gateway) -> None:
+    def __init__(self, settings: Settings, endpoints: Endpoints, gateway: Gateway) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._gateway = gateway
@@ -250,7 +252,7 @@ class _ServerIdentity:
         self.root_file = identity.root_file
 
 
-def _server_names(settings: Settings, endpoints: Sequence[Any]) -> list[str]:
+def _server_names(settings: Settings, endpoints: Sequence[ServedEndpoint]) -> list[str]:
     """Names for the server certificate: a wildcard per region keeps it small however many accounts there are."""
     names = ["localhost"]
     names += sorted({f"*.iot.{endpoint.realm.region}.{settings.domain}" for endpoint in endpoints})

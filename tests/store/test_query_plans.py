@@ -133,7 +133,7 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "registration_codes.put": [lambda tx: tx.registration_codes.put(HOME, "code")],
     "registration_codes.remove": [lambda tx: tx.registration_codes.remove(HOME)],
     "endpoints.get": [lambda tx: tx.endpoints.get(HOME)],
-    "endpoints.add": [lambda tx: tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "new", "new"))],
+    "endpoints.add": [lambda tx: tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "new"))],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],

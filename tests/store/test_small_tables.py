@@ -43,17 +43,17 @@ def test_a_realm_has_one_registration_code_until_it_is_removed(store: SqlStore) 
         assert tx.registration_codes.get(OTHER_REGION) == "other"
 
 
-def test_a_realm_has_one_endpoint_and_a_server_name_one_realm(store: SqlStore) -> None:
-    home = Endpoint(HOME, "a1", "localhost")
-    other = Endpoint(OTHER_REGION, "a2", "a2-ats.iot.us-east-1.localhost")
+def test_a_realm_has_one_endpoint_and_a_prefix_one_realm(store: SqlStore) -> None:
+    home = Endpoint(HOME, "a1")
+    other = Endpoint(OTHER_REGION, "a2")
     with store.write() as tx:
         assert tx.endpoints.all() == []
         tx.endpoints.add(home)
         tx.endpoints.add(other)
         with pytest.raises(AlreadyThere):
-            tx.endpoints.add(Endpoint(HOME, "a3", "another"))
+            tx.endpoints.add(Endpoint(HOME, "a3"))
         with pytest.raises(AlreadyThere):
-            tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "a4", "localhost"))
+            tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "a1"))
     with store.read() as tx:
         assert tx.endpoints.get(HOME) == home
         assert tx.endpoints.get(OTHER_ACCOUNT) is None

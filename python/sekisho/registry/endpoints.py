@@ -1,8 +1,9 @@
 """Endpoints: the name under which the devices of an account and region connect.
 
-The name is ``<prefix>-ats.iot.<region>.<domain>``, made when it is first asked for and the same ever after. The
-default account in its home region is plain ``localhost`` on a server whose domain is ``localhost``, since names below
-``localhost`` do not resolve everywhere.
+The name is ``<prefix>-ats.iot.<region>.<domain>``; the prefix is made when it is first asked for and the same ever
+after. The default account in its home region is plain ``localhost`` on a server whose domain is ``localhost``, since
+names below ``localhost`` do not resolve everywhere. Home and domain are the server's configuration, and so the name
+follows them when they are changed.
 
 Source: Developer Guide, iot-connect-devices; API Reference, DescribeEndpoint.
 """
@@ -15,7 +16,7 @@ from typing import Final
 from sekisho import ids
 from sekisho.errors import InvalidRequestException
 from sekisho.realm import Realm
-from sekisho.registry.model import Endpoint
+from sekisho.registry.model import Endpoint, ServedEndpoint
 from sekisho.registry.ports import Change, ChangeKind, Store
 
 DATA_TYPES: Final = (None, "iot:Data", "iot:Data-ATS")
@@ -40,7 +41,7 @@ class Endpoints:
         self._home = home
         self._domain = domain
 
-    def describe(self, realm: Realm, endpoint_type: str | None = None) -> Endpoint:
+    def describe(self, realm: Realm, endpoint_type: str | None = None) -> ServedEndpoint:
         """The realm's endpoint, made if it has none yet.
 
         Raises:
@@ -54,12 +55,12 @@ class Endpoints:
             raise InvalidRequestException(f"Endpoint type {endpoint_type} not recognized.")
         with self._store.read() as tx:
             endpoint = tx.endpoints.get(realm)
-        return endpoint or self._make(realm)
+        return self._served(endpoint or self._make(realm))
 
-    def all(self) -> Sequence[Endpoint]:
+    def all(self) -> Sequence[ServedEndpoint]:
         """Every endpoint that was made."""
         with self._store.read() as tx:
-            return tx.endpoints.all()
+            return [self._served(endpoint) for endpoint in tx.endpoints.all()]
 
     def _make(self, realm: Realm) -> Endpoint:
         with self._store.write() as tx:
@@ -69,12 +70,13 @@ class Endpoints:
                 return present
             # AWS's prefixes begin with "a"; a name that begins with a digit is refused by some resolvers.
             prefix = "a" + ids.short(_PREFIX_LENGTH - 1)
-            endpoint = Endpoint(realm, prefix, self._server_name(realm, prefix))
+            endpoint = Endpoint(realm, prefix)
             tx.endpoints.add(endpoint)
-            tx.announce(Change(realm, ChangeKind.ENDPOINT, endpoint.server_name))
+            tx.announce(Change(realm, ChangeKind.ENDPOINT, prefix))
             return endpoint
 
-    def _server_name(self, realm: Realm, prefix: str) -> str:
+    def _served(self, endpoint: Endpoint) -> ServedEndpoint:
+        realm = endpoint.realm
         if realm == self._home and self._domain == _LOCALHOST:
-            return _LOCALHOST
-        return f"{prefix}-ats.iot.{realm.region}.{self._domain}"
+            return ServedEndpoint(realm, _LOCALHOST)
+        return ServedEndpoint(realm, f"{endpoint.prefix}-ats.iot.{realm.region}.{self._domain}")

@@ -170,11 +170,20 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The name under which a realm's devices connect: ``<prefix>-ats.iot.<region>.<domain>``, or plain
-    ``localhost`` for the default account in its home region."""
+    """What tells a realm's endpoint from every other: the prefix of its name, kept for good once given.
+
+    The name itself is made of it, the region, and the server's domain, which may be changed (``registry.endpoints``).
+    """
 
     realm: Realm
     prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEndpoint:
+    """The name under which a realm's devices connect, as the server is configured now."""
+
+    realm: Realm
     server_name: str
 
 

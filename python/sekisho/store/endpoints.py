@@ -16,7 +16,7 @@ _TABLE = schema.endpoints
 
 
 def _make(row: Row[Any]) -> Endpoint:
-    return Endpoint(realm=Realm(row.account_id, row.region), prefix=row.prefix, server_name=row.server_name)
+    return Endpoint(realm=Realm(row.account_id, row.region), prefix=row.prefix)
 
 
 _OF_REALM = reading(_TABLE, _make, "account_id", "region")
@@ -36,14 +36,13 @@ class SqlEndpoints:
         return _OF_REALM.one(self._connection, realm_parameters(realm))
 
     def add(self, endpoint: Endpoint) -> None:
-        """Raises AlreadyThere where the realm has one, or another realm has the server name."""
+        """Raises AlreadyThere where the realm has one, or another realm has the prefix."""
         values = {
             "account_id": endpoint.realm.account_id,
             "region": endpoint.realm.region,
             "prefix": endpoint.prefix,
-            "server_name": endpoint.server_name,
         }
-        insert(self._connection, _TABLE, values, endpoint.server_name)
+        insert(self._connection, _TABLE, values, endpoint.prefix)
 
     def all(self) -> Sequence[Endpoint]:
         """Every endpoint, oldest first."""

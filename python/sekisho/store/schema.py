@@ -277,10 +277,9 @@ endpoints = _listed(
     "endpoints",
     *_realm(),
     Column("prefix", String, nullable=False),
-    Column("server_name", String, nullable=False),
     UniqueConstraint("account_id", "region"),
-    # A server name leads to one realm.
-    UniqueConstraint("server_name"),
+    # A name that begins with it leads to one realm.
+    UniqueConstraint("prefix"),
 )
 
 accounts = _listed(

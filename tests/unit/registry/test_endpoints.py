@@ -38,9 +38,20 @@ def test_an_endpoint_is_made_and_announced_once_and_never_changes(
 ) -> None:
     first = endpoints.describe(OTHER_ACCOUNT)
     assert endpoints.describe(OTHER_ACCOUNT) == first
-    assert Endpoints(store, HOME, "example.com").describe(OTHER_ACCOUNT) == first
-    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, first.server_name)]
+    prefix = first.server_name.partition("-ats.")[0]
+    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, prefix)]
     assert list(endpoints.all()) == [first]
+
+
+def test_a_changed_domain_or_home_changes_the_name_and_not_the_prefix(endpoints: Endpoints, store: Store) -> None:
+    prefix = endpoints.describe(OTHER_ACCOUNT).server_name.partition("-ats.")[0]
+    assert Endpoints(store, HOME, "example.com").describe(OTHER_ACCOUNT).server_name == (
+        f"{prefix}-ats.iot.{OTHER_ACCOUNT.region}.example.com"
+    )
+    endpoints.describe(HOME)
+    moved = Endpoints(store, OTHER_ACCOUNT, "localhost")
+    assert moved.describe(OTHER_ACCOUNT).server_name == "localhost"
+    assert [each.server_name for each in moved.all()].count("localhost") == 1
 
 
 @pytest.mark.parametrize("endpoint_type", ["iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta"])
@@ -64,4 +75,4 @@ def test_many_who_ask_first_at_once_get_one_endpoint(endpoints: Endpoints, annou
         asked = [threads.submit(endpoints.describe, OTHER_ACCOUNT) for _ in range(32)]
         names = {answer.result().server_name for answer in asked}
     assert len(names) == 1
-    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, names.pop())]
+    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, names.pop().partition("-ats.")[0])]

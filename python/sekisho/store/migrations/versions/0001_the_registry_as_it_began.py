@@ -117,10 +117,9 @@ def upgrade() -> None:
         seq(),
         *realm(),
         sa.Column("prefix", TEXT, nullable=False),
-        sa.Column("server_name", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_endpoints")),
         sa.UniqueConstraint("account_id", "region", name=op.f("uq_endpoints_account_id_region")),
-        sa.UniqueConstraint("server_name", name=op.f("uq_endpoints_server_name")),
+        sa.UniqueConstraint("prefix", name=op.f("uq_endpoints_prefix")),
         sqlite_autoincrement=True,
     )
     op.create_table(
