@@ -163,8 +163,10 @@ def _decode(body: str, label: str) -> bytes:
     try:
         der = base64.b64decode(packed, validate=True)
     except ValueError:
-        strange = next((index for index, each in enumerate(packed) if not (each.isalnum() or each in "+/=")), None)
-        why = f"{len(packed)} characters are no whole number of bytes" if strange is None else "it has other characters"
+        if _BASE64.fullmatch(packed.rstrip("=") or "A"):
+            why = f"{len(packed)} characters are no whole number of bytes"
+        else:
+            why = "it has characters that base64 does not have"
         raise PemError(f"{name} is damaged: {why}. Copy the whole text again.") from None
     declared = _declared_length(der)
     if declared is not None and declared > len(der):
