@@ -34,7 +34,7 @@ def test_a_domain_of_ones_own_names_the_default_account_too(store: Store) -> Non
 
 
 def test_an_endpoint_is_made_and_announced_once_and_never_changes(
-    endpoints: Endpoints, store: Store, announced: list[Change]
+    endpoints: Endpoints, announced: list[Change]
 ) -> None:
     first = endpoints.describe(OTHER_ACCOUNT)
     assert endpoints.describe(OTHER_ACCOUNT) == first
