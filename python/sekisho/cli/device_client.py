@@ -73,6 +73,7 @@ class DeviceClient:
         self._acknowledged: dict[int, Sequence[Any]] = {}
         self._changed = threading.Condition()
         self._lost = False
+        self._why = ""
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
@@ -158,13 +159,15 @@ class DeviceClient:
             except queue.Empty:
                 return
             if arrival is None:
-                raise Failure("the connection was closed; the server's log says why")
+                raise Failure(f"the connection was closed{self._why}; the server's log says why")
             yield arrival
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         self._connected.put(f"refused: {code}" if code.is_failure else None)
 
-    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, _code: Any, _properties: Any) -> None:
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
+        # Only MQTT 5 servers say why they close.
+        self._why = f" ({code})" if flags.is_disconnect_packet_from_server else ""
         self._connected.put("the connection was closed before it was accepted")
         with self._changed:
             self._lost = True
