@@ -245,7 +245,10 @@ def test_sqlite_searches_and_never_scans(sqlite: SqlStore, method: str) -> None:
                 assert statements
                 for statement, parameters in statements:
                     rows = connection_of(tx).exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-                    _check_sqlite(method, [row.detail for row in rows])
+                    plan = [row.detail for row in rows]
+                    _check_sqlite(method, plan)
+                    if statement.startswith("SELECT") and " JOIN " not in statement and " IN (" not in statement:
+                        _check_that_every_condition_is_in_the_key(statement, plan)
             raise _Undo
     except _Undo:
         pass
@@ -277,6 +280,14 @@ def _check_sqlite(method: str, plan: list[str]) -> None:
             assert "(" in step, plan
             # The key of a realm alone finds a whole list; going on in it needs the place.
             assert not step.endswith("(account_id=? AND region=?)") or method.split(".")[0] in SMALL, plan
+
+
+def _check_that_every_condition_is_in_the_key(statement: str, plan: list[str]) -> None:
+    """What is compared after the row was found was not found by an index."""
+    _, _, conditions = statement.partition("WHERE ")
+    conditions = conditions.partition("LIMIT")[0]
+    found_by = [step.count("?") for step in plan if step.startswith("SEARCH")]
+    assert sum(found_by) == conditions.count("?"), (statement, plan)
 
 
 @pytest.mark.parametrize("method", CALLS)
