@@ -1,38 +1,45 @@
+"""Markers and tokens of lists."""
+
 from __future__ import annotations
 
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from sekisho import pages
 from sekisho.errors import InvalidRequestException
 from sekisho.registry.ports import Window
 
 
-def test_without_a_marker_or_size_a_page_is_the_first_25() -> None:
-    assert pages.window(None, None) == Window(limit=25, after=None, ascending=True)
-    assert pages.window("", 250, ascending=False) == Window(limit=250, after=None, ascending=False)
-
-
-@pytest.mark.parametrize("position", [0, 1, 10**17])
-def test_a_marker_leads_back_to_its_position_in_the_form_the_model_asks(position: int) -> None:
-    marker = pages.next_marker(position)
+@given(some.integers(0, 10**18 - 1), some.integers(1, 250), some.booleans())
+def test_a_marker_leads_back_to_where_it_was_given(after: int, size: int, ascending: bool) -> None:
+    marker = pages.next_marker(after)
     assert marker is not None
     assert re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", marker)
-    assert pages.window(marker, 1).after == position
+    assert pages.window(marker, size, ascending=ascending) == Window(size, after, ascending)
 
 
-def test_the_last_page_has_no_marker() -> None:
+def test_without_a_marker_a_list_begins_at_its_start() -> None:
+    assert pages.window(None, None) == Window(25)
+    assert pages.window("", 250, ascending=False) == Window(250, None, ascending=False)
     assert pages.next_marker(None) is None
 
 
-@pytest.mark.parametrize("marker", ["x", "YWJj", "é", "YWZ0ZXI6LTE=", "YWZ0ZXI6MQ", "YWZ0ZXI6" + "OTk5" * 20])
-def test_a_marker_that_is_not_ours_is_refused(marker: str) -> None:
+@given(some.text(min_size=1))
+def test_what_is_no_marker_of_ours_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestException, match="was not given by this service"):
+        pages.window(text, None)
+
+
+@pytest.mark.parametrize("marker", ["YWZ0ZXI6LTE=", "YWZ0ZXI6MTIz\n", "YWZ0ZXI6", "YmVmb3JlOjE=", "é"])
+def test_what_only_looks_like_a_marker_is_refused(marker: str) -> None:
+    with pytest.raises(InvalidRequestException):
         pages.window(marker, None)
 
 
 @pytest.mark.parametrize("size", [0, -1, 251])
 def test_a_size_out_of_range_is_refused(size: int) -> None:
-    with pytest.raises(InvalidRequestException, match="1 to 250"):
+    with pytest.raises(InvalidRequestException, match=f"1 to 250 items, not {size}"):
         pages.window(None, size)

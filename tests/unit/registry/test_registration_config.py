@@ -1,0 +1,70 @@
+"""What a CA certificate may say about just-in-time provisioning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sekisho.errors import InvalidRequestException, ResourceNotFoundException
+from sekisho.registry.model import RegistrationConfig
+from sekisho.registry.registration_config import checked
+
+ROLE = "arn:aws:iam::123456789012:role/provisioning"
+THING: dict[str, Any] = {
+    "Type": "AWS::IoT::Thing",
+    "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"}},
+}
+TEMPLATE: dict[str, Any] = {
+    "Parameters": {"AWS::IoT::Certificate::CommonName": {"Type": "String"}},
+    "Resources": {"thing": THING, "certificate": {"Type": "AWS::IoT::Certificate"}},
+}
+
+
+def body(template: object) -> RegistrationConfig:
+    return RegistrationConfig(template_body=json.dumps(template), role_arn=ROLE)
+
+
+def test_a_template_of_the_right_form_is_kept() -> None:
+    config = body(TEMPLATE)
+    assert checked(config) is config
+
+
+def test_nothing_said_is_nothing_kept() -> None:
+    assert checked(None) is None
+    assert checked(RegistrationConfig()) is None
+    assert checked(RegistrationConfig(template_body="")) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (RegistrationConfig(template_name="t", role_arn=ROLE), "either templateName, or templateBody with roleArn"),
+        (RegistrationConfig(template_name="t", template_body="{}"), "either templateName"),
+        (RegistrationConfig(role_arn=ROLE), "a roleArn and no template"),
+        (RegistrationConfig(template_body="{}"), "no roleArn"),
+        (RegistrationConfig(template_body="{}", role_arn="arn:aws:iam::1:user/x-x-x-x-x"), "not the ARN of a role"),
+        (RegistrationConfig(template_body='{"Resources": }', role_arn=ROLE), "not JSON: .* at line 1 column 15"),
+        (RegistrationConfig(template_body="[" * 10000, role_arn=ROLE), "nested too deeply"),
+        (body(json.dumps(TEMPLATE)), "JSON text inside JSON text"),
+        (body([]), "not a JSON object"),
+        (body({"templateBody": json.dumps(TEMPLATE), "roleArn": ROLE}), "contains a templateBody"),
+        (body({}), "has no Resources"),
+        (body({"Resources": []}), "Resources has to be an object"),
+        (body({"Resources": {}}), "nothing to provision"),
+        (body({"Resources": {"t": "AWS::IoT::Thing"}}), "the resource 't' has to be an object whose Type"),
+        (body({"Resources": {"t": {"Type": "AWS::S3::Bucket"}}}), "AWS::IoT::Thing, AWS::IoT::Certificate"),
+        (body({"Resources": {"t": {"Type": "AWS::IoT::Thing", "Properties": 1}}}), "Properties has to be an object"),
+        (body({"Parameters": [], "Resources": {"t": THING}}), "Parameters has to be an object"),
+        (body({"Parameters": {"p": {"Type": "Number"}}, "Resources": {"t": THING}}), "parameter 'p'"),
+    ],
+)
+def test_what_is_wrong_is_said(config: RegistrationConfig, message: str) -> None:
+    with pytest.raises(InvalidRequestException, match=message):
+        checked(config)
+
+
+def test_a_template_by_name_has_to_exist() -> None:
+    with pytest.raises(ResourceNotFoundException, match="Provisioning template factory does not exist"):
+        checked(RegistrationConfig(template_name="factory"))
