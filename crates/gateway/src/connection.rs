@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -44,8 +43,8 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
-/// A connection whose CONNECT is with the broker.
-pub struct Connection<S> {
+/// A connection whose CONNECT is with the broker. It is its own future, so that a task holds it once and nothing else.
+pub struct Connection<S, P> {
     stream: S,
     realm: Arc<Realm>,
     outlet: Arc<Outlet>,
@@ -66,9 +65,12 @@ pub struct Connection<S> {
     /// Since when the peer has taken nothing of what there is for it.
     stuck_since: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// What came with the CONNECT has been served.
+    greeted: bool,
     paused: bool,
     flushing: bool,
     phase: Phase,
+    _permit: P,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +94,8 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl<S: Transport> Connection<S> {
-    /// `leftover` is what was read beyond the CONNECT.
+impl<S: Transport, P> Connection<S, P> {
+    /// `leftover` is what was read beyond the CONNECT. `permit` goes back when the connection has ended.
     pub fn new(
         stream: S,
         realm: Arc<Realm>,
@@ -102,6 +104,7 @@ impl<S: Transport> Connection<S> {
         decoder: Decoder,
         version: Version,
         leftover: BytesMut,
+        permit: P,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -120,23 +123,23 @@ impl<S: Transport> Connection<S> {
             last_heard: now,
             stuck_since: None,
             timer: Box::pin(sleep_until(now + LINGER)),
+            greeted: false,
             paused: false,
             flushing: false,
             phase: Phase::Open,
+            _permit: permit,
         }
     }
 
-    /// Serve it to its end.
-    pub async fn run(mut self) {
-        // Packets may have come together with the CONNECT.
-        if !self.partial.is_empty() {
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.greeted {
+            // Packets may have come together with the CONNECT.
+            self.greeted = true;
             let leftover = std::mem::take(&mut self.partial);
-            self.take_packets(leftover);
+            if !leftover.is_empty() {
+                self.take_packets(leftover);
+            }
         }
-        poll_fn(|context| self.poll(context)).await;
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let news = self.outlet.take(context);
             let has_news = news.is_some();
@@ -409,7 +412,16 @@ impl<S: Transport> Connection<S> {
     }
 }
 
-impl<S> Drop for Connection<S> {
+impl<S: Transport, P: Unpin> Future for Connection<S, P> {
+    type Output = ();
+
+    /// Serve it to its end.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().turn(context)
+    }
+}
+
+impl<S, P> Drop for Connection<S, P> {
     /// However the task ends, by a panic or with its runtime: the broker knows, and nobody holds its outlet.
     fn drop(&mut self) {
         if self.phase == Phase::Open {

@@ -82,15 +82,15 @@ impl Listener {
     ) {
         let mut stopping = self.stopping.clone();
         let connection = tokio::select! {
-            connection = Box::pin(reception::receive(&self, stream, peer)) => connection,
+            connection = Box::pin(reception::receive(&self, stream, peer, (permit, alive))) => connection,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         if let Some(connection) = connection {
             // A task of its own, no larger than a connection needs; that of the handshake ends here.
-            tokio::spawn(async move {
-                connection.run().await;
-                drop((permit, alive));
-            });
+            tokio::spawn(connection);
         }
     }
 }
+
+/// What a connection holds while it lasts: its place, and the sign that it is there.
+pub type Permit = (OwnedSemaphorePermit, mpsc::Sender<()>);

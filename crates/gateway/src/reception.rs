@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::admission::{Presented, Refused};
 use crate::connection::{Connection, LINGER, Transport};
-use crate::listener::Listener;
+use crate::listener::{Listener, Permit};
 use crate::outlet::Outlet;
 use crate::refusal::Refusal;
 use crate::tls::handshake;
@@ -41,19 +41,23 @@ struct Received {
     leftover: BytesMut,
 }
 
+/// A connection over TLS over TCP.
+pub type Served = Connection<TlsStream<TcpStream>, Permit>;
+
 /// Bring a socket to CONNECT within the time allowed, admit it, and give back what is to be served.
 pub async fn receive(
     listener: &Listener,
     socket: TcpStream,
     peer: SocketAddr,
-) -> Option<Connection<TlsStream<TcpStream>>> {
+    permit: Permit,
+) -> Option<Served> {
     let presented = Presented { chain: Arc::new([]), sni: None, peer, client_id: "".into() };
     let mut progress = Progress { presented, certificate_id: None, secured: false };
     // Boxed, because a handshake's state is several times that of a connection and lives much shorter.
     let arrival =
         Box::pin(timeout(listener.handshake_timeout, arrive(listener, socket, &mut progress))).await;
     let refused = match arrival {
-        Ok(Ok(received)) => return admit(listener, received, progress.presented).await,
+        Ok(Ok(received)) => return admit(listener, received, progress.presented, permit).await,
         Ok(Err(refused)) => refused,
         Err(_) if progress.secured => Refused::because(Refusal::ConnectTimeout),
         Err(_) => Refused::because(Refusal::HandshakeTimeout),
@@ -157,7 +161,8 @@ async fn admit(
     listener: &Listener,
     received: Received,
     presented: Presented,
-) -> Option<Connection<TlsStream<TcpStream>>> {
+    permit: Permit,
+) -> Option<Served> {
     let Received { mut stream, connect, decoder, leftover } = received;
     let version = connect.version;
     let admitted = match listener.admission.admit(&presented).await {
@@ -181,7 +186,8 @@ async fn admit(
     realm.connect(&admitted, &outlet, *connect);
     realm.live().add(&outlet);
     let metrics = listener.metrics.clone();
-    let connection = Connection::new(stream, realm, outlet.clone(), metrics, decoder, version, leftover);
+    let connection =
+        Connection::new(stream, realm, outlet.clone(), metrics, decoder, version, leftover, permit);
     // From here on a change in the registry finds the connection; what came before is caught up with now.
     listener.admission.settle(&outlet);
     Some(connection)
