@@ -1,6 +1,6 @@
-"""Who am I: what the AWS CLI and SDKs ask to check credentials.
+"""Who am I, and whose key is this: what the AWS CLI, SDKs and people ask to check credentials.
 
-Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+Source: AWS Security Token Service API Reference, GetCallerIdentity and GetAccessKeyInfo.
 """
 
 from __future__ import annotations
@@ -8,9 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sekisho.api.operation import Call, operation
+from sekisho.errors import ValidationException
 
 
 @operation("sts", "GetCallerIdentity")
 def get_caller_identity(call: Call, _request: Mapping[str, object]) -> Mapping[str, str]:
     """The account and identity whose access key signed the request."""
     return {"Account": call.caller.account_id, "Arn": call.caller.arn, "UserId": call.caller.user_id}
+
+
+@operation("sts", "GetAccessKeyInfo")
+def get_access_key_info(call: Call, request: Mapping[str, str]) -> Mapping[str, str]:
+    """The account that an access key belongs to, whoever asks; AWS answers so too.
+
+    Raises ValidationException where no account of this server has the key. AWS reads the account out of the id itself.
+    """
+    access_key_id = request["AccessKeyId"]
+    key = call.services.accounts.access_key(access_key_id)
+    if key is None:
+        raise ValidationException(f"No account of this server has the access key {access_key_id}.")
+    return {"Account": key.account_id}
