@@ -89,13 +89,15 @@ def new_device(
     begins: datetime = BEGINS,
     ends: datetime = ENDS,
     digest: HashAlgorithm | None = A_DIGEST,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> Papers:
-    """A v3 device certificate without extensions; self-signed where there is no CA."""
+    """A v3 device certificate, without extensions unless some are given; self-signed where there is no CA."""
     key = key or p256()
     subject = named(name)
+    uncritical = [(extension, False) for extension in extensions]
     if ca is None:
-        return _signed(subject, key, Papers(None, key), subject, [], begins, ends, digest)  # type: ignore[arg-type]
-    return _signed(subject, key, ca, issuer_name, [], begins, ends, digest)
+        return _signed(subject, key, Papers(None, key), subject, uncritical, begins, ends, digest)  # type: ignore[arg-type]
+    return _signed(subject, key, ca, issuer_name, uncritical, begins, ends, digest)
 
 
 def new_request(key: Key, name: str = "MyDevice") -> str:

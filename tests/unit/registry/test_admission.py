@@ -1,0 +1,254 @@
+"""The registry's word to the gate: identities, and reasons why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from sekisho import _sekisho
+from sekisho.pki.pem import read_certificate
+from sekisho.realm import Realm
+from sekisho.registry import admission
+from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.model import (
+    AutoRegistrationStatus,
+    CACertificateStatus,
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    Identity,
+)
+from sekisho.registry.policies import Policies
+from sekisho.registry.ports import Transaction
+from sekisho.store.identities import SqlIdentities
+from sekisho.store.unit_of_work import SqlStore
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
+from tests.x509 import Papers, new_ca, new_device, v1
+
+ENABLE, DISABLE = AutoRegistrationStatus.ENABLE, AutoRegistrationStatus.DISABLE
+DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
+
+_numbers = count()
+
+
+@pytest.fixture
+def gate(store: SqlStore) -> Admission:
+    return Admission(store)
+
+
+def add_ca(
+    store: SqlStore,
+    ca: Papers,
+    *,
+    realm: Realm = HOME,
+    mode: CertificateMode = SNI_ONLY,
+    active: bool = True,
+    automatic: AutoRegistrationStatus = DISABLE,
+) -> None:
+    cas = CACertificates(store, SetClock())
+    verification = new_device(ca, cas.get_registration_code(realm)).pem if mode is DEFAULT else None
+    cas.register(realm, ca.pem, verification_certificate_pem=verification, mode=mode)
+    cas.update(
+        realm,
+        ca.certificate_id,
+        status=CACertificateStatus.ACTIVE if active else CACertificateStatus.INACTIVE,
+        auto_registration_status=automatic,
+    )
+
+
+def add_device(
+    store: SqlStore,
+    device: Papers,
+    *,
+    realm: Realm = HOME,
+    mode: CertificateMode = SNI_ONLY,
+    status: CertificateStatus = CertificateStatus.ACTIVE,
+) -> Certificate:
+    now = SetClock().now
+    certificate = Certificate(
+        realm=realm,
+        certificate_id=device.certificate_id,
+        certificate_pem=device.pem,
+        ca_certificate_id=None,
+        status=status,
+        mode=mode,
+        not_before=now,
+        not_after=now,
+        created_at=now,
+        modified_at=now,
+        customer_version=1,
+        generation_id=str(next(_numbers)),
+    )
+    with store.write() as tx:
+        tx.certificates.add(certificate)
+    return certificate
+
+
+def ticket(device: Papers, realm: Realm | None = HOME, *chain: Papers) -> Ticket:
+    return Ticket(realm, device.certificate_id, device.der, [each.der for each in chain], "pump")
+
+
+def reason(gate: Admission, asked: Ticket) -> Identity | str:
+    [answer] = gate.answer([asked])
+    return answer
+
+
+class TestWithSni:
+    def test_a_registered_certificate_is_answered_with_its_identity_whatever_its_status(
+        self, gate: Admission, store: SqlStore
+    ) -> None:
+        policies = Policies(store, SetClock(), LiteralEngine())
+        policies.create(HOME, "p1", "allow x")
+        for status in CertificateStatus:
+            certificate = add_device(store, device := new_device(None), status=status)
+            policies.attach(HOME, "p1", f"arn:aws:iot:eu-central-1:123456789012:cert/{device.certificate_id}")
+            answer = reason(gate, ticket(device))
+            assert isinstance(answer, Identity)
+            assert answer.certificate == certificate
+            assert [version.document for version in answer.policies] == ["allow x"]
+
+    def test_one_of_an_unknown_ca_is_told_so(self, gate: Admission, store: SqlStore) -> None:
+        ca = new_ca("MyCA")
+        assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
+        add_ca(store, new_ca("MyCA"), automatic=ENABLE)
+        assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
+        add_ca(store, ca, realm=OTHER_ACCOUNT, automatic=ENABLE)
+        assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
+
+    @pytest.mark.parametrize(
+        ("active", "automatic", "why"),
+        [
+            (True, DISABLE, "CA_AUTO_REGISTRATION_DISABLED"),
+            (False, ENABLE, "CA_INACTIVE"),
+            (False, DISABLE, "CA_INACTIVE"),
+            (True, ENABLE, "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"),
+        ],
+    )
+    def test_one_of_a_known_ca_is_told_what_its_ca_lacks(
+        self, gate: Admission, store: SqlStore, active: bool, automatic: AutoRegistrationStatus, why: str
+    ) -> None:
+        add_ca(store, ca := new_ca(), active=active, automatic=automatic)
+        # A namesake that would register plays no part.
+        add_ca(store, new_ca(), automatic=ENABLE)
+        assert reason(gate, ticket(new_device(ca))) == why
+        device = new_device(ca)
+        version_1 = Ticket(HOME, device.certificate_id, read_certificate(v1(device, ca)), [], "pump")
+        assert reason(gate, version_1) == why
+
+    def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, gate: Admission, store: SqlStore) -> None:
+        ca = new_ca()
+        add_ca(store, ca, active=False)
+        add_ca(store, new_ca(key=ca.key))
+        assert reason(gate, ticket(new_device(ca))) == "CA_AUTO_REGISTRATION_DISABLED"
+
+    def test_a_self_signed_one_has_no_ca_to_miss(self, gate: Admission) -> None:
+        assert reason(gate, ticket(new_device(None))) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+
+    def test_at_another_accounts_endpoint_the_endpoint_is_the_mistake(self, gate: Admission, store: SqlStore) -> None:
+        add_device(store, device := new_device(new_ca()))
+        assert reason(gate, ticket(device, OTHER_ACCOUNT)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+
+    def test_what_cannot_be_read_is_not_registered(self, gate: Admission) -> None:
+        assert reason(gate, Ticket(HOME, "0" * 64, b"\x30\x00", [], "pump")) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+
+
+class TestWithoutSni:
+    def test_default_mode_tells_the_account(self, gate: Admission, store: SqlStore) -> None:
+        device = new_device(None)
+        add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
+        certificate = add_device(store, device, mode=DEFAULT)
+        answer = reason(gate, ticket(device, None))
+        assert isinstance(answer, Identity)
+        assert answer.certificate == certificate
+
+    def test_sni_only_mode_needs_sni(self, gate: Admission, store: SqlStore) -> None:
+        add_device(store, device := new_device(None), mode=SNI_ONLY)
+        assert reason(gate, ticket(device, None)) == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
+
+    def test_of_several_regions_the_active_one_is_meant(self, gate: Admission, store: SqlStore) -> None:
+        device = new_device(None)
+        here = add_device(store, device, mode=DEFAULT)
+        there = add_device(store, device, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT)
+        assert reason(gate, ticket(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
+        with store.write() as tx:
+            tx.certificates.replace(replace(here, status=CertificateStatus.INACTIVE))
+        answer = reason(gate, ticket(device, None))
+        assert isinstance(answer, Identity)
+        assert answer.certificate == there
+
+    def test_the_ca_has_to_be_sent_along(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
+        device = new_device(ca)
+        assert reason(gate, ticket(device, None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
+        assert reason(gate, ticket(device, None, ca)) == "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
+        assert reason(gate, ticket(device, None, new_ca("Between"), ca)) == "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
+
+    def test_a_ca_sent_along_has_to_have_signed(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, namesake := new_ca(), mode=DEFAULT, automatic=ENABLE)
+        assert reason(gate, ticket(new_device(new_ca()), None, namesake)) == "CA_NOT_REGISTERED"
+
+    def test_an_sni_only_ca_needs_sni(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, ca := new_ca(), mode=SNI_ONLY, automatic=ENABLE)
+        assert reason(gate, ticket(new_device(ca), None, ca)) == "CA_IS_SNI_ONLY_AND_NO_SNI"
+        add_ca(store, ca, realm=OTHER_ACCOUNT, mode=DEFAULT)
+        assert reason(gate, ticket(new_device(ca), None, ca)) == "CA_AUTO_REGISTRATION_DISABLED"
+
+    def test_a_self_signed_one_is_not_registered(self, gate: Admission) -> None:
+        assert reason(gate, ticket(new_device(None), None)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+
+    def test_garbage_in_the_chain_is_passed_over(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, ca := new_ca(), mode=DEFAULT)
+        device = new_device(ca)
+        asked = Ticket(None, device.certificate_id, device.der, [b"garbage", ca.der], "pump")
+        assert reason(gate, asked) == "CA_AUTO_REGISTRATION_DISABLED"
+
+
+def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ca = new_ca()
+    add_ca(store, ca)
+    known = [add_device(store, new_device(None), mode=DEFAULT) for _ in range(3)]
+    papers = {each.certificate_id: each for each in known}
+    devices = [new_device(ca) for _ in range(2)]
+    tickets = [
+        *(Ticket(HOME, each, b"", [], "") for each in papers),
+        *(ticket(device) for device in devices),
+        *(Ticket(None, each, b"", [], "") for each in papers),
+    ]
+    asked = []
+    look_up = SqlIdentities.look_up
+
+    def counting(rows: SqlIdentities, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
+        asked.append(keys)
+        return look_up(rows, keys)
+
+    monkeypatch.setattr(SqlIdentities, "look_up", counting)
+    answers = Admission(store).answer(tickets)
+    assert [each.certificate if isinstance(each, Identity) else each for each in answers] == [
+        *known,
+        *["CA_AUTO_REGISTRATION_DISABLED"] * 2,
+        *known,
+    ]
+    assert len(asked) == 1
+    assert Admission(store).answer([]) == []
+
+
+def test_every_reason_is_one_that_the_gate_knows() -> None:
+    mine = {value for name, value in vars(admission).items() if name.isupper() and name == value}
+    assert len(mine) == 9
+    assert mine <= {name for name, _sentence in _sekisho.refusal_reasons()}
+
+
+def test_the_decision_can_be_asked_for_by_itself(store: SqlStore) -> None:
+    add_ca(store, ca := new_ca(), active=False)
+    device = new_device(ca)
+
+    def why(tx: Transaction, realm: Realm | None) -> str:
+        return admission.why_not_registered(tx, realm, device.certificate_id, device.der, [])
+
+    with store.read() as tx:
+        assert why(tx, HOME) == "CA_INACTIVE"
+        assert why(tx, None) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
