@@ -69,6 +69,33 @@ impl Admitted {
         self.key
     }
 
+    /// Somebody who may do everything, for the tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn for_test() -> (Self, Presented) {
+        let document =
+            r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+        let identity = Identity {
+            account_id: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+            status: "ACTIVE".to_owned(),
+            mode: "DEFAULT".to_owned(),
+            policies: vec![crate::identity::PolicyDocument {
+                name: "all".to_owned(),
+                version: "1".to_owned(),
+                document: document.to_owned(),
+            }],
+            things: Vec::new(),
+        };
+        let principal =
+            Arc::new(Admission::principal_of(&identity, None).expect("the identity above is sound"));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        let key = Key {
+            realm: Some(principal.realm.id()),
+            certificate_id: sekisho_certificate::certificate_id(b""),
+        };
+        (Self { key, principal }, Presented { chain: Arc::new([]), sni: None, peer, client_id: "c".into() })
+    }
+
     /// Who it is.
     pub fn principal(&self) -> &Arc<Principal> {
         &self.principal

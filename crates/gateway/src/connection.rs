@@ -102,11 +102,11 @@ impl<S: Transport, P> Connection<S, P> {
         outlet: Arc<Outlet>,
         metrics: Arc<Metrics>,
         decoder: Decoder,
-        version: Version,
         leftover: BytesMut,
         permit: P,
     ) -> Self {
         let now = Instant::now();
+        let version = decoder.version().expect("the decoder has read the CONNECT");
         Self {
             stream,
             realm,
@@ -431,5 +431,184 @@ impl<S, P> Drop for Connection<S, P> {
         if self.accepted.is_some() {
             self.metrics.disconnected.increment();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use sekisho_broker::{Limits, Origin, ServerPublish};
+    use sekisho_mqtt::{
+        Connect, ConnectProperties, PublishProperties, QoS, ReasonCode, Subscribe, SubscribeFilter,
+    };
+    use sekisho_mqtt::{TopicName, Utf8};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::admission::Admitted;
+
+    /// The client's end of a connection, and the task that serves the other. Time is tokio's and stands still while
+    /// anybody has something to do.
+    struct Served {
+        stream: DuplexStream,
+        realm: Arc<Realm>,
+        task: JoinHandle<()>,
+        decoder: Decoder,
+        buffer: BytesMut,
+    }
+
+    impl Served {
+        async fn with_room_for(bytes: usize) -> Self {
+            let (admitted, presented) = Admitted::for_test();
+            let realm = admitted.principal().realm.clone();
+            let outlet = Arc::new(Outlet::new(&admitted, presented));
+            let connect = Connect {
+                version: Version::V5,
+                clean_start: true,
+                keep_alive: 60,
+                client_id: Utf8::try_from("c").unwrap(),
+                will: None,
+                username: None,
+                password: None,
+                properties: ConnectProperties::default(),
+            };
+            realm.connect(&admitted, &outlet, connect);
+            let (stream, server) = duplex(bytes);
+            let mut decoder = Decoder::new(sekisho_mqtt::Limits::UNLIMITED);
+            decoder.set_version(Version::V5);
+            let metrics = Arc::default();
+            let connection =
+                Connection::new(server, realm.clone(), outlet, metrics, decoder, BytesMut::new(), ());
+            let task = tokio::spawn(connection);
+            let decoder = Decoder::for_client(sekisho_mqtt::Limits::UNLIMITED, Version::V5);
+            let mut served = Self { stream, realm, task, decoder, buffer: BytesMut::new() };
+            assert!(matches!(served.receive().await, Some(Packet::ConnAck(_))));
+            served
+        }
+
+        async fn send(&mut self, packet: Packet) {
+            let mut bytes = BytesMut::new();
+            encode(&packet, Version::V5, &mut bytes).unwrap();
+            self.stream.write_all(&bytes).await.unwrap();
+        }
+
+        async fn receive(&mut self) -> Option<Packet> {
+            loop {
+                if let Some(packet) = self.decoder.decode(&mut self.buffer).unwrap() {
+                    return Some(packet);
+                }
+                if self.stream.read_buf(&mut self.buffer).await.unwrap() == 0 {
+                    return None;
+                }
+            }
+        }
+
+        async fn subscribe(&mut self) {
+            let filter = SubscribeFilter::new(Utf8::try_from("t").unwrap(), QoS::AtMostOnce);
+            self.send(Packet::Subscribe(Subscribe {
+                packet_id: NonZeroU16::MIN,
+                filters: vec![filter],
+                subscription_identifier: None,
+                user_properties: Vec::new(),
+            }))
+            .await;
+            assert!(matches!(self.receive().await, Some(Packet::SubAck(_))));
+        }
+
+        fn publish(&self, payload: Vec<u8>) {
+            let message = ServerPublish {
+                topic: TopicName::new("t").unwrap(),
+                payload: payload.into(),
+                qos: QoS::AtMostOnce,
+                retain: false,
+                properties: PublishProperties::new(),
+                origin: Origin::Service,
+            };
+            let _ = self.realm.publish(message).unwrap();
+        }
+
+        fn connections(&self) -> usize {
+            self.realm.counters().1
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_told_and_left_after_one_and_a_half_keep_alives() {
+        let mut served = Served::with_room_for(1024).await;
+        let began = Instant::now();
+        let Some(Packet::Disconnect(disconnect)) = served.receive().await else {
+            panic!("no DISCONNECT came")
+        };
+        assert_eq!(disconnect.reason, ReasonCode::KeepAliveTimeout);
+        assert_eq!(began.elapsed().as_secs(), 90);
+        assert_eq!(served.connections(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_packet_keeps_a_connection_alive() {
+        let mut served = Served::with_room_for(1024).await;
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(80)).await;
+            served.send(Packet::PingReq).await;
+            assert!(matches!(served.receive().await, Some(Packet::PingResp)));
+        }
+        let began = Instant::now();
+        assert!(matches!(served.receive().await, Some(Packet::Disconnect(_))));
+        assert_eq!(began.elapsed().as_secs(), 90);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_left() {
+        let mut served = Served::with_room_for(64).await;
+        served.subscribe().await;
+        served.publish(vec![7; 1000]);
+        let began = Instant::now();
+        (&mut served.task).await.unwrap();
+        assert_eq!(began.elapsed(), WRITE_TIMEOUT);
+        assert_eq!(served.connections(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_little_by_little_is_served() {
+        let mut served = Served::with_room_for(64).await;
+        served.subscribe().await;
+        served.publish(vec![7; 200]);
+        // Longer than the write time-out all in all, never silent for the keep alive.
+        let mut byte = [0; 50];
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            served.stream.read_exact(&mut byte).await.unwrap();
+        }
+        assert_eq!(served.connections(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_hang_up_is_not_waited_for() {
+        let mut served = Served::with_room_for(1024).await;
+        served.realm.shutdown();
+        let Some(Packet::Disconnect(disconnect)) = served.receive().await else {
+            panic!("no DISCONNECT came")
+        };
+        assert_eq!(disconnect.reason, ReasonCode::ServerShuttingDown);
+        let began = Instant::now();
+        (&mut served.task).await.unwrap();
+        assert!(began.elapsed() <= LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_aborted_task_leaves_no_connection_behind() {
+        let served = Served::with_room_for(1024).await;
+        assert_eq!(served.connections(), 1);
+        served.task.abort();
+        let Served { task, realm, .. } = served;
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(realm.counters().1, 0);
+    }
+
+    #[test]
+    fn the_outbox_holds_more_than_one_write() {
+        assert!(Limits::default().outbox_bytes > WRITE_SIZE as u64);
     }
 }

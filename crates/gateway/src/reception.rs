@@ -186,8 +186,7 @@ async fn admit(
     realm.connect(&admitted, &outlet, *connect);
     realm.live().add(&outlet);
     let metrics = listener.metrics.clone();
-    let connection =
-        Connection::new(stream, realm, outlet.clone(), metrics, decoder, version, leftover, permit);
+    let connection = Connection::new(stream, realm, outlet.clone(), metrics, decoder, leftover, permit);
     // From here on a change in the registry finds the connection; what came before is caught up with now.
     listener.admission.settle(&outlet);
     Some(connection)
