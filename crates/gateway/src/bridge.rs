@@ -381,3 +381,119 @@ impl State {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> Key {
+        Key { realm: None, certificate_id: sekisho_certificate::certificate_id(&[number]) }
+    }
+
+    fn question(number: u8) -> Question {
+        let certificate_id = key(number).certificate_id.to_string().into();
+        Question { key: key(number), realm: None, certificate_id, chain: Arc::new([]), client_id: "c".into() }
+    }
+
+    fn refused() -> RefusedEvent {
+        RefusedEvent {
+            time: 0.0,
+            realm: None,
+            certificate_id: None,
+            client_id: None,
+            peer: "127.0.0.1:1".to_owned(),
+            sni: None,
+            reason: "NOT_TLS",
+            detail: String::new(),
+        }
+    }
+
+    fn take(bridge: &Bridge, limit: usize) -> Vec<Event> {
+        bridge.next_batch(limit, Duration::ZERO, || 7)
+    }
+
+    #[test]
+    fn refusals_beyond_the_bound_are_dropped_and_counted_once() {
+        let bridge = Bridge::new(10);
+        (0..MOST_REFUSALS + 5).for_each(|_| bridge.refused(refused()));
+        assert!(matches!(take(&bridge, 2)[..], [Event::Dropped { count: 5, .. }, Event::Refused(_)]));
+        assert!(matches!(take(&bridge, 1)[..], [Event::Refused(_)]));
+    }
+
+    #[test]
+    fn neither_queue_starves_the_others() {
+        let bridge = Bridge::new(100);
+        let waiters: Vec<_> = (0..50).map(|n| bridge.ask(|| question(n), &key(n), &[])).collect();
+        bridge.reexamine((100..150).map(question));
+        (0..50).for_each(|_| bridge.refused(refused()));
+        let (mut admissions, mut reexaminations, mut refusals) = (0, 0, 0);
+        for event in take(&bridge, 40) {
+            match event {
+                Event::Admit { reexamination: false, .. } => admissions += 1,
+                Event::Admit { .. } => reexaminations += 1,
+                _ => refusals += 1,
+            }
+        }
+        assert_eq!((admissions, reexaminations, refusals), (15, 15, 10));
+        drop(waiters);
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_new_certificate_but_more_waiters_for_a_known_one() {
+        let bridge = Bridge::new(1);
+        let first = bridge.ask(|| question(1), &key(1), &[]);
+        assert!(first.is_some());
+        assert!(bridge.ask(|| question(2), &key(2), &[]).is_none());
+        assert!(bridge.ask(|| question(1), &key(1), &[]).is_some());
+        assert_eq!(take(&bridge, 10).len(), 1);
+    }
+
+    #[test]
+    fn tickets_are_answered_once_and_only_after_they_were_taken() {
+        let bridge = Bridge::new(10);
+        let _waiter = bridge.ask(|| question(1), &key(1), &[]);
+        assert!(bridge.answering([1].into_iter())[0].is_none(), "nobody has seen it yet");
+        let events = take(&bridge, 10);
+        let [Event::Admit { ticket, .. }] = events[..] else { panic!("{events:?}") };
+        let taken = bridge.answering([ticket, 99].into_iter());
+        assert_eq!(taken[0].as_ref().map(|taken| taken.epoch), Some(7));
+        assert!(taken[1].is_none(), "there is no such ticket");
+        assert!(bridge.answering([ticket].into_iter())[0].is_none(), "it is being answered");
+        assert_eq!(bridge.close_ticket(ticket).map(|audience| audience.waiters.len()), Some(1));
+        assert!(bridge.close_ticket(ticket).is_none());
+    }
+
+    #[test]
+    fn a_question_asked_again_keeps_its_audience() {
+        let bridge = Bridge::new(10);
+        let _waiter = bridge.ask(|| question(1), &key(1), &[]);
+        let events = take(&bridge, 10);
+        let [Event::Admit { ticket, .. }] = events[..] else { panic!("{events:?}") };
+        assert!(bridge.answering([ticket].into_iter())[0].is_some());
+        bridge.ask_again(ticket);
+        assert_eq!(take(&bridge, 10).len(), 1);
+        assert!(bridge.answering([ticket].into_iter())[0].is_some());
+        assert_eq!(bridge.close_ticket(ticket).map(|audience| audience.waiters.len()), Some(1));
+    }
+
+    #[test]
+    fn who_waits_for_a_ticket_that_expires_is_let_go() {
+        let bridge = Bridge::new(10);
+        let mut waiter = bridge.ask(|| question(1), &key(1), &[]).unwrap();
+        bridge.reexamine([question(2)]);
+        assert_eq!(bridge.expire(Duration::from_secs(60)), []);
+        while bridge.expire(Duration::ZERO) != [key(2)] {}
+        assert!(waiter.try_recv().is_err());
+        assert!(take(&bridge, 10).is_empty());
+        assert_eq!(bridge.lengths().0, 0);
+    }
+
+    #[test]
+    fn closing_ends_all_waiting() {
+        let bridge = Bridge::new(10);
+        let mut waiter = bridge.ask(|| question(1), &key(1), &[]).unwrap();
+        bridge.close();
+        assert!(bridge.next_batch(1, Duration::from_secs(60), || 0).is_empty());
+        assert!(waiter.try_recv().is_err());
+    }
+}

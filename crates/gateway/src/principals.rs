@@ -400,3 +400,137 @@ impl Policies {
         Ok(policy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOW: &str =
+        r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+
+    fn policy(name: &str) -> PolicyDocument {
+        PolicyDocument { name: name.to_owned(), version: "1".to_owned(), document: ALLOW.to_owned() }
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            account_id: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+            status: "ACTIVE".to_owned(),
+            mode: "DEFAULT".to_owned(),
+            policies: vec![policy("own")],
+            things: vec![AttachedThing {
+                name: "pump".to_owned(),
+                type_name: None,
+                attributes: Vec::new(),
+                exclusive: false,
+                group_policies: vec![policy("of-the-group")],
+            }],
+        }
+    }
+
+    fn make(
+        principals: &Principals,
+        realm: &Arc<Realm>,
+        certificate: u32,
+        identity: &Identity,
+    ) -> Arc<Principal> {
+        let certificate_id = sekisho_certificate::certificate_id(&certificate.to_be_bytes());
+        let key = Key { realm: Some(realm.id()), certificate_id };
+        Arc::new(principals.assemble(key, realm.clone(), None, identity, principals.epoch()).unwrap())
+    }
+
+    fn realm() -> Arc<Realm> {
+        Realm::detached("123456789012", "eu-central-1")
+    }
+
+    #[test]
+    fn what_a_principal_rests_on_makes_it_stale_and_nothing_else_does() {
+        let realm = realm();
+        let here = Some(realm.id());
+        for (kind, id, is_stale) in [
+            (ChangeKind::Policy, "own", true),
+            (ChangeKind::Policy, "of-the-group", true),
+            (ChangeKind::Policy, "another", false),
+            (ChangeKind::Thing, "pump", true),
+            (ChangeKind::Thing, "own", false),
+            (ChangeKind::Realm, "", true),
+        ] {
+            let principals = Principals::new(100);
+            let principal = make(&principals, &realm, 1, &identity());
+            principals.insert(principal.clone());
+            principals.changed([(here, kind, id)].into_iter());
+            assert_eq!(principals.is_current(&principal), !is_stale, "{kind:?} {id}");
+            assert_eq!(principals.get(&principal.key).is_none(), is_stale, "{kind:?} {id}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_a_certificate_reaches_it_with_and_without_sni() {
+        let (principals, realm) = (Principals::new(100), realm());
+        let with_sni = make(&principals, &realm, 1, &identity());
+        let without_sni = Arc::new(
+            principals
+                .assemble(
+                    Key { realm: None, ..with_sni.key },
+                    realm.clone(),
+                    None,
+                    &identity(),
+                    principals.epoch(),
+                )
+                .unwrap(),
+        );
+        let other = make(&principals, &realm, 2, &identity());
+        principals
+            .changed([(Some(realm.id()), ChangeKind::Certificate, &*with_sni.certificate_id)].into_iter());
+        assert!(!principals.is_current(&with_sni));
+        assert!(!principals.is_current(&without_sni));
+        assert!(principals.is_current(&other));
+    }
+
+    #[test]
+    fn a_principal_asked_for_after_the_change_is_current() {
+        let (principals, realm) = (Principals::new(100), realm());
+        principals.changed([(Some(realm.id()), ChangeKind::Policy, "own")].into_iter());
+        assert!(principals.is_current(&make(&principals, &realm, 1, &identity())));
+    }
+
+    #[test]
+    fn more_changes_than_are_remembered_make_everything_stale() {
+        let (principals, realm) = (Principals::new(100), realm());
+        let principal = make(&principals, &realm, 1, &identity());
+        for batch in 0..3 {
+            let names: Vec<String> = (0..REMEMBERED_CHANGES / 2).map(|n| format!("{batch}-{n}")).collect();
+            principals.changed(names.iter().map(|name| (Some(realm.id()), ChangeKind::Thing, name.as_str())));
+        }
+        assert!(!principals.is_current(&principal));
+        assert!(principals.changes.read().unwrap().at.len() <= REMEMBERED_CHANGES);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_keeps_what_is_used() {
+        const CAPACITY: usize = 320;
+        let (principals, realm) = (Principals::new(CAPACITY), realm());
+        let used = make(&principals, &realm, 0, &identity());
+        principals.insert(used.clone());
+        for certificate in 1..5000 {
+            principals.insert(make(&principals, &realm, certificate, &identity()));
+            assert!(principals.get(&used.key).is_some());
+        }
+        assert!(principals.len() <= CAPACITY);
+    }
+
+    #[test]
+    fn a_fleet_shares_one_compiled_policy_and_old_ones_are_let_go() {
+        let (principals, realm) = (Principals::new(10), realm());
+        let (first, second) =
+            (make(&principals, &realm, 1, &identity()), make(&principals, &realm, 2, &identity()));
+        assert!(Arc::ptr_eq(&first.policies[0].policy, &second.policies[0].policy));
+        for number in 0..5000 {
+            let mut identity = identity();
+            identity.policies[0].version = number.to_string();
+            make(&principals, &realm, 3, &identity);
+        }
+        assert!(principals.policies.lock().unwrap().compiled.len() <= 1025);
+    }
+}
