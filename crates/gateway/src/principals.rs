@@ -84,7 +84,7 @@ pub struct Principal {
     pub not_before: i64,
     /// End of its validity, Unix seconds.
     pub not_after: i64,
-    /// `iot:Certificate.*` variables.
+    /// `iot:Certificate.*` variables; none where no policy asks for any.
     pub certificate_variables: Arc<[(String, Vec<String>)]>,
     /// Policies attached to the certificate.
     pub policies: Arc<[NamedPolicy]>,
@@ -332,6 +332,14 @@ impl Principals {
             "SNI_ONLY" => true,
             other => return Err(PrincipalError::Word { member: "mode", word: other.to_owned() }),
         };
+        let policies = self.compile(&identity.policies)?;
+        let things: Box<[PrincipalThing]> =
+            identity.things.iter().map(|thing| self.thing(thing)).collect::<Result<_, _>>()?;
+        // Most policies ask nothing of the certificate, and its variables are a kilobyte for each device.
+        let is_asked_for = policies
+            .iter()
+            .chain(things.iter().flat_map(|thing| thing.group_policies.iter()))
+            .any(|named| named.policy.depends_on_certificate());
         Ok(Principal {
             realm,
             certificate_id: key.certificate_id.to_string().into(),
@@ -339,9 +347,13 @@ impl Principals {
             sni_only,
             not_before: facts.as_ref().map_or(i64::MIN, |facts| facts.not_before),
             not_after: facts.as_ref().map_or(i64::MAX, |facts| facts.not_after),
-            certificate_variables: facts.map(|facts| facts.variables).unwrap_or_default().into(),
-            policies: self.compile(&identity.policies)?,
-            things: identity.things.iter().map(|thing| self.thing(thing)).collect::<Result<_, _>>()?,
+            certificate_variables: facts
+                .filter(|_| is_asked_for)
+                .map(|facts| facts.variables)
+                .unwrap_or_default()
+                .into(),
+            policies,
+            things,
             key,
             checked: AtomicU64::new(epoch),
         })

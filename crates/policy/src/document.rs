@@ -26,6 +26,7 @@ pub struct Policy {
     /// For each known action, the statements that speak of it.
     by_action: Vec<Relevant>,
     depends_on_time: bool,
+    depends_on_certificate: bool,
 }
 
 /// A policy under its name, as it is attached to a certificate or a thing group.
@@ -145,13 +146,22 @@ impl Policy {
                 allows: relevant(action, Effect::Allow),
             })
             .collect();
-        let depends_on_time = statements.iter().any(Statement::depends_on_time);
-        Policy { statements, by_action, depends_on_time }
+        let depends_on =
+            |fact: fn(&Variable) -> bool| statements.iter().flat_map(Statement::variables).any(fact);
+        let depends_on_time = depends_on(Variable::is_time);
+        let depends_on_certificate = depends_on(Variable::is_of_certificate);
+        Policy { statements, by_action, depends_on_time, depends_on_certificate }
     }
 
     /// Whether a decision may change with the time alone, so that it must not be cached.
     pub fn depends_on_time(&self) -> bool {
         self.depends_on_time
+    }
+
+    /// Whether it asks for anything of the certificate: without, [`Facts::certificate`](crate::Facts::certificate) may
+    /// stay empty and no decision differs.
+    pub fn depends_on_certificate(&self) -> bool {
+        self.depends_on_certificate
     }
 
     /// The statements of this effect that speak of this action.
@@ -242,11 +252,12 @@ impl Statement {
         (is_named(&name) || is_named_before) != self.is_not_action
     }
 
-    fn depends_on_time(&self) -> bool {
+    /// The variables and condition keys in it.
+    fn variables(&self) -> impl Iterator<Item = &Variable> {
         let in_resources = self.resources.iter().flat_map(Pattern::variables);
         let in_conditions =
             self.conditions.iter().flat_map(|condition| condition.variables().chain([condition.key()]));
-        in_resources.chain(in_conditions).any(Variable::is_time)
+        in_resources.chain(in_conditions)
     }
 }
 
@@ -514,6 +525,25 @@ mod tests {
         assert!(names(r#""NotAction": ["iot:Connect"]"#, "iot:Publish"));
         assert!(names(r#""Action": "iot:*""#, "iot:CreateThing"));
         assert!(!names(r#""NotAction": "iot:*""#, "iot:CreateThing"));
+    }
+
+    #[test]
+    fn a_policy_knows_whether_it_asks_for_the_certificate() {
+        let rest = r#""Effect": "Allow", "Action": "*""#;
+        let depends = |members: &str| {
+            Policy::parse(&statement(&format!("{rest}, {members}"))).unwrap().depends_on_certificate()
+        };
+        assert!(!depends(
+            r#""Resource": "arn:aws:iot:*:*:client/${iot:ClientId}/${iot:Connection.Thing.ThingName}""#
+        ));
+        assert!(depends(r#""Resource": "arn:aws:iot:*:*:client/${iot:certificate.Subject.CommonName.1}""#));
+        assert!(depends(r#""Resource": "arn:aws:iot:*:*:client/${iot:CertificateId}""#));
+        assert!(depends(
+            r#""Resource": "*", "Condition": {"ForAllValues:StringEquals": {"iot:Certificate.AvailableKeys": "a"}}"#
+        ));
+        assert!(depends(
+            r#""Resource": "*", "Condition": {"StringEquals": {"iot:ClientId": "${iot:Certificate.SerialNumber}"}}"#
+        ));
     }
 
     #[test]

@@ -117,6 +117,12 @@ impl Variable {
         matches!(self.fact, Fact::CurrentTime | Fact::EpochTime)
     }
 
+    /// Its value comes from the certificate.
+    pub(crate) fn is_of_certificate(&self) -> bool {
+        const PREFIX: &str = "iot:Certificate";
+        self.name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    }
+
     /// Every value that a condition sees under this key.
     pub(crate) fn values<'a>(&self, request: &Request<'a>) -> Values<'a> {
         let facts = request.facts;
