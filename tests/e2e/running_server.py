@@ -121,7 +121,8 @@ class RunningServer:
             text=True,
             env=clean_environment(),
         )
-        return clean_environment() | json.loads(said.stdout)
+        exported: dict[str, str] = json.loads(said.stdout)
+        return clean_environment() | exported
 
     def session(self, account: str | None = None, region: str | None = None) -> Clients:
         """boto3 clients that sign as an account, the default one if none is named."""
@@ -143,12 +144,14 @@ class Clients:
     @property
     def iot(self) -> IoTClient:
         """The control plane."""
-        return self._session.client("iot", endpoint_url=self._url, config=self._config)
+        client: IoTClient = self._session.client("iot", endpoint_url=self._url, config=self._config)
+        return client
 
     @property
     def iot_data(self) -> IoTDataPlaneClient:
         """The data plane's HTTP API."""
-        return self._session.client("iot-data", endpoint_url=self._url, config=self._config)
+        client: IoTDataPlaneClient = self._session.client("iot-data", endpoint_url=self._url, config=self._config)
+        return client
 
 
 def clean_environment() -> dict[str, str]:
