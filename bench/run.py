@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each workload [5]")
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds measured in each [2]")
-    parser.add_argument("--devices", type=int, default=400, help="P-256 devices; at least 201 [400]")
+    parser.add_argument("--devices", type=int, default=600, help="P-256 devices; at least 201 [600]")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="workloads with this in their name")
     parser.add_argument("--list", action="store_true", help="list the workloads and stop")
     parser.add_argument("--server-core", type=int, default=0)

@@ -78,9 +78,9 @@ def workloads(seconds: float, p256_devices: int) -> Sequence[Workload]:
         messages("paced", "5,000 messages a second by 50 pairs, QoS 0", _pairs(50), qos=0, window=64, rate=5000),
         Workload(
             "idle",
-            f"memory of {p256_devices - _CONNECTING} idle connections",
+            f"memory of {p256_devices - p256_devices // 2} more idle connections",
             "connection",
-            {"idle": {"warmup": _CONNECTING, "concurrency": _CONNECTING}},
+            {"idle": {"warmup": p256_devices // 2, "concurrency": _CONNECTING}},
             p256_devices,
         ),
     ]

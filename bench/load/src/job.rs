@@ -117,7 +117,7 @@ pub struct Endpoint {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Idle {
-    /// Devices that connect and leave before memory is first read, so that what is made once is not counted.
+    /// Devices that connect before memory is first read, so that what is made once is not counted.
     pub warmup: usize,
     /// Connections being made at any moment.
     pub concurrency: usize,
