@@ -56,7 +56,7 @@ class X509Certificate:
             public_key = _public_key(parsed)
             # What may fail later: names of kinds of string that nobody knows, times that are none.
             _ = parsed.subject, parsed.issuer, parsed.not_valid_before_utc, parsed.not_valid_after_utc
-        except (ValueError, x509.InvalidVersion) as error:
+        except pem.UNREADABLE as error:
             raise PemError(f"The certificate cannot be read: {_plain(error)}.") from None
         return cls(der, parsed, public_key)
 
@@ -147,7 +147,7 @@ class X509Certificate:
             return self._parsed.extensions.get_extension_for_oid(oid).value
         except x509.ExtensionNotFound:
             return None
-        except (ValueError, x509.DuplicateExtension) as error:
+        except (*pem.UNREADABLE, x509.DuplicateExtension) as error:
             raise PemError(f"The certificate's extensions cannot be read: {_plain(error)}.") from None
 
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -90,7 +89,7 @@ def read_request(text: str) -> SigningRequest:
     try:
         request = x509.load_der_x509_csr(der)
         subject, public_key, is_valid = request.subject, request.public_key(), request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+    except pem.UNREADABLE:
         found = pem.misnamed(der)
         raise PemError(
             "The certificate signing request cannot be read."

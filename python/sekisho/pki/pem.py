@@ -55,6 +55,9 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_UNARMOURED: Final = 64
 """Characters of base64 that are unlikely to be a word or a path."""
 
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+"""All that ``cryptography`` raises about bytes it cannot make sense of."""
+
 
 class PemError(ValueError):
     """What was read is not what was asked for. The message is one or two sentences for whoever sent it."""
@@ -102,7 +105,7 @@ def misnamed(der: bytes) -> str | None:
     ):
         try:
             load(der)
-        except (ValueError, UnsupportedAlgorithm):
+        except UNREADABLE:
             continue
         return name
     try:
@@ -226,5 +229,5 @@ def _too_many(blocks: Sequence[Block], wanted: str) -> str:
 def _subject(der: bytes) -> str:
     try:
         return x509.load_der_x509_certificate(der).subject.rfc4514_string() or "(empty subject)"
-    except ValueError:
+    except UNREADABLE:
         return "(unreadable)"
