@@ -72,27 +72,18 @@ impl Admitted {
     /// Somebody who may do everything, for the tests of what comes after.
     #[cfg(test)]
     pub(crate) fn for_test() -> (Self, Presented) {
-        let document =
-            r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
-        let identity = Identity {
-            account_id: "123456789012".to_owned(),
-            region: "eu-central-1".to_owned(),
-            status: "ACTIVE".to_owned(),
-            mode: "DEFAULT".to_owned(),
-            policies: vec![crate::identity::PolicyDocument {
-                name: "all".to_owned(),
-                version: "1".to_owned(),
-                document: document.to_owned(),
-            }],
-            things: Vec::new(),
-        };
         let principal =
-            Arc::new(Admission::principal_of(&identity, None).expect("the identity above is sound"));
-        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+            Admission::principal_of(&Identity::for_test(), None).expect("the identity for tests is sound");
+        Self::of(Arc::new(principal))
+    }
+
+    #[cfg(test)]
+    fn of(principal: Arc<Principal>) -> (Self, Presented) {
         let key = Key {
             realm: Some(principal.realm.id()),
             certificate_id: sekisho_certificate::certificate_id(b""),
         };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         (Self { key, principal }, Presented { chain: Arc::new([]), sni: None, peer, client_id: "c".into() })
     }
 
@@ -311,6 +302,12 @@ impl Admission {
                 if let Err(refused) = self.apply_to(&realm, &outlet, outcome) {
                     self.report(Some(&realm), &outlet.presented, Some(&certificate_id), &refused);
                     realm.disconnect(&outlet, DisconnectReason::AuthError);
+                    continue;
+                }
+                // A change that came while the answer was being worked on has joined its ticket, which is closed by
+                // now: nobody else would ask about it.
+                if outcome.as_ref().is_ok_and(|principal| !self.principals.is_current(principal)) {
+                    self.bridge.reexamine([question_about(&outlet)]);
                 }
             }
         }
@@ -434,5 +431,51 @@ fn question_about(outlet: &Outlet) -> Question {
         client_id: outlet
             .authority()
             .map_or_else(|| outlet.presented.client_id.clone(), |a| a.client_id().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_broker::Limits;
+    use sekisho_mqtt::{Connect, ConnectProperties, Utf8, Version};
+
+    use super::*;
+    use crate::realm::Reports;
+
+    fn connect() -> Connect {
+        Connect {
+            version: Version::V311,
+            clean_start: true,
+            keep_alive: 60,
+            client_id: Utf8::try_from("c").unwrap(),
+            will: None,
+            username: None,
+            password: None,
+            properties: ConnectProperties::default(),
+        }
+    }
+
+    #[test]
+    fn a_live_connection_that_was_given_an_answer_out_of_date_is_asked_about_again() {
+        let (bridge, metrics) = (Arc::new(Bridge::new(10)), Arc::<Metrics>::default());
+        let reports = Reports { bridge: bridge.clone(), metrics: metrics.clone(), clock: Clock::system() };
+        let realms = Arc::new(Realms::new(Limits::default(), reports, Box::new(|_| {})));
+        let admission = Admission::new(realms.clone(), bridge, metrics, 16, Duration::from_secs(5));
+        let identity = Identity::for_test();
+        let realm = realms.get_or_create(&identity.account_id, &identity.region);
+        let principal =
+            || Arc::new(admission.principals.make_unpresented(realm.clone(), None, &identity).unwrap());
+        let (admitted, presented) = Admitted::of(principal());
+        let outlet = Arc::new(Outlet::new(&admitted, presented));
+        realm.connect(&admitted, &outlet, connect());
+        realm.live().add(&outlet);
+        // Its answer was found good; before it is applied, the certificate changes, which joins the ticket.
+        let answer = principal();
+        admission
+            .principals
+            .changed([(Some(realm.id()), ChangeKind::Certificate, &*answer.certificate_id)].into_iter());
+        admission.apply(&admitted.key(), &Ok(answer));
+        let events = admission.next_batch(10, Duration::ZERO);
+        assert!(matches!(events[..], [Event::Admit { reexamination: true, .. }]), "{events:?}");
     }
 }

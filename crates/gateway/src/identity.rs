@@ -43,6 +43,24 @@ pub struct Identity {
     pub things: Vec<AttachedThing>,
 }
 
+#[cfg(test)]
+impl Identity {
+    /// Active, and allowed everything.
+    pub(crate) fn for_test() -> Identity {
+        let document =
+            r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+        let all = PolicyDocument { name: "all".into(), version: "1".into(), document: document.into() };
+        Identity {
+            account_id: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+            status: "ACTIVE".to_owned(),
+            mode: "DEFAULT".to_owned(),
+            policies: vec![all],
+            things: Vec::new(),
+        }
+    }
+}
+
 /// The control plane's answer about a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
