@@ -1,0 +1,110 @@
+"""The pump: events out of the gate, answers back. A gate of plain lists stands in for sockets."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho._sekisho import Gateway
+from sekisho.gateway.pump import Pump
+from sekisho.realm import Realm
+from sekisho.registry.admission import Ticket
+from sekisho.registry.model import Identity
+
+WAIT = 10.0
+
+
+@dataclass
+class Gate:
+    """Hands out batches and keeps the answers."""
+
+    batches: queue.Queue[list[tuple[Any, ...]]] = field(default_factory=queue.Queue)
+    answers: queue.Queue[list[tuple[int, Any]]] = field(default_factory=queue.Queue)
+
+    def next_batch(self, limit: int, timeout: float) -> list[tuple[Any, ...]]:
+        try:
+            return self.batches.get(timeout=min(timeout, 0.05))[:limit]
+        except queue.Empty:
+            return []
+
+    def complete(self, answers: list[tuple[int, Any]]) -> None:
+        self.answers.put(answers)
+
+
+@dataclass
+class Registry:
+    """Refuses everything with one reason; or raises, the first time it is asked."""
+
+    raises: bool = False
+    asked: list[Sequence[Ticket]] = field(default_factory=list)
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        self.asked.append(tickets)
+        if self.raises and len(self.asked) == 1:
+            raise RuntimeError("the store is away")
+        return ["DEVICE_CERTIFICATE_NOT_REGISTERED"] * len(tickets)
+
+
+def admit(ticket: int, account_id: str | None = "123456789012") -> tuple[Any, ...]:
+    region = "us-east-1" if account_id else None
+    return ("admit", ticket, account_id, region, "ab" * 32, b"leaf", [b"ca"], "client", False)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def running(gate: Gate, registry: Registry) -> Pump:
+    pump = Pump(cast(Gateway, gate), registry)
+    pump.start()
+    return pump
+
+
+def test_a_batch_of_tickets_is_asked_once_and_answered_once(gate: Gate) -> None:
+    registry = Registry()
+    pump = running(gate, registry)
+    gate.batches.put([admit(1), admit(2, None)])
+    answers = gate.answers.get(timeout=WAIT)
+    pump.stop()
+    assert answers == [(1, "DEVICE_CERTIFICATE_NOT_REGISTERED"), (2, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
+    assert len(registry.asked) == 1
+    assert [ticket.realm for ticket in registry.asked[0]] == [Realm("123456789012", "us-east-1"), None]
+
+
+def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gate: Gate) -> None:
+    pump = running(gate, Registry(raises=True))
+    with capture_logs() as logs:
+        gate.batches.put([admit(1)])
+        gate.batches.put([admit(2)])
+        answers = gate.answers.get(timeout=WAIT)
+    pump.stop()
+    assert answers == [(2, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
+    assert [line["event"] for line in logs] == ["gateway events were not handled"]
+
+
+def test_a_refusal_is_logged_with_its_reason_and_whom_it_met(gate: Gate) -> None:
+    refused = (
+        "refused", 1.0, "123456789012", "us-east-1", "ab" * 32, "pump-7", "192.0.2.1:5000", "localhost",
+        "DEVICE_CERTIFICATE_INACTIVE", "Activate it.",
+    )  # fmt: skip
+    with capture_logs() as logs:
+        pump = running(gate, Registry())
+        gate.batches.put([refused, admit(1)])
+        gate.answers.get(timeout=WAIT)
+        pump.stop()
+    line = logs[0]
+    assert (line["event"], line["reason"]) == ("connection refused", "DEVICE_CERTIFICATE_INACTIVE")
+    assert (line["client_id"], line["peer"], line["certificate_id"]) == ("pump-7", "192.0.2.1:5000", "ab" * 32)
+
+
+def test_a_stopped_pump_takes_nothing_more(gate: Gate) -> None:
+    pump = running(gate, Registry())
+    pump.stop()
+    assert "gateway-pump" not in {thread.name for thread in threading.enumerate()}
