@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+
+_LONGEST_SHOWN: Final = 200
 
 
 def canonical(name: x509.Name) -> bytes:
@@ -23,8 +26,9 @@ def canonical(name: x509.Name) -> bytes:
 
 
 def shown(name: x509.Name) -> str:
-    """The name for people, as RFC 4514 writes it: ``CN=MyCA``."""
-    return name.rfc4514_string() or "(empty name)"
+    """The name for people, as RFC 4514 writes it: ``CN=MyCA``. A long one is cut."""
+    text = name.rfc4514_string() or "(empty name)"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def common_names(name: x509.Name) -> list[str]:

@@ -21,6 +21,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
+from sekisho.pki import names
+
 CERTIFICATE: Final = "CERTIFICATE"
 CERTIFICATE_REQUEST: Final = "CERTIFICATE REQUEST"
 
@@ -228,6 +230,6 @@ def _too_many(blocks: Sequence[Block], wanted: str) -> str:
 
 def _subject(der: bytes) -> str:
     try:
-        return x509.load_der_x509_certificate(der).subject.rfc4514_string() or "(empty subject)"
+        return names.shown(x509.load_der_x509_certificate(der).subject)
     except UNREADABLE:
         return "(unreadable)"

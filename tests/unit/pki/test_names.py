@@ -52,3 +52,10 @@ def test_no_text_can_imitate_the_structure_of_a_name(first: str, second: str) ->
     together = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text) for text in (first, second)])
     joined = name(first + second)
     assert names.canonical(together) != names.canonical(joined)
+
+
+def test_a_name_is_shown_as_people_write_it_and_never_endlessly() -> None:
+    assert names.shown(name("MyCA")) == "CN=MyCA"
+    assert names.shown(x509.Name([])) == "(empty name)"
+    endless = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(1000)])
+    assert len(names.shown(endless)) == 201
