@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
-from workloads import Workload
+from bench.workloads import Workload
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 

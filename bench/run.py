@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,11 +25,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fleet import POLICIES, Fleet
-from results import Comparison, Sample, machine, table
-from servers import MOSQUITTO_CONF, CannotMeasure, Mosquitto, Sekisho, Server, mosquitto_version
-from workloads import PAYLOAD, Workload, workloads
+from botocore.exceptions import BotoCoreError, ClientError
 
+from bench.fleet import POLICIES, Fleet
+from bench.results import Comparison, Sample, machine, table
+from bench.servers import MOSQUITTO_CONF, CannotMeasure, Mosquitto, Sekisho, Server, mosquitto_version
+from bench.workloads import PAYLOAD, Workload, workloads
 from sekisho import __version__
 from sekisho.pki.keys import KeyType
 
@@ -84,6 +86,8 @@ def _check(chosen: argparse.Namespace) -> None:
             f"The server needs a core and the load another; there are {sorted(available)}. "
             "Choose with --server-core and --load-core."
         )
+    if shutil.which("taskset") is None:
+        raise CannotMeasure("taskset is missing. Debian: sudo apt-get install util-linux")
     if not chosen.load.is_file():
         raise CannotMeasure(f"{chosen.load} is missing: cargo build --release -p sekisho-load")
     # Servers and load inherit it: a connection is a file descriptor in each.
@@ -118,7 +122,10 @@ def _prepare(chosen: argparse.Namespace, rows: Sequence[Workload], folder: Path)
     _progress("registering them")
     began = time.monotonic()
     with Sekisho(folder, chosen.server_core) as sekisho:
-        fleet.register(sekisho.environment(), sekisho.run["account"])
+        try:
+            fleet.register(sekisho.environment(), sekisho.run["account"])
+        except (BotoCoreError, ClientError) as error:
+            raise sekisho.failed(f"A device could not be registered: {error}") from None
     _progress(f"registered in {time.monotonic() - began:.1f} s")
     return fleet
 
@@ -166,14 +173,17 @@ class _Bench:
             "work": workload.work,
         }
         command = ["taskset", "--cpu-list", str(self._chosen.load_core), str(self._chosen.load)]
-        done = subprocess.run(
-            command,
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            timeout=self._chosen.seconds + _LOAD_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                input=json.dumps(job),
+                capture_output=True,
+                text=True,
+                timeout=self._chosen.seconds + _LOAD_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CannotMeasure(f"{workload.name} on {server.name}: the load did not end") from None
         if done.returncode != 0:
             raise CannotMeasure(f"{workload.name} on {server.name}: {done.stderr.strip() or 'the load ended early'}")
         try:

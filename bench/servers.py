@@ -145,7 +145,11 @@ class Sekisho(_Process):
     def environment(self) -> dict[str, str]:
         """What AWS tools need to speak to it."""
         command = [*_sekisho(), "env", "--data", str(self.data), "--json"]
-        answer = subprocess.run(command, env=self._environment, capture_output=True, check=True, timeout=_START_SECONDS)
+        answer = subprocess.run(
+            command, env=self._environment, capture_output=True, timeout=_START_SECONDS, check=False
+        )
+        if answer.returncode != 0:
+            raise self.failed(f"sekisho env: {answer.stderr.decode(errors='replace').strip()}")
         return dict(json.loads(answer.stdout))
 
     def chains(self) -> dict[str, tuple[Path, Path]]:

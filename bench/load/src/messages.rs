@@ -43,6 +43,10 @@ struct Flow {
 }
 
 impl Flow {
+    fn new(subscribers: u64, window: u64) -> Flow {
+        Flow { subscribers, window, sent: Cell::new(0), settled: Cell::new(0), room: Notify::new() }
+    }
+
     /// How many messages may be sent now.
     fn free(&self) -> u64 {
         let on_their_way = self.sent.get() - self.settled.get() / self.subscribers;
@@ -65,9 +69,30 @@ struct Tally {
 }
 
 impl Tally {
+    /// A message has come to a subscriber that expects number `next` of this flow.
+    fn count(&self, flow: &Flow, next: &mut u64, number: u64) {
+        if let Some(missing) = number.checked_sub(*next) {
+            *next = number + 1;
+            add(&self.delivered, 1);
+            add(&flow.settled, 1 + missing);
+        } else {
+            add(&self.duplicates, 1);
+        }
+    }
+
+    /// What was due and has not come.
+    fn lost(&self, flows: &[Flow]) -> u64 {
+        due(flows).saturating_sub(self.delivered.get())
+    }
+
     fn fail(&self, who: &str, error: &Error) {
         self.failure.borrow_mut().get_or_insert_with(|| format!("{who}: {error}"));
     }
+}
+
+/// Deliveries of everything that was sent.
+fn due(flows: &[Flow]) -> u64 {
+    flows.iter().map(|flow| flow.sent.get() * flow.subscribers).sum()
 }
 
 fn add(cell: &Cell<u64>, count: u64) {
@@ -81,13 +106,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
         .groups
         .iter()
         .flat_map(|group| group.publishers.iter().map(|_| group.subscribers.len() as u64))
-        .map(|subscribers| Flow {
-            subscribers,
-            window: work.window,
-            sent: Cell::new(0),
-            settled: Cell::new(0),
-            room: Notify::new(),
-        })
+        .map(|subscribers| Flow::new(subscribers, work.window))
         .collect();
     let tally = Rc::new(Tally::default());
     let (mut publishers, mut subscribers) = (JoinSet::new(), JoinSet::new());
@@ -125,9 +144,8 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
     for flow in flows.iter() {
         flow.room.notify_one();
     }
-    let due = |flows: &[Flow]| flows.iter().map(|flow| flow.sent.get() * flow.subscribers).sum::<u64>();
     let (mut seen, mut since) = (tally.delivered.get(), Instant::now());
-    while !(publishers.is_empty() && tally.delivered.get() >= due(&flows)) && since.elapsed() < SILENCE {
+    while !(publishers.is_empty() && tally.lost(&flows) == 0) && since.elapsed() < SILENCE {
         sleep(Duration::from_millis(5)).await;
         while publishers.try_join_next().is_some() {}
         if tally.delivered.get() != seen {
@@ -145,7 +163,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
         load_ticks: elapsed.load_ticks,
         failed: 0,
         last_failure: None,
-        lost: due(&flows).saturating_sub(tally.delivered.get()),
+        lost: tally.lost(&flows),
         duplicates: tally.duplicates.get(),
     })
 }
@@ -320,15 +338,9 @@ fn take_messages(
     while let Some(packet) = client.decode()? {
         let Packet::Publish(publish) = packet else { return Err(Error::Unexpected("PUBLISH")) };
         let (index, number) = stamp(&publish.payload, flows.len())?;
-        if let Some(missing) = number.checked_sub(next[index]) {
-            next[index] = number + 1;
-            add(&tally.delivered, 1);
-            add(&flows[index].settled, 1 + missing);
-            if touched.last() != Some(&index) {
-                touched.push(index);
-            }
-        } else {
-            add(&tally.duplicates, 1);
+        tally.count(&flows[index], &mut next[index], number);
+        if touched.last() != Some(&index) {
+            touched.push(index);
         }
         if let Some(packet_id) = publish.packet_id {
             acknowledge(packet_id, &mut client.output)?;
@@ -349,4 +361,67 @@ fn stamp(payload: &[u8], publishers: usize) -> Result<(usize, u64), Error> {
         (index < publishers).then_some((index, number))
     };
     stamp().ok_or(Error::Unexpected("a payload of ours"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a subscriber makes of these numbers, when so many were sent.
+    fn tally_of(sent: u64, numbers: &[u64]) -> (Tally, Flow) {
+        let (tally, flow) = (Tally::default(), Flow::new(1, 10));
+        flow.sent.set(sent);
+        let mut next = 0;
+        for &number in numbers {
+            tally.count(&flow, &mut next, number);
+        }
+        (tally, flow)
+    }
+
+    #[test]
+    fn what_arrives_in_order_is_neither_lost_nor_doubled() {
+        let (tally, flow) = tally_of(3, &[0, 1, 2]);
+        assert_eq!((tally.delivered.get(), tally.duplicates.get(), flow.free()), (3, 0, 10));
+        assert_eq!(tally.lost(&[flow]), 0);
+    }
+
+    #[test]
+    fn a_gap_is_lost_and_takes_no_room() {
+        let (tally, flow) = tally_of(5, &[0, 3, 4]);
+        assert_eq!((tally.delivered.get(), flow.free()), (3, 10));
+        assert_eq!(tally.lost(&[flow]), 2);
+    }
+
+    #[test]
+    fn the_last_message_can_be_lost_too() {
+        let (tally, flow) = tally_of(3, &[0, 1]);
+        assert_eq!(flow.free(), 9);
+        assert_eq!(tally.lost(&[flow]), 1);
+    }
+
+    #[test]
+    fn a_message_that_comes_again_is_no_delivery() {
+        let (tally, flow) = tally_of(3, &[0, 1, 1, 0]);
+        assert_eq!((tally.delivered.get(), tally.duplicates.get()), (2, 2));
+        assert_eq!(tally.lost(&[flow]), 1);
+    }
+
+    #[test]
+    fn a_message_to_many_leaves_the_window_when_all_have_it() {
+        let (tally, flow) = (Tally::default(), Flow::new(3, 10));
+        flow.sent.set(1);
+        tally.count(&flow, &mut 0, 0);
+        tally.count(&flow, &mut 0, 0);
+        assert_eq!(flow.free(), 9);
+        tally.count(&flow, &mut 0, 0);
+        assert_eq!(flow.free(), 10);
+        assert_eq!(tally.lost(&[flow]), 0);
+    }
+
+    #[test]
+    fn a_payload_of_somebody_else_is_refused() {
+        assert!(stamp(b"hello", 1).is_err());
+        assert!(stamp(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1], 7).is_err());
+        assert_eq!(stamp(&[0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1], 7).unwrap(), (6, 1));
+    }
 }
