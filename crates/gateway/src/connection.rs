@@ -53,6 +53,8 @@ pub struct Connection<S, P> {
     version: Version,
     /// The beginning of a packet; empty and without memory most of the time.
     partial: BytesMut,
+    /// Packets that were too much for one turn of the broker.
+    rest: Option<Box<Rest>>,
     /// Encoded and not yet written; likewise.
     unwritten: BytesMut,
     /// Not yet encoded, because the peer reads slowly.
@@ -82,12 +84,18 @@ enum Phase {
     Lingering,
 }
 
+/// Packets that were read and not yet served, and the error that ends them.
+struct Rest {
+    packets: VecDeque<Packet>,
+    error: Option<DecodeError>,
+}
+
 /// Buffers and packets of one turn, lent by the thread.
 #[derive(Default)]
 struct Scratch {
     read: BytesMut,
     write: BytesMut,
-    packets: Vec<Packet>,
+    packets: VecDeque<Packet>,
 }
 
 thread_local! {
@@ -115,6 +123,7 @@ impl<S: Transport, P> Connection<S, P> {
             decoder,
             version,
             partial: leftover,
+            rest: None,
             unwritten: BytesMut::new(),
             backlog: VecDeque::new(),
             in_flight: (0, 0),
@@ -158,6 +167,16 @@ impl<S: Transport, P> Connection<S, P> {
                 self.phase = Phase::Lingering;
                 self.timer.as_mut().reset(Instant::now() + LINGER);
             }
+            if let Some(rest) = self.rest.take_if(|_| self.phase == Phase::Open && self.stuck_since.is_none())
+            {
+                self.serve(*rest);
+                if self.rest.is_some() {
+                    // Others have waited for the broker meanwhile, and for this thread.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                continue;
+            }
             let read = if self.may_read() { self.poll_read(context) } else { Poll::Pending };
             match read {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.lost(),
@@ -175,7 +194,7 @@ impl<S: Transport, P> Connection<S, P> {
     /// A peer whose answers pile up is not read from, so that it cannot make us hold more of them.
     fn may_read(&self) -> bool {
         match self.phase {
-            Phase::Open => !self.paused && self.stuck_since.is_none(),
+            Phase::Open => !self.paused && self.rest.is_none() && self.stuck_since.is_none(),
             Phase::Closing => false,
             Phase::Lingering => true,
         }
@@ -246,24 +265,33 @@ impl<S: Transport, P> Connection<S, P> {
         }
     }
 
-    /// Decode all that is complete and hand it to the broker in one turn.
+    /// Decode all that is complete and hand it to the broker.
     fn take_packets(&mut self, mut buffer: BytesMut) {
         let mut packets = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.packets));
         let error: Option<DecodeError> = loop {
             match self.decoder.decode(&mut buffer) {
-                Ok(Some(packet)) => packets.push(packet),
+                Ok(Some(packet)) => packets.push_back(packet),
                 Ok(None) => break None,
                 Err(error) => break Some(error),
             }
         };
-        if !packets.is_empty() || error.is_some() {
-            self.metrics.packets_in.add(packets.len() as u64);
+        self.metrics.packets_in.add(packets.len() as u64);
+        self.serve(Rest { packets, error });
+        self.give_back(buffer);
+    }
+
+    /// Hand packets to the broker: all of them in one turn, unless they cause too much.
+    fn serve(&mut self, mut rest: Rest) {
+        if !rest.packets.is_empty() || rest.error.is_some() {
             // The answers come to us, and we are awake.
             self.outlet.stay_awake();
-            self.realm.packets(&self.outlet, &mut packets, error.as_ref());
+            self.realm.packets(&self.outlet, &mut rest.packets, rest.error.as_ref());
         }
-        SCRATCH.with_borrow_mut(|scratch| scratch.packets = packets);
-        self.give_back(buffer);
+        if rest.packets.is_empty() {
+            SCRATCH.with_borrow_mut(|scratch| scratch.packets = rest.packets);
+        } else {
+            self.rest = Some(Box::new(rest));
+        }
     }
 
     fn give_back(&mut self, buffer: BytesMut) {
@@ -582,6 +610,23 @@ mod tests {
             served.stream.read_exact(&mut byte).await.unwrap();
         }
         assert_eq!(served.connections(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_much_for_one_turn_is_served_in_the_next_ones() {
+        let mut served = Served::with_room_for(1024 * 1024).await;
+        let pings = 3 * crate::realm::TURN_EFFECTS;
+        let mut bytes = BytesMut::new();
+        for _ in 0..pings {
+            encode(&Packet::PingReq, Version::V5, &mut bytes).unwrap();
+        }
+        // An error behind them is met last.
+        bytes.extend_from_slice(&[0xff]);
+        served.stream.write_all(&bytes).await.unwrap();
+        for _ in 0..pings {
+            assert!(matches!(served.receive().await, Some(Packet::PingResp)));
+        }
+        assert!(matches!(served.receive().await, Some(Packet::Disconnect(_))));
     }
 
     #[tokio::test(start_paused = true)]

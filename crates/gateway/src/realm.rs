@@ -1,6 +1,6 @@
 //! An account in a region: its broker, its live connections, and the table of all realms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -21,6 +21,11 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::outlet::{News, Outlet};
 use crate::principals::Principal;
+
+/// Effects after which a connection's turn ends, whatever it has left. One read may hold thousands of publications, and
+/// each may go to thousands of subscribers: without a bound, one client could fill the memory with its effects, and keep
+/// everybody else of the realm waiting, for a product of the two.
+pub(crate) const TURN_EFFECTS: usize = 4096;
 
 /// A realm's number in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,14 +171,17 @@ impl Realm {
         self.finish(now, state);
     }
 
-    /// Hand in what a connection has read: packets, and the error that ended them.
-    pub fn packets(&self, outlet: &Outlet, packets: &mut Vec<Packet>, error: Option<&DecodeError>) {
-        let Some(id) = outlet.id() else { return };
+    /// Hand in what a connection has read: packets, and the error that ended them. What a turn does not get to is left
+    /// in `packets`, to be handed in again.
+    pub fn packets(&self, outlet: &Outlet, packets: &mut VecDeque<Packet>, error: Option<&DecodeError>) {
+        let Some(id) = outlet.id() else { return packets.clear() };
         self.turn(|broker, now, effects| {
-            for packet in packets.drain(..) {
+            while effects.len() < TURN_EFFECTS
+                && let Some(packet) = packets.pop_front()
+            {
                 broker.packet(now, id, packet, effects);
             }
-            if let Some(error) = error {
+            if let Some(error) = error.filter(|_| packets.is_empty()) {
                 broker.decode_error(now, id, error, effects);
             }
         });
@@ -482,5 +490,77 @@ impl Realms {
     /// The realm that this server name speaks for. rustls gives names in lower case.
     pub fn of_endpoint(&self, name: &str) -> Option<Arc<Realm>> {
         self.endpoints.load().get(name).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::num::NonZeroU16;
+
+    use sekisho_mqtt::{
+        ConnectProperties, Publish, PublishProperties, QoS, Subscribe, SubscribeFilter, Utf8, Version,
+    };
+
+    use super::*;
+    use crate::admission::Presented;
+
+    fn join(admitted: &Admitted, client_id: &str) -> Arc<Outlet> {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        let presented = Presented { chain: Arc::new([]), sni: None, peer, client_id: client_id.into() };
+        let outlet = Arc::new(Outlet::new(admitted, presented));
+        let connect = Connect {
+            version: Version::V311,
+            clean_start: true,
+            keep_alive: 60,
+            client_id: Utf8::try_from(client_id).unwrap(),
+            will: None,
+            username: None,
+            password: None,
+            properties: ConnectProperties::default(),
+        };
+        admitted.principal().realm.connect(admitted, &outlet, connect);
+        outlet
+    }
+
+    fn subscribe(filter: &str) -> Packet {
+        Packet::Subscribe(Subscribe {
+            packet_id: NonZeroU16::MIN,
+            filters: vec![SubscribeFilter::new(Utf8::try_from(filter).unwrap(), QoS::AtMostOnce)],
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+        })
+    }
+
+    fn publish(topic: &str) -> Packet {
+        Packet::Publish(Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: Utf8::try_from(topic).unwrap(),
+            packet_id: None,
+            properties: PublishProperties::new(),
+            payload: bytes::Bytes::new(),
+        })
+    }
+
+    #[test]
+    fn one_turn_of_a_publisher_is_bounded_however_many_receive_what_it_sends() {
+        let (admitted, _) = Admitted::for_test();
+        let realm = &admitted.principal().realm;
+        let subscribers: Vec<_> = (0..100).map(|n| join(&admitted, &format!("s{n}"))).collect();
+        for subscriber in &subscribers {
+            realm.packets(subscriber, &mut [subscribe("t")].into(), None);
+        }
+        let publisher = join(&admitted, "p");
+        let mut packets: VecDeque<Packet> = (0..1000).map(|_| publish("t")).collect();
+        let delivered = || usize::try_from(realm.counters().0.delivered).unwrap();
+        while !packets.is_empty() {
+            let before = delivered();
+            realm.packets(&publisher, &mut packets, None);
+            let turn = delivered() - before;
+            assert!(turn > 0 && turn < TURN_EFFECTS + subscribers.len(), "{turn} deliveries in one turn");
+        }
+        assert_eq!(delivered(), 1000 * subscribers.len());
     }
 }
