@@ -177,6 +177,10 @@ impl<S: Transport, P> Connection<S, P> {
                 }
                 continue;
             }
+            // Looked at here too: a peer that never stops sending would keep us from ever waiting for the timer.
+            if self.phase == Phase::Lingering && self.timer.deadline() <= Instant::now() {
+                return Poll::Ready(());
+            }
             let read = if self.may_read() { self.poll_read(context) } else { Poll::Pending };
             match read {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.lost(),
@@ -250,6 +254,10 @@ impl<S: Transport, P> Connection<S, P> {
         if count > 0 {
             self.last_heard = Instant::now();
             self.metrics.bytes_in.add(count as u64);
+        }
+        if self.phase != Phase::Open {
+            // Nobody will look at it any more.
+            buffer.clear();
         }
         if count > 0 && self.phase == Phase::Open {
             self.take_packets(buffer);
@@ -487,28 +495,32 @@ mod tests {
         buffer: BytesMut,
     }
 
+    /// The server's end of a connection over `stream`, whose CONNECT was accepted.
+    fn connected_over<S: Transport>(stream: S) -> Connection<S, ()> {
+        let (admitted, presented) = Admitted::for_test();
+        let realm = admitted.principal().realm.clone();
+        let outlet = Arc::new(Outlet::new(&admitted, presented));
+        let connect = Connect {
+            version: Version::V5,
+            clean_start: true,
+            keep_alive: 60,
+            client_id: Utf8::try_from("c").unwrap(),
+            will: None,
+            username: None,
+            password: None,
+            properties: ConnectProperties::default(),
+        };
+        realm.connect(&admitted, &outlet, connect);
+        let mut decoder = Decoder::new(sekisho_mqtt::Limits::UNLIMITED);
+        decoder.set_version(Version::V5);
+        Connection::new(stream, realm, outlet, Arc::default(), decoder, BytesMut::new(), ())
+    }
+
     impl Served {
         async fn with_room_for(bytes: usize) -> Self {
-            let (admitted, presented) = Admitted::for_test();
-            let realm = admitted.principal().realm.clone();
-            let outlet = Arc::new(Outlet::new(&admitted, presented));
-            let connect = Connect {
-                version: Version::V5,
-                clean_start: true,
-                keep_alive: 60,
-                client_id: Utf8::try_from("c").unwrap(),
-                will: None,
-                username: None,
-                password: None,
-                properties: ConnectProperties::default(),
-            };
-            realm.connect(&admitted, &outlet, connect);
             let (stream, server) = duplex(bytes);
-            let mut decoder = Decoder::new(sekisho_mqtt::Limits::UNLIMITED);
-            decoder.set_version(Version::V5);
-            let metrics = Arc::default();
-            let connection =
-                Connection::new(server, realm.clone(), outlet, metrics, decoder, BytesMut::new(), ());
+            let connection = connected_over(server);
+            let realm = connection.realm.clone();
             let task = tokio::spawn(connection);
             let decoder = Decoder::for_client(sekisho_mqtt::Limits::UNLIMITED, Version::V5);
             let mut served = Self { stream, realm, task, decoder, buffer: BytesMut::new() };
@@ -640,6 +652,31 @@ mod tests {
         let began = Instant::now();
         (&mut served.task).await.unwrap();
         assert!(began.elapsed() <= LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_our_last_words_is_not_kept() {
+        let mut connection = connected_over(tokio::io::join(tokio::io::repeat(0xff), tokio::io::sink()));
+        connection.phase = Phase::Lingering;
+        let read = std::future::poll_fn(|context| connection.poll_read(context)).await;
+        assert!(read.unwrap() > 0);
+        assert!(connection.partial.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_stops_sending_is_not_listened_to_for_longer() {
+        // Each of these bytes is an error, and there is no end of them.
+        let flood = tokio::io::join(tokio::io::repeat(0xff), tokio::io::sink());
+        let task = tokio::spawn(connected_over(flood));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!task.is_finished(), "it may read our last words");
+        tokio::time::advance(LINGER).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(task.is_finished());
     }
 
     #[tokio::test(start_paused = true)]
