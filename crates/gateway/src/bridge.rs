@@ -115,6 +115,10 @@ pub struct Bridge {
     most_admissions: usize,
 }
 
+/// Chains behind one leaf that are asked about at a time. A device sends one; who sends a new one with each connection
+/// would only make the search among them long.
+const MOST_CHAINS: usize = 8;
+
 /// Refusals kept for the control plane.
 const MOST_REFUSALS: usize = 10_000;
 
@@ -161,7 +165,8 @@ impl Bridge {
             ticket.waiters.push(sender);
             return Some(receiver);
         }
-        if state.admissions.len() >= self.most_admissions {
+        let chains = state.by_key.get(key).map_or(0, Vec::len);
+        if state.admissions.len() >= self.most_admissions || chains >= MOST_CHAINS {
             return None;
         }
         let number = state.raise(Arc::new(question()), vec![sender], false);
@@ -446,6 +451,20 @@ mod tests {
         assert!(bridge.ask(|| question(2), &key(2), &[]).is_none());
         assert!(bridge.ask(|| question(1), &key(1), &[]).is_some());
         assert_eq!(take(&bridge, 10).len(), 1);
+    }
+
+    #[test]
+    fn one_certificate_is_asked_about_with_few_chains_at_a_time() {
+        let bridge = Bridge::new(100);
+        let chain = |number: u8| vec![CertificateDer::from(vec![number])];
+        let ask = |number: u8| {
+            let question = || Question { chain: chain(number).into(), ..question(1) };
+            bridge.ask(question, &key(1), &chain(number))
+        };
+        let waiters: Vec<_> = (0..=u8::MAX).map(ask).collect();
+        assert_eq!(waiters.iter().flatten().count(), MOST_CHAINS);
+        assert!(ask(0).is_some(), "what is asked already may be waited for");
+        assert!(bridge.ask(|| question(2), &key(2), &[]).is_some(), "others are not concerned");
     }
 
     #[test]

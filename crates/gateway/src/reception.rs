@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use sekisho_broker::limits::PACKET_BYTES;
+use sekisho_broker::DisconnectReason;
+use sekisho_broker::limits::{CLIENT_ID_BYTES, PACKET_BYTES};
 use sekisho_certificate::CertificateId;
 use sekisho_mqtt::{
     ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Limits, Packet, ReasonCode, Utf8, Version,
@@ -103,11 +104,21 @@ async fn arrive(
     progress.presented.sni = session.server_name().map(Into::into);
     let mut received = first_packet(stream, progress).await?;
     // Strings of a packet are slices of the buffer it came in; what is kept for the connection's life is copied.
-    progress.presented.client_id = received.connect.client_id.as_str().into();
+    progress.presented.client_id = told(&received.connect.client_id).into();
     if received.leftover.is_empty() {
         received.leftover = BytesMut::new();
     }
     Ok(received)
+}
+
+/// What reports and questions tell of a client id. One that is longer is refused in the end; until then nobody who can
+/// make a key may have us keep 64 KB of it in every queue and log.
+fn told(client_id: &str) -> &str {
+    let mut end = client_id.len().min(CLIENT_ID_BYTES);
+    while !client_id.is_char_boundary(end) {
+        end -= 1;
+    }
+    &client_id[..end]
 }
 
 async fn first_packet(mut stream: TlsStream<TcpStream>, progress: &Progress) -> Result<Received, Refused> {
@@ -186,9 +197,14 @@ async fn admit(
     realm.connect(&admitted, &outlet, *connect);
     realm.live().add(&outlet);
     let metrics = listener.metrics.clone();
-    let connection = Connection::new(stream, realm, outlet.clone(), metrics, decoder, leftover, permit);
+    let connection =
+        Connection::new(stream, realm.clone(), outlet.clone(), metrics, decoder, leftover, permit);
     // From here on a change in the registry finds the connection; what came before is caught up with now.
     listener.admission.settle(&outlet);
+    if *listener.stopping.borrow() {
+        // The goodbye to all may have been said before this one was there to hear it.
+        realm.disconnect(&outlet, DisconnectReason::ServerInitiatedDisconnect);
+    }
     Some(connection)
 }
 

@@ -111,6 +111,14 @@ async fn nothing_is_answered_to_a_first_packet_that_is_no_connect() {
 }
 
 #[tokio::test]
+async fn a_refusal_tells_no_more_of_a_client_id_than_one_may_have() {
+    let world = World::new();
+    let stranger = papers::device("stranger");
+    assert!(Device::new(&world, &stranger).connect(&"é".repeat(30_000)).await.is_none());
+    assert_eq!(world.refusal("CA_NOT_REGISTERED").client_id.unwrap().as_ref(), "é".repeat(64));
+}
+
+#[tokio::test]
 async fn a_malformed_connect_is_refused_without_a_word() {
     let world = World::new();
     let papers = registered(&world);
