@@ -66,6 +66,7 @@ def up(
 
 def _show(run: Run, data: Path, *, as_json: bool) -> None:
     import json
+    import shlex
     from dataclasses import asdict
 
     if as_json:
@@ -84,9 +85,12 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
     facts.add_row("Account", f"{run.account}, {run.region}")
     from sekisho.config import default_data_folder
 
-    option = "" if data == default_data_folder() else f" --data {data}"
+    option = "" if data == default_data_folder() else f" --data {shlex.quote(str(data))}"
     facts.add_row("", "")
     facts.add_row("Next", f'eval "$(sekisho env{option})"')
     facts.add_row("", "aws iot describe-endpoint --endpoint-type iot:Data-ATS")
-    console = Console(soft_wrap=True)
-    console.print(Panel(facts, title=f"Sekisho {run.version}", expand=False))
+    console = Console()
+    panel = Panel(facts, title=f"Sekisho {run.version}", expand=False)
+    # Paths and commands are there to be copied: rather a panel wider than the screen than one that breaks them in two.
+    console.width = max(console.width, console.measure(panel, options=console.options.update(width=1000)).maximum)
+    console.print(panel, soft_wrap=True)
