@@ -96,6 +96,10 @@ class _Server:
             run_file.write(self.settings.data, self.run)
             on_ready(self.run)
         await serving
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Ending has begun and is bounded in time: a second signal must not cut it short.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _ask_to_stop(self) -> None:
         self.http.should_exit = True
@@ -149,7 +153,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     try:
         mqtt_port = gateway.start()
     except GatewayError as error:
-        raise CannotStart(f"{error}. Choose another port with --mqtt-port, or stop what listens there") from None
+        raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
     stack.callback(gateway.stop, GRACE)
     pump = Pump(gateway, Admission(store))
     pump.start()
