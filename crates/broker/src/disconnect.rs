@@ -11,7 +11,7 @@ use crate::input::{ConnectionId, Now};
 use crate::lifecycle::LifecycleKind;
 use crate::record::Record;
 use crate::refusal::{DisconnectReason, Refusal};
-use crate::session::{Owed, Session, SessionKey, SubscriptionPlace};
+use crate::session::{Owed, SessionKey, SubscriptionPlace};
 use crate::shared::GroupKey;
 use crate::timers::Timer;
 
@@ -130,7 +130,7 @@ impl Broker {
                     self.tree.remove(slot);
                 }
                 SubscriptionPlace::Shared(group) => {
-                    let returned = take_of_group(&mut session, group);
+                    let returned = session.queue.take_of_group(group);
                     self.leave_group(now, group, key, returned, effects);
                 }
             }
@@ -199,9 +199,9 @@ impl Broker {
     pub(crate) fn make_transient(&mut self, key: SessionKey, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.persistent = false;
-        let own =
-            session.queue.iter_mut().chain(session.inflight.iter_mut().filter_map(|sent| sent.owed.as_mut()));
-        own.filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);
+        session.queue.forget_records();
+        let sent = session.inflight.iter_mut().filter_map(|sent| sent.owed.as_mut());
+        sent.filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);
         let client_id = Arc::clone(&session.client_id);
         self.set_membership(key);
         self.store(Record::SessionEnded { client_id }, effects);
@@ -220,12 +220,4 @@ impl Broker {
             }
         }
     }
-}
-
-/// What a session was given by a group and has not acknowledged, oldest first.
-pub(crate) fn take_of_group(session: &mut Session, group: GroupKey) -> Vec<Owed> {
-    let (of_group, own): (Vec<Owed>, Vec<Owed>) =
-        session.queue.drain(..).partition(|owed| owed.group == Some(group));
-    session.queue = own.into();
-    of_group
 }

@@ -58,8 +58,13 @@ pub struct Limits {
     pub shared_groups: usize,
     /// Messages waiting for one session beyond those in flight; the newest is dropped when there are more.
     pub queued_messages_per_session: usize,
+    /// Bytes of messages waiting for one session. AWS names no such bound, but it does not run on one machine's memory:
+    /// the messages above at their largest would be 13 GB.
+    pub queued_bytes_per_session: u64,
     /// Messages waiting for one shared group.
     pub queued_messages_per_group: usize,
+    /// Bytes of messages waiting for one shared group.
+    pub queued_bytes_per_group: u64,
     /// Retained messages of the account.
     pub retained_messages: usize,
     /// Bytes handed to the network of one connection and not yet written; what happens beyond is in
@@ -88,7 +93,9 @@ impl Default for Limits {
             subscriptions_per_session: 50,
             shared_groups: 100,
             queued_messages_per_session: 100_000,
+            queued_bytes_per_session: 256 * 1024 * 1024,
             queued_messages_per_group: 500_000,
+            queued_bytes_per_group: 1024 * 1024 * 1024,
             retained_messages: 500_000,
             outbox_bytes: 4 * 1024 * 1024,
             outbox_messages: 10_000,

@@ -22,9 +22,9 @@ use crate::timers::Timer;
 impl Broker {
     /// Puts a message into a group's queue, newest last, and offers it to the members.
     pub(crate) fn enqueue_in_group(&mut self, now: Now, key: GroupKey, owed: Owed, effects: &mut Effects) {
-        let most = self.limits.queued_messages_per_group;
+        let (messages, bytes) = (self.limits.queued_messages_per_group, self.limits.queued_bytes_per_group);
         let Some(group) = self.groups.get_mut(key) else { return };
-        if group.queue.len() >= most {
+        if !group.queue.has_room(messages, bytes) {
             self.counters.dropped_queue_full += 1;
             self.settle(SessionKey::default(), &owed, effects);
             return;
@@ -63,8 +63,10 @@ impl Broker {
 
     /// Puts a message into a session's queue. `false` when it is full: then the newest, this one, is dropped.
     pub(crate) fn enqueue(&mut self, key: SessionKey, owed: Owed, effects: &mut Effects) -> bool {
+        let (messages, bytes) =
+            (self.limits.queued_messages_per_session, self.limits.queued_bytes_per_session);
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        if session.queue.len() >= self.limits.queued_messages_per_session {
+        if !session.queue.has_room(messages, bytes) {
             self.counters.dropped_queue_full += 1;
             self.settle(key, &owed, effects);
             return false;

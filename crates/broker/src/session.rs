@@ -31,7 +31,7 @@ pub struct Session {
     pub subscriptions: Vec<Subscription>,
     pub inflight: Inflight,
     /// QoS 1 messages to send when there is room, oldest first.
-    pub queue: VecDeque<Owed>,
+    pub queue: OwedQueue,
     /// A will that waits for its delay; only while offline.
     pub delayed_will: Option<Box<Will>>,
     /// When the connection ended, in milliseconds since the Unix epoch.
@@ -61,6 +61,78 @@ impl Owed {
     /// Whether it is too late to send it.
     pub fn is_expired(&self, now: Now) -> bool {
         self.message.is_expired(now) || self.until.is_some_and(|moment| moment <= now.unix_ms)
+    }
+}
+
+/// Messages that wait, oldest first, and what they take together.
+///
+/// The [cost](Message::cost) of a message is counted for each queue it waits in, although all share it: what one of
+/// them holds would stay if the others let go.
+#[derive(Debug, Default)]
+pub struct OwedQueue {
+    owed: VecDeque<Owed>,
+    bytes: u64,
+}
+
+impl OwedQueue {
+    /// Whether one more may wait. Judged before adding, so that one message larger than the bound still gets in.
+    pub fn has_room(&self, most_messages: usize, most_bytes: u64) -> bool {
+        self.owed.len() < most_messages && self.bytes < most_bytes
+    }
+
+    pub fn len(&self) -> usize {
+        self.owed.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    pub fn front(&self) -> Option<&Owed> {
+        self.owed.front()
+    }
+
+    pub fn iter(&self) -> std::collections::vec_deque::Iter<'_, Owed> {
+        self.owed.iter()
+    }
+
+    /// Those that wait for their own sake get no record any more.
+    pub fn forget_records(&mut self) {
+        self.owed.iter_mut().filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);
+    }
+
+    pub fn push_back(&mut self, owed: Owed) {
+        self.bytes += u64::from(owed.message.cost());
+        self.owed.push_back(owed);
+    }
+
+    pub fn push_front(&mut self, owed: Owed) {
+        self.bytes += u64::from(owed.message.cost());
+        self.owed.push_front(owed);
+    }
+
+    pub fn pop_front(&mut self) -> Option<Owed> {
+        let owed = self.owed.pop_front();
+        self.taken(owed)
+    }
+
+    pub fn remove(&mut self, position: usize) -> Option<Owed> {
+        let owed = self.owed.remove(position);
+        self.taken(owed)
+    }
+
+    /// Takes out what a group gave, oldest first.
+    pub fn take_of_group(&mut self, group: GroupKey) -> Vec<Owed> {
+        let (of_group, own): (Vec<Owed>, Vec<Owed>) =
+            self.owed.drain(..).partition(|owed| owed.group == Some(group));
+        self.bytes = own.iter().map(|owed| u64::from(owed.message.cost())).sum();
+        self.owed = own.into();
+        of_group
+    }
+
+    fn taken(&mut self, owed: Option<Owed>) -> Option<Owed> {
+        self.bytes -= owed.as_ref().map_or(0, |owed| u64::from(owed.message.cost()));
+        owed
     }
 }
 
@@ -97,7 +169,7 @@ impl Session {
             connection: None,
             subscriptions: Vec::new(),
             inflight: Inflight::default(),
-            queue: VecDeque::new(),
+            queue: OwedQueue::default(),
             delayed_will: None,
             disconnected_at: None,
             mark: (0, 0),

@@ -4,13 +4,13 @@
 //! online, picked at random. A QoS 1 message that no member can take now waits in the group when one of the members has
 //! a persistent session; what a member did not acknowledge comes back when its session ends.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sekisho_mqtt::QoS;
 use slotmap::SlotMap;
 
-use crate::session::{Owed, SessionKey};
+use crate::session::{OwedQueue, SessionKey};
 use crate::topic_tree::Slot;
 
 slotmap::new_key_type! {
@@ -25,7 +25,7 @@ pub struct Group {
     pub name: Arc<str>,
     pub members: Vec<Member>,
     /// QoS 1 messages that no member could take, oldest first.
-    pub queue: VecDeque<Owed>,
+    pub queue: OwedQueue,
     /// Whether some record says that the group owes a message.
     pub is_recorded: bool,
     slot: Option<Slot>,
@@ -82,7 +82,7 @@ impl Groups {
         let group = Group {
             name: Arc::clone(&name),
             members: Vec::new(),
-            queue: VecDeque::new(),
+            queue: OwedQueue::default(),
             is_recorded: false,
             slot: None,
         };

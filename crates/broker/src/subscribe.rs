@@ -13,7 +13,6 @@ use sekisho_mqtt::{
 use crate::authority::Action;
 use crate::broker::{Broker, Waiting};
 use crate::deliver::Target;
-use crate::disconnect::take_of_group;
 use crate::effect::Effects;
 use crate::input::{ConnectionId, Now};
 use crate::lifecycle::LifecycleKind;
@@ -308,7 +307,7 @@ impl Broker {
                 self.tree.remove(slot);
             }
             SubscriptionPlace::Shared(group) => {
-                let returned = take_of_group(session, group);
+                let returned = session.queue.take_of_group(group);
                 self.leave_group(now, group, key, returned, effects);
             }
         }

@@ -202,6 +202,23 @@ fn an_mqtt_5_client_gets_nothing_twice_on_a_connection_and_a_message_is_given_up
 }
 
 #[test]
+fn a_queue_is_full_by_its_bytes_too_and_has_room_again_when_they_are_gone() {
+    let mut story = Story::with(Limits { queued_bytes_per_session: 1000, ..Limits::default() });
+    let publisher = story.join(client("p"));
+    let mut id = story.join(client("s").persistent());
+    story.follow(id, &[("a", 1)]);
+    for round in 1..=3 {
+        story.lose(id);
+        for number in 1..=5 {
+            story.publish(publisher, publish("a", &"x".repeat(400)).qos1(number));
+        }
+        assert_eq!(story.broker.counters().dropped_queue_full, 2 * round, "three of five reach the bound");
+        id = story.connect(client("s").persistent());
+        assert_eq!(story.take_and_acknowledge(id).len(), 1 + 3);
+    }
+}
+
+#[test]
 fn a_full_queue_drops_the_newest() {
     let mut story = Story::with(Limits { queued_messages_per_session: 2, ..Limits::default() });
     let publisher = story.join(client("p"));
