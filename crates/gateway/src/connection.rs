@@ -347,6 +347,8 @@ impl<S: Transport, P> Connection<S, P> {
             buffer.clear();
             SCRATCH.with_borrow_mut(|scratch| scratch.write = buffer);
             if !self.backlog.is_empty() {
+                // What TLS still holds of it is little; a slow peer must not wait for the last byte to get room.
+                self.account();
                 continue;
             }
             match Pin::new(&mut self.stream).poll_flush(context) {
@@ -639,6 +641,20 @@ mod tests {
             assert!(matches!(served.receive().await, Some(Packet::PingResp)));
         }
         assert!(matches!(served.receive().await, Some(Packet::Disconnect(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_peer_has_taken_makes_room_before_it_has_taken_all() {
+        let mut served = Served::with_room_for(WRITE_SIZE).await;
+        served.subscribe().await;
+        let message = 100_000;
+        let most = usize::try_from(Limits::default().outbox_bytes).unwrap() / message;
+        (0..most).for_each(|_| served.publish(vec![7; message]));
+        for _ in 0..most / 2 {
+            assert!(matches!(served.receive().await, Some(Packet::Publish(_))));
+        }
+        (0..most / 4).for_each(|_| served.publish(vec![7; message]));
+        assert_eq!(served.realm.counters().0.dropped_outbox_full, 0);
     }
 
     #[tokio::test(start_paused = true)]
