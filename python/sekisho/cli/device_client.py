@@ -71,6 +71,7 @@ class DeviceClient:
         self._arrivals: queue.Queue[Arrival | None] = queue.Queue()
         self._connected: queue.Queue[str | None] = queue.Queue()
         self._acknowledged: dict[int, Sequence[Any]] = {}
+        self._published: dict[int, Any] = {}
         self._changed = threading.Condition()
         self._lost = False
         self._why = ""
@@ -84,6 +85,7 @@ class DeviceClient:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
@@ -132,6 +134,10 @@ class DeviceClient:
                 if self._lost
                 else f"{topic}: not acknowledged within {ANSWER_WITHIN:g} seconds"
             )
+        code = self._published.get(info.mid)
+        if code is not None and code.is_failure:
+            # MQTT 5 says so in the PUBACK (section 3.4.2.1); 3.1.1 can only close.
+            raise Failure(f"{topic}: {code}; the server's log says why")
 
     def subscribe(self, topic_filters: Sequence[str], *, qos: int) -> None:
         """Subscribe and wait for the SUBACK. Raises Failure naming each filter that was refused."""
@@ -178,6 +184,10 @@ class DeviceClient:
         with self._changed:
             self._acknowledged[packet_id] = codes
             self._changed.notify_all()
+
+    def _on_publish(self, _client: Any, _data: Any, packet_id: int, code: Any, _properties: Any) -> None:
+        # Called before paho says that the message is published.
+        self._published[packet_id] = code
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._arrivals.put(Arrival(message.topic, bytes(message.payload), message.qos, bool(message.retain)))
