@@ -1,0 +1,369 @@
+"""The commands of ``sekisho``, as people and scripts call them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.e2e.devices import Device, allow, register
+from tests.e2e.papers import Papers, new_self_signed, openssl
+from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.tools import require
+
+KEY_TYPES = ("RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384", "P-521")
+
+
+def sekisho(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [require("sekisho"), *map(str, arguments)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=START_WITHIN,
+        check=False,
+        **options,
+    )
+
+
+def answer(*arguments: str | Path) -> Any:
+    """What a command answers with --json."""
+    said = sekisho(*arguments, "--json")
+    assert said.returncode == 0, said.stderr
+    return json.loads(said.stdout)
+
+
+def failure(*arguments: str | Path, **options: Any) -> str:
+    """The one line with which a command says what went wrong."""
+    said = sekisho(*arguments, **options)
+    assert said.returncode == 1, said
+    [line] = said.stderr.splitlines()
+    assert line.startswith("sekisho: ")
+    return line
+
+
+# env
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_what_env_prints_evaluates_in_a_shell_and_undoes_what_would_spoil_it(server: RunningServer, shell: str) -> None:
+    command = f'eval "$({shlex.quote(require("sekisho"))} env --data {shlex.quote(str(server.data))})" && env'
+    said = subprocess.run(
+        [shell, "-c", command],
+        env=clean_environment() | {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "of another account"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    exported = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    assert exported["SEKISHO_ROOT_CA"] == server.root_ca
+    assert exported["SEKISHO_DATA"] == str(server.data)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_IOT", "AWS_ENDPOINT_URL_IOT_DATA_PLANE"):
+        assert exported[name] == server.run["api"]
+    assert exported["AWS_REGION"] == exported["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert {"AWS_PROFILE", "AWS_SESSION_TOKEN"}.isdisjoint(exported)
+
+
+def test_boto3_finds_the_server_by_what_env_exports_alone(server: RunningServer) -> None:
+    program = (
+        "import boto3; boto3.client('iot-data').publish(topic='t1', payload=b'x');"
+        "print(boto3.client('iot').describe_endpoint(endpointType='iot:Data-ATS')['endpointAddress'])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=server.environment(), check=True, capture_output=True, text=True
+    )
+    assert said.stdout == "localhost\n"
+
+
+def test_env_without_a_server_or_for_an_unknown_account_says_what_to_do(server: RunningServer, tmp_path: Path) -> None:
+    assert "sekisho up" in failure("env", "--data", tmp_path / "nobody")
+    assert "sekisho account list" in failure("env", "--data", server.data, "--account", "999999999999")
+
+
+# account
+
+
+def test_an_account_made_beside_a_running_server_is_usable_at_once(server: RunningServer) -> None:
+    made = answer("account", "create", "--name", "factory", "--data", server.data)
+    assert set(made) >= {"accountId", "accessKeyId", "secretAccessKey"}
+    assert len(made["accountId"]) == 12
+    assert made["accountId"].isdigit()
+    sts = boto3.client(
+        "sts",
+        endpoint_url=server.run["api"],
+        region_name="us-east-1",
+        aws_access_key_id=made["accessKeyId"],
+        aws_secret_access_key=made["secretAccessKey"],
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    assert sts.get_caller_identity()["Account"] == made["accountId"]
+    assert (
+        answer("env", "--data", server.data, "--account", made["accountId"])["AWS_ACCESS_KEY_ID"]
+        == (made["accessKeyId"])
+    )
+
+    listed = {each["accountId"]: each for each in answer("account", "list", "--data", server.data)}
+    assert set(listed) >= {"123456789012", made["accountId"]}
+    assert listed[made["accountId"]]["name"] == "factory"
+    assert listed[made["accountId"]]["accessKeyIds"] == [made["accessKeyId"]]
+    assert made["secretAccessKey"] not in sekisho("account", "list", "--data", server.data).stdout
+    assert made["secretAccessKey"] not in server.log()
+
+
+def test_an_account_may_be_made_before_any_server_and_not_twice_and_not_with_a_wrong_id(tmp_path: Path) -> None:
+    said = sekisho("account", "create", "111122223333", "--data", tmp_path / "data")
+    assert said.returncode == 0, said.stderr
+    assert "111122223333" in said.stdout
+    assert "not shown again" in said.stdout
+    assert "111122223333" in failure("account", "create", "111122223333", "--data", tmp_path / "data")
+    assert "twelve digits" in failure("account", "create", "factory", "--data", tmp_path / "data")
+
+
+# ca and device
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A CA of ``sekisho ca create``."""
+    made = answer("ca", "create", "My CA", "--out", tmp_path_factory.mktemp("ca"))
+    papers = Papers(Path(made["key"]), Path(made["certificate"]))
+    assert made["certificateId"] == papers.certificate_id
+    return papers
+
+
+@pytest.fixture(scope="module")
+def policy(server: RunningServer) -> str:
+    return allow(server.session().iot, "anything")
+
+
+@pytest.mark.parametrize("kind", KEY_TYPES)
+def test_a_ca_of_every_key_type_is_one_that_openssl_and_the_registry_accept(
+    server: RunningServer, tmp_path: Path, kind: str
+) -> None:
+    made = answer("ca", "create", f"CA {kind}", "--key-type", kind, "--out", tmp_path)
+    certificate = Path(made["certificate"])
+    assert Path(made["key"]).stat().st_mode & 0o777 == 0o600
+    assert "OK" in openssl("verify", "-x509_strict", "-CAfile", certificate, certificate)
+    assert "CA:TRUE" in openssl("x509", "-in", certificate, "-noout", "-ext", "basicConstraints")
+    registered = server.session().iot.register_ca_certificate(
+        caCertificate=certificate.read_text(), certificateMode="SNI_ONLY"
+    )
+    assert registered["certificateId"] == made["certificateId"]
+
+
+@pytest.mark.parametrize("kind", KEY_TYPES)
+def test_a_device_of_every_key_type_is_signed_by_the_own_ca_and_connects(
+    server: RunningServer, ca: Papers, policy: str, tmp_path: Path, kind: str
+) -> None:
+    made = answer(
+        "device", "create", "kettle", "--ca", ca.certificate, "--ca-key", ca.key, "--key-type", kind, "--out", tmp_path
+    )
+    papers = Papers(Path(made["key"]), Path(made["certificate"]))
+    assert papers.key.stat().st_mode & 0o777 == 0o600
+    assert made["certificateId"] == papers.certificate_id
+    verify = ("verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", ca.certificate)
+    assert "OK" in openssl(*verify, papers.certificate)
+    text = openssl("x509", "-in", papers.certificate, "-noout", "-text")
+    assert "Version: 3" in text
+    assert "CN = kettle" in text
+    assert {"RSA": f"({kind[4:]} bit)", "P-2": "P-256", "P-3": "P-384", "P-5": "P-521"}[kind[:3]] in text
+    assert "CN = kettle" in openssl("req", "-in", made["request"], "-noout", "-verify", "-subject")
+
+    register(server.session(), papers, policy)
+    with Device(server, papers, f"kettle-{kind}") as device:
+        device.publish("t1", "hello", 1)
+
+
+def test_nothing_is_overwritten_unless_one_asks_for_it(ca: Papers, tmp_path: Path) -> None:
+    create = ("device", "create", "kettle", "--ca", ca.certificate, "--ca-key", ca.key, "--out", tmp_path)
+    before = answer(*create)
+    key = Path(before["key"]).read_text()
+    line = failure(*create)
+    assert str(tmp_path / "kettle") in line
+    assert "--force" in line
+    assert Path(before["key"]).read_text() == key
+    assert answer(*create, "--force")["certificateId"] != before["certificateId"]
+    assert "--force" in failure("ca", "create", "My CA", "--out", ca.certificate.parent)
+
+
+def test_papers_that_cannot_be_made_are_refused_by_what_is_wrong(ca: Papers, tmp_path: Path) -> None:
+    def device(certificate: Path, key: Path, *more: str) -> str:
+        line = failure("device", "create", "kettle", "--ca", certificate, "--ca-key", key, "--out", tmp_path, *more)
+        assert "PRIVATE KEY-----" not in line
+        return line
+
+    other = new_self_signed(tmp_path)
+    assert str(tmp_path / "absent.crt") in device(tmp_path / "absent.crt", ca.key)
+    assert "key" in device(ca.certificate, other.key)
+    assert "key" in device(ca.key, ca.certificate)
+    assert "RSA-2048" in device(ca.certificate, ca.key, "--key-type", "RSA-1024")
+    assert not list(tmp_path.glob("kettle*"))
+
+
+# pub and sub
+
+
+@pytest.fixture(scope="module")
+def papers(server: RunningServer, policy: str, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A registered device that may do anything."""
+    made = new_self_signed(tmp_path_factory.mktemp("papers"))
+    register(server.session(), made, policy)
+    return made
+
+
+def as_device(server: RunningServer, papers: Papers) -> tuple[str | Path, ...]:
+    return ("--data", server.data, "--cert", papers.certificate, "--key", papers.key)
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_sub_prints_what_pub_sends(server: RunningServer, papers: Papers, version: str) -> None:
+    topic, device = f"spoken/{version}", as_device(server, papers)
+    # What is retained comes first, and so says that the subscription is there.
+    assert sekisho("pub", "-t", topic, "-m", "kept", "-q", "1", "-r", "-V", version, *device).returncode == 0
+    subscriber = subprocess.Popen(
+        [
+            require("sekisho"), "sub", "-t", topic, "-q", "1", "-C", "3", "-W", "30", "-V", version, "--json",
+            *map(str, device),
+        ],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert subscriber.stdout is not None
+    printed = subscriber.stdout.readline()
+    said = sekisho("pub", "-t", topic, "-m", "grüezi", "-q", "1", "-V", version, *device)
+    assert said.returncode == 0, said.stderr
+    assert topic in said.stdout
+    said = sekisho("pub", "-t", topic, "-f", "-", "-q", "1", *device, input="from stdin")
+    assert said.returncode == 0, said.stderr
+    printed += subscriber.stdout.read()
+    subscriber.stdout.close()
+    assert subscriber.wait(timeout=START_WITHIN) == 0
+    got = [json.loads(line) for line in printed.splitlines()]
+    assert [(each["payload"], each["retain"]) for each in got] == [
+        ("kept", True), ("grüezi", False), ("from stdin", False),
+    ]  # fmt: skip
+    assert {(each["topic"], each["encoding"], each["qos"]) for each in got} == {(topic, "utf-8", 1)}
+
+
+def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(server: RunningServer, papers: Papers) -> None:
+    device = as_device(server, papers)
+    assert sekisho("pub", "-t", "for/people", "-m", "hello", "-r", *device).returncode == 0
+    said = sekisho("sub", "-t", "for/people", "-C", "1", "-W", "20", *device)
+    assert (said.returncode, said.stdout) == (0, "for/people  hello\n")
+    assert "0 of 1 messages" in failure("sub", "-t", "silence", "-C", "1", "-W", "0.2", *device)
+
+
+def test_pub_and_sub_say_what_is_wrong_in_one_line(
+    server: RunningServer, papers: Papers, ca: Papers, tmp_path: Path
+) -> None:
+    device = as_device(server, papers)
+    hello = ("-t", "t1", "-m", "hello")
+    # The mistake that everyone makes once: the own CA is not the server's.
+    line = failure("pub", *hello, "--cafile", ca.certificate, *device)
+    assert "does not lead to" in line
+    assert "--cafile" in line
+    assert "no server is running" in failure(
+        "pub", *hello, "--data", tmp_path / "nobody", "--cert", papers.certificate, "--key", papers.key
+    )  # fmt: skip
+    assert "refused" in failure(
+        "pub", *hello, "--host", "127.0.0.1", "--port", "1", "--cafile", server.root_ca, *device
+    ).lower()  # fmt: skip
+    other = new_self_signed(tmp_path)
+    assert "do not go together" in failure(
+        "pub", *hello, "--data", server.data, "--cert", papers.certificate, "--key", other.key
+    )  # fmt: skip
+    assert "absent.crt" in failure("pub", *hello, "--data", server.data, "--cert", "absent.crt", "--key", papers.key)
+    assert "--message or with --file" in failure("pub", "-t", "t1", *device)
+    assert "3.1.1" in failure("pub", *hello, "-V", "4", *device)
+    unknown = as_device(server, other)
+    assert "log says why" in failure("pub", *hello, *unknown)
+    assert "log says why" in failure("sub", "-t", "t1", *unknown)
+
+
+def test_pub_and_sub_say_that_the_policy_does_not_allow_it(server: RunningServer, tmp_path: Path) -> None:
+    clients = server.session()
+    papers = new_self_signed(tmp_path)
+    quiet = allow(clients.iot, "quiet", {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"})
+    register(clients, papers, quiet)
+    device = as_device(server, papers)
+    for version in ("3.1.1", "5"):
+        line = failure("pub", "-t", "t1", "-m", "hello", "-q", "1", "-V", version, *device)
+        assert "t1" in line
+        line = failure("sub", "-t", "t1", "-C", "1", "-W", "20", "-V", version, *device)
+        assert "t1" in line
+
+
+# api, help
+
+
+def test_api_coverage_counts_what_the_code_has(server: RunningServer) -> None:
+    rows = {(each["service"], each["operation"]): each["implemented"] for each in answer("api", "coverage")}
+    assert rows["iot", "RegisterCACertificate"] is True
+    assert rows["iot-data", "Publish"] is True
+    assert rows["sts", "GetCallerIdentity"] is True
+    assert rows["iot", "CreateJob"] is False
+    # What it says there is, is there, and what it says is not there answers so.
+    iot = server.session().iot
+    with pytest.raises(ClientError, match="CreateJob") as refused:
+        iot.create_job(jobId="job", targets=["arn:aws:iot:us-east-1:123456789012:thing/kettle"])
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    lines = sekisho("api", "coverage", "--service", "sts").stdout.splitlines()
+    assert "yes  sts:GetCallerIdentity" in lines
+    assert lines[-1].endswith(" operations")
+
+
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    (), ("up",), ("status",), ("env",), ("account",), ("account", "create"), ("account", "list"), ("ca",),
+    ("ca", "create"), ("device",), ("device", "create"), ("pub",), ("sub",), ("api",), ("api", "coverage"),
+)  # fmt: skip
+
+
+def test_every_command_explains_itself() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda command: sekisho(*command, "--help"), COMMANDS))
+    for command, said in zip(COMMANDS, answers, strict=True):
+        assert said.returncode == 0, said.stderr
+        assert " ".join(("sekisho", *command)) in said.stdout
+    shown = answers[0].stdout
+    assert all(command[0] in shown for command in COMMANDS if command)
+
+
+def test_an_unknown_command_or_option_is_said_to_be_so() -> None:
+    for named, arguments in (
+        ("upp", ["upp"]),
+        ("--dta", ["up", "--dta", "x"]),
+        ("--api-port", ["up", "--api-port", "http"]),
+        ("--cert", ["pub", "-t", "t1", "-m", "hello"]),
+    ):
+        said = sekisho(*arguments)
+        assert said.returncode == 2
+        assert named in said.stderr
+        assert "Traceback" not in said.stderr
+
+
+def test_help_loads_nothing_that_only_a_server_needs() -> None:
+    program = (
+        "import sys; sys.argv = ['sekisho', '--help']; from sekisho.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=clean_environment(), check=True, capture_output=True, text=True
+    )
+    assert "Usage: sekisho" in said.stdout
+    loaded = set(said.stderr.split())
+    assert "typer" in loaded
+    heavy = {"sqlalchemy", "alembic", "botocore", "starlette", "uvicorn", "cryptography", "paho", "structlog"}
+    assert heavy.isdisjoint(loaded)
