@@ -235,12 +235,9 @@ impl Gateway {
         });
         runtime.spawn(listener.run(socket));
         runtime.spawn(expire_tickets(Arc::downgrade(&self.admission), self.config.admission_timeout));
-        {
-            // Realms that came before the runtime get their timekeeper now; from here on each gets its own at once.
-            let mut spawner = lock(&self.spawner);
-            self.realms.all().into_iter().for_each(|realm| drop(runtime.spawn(realm.keep_time())));
-            *spawner = Some(runtime.handle().clone());
-        }
+        // Realms that came before the runtime get their timekeeper now; from here on each gets its own at once.
+        *lock(&self.spawner) = Some(runtime.handle().clone());
+        self.realms.all().into_iter().for_each(|realm| drop(runtime.spawn(realm.keep_time())));
         *stage = Stage::Running(Running { runtime, port, stopping, ended });
         Ok(port)
     }

@@ -1,6 +1,8 @@
 //! An account in a region: its broker, its live connections, and the table of all realms.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::Waker;
 use std::time::Duration;
@@ -72,6 +74,8 @@ type Change = Box<dyn FnOnce(&mut News)>;
 struct Alarm {
     at: Mutex<Option<Now>>,
     moved: Notify,
+    /// Somebody keeps it.
+    is_kept: AtomicBool,
 }
 
 impl std::fmt::Debug for Realm {
@@ -232,8 +236,11 @@ impl Realm {
         self.turn(|broker, now, effects| broker.shutdown(now, effects));
     }
 
-    /// Wakes the broker whenever it asks to be. Never returns.
+    /// Wakes the broker whenever it asks to be. Does not return, unless somebody does so already.
     pub async fn keep_time(self: Arc<Self>) {
+        if self.alarm.is_kept.swap(true, Ordering::SeqCst) {
+            return;
+        }
         loop {
             let at = *self.alarm.at.lock().unwrap_or_else(PoisonError::into_inner);
             let now = self.reports.clock.now();
@@ -460,15 +467,17 @@ impl Realms {
         }
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let id = RealmId(u32::try_from(by_name.len()).expect("fewer than four thousand million realms"));
-        by_name
-            .entry((account_id.into(), region.into()))
-            .or_insert_with(|| {
-                let realm =
-                    Arc::new(Realm::new(id, account_id, region, self.limits.clone(), self.reports.clone()));
-                (self.created)(&realm);
-                realm
-            })
-            .clone()
+        let realm = match by_name.entry((account_id.into(), region.into())) {
+            Entry::Occupied(entry) => return entry.get().clone(),
+            Entry::Vacant(entry) => {
+                let (limits, reports) = (self.limits.clone(), self.reports.clone());
+                entry.insert(Arc::new(Realm::new(id, account_id, region, limits, reports))).clone()
+            }
+        };
+        // Whoever is told may have locks of its own, and may be looking at our table behind them.
+        drop(by_name);
+        (self.created)(&realm);
+        realm
     }
 
     /// Every realm.
@@ -497,6 +506,7 @@ impl Realms {
 mod tests {
     use std::net::SocketAddr;
     use std::num::NonZeroU16;
+    use std::sync::Weak;
 
     use sekisho_mqtt::{
         ConnectProperties, Publish, PublishProperties, QoS, Subscribe, SubscribeFilter, Utf8, Version,
@@ -542,6 +552,29 @@ mod tests {
             properties: PublishProperties::new(),
             payload: bytes::Bytes::new(),
         })
+    }
+
+    #[test]
+    fn who_is_told_of_a_new_realm_may_look_at_the_others() {
+        let reports =
+            Reports { bridge: Arc::new(Bridge::new(0)), metrics: Arc::default(), clock: Clock::system() };
+        let (told, hears) = std::sync::mpsc::channel();
+        let created = move |realms: &Weak<Realms>| {
+            let _ = told.send(realms.upgrade().map_or(0, |realms| realms.all().len()));
+        };
+        let realms = Arc::new_cyclic(|realms: &Weak<Realms>| {
+            let realms = realms.clone();
+            Realms::new(Limits::default(), reports, Box::new(move |_| created(&realms)))
+        });
+        std::thread::spawn(move || {
+            realms.get_or_create("123456789012", "eu-central-1");
+            realms.get_or_create("123456789012", "eu-central-1");
+            realms.get_or_create("123456789012", "us-east-1");
+        });
+        let deadline = Duration::from_secs(10);
+        assert_eq!(hears.recv_timeout(deadline), Ok(1));
+        assert_eq!(hears.recv_timeout(deadline), Ok(2));
+        assert!(hears.recv_timeout(deadline).is_err(), "nobody is told twice");
     }
 
     #[test]
