@@ -26,6 +26,8 @@ class Sample:
     server_busy: float
     """Part of one core."""
     load_busy: float
+    others_busy: float
+    """Part of the two cores together that anything else took."""
     failed: int = 0
     lost: int = 0
     duplicates: int = 0
@@ -35,7 +37,7 @@ class Sample:
         """Read what the load generator printed. Raises ValueError where nothing was counted."""
         if "connections" in report:
             connections = report["connections"]
-            return cls(connections, 0.0, (report["after_kib"] - report["before_kib"]) / connections, 0.0, 0.0)
+            return cls(connections, 0.0, (report["after_kib"] - report["before_kib"]) / connections, 0.0, 0.0, 0.0)
         units, seconds = report["units"], report["seconds"]
         if units == 0 or report["server_ticks"] == 0:
             raise ValueError(f"nothing was counted; {report['last_failure'] or 'no message arrived'}")
@@ -46,6 +48,7 @@ class Sample:
             cpu_per_unit=server / units * 1e6,
             server_busy=server / seconds,
             load_busy=load / seconds,
+            others_busy=report["other_ticks"] / _TICKS_PER_SECOND / seconds / 2,
             failed=report["failed"],
             lost=report["lost"],
             duplicates=report["duplicates"],
@@ -100,6 +103,10 @@ class Comparison:
                 if count:
                     found.append(f"{self.workload.name}: {name} {what} {count} of {sum(s.units for s in samples)}")
         return found
+
+    def others_busy(self) -> float:
+        """The most that anything else took of the two cores in any round."""
+        return max(sample.others_busy for sample in (*self.theirs, *self.ours))
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for a file."""

@@ -36,6 +36,8 @@ from sekisho.pki.keys import KeyType
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _RSA_DEVICES: Final = 32
+_QUIET: Final = 0.05
+"""Part of the two cores that others may take before rates mean nothing."""
 _LOAD_SECONDS: Final = 120.0
 """The load generator gets so much beyond what it is to measure."""
 
@@ -169,6 +171,7 @@ class _Bench:
             "root_ca": str(self._folder / "data" / "server" / "root-ca.pem"),
             "server_key": workload.server_key,
             "server_pid": server.pid,
+            "cores": [self._chosen.server_core, self._chosen.load_core],
             "devices": [device.for_load() for device in self._devices(workload)],
             "work": workload.work,
         }
@@ -193,7 +196,7 @@ class _Bench:
         _progress(
             f"{workload.name:18} round {number + 1}  {server.name:10} {sample.per_second:10.0f}/s "
             f"{sample.cpu_per_unit:9.2f} {'KiB' if workload.unit == 'connection' else 'µs'}/{workload.unit}  "
-            f"server {sample.server_busy:4.0%}  load {sample.load_busy:4.0%}"
+            f"server {sample.server_busy:4.0%}  load {sample.load_busy:4.0%}  others {sample.others_busy:4.0%}"
         )
         return sample
 
@@ -227,6 +230,9 @@ def _tell(chosen: argparse.Namespace, comparisons: Sequence[Comparison]) -> int:
     print(table(comparisons))
     print()
     print("\n".join(troubles) if troubles else "Nothing was lost, doubled or refused.")
+    others = max(each.others_busy() for each in comparisons)
+    if others > _QUIET:
+        print(f"Others took up to {others:.0%} of the two cores: CPU per unit stands, rates say little.")
     chosen.results.mkdir(parents=True, exist_ok=True)
     file = chosen.results / f"{now:%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps({**facts, "results": [each.as_json() for each in comparisons]}, indent=2) + "\n")

@@ -14,7 +14,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def report(units: int, server_seconds: float, **more: object) -> dict[str, object]:
     nothing = {"failed": 0, "lost": 0, "duplicates": 0, "last_failure": None}
-    ticks = {"server_ticks": int(server_seconds * TICKS), "load_ticks": TICKS}
+    ticks = {"server_ticks": int(server_seconds * TICKS), "load_ticks": TICKS, "other_ticks": TICKS}
     return {"units": units, "seconds": 2.0, **ticks, **nothing, **more}
 
 
@@ -26,6 +26,7 @@ def test_cpu_time_is_counted_per_unit_and_units_per_second() -> None:
     sample = Sample.of(report(units=1000, server_seconds=1.0))
     assert (sample.cpu_per_unit, sample.per_second) == (1000.0, 500.0)
     assert (sample.server_busy, sample.load_busy) == (0.5, 0.5)
+    assert sample.others_busy == 0.25
 
 
 def test_memory_is_counted_per_connection() -> None:

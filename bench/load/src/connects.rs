@@ -33,9 +33,9 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Connects) -> Result<Span, Err
         workers.spawn_local(keep_connecting(dialer.clone(), count.clone(), first, work.concurrency));
     }
     sleep(Duration::from_secs_f64(work.warmup_seconds)).await;
-    let (before, connected_before) = (Reading::now(job.server_pid)?, count.connected.get());
+    let (before, connected_before) = (Reading::now(job.server_pid, &job.cores)?, count.connected.get());
     sleep(Duration::from_secs_f64(work.seconds)).await;
-    let (after, connected_after) = (Reading::now(job.server_pid)?, count.connected.get());
+    let (after, connected_after) = (Reading::now(job.server_pid, &job.cores)?, count.connected.get());
     count.stop.set(true);
     workers.join_all().await;
 
@@ -49,6 +49,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Connects) -> Result<Span, Err
         seconds: elapsed.seconds,
         server_ticks: elapsed.server_ticks,
         load_ticks: elapsed.load_ticks,
+        other_ticks: elapsed.other_ticks,
         failed: count.failed.get(),
         last_failure,
         lost: 0,

@@ -21,6 +21,8 @@ pub struct Job {
     pub server_key: ServerKey,
     /// Its process, whose CPU time and memory are read.
     pub server_pid: u32,
+    /// The cores of the server and of the load, where others may be at work too. Empty: nobody looks.
+    pub cores: Vec<usize>,
     /// Who connects. Work names them by their place in this list.
     pub devices: Vec<Device>,
     /// What they do.

@@ -136,9 +136,9 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
     }
 
     sleep(Duration::from_secs_f64(work.warmup_seconds)).await;
-    let (before, delivered_before) = (Reading::now(job.server_pid)?, tally.delivered.get());
+    let (before, delivered_before) = (Reading::now(job.server_pid, &job.cores)?, tally.delivered.get());
     sleep(Duration::from_secs_f64(work.seconds)).await;
-    let (after, delivered_after) = (Reading::now(job.server_pid)?, tally.delivered.get());
+    let (after, delivered_after) = (Reading::now(job.server_pid, &job.cores)?, tally.delivered.get());
 
     tally.stop.set(true);
     for flow in flows.iter() {
@@ -161,6 +161,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
         seconds: elapsed.seconds,
         server_ticks: elapsed.server_ticks,
         load_ticks: elapsed.load_ticks,
+        other_ticks: elapsed.other_ticks,
         failed: 0,
         last_failure: None,
         lost: tally.lost(&flows),

@@ -23,6 +23,8 @@ pub struct Span {
     pub server_ticks: u64,
     /// CPU time of the load, likewise.
     pub load_ticks: u64,
+    /// CPU time that others took of the two cores, likewise.
+    pub other_ticks: u64,
     /// Connections that failed. Over the whole run, as the three below.
     pub failed: u64,
     /// Why the last one did.
