@@ -1,0 +1,117 @@
+"""``scripts/quickstart``: the story is told to its end, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.e2e.running_server import clean_environment
+from tests.tools import require
+
+QUICKSTART = Path(__file__).parents[2] / "scripts" / "quickstart"
+WITHIN = 120.0
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody listens on. The script cannot be told 0: it types the port into its commands."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    """The script in a session of its own, with this folder for temporary ones."""
+    for program in ("aws", "mosquitto_pub", "mosquitto_sub", "openssl"):
+        require(program)
+    api, mqtt = free_ports()
+    ports = {"SEKISHO_API_PORT": str(api), "SEKISHO_MQTT_PORT": str(mqtt)}
+    return subprocess.Popen(
+        [str(QUICKSTART)],
+        env=clean_environment() | ports | {"TMPDIR": str(folder)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def processes_of(session: int) -> list[str]:
+    """Command lines of the processes that are alive in a session."""
+    alive = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if os.getsid(int(entry.name)) == session and "Z" not in (entry / "stat").read_text().rsplit(")", 1)[1]:
+                alive.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (ProcessLookupError, FileNotFoundError):
+            continue
+    return alive
+
+
+def test_the_story_is_told_to_its_end_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    # Settings of the caller's must not decide where the commands go.
+    story = start(tmp_path, AWS_PROFILE="work", AWS_REGION="eu-west-3", AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    said, complaints = story.communicate(timeout=WITHIN)
+    assert story.returncode == 0, f"{said}\n{complaints}"
+    assert 'received on t1: {"id":1}' in said
+    for step in (
+        "$ openssl genrsa -out ca.key 2048",
+        "register-ca-certificate",
+        '"certificateMode": "SNI_ONLY"',
+        "aws iot register-certificate \\",
+        "register-certificate-without-ca",
+        "aws iot attach-thing-principal",
+        "describe-endpoint --endpoint-type iot:Data-ATS",
+        "Verification: OK",
+        "received CONNACK (0)",
+        "What to try next",
+    ):
+        assert step in said
+    assert "PRIVATE KEY" not in said
+    assert processes_of(story.pid) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_fails_stops_the_story_and_shows_the_end_of_the_log(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    # The venv's own aws comes first on the script's PATH, so the failing step is one of openssl's.
+    broken = programs / "openssl"
+    broken.write_text("#!/bin/sh\necho 'openssl: out of order' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    story = start(folder, PATH=f"{programs}:{os.environ['PATH']}")
+    said, complaints = story.communicate(timeout=WITHIN)
+    assert story.returncode == 3
+    assert "out of order" in complaints
+    assert "The quickstart stopped here. The end of the server log:" in complaints
+    assert "genrsa" not in said
+    assert processes_of(story.pid) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_a_busy_port_stops_the_story_with_the_servers_own_words(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        story = start(tmp_path, SEKISHO_API_PORT=str(taken.getsockname()[1]))
+        _, complaints = story.communicate(timeout=WITHIN)
+    assert story.returncode == 1
+    assert "--api-port" in complaints
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_the_story_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    story = start(tmp_path)
+    assert story.stdout is not None
+    for line in story.stdout:
+        if "register-ca-certificate" in line:
+            break
+    # As a terminal does it: to everyone in the foreground.
+    os.killpg(story.pid, signal.SIGINT)
+    story.communicate(timeout=WITHIN)
+    assert story.returncode == 130
+    assert processes_of(story.pid) == []
+    assert list(tmp_path.iterdir()) == []
