@@ -4,7 +4,7 @@
 //! this endpoint, by the table that AWS IoT's documentation implies. It runs for every connection, also where TLS
 //! resumed a session, and it is the only maker of [`Admitted`], without which no connection can be built.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use sekisho_broker::DisconnectReason;
 
 use crate::authority::ConnectionAuthority;
-use crate::bridge::{Bridge, Event, Question, RefusedEvent};
+use crate::bridge::{Bridge, Event, Question, RefusedEvent, Urgency};
 use crate::clock::Clock;
 use crate::identity::{Answer, Change, ChangeKind, Identity};
 use crate::metrics::Metrics;
@@ -174,7 +174,7 @@ impl Admission {
     /// its admission and that moment is caught up with here.
     pub fn settle(&self, outlet: &Arc<Outlet>) {
         if !self.principals.is_current(&outlet.principal()) {
-            self.bridge.reexamine([question_about(outlet)]);
+            self.bridge.reexamine([question_about(outlet)], Urgency::Urgent);
         }
     }
 
@@ -261,25 +261,29 @@ impl Admission {
             let id = if *kind == ChangeKind::Realm { "" } else { id };
             (realm.as_ref().map(|realm| realm.id()), *kind, id)
         }));
-        let mut questions = Vec::new();
+        let (mut of_certificates, mut others) = (Vec::new(), Vec::new());
         let mut asked = HashSet::new();
-        let mut examine = |outlet: &Arc<Outlet>| {
+        let mut examine = |outlet: &Arc<Outlet>, questions: &mut Vec<Question>| {
             if !self.principals.is_current(&outlet.principal()) && asked.insert(outlet.key()) {
                 questions.push(question_about(outlet));
             }
         };
-        let mut swept = HashSet::new();
-        for (realm, kind, id) in &located {
+        let (certificates, rest): (Vec<_>, Vec<_>) =
+            located.iter().partition(|(_, kind, _)| *kind == ChangeKind::Certificate);
+        for (realm, _, id) in certificates {
             let Some(realm) = realm else { continue };
-            if *kind == ChangeKind::Certificate {
-                realm.live().of_certificate(id).iter().for_each(&mut examine);
-            } else if swept.insert(realm.id()) {
-                // One sweep finds everything of this batch, whatever it rests on.
-                realm.live().all().iter().for_each(&mut examine);
-            }
+            realm.live().of_certificate(id).iter().for_each(|outlet| examine(outlet, &mut of_certificates));
         }
-        if !questions.is_empty() {
-            self.bridge.reexamine(questions);
+        // One sweep finds everything of this batch, whatever it rests on.
+        let swept: HashMap<_, _> =
+            rest.iter().filter_map(|(realm, ..)| realm.as_ref().map(|realm| (realm.id(), realm))).collect();
+        for realm in swept.into_values() {
+            realm.live().all().iter().for_each(|outlet| examine(outlet, &mut others));
+        }
+        for (questions, urgency) in [(of_certificates, Urgency::Urgent), (others, Urgency::Ordinary)] {
+            if !questions.is_empty() {
+                self.bridge.reexamine(questions, urgency);
+            }
         }
     }
 
@@ -307,7 +311,7 @@ impl Admission {
                 // A change that came while the answer was being worked on has joined its ticket, which is closed by
                 // now: nobody else would ask about it.
                 if outcome.as_ref().is_ok_and(|principal| !self.principals.is_current(principal)) {
-                    self.bridge.reexamine([question_about(&outlet)]);
+                    self.bridge.reexamine([question_about(&outlet)], Urgency::Urgent);
                 }
             }
         }

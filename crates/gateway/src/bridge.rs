@@ -126,6 +126,15 @@ const MOST_REFUSALS: usize = 10_000;
 /// hundred thousand of them; but never longer than this many times the deadline.
 const PATIENCE: u32 = 6;
 
+/// How soon live connections are to be asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// In turn: a change of one policy may concern a hundred thousand of them.
+    Ordinary,
+    /// At once: a certificate itself has changed, which may mean that it was revoked.
+    Urgent,
+}
+
 /// A ticket whose answer can be worked on.
 #[derive(Debug)]
 pub struct Taken {
@@ -161,7 +170,7 @@ impl Bridge {
     ) -> Option<oneshot::Receiver<Outcome>> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
-        if let Some(ticket) = state.find(key, chain) {
+        if let Some((_, ticket)) = state.find(key, chain) {
             ticket.waiters.push(sender);
             return Some(receiver);
         }
@@ -176,18 +185,29 @@ impl Bridge {
         Some(receiver)
     }
 
-    /// Ask about a certificate for its live connections.
-    pub fn reexamine(&self, questions: impl IntoIterator<Item = Question>) {
+    /// Ask about certificates for their live connections. What is urgent goes ahead of what waits.
+    pub fn reexamine(&self, questions: impl IntoIterator<Item = Question>, urgency: Urgency) {
         let mut state = self.lock();
         for question in questions {
             // A question that has not been taken yet will be answered from the registry as it is by then. One that
             // has been taken is asked again when its answer proves stale.
-            if let Some(ticket) = state.find(&question.key, &question.chain) {
+            let waits = state.find(&question.key, &question.chain).map(|(number, ticket)| {
                 ticket.reexamination = true;
-                continue;
+                (number, ticket.taken.is_none())
+            });
+            match (waits, urgency) {
+                (None, Urgency::Ordinary) => {
+                    let number = state.raise(Arc::new(question), Vec::new(), true);
+                    state.reexaminations.push_back(number);
+                }
+                (None, Urgency::Urgent) => {
+                    let number = state.raise(Arc::new(question), Vec::new(), true);
+                    state.reexaminations.push_front(number);
+                }
+                // Its former place in the queue is passed over when its turn comes.
+                (Some((number, true)), Urgency::Urgent) => state.reexaminations.push_front(number),
+                (Some(_), _) => {}
             }
-            let number = state.raise(Arc::new(question), Vec::new(), true);
-            state.reexaminations.push_back(number);
         }
         drop(state);
         self.arrived.notify_one();
@@ -323,13 +343,13 @@ impl State {
             && self.dropped_refusals == 0
     }
 
-    fn find(&mut self, key: &Key, chain: &[CertificateDer<'static>]) -> Option<&mut Ticket> {
+    fn find(&mut self, key: &Key, chain: &[CertificateDer<'static>]) -> Option<(u64, &mut Ticket)> {
         let numbers = self.by_key.get(key)?;
-        let number = numbers.iter().find(|number| {
+        let number = *numbers.iter().find(|number| {
             // Whether the CA is in the chain decides about automatic registration, so chains must agree.
             self.tickets.get(number).is_some_and(|ticket| *ticket.question.chain == *chain)
         })?;
-        self.tickets.get_mut(number)
+        Some((number, self.tickets.get_mut(&number)?))
     }
 
     fn raise(
@@ -375,7 +395,7 @@ impl State {
             };
             let Some(number) = first.pop_front().or_else(|| second.pop_front()) else { break };
             from_reexaminations = !from_reexaminations;
-            if let Some(ticket) = self.tickets.get_mut(&number) {
+            if let Some(ticket) = self.tickets.get_mut(&number).filter(|ticket| ticket.taken.is_none()) {
                 ticket.taken = Some(epoch);
                 let question = ticket.question.clone();
                 events.push(Event::Admit { ticket: number, question, reexamination: ticket.reexamination });
@@ -429,7 +449,7 @@ mod tests {
     fn neither_queue_starves_the_others() {
         let bridge = Bridge::new(100);
         let waiters: Vec<_> = (0..50).map(|n| bridge.ask(|| question(n), &key(n), &[])).collect();
-        bridge.reexamine((100..150).map(question));
+        bridge.reexamine((100..150).map(question), Urgency::Ordinary);
         (0..50).for_each(|_| bridge.refused(refused()));
         let (mut admissions, mut reexaminations, mut refusals) = (0, 0, 0);
         for event in take(&bridge, 40) {
@@ -451,6 +471,19 @@ mod tests {
         assert!(bridge.ask(|| question(2), &key(2), &[]).is_none());
         assert!(bridge.ask(|| question(1), &key(1), &[]).is_some());
         assert_eq!(take(&bridge, 10).len(), 1);
+    }
+
+    #[test]
+    fn what_is_urgent_goes_ahead_whether_or_not_it_waits_already() {
+        let bridge = Bridge::new(10);
+        bridge.reexamine((0..100).map(question), Urgency::Ordinary);
+        for number in [50, 200] {
+            bridge.reexamine([question(number)], Urgency::Urgent);
+            let events = take(&bridge, 1);
+            let [Event::Admit { question, .. }] = &events[..] else { panic!("{events:?}") };
+            assert_eq!(question.key, key(number));
+        }
+        assert_eq!(take(&bridge, 1000).len(), 99, "and is asked once");
     }
 
     #[test]
@@ -499,7 +532,7 @@ mod tests {
     fn who_waits_for_a_ticket_that_expires_is_let_go() {
         let bridge = Bridge::new(10);
         let mut waiter = bridge.ask(|| question(1), &key(1), &[]).unwrap();
-        bridge.reexamine([question(2)]);
+        bridge.reexamine([question(2)], Urgency::Ordinary);
         assert_eq!(bridge.expire(Duration::from_secs(60)), []);
         while bridge.expire(Duration::ZERO) != [key(2)] {}
         assert!(waiter.try_recv().is_err());
