@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.devices import allow
+from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
 
 
@@ -24,3 +26,18 @@ def own_server(tmp_path: Path) -> Iterator[RunningServer]:
     running = RunningServer(tmp_path / "data").start()
     yield running
     running.kill()
+
+
+@pytest.fixture(scope="module")
+def papers(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A registered device of a registered CA that may do anything. RSA, which every client can read."""
+    folder = tmp_path_factory.mktemp("papers")
+    ca = new_ca(folder)
+    device = new_device(folder, ca, kind="RSA-2048")
+    clients = server.session()
+    clients.iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
+    arn = clients.iot.register_certificate(certificatePem=device.pem, caCertificatePem=ca.pem, status="ACTIVE")[
+        "certificateArn"
+    ]
+    clients.iot.attach_policy(policyName=allow(clients.iot, "anything"), target=arn)
+    return device
