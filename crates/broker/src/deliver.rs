@@ -83,13 +83,16 @@ impl Broker {
             message_expiry: live.remaining_expiry(now),
             stored: None,
         };
+        // Publishers were refused where there is no room. A will has nobody to refuse: it goes out and is not kept.
+        let is_kept = live.retain
+            && (live.payload.is_empty() || self.retained.has_room(now, &live.topic, &self.limits));
         // A retained message is kept whatever its QoS; that nothing of QoS 0 is waited for is for the caller.
-        let ticket = if any_persistent || live.retain {
-            Some(self.store_message(&mut parcel, &matches, effects))
+        let ticket = if any_persistent || is_kept {
+            Some(self.store_message(&mut parcel, &matches, is_kept, effects))
         } else {
             None
         };
-        if live.retain {
+        if is_kept {
             self.retained.set(&parcel.kept());
         }
         for hit in &matches.hits {
@@ -186,6 +189,7 @@ impl Broker {
         &mut self,
         parcel: &mut Parcel<'_>,
         matches: &Matches,
+        is_kept: bool,
         effects: &mut Effects,
     ) -> StoreTicket {
         let mut owners = Vec::new();
@@ -207,7 +211,7 @@ impl Broker {
         if !owners.is_empty() {
             parcel.stored = Some(id);
         }
-        let record = Record::Message { id, message: parcel.kept(), retained: parcel.live.retain, owners };
+        let record = Record::Message { id, message: parcel.kept(), retained: is_kept, owners };
         self.store(record, effects)
     }
 

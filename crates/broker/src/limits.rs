@@ -67,6 +67,8 @@ pub struct Limits {
     pub queued_bytes_per_group: u64,
     /// Retained messages of the account.
     pub retained_messages: usize,
+    /// Bytes of retained messages of the account, which AWS does not bound, but memory does.
+    pub retained_bytes: u64,
     /// Bytes handed to the network of one connection and not yet written; what happens beyond is in
     /// [`crate::outbox`].
     pub outbox_bytes: u64,
@@ -97,6 +99,7 @@ impl Default for Limits {
             queued_messages_per_group: 500_000,
             queued_bytes_per_group: 1024 * 1024 * 1024,
             retained_messages: 500_000,
+            retained_bytes: 1024 * 1024 * 1024,
             outbox_bytes: 4 * 1024 * 1024,
             outbox_messages: 10_000,
             connects_per_second: None,

@@ -50,9 +50,8 @@ impl Broker {
             self.counters.dropped_rate += 1;
             return self.discard_publish(id, Refusal::PublishRate, &packet, &topic, effects);
         }
-        let has_room = !packet.retain
-            || packet.payload.is_empty()
-            || self.retained.has_room(now, &topic, self.limits.retained_messages);
+        let has_room =
+            !packet.retain || packet.payload.is_empty() || self.retained.has_room(now, &topic, &self.limits);
         let permissions = &connection.permissions;
         let refusal = if let Err(refusal) = check_topic(&topic, packet.retain, true) {
             Some(refusal)
@@ -163,8 +162,7 @@ impl Broker {
         }
         check_size(payload.len(), &properties)?;
         check_topic(&topic, retain, matches!(origin, Origin::Api { .. }))?;
-        let most = self.limits.retained_messages;
-        if retain && !payload.is_empty() && !self.retained.has_room(now, &topic, most) {
+        if retain && !payload.is_empty() && !self.retained.has_room(now, &topic, &self.limits) {
             return Err(Refusal::RetainedStoreFull);
         }
         self.counters.published += 1;

@@ -1,7 +1,7 @@
 //! Wills: when they are sent, when not, and when later.
 
 use bytes::Bytes;
-use sekisho_broker::{Action, DisconnectClient, DisconnectReason};
+use sekisho_broker::{Action, DisconnectClient, DisconnectReason, Limits};
 use sekisho_mqtt::{Disconnect, Packet, PublishFields, QoS, ReasonCode, TopicName};
 
 use crate::story::*;
@@ -170,6 +170,18 @@ fn delete_connection_can_keep_the_will_from_being_sent() {
         story.turn(|broker, now, effects| broker.disconnect_client(now, "dev", how, effects));
         assert_eq!(story.take(watcher).len(), expected);
     }
+}
+
+#[test]
+fn a_will_for_which_the_retained_store_has_no_room_is_sent_and_not_kept() {
+    let mut story = Story::with(Limits { retained_messages: 1, ..Limits::default() });
+    let watcher = story.join(client("watcher"));
+    story.follow(watcher, &[("w", 0)]);
+    story.publish(watcher, publish("a", "x").retained());
+    let id = story.join(client("dev").will("w", "gone").change_will(|will| will.retain = true));
+    story.lose(id);
+    assert_eq!(story.take(watcher), ["PUBLISH w=gone qos0"]);
+    assert_eq!(story.broker.retained_messages(story.now()).count(), 1);
 }
 
 #[test]
