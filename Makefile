@@ -1,5 +1,5 @@
 # Every command a developer needs. `make check test` is what CI runs.
-.PHONY: help setup build quickstart check format test test-rust test-python fuzz bench clean
+.PHONY: help setup build quickstart check format test test-rust test-python fuzz bench reference clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ fuzz: ## Fuzz each parser: FUZZ_SECONDS=20 each
 bench: build ## Measure beside mosquitto in one run
 	@scripts/install-test-tools --quickstart
 	@scripts/bench
+
+reference: build ## Write docs/reference anew from the program itself
+	@.venv/bin/python -m scripts.reference_pages
 
 clean: ## Remove everything that was built
 	rm -rf target fuzz/target .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

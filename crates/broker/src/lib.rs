@@ -30,7 +30,8 @@
 //! | [`limits`] | AWS IoT's quotas as named constants |
 //! | `session`, `inflight`, [`outbox`] | what is owed to a client, and how much of it is under way |
 //! | `topic_tree`, `shared`, `retained`, `will`, `reserved` | who gets what |
-//! | [`lifecycle`] | connected, disconnected, subscribed: who, when, why |
+//! | [`lifecycle`], `presence` | connected, disconnected, subscribed: who, when, why, and the number of the connection |
+//! | `timers` | what is due, and when |
 //!
 //! Not here: TLS, sockets, policies and writing records down. Rate quotas are off unless asked for, and of them only
 //! CONNECT per client id and PUBLISH per connection exist.

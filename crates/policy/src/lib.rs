@@ -14,6 +14,7 @@
 //! | `date` | the date forms that conditions accept |
 //! | `request` | action, resource, and the facts about client, thing and certificate |
 //! | `evaluate` | explicit deny, then allow, else implicit deny |
+//! | `error` | [`PolicyError`]: what is wrong with a document, and where |
 //!
 //! The rules are those of the AWS IoT Core Developer Guide, "AWS IoT Core policies", and where it says no more, of
 //! the IAM User Guide, "JSON policy element reference". Two choices are ours:

@@ -1,0 +1,176 @@
+"""Writes docs/reference from the program itself.
+
+``make reference`` writes them; a test fails when a page on disk is not what this would write. They are never edited by
+hand: what is wrong in them is wrong in a help text, a docstring, a refusal's sentence or a registered operation.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from typer.main import get_command
+
+from sekisho import _sekisho
+from sekisho.api.coverage import coverage
+from sekisho.cli.app import app
+from sekisho.config import Settings
+
+FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
+
+_WRITTEN: Final = "Written by `make reference` from the program itself; not to be edited."
+
+
+def cli() -> str:
+    """Every command with its options, from the command line's own declarations."""
+    lines = ["# The command line", "", _WRITTEN, ""]
+    lines += [
+        "Commands exit with 0 when they did what was asked, 1 when they could not (one line on standard error says why "
+        "and what to do), and 2 when they were called wrongly.",
+        "",
+    ]
+    for path, command in commands():
+        if getattr(command, "commands", None):
+            continue
+        lines += [f"## `{path}`", "", _sentence(command.help), ""]
+        lines += ["| option | |", "|---|---|"]
+        lines += [f"| {_spelling(option)} | {_meaning(option)} |" for option in command.params]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command and group with the words that call it, in the order of ``sekisho --help``."""
+    yield from _below("sekisho", get_command(app))
+
+
+def settings() -> str:
+    """Every setting with its default, from the fields of ``Settings`` and the docstrings beneath them."""
+    lines = ["# Settings", "", _WRITTEN, ""]
+    lines += [
+        "A setting has one name everywhere: `mqtt_port` in `sekisho.toml`, `SEKISHO_MQTT_PORT` in the environment, "
+        "`--mqtt-port` on the command line of `sekisho up` (where there is such an option). What comes later in this "
+        "list wins:",
+        "",
+        "1. the default below;",
+        "2. `AWS_REGION` or `AWS_DEFAULT_REGION`, for `region`, where the file says nothing about it;",
+        "3. the file: `sekisho.toml` in the data folder, or the one that `--config` or `SEKISHO_CONFIG` names;",
+        "4. the environment;",
+        "5. the command line.",
+        "",
+        "| in the file | in the environment | on the command line | default | |",
+        "|---|---|---|---|---|",
+    ]
+    options = {name for path, command in commands() if path == "sekisho up" for p in command.params for name in p.opts}
+    meanings = _field_docstrings(Settings)
+    for field in fields(Settings):
+        option = f"--{field.name.replace('_', '-')}"
+        lines.append(
+            f"| `{field.name}` | `SEKISHO_{field.name.upper()}` | {f'`{option}`' if option in options else '–'} "
+            f"| {_default(field.default)} | {_cell(meanings[field.name])} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def refusals() -> str:
+    """Every reason for which the gate refuses, with its sentence."""
+    lines = ["# Why the gate refuses", "", _WRITTEN, ""]
+    lines += [
+        "Each refusal is one of these: the `reason` of a `connection refused` line in the log, and the counter "
+        "`refused.<reason>` in the statistics that `GET /_sekisho/health` shows. A log line also tells the account, "
+        "region, certificate id, client id, address and server name, as far as they were known.",
+        "",
+        "| reason | what happened, and what to do |",
+        "|---|---|",
+    ]
+    lines += [f"| `{name}` | {_cell(sentence)} |" for name, sentence in _sekisho.refusal_reasons()]
+    return "\n".join([*lines, ""])
+
+
+def operations() -> str:
+    """Every operation that is here, by service."""
+    lines = ["# API operations", "", _WRITTEN, ""]
+    lines += [
+        "`sekisho api coverage` prints the same for the botocore that is installed. An operation that is not here "
+        "answers with an error that names it.",
+        "",
+    ]
+    for service, group in groupby(coverage(), key=lambda row: row.service):
+        rows = list(group)
+        here = [row.operation for row in rows if row.implemented]
+        lines += [f"## {service}", ""]
+        lines += [f"- {name}" for name in here] or ["None yet."]
+        lines.append("")
+    return "\n".join(lines)
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "cli.md": cli,
+    "settings.md": settings,
+    "refusals.md": refusals,
+    "operations.md": operations,
+}
+
+
+def write() -> None:
+    """Write every page. Raises OSError."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _below(f"{path} {name}", inner)
+
+
+def _spelling(option: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len, reverse=True))
+    if getattr(option, "is_flag", False):
+        return names
+    return f"{names} {option.metavar or option.name.upper()}".replace("_", "-")
+
+
+def _meaning(option: Any) -> str:
+    words = [_cell(option.help or "")]
+    if option.required:
+        words.append("Required.")
+    elif not getattr(option, "is_flag", False) and option.default not in (None, "") and "[default" not in words[0]:
+        words.append(f"[default: {option.default}]")
+    return " ".join(words)
+
+
+def _field_docstrings(kind: type) -> dict[str, str]:
+    """What is written under each annotated field; Python itself keeps no such docstring."""
+    body = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101 - it is the source of a class
+    found = {}
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = text.replace("``", "`")
+    return found
+
+
+def _default(value: object) -> str:
+    if value is MISSING:
+        return "`$HOME/.sekisho`"
+    return "–" if value in (None, "") else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _cell(text: str) -> str:
+    return _sentence(text).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,136 @@
+"""What the documentation says about the program is so."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from scripts import reference_pages
+from sekisho import _sekisho
+from sekisho.config import Settings
+
+ROOT = Path(__file__).parents[2]
+READMES = (ROOT / "README.md", ROOT / "README.ja.md")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "fuzz" / "README.md"])
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", sorted(reference_pages.PAGES))
+def test_a_written_page_is_what_the_program_would_write_today(name: str) -> None:
+    on_disk = (reference_pages.FOLDER / name).read_text(encoding="utf-8")
+    assert on_disk == reference_pages.PAGES[name](), f"docs/reference/{name} is out of date: run `make reference`"
+
+
+def test_every_setting_is_on_the_page_of_settings_with_its_meaning() -> None:
+    page = reference_pages.settings()
+    rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("| `")}
+    assert set(rows) == {f"`{field.name}`" for field in fields(Settings)}
+    assert all(len(row.split("|")[5].strip()) > 10 for row in rows.values())
+
+
+def test_every_reason_to_refuse_is_on_its_page() -> None:
+    page = reference_pages.refusals()
+    for name, sentence in _sekisho.refusal_reasons():
+        assert f"| `{name}` | {sentence} |" in page
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.name)
+def test_a_readme_mentions_every_command(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
+    for path, command in reference_pages.commands():
+        if getattr(command, "commands", None):
+            continue
+        words = path.split()
+        # `sekisho account create`, `list`: the second of a group may be named by its last word.
+        assert path in text or (" ".join(words[:-1]) in text and f"`{words[-1]}`" in text), path
+
+
+def test_every_command_answers_in_json_where_asked() -> None:
+    for path, command in reference_pages.commands():
+        if not getattr(command, "commands", None):
+            assert any("--json" in option.opts for option in command.params), path
+
+
+def test_both_readmes_have_the_same_headings() -> None:
+    english, japanese = (_headings(readme) for readme in READMES)
+    assert [level for level, _ in english] == [level for level, _ in japanese]
+
+
+def test_both_readmes_show_the_same_commands() -> None:
+    english, japanese = (_typed_commands(readme) for readme in READMES)
+    assert english == japanese
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in _links(page):
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{target} is not there"
+        if anchor:
+            assert anchor in {_anchor(title) for _, title in _headings(there)}, f"{target}: no such heading"
+
+
+def test_every_page_of_the_documentation_can_be_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        waiting += [(page.parent / link.partition("#")[0]).resolve() for link in _links(page)]
+    lost = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")} - {
+        str(page.relative_to(ROOT)) for page in reached
+    }
+    assert not lost
+
+
+def test_every_guest_is_on_the_page_of_dependencies() -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    rust = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["dependencies"]
+    names = [re.split(r"[\[<>=]", requirement)[0] for requirement in python]
+    names += [name for name, source in rust.items() if not (isinstance(source, dict) and "path" in source)]
+    missing = [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", page)]
+    assert not missing
+
+
+@pytest.mark.parametrize("library", sorted(ROOT.glob("crates/*/src/lib.rs")), ids=lambda path: path.parts[-3])
+def test_the_map_of_a_crate_names_its_modules(library: Path) -> None:
+    source = library.read_text(encoding="utf-8")
+    told = "\n".join(line for line in source.splitlines() if line.startswith("//!"))
+    modules = re.findall(r"^(?:pub )?mod (\w+);", source, re.MULTILINE)
+    # The skin over the gateway has files named after what they carry over.
+    if library.parts[-3] != "py":
+        assert [name for name in modules if not re.search(rf"\b{name}\b", told)] == []
+
+
+def _prose(page: Path) -> str:
+    return _CODE.sub("", page.read_text(encoding="utf-8"))
+
+
+def _links(page: Path) -> Iterator[str]:
+    return (link for link in _LINK.findall(_prose(page)) if "://" not in link)
+
+
+def _headings(page: Path) -> list[tuple[int, str]]:
+    return [(len(marks), title) for marks, title in _HEADING.findall(_prose(page))]
+
+
+def _typed_commands(page: Path) -> list[str]:
+    """What a reader is told to type, without the comments that are in the page's own language."""
+    blocks = _CODE.findall(page.read_text(encoding="utf-8"))
+    return [line.partition(" # ")[0].rstrip() for block in blocks for line in block.splitlines()]
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
