@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use sekisho_broker::DisconnectReason;
@@ -290,7 +290,7 @@ impl Admission {
     /// Give up tickets without an answer; live connections that waited for one are closed, since nobody vouches for
     /// them any more.
     pub fn expire(&self) {
-        for key in self.bridge.expire(self.timeout) {
+        for key in self.bridge.expire(self.timeout, Instant::now()) {
             self.apply(&key, &Err(Refused::because(Refusal::ControlPlaneTimeout)));
         }
     }

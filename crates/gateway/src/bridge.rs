@@ -43,8 +43,8 @@ struct Ticket {
     /// Live connections wait for the answer too.
     reexamination: bool,
     raised: Instant,
-    /// The epoch at which the control plane took it; none while it waits in the queue.
-    taken: Option<Epoch>,
+    /// The epoch at which the control plane took it, and when; none while it waits in the queue.
+    taken: Option<(Epoch, Instant)>,
     /// Its answer is being worked on.
     answered: bool,
 }
@@ -122,9 +122,10 @@ const MOST_CHAINS: usize = 8;
 /// Refusals kept for the control plane.
 const MOST_REFUSALS: usize = 10_000;
 
-/// Re-examinations wait longer while the control plane answers others, since a change of one policy may bring up a
-/// hundred thousand of them; but never longer than this many times the deadline.
-const PATIENCE: u32 = 6;
+/// Re-examinations wait longer for their turn while the control plane answers others, since a change of one policy may
+/// bring up a hundred thousand of them, and to cut these off would be worse than to let them wait; but never longer
+/// than this many times the deadline. One that was taken has the deadline and no more.
+const PATIENCE: u32 = 60;
 
 /// How soon live connections are to be asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,7 +253,7 @@ impl Bridge {
         tickets
             .map(|number| {
                 let ticket = state.tickets.get_mut(&number)?;
-                let epoch = ticket.taken.filter(|_| !ticket.answered)?;
+                let (epoch, _) = ticket.taken.filter(|_| !ticket.answered)?;
                 ticket.answered = true;
                 Some(Taken { ticket: number, question: ticket.question.clone(), epoch })
             })
@@ -283,16 +284,20 @@ impl Bridge {
 
     /// Give up what has waited for longer than `patience`: returns the keys whose live connections got no answer.
     /// Connections before their CONNACK watch the clock themselves.
-    pub fn expire(&self, patience: Duration) -> Vec<Key> {
+    pub fn expire(&self, patience: Duration, now: Instant) -> Vec<Key> {
         let mut state = self.lock();
-        let now = Instant::now();
-        let progress = state.last_answer.is_some_and(|at| now - at < patience);
+        let progress = state.last_answer.is_some_and(|at| now.saturating_duration_since(at) < patience);
         let late: Vec<u64> = state
             .tickets
             .iter()
             .filter(|(_, ticket)| {
-                let limit = if ticket.reexamination && progress { patience * PATIENCE } else { patience };
-                !ticket.answered && now - ticket.raised > limit
+                let (since, limit) = match ticket.taken {
+                    _ if !ticket.reexamination => (ticket.raised, patience),
+                    Some((_, at)) => (at, patience),
+                    None if progress => (ticket.raised, patience * PATIENCE),
+                    None => (ticket.raised, patience),
+                };
+                !ticket.answered && now.saturating_duration_since(since) > limit
             })
             .map(|(number, _)| *number)
             .collect();
@@ -396,7 +401,7 @@ impl State {
             let Some(number) = first.pop_front().or_else(|| second.pop_front()) else { break };
             from_reexaminations = !from_reexaminations;
             if let Some(ticket) = self.tickets.get_mut(&number).filter(|ticket| ticket.taken.is_none()) {
-                ticket.taken = Some(epoch);
+                ticket.taken = Some((epoch, Instant::now()));
                 let question = ticket.question.clone();
                 events.push(Event::Admit { ticket: number, question, reexamination: ticket.reexamination });
             }
@@ -533,11 +538,30 @@ mod tests {
         let bridge = Bridge::new(10);
         let mut waiter = bridge.ask(|| question(1), &key(1), &[]).unwrap();
         bridge.reexamine([question(2)], Urgency::Ordinary);
-        assert_eq!(bridge.expire(Duration::from_secs(60)), []);
-        while bridge.expire(Duration::ZERO) != [key(2)] {}
+        let patience = Duration::from_secs(60);
+        assert_eq!(bridge.expire(patience, Instant::now()), []);
+        assert_eq!(bridge.expire(patience, Instant::now() + 2 * patience), [key(2)]);
         assert!(waiter.try_recv().is_err());
         assert!(take(&bridge, 10).is_empty());
         assert_eq!(bridge.lengths().0, 0);
+    }
+
+    #[test]
+    fn live_connections_wait_for_their_turn_while_the_queue_moves_and_not_for_a_lost_answer() {
+        let (bridge, patience) = (Bridge::new(10), Duration::from_secs(5));
+        bridge.reexamine([question(1), question(2)], Urgency::Ordinary);
+        assert_eq!(take(&bridge, 1).len(), 1);
+        let answers_until = |at| bridge.lock().last_answer = Some(at);
+        let later = Instant::now() + 2 * patience;
+        answers_until(later);
+        assert_eq!(bridge.expire(patience, later), [key(1)], "it was taken, and others were answered");
+        let much_later = later + PATIENCE * patience;
+        answers_until(much_later);
+        assert_eq!(bridge.expire(patience, much_later), [key(2)]);
+
+        bridge.reexamine([question(3)], Urgency::Ordinary);
+        bridge.lock().last_answer = None;
+        assert_eq!(bridge.expire(patience, later), [key(3)], "nothing moves");
     }
 
     #[test]
