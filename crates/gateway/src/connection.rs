@@ -28,6 +28,10 @@ const READ_SIZE: usize = 16 * 1024;
 /// What one turn takes from the network before others get their turn.
 const READ_LIMIT: usize = 64 * 1024;
 
+/// A beginning of a packet that is no longer than this is copied, so that a device which falls silent within a packet
+/// does not sit on a whole read buffer.
+const COPIED: usize = 1024;
+
 /// What is encoded before it is written. Beyond, packets wait in their compact form.
 const WRITE_SIZE: usize = 64 * 1024;
 
@@ -302,12 +306,14 @@ impl<S: Transport, P> Connection<S, P> {
         }
     }
 
-    fn give_back(&mut self, buffer: BytesMut) {
-        if buffer.is_empty() {
-            SCRATCH.with_borrow_mut(|scratch| scratch.read = buffer);
-        } else {
+    fn give_back(&mut self, mut buffer: BytesMut) {
+        if buffer.len() > COPIED {
             self.partial = buffer;
+            return;
         }
+        self.partial = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
+        buffer.clear();
+        SCRATCH.with_borrow_mut(|scratch| scratch.read = buffer);
     }
 
     /// Encode and write as much as the peer takes.
@@ -668,6 +674,18 @@ mod tests {
         let began = Instant::now();
         (&mut served.task).await.unwrap();
         assert!(began.elapsed() <= LINGER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_that_falls_silent_within_a_packet_holds_only_what_it_sent() {
+        let (mut client, server) = duplex(READ_SIZE);
+        let mut connection = connected_over(server);
+        // Two bytes of a PUBLISH of a hundred, after a PINGREQ.
+        client.write_all(&[0xc0, 0, 0x30, 100]).await.unwrap();
+        let read = std::future::poll_fn(|context| connection.poll_read(context)).await;
+        assert_eq!(read.unwrap(), 4);
+        assert_eq!(connection.partial, [0x30, 100][..]);
+        assert!(connection.partial.capacity() <= COPIED, "{}", connection.partial.capacity());
     }
 
     #[tokio::test(start_paused = true)]
