@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,9 +26,9 @@ from sekisho import __version__, clock, run_file
 from sekisho.config import Settings
 from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
-from sekisho.registry.ports import Change
+from sekisho.registry.ports import Change, StoreFailure
 from sekisho.run_file import Run
-from sekisho.store.errors import StoreError
+from sekisho.store.engines import sqlite_url
 from sekisho.store.unit_of_work import SqlStore
 
 if TYPE_CHECKING:
@@ -57,19 +59,46 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
 
     logging.configure(settings.log_level)
     with ExitStack() as stack:
-        server = _build(settings, stack)
+        with _refusing_clearly():
+            server = _build(settings, stack)
+            run_file.write(settings.data, server.run)
         asyncio.run(server.serve(on_ready))
 
 
 @contextmanager
-def open_accounts(data: Path, database_url: str = "") -> Iterator[Accounts]:
-    """The accounts of a data folder, beside a running server or without one. Raises CannotStart."""
-    _make_folder(data)
-    store = _open_store(data, database_url, announce=lambda _changes: None)
+def open_accounts(settings: Settings) -> Iterator[Accounts]:
+    """The accounts of a server's registry, beside the running server or without one.
+
+    Raises CannotStart, within the block too: the registry cannot be used, or is not that of the running server.
+    """
+    run = run_file.answering(settings.data)
+    with _refusing_clearly():
+        _make_folder(settings.data)
+        store = _new_store(settings, announce=lambda _changes: None)
+        if run is not None and run.store != store.place:
+            raise CannotStart(
+                f"the running server keeps its registry in {run.store}, and the settings here say {store.place}: set "
+                f"SEKISHO_DATABASE_URL to the server's, or write database_url into {settings.data / 'sekisho.toml'}"
+            )
+        with store:
+            yield Accounts(store, clock.utc_now)
+
+
+@contextmanager
+def _refusing_clearly() -> Iterator[None]:
+    """Files that are damaged or cannot be written, and a registry that cannot be used, become one line."""
+    from sekisho._sekisho import GatewayError
+    from sekisho.pki.pem import PemError
+    from sekisho.pki.verify import NotAcceptable
+
     try:
-        yield Accounts(store, clock.utc_now)
-    finally:
-        store.close()
+        yield
+    except OSError as error:
+        # The second is what a temporary file was to become.
+        file = error.filename2 or error.filename
+        raise CannotStart(f"{f'{file}: ' if file else ''}{error.strerror or error}") from None
+    except (StoreFailure, PemError, NotAcceptable, GatewayError) as error:
+        raise CannotStart(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +122,6 @@ class _Server:
         while not self.http.started and not serving.done():
             await asyncio.sleep(0.001)
         if not serving.done():
-            run_file.write(self.settings.data, self.run)
             on_ready(self.run)
         await serving
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -129,8 +157,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     api_socket = stack.enter_context(contextlib.closing(_listen(settings)))
 
     projector = Projector()
-    store = _open_store(settings.data, settings.database_url, projector.announce)
-    stack.callback(store.close)
+    store = stack.enter_context(_new_store(settings, projector.announce))
     home = Realm(settings.account, settings.region)
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
     engine = RustPolicyEngine()
@@ -154,22 +181,25 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         mqtt_port = gateway.start()
     except GatewayError as error:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
-    stack.callback(gateway.stop, GRACE)
     pump = Pump(gateway, Admission(store))
     pump.start()
     stack.callback(pump.stop)
-    projector.attach(gateway, identity.refresh)
+    # The gate ends before the pump, which waits for its events and is woken by its end.
+    stack.callback(gateway.stop, GRACE)
+    projector.attach(gateway, identity.follow)
     stack.callback(run_file.remove, settings.data)
 
-    host, api_port = api_socket.getsockname()[:2]
+    api_port = api_socket.getsockname()[1]
+    host = _reachable(settings.host)
     run = Run(
         pid=os.getpid(),
         api=f"http://{f'[{host}]' if ':' in host else host}:{api_port}",
-        mqtt_host=settings.host,
+        mqtt_host=host,
         mqtt_port=mqtt_port,
         endpoint=services.endpoints.describe(home).server_name,
         region=settings.region,
         account=settings.account,
+        store=store.place,
         root_ca=str(identity.root_file),
         version=__version__,
     )
@@ -191,7 +221,7 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
         return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
 
     def health() -> dict[str, Any]:
-        return {"status": "ok", "version": __version__, "mqtt": dict(gateway.statistics())}
+        return {"status": "ok", "pid": os.getpid(), "version": __version__, "mqtt": dict(gateway.statistics())}
 
     application = api.build(
         services,
@@ -227,10 +257,25 @@ class _ServerIdentity:
         self._settings = settings
         self._endpoints = endpoints
         self._gateway = gateway
+        self._refreshing = threading.Lock()
         self.root_file = settings.data / "server" / "root-ca.pem"
 
+    def follow(self) -> None:
+        """Called whenever a realm got its endpoint, in the thread of the request that asked for it."""
+        try:
+            with _refusing_clearly():
+                self.refresh()
+        except CannotStart as error:
+            # The endpoint is given and kept; the next one, or the next start, brings the gate up to date.
+            log.error("the gate does not serve the latest endpoints", reason=str(error))
+
     def refresh(self) -> None:
-        """Called at the start and whenever a realm got its endpoint."""
+        """Serve what endpoints there are now. Raises CannotStart, or what ``_refusing_clearly`` makes of it."""
+        # One at a time: who has read the list earlier must not hand it over later.
+        with self._refreshing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         from sekisho.pki import server
 
         known = self._endpoints.all()
@@ -265,6 +310,11 @@ def _server_names(settings: Settings, endpoints: Sequence[ServedEndpoint]) -> li
     return names
 
 
+def _reachable(host: str) -> str:
+    """Where a client on this machine finds a server that listens on ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listening is not decided here
+
+
 def _is_address(host: str) -> bool:
     import ipaddress
 
@@ -289,7 +339,7 @@ def _make_folder(data: Path) -> None:
 def _locked(data: Path) -> Iterator[None]:
     """One server per data folder. The lock goes with the process, however it ends."""
     try:
-        file = (data / "lock").open("w")
+        file = os.fdopen(os.open(data / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
     except OSError as error:
         raise CannotStart(f"the data folder {data} cannot be written to: {error.strerror}") from None
     with file:
@@ -312,18 +362,20 @@ def _listen(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(512)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            advice = "Choose another port with --api-port, or stop what listens there"
+        elif isinstance(error, PermissionError):
+            advice = "Choose a port above 1023 with --api-port"
+        else:
+            advice = "Choose an address of this machine with --host"
+        why = error.strerror if isinstance(error, OSError) else "that is no host name"
         raise CannotStart(
-            f"the API cannot listen on {settings.host}:{settings.api_port}: {error.strerror or error}. "
-            "Choose another port with --api-port, or stop what listens there"
+            f"the API cannot listen on {settings.host}:{settings.api_port}: {why or error}. {advice}"
         ) from None
     return listener
 
 
-def _open_store(data: Path, database_url: str, announce: Callable[[Sequence[Change]], None]) -> SqlStore:
-    try:
-        store = SqlStore(database_url or f"sqlite:///{data / 'sekisho.db'}", announce)
-        store.open()
-    except StoreError as error:
-        raise CannotStart(str(error)) from None
-    return store
+def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> SqlStore:
+    """Not opened yet. Raises StoreFailure where the URL is unusable."""
+    return SqlStore(settings.database_url or sqlite_url(settings.data / "sekisho.db"), announce)

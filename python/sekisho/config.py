@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ class Settings:
     """Endpoints of other accounts and regions are ``<prefix>-ats.iot.<region>.<domain>``."""
     log_level: str = "info"
     """One of debug, info, warning, error."""
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
     """SQLAlchemy URL of a PostgreSQL database; empty keeps SQLite in the data folder."""
     server_certificate: Path | None = None
     """PEM chain to serve on MQTT in place of Sekisho's own."""
@@ -81,7 +81,7 @@ def load(
 
     Raises ConfigError naming the setting and its source.
     """
-    names = {field.name for field in fields(Settings)}
+    names = {each.name for each in fields(Settings)}
     values: dict[str, tuple[Any, str]] = {}
     data = chosen.get("data") or default_data_folder(environment)
 

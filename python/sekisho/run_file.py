@@ -1,18 +1,22 @@
 """``run.json`` in the data folder: where the running server is, for ``sekisho env``, ``status``, ``pub`` and ``sub``.
 
-Written when the server answers, removed when it stops. It holds no secret.
+Written when the server listens, removed when it stops. It holds no secret.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sekisho.files import write_atomically
 
 NAME: Final = "run.json"
+HEALTH_PATH: Final = "/_sekisho/health"
+PATIENCE: Final = 5.0
+"""Seconds that a server gets to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Run:
     """Name under which the default account's devices connect."""
     region: str
     account: str
+    store: str
+    """Where the registry is: a file, or a URL without its password."""
     root_ca: str
     """File for ``--cafile``."""
     version: str
@@ -46,6 +52,39 @@ def read(data: Path) -> Run | None:
         return None
 
 
+def health(run: Run) -> dict[str, Any]:
+    """What the server says of itself. Raises OSError: it does not answer, or it is another than that of ``run``."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    place = urlsplit(run.api)
+    # Not urllib: it would ask a proxy of the environment, which knows no loopback of ours.
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+    try:
+        connection.request("GET", HEALTH_PATH)
+        said = json.loads(connection.getresponse().read())
+    except (ValueError, http.client.HTTPException) as error:
+        raise OSError(f"what answers there is not Sekisho ({error or type(error).__name__})") from None
+    finally:
+        connection.close()
+    if not isinstance(said, dict) or said.get("pid") != run.pid:
+        raise OSError("another server answers there")
+    return said
+
+
+def answering(data: Path) -> Run | None:
+    """The running server, asked whether it is there: one that was killed leaves its file behind."""
+    run = read(data)
+    if run is None:
+        return None
+    try:
+        health(run)
+    except OSError:
+        return None
+    return run
+
+
 def remove(data: Path) -> None:
     """The server has stopped."""
-    (data / NAME).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (data / NAME).unlink()

@@ -23,13 +23,14 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sekisho.api.app import HEALTH_PATH, build
+from sekisho.api.app import build
 from sekisho.api.http import MAX_BODY_BYTES
 from sekisho.api.operation import Call, Operations, installed_operations
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.errors import ResourceAlreadyExistsException, ResourceNotFoundException
 from sekisho.realm import Realm
+from sekisho.run_file import HEALTH_PATH
 from sekisho.services import Services
 
 KEY_ID, SECRET = "AKIASEKISHOEXAMPLE00", "a/secret+key"

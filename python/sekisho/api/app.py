@@ -36,13 +36,18 @@ from sekisho.api.operation import Call, Caller, Handler, Operations, installed_o
 from sekisho.api.router import Router
 from sekisho.api.sigv4 import Credentials, SecretKey, scope_of, verify
 from sekisho.api.validate import validate
-from sekisho.errors import AwsException, InternalFailureException, RequestEntityTooLargeException
+from sekisho.errors import (
+    AwsException,
+    InternalFailureException,
+    RequestEntityTooLargeException,
+    ServiceUnavailableException,
+)
 from sekisho.realm import Realm
+from sekisho.registry.ports import StoreFailure
+from sekisho.run_file import HEALTH_PATH
 
 if TYPE_CHECKING:
     from sekisho.services import Services
-
-HEALTH_PATH = "/_sekisho/health"
 
 # The services that a signing name may mean. The developer guide signs data-plane requests for `iotdevicegateway`,
 # botocore for `iotdata`; jobs on the data plane have a name of their own.
@@ -114,6 +119,13 @@ class Api:
         except AwsException as error:
             log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
             return error_response(error, self._models, service or self._likely_service(request), request_id)
+        except (StoreFailure, OSError) as failure:
+            # No fault of the code's: a full disk, a lock, a database that is down. Clients try 503 again by themselves.
+            log.error("the registry cannot be used", reason=str(failure), request_id=request_id)
+            unavailable = ServiceUnavailableException(
+                f"Sekisho's registry cannot be used at present. Its log has the reason under request id {request_id}."
+            )
+            return error_response(unavailable, self._models, service or self._likely_service(request), request_id)
         except Exception:
             log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
             return self._failure(service or self._likely_service(request), request_id)

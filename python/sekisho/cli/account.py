@@ -1,4 +1,4 @@
-"""``sekisho account``: the accounts of a data folder. Works beside a running server and without one."""
+"""``sekisho account``: the accounts of a server. Works beside the running server and without one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Data, Json, data_folder
+from sekisho.cli.options import Data, Json, settings_of
 
 app = typer.Typer(help="Accounts: who signs API requests, and whose devices are whose.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def create(
     from sekisho.errors import AwsException
 
     try:
-        with open_accounts(data_folder(data)) as accounts:
+        with open_accounts(settings_of(data)) as accounts:
             account, key = accounts.create(account_id, name=name)
     except (CannotStart, AwsException) as error:
         raise Failure(str(error)) from None
@@ -53,8 +53,11 @@ def list_accounts(data: Data = None, as_json: Json = False) -> None:
     from sekisho.app import CannotStart, open_accounts
     from sekisho.cli.output import show_json, show_line
 
+    settings = settings_of(data)
+    if not settings.data.is_dir():
+        raise Failure(f"there is no data folder {settings.data}: 'sekisho up' or 'sekisho account create' makes one")
     try:
-        with open_accounts(data_folder(data)) as accounts:
+        with open_accounts(settings) as accounts:
             rows: list[dict[str, Any]] = [
                 {
                     "accountId": account.account_id,

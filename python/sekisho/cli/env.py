@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Data, Json, data_folder
+from sekisho.cli.options import Data, Json, settings_of
 
 
 def env(
@@ -23,13 +23,14 @@ def env(
     from sekisho.app import CannotStart, open_accounts
     from sekisho.cli.output import show_json, show_line
 
-    folder = data_folder(data)
-    run = run_file.read(folder)
+    settings = settings_of(data)
+    folder = settings.data
+    run = run_file.answering(folder)
     if run is None:
-        raise Failure(f"no server is running on {folder}: start one with 'sekisho up --data {folder}'")
+        raise Failure(f"no server answers on {folder}: start one with 'sekisho up --data {shlex.quote(str(folder))}'")
     account_id = account or run.account
     try:
-        with open_accounts(folder) as accounts:
+        with open_accounts(settings) as accounts:
             keys = accounts.access_keys(account_id)
     except CannotStart as error:
         raise Failure(str(error)) from None

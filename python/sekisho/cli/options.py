@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from sekisho.config import Settings
 
 Data = Annotated[
     Path | None,
@@ -19,6 +22,17 @@ def data_folder(chosen: Path | None) -> Path:
     from sekisho.config import default_data_folder
 
     return (chosen or default_data_folder()).expanduser().absolute()
+
+
+def settings_of(chosen: Path | None) -> Settings:
+    """The settings of the server on a data folder, from its file and the environment. Raises Failure."""
+    from sekisho.cli.failure import Failure
+    from sekisho.config import ConfigError, load
+
+    try:
+        return load({"data": chosen})
+    except ConfigError as error:
+        raise Failure(str(error)) from None
 
 
 Certificate = Annotated[Path, typer.Option("--cert", help="The device's certificate, PEM.")]

@@ -36,9 +36,7 @@ def status(
 
 def _probe(folder: str) -> dict[str, Any]:
     """One look at the server: what each part said, and whether all of it was well."""
-    import json
     import socket
-    import urllib.request
     from pathlib import Path
 
     from sekisho import run_file
@@ -49,11 +47,9 @@ def _probe(folder: str) -> dict[str, Any]:
         return {"ok": False, "api": absent, "mqtt": absent}
     report: dict[str, Any] = {"ok": True, "pid": run.pid, "version": run.version}
     try:
-        # The URL is of our own making: http on the address that the server wrote down.
-        with urllib.request.urlopen(f"{run.api}/_sekisho/health", timeout=2) as answer:  # noqa: S310
-            report["health"] = json.load(answer)
+        report["health"] = run_file.health(run)
         report["api"] = f"answers at {run.api}"
-    except (OSError, ValueError) as error:
+    except OSError as error:
         report |= {"ok": False, "api": f"does not answer at {run.api}: {error}"}
     where = f"{run.mqtt_host}:{run.mqtt_port}"
     try:

@@ -44,21 +44,25 @@ def sub(
     from sekisho.cli.output import show_line
 
     place = locate(data, host, port, cafile)
-    with DeviceClient(place, certificate, key, client_id=client_id, version=version) as client:
-        client.subscribe(topic, qos=qos)
-        seen = 0
-        for arrival in client.messages(wait or None):
-            try:
-                text, encoding = arrival.payload.decode(), "utf-8"
-            except UnicodeDecodeError:
-                text, encoding = base64.b64encode(arrival.payload).decode(), "base64"
-            if as_json:
-                facts = {"topic": arrival.topic, "payload": text, "encoding": encoding}
-                show_line(json.dumps(facts | {"qos": arrival.qos, "retain": arrival.retain}, ensure_ascii=False))
-            else:
-                show_line(f"{arrival.topic}  {text}")
-            seen += 1
-            if count and seen >= count:
-                return
+    seen = 0
+    try:
+        with DeviceClient(place, certificate, key, client_id=client_id, version=version) as client:
+            client.subscribe(topic, qos=qos)
+            for arrival in client.messages(wait or None):
+                try:
+                    text, encoding = arrival.payload.decode(), "utf-8"
+                except UnicodeDecodeError:
+                    text, encoding = base64.b64encode(arrival.payload).decode(), "base64"
+                if as_json:
+                    facts = {"topic": arrival.topic, "payload": text, "encoding": encoding}
+                    show_line(json.dumps(facts | {"qos": arrival.qos, "retain": arrival.retain}, ensure_ascii=False))
+                else:
+                    show_line(f"{arrival.topic}  {text}")
+                seen += 1
+                if count and seen >= count:
+                    return
+    except KeyboardInterrupt:
+        # How listening ends, and no failure.
+        return
     if count:
         raise Failure(f"{seen} of {count} messages came within {wait:g} seconds")

@@ -25,7 +25,11 @@ def up(
     account: Annotated[str | None, typer.Option(help="Default account, 12 digits. [default: 123456789012]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
     database_url: Annotated[
-        str | None, typer.Option(help="PostgreSQL URL. [default: SQLite in the data folder]")
+        str | None,
+        typer.Option(
+            help="PostgreSQL URL; with a password in it, better in SEKISHO_DATABASE_URL, which no process list shows. "
+            "[default: SQLite in the data folder]"
+        ),
     ] = None,
     server_certificate: Annotated[
         Path | None, typer.Option(help="Your own server certificate chain, PEM. [default: Sekisho's own]")

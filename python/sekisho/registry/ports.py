@@ -243,8 +243,15 @@ class Transaction(Protocol):
         ...
 
 
+class StoreFailure(Exception):
+    """The store cannot be used at present, and nothing of the transaction was kept. The message is for the operator."""
+
+
 class Store(Protocol):
-    """Where it is all kept. ``write`` transactions are serialised: what one reads cannot change under it."""
+    """Where it is all kept. ``write`` transactions are serialised: what one reads cannot change under it.
+
+    Every method of it and of its transactions may raise StoreFailure.
+    """
 
     def read(self) -> AbstractContextManager[Transaction]: ...
     def write(self) -> AbstractContextManager[Transaction]:

@@ -53,6 +53,11 @@ def parse(url: str) -> URL:
     return parsed
 
 
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite database in ``file``, whatever characters its path has."""
+    return URL.create("sqlite", database=str(file)).render_as_string()
+
+
 class SQLiteEngines:
     """One connection that writes, as many that read as are needed, on one file."""
 

@@ -16,8 +16,10 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 
+from sekisho.registry.ports import StoreFailure
 
-class StoreError(Exception):
+
+class StoreError(StoreFailure):
     """The store cannot do what was asked; nothing of the transaction was kept."""
 
 

@@ -25,6 +25,7 @@ from sekisho.errors import (
     UnsupportedDocumentEncodingException,
 )
 from sekisho.realm import Realm
+from sekisho.registry.ports import StoreFailure
 from sekisho.services import Services
 
 HOME = Realm("123456789012", "eu-central-1")
@@ -44,6 +45,8 @@ def toy_operations() -> Operations:
             raise ResourceAlreadyExistsException("Thing taken exists.", resource_id="taken", resource_arn="arn:taken")
         if name == "broken":
             raise RuntimeError("a secret of the inside")
+        if name == "full":
+            raise StoreFailure("/the/folder/sekisho.db: the disk is full.")
         if name == "throttled":
             raise ThrottlingException("Too fast.")
         if name == "undeclared":
@@ -207,6 +210,25 @@ def test_an_unexpected_exception_leaks_nothing() -> None:
     assert (response.status, code(response)) == (500, "InternalFailureException")
     assert b"secret" not in response.body
     assert header(response, "x-amzn-requestid") in response.body.decode()
+
+
+def test_a_registry_that_cannot_be_used_is_told_as_something_to_try_again() -> None:
+    response = api().answer(request("POST", "/things/full"))
+    assert (response.status, code(response)) == (503, "ServiceUnavailableException")
+    assert b"/the/folder" not in response.body
+    assert header(response, "x-amzn-requestid") in response.body.decode()
+
+
+def test_keys_that_cannot_be_looked_up_are_not_taken_for_unknown_ones() -> None:
+    def locked(_access_key_id: str) -> SecretKey | None:
+        raise StoreFailure("it is locked")
+
+    closed = Api(NO_SERVICES, locked, lambda: datetime(2026, 1, 1, tzinfo=UTC), default_realm=HOME)
+    response = closed.answer(request("POST", "/things/a", authorization=scoped("iot")))
+    assert (response.status, code(response)) == (503, "ServiceUnavailableException")
+    response = closed.answer(request("POST", "/", b"Action=GetCallerIdentity", authorization=scoped("sts")))
+    assert response.status == 503
+    assert b"<Type>Receiver</Type><Code>ServiceUnavailableException</Code>" in response.body
 
 
 def test_a_constraint_of_the_model_is_checked_before_the_operation_runs() -> None:

@@ -1,0 +1,127 @@
+"""Data folders that are damaged, left behind by a kill, or not where one thinks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.tools import require
+
+
+def refusal(*arguments: str | Path, **variables: str) -> str:
+    """The one line with which a command says why it does not do as asked."""
+    said = subprocess.run(
+        [require("sekisho"), *map(str, arguments)],
+        env=clean_environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=START_WITHIN,
+        check=False,
+    )
+    assert said.returncode == 1, said
+    assert said.stdout == ""
+    [line] = said.stderr.splitlines()
+    assert line.startswith("sekisho: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a server that issued a certificate and ended."""
+    server = RunningServer(tmp_path_factory.mktemp("used") / "data").start()
+    server.session().iot.create_keys_and_certificate()
+    assert server.stop() == 0
+    return server.data
+
+
+def overwritten(file: Path) -> None:
+    file.write_text("not what was written")
+
+
+def replaced_by_a_folder(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "named"),
+    [
+        ("server/ecdsa/server.key", overwritten, "server.key is damaged"),
+        ("server/ecdsa/root.key", Path.unlink, "server/ecdsa/root.key: No such file"),
+        ("server/rsa/intermediate.crt", overwritten, "intermediate.crt"),
+        ("issuing/ca.key", overwritten, "issuing"),
+        ("issuing/ca.key", Path.unlink, "issuing/ca.key: No such file"),
+        ("run.json", replaced_by_a_folder, "run.json: Is a directory"),
+        ("sekisho.db", overwritten, "sekisho.db is not an SQLite database"),
+    ],
+)
+def test_what_is_damaged_in_the_data_folder_is_named(
+    used: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], named: str
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(used, data)
+    damage(data / name)
+    line = refusal("up", "--data", data, "--api-port", "0", "--mqtt-port", "0")
+    assert named in line
+    assert "PRIVATE KEY" not in line
+
+
+@pytest.mark.parametrize("host", ["..a", "no.such.host.invalid", "192.0.2.1"])
+def test_an_address_that_is_not_this_machines_is_named_with_the_option_that_changes_it(
+    tmp_path: Path, host: str
+) -> None:
+    line = refusal("up", "--data", tmp_path, "--host", host, "--api-port", "0", "--mqtt-port", "0")
+    assert host in line
+    assert "--host" in line
+
+
+def test_a_server_that_was_killed_is_not_taken_for_a_running_one(own_server: RunningServer) -> None:
+    own_server.kill()
+    assert (own_server.data / "run.json").exists()
+    assert "no server answers" in refusal("env", "--data", own_server.data)
+
+
+def test_accounts_of_another_registry_are_not_taken_for_those_of_the_running_server(own_server: RunningServer) -> None:
+    elsewhere = "postgresql://someone:the-password@db.invalid/registry"
+    for command in (["env"], ["account", "list"], ["account", "create"]):
+        line = refusal(*command, "--data", own_server.data, SEKISHO_DATABASE_URL=elsewhere)
+        assert own_server.run["store"] in line
+        assert "the-password" not in line
+
+
+def test_listing_the_accounts_of_a_folder_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    assert str(absent) in refusal("account", "list", "--data", absent)
+    assert not absent.exists()
+
+
+def test_a_server_on_every_address_is_found_on_the_loopback_whatever_proxy_is_set(tmp_path: Path) -> None:
+    server = RunningServer(tmp_path / "data", "--host", "0.0.0.0").start()  # noqa: S104 - being reachable is the test
+    try:
+        assert server.run["api"].startswith("http://127.0.0.1:")
+        said = subprocess.run(
+            [require("sekisho"), "status", "--data", str(server.data)],
+            env=clean_environment() | {"http_proxy": "http://127.0.0.1:9"},
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN,
+            check=False,
+        )
+        assert said.returncode == 0, said
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("name", ["what?x=1", "100%41", "a b", "#"])
+def test_a_data_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    server = RunningServer(tmp_path / name).start()
+    try:
+        assert (server.data / "sekisho.db").exists()
+        assert server.session().iot.list_things()["things"] == []
+    finally:
+        server.stop()
