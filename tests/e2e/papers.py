@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import x509
 from tests.tools import require
 
 
@@ -25,8 +26,10 @@ class Papers:
 
     @property
     def certificate_id(self) -> str:
-        """Hex SHA-256 of the DER."""
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.pem)).hexdigest()
+        """Hex SHA-256 of the DER, of the first certificate where the file holds a chain."""
+        end = "-----END CERTIFICATE-----\n"
+        leaf = self.pem.partition(end)[0] + end
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(leaf)).hexdigest()
 
 
 def openssl(*arguments: str | Path, stdin: str | None = None) -> str:
@@ -75,4 +78,13 @@ def new_self_signed(folder: Path, name: str = "SelfSigned", kind: str = "P-256")
     key = new_key(stem.with_suffix(".key"), kind)
     certificate = stem.with_suffix(".crt")
     openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-out", certificate, "-subj", f"/CN={name}")
+    return Papers(key, certificate)
+
+
+def in_files(folder: Path, papers: x509.Papers, *chain: x509.Papers) -> Papers:
+    """Papers made in memory, in files as clients read them, with what they send along after the certificate."""
+    stem = folder / f"papers-{papers.certificate_id[:16]}-{len(chain)}"
+    key, certificate = stem.with_suffix(".key"), stem.with_suffix(".crt")
+    key.write_text(papers.key_pem)
+    certificate.write_text("".join(each.pem for each in (papers, *chain)))
     return Papers(key, certificate)

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,13 +142,13 @@ class Clients:
         self._url = environment["AWS_ENDPOINT_URL"]
         self._config = Config(retries={"total_max_attempts": 1}, parameter_validation=True)
 
-    @property
+    @cached_property
     def iot(self) -> IoTClient:
         """The control plane."""
         client: IoTClient = self._session.client("iot", endpoint_url=self._url, config=self._config)
         return client
 
-    @property
+    @cached_property
     def iot_data(self) -> IoTDataPlaneClient:
         """The data plane's HTTP API."""
         client: IoTDataPlaneClient = self._session.client("iot-data", endpoint_url=self._url, config=self._config)

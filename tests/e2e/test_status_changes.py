@@ -1,0 +1,339 @@
+"""A change in the registry acts at once on who is connected, on who comes back, and on nobody else.
+
+The promise is one second. The tests wait for the event itself with a deadline of several, so that a busy machine does
+not fail them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import x509
+from tests.e2e.devices import allow, register, tls
+from tests.e2e.mqtt_wire import (
+    DISCONNECT,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    V5,
+    V311,
+    Wire,
+    attempt,
+    connect,
+    is_taken,
+    publish,
+    subscribe,
+)
+from tests.e2e.papers import Papers, in_files
+from tests.e2e.running_server import Clients, RunningServer
+from tests.tools import require
+
+VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
+SOON = 5.0
+
+CONNECT_AS_THING = {
+    "Effect": "Allow",
+    "Action": "iot:Connect",
+    "Resource": "arn:aws:iot:*:*:client/${iot:Connection.Thing.ThingName}",
+}
+CONNECT_IN_PLANT = {
+    "Effect": "Allow",
+    "Action": "iot:Connect",
+    "Resource": "*",
+    "Condition": {"StringEquals": {"iot:Connection.Thing.Attributes[plant]": "north"}},
+}
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered device with a policy and a thing of its own, both named like its client ID."""
+
+    server: RunningServer
+    clients: Clients
+    papers: Papers
+    arn: str
+    name: str
+
+    @property
+    def iot(self) -> Any:
+        return self.clients.iot
+
+    @property
+    def id(self) -> str:
+        return self.papers.certificate_id
+
+    def comes_in(self, version: int) -> bool:
+        return is_taken(attempt(self.server, self.papers, self.name, version))
+
+
+@pytest.fixture(scope="module")
+def clients(server: RunningServer) -> Clients:
+    return server.session()
+
+
+@pytest.fixture(scope="module")
+def bystander(server: RunningServer, clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """A connection that none of the changes concerns."""
+    papers = in_files(tmp_path_factory.mktemp("bystander"), x509.new_device(None))
+    register(clients, papers, allow(clients.iot, "bystander"))
+    with Wire(server, papers) as wire:
+        wire.connect("bystander")
+        yield wire
+
+
+@pytest.fixture
+def arrange(
+    server: RunningServer, clients: Clients, tmp_path: Path, bystander: Wire
+) -> Iterator[Callable[..., Registered]]:
+    """Makes a device whose policy has these statements; in the end looks that the bystander felt nothing."""
+
+    def make(*statements: dict[str, Any]) -> Registered:
+        name = f"device-{next(_numbers)}"
+        papers = in_files(tmp_path, x509.new_device(None))
+        arn = register(clients, papers, allow(clients.iot, name, *statements))
+        clients.iot.create_thing(thingName=name, attributePayload={"attributes": {"plant": "north"}})
+        clients.iot.attach_thing_principal(thingName=name, principal=arn)
+        return Registered(server, clients, papers, arn, name)
+
+    yield make
+    assert bystander.is_alive()
+
+
+def deactivate(device: Registered) -> None:
+    device.iot.update_certificate(certificateId=device.id, newStatus="INACTIVE")
+
+
+def revoke(device: Registered) -> None:
+    device.iot.update_certificate(certificateId=device.id, newStatus="REVOKED")
+
+
+def delete(device: Registered) -> None:
+    device.iot.detach_thing_principal(thingName=device.name, principal=device.arn)
+    deactivate(device)
+    device.iot.delete_certificate(certificateId=device.id, forceDelete=True)
+
+
+def detach_policy(device: Registered) -> None:
+    device.iot.detach_policy(policyName=device.name, target=device.arn)
+
+
+def new_default_version(device: Registered) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}]}
+    device.iot.create_policy_version(policyName=device.name, policyDocument=json.dumps(document), setAsDefault=True)
+
+
+def another_default_version(device: Registered) -> None:
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:*", "Resource": "*"}]}
+    made = device.iot.create_policy_version(policyName=device.name, policyDocument=json.dumps(document))
+    device.iot.set_default_policy_version(policyName=device.name, policyVersionId=made["policyVersionId"])
+    # The old version gone, nothing is left of what was allowed.
+    device.iot.delete_policy_version(policyName=device.name, policyVersionId="1")
+
+
+def attach_deny(device: Registered) -> None:
+    name = allow(device.iot, f"{device.name}-deny", {"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"})
+    device.iot.attach_policy(policyName=name, target=device.arn)
+
+
+def detach_thing(device: Registered) -> None:
+    device.iot.detach_thing_principal(thingName=device.name, principal=device.arn)
+
+
+def change_attribute(device: Registered) -> None:
+    device.iot.update_thing(thingName=device.name, attributePayload={"attributes": {"plant": "south"}})
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("change", "statements"),
+    [
+        (deactivate, []),
+        (revoke, []),
+        (delete, []),
+        (detach_policy, []),
+        (new_default_version, []),
+        (another_default_version, []),
+        (attach_deny, []),
+        (detach_thing, [CONNECT_AS_THING]),
+        (change_attribute, [CONNECT_IN_PLANT]),
+    ],
+)
+def test_a_change_closes_the_connection_it_concerns_and_keeps_the_device_out(
+    arrange: Callable[..., Registered],
+    change: Callable[[Registered], None],
+    statements: list[dict[str, Any]],
+    version: int,
+) -> None:
+    device = arrange(*statements)
+    with Wire(device.server, device.papers) as wire:
+        wire.connect(device.name, version)
+        assert wire.is_alive()
+        change(device)
+        wire.tls.settimeout(SOON)
+        ended = wire.rest()
+    if version == V311:
+        assert ended == []
+    else:
+        assert [(each.kind, each.body[:1]) for each in ended] == [(DISCONNECT, b"\x87")]
+    assert not device.comes_in(version)
+
+
+@VERSIONS
+def test_a_deactivated_device_is_let_in_again_when_it_is_active_again(
+    arrange: Callable[..., Registered], version: int
+) -> None:
+    device = arrange()
+    assert device.comes_in(version)
+    deactivate(device)
+    assert not device.comes_in(version)
+    device.iot.update_certificate(certificateId=device.id, newStatus="ACTIVE")
+    assert device.comes_in(version)
+
+
+def test_all_connections_of_a_revoked_certificate_are_closed(arrange: Callable[..., Registered]) -> None:
+    device = arrange()
+    wires = [Wire(device.server, device.papers) for _ in range(20)]
+    for number, wire in enumerate(wires):
+        wire.connect(f"{device.name}-{number}", (V311, V5)[number % 2])
+    revoke(device)
+    for wire in wires:
+        wire.tls.settimeout(SOON)
+        assert all(each.kind == DISCONNECT for each in wire.rest())
+        wire.close()
+
+
+@VERSIONS
+def test_a_policy_that_narrows_acts_on_the_next_message_and_leaves_the_connection(
+    arrange: Callable[..., Registered], version: int
+) -> None:
+    device = arrange()
+    with Wire(device.server, device.papers) as wire, Wire(device.server, device.papers) as watcher:
+        watcher.connect(f"{device.name}-watcher", version)
+        wire.connect(device.name, version)
+        watcher.send(subscribe("secret", "open", version=version, qos=1))
+        watcher.expect(SUBACK)
+        wire.send(publish("secret", b"before", version, qos=1))
+        wire.expect(PUBACK)
+        assert b"before" in watcher.expect(PUBLISH).body
+
+        narrower = [
+            {"Effect": "Allow", "Action": ["iot:Connect", "iot:Publish"], "Resource": "*"},
+            {"Effect": "Allow", "Action": "iot:Receive", "Resource": "arn:aws:iot:*:*:topic/open"},
+        ]
+        device.iot.create_policy_version(
+            policyName=device.name,
+            policyDocument=json.dumps({"Version": "2012-10-17", "Statement": narrower}),
+            setAsDefault=True,
+        )
+        # Delivery is asked about at each message: this one never comes, the one after it does.
+        for packet_id, topic in ((2, "secret"), (3, "open")):
+            wire.send(publish(topic, b"after", version, qos=1, packet_id=packet_id))
+            wire.expect(PUBACK)
+        body = watcher.expect(PUBLISH).body
+        assert body.startswith(b"\x00\x04open")
+        assert wire.is_alive()
+        assert watcher.is_alive()
+
+
+def test_what_is_detached_from_one_certificate_stays_with_another(
+    arrange: Callable[..., Registered], tmp_path: Path
+) -> None:
+    device = arrange()
+    other = in_files(tmp_path, x509.new_device(None))
+    register(device.clients, other, device.name)
+    with Wire(device.server, other) as wire:
+        wire.connect("shares-the-policy")
+        detach_policy(device)
+        assert not device.comes_in(V311)
+        assert wire.is_alive()
+
+
+def test_a_will_is_sent_when_a_certificate_is_revoked(arrange: Callable[..., Registered]) -> None:
+    device, watching = arrange(), arrange()
+    with Wire(device.server, watching.papers) as watcher, Wire(device.server, device.papers) as wire:
+        watcher.connect(watching.name)
+        watcher.send(subscribe("wills"))
+        watcher.expect(SUBACK)
+        wire.send(connect(device.name, will=("wills", "cut off")))
+        assert wire.receive() is not None
+        revoke(device)
+        assert watcher.expect(PUBLISH).body == b"\x00\x05wills" + b"cut off"
+
+
+def test_a_resumed_session_of_tls_1_2_is_refused_after_revocation(arrange: Callable[..., Registered]) -> None:
+    device = arrange()
+    context = tls(device.server, device.papers)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def resume(session: ssl.SSLSession | None) -> tuple[Wire, bool]:
+        wire = Wire(device.server, device.papers, context=context, session=session)
+        return wire, bool(wire.tls.session_reused)
+
+    first, reused = resume(None)
+    assert not reused
+    first.connect(device.name)
+    session = first.tls.session
+    first.close()
+
+    with resume(session)[0] as again:
+        assert again.tls.session_reused
+        again.connect(device.name)
+        session = again.tls.session or session
+
+    revoke(device)
+    with resume(session)[0] as refused:
+        assert refused.tls.session_reused, "the ticket is still good; the certificate is not"
+        refused.send(connect(device.name))
+        assert refused.rest() == []
+    line = device.server.wait_for_log("connection refused", device.id)
+    assert line["reason"] == "DEVICE_CERTIFICATE_REVOKED"
+
+
+def over_openssl(device: Registered, *arguments: str | Path) -> tuple[bool, bool]:
+    """CONNECT through openssl's TLS 1.3: whether the session was resumed, and whether the client was taken."""
+    process = subprocess.Popen(
+        [
+            require("openssl"), "s_client", "-connect", f"127.0.0.1:{device.server.mqtt_port}", "-servername",
+            "localhost", "-CAfile", device.server.root_ca, "-cert", str(device.papers.certificate), "-key",
+            str(device.papers.key), "-tls1_3", *map(str, arguments),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(connect(device.name))
+        process.stdin.flush()
+        said, taken = b"", False
+        while not taken and (more := process.stdout.read1()):
+            said += more
+            taken = b"\x20\x02\x00\x00" in said
+        process.kill()
+    assert b"TLSv1.3" in said
+    return b"Reused, TLSv1.3" in said, taken
+
+
+def test_a_resumed_session_of_tls_1_3_is_refused_after_revocation(
+    arrange: Callable[..., Registered], tmp_path: Path
+) -> None:
+    device, ticket = arrange(), tmp_path / "ticket"
+    # A ticket is for one use, and each connection brings a new one.
+    assert over_openssl(device, "-sess_out", ticket) == (False, True)
+    assert over_openssl(device, "-sess_in", ticket, "-sess_out", ticket) == (True, True)
+    revoke(device)
+    assert over_openssl(device, "-sess_in", ticket) == (True, False)
+    line = device.server.wait_for_log("connection refused", device.id)
+    assert line["reason"] == "DEVICE_CERTIFICATE_REVOKED"
