@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use sekisho_broker::DisconnectReason;
-use sekisho_broker::limits::{CLIENT_ID_BYTES, PACKET_BYTES};
+use sekisho_broker::limits::{CLIENT_ID_BYTES, PACKET_BYTES, PROPERTY_BYTES};
 use sekisho_certificate::CertificateId;
 use sekisho_mqtt::{
-    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Limits, Packet, ReasonCode, Utf8, Version,
-    encode,
+    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Limits, Packet, ReasonCode, UserProperties,
+    Utf8, Version, encode,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -105,6 +105,7 @@ async fn arrive(
     let mut received = first_packet(stream, progress).await?;
     // Strings of a packet are slices of the buffer it came in; what is kept for the connection's life is copied.
     progress.presented.client_id = told(&received.connect.client_id).into();
+    let_go(&mut received.connect.properties.user_properties);
     if received.leftover.is_empty() {
         received.leftover = BytesMut::new();
     }
@@ -119,6 +120,19 @@ fn told(client_id: &str) -> &str {
         end -= 1;
     }
     &client_id[..end]
+}
+
+/// Nobody reads the user properties of a CONNECT; that they are too large is found out after admission. So while a
+/// connection waits for that, it keeps as many as show it, and none where they are not: thirty thousand empty ones
+/// would take two megabytes.
+fn let_go(properties: &mut UserProperties) {
+    let mut bytes = 0;
+    let last = properties.iter().position(|(name, value)| {
+        bytes += name.len() + value.len();
+        bytes > PROPERTY_BYTES
+    });
+    properties.truncate(last.map_or(0, |last| last + 1));
+    properties.shrink_to_fit();
 }
 
 async fn first_packet(mut stream: TlsStream<TcpStream>, progress: &Progress) -> Result<Received, Refused> {
@@ -227,4 +241,27 @@ async fn answer<S: Transport>(
 /// A peer that does not listen is left without.
 async fn say_goodbye<S: Transport>(stream: &mut S) {
     let _ = timeout(LINGER, stream.shutdown()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn properties(count: usize, value: &'static str) -> UserProperties {
+        let one = || (Utf8::from_static("").unwrap(), Utf8::from_static(value).unwrap());
+        std::iter::repeat_with(one).take(count).collect()
+    }
+
+    #[test]
+    fn user_properties_of_a_connect_are_kept_only_as_far_as_they_are_too_large() {
+        let mut empty = properties(30_000, "");
+        let_go(&mut empty);
+        assert_eq!((empty.len(), empty.capacity()), (0, 0));
+        let mut fitting = properties(8, "a".repeat(1024).leak());
+        let_go(&mut fitting);
+        assert!(fitting.is_empty());
+        let mut too_large = properties(100, "a".repeat(1024).leak());
+        let_go(&mut too_large);
+        assert_eq!(too_large.len(), 9);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sekisho_mqtt::{Packet, ReasonCode, Version};
+use sekisho_mqtt::{Packet, ReasonCode, Utf8, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -116,6 +116,20 @@ async fn a_refusal_tells_no_more_of_a_client_id_than_one_may_have() {
     let stranger = papers::device("stranger");
     assert!(Device::new(&world, &stranger).connect(&"é".repeat(30_000)).await.is_none());
     assert_eq!(world.refusal("CA_NOT_REGISTERED").client_id.unwrap().as_ref(), "é".repeat(64));
+}
+
+#[tokio::test]
+async fn user_properties_of_a_connect_that_are_too_large_are_refused_by_name() {
+    let world = World::new();
+    let papers = registered(&world);
+    let property = |value: &str| (Utf8::try_from("name").unwrap(), Utf8::try_from(value).unwrap());
+    let mut fits = connect("c");
+    fits.properties.user_properties = vec![property("value"); 100];
+    assert!(Device::new(&world, &papers).connect_with(fits).await.is_some());
+    let mut too_large = connect("c");
+    too_large.properties.user_properties = vec![property(&"x".repeat(1000)); 100];
+    assert!(Device::new(&world, &papers).connect_with(too_large).await.is_none());
+    world.refusal("CONNECT_TOO_LARGE");
 }
 
 #[tokio::test]
