@@ -17,6 +17,7 @@ from sekisho.config import Settings
 ROOT = Path(__file__).parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "fuzz" / "README.md"])
+ARCHITECTURE = sorted((ROOT / "docs" / "architecture").glob("*.md"))
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -112,6 +113,20 @@ def test_the_map_of_a_crate_names_its_modules(library: Path) -> None:
     # The skin over the gateway has files named after what they carry over.
     if library.parts[-3] != "py":
         assert [name for name in modules if not re.search(rf"\b{name}\b", told)] == []
+
+
+@pytest.mark.parametrize("page", ARCHITECTURE, ids=lambda page: page.name)
+def test_every_source_file_that_a_page_names_is_there(page: Path) -> None:
+    places = [*ROOT.glob("crates/*/src"), *ROOT.glob("python/sekisho/*/"), ROOT / "python" / "sekisho", ROOT]
+    named = re.findall(r"`([\w/]+\.(?:rs|py|pyi|json))`", page.read_text(encoding="utf-8"))
+    assert [file for file in named if not any((place / file).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "docs" / "compatibility.md", *ARCHITECTURE], ids=lambda page: page.name)
+def test_every_reason_that_a_page_names_is_one(page: Path) -> None:
+    reasons = {name for name, _ in _sekisho.refusal_reasons()}
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z0-9]+)+)`", page.read_text(encoding="utf-8")))
+    assert named - {"AWS_ENDPOINT_URL", "SNI_ONLY"} <= reasons
 
 
 def _prose(page: Path) -> str:
