@@ -33,6 +33,8 @@ class RunningServer:
         self._log = data.parent / f"{data.name}.log"
         self._process: subprocess.Popen[str] | None = None
         self.run: dict[str, Any] = {}
+        self._environments: dict[tuple[str, ...], dict[str, str]] = {}
+        self._sessions: dict[tuple[str | None, str | None], Clients] = {}
 
     def start(self) -> RunningServer:
         """Returns when the server says that everything answers."""
@@ -114,7 +116,12 @@ class RunningServer:
         return str(self.run["root_ca"])
 
     def environment(self, *arguments: str) -> dict[str, str]:
-        """What ``sekisho env`` exports, on top of a clean environment."""
+        """What ``sekisho env`` exports, on top of a clean environment; asked once, since a restart changes nothing."""
+        if arguments not in self._environments:
+            self._environments[arguments] = self._ask_for_environment(*arguments)
+        return dict(self._environments[arguments])
+
+    def _ask_for_environment(self, *arguments: str) -> dict[str, str]:
         said = subprocess.run(
             [require("sekisho"), "env", "--data", str(self.data), "--json", *arguments],
             check=True,
@@ -127,11 +134,14 @@ class RunningServer:
 
     def session(self, account: str | None = None, region: str | None = None) -> Clients:
         """boto3 clients that sign as an account, the default one if none is named."""
-        return Clients(self.environment(*(["--account", account] if account else [])), region)
+        if (account, region) not in self._sessions:
+            environment = self.environment(*(["--account", account] if account else []))
+            self._sessions[account, region] = Clients(environment, region)
+        return self._sessions[account, region]
 
 
 class Clients:
-    """boto3 clients on a server's API."""
+    """boto3 clients on a server's API, made once: reading the model takes longer than most tests."""
 
     def __init__(self, environment: dict[str, str], region: str | None) -> None:
         self._session = boto3.session.Session(

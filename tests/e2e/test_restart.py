@@ -57,8 +57,9 @@ def test_kill_9_loses_nothing_that_the_api_acknowledged(own_server: RunningServe
     acknowledged: list[str] = []
     lock = threading.Lock()
 
+    iot = own_server.session().iot
+
     def write(writer: int) -> None:
-        iot = own_server.session().iot
         ready.wait()
         number = 0
         while True:
@@ -85,7 +86,6 @@ def test_kill_9_loses_nothing_that_the_api_acknowledged(own_server: RunningServe
         writer.join(30)
     own_server.start()
 
-    iot = own_server.session().iot
     stored = {
         thing["thingName"]: thing["attributes"]["number"]
         for page in iot.get_paginator("list_things").paginate()
