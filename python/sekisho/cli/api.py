@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sekisho.cli.failure import Failure
 from sekisho.cli.options import Json
 
 app = typer.Typer(help="The AWS IoT APIs as Sekisho has them.", no_args_is_help=True)
@@ -20,7 +21,10 @@ def coverage(
     from sekisho.api.coverage import coverage as rows
     from sekisho.cli.output import show_json, show_line
 
-    chosen = [row for row in rows() if service is None or row.service == service]
+    every = rows()
+    chosen = [row for row in every if service is None or row.service == service]
+    if not chosen:
+        raise Failure(f"--service is one of {', '.join(dict.fromkeys(row.service for row in every))}, not {service!r}")
     if as_json:
         show_json(
             [{"service": row.service, "operation": row.operation, "implemented": row.implemented} for row in chosen]
