@@ -88,6 +88,8 @@ class Wire:
     ) -> None:
         context = context or tls(server, papers, server_name)
         tcp = socket.create_connection(("127.0.0.1", server.mqtt_port), WITHIN)
+        # Each packet is to go at once: an acknowledgement held back would slow the tests, not the server.
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = "{}:{}".format(*tcp.getsockname())
         """As the server's log names this peer."""
         try:

@@ -40,7 +40,7 @@ class RunningServer:
         """Returns when the server says that everything answers."""
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [require("sekisho"), "up", "--data", str(self.data), "--json", *self._ports(), *self._arguments],
+                [*self._program(), "up", "--data", str(self.data), "--json", *self._ports(), *self._arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -56,6 +56,9 @@ class RunningServer:
             raise AssertionError(f"the server did not start:\n{self.log()}")
         self.run = json.loads(line)
         return self
+
+    def _program(self) -> list[str]:
+        return [require("sekisho")]
 
     def _ports(self) -> list[str]:
         # Started again, the server must be found where it was.

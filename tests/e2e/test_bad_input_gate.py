@@ -1,0 +1,368 @@
+"""What must not harm the gate: bytes that are no TLS, no MQTT or no sense, and clients that only take.
+
+Each is refused, the log says why, and a client that was there before feels nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests import x509
+from tests.e2e.devices import WITHIN, allow, register, tls
+from tests.e2e.mqtt_wire import (
+    CONNACK,
+    DISCONNECT,
+    PUBACK,
+    PUBLISH,
+    SUBACK,
+    V5,
+    V311,
+    Wire,
+    attempt,
+    connect,
+    is_taken,
+    packet,
+    publish,
+    subscribe,
+    text,
+)
+from tests.e2e.papers import Papers, in_files
+from tests.e2e.running_server import RunningServer
+from tests.tools import require
+
+VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mqtt_packets.json").read_text())
+LEVEL = {"3.1.1": V311, "5": V5}
+
+CLIENT_HELLO_BEGINS = bytes.fromhex("16030100c8010000c40303")
+"""The start of a handshake that never goes on."""
+
+
+@pytest.fixture(scope="module")
+def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A registered device that may do anything."""
+    papers = in_files(tmp_path_factory.mktemp("papers"), x509.new_device(None))
+    clients = server.session()
+    register(clients, papers, allow(clients.iot, "anything"))
+    return papers
+
+
+@pytest.fixture(scope="module")
+def _listening(server: RunningServer, device: Papers) -> Iterator[Wire]:
+    with Wire(server, device) as wire:
+        wire.connect("bystander")
+        wire.send(subscribe("proof"))
+        wire.expect(SUBACK)
+        yield wire
+
+
+@pytest.fixture(autouse=True)
+def bystander(server: RunningServer, device: Papers, _listening: Wire) -> Iterator[Wire]:
+    """Was there before, and afterwards still gets messages from a client that comes anew."""
+    yield _listening
+    with Wire(server, device) as newcomer:
+        newcomer.connect("newcomer")
+        newcomer.send(publish("proof", b"of life"))
+        assert _listening.expect(PUBLISH).body == text("proof") + b"of life"
+
+
+def refusals(server: RunningServer, reason: str) -> int:
+    """How often the log has this reason. A handshake that failed has no name to look for."""
+    return sum(line.get("reason") == reason for line in server.log_lines())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def send_plainly(server: RunningServer, raw: bytes) -> tuple[str, bytes]:
+    """Raw bytes over TCP: our address, and all that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.mqtt_port), WITHIN) as tcp:
+        tcp.sendall(raw)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := tcp.recv(4096):
+                answer += more
+        return '"{}:{}"'.format(*tcp.getsockname()), answer
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"\x00\xff\x00garbage of no protocol\xde\xad\xbe\xef", "NOT_TLS"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP_ON_MQTT_PORT"),
+        (b"POST /things HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "HTTP_ON_MQTT_PORT"),
+        (connect("plain"), "MQTT_WITHOUT_TLS"),
+        (connect("plain", V5), "MQTT_WITHOUT_TLS"),
+        (bytes.fromhex("1603010005") + b"\xffabcd", "TLS_FAILED"),
+    ],
+)
+def test_what_is_not_tls_is_closed_and_named(server: RunningServer, raw: bytes, reason: str) -> None:
+    address, answer = send_plainly(server, raw)
+    # A TLS alert at the most; never a word of MQTT or HTTP.
+    assert answer == b"" or answer[0] == 0x15
+    assert server.wait_for_log("connection refused", address)["reason"] == reason
+
+
+def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: Papers) -> None:
+    with Wire(server, device) as wire:
+        wire.send(b"GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wire.rest() == []
+        assert server.wait_for_log("connection refused", f'"{wire.address}"')["reason"] == "HTTP_IN_TLS"
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_without_a_client_certificate_nobody_gets_in(server: RunningServer, newest: ssl.TLSVersion) -> None:
+    context = tls(server, None)
+    context.maximum_version = newest
+    before = refusals(server, "DEVICE_CERTIFICATE_MISSING")
+    # TLS 1.2 ends within the handshake.
+    with contextlib.suppress(ssl.SSLError, ConnectionError), Wire(server, None, context=context) as wire:
+        wire.send(connect("no-certificate"))
+        assert wire.rest() == []
+    wait_until(lambda: refusals(server, "DEVICE_CERTIFICATE_MISSING") == before + 1)
+
+
+def test_tls_1_1_is_refused_by_name(server: RunningServer, device: Papers) -> None:
+    said = subprocess.run(
+        [
+            require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-servername", "localhost",
+            "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0", "-cert", str(device.certificate), "-key", str(device.key),
+        ],
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert said.returncode != 0
+    assert "alert" in said.stderr
+    server.wait_for_log("connection refused", "TLS_VERSION_UNSUPPORTED")
+
+
+def key_that_claims_to_be(victim: x509.Papers, folder: Path) -> Path:
+    """Another key, in a file that states the public key of the victim's certificate (SEC 1, C.4).
+
+    Clients compare key and certificate by that statement before they connect; only the server's check is left.
+    """
+    public = victim.certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    scalar = x509.p256().private_numbers().private_value.to_bytes(32, "big")
+    body = bytes.fromhex("0201010420") + scalar + bytes.fromhex("a00a06082a8648ce3d030107a144034200") + public
+    file = folder / "stolen.key"
+    encoded = base64.encodebytes(b"\x30" + bytes([len(body)]) + body).decode()
+    file.write_text(f"-----BEGIN EC PRIVATE KEY-----\n{encoded}-----END EC PRIVATE KEY-----\n")
+    return file
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_certificate_without_its_key_opens_nothing(
+    server: RunningServer, tmp_path: Path, newest: ssl.TLSVersion
+) -> None:
+    victim = x509.new_device(None, "Victim")
+    papers = in_files(tmp_path, victim)
+    register(server.session(), papers, "anything")
+    assert is_taken(attempt(server, papers, "victim"))
+
+    thief = Papers(key_that_claims_to_be(victim, tmp_path), papers.certificate)
+    context = tls(server, thief)
+    context.maximum_version = newest
+    before = refusals(server, "DEVICE_KEY_MISMATCH")
+    # TLS 1.2 ends within the handshake.
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        assert attempt(server, thief, "victim", context=context) == []
+    wait_until(lambda: refusals(server, "DEVICE_KEY_MISMATCH") == before + 1)
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    "oversized",
+    [
+        packet(0x30, text("big") + b"\0" + b"x" * (150 * 1024)),
+        # Never sent in full: the length alone is too much.
+        b"\x30\xff\xff\xff\x7f",
+        b"\x82\xff\xff\xff\x7f",
+    ],
+    ids=["a PUBLISH of 150 KB", "a PUBLISH that announces 256 MB", "a SUBSCRIBE that announces 256 MB"],
+)
+def test_an_oversized_packet_ends_the_connection(
+    server: RunningServer, device: Papers, version: int, oversized: bytes
+) -> None:
+    with Wire(server, device) as wire:
+        wire.connect("oversized", version)
+        wire.send(oversized)
+        ended = wire.rest()
+    expected = [] if version == V311 else [DISCONNECT]
+    assert [each.kind for each in ended] == expected
+
+
+def test_an_oversized_connect_is_refused(server: RunningServer, device: Papers) -> None:
+    with Wire(server, device) as wire:
+        wire.send(b"\x10\xff\xff\xff\x7f")
+        assert wire.rest() == []
+        assert server.wait_for_log("connection refused", f'"{wire.address}"')["reason"] == "CONNECT_MALFORMED"
+
+
+def malformed(kind: str) -> list[Any]:
+    wanted = [
+        each
+        for each in VECTORS
+        if not each["valid"]
+        and each["direction"] == "client_to_server"
+        and each["name"].startswith("CONNECT ") == (kind == "CONNECT")
+    ]
+    assert len(wanted) > 50
+    return wanted
+
+
+def test_every_malformed_connect_is_refused(server: RunningServer, device: Papers) -> None:
+    def send(vector: dict[str, Any]) -> list[str]:
+        with Wire(server, device) as wire:
+            wire.send(bytes.fromhex(vector["hex"]))
+            # A server tells its versions to who asks for another [MQTT-3.1.2-2]; it says nothing else.
+            return [vector["name"] for each in wire.rest() if (each.kind, each.body[1]) not in ((CONNACK, 1),)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answered = [name for names in pool.map(send, malformed("CONNECT")) for name in names]
+    assert answered == []
+
+
+def test_every_other_malformed_packet_ends_the_connection_and_is_told_in_mqtt_5(
+    server: RunningServer, device: Papers
+) -> None:
+    vectors = malformed("other")
+
+    def send(numbered: tuple[int, dict[str, Any]]) -> tuple[str, list[tuple[int, int]]]:
+        number, vector = numbered
+        with Wire(server, device) as wire:
+            wire.connect(f"malformed-{number}", LEVEL[vector["version"]])
+            wire.send(bytes.fromhex(vector["hex"]))
+            return f"{vector['version']} {vector['name']}", [(each.kind, each.body[0]) for each in wire.rest()]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = dict(pool.map(send, enumerate(vectors)))
+    for vector in vectors:
+        told = [] if vector["version"] == "3.1.1" else [(DISCONNECT, vector["reason"])]
+        assert answers[f"{vector['version']} {vector['name']}"] == told, vector["name"]
+
+
+@VERSIONS
+def test_before_connect_nothing_is_answered_and_nothing_happens(
+    server: RunningServer, device: Papers, bystander: Wire, version: int
+) -> None:
+    for early in (
+        publish("proof", b"too early", version, qos=1),
+        subscribe("proof", version=version),
+        b"\xc0\x00",
+        b"\xe0\x00",
+        bytes.fromhex("40020001"),
+    ):
+        with Wire(server, device) as wire:
+            # The CONNECT behind it does not heal it.
+            wire.send(early, connect("early", version))
+            assert wire.rest() == []
+            line = server.wait_for_log("connection refused", f'"{wire.address}"')
+            assert line["reason"] == "FIRST_PACKET_NOT_CONNECT"
+    assert bystander.is_alive()
+
+
+@VERSIONS
+def test_a_second_connect_ends_the_connection(server: RunningServer, device: Papers, version: int) -> None:
+    with Wire(server, device) as wire:
+        wire.connect("twice", version)
+        wire.send(connect("twice", version))
+        assert [(each.kind, each.body[0]) for each in wire.rest()] == ([] if version == V311 else [(DISCONNECT, 0x82)])
+
+
+def memory_of(server: RunningServer) -> int:
+    """Resident bytes of the server's process."""
+    status = Path(f"/proc/{server.run['pid']}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer, device: Papers) -> None:
+    payload = b"x" * 100_000
+    with Wire(server, device) as stuck, Wire(server, device) as reader, Wire(server, device) as sender:
+        for wire, name in ((stuck, "stuck"), (reader, "reader"), (sender, "sender")):
+            wire.connect(name)
+        for wire in (stuck, reader):
+            wire.send(subscribe("flood"))
+            wire.expect(SUBACK)
+        before = memory_of(server)
+        # 100 MB are sent at the one that does not read; the other gets every message.
+        for number in range(1000):
+            sender.send(publish("flood", payload, qos=1, packet_id=1 + number % 100))
+            sender.expect(PUBACK)
+            assert reader.expect(PUBLISH).body.endswith(payload)
+        assert memory_of(server) - before < 64 * 1024 * 1024
+
+
+def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
+    server: RunningServer, device: Papers, bystander: Wire
+) -> None:
+    with ExitStack() as stack:
+        half_open = []
+        for number in range(300):
+            tcp = stack.enter_context(socket.create_connection(("127.0.0.1", server.mqtt_port), WITHIN))
+            tcp.sendall(CLIENT_HELLO_BEGINS if number % 2 else b"\x16")
+            half_open.append(tcp)
+        finished = stack.enter_context(Wire(server, device))
+        unfinished = stack.enter_context(Wire(server, device))
+        unfinished.send(connect("never-whole")[:7])
+        with Wire(server, device) as known:
+            known.connect("known")
+            known.send(publish("proof", b"through the crowd"))
+            assert bystander.expect(PUBLISH).body.endswith(b"through the crowd")
+        # The limit of 10 s over handshake and CONNECT.
+        for tcp in half_open:
+            tcp.settimeout(30)
+            with contextlib.suppress(ConnectionResetError):
+                while tcp.recv(4096):
+                    pass
+        for wire in (finished, unfinished):
+            assert wire.rest() == []
+            server.wait_for_log("connection refused", f'"{wire.address}"', "CONNECT_TIMEOUT")
+        server.wait_for_log("connection refused", "HANDSHAKE_TIMEOUT")
+
+
+def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningServer, device: Papers) -> None:
+    unknown = "a123-ats.iot.us-east-1.example.com"
+    context = tls(server, device, unknown)
+    context.check_hostname = False
+    assert attempt(server, device, "unknown-name", context=context) == []
+    assert server.wait_for_log("connection refused", '"unknown-name"')["reason"] == "SNI_MISUSED"
+
+    # libmosquitto sends the address it connects to as SNI, which RFC 6066 forbids: it counts as none.
+    said = subprocess.run(
+        [
+            require("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(server.mqtt_port), "--insecure", "--cafile",
+            server.root_ca, "--cert", str(device.certificate), "--key", str(device.key), "-i", "by-address", "-t",
+            "proof", "-m", "no",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )  # fmt: skip
+    assert said.returncode != 0
+    line = server.wait_for_log("connection refused", '"by-address"')
+    assert line["reason"] == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
+    assert line["server_name"] is None

@@ -1,0 +1,83 @@
+"""No Python in the path of a message or of a known certificate: with the interpreter stopped, both go on."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests import x509
+from tests.e2e import drowsy_server
+from tests.e2e.devices import allow, register
+from tests.e2e.mqtt_wire import PUBACK, PUBLISH, SUBACK, V5, V311, Wire, attempt, is_taken, publish, subscribe, text
+from tests.e2e.papers import in_files
+from tests.e2e.running_server import RunningServer
+
+
+class DrowsyServer(RunningServer):
+    """A server whose Python can be stopped."""
+
+    def _program(self) -> list[str]:
+        return [sys.executable, str(Path(drowsy_server.__file__))]
+
+    @property
+    def is_awake_again(self) -> bool:
+        return (self.data.parent / "awake").exists()
+
+    def put_to_sleep(self) -> None:
+        """Returns when no Python runs there any more."""
+        self.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while not (self.data.parent / "asleep").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def drowsy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrowsyServer]:
+    monkeypatch.setenv("DROWSY_FOLDER", str(tmp_path))
+    running = DrowsyServer(tmp_path / "data").start()
+    yield running
+    running.kill()
+
+
+def test_while_python_sleeps_messages_flow_and_known_certificates_connect(drowsy: DrowsyServer, tmp_path: Path) -> None:
+    clients = drowsy.session()
+    policy = allow(clients.iot, "anything")
+    known, late = (in_files(tmp_path, x509.new_device(None, name)) for name in ("known", "late"))
+    for papers in (known, late):
+        register(clients, papers, policy)
+
+    with Wire(drowsy, known) as subscriber, Wire(drowsy, known) as publisher, ThreadPoolExecutor(1) as pool:
+        subscriber.connect("subscriber", V5)
+        publisher.connect("publisher")
+        subscriber.send(subscribe("flow/#", version=V5, qos=1))
+        subscriber.expect(SUBACK)
+
+        drowsy.put_to_sleep()
+        # Registered, but the gate has not seen it yet: only Python could say who it is.
+        waiting = pool.submit(attempt, drowsy, late, "late")
+        # Fewer than a hundred, since the subscriber acknowledges none.
+        for number in range(90):
+            publisher.send(publish("flow/old", f"old {number}".encode(), qos=1, packet_id=1 + number))
+            publisher.expect(PUBACK)
+            assert subscriber.expect(PUBLISH).body.endswith(f"old {number}".encode())
+        for number, version in enumerate([V311, V5] * 5):
+            with Wire(drowsy, known) as newcomer:
+                newcomer.connect(f"newcomer-{number}", version)
+                newcomer.send(publish("flow/new", f"new {number}".encode(), version))
+                assert subscriber.expect(PUBLISH).body.startswith(text("flow/new"))
+        assert not drowsy.is_awake_again, "all this is to happen while Python sleeps"
+        assert not waiting.done()
+
+        assert waiting.result(timeout=drowsy_server.SECONDS + 20) == []
+        line = drowsy.wait_for_log("connection refused", '"late"', within=30)
+        assert line["reason"] == "CONTROL_PLANE_TIMEOUT"
+        assert drowsy.is_awake_again
+        assert publisher.is_alive()
+    assert is_taken(attempt(drowsy, late, "late"))
