@@ -1,0 +1,270 @@
+"""Messages over real clients as AWS IoT carries them, where that differs from what MQTT alone would say."""
+
+from __future__ import annotations
+
+import json
+import queue
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tests import x509
+from tests.e2e import mqtt_wire
+from tests.e2e.devices import V5, V311, WITHIN, Device, allow, register
+from tests.e2e.mqtt_wire import DISCONNECT, PUBACK, PUBLISH, SUBACK, Wire, publish, subscribe
+from tests.e2e.papers import Papers, in_files
+from tests.e2e.running_server import Clients, RunningServer
+
+VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
+LEVELS = pytest.mark.parametrize("level", [mqtt_wire.V311, mqtt_wire.V5], ids=["3.1.1", "5"])
+
+OWN_TOPICS = [
+    {"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/${iot:ClientId}"},
+    {"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:*:*:topic/own/${iot:ClientId}/*"},
+    {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": "arn:aws:iot:*:*:topicfilter/*"},
+    {"Effect": "Allow", "Action": "iot:Receive", "Resource": "arn:aws:iot:*:*:topic/own/${iot:ClientId}/*"},
+]
+
+
+@pytest.fixture(scope="module")
+def clients(server: RunningServer) -> Clients:
+    return server.session()
+
+
+@pytest.fixture(scope="module")
+def device(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A registered device that may do anything."""
+    papers = in_files(tmp_path_factory.mktemp("papers"), x509.new_device(None))
+    register(clients, papers, allow(clients.iot, "anything"))
+    return papers
+
+
+@pytest.fixture(scope="module")
+def narrow(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """A registered device that may speak on topics of its client ID only, and hear nothing else."""
+    papers = in_files(tmp_path_factory.mktemp("narrow"), x509.new_device(None))
+    register(clients, papers, allow(clients.iot, "own-topics", *OWN_TOPICS))
+    return papers
+
+
+def is_silent(device: Device) -> bool:
+    try:
+        device.messages.get_nowait()
+    except queue.Empty:
+        return True
+    return False
+
+
+@VERSIONS
+def test_policy_variables_bind_a_device_to_its_topics_and_receive_is_asked_at_delivery(
+    server: RunningServer, device: Papers, narrow: Papers, version: MQTTProtocolVersion
+) -> None:
+    with Device(server, narrow, "own-1", version=version) as bound, Device(server, device, "free") as free:
+        assert not free.subscribe("own/#").is_failure
+        # The filter is allowed, since it is Receive that narrows: other topics under it never arrive.
+        assert not bound.subscribe("own/#", 1).is_failure
+        bound.publish("own/own-1/up", "mine", 1)
+        assert free.message().payload == b"mine"
+        assert bound.message().payload == b"mine"
+        free.publish("own/own-2/down", "not mine", 1)
+        free.publish("own/own-1/down", "for me", 1)
+        assert bound.message().payload == b"for me"
+        assert is_silent(bound)
+
+
+@LEVELS
+def test_a_publish_that_no_policy_allows_reaches_nobody(
+    server: RunningServer, device: Papers, narrow: Papers, level: int
+) -> None:
+    with Device(server, device, "watcher") as watcher, Wire(server, narrow) as wire:
+        assert not watcher.subscribe("own/#").is_failure
+        wire.connect("own-3", level)
+        wire.send(publish("own/own-4/up", b"forged", level, qos=1, packet_id=9))
+        if level == mqtt_wire.V311:
+            assert wire.rest() == []
+        else:
+            # Told, and the connection stays.
+            assert wire.expect(PUBACK).body[:3] == b"\x00\x09\x87"
+            assert wire.is_alive()
+        watcher.publish("own/own-3/up", "after", 1)
+        assert watcher.message().payload == b"after"
+
+
+@VERSIONS
+def test_what_is_retained_is_sent_for_its_exact_topic_and_for_no_wildcard(
+    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+) -> None:
+    topic = f"kept/{int(version)}/exact"
+    with Device(server, device, "keeper", version=version) as keeper:
+        keeper.publish(topic, "kept", 1, retain=True)
+    with Device(server, device, "later", version=version) as later:
+        for wildcard in ("kept/#", f"kept/{int(version)}/+"):
+            assert not later.subscribe(wildcard, 1).is_failure
+        assert not later.subscribe("kept/mark", 1).is_failure
+        later.publish("kept/mark", "mark", 1)
+        # Whatever the wildcards had brought would have come before the mark.
+        assert later.message().payload == b"mark"
+    with Device(server, device, "exact", version=version) as exact:
+        assert not exact.subscribe(topic, 1).is_failure
+        message = exact.message()
+        assert (message.payload, message.retain) == (b"kept", True)
+
+
+@VERSIONS
+def test_a_wildcard_does_not_meet_its_parent_level(
+    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+) -> None:
+    with Device(server, device, "wild", version=version) as wild:
+        assert not wild.subscribe("sensor/#", 1).is_failure
+        for topic in ("sensor", "sensor/", "sensor/x", "sensor/x/y"):
+            wild.publish(topic, topic, 1)
+        assert [wild.message().topic for _ in range(3)] == ["sensor/", "sensor/x", "sensor/x/y"]
+
+
+@LEVELS
+def test_qos_2_is_refused_and_not_acknowledged(server: RunningServer, device: Papers, level: int) -> None:
+    with Wire(server, device) as wire:
+        wire.connect("qos-2-publish", level)
+        wire.send(publish("t", b"m", level, qos=2))
+        ended = wire.rest()
+    told = [] if level == mqtt_wire.V311 else [(DISCONNECT, 0x9B)]
+    assert [(each.kind, each.body[0]) for each in ended] == told
+    with Wire(server, device) as wire:
+        wire.connect("qos-2-subscribe", level)
+        wire.send(subscribe("t", version=level, qos=2))
+        assert all(each.kind != SUBACK or each.body[-1] >= 0x80 for each in wire.rest())
+
+
+@VERSIONS
+def test_a_will_is_sent_for_a_lost_line_and_not_for_a_goodbye(
+    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+) -> None:
+    def with_will(text: str) -> Any:
+        return lambda client: client.will_set("wills", text, 1)
+
+    with Device(server, device, "heir", version=version) as heir:
+        assert not heir.subscribe("wills", 1).is_failure
+        polite = Device(server, device, "polite", version=version, prepare=with_will("polite"))
+        polite.connect()
+        polite.disconnect()
+        lost = Device(server, device, "lost", version=version, prepare=with_will("lost"))
+        lost.connect()
+        lost.drop()
+        assert heir.message().payload == b"lost"
+        assert is_silent(heir)
+
+
+@LEVELS
+def test_a_client_id_belongs_to_the_last_who_came(server: RunningServer, device: Papers, level: int) -> None:
+    with Wire(server, device) as first, Wire(server, device) as second:
+        first.connect("one-of-it", level)
+        second.connect("one-of-it", level)
+        told = [] if level == mqtt_wire.V311 else [(DISCONNECT, 0x8E)]
+        assert [(each.kind, each.body[0]) for each in first.rest()] == told
+        assert second.is_alive()
+
+
+@LEVELS
+def test_the_messages_of_a_session_wait_for_it_at_qos_1_only(server: RunningServer, device: Papers, level: int) -> None:
+    name = f"sleeper-{level}"
+    # Session Expiry Interval of five minutes.
+    kept = bytes.fromhex("110000012c") if level == mqtt_wire.V5 else b""
+    come = mqtt_wire.connect(name, level, clean=False, properties=kept)
+    with Wire(server, device) as before:
+        before.send(come)
+        assert before.expect(mqtt_wire.CONNACK).body[:2] == b"\0\0"
+        before.send(subscribe("letters", version=level, qos=1))
+        before.expect(SUBACK)
+        before.send(b"\xe0\x00")
+        assert before.rest() == []
+    with Device(server, device, "postman") as postman:
+        postman.publish("letters", "lost", 0)
+        postman.publish("letters", "first", 1)
+        postman.publish("letters", "second", 1)
+    with Wire(server, device) as after:
+        after.send(come)
+        assert after.expect(mqtt_wire.CONNACK).body[:2] == b"\x01\0"
+        got = [after.expect(PUBLISH) for _ in range(2)]
+        assert [each.body.endswith(word) for each, word in zip(got, (b"first", b"second"), strict=True)] == [True] * 2
+        assert all(not each.flags & 0x08 for each in got), "DUP is never set"
+        assert after.is_alive()
+
+
+@VERSIONS
+def test_a_shared_subscription_gives_each_message_to_one_member(
+    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+) -> None:
+    topic = f"work/{int(version)}"
+    with (
+        Device(server, device, "member-1", version=version) as one,
+        Device(server, device, "member-2", version=version) as two,
+        Device(server, device, "boss", version=version) as boss,
+    ):
+        received: queue.Queue[bytes] = queue.Queue()
+        for member in (one, two):
+            member.client.on_message = lambda _client, _data, message: received.put(message.payload)
+            assert not member.subscribe(f"$share/crew/{topic}", 1).is_failure
+        for number in range(20):
+            boss.publish(topic, str(number), 1)
+        assert sorted(int(received.get(timeout=WITHIN)) for _ in range(20)) == list(range(20))
+        assert received.empty()
+
+
+def test_properties_of_mqtt_5_reach_a_subscriber_of_mqtt_5_and_not_one_of_3_1_1(
+    server: RunningServer, device: Papers
+) -> None:
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = "application/json"
+    properties.ResponseTopic = "answers/1"
+    properties.CorrelationData = b"\x00\x01"
+    properties.PayloadFormatIndicator = 1
+    properties.MessageExpiryInterval = 600
+    properties.UserProperty = [("a", "1"), ("a", "2")]
+    with Device(server, device, "new") as new, Device(server, device, "old", version=V311) as old:
+        for each in (new, old):
+            assert not each.subscribe("props", 1).is_failure
+        new.publish("props", "{}", 1, properties=properties)
+        got: mqtt.MQTTMessage = new.message()
+        assert got.properties is not None
+        assert got.properties.ContentType == "application/json"
+        assert got.properties.ResponseTopic == "answers/1"
+        assert got.properties.CorrelationData == b"\x00\x01"
+        assert got.properties.PayloadFormatIndicator == 1
+        assert 590 <= got.properties.MessageExpiryInterval <= 600
+        assert got.properties.UserProperty == [("a", "1"), ("a", "2")]
+        assert old.message().payload == b"{}"
+
+
+@LEVELS
+def test_a_reserved_topic_takes_no_message(server: RunningServer, device: Papers, level: int) -> None:
+    with Wire(server, device) as wire:
+        wire.connect("reserved", level)
+        wire.send(publish("$aws/events/presence/connected/forged", b"{}", level, qos=1, packet_id=3))
+        if level == mqtt_wire.V311:
+            assert wire.rest() == []
+        else:
+            assert wire.expect(PUBACK).body[:3] == b"\x00\x03\x90"
+            assert wire.is_alive()
+
+
+def test_comings_and_goings_are_told_on_reserved_topics(server: RunningServer, device: Papers) -> None:
+    with Device(server, device, "observer") as observer:
+        assert not observer.subscribe("$aws/events/presence/+/visitor", 1).is_failure
+        visitor = Device(server, device, "visitor", version=V311)
+        visitor.connect()
+        came = observer.message()
+        visitor.disconnect()
+        left = observer.message()
+    assert (came.topic, left.topic) == (
+        "$aws/events/presence/connected/visitor",
+        "$aws/events/presence/disconnected/visitor",
+    )
+    told, untold = json.loads(came.payload), json.loads(left.payload)
+    assert (told["clientId"], told["eventType"]) == ("visitor", "connected")
+    assert told["principalIdentifier"] == device.certificate_id
+    assert (untold["clientInitiatedDisconnect"], untold["disconnectReason"]) == (True, "CLIENT_INITIATED_DISCONNECT")
+    assert untold["sessionIdentifier"] == told["sessionIdentifier"]
