@@ -17,6 +17,7 @@ from sekisho.gateway.identity import identity_tuple
 from sekisho.realm import Realm
 from sekisho.registry.admission import Admission, Ticket
 from sekisho.registry.model import Identity
+from sekisho.registry.ports import StoreFailure
 
 if TYPE_CHECKING:
     # The contract's names for its tuples; the built module has no such objects.
@@ -60,6 +61,8 @@ class Pump:
             events = self._gateway.next_batch(BATCH, PATIENCE)
             try:
                 self._handle(events)
+            except StoreFailure as failure:
+                log.error("certificates cannot be looked up", reason=str(failure), events=len(events))
             except Exception:
                 # The thread must outlive any one batch; its tickets run into their deadline and are refused.
                 log.exception("gateway events were not handled", events=len(events))
@@ -86,7 +89,24 @@ class Pump:
                 case "dropped":
                     log.error("events were dropped because they were not taken in time", queue=event[1], count=event[2])
         if admissions:
-            self._gateway.complete(self._answers(admissions))
+            self._admit(admissions)
+
+    def _admit(self, admissions: Sequence[AdmitEvent]) -> None:
+        try:
+            answers = self._answers(admissions)
+        except StoreFailure:
+            raise
+        except Exception:
+            if len(admissions) == 1:
+                raise
+            # One certificate that nobody foresaw must cost nobody else the connection.
+            for admission in admissions:
+                try:
+                    self._admit([admission])
+                except Exception:
+                    log.exception("a certificate was not examined", certificate_id=admission[4])
+            return
+        self._gateway.complete(answers)
 
     def _answers(self, admissions: Sequence[AdmitEvent]) -> list[Answer]:
         tickets = [

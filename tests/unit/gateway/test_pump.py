@@ -16,6 +16,7 @@ from sekisho.gateway.pump import Pump
 from sekisho.realm import Realm
 from sekisho.registry.admission import Ticket
 from sekisho.registry.model import Identity
+from sekisho.registry.ports import StoreFailure
 
 WAIT = 10.0
 
@@ -87,6 +88,42 @@ def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gate: Gate
     pump.stop()
     assert answers == [(2, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
     assert [line["event"] for line in logs] == ["gateway events were not handled"]
+
+
+def test_a_certificate_that_nobody_foresaw_costs_nobody_else_the_connection(gate: Gate) -> None:
+    class Surprised:
+        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+            if any(ticket.realm is None for ticket in tickets):
+                raise ArithmeticError("a certificate nobody foresaw")
+            return ["CA_NOT_REGISTERED"] * len(tickets)
+
+    pump = Pump(cast(Gateway, gate), Surprised())
+    with capture_logs() as logs:
+        pump.start()
+        gate.batches.put([admit(1), admit(2, account_id=None), admit(3)])
+        answers = [gate.answers.get(timeout=WAIT) for _ in range(2)]
+        pump.stop()
+    assert answers == [[(1, "CA_NOT_REGISTERED")], [(3, "CA_NOT_REGISTERED")]]
+    assert [(line["event"], line["certificate_id"]) for line in logs] == [("a certificate was not examined", "ab" * 32)]
+
+
+def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate) -> None:
+    class Away:
+        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+            if tickets[0].realm is None:
+                raise StoreFailure("the disk is full")
+            return ["CA_NOT_REGISTERED"] * len(tickets)
+
+    pump = Pump(cast(Gateway, gate), Away())
+    with capture_logs() as logs:
+        pump.start()
+        gate.batches.put([admit(1, account_id=None)])
+        gate.batches.put([admit(2)])
+        gate.answers.get(timeout=WAIT)
+        pump.stop()
+    [line] = logs
+    assert (line["log_level"], line["reason"]) == ("error", "the disk is full")
+    assert "exc_info" not in line
 
 
 def test_a_refusal_is_logged_with_its_reason_and_whom_it_met(gate: Gate) -> None:
