@@ -10,7 +10,7 @@ import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from botocore.config import Config
@@ -36,7 +36,7 @@ class RunningServer:
         self._environments: dict[tuple[str, ...], dict[str, str]] = {}
         self._sessions: dict[tuple[str | None, str | None], Clients] = {}
 
-    def start(self) -> RunningServer:
+    def start(self) -> Self:
         """Returns when the server says that everything answers."""
         with self._log.open("a") as log:
             self._process = subprocess.Popen(

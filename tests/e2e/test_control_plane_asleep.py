@@ -25,7 +25,6 @@ class DrowsyServer(RunningServer):
     def _program(self) -> list[str]:
         return [sys.executable, str(Path(drowsy_server.__file__))]
 
-    @property
     def is_awake_again(self) -> bool:
         return (self.data.parent / "awake").exists()
 
@@ -72,12 +71,12 @@ def test_while_python_sleeps_messages_flow_and_known_certificates_connect(drowsy
                 newcomer.connect(f"newcomer-{number}", version)
                 newcomer.send(publish("flow/new", f"new {number}".encode(), version))
                 assert subscriber.expect(PUBLISH).body.startswith(text("flow/new"))
-        assert not drowsy.is_awake_again, "all this is to happen while Python sleeps"
+        assert not drowsy.is_awake_again(), "all this is to happen while Python sleeps"
         assert not waiting.done()
 
         assert waiting.result(timeout=drowsy_server.SECONDS + 20) == []
         line = drowsy.wait_for_log("connection refused", '"late"', within=30)
         assert line["reason"] == "CONTROL_PLANE_TIMEOUT"
-        assert drowsy.is_awake_again
+        assert drowsy.is_awake_again()
         assert publisher.is_alive()
     assert is_taken(attempt(drowsy, late, "late"))
