@@ -257,7 +257,7 @@ def test_rows_3_to_18_a_certificate_at_fault_ends_without_a_word_and_the_log_has
 
 
 @VERSIONS
-def test_row_4_the_name_of_another_account_looks_the_certificate_up_there(gate: Gate, version: int) -> None:
+def test_row_22_the_name_of_another_region_looks_the_certificate_up_there(gate: Gate, version: int) -> None:
     other = gate.server.session(region="eu-west-1").iot.describe_endpoint(endpointType="iot:Data-ATS")
     papers = gate.registered()
     client_id = f"row-22-level-{version}"
