@@ -13,14 +13,11 @@ import fcntl
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-
-import structlog
 
 from sekisho import __version__, clock, run_file
 from sekisho.config import Settings
@@ -36,11 +33,7 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
-    from sekisho.registry.endpoints import Endpoints
-    from sekisho.registry.model import ServedEndpoint
     from sekisho.services import Services
-
-log = structlog.get_logger(__name__)
 
 GRACE: Final = 5.0
 """Seconds that clients and requests get to end when the server stops."""
@@ -88,6 +81,7 @@ def open_accounts(settings: Settings) -> Iterator[Accounts]:
 def _refusing_clearly() -> Iterator[None]:
     """Files that are damaged or cannot be written, and a registry that cannot be used, become one line."""
     from sekisho._sekisho import GatewayError
+    from sekisho.gateway.served_identity import ServerCertificateUnusable
     from sekisho.pki.pem import PemError
     from sekisho.pki.verify import NotAcceptable
 
@@ -97,7 +91,7 @@ def _refusing_clearly() -> Iterator[None]:
         # The second is what a temporary file was to become.
         file = error.filename2 or error.filename
         raise CannotStart(f"{f'{file}: ' if file else ''}{error.strerror or error}") from None
-    except (StoreFailure, PemError, NotAcceptable, GatewayError) as error:
+    except (StoreFailure, PemError, NotAcceptable, ServerCertificateUnusable, GatewayError) as error:
         raise CannotStart(str(error)) from None
 
 
@@ -140,6 +134,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
     from sekisho.gateway.pump import Pump
+    from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.registry.admission import Admission
@@ -175,7 +170,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     services.accounts.ensure(settings.account)
     services.endpoints.describe(home)
 
-    identity = _ServerIdentity(settings, services.endpoints, gateway)
+    identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     identity.refresh()
     try:
         mqtt_port = gateway.start()
@@ -250,78 +245,9 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
     return Http(config)
 
 
-class _ServerIdentity:
-    """Keeps the gate's certificates and server names in step with the endpoints."""
-
-    def __init__(self, settings: Settings, endpoints: Endpoints, gateway: Gateway) -> None:
-        self._settings = settings
-        self._endpoints = endpoints
-        self._gateway = gateway
-        self._refreshing = threading.Lock()
-        self.root_file = settings.data / "server" / "root-ca.pem"
-
-    def follow(self) -> None:
-        """Called whenever a realm got its endpoint, in the thread of the request that asked for it."""
-        try:
-            with _refusing_clearly():
-                self.refresh()
-        except CannotStart as error:
-            # The endpoint is given and kept; the next one, or the next start, brings the gate up to date.
-            log.error("the gate does not serve the latest endpoints", reason=str(error))
-
-    def refresh(self) -> None:
-        """Serve what endpoints there are now. Raises CannotStart, or what ``_refusing_clearly`` makes of it."""
-        # One at a time: who has read the list earlier must not hand it over later.
-        with self._refreshing:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        from sekisho.pki import server
-
-        known = self._endpoints.all()
-        self._gateway.set_endpoints(
-            [(endpoint.server_name, endpoint.realm.account_id, endpoint.realm.region) for endpoint in known]
-        )
-        settings = self._settings
-        if settings.server_certificate is not None and settings.server_key is not None:
-            try:
-                chain = server.load_given(settings.server_certificate, settings.server_key)
-            except (OSError, ValueError) as error:
-                raise CannotStart(f"the server certificate cannot be used: {error}") from None
-            self._gateway.set_server_certificates([chain])
-            self.root_file = settings.server_certificate
-            return
-        identity = server.load_or_create(
-            settings.data / "server",
-            names=_server_names(settings, known),
-            addresses=["127.0.0.1", "::1", *([settings.host] if _is_address(settings.host) else [])],
-            now=clock.utc_now(),
-        )
-        self._gateway.set_server_certificates(identity.chains)
-        self.root_file = identity.root_file
-
-
-def _server_names(settings: Settings, endpoints: Sequence[ServedEndpoint]) -> list[str]:
-    """Names for the server certificate: a wildcard per region keeps it small however many accounts there are."""
-    names = ["localhost"]
-    names += sorted({f"*.iot.{endpoint.realm.region}.{settings.domain}" for endpoint in endpoints})
-    if not _is_address(settings.host) and settings.host not in names:
-        names.append(settings.host)
-    return names
-
-
 def _reachable(host: str) -> str:
     """Where a client on this machine finds a server that listens on ``host``."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listening is not decided here
-
-
-def _is_address(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return not ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
 
 
 def _make_folder(data: Path) -> None:
