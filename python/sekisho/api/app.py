@@ -26,6 +26,7 @@ from sekisho.api import query
 from sekisho.api.codec import codec_of
 from sekisho.api.echo import echo
 from sekisho.api.errors import (
+    AccessDeniedException,
     InvalidSignatureException,
     NotImplementedException,
     error_response,
@@ -173,6 +174,12 @@ class Api:
         return realm, _caller(signer.scope.access_key_id, signer.key), services
 
     def _take_anyone(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
+        # A page of any web site may make its visitor's browser send requests to loopback; it cannot leave this out.
+        if request.header("origin") is not None:
+            raise AccessDeniedException(
+                "With any_credentials the API takes no requests from web pages, since any page could send them. "
+                "Sign requests, and run the server without any_credentials."
+            )
         scope = scope_of(request)
         if scope is None:
             services: Sequence[str] = ("sts",) if _looks_like_query(request) else _ANY_SERVICE

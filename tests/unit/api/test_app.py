@@ -101,6 +101,15 @@ def code(response: HttpResponse) -> str:
     return header(response, "x-amzn-errortype").rstrip(":")
 
 
+def test_a_web_page_is_not_just_anyone() -> None:
+    sent = request("POST", "/things/a")
+    from_a_page = HttpRequest(
+        sent.method, sent.raw_path, "", [*sent.headers, ("origin", "https://example.com")], sent.body
+    )
+    response = api(any_credentials=True).answer(from_a_page)
+    assert (response.status, code(response)) == (403, "AccessDeniedException")
+
+
 def test_an_operation_answers_with_its_result_and_a_request_id() -> None:
     response = api().answer(request("POST", "/things/a"))
     assert response.status == 200
