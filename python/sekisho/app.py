@@ -145,6 +145,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
     from sekisho.registry.things import Things
+    from sekisho.registry.transfers import Transfers
     from sekisho.services import Services
 
     _make_folder(settings.data)
@@ -166,6 +167,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         publishing=Publishing(GatewayBroker(gateway)),
         tags=Tags(store),
         things=Things(store, clock.utc_now),
+        transfers=Transfers(store, clock.utc_now),
     )
     services.accounts.ensure(settings.account)
     services.endpoints.describe(home)

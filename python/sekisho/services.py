@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
     from sekisho.registry.things import Things
+    from sekisho.registry.transfers import Transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,4 @@ class Services:
     publishing: Publishing
     tags: Tags
     things: Things
+    transfers: Transfers

@@ -168,6 +168,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
     from sekisho.registry.things import Things
+    from sekisho.registry.transfers import Transfers
 
     engine = RustPolicyEngine()
     return Services(
@@ -180,6 +181,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         publishing=Publishing(_Collector(published)),
         tags=Tags(store),
         things=Things(store, utc_now),
+        transfers=Transfers(store, utc_now),
     )
 
 

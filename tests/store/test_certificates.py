@@ -141,6 +141,25 @@ def test_certificates_of_a_ca_are_listed_apart(store: SqlStore) -> None:
         assert newest.next_after is not None
 
 
+def test_certificates_that_are_offered_to_another_account_are_listed_apart(store: SqlStore) -> None:
+    pending = CertificateStatus.PENDING_TRANSFER
+    offered = TransferData(transferred_at=NOW, transferred_to=OTHER_ACCOUNT.account_id)
+    with store.write() as tx:
+        tx.certificates.add(certificate(1, status=pending, transfer=offered))
+        tx.certificates.add(certificate(2, status=pending, transfer=TransferData(transferred_at=NOW)))
+        tx.certificates.add(certificate(3, status=CertificateStatus.INACTIVE, transfer=offered))
+        tx.certificates.add(certificate(4, status=pending, transfer=offered))
+        tx.certificates.add(certificate(5, status=pending, transfer=offered, realm=OTHER_REGION))
+    with store.read() as tx:
+        found = tx.certificates.page_outgoing(HOME, EVERYTHING)
+        assert [each.certificate_id for each in found.items] == [certificate_id(1), certificate_id(4)]
+        assert found.next_after is None
+        newest = tx.certificates.page_outgoing(HOME, Window(limit=1, ascending=False))
+        assert [each.certificate_id for each in newest.items] == [certificate_id(4)]
+        older = tx.certificates.page_outgoing(HOME, Window(limit=1, after=newest.next_after, ascending=False))
+        assert [each.certificate_id for each in older.items] == [certificate_id(1)]
+
+
 def test_a_ca_certificate_comes_back_as_it_was_added_and_replaced(store: SqlStore) -> None:
     full = ca_certificate(
         2,

@@ -72,6 +72,10 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
         lambda tx: tx.certificates.page_by_ca(HOME, ID, FORWARDS),
         lambda tx: tx.certificates.page_by_ca(HOME, ID, BACKWARDS),
     ],
+    "certificates.page_outgoing": [
+        lambda tx: tx.certificates.page_outgoing(HOME, FORWARDS),
+        lambda tx: tx.certificates.page_outgoing(HOME, BACKWARDS),
+    ],
     "certificates.everywhere": [lambda tx: tx.certificates.everywhere(ID)],
     "certificates.remove": [lambda tx: tx.certificates.remove(HOME, ID)],
     "attachments.get": [lambda tx: tx.attachments.get(HOME, "thing 1", PRINCIPAL)],

@@ -115,6 +115,9 @@ def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str:
     if not default:
         return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
     if len(default) > 1:
+        # Until a transfer is accepted the certificate is that of the account which offers it.
+        default = [each for each in default if not each.is_incoming]
+    if len(default) > 1:
         # One account may hold it in several regions; only one of them can mean to let it in.
         default = [each for each in default if each.status is CertificateStatus.ACTIVE]
     return default[0].realm if len(default) == 1 else AMBIGUOUS_WITHOUT_SNI

@@ -128,7 +128,7 @@ class Certificates:
     def describe(self, realm: Realm, certificate_id: str) -> Certificate:
         """One certificate. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
-            return _existing(tx, realm, certificate_id)
+            return existing(tx, realm, certificate_id)
 
     def list(self, realm: Realm, window: Window) -> Slice[Certificate]:
         """Certificates of a realm."""
@@ -156,7 +156,7 @@ class Certificates:
                 f"A certificate cannot be set to {status.value}. newStatus is ACTIVE, INACTIVE or REVOKED."
             )
         with self._store.write() as tx:
-            present = _existing(tx, realm, certificate_id)
+            present = existing(tx, realm, certificate_id)
             if present.status is status:
                 return
             if present.status is CertificateStatus.REVOKED:
@@ -191,12 +191,12 @@ class Certificates:
             DeleteConflictException: Things are attached to it; or policies, without ``force``.
         """
         with self._store.write() as tx:
-            present = _existing(tx, realm, certificate_id)
+            present = existing(tx, realm, certificate_id)
             _require_idle(present)
             principal = arn.certificate(realm, present.certificate_id)
             _require_no_things(tx, realm, principal)
             if force:
-                _detach_policies(tx, realm, principal)
+                detach_policies(tx, realm, principal)
             else:
                 _require_no_policies(tx, realm, principal)
             tx.certificates.remove(realm, present.certificate_id)
@@ -259,7 +259,7 @@ def _initial_status(status: CertificateStatus | None, *, set_as_active: bool) ->
 
 
 def _already_there(tx: Transaction, realm: Realm, certificate_id: str) -> ResourceAlreadyExistsException:
-    present = _existing(tx, realm, certificate_id)
+    present = existing(tx, realm, certificate_id)
     route = "without a CA" if present.ca_certificate_id is None else f"with the CA {present.ca_certificate_id}"
     # The first words are AWS's; tools look for them.
     return ResourceAlreadyExistsException(
@@ -317,7 +317,8 @@ def _require_no_policies(tx: Transaction, realm: Realm, principal: str) -> None:
         )
 
 
-def _detach_policies(tx: Transaction, realm: Realm, principal: str) -> None:
+def detach_policies(tx: Transaction, realm: Realm, principal: str) -> None:
+    """Detach every policy of a principal."""
     while attached := tx.policies.attached_to(realm, principal, Window(limit=_PAGE)).items:
         for policy in attached:
             tx.policies.detach(realm, policy.name, principal)
@@ -327,7 +328,8 @@ def _announce(tx: Transaction, certificate: Certificate) -> None:
     tx.announce(Change(certificate.realm, ChangeKind.CERTIFICATE, certificate.certificate_id))
 
 
-def _existing(tx: Transaction, realm: Realm, certificate_id: str) -> Certificate:
+def existing(tx: Transaction, realm: Realm, certificate_id: str) -> Certificate:
+    """The certificate of this id. Raises ResourceNotFoundException."""
     certificate_id = ids.certificate_id(certificate_id)
     present = tx.certificates.get(realm, certificate_id)
     if present is None:

@@ -95,6 +95,7 @@ class TransferData:
     accepted_at: datetime | None = None
     rejected_at: datetime | None = None
     transferred_to: str | None = None
+    """On the source's side, the account it was last offered to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,29 @@ class Certificate:
     customer_version: int
     generation_id: str
     previous_owned_by: str | None = None
+    """The account that transferred it to this one; while it is incoming, the account that offers it."""
     transfer: TransferData | None = None
+
+    @property
+    def is_outgoing(self) -> bool:
+        """Offered to another account, and still this one's."""
+        return (
+            self.status is CertificateStatus.PENDING_TRANSFER
+            and self.transfer is not None
+            and self.transfer.transferred_to is not None
+        )
+
+    @property
+    def is_incoming(self) -> bool:
+        """Offered to this account, and still another's."""
+        return self.status is CertificateStatus.PENDING_TRANSFER and not self.is_outgoing
+
+    @property
+    def owned_by(self) -> str:
+        """The account that owns it: ownership passes when a transfer is accepted."""
+        if self.is_incoming and self.previous_owned_by is not None:
+            return self.previous_owned_by
+        return self.realm.account_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from sekisho.realm import Realm
 from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus, TransferData
 from sekisho.registry.ports import Slice, Window
 from sekisho.store import schema
-from sekisho.store.statements import insert, reading, realm_parameters, removing, replace, replacing
+from sekisho.store.statements import (
+    Rows,
+    insert,
+    its,
+    reading,
+    realm_parameters,
+    removing,
+    replace,
+    replacing,
+)
 
 
 def certificate_of(row: Row[Any]) -> Certificate:
@@ -76,6 +85,9 @@ _KEY = ("certificate_id", "account_id", "region")
 _BY_KEY = reading(_TABLE, certificate_of, *_KEY)
 _OF_REALM = reading(_TABLE, certificate_of, "account_id", "region")
 _OF_CA = reading(_TABLE, certificate_of, "account_id", "region", "ca_certificate_id")
+_OUTGOING = Rows(
+    select(_TABLE).where(its(_TABLE, "account_id", "region") & schema.OUTGOING), _TABLE.c.seq, certificate_of
+)
 _EVERYWHERE = reading(_TABLE, certificate_of, "certificate_id")
 _REPLACE = replacing(_TABLE, *_KEY)
 _REMOVE = removing(_TABLE, *_KEY)
@@ -115,6 +127,10 @@ class SqlCertificates:
     def page_by_ca(self, realm: Realm, ca_certificate_id: str, window: Window) -> Slice[Certificate]:
         """Part of the list of those that one CA signed."""
         return _OF_CA.page(self._connection, window, realm_parameters(realm, ca_certificate_id=ca_certificate_id))
+
+    def page_outgoing(self, realm: Realm, window: Window) -> Slice[Certificate]:
+        """Part of the list of those that are offered to another account."""
+        return _OUTGOING.page(self._connection, window, realm_parameters(realm))
 
     def everywhere(self, certificate_id: str) -> Sequence[Certificate]:
         """The same certificate in every realm, oldest registration first."""

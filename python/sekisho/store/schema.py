@@ -33,6 +33,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -158,6 +159,16 @@ Index(
     certificates.c.seq,
     sqlite_where=certificates.c.ca_certificate_id.is_not(None),
     postgresql_where=certificates.c.ca_certificate_id.is_not(None),
+)
+# A literal, since a partial index serves no condition with a parameter.
+OUTGOING: Final = text("status = 'PENDING_TRANSFER' AND transferred_to IS NOT NULL")
+Index(
+    "ix_certificates_outgoing",
+    certificates.c.account_id,
+    certificates.c.region,
+    certificates.c.seq,
+    sqlite_where=OUTGOING,
+    postgresql_where=OUTGOING,
 )
 
 things = _listed(

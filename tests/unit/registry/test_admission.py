@@ -15,6 +15,7 @@ from sekisho.registry import admission
 from sekisho.registry.admission import Admission, Ticket
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.model import (
+    Account,
     AutoRegistrationStatus,
     CACertificateStatus,
     Certificate,
@@ -24,6 +25,7 @@ from sekisho.registry.model import (
 )
 from sekisho.registry.policies import Policies
 from sekisho.registry.ports import Transaction
+from sekisho.registry.transfers import Transfers
 from sekisho.store.identities import SqlIdentities
 from sekisho.store.unit_of_work import SqlStore
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
@@ -168,6 +170,23 @@ class TestWithoutSni:
     def test_sni_only_mode_needs_sni(self, gate: Admission, store: SqlStore) -> None:
         add_device(store, device := new_device(None), mode=SNI_ONLY)
         assert reason(gate, ticket(device, None)) == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
+
+    def test_until_a_transfer_is_accepted_the_account_that_offers_it_answers(
+        self, gate: Admission, store: SqlStore
+    ) -> None:
+        device = new_device(None)
+        inactive = add_device(store, device, mode=DEFAULT, status=CertificateStatus.INACTIVE)
+        transfers = Transfers(store, SetClock())
+        with store.write() as tx:
+            tx.accounts.add(Account(OTHER_ACCOUNT.account_id, None, inactive.created_at))
+        transfers.transfer(HOME, device.certificate_id, OTHER_ACCOUNT.account_id)
+        answer = reason(gate, ticket(device, None))
+        assert isinstance(answer, Identity)
+        assert (answer.certificate.realm, answer.certificate.status) == (HOME, CertificateStatus.PENDING_TRANSFER)
+        transfers.accept(OTHER_ACCOUNT, device.certificate_id, set_as_active=True)
+        answer = reason(gate, ticket(device, None))
+        assert isinstance(answer, Identity)
+        assert (answer.certificate.realm, answer.certificate.status) == (OTHER_ACCOUNT, CertificateStatus.ACTIVE)
 
     def test_of_several_regions_the_active_one_is_meant(self, gate: Admission, store: SqlStore) -> None:
         device = new_device(None)

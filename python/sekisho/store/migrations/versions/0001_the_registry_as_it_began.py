@@ -112,6 +112,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("ca_certificate_id IS NOT NULL"),
     )
     op.create_index(op.f("ix_certificates_account_id_region_seq"), "certificates", ["account_id", "region", "seq"])
+    op.create_index(
+        "ix_certificates_outgoing",
+        "certificates",
+        ["account_id", "region", "seq"],
+        sqlite_where=sa.text("status = 'PENDING_TRANSFER' AND transferred_to IS NOT NULL"),
+        postgresql_where=sa.text("status = 'PENDING_TRANSFER' AND transferred_to IS NOT NULL"),
+    )
     op.create_table(
         "endpoints",
         seq(),
