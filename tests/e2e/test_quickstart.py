@@ -34,7 +34,7 @@ def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Where the tests themselves run in the background SIGINT is ignored, and a shell cannot trap what it inherits so.
+        # Tests in the background inherit SIGINT ignored, and a shell cannot trap what it inherits so.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
