@@ -137,6 +137,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.jitr import JustInTimeRegistration
+    from sekisho.provisioning.outbox import Outbox
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
@@ -155,6 +157,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     store = stack.enter_context(_new_store(settings, projector.announce))
     home = Realm(settings.account, settings.region)
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
+    broker = GatewayBroker(gateway)
+    outbox = Outbox(store, broker)
     engine = RustPolicyEngine()
     services = Services(
         accounts=Accounts(store, clock.utc_now),
@@ -163,7 +167,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         certificates=Certificates(store, clock.utc_now, IssuingAuthority.load_or_create(settings.data / "issuing")),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
-        publishing=Publishing(GatewayBroker(gateway)),
+        publishing=Publishing(broker),
         tags=Tags(store),
         things=Things(store, clock.utc_now),
     )
@@ -176,7 +180,9 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         mqtt_port = gateway.start()
     except GatewayError as error:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
-    pump = Pump(gateway, Admission(store))
+    # What an earlier run registered and did not come to tell.
+    outbox.flush()
+    pump = Pump(gateway, JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox))
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.
