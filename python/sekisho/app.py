@@ -157,8 +157,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     store = stack.enter_context(_new_store(settings, projector.announce))
     home = Realm(settings.account, settings.region)
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
-    broker = GatewayBroker(gateway)
-    outbox = Outbox(store, broker)
+    outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
     services = Services(
         accounts=Accounts(store, clock.utc_now),
@@ -167,7 +166,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         certificates=Certificates(store, clock.utc_now, IssuingAuthority.load_or_create(settings.data / "issuing")),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
-        publishing=Publishing(broker),
+        publishing=Publishing(GatewayBroker(gateway)),
         tags=Tags(store),
         things=Things(store, clock.utc_now),
     )

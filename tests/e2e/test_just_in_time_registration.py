@@ -1,7 +1,8 @@
-"""Just-in-time registration as a fleet meets it: a device that nobody registered, and someone who lets it in."""
+"""Just-in-time registration as a fleet meets it: a device that nobody registered, and someone who waits for it."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -11,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.devices import WITHIN, allow
+from tests.e2e.devices import WITHIN, Device, allow, register
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
-from tests.e2e.papers import Papers, new_ca, new_device, openssl
+from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
 
 EVENTS = "$aws/events/certificates/registered/"
@@ -31,11 +32,19 @@ def trust(server: RunningServer, folder: Path, name: str, *, mode: str = "SNI_ON
     return ca
 
 
+def subscriber(server: RunningServer, folder: Path) -> Device:
+    """Someone with the right to listen, who does."""
+    clients = server.session()
+    with suppress(clients.iot.exceptions.ResourceAlreadyExistsException):
+        allow(clients.iot, "anything")
+    papers = new_self_signed(folder)
+    register(clients, papers, "anything")
+    return Device(server, papers, f"listener-{papers.certificate_id[:8]}")
+
+
 def let_in(server: RunningServer, certificate_id: str) -> None:
-    """Activate a certificate, and allow it everything."""
+    """What the subscriber does about an event."""
     iot = server.session().iot
-    with suppress(iot.exceptions.ResourceAlreadyExistsException):
-        allow(iot, "anything")
     described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     iot.attach_policy(policyName="anything", target=described["certificateArn"])
@@ -50,7 +59,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 @pytest.mark.parametrize("server_name", ["localhost", None], ids=["SNI", "no SNI"])
-def test_a_device_is_registered_activated_and_let_in(
+def test_a_device_is_registered_told_of_activated_and_let_in(
     server: RunningServer, tmp_path: Path, server_name: str | None, version: int
 ) -> None:
     mode = "SNI_ONLY" if server_name else "DEFAULT"
@@ -61,18 +70,36 @@ def test_a_device_is_registered_activated_and_let_in(
         device.certificate.write_text(device.pem + ca.pem)
     iot = server.session().iot
     client_id = f"fleet-{mode}-{version}"
+    begun = int(time.time() * 1000)
 
-    for _ in range(2):
-        assert attempt(server, device, client_id, version, server_name) == []
+    with subscriber(server, tmp_path) as listener:
+        assert not listener.subscribe(f"{EVENTS}{ca.certificate_id}", 1).is_failure
+        for _ in range(2):
+            assert attempt(server, device, client_id, version, server_name) == []
+            message = listener.message()
+            assert (message.topic, message.qos) == (f"{EVENTS}{ca.certificate_id}", 1)
+            event = json.loads(message.payload)
+            assert begun <= event.pop("timestamp") <= int(time.time() * 1000)
+            assert event == {
+                "certificateId": device.certificate_id,
+                "caCertificateId": ca.certificate_id,
+                "certificateStatus": "PENDING_ACTIVATION",
+                "awsAccountId": server.run["account"],
+                "certificateRegistrationTimestamp": None,
+            }
         described = iot.describe_certificate(certificateId=device.certificate_id)["certificateDescription"]
         assert (described["status"], described["certificateMode"]) == ("PENDING_ACTIVATION", mode)
         assert described["caCertificateId"] == ca.certificate_id
-        assert described["customerVersion"] == 1
-    assert server.wait_for_log("connection refused", client_id)["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+        assert server.wait_for_log("connection refused", client_id)["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 
-    let_in(server, device.certificate_id)
+        let_in(server, event["certificateId"])
 
-    assert is_taken(attempt(server, device, client_id, version, server_name))
+        assert is_taken(attempt(server, device, client_id, version, server_name))
+        # One event for each attempt before, none for the one that was let in.
+        listener.publish("t/end", "")
+        listener.subscribe("t/end")
+        listener.publish("t/end", "end", 1)
+        assert listener.message().topic == "t/end"
 
 
 def test_a_ca_that_may_not_register_or_a_handshake_alone_registers_nothing(
@@ -119,7 +146,7 @@ def test_a_certificate_that_is_deleted_is_registered_anew(server: RunningServer,
     assert len(generations) == 2
 
 
-def test_after_kill_9_what_waits_to_be_told_is_taken_up_and_a_pending_device_is_activated_as_ever(
+def test_after_kill_9_what_was_registered_is_told_of_and_activated_as_ever(
     own_server: RunningServer, tmp_path: Path
 ) -> None:
     ca = trust(own_server, tmp_path, "Crashed")
@@ -138,6 +165,8 @@ def test_after_kill_9_what_waits_to_be_told_is_taken_up_and_a_pending_device_is_
     own_server.start()
     eventually(lambda: outbox("SELECT * FROM outbox") == [])
 
-    assert attempt(own_server, device, "crashed", V311) == []
-    let_in(own_server, device.certificate_id)
-    assert is_taken(attempt(own_server, device, "crashed", V311))
+    with subscriber(own_server, tmp_path) as listener:
+        listener.subscribe(f"{EVENTS}+", 1)
+        assert attempt(own_server, device, "crashed", V311) == []
+        let_in(own_server, json.loads(listener.message().payload)["certificateId"])
+        assert is_taken(attempt(own_server, device, "crashed", V311))
