@@ -130,8 +130,9 @@ class Gateway:
         it is in, or their policies. "realm" (id ignored): everything. Raises ValueError for another kind. Call it
         after the change is committed, or the old state may be read again."""
 
-    def publish(self, messages: Sequence[Publication]) -> list[str | None]:
-        """Publish with no connection, as the iot-data API does. Per message None, or why it was refused: for a reason
+    def publish(self, messages: Sequence[Publication], is_service: bool = False) -> list[str | None]:
+        """Publish with no connection, as the iot-data API does; or as the service itself, which alone may on reserved
+        topics. Per message None, or why it was refused: for a reason
         of the broker "NAME: sentence", with a name of refusal_reasons(). Raises GatewayError when stopped."""
 
     def statistics(self) -> list[tuple[str, int]]:

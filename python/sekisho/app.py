@@ -137,6 +137,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.jitr import JustInTimeRegistration
+    from sekisho.provisioning.outbox import Outbox
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
@@ -156,6 +158,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     store = stack.enter_context(_new_store(settings, projector.announce))
     home = Realm(settings.account, settings.region)
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
+    outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
     services = Services(
         accounts=Accounts(store, clock.utc_now),
@@ -178,7 +181,9 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         mqtt_port = gateway.start()
     except GatewayError as error:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
-    pump = Pump(gateway, Admission(store))
+    # What an earlier run registered and did not come to tell.
+    outbox.flush()
+    pump = Pump(gateway, JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox))
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.

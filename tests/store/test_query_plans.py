@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
 from sekisho.registry import ports
-from sekisho.registry.model import Endpoint, RegistrationConfig
+from sekisho.registry.model import Endpoint, Event, RegistrationConfig
 from sekisho.registry.ports import Window
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
@@ -138,6 +138,9 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "registration_codes.remove": [lambda tx: tx.registration_codes.remove(HOME)],
     "endpoints.get": [lambda tx: tx.endpoints.get(HOME)],
     "endpoints.add": [lambda tx: tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "new"))],
+    "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
+    "outbox.first": [lambda tx: tx.outbox.first(10)],
+    "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],

@@ -1,11 +1,11 @@
-"""The promises of tags, registration codes, endpoints and accounts (``registry/ports.py``), kept by every store."""
+"""What small tables promise (``registry/ports.py``): tags, codes, endpoints, accounts, outbox; kept by every store."""
 
 from __future__ import annotations
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from sekisho.registry.model import Endpoint
+from sekisho.registry.model import Endpoint, Event
 from sekisho.registry.ports import AlreadyThere
 from sekisho.store.unit_of_work import SqlStore
 from tests.store.builders import HOME, OTHER_ACCOUNT, OTHER_REGION, access_key, account
@@ -85,3 +85,35 @@ def test_an_access_key_needs_an_account(store: SqlStore) -> None:
     with pytest.raises(IntegrityError) as failure, store.write() as tx:
         tx.accounts.add_access_key(access_key())
     assert access_key().secret_access_key not in str(failure.value)
+
+
+def test_the_outbox_keeps_events_in_their_order_until_they_are_removed(store: SqlStore) -> None:
+    events = [Event(realm, f"t/{n}", bytes([0, n, 255])) for n, realm in enumerate((HOME, OTHER_ACCOUNT, HOME))]
+    with store.write() as tx:
+        assert tx.outbox.first(10) == []
+        for event in events:
+            tx.outbox.add(event)
+    with store.read() as tx:
+        kept = tx.outbox.first(10)
+        assert [event for _, event in kept] == events
+        assert tx.outbox.first(2) == kept[:2]
+    numbers = [number for number, _ in kept]
+    with store.write() as tx:
+        tx.outbox.remove([])
+        tx.outbox.remove([numbers[0], numbers[2], max(numbers) + 1])
+        assert tx.outbox.first(10) == [kept[1]]
+        tx.outbox.add(events[0])
+        # A number is never used twice.
+        assert tx.outbox.first(10)[1][0] > max(numbers)
+
+
+def test_an_event_goes_with_the_transaction_that_added_it(store: SqlStore) -> None:
+    def failing() -> None:
+        with store.write() as tx:
+            tx.outbox.add(Event(HOME, "t", b""))
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        failing()
+    with store.read() as tx:
+        assert tx.outbox.first(1) == []

@@ -89,6 +89,8 @@ pub struct Publication {
     pub account_id: String,
     /// The region.
     pub region: String,
+    /// From the service itself, which alone publishes events on reserved topics.
+    pub is_service: bool,
     /// The topic name.
     pub topic: String,
     /// What to publish.
@@ -411,7 +413,7 @@ fn server_publish(message: Publication) -> Result<ServerPublish, String> {
         ..PublishFields::default()
     });
     // Whether the caller of the API may was decided by the control plane.
-    let origin = Origin::Api { principal: "api".into() };
+    let origin = if message.is_service { Origin::Service } else { Origin::Api { principal: "api".into() } };
     Ok(ServerPublish {
         topic,
         payload: message.payload.into(),

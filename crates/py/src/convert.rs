@@ -59,8 +59,9 @@ fn policies(tuples: Vec<PolicyTuple>) -> Vec<PolicyDocument> {
     tuples.into_iter().map(|(name, version, document)| PolicyDocument { name, version, document }).collect()
 }
 
-/// A message to publish.
+/// A message to publish, as the API does or as the service itself.
 pub fn publication(
+    is_service: bool,
     (account_id, region, topic, payload, qos, retain, properties): PublicationTuple,
 ) -> Publication {
     let (
@@ -74,6 +75,7 @@ pub fn publication(
     Publication {
         account_id,
         region,
+        is_service,
         topic,
         payload,
         qos,

@@ -80,8 +80,15 @@ impl Gateway {
         Ok(())
     }
 
-    fn publish(&self, python: Python<'_>, messages: Vec<PublicationTuple>) -> PyResult<Vec<Option<String>>> {
-        let messages = messages.into_iter().map(convert::publication).collect();
+    #[pyo3(signature = (messages, is_service = false))]
+    fn publish(
+        &self,
+        python: Python<'_>,
+        messages: Vec<PublicationTuple>,
+        is_service: bool,
+    ) -> PyResult<Vec<Option<String>>> {
+        let messages =
+            messages.into_iter().map(|message| convert::publication(is_service, message)).collect();
         python.detach(|| self.0.publish(messages)).map_err(|cause| error::gateway(&cause))
     }
 

@@ -15,10 +15,15 @@ _FOR_NOW: Final = frozenset({"PUBLISH_RATE", "RETAINED_STORE_FULL"})
 
 
 class GatewayBroker:
-    """``messaging.publishing.Broker`` over ``Gateway.publish``."""
+    """``messaging.publishing.Broker`` over ``Gateway.publish``.
 
-    def __init__(self, gateway: _sekisho.Gateway) -> None:
+    Args:
+        is_service: What is published is the service's own, such as events, and may go to reserved topics.
+    """
+
+    def __init__(self, gateway: _sekisho.Gateway, *, is_service: bool = False) -> None:
         self._gateway = gateway
+        self._is_service = is_service
 
     def publish(self, realm: Realm, message: Message) -> None:
         """Publish with no connection; returns when what is to be kept is kept."""
@@ -40,7 +45,7 @@ class GatewayBroker:
             properties,
         )
         try:
-            refused = self._gateway.publish([publication])[0]
+            refused = self._gateway.publish([publication], self._is_service)[0]
         except _sekisho.GatewayError as error:
             raise ServiceUnavailableException(f"The message broker does not take messages: {error}") from None
         if refused is not None:

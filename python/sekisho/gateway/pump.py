@@ -15,7 +15,7 @@ import structlog
 from sekisho._sekisho import Gateway
 from sekisho.gateway.identity import identity_tuple
 from sekisho.realm import Realm
-from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.admission import Ticket
 from sekisho.registry.model import Identity
 from sekisho.registry.ports import StoreFailure
 
@@ -41,7 +41,7 @@ class Admits(Protocol):
 class Pump:
     """Carries events from the gateway to the domain and answers back. ``start`` once, ``stop`` once."""
 
-    def __init__(self, gateway: Gateway, admission: Admission | Admits) -> None:
+    def __init__(self, gateway: Gateway, admission: Admits) -> None:
         self._gateway = gateway
         self._admission = admission
         self._stopping = threading.Event()
@@ -116,8 +116,9 @@ class Pump:
                 leaf=leaf,
                 chain=tuple(chain),
                 client_id=client_id,
+                at_connect=not live,
             )
-            for _, _, account_id, region, certificate_id, leaf, chain, client_id, _ in admissions
+            for _, _, account_id, region, certificate_id, leaf, chain, client_id, live in admissions
         ]
         verdicts = self._admission.answer(tickets)
         return [

@@ -2,7 +2,7 @@
 
 A registered certificate is answered with its identity; whether that may connect (status, validity, mode) the gate
 decides, at every connection. For any other the answer is the name of the reason, as ``_sekisho.refusal_reasons`` lists
-them.
+them, or the CA certificate that registers it automatically: whoever asks does so (``provisioning.jitr``).
 
 A client that sends SNI has chosen its account and region by it. Without SNI only a certificate in DEFAULT mode tells
 which, since one account of a region may hold it.
@@ -57,6 +57,8 @@ class Ticket:
     chain: Sequence[bytes]
     """DER of what the client sent after the leaf."""
     client_id: str
+    at_connect: bool = True
+    """False where a live connection is examined again: that registers nothing."""
 
 
 class Admission:
@@ -65,8 +67,8 @@ class Admission:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-        """For each ticket an identity, or the name of the reason why there is none."""
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
+        """For each ticket an identity, the CA that registers it, or the name of the reason why there is neither."""
         with self._store.read() as tx:
             places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
             known = tx.identities.look_up(
@@ -77,18 +79,18 @@ class Admission:
                 ]
             )
             return [
-                place
-                if isinstance(place, str)
-                else known.get((place, ticket.certificate_id))
-                or why_not_registered(tx, place, ticket.certificate_id, ticket.leaf, ticket.chain)
+                known.get((place, ticket.certificate_id))
+                or registrar(tx, place, ticket.certificate_id, ticket.leaf, ticket.chain)
+                if isinstance(place, Realm)
+                else place
                 for place, ticket in zip(places, tickets, strict=True)
             ]
 
 
-def why_not_registered(
+def registrar(
     tx: Transaction, realm: Realm | None, certificate_id: str, leaf: bytes, chain: Sequence[bytes]
-) -> str:
-    """The name of the reason why a certificate that is not registered does not register itself.
+) -> CACertificate | str:
+    """The CA that registers a certificate that is not registered, or the name of the reason why none does.
 
     Args:
         realm: Whom the SNI named; None without SNI.
@@ -99,18 +101,18 @@ def why_not_registered(
     if certificate is None or verify.is_self_signed(certificate):
         return DEVICE_CERTIFICATE_NOT_REGISTERED
     if realm is None:
-        return _why_not_without_sni(tx, certificate, chain)
+        return _registrar_without_sni(tx, certificate, chain)
     cas = issuers.candidates(tx, realm, certificate).signed
     if cas:
-        return _why_not_by(cas)
+        return _the_nearest(cas)
     # Registered, but not here: the endpoint is the mistake, not the CA.
     return DEVICE_CERTIFICATE_NOT_REGISTERED if tx.certificates.everywhere(certificate_id) else CA_NOT_REGISTERED
 
 
-def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str:
+def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | CACertificate | str:
     held = tx.certificates.everywhere(ticket.certificate_id)
     if not held:
-        return why_not_registered(tx, None, ticket.certificate_id, ticket.leaf, ticket.chain)
+        return registrar(tx, None, ticket.certificate_id, ticket.leaf, ticket.chain)
     default = [each for each in held if each.mode is CertificateMode.DEFAULT]
     if not default:
         return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
@@ -123,7 +125,9 @@ def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str:
     return default[0].realm if len(default) == 1 else AMBIGUOUS_WITHOUT_SNI
 
 
-def _why_not_without_sni(tx: Transaction, certificate: X509Certificate, chain: Sequence[bytes]) -> str:
+def _registrar_without_sni(
+    tx: Transaction, certificate: X509Certificate, chain: Sequence[bytes]
+) -> CACertificate | str:
     if not chain:
         return CA_NOT_IN_CHAIN_AND_NO_SNI
     sent = [each for each in map(_read, chain[:_LONGEST_CHAIN]) if each is not None]
@@ -136,17 +140,22 @@ def _why_not_without_sni(tx: Transaction, certificate: X509Certificate, chain: S
     if not cas:
         return CA_NOT_REGISTERED
     default = [ca for ca in cas if ca.mode is CertificateMode.DEFAULT]
-    return _why_not_by(default) if default else CA_IS_SNI_ONLY_AND_NO_SNI
+    return _the_nearest(default) if default else CA_IS_SNI_ONLY_AND_NO_SNI
 
 
-def _why_not_by(cas: Sequence[CACertificate]) -> str:
+def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:
     """Of several CA certificates with the key that signed, the one that is nearest to registering counts."""
     active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
     if not active:
         return CA_INACTIVE
-    if all(ca.auto_registration_status is AutoRegistrationStatus.DISABLE for ca in active):
+    automatic = [ca for ca in active if ca.auto_registration_status is AutoRegistrationStatus.ENABLE]
+    if not automatic:
         return CA_AUTO_REGISTRATION_DISABLED
-    return JUST_IN_TIME_REGISTRATION_UNAVAILABLE
+    if len({ca.realm for ca in automatic}) > 1:
+        # Without SNI a CA in DEFAULT mode in several regions says not in which.
+        return AMBIGUOUS_WITHOUT_SNI
+    plain = [ca for ca in automatic if ca.registration_config is None]
+    return plain[0] if plain else JUST_IN_TIME_REGISTRATION_UNAVAILABLE
 
 
 def _read(der: bytes) -> X509Certificate | None:

@@ -11,6 +11,7 @@ Reference of each operation.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 from sekisho import arn, ids
@@ -224,30 +225,50 @@ class Certificates:
         mode: CertificateMode,
         ca_certificate_id: str | None,
     ) -> Certificate:
-        now = self._clock()
-        registered = Certificate(
-            realm=realm,
-            certificate_id=certificate.certificate_id,
-            certificate_pem=certificate.pem,
-            ca_certificate_id=ca_certificate_id,
-            status=status,
-            mode=mode,
-            not_before=certificate.not_before,
-            not_after=certificate.not_after,
-            created_at=now,
-            modified_at=now,
-            customer_version=1,
-            generation_id=ids.unique(),
-        )
-        try:
-            tx.certificates.add(registered)
-        except AlreadyThere:
-            raise _already_there(tx, realm, certificate.certificate_id) from None
-        if mode is CertificateMode.DEFAULT:
-            _require_sole_holder(tx, registered)
-        # A refusal from before it was registered must not linger at the gate.
+        registered = add_new(tx, self._clock(), realm, certificate, status, mode, ca_certificate_id)
+        # What the gate is about to be told of it, it must not take from before it was registered.
         _announce(tx, registered)
         return registered
+
+
+def add_new(
+    tx: Transaction,
+    now: datetime,
+    realm: Realm,
+    certificate: X509Certificate,
+    status: CertificateStatus,
+    mode: CertificateMode,
+    ca_certificate_id: str | None,
+) -> Certificate:
+    """Register a certificate that was found acceptable. Where it raises, nothing was written and ``tx`` is usable.
+
+    It is not announced: at a certificate that is not ACTIVE the gate has nothing to forget.
+
+    Raises:
+        ResourceAlreadyExistsException: It is registered here already.
+        InvalidRequestException: The mode is DEFAULT, and another account of the region holds it so.
+    """
+    registered = Certificate(
+        realm=realm,
+        certificate_id=certificate.certificate_id,
+        certificate_pem=certificate.pem,
+        ca_certificate_id=ca_certificate_id,
+        status=status,
+        mode=mode,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        created_at=now,
+        modified_at=now,
+        customer_version=1,
+        generation_id=ids.unique(),
+    )
+    if mode is CertificateMode.DEFAULT:
+        _require_sole_holder(tx, registered)
+    try:
+        tx.certificates.add(registered)
+    except AlreadyThere:
+        raise _already_there(tx, realm, certificate.certificate_id) from None
+    return registered
 
 
 def _initial_status(status: CertificateStatus | None, *, set_as_active: bool) -> CertificateStatus:
@@ -273,10 +294,11 @@ def _already_there(tx: Transaction, realm: Realm, certificate_id: str) -> Resour
 def _require_sole_holder(tx: Transaction, certificate: Certificate) -> None:
     """In DEFAULT mode a device need not send SNI: what it connects by has to be one account's."""
     realm = certificate.realm
-    if any(
-        other.realm.region == realm.region and other.realm != realm and other.mode is CertificateMode.DEFAULT
-        for other in tx.certificates.everywhere(certificate.certificate_id)
-    ):
+    held = tx.certificates.everywhere(certificate.certificate_id)
+    if any(other.realm == realm for other in held):
+        # That it is registered here already is the answer that helps.
+        return
+    if any(other.realm.region == realm.region and other.mode is CertificateMode.DEFAULT for other in held):
         # The first words are AWS's; tools look for them.
         raise InvalidRequestException(
             "This request is not valid: another account of this region holds the certificate in DEFAULT mode, which "

@@ -192,6 +192,15 @@ class PolicyVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A message that tells a realm's subscribers of something that happened."""
+
+    realm: Realm
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """What tells a realm's endpoint from every other: the prefix of its name, kept for good once given.
 

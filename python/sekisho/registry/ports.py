@@ -20,6 +20,7 @@ from sekisho.registry.model import (
     CACertificate,
     Certificate,
     Endpoint,
+    Event,
     Identity,
     IdentityThing,
     Policy,
@@ -199,6 +200,19 @@ class EndpointRows(Protocol):
     def all(self) -> Sequence[Endpoint]: ...
 
 
+class OutboxRows(Protocol):
+    """Events that are to be published, kept with what they tell of until they are."""
+
+    def add(self, event: Event) -> None: ...
+    def first(self, limit: int) -> Sequence[tuple[int, Event]]:
+        """The oldest, each with its number, in the order in which they were added."""
+        ...
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Numbers that are gone already are passed over."""
+        ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -239,6 +253,8 @@ class Transaction(Protocol):
     def endpoints(self) -> EndpointRows: ...
     @property
     def accounts(self) -> AccountRows: ...
+    @property
+    def outbox(self) -> OutboxRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

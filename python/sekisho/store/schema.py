@@ -293,6 +293,14 @@ endpoints = _listed(
     UniqueConstraint("prefix"),
 )
 
+# Empty but for what is being published, and what was when the server ended.
+outbox = _listed(
+    "outbox",
+    *_realm(),
+    Column("topic", String, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
 accounts = _listed(
     "accounts",
     Column("account_id", String, nullable=False),

@@ -21,6 +21,7 @@ from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
 from sekisho.store.identities import SqlIdentities
+from sekisho.store.outbox import SqlOutbox
 from sekisho.store.policies import SqlPolicies
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.tags import SqlTags
@@ -38,6 +39,7 @@ class SqlTransaction:
         "certificates",
         "endpoints",
         "identities",
+        "outbox",
         "policies",
         "registration_codes",
         "tags",
@@ -52,6 +54,7 @@ class SqlTransaction:
         self.certificates = SqlCertificates(connection)
         self.endpoints = SqlEndpoints(connection)
         self.identities = SqlIdentities(connection)
+        self.outbox = SqlOutbox(connection)
         self.policies = SqlPolicies(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.tags = SqlTags(connection)

@@ -20,7 +20,8 @@ class Answering:
         self.answer = answer
         self.taken: list[object] = []
 
-    def publish(self, messages: list[object]) -> list[str | None]:
+    def publish(self, messages: list[object], is_service: bool) -> list[str | None]:
+        assert not is_service
         self.taken += messages
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -17,11 +17,13 @@ from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.model import (
     Account,
     AutoRegistrationStatus,
+    CACertificate,
     CACertificateStatus,
     Certificate,
     CertificateMode,
     CertificateStatus,
     Identity,
+    RegistrationConfig,
 )
 from sekisho.registry.policies import Policies
 from sekisho.registry.ports import Transaction
@@ -95,8 +97,9 @@ def ticket(device: Papers, realm: Realm | None = HOME, *chain: Papers) -> Ticket
 
 
 def reason(gate: Admission, asked: Ticket) -> Identity | str:
+    """Of a CA that registers: its id."""
     [answer] = gate.answer([asked])
-    return answer
+    return answer.certificate_id if isinstance(answer, CACertificate) else answer
 
 
 class TestWithSni:
@@ -127,7 +130,6 @@ class TestWithSni:
             (True, DISABLE, "CA_AUTO_REGISTRATION_DISABLED"),
             (False, ENABLE, "CA_INACTIVE"),
             (False, DISABLE, "CA_INACTIVE"),
-            (True, ENABLE, "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"),
         ],
     )
     def test_one_of_a_known_ca_is_told_what_its_ca_lacks(
@@ -140,6 +142,17 @@ class TestWithSni:
         device = new_device(ca)
         version_1 = Ticket(HOME, device.certificate_id, read_certificate(v1(device, ca)), [], "pump")
         assert reason(gate, version_1) == why
+
+    def test_a_ca_without_a_template_registers_and_one_with_it_does_not_yet(
+        self, gate: Admission, store: SqlStore
+    ) -> None:
+        add_ca(store, ca := new_ca(), automatic=ENABLE)
+        assert reason(gate, ticket(new_device(ca))) == ca.certificate_id
+        with store.write() as tx:
+            kept = tx.ca_certificates.get(HOME, ca.certificate_id)
+            assert kept is not None
+            tx.ca_certificates.replace(replace(kept, registration_config=RegistrationConfig(template_name="t")))
+        assert reason(gate, ticket(new_device(ca))) == "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
 
     def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, gate: Admission, store: SqlStore) -> None:
         ca = new_ca()
@@ -203,8 +216,13 @@ class TestWithoutSni:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         device = new_device(ca)
         assert reason(gate, ticket(device, None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
-        assert reason(gate, ticket(device, None, ca)) == "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
-        assert reason(gate, ticket(device, None, new_ca("Between"), ca)) == "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
+        assert reason(gate, ticket(device, None, ca)) == ca.certificate_id
+        assert reason(gate, ticket(device, None, new_ca("Between"), ca)) == ca.certificate_id
+
+    def test_a_ca_that_registers_in_two_regions_says_not_in_which(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
+        add_ca(store, ca, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT, automatic=ENABLE)
+        assert reason(gate, ticket(new_device(ca), None, ca)) == "AMBIGUOUS_WITHOUT_SNI"
 
     def test_a_ca_sent_along_has_to_have_signed(self, gate: Admission, store: SqlStore) -> None:
         add_ca(store, namesake := new_ca(), mode=DEFAULT, automatic=ENABLE)
@@ -265,8 +283,8 @@ def test_the_decision_can_be_asked_for_by_itself(store: SqlStore) -> None:
     add_ca(store, ca := new_ca(), active=False)
     device = new_device(ca)
 
-    def why(tx: Transaction, realm: Realm | None) -> str:
-        return admission.why_not_registered(tx, realm, device.certificate_id, device.der, [])
+    def why(tx: Transaction, realm: Realm | None) -> CACertificate | str:
+        return admission.registrar(tx, realm, device.certificate_id, device.der, [])
 
     with store.read() as tx:
         assert why(tx, HOME) == "CA_INACTIVE"

@@ -130,6 +130,15 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "outbox",
+        seq(),
+        *realm(),
+        sa.Column("topic", TEXT, nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "policies",
         seq(),
         *realm(),

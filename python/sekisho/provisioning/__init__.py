@@ -1,0 +1,1 @@
+"""How devices come into the registry by themselves."""

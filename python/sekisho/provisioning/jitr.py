@@ -1,0 +1,161 @@
+"""Just-in-time registration: a device that nobody registered connects, and is in the registry, waiting for activation.
+
+At CONNECT an unknown certificate, signed by a registered, ACTIVE CA that registers automatically and has no
+provisioning template, is registered as PENDING_ACTIVATION. Then an event is published, and the connection is refused:
+whoever subscribes to the event sets the certificate to ACTIVE and attaches a policy, and the device's next attempt
+works. Each attempt before that publishes the event again.
+
+The event of a registration is kept in the outbox until it is published. That of a later attempt is not, since the
+next attempt brings it again: a device that keeps knocking costs no write.
+
+Source: Developer Guide, auto-register-device-cert.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+import structlog
+
+from sekisho.errors import AwsException
+from sekisho.pki import verify
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.verify import NotAcceptable
+from sekisho.provisioning.outbox import Outbox
+from sekisho.realm import Realm
+from sekisho.registry import certificates
+from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, registrar
+from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
+from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
+
+log = structlog.get_logger(__name__)
+
+CONTROL_PLANE_FAILED: Final = "CONTROL_PLANE_FAILED"
+DEVICE_CERTIFICATE_EXPIRED: Final = "DEVICE_CERTIFICATE_EXPIRED"
+DEVICE_CERTIFICATE_NOT_YET_VALID: Final = "DEVICE_CERTIFICATE_NOT_YET_VALID"
+DEVICE_CERTIFICATE_PENDING_ACTIVATION: Final = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+
+Key = tuple[Realm, str]
+"""Whose certificate, and its id."""
+
+
+class Admits(Protocol):
+    """The registry's word, which changes nothing (``registry.admission.Admission``)."""
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]: ...
+
+
+class JustInTimeRegistration:
+    """Answers the gate's questions, and registers what registers automatically."""
+
+    def __init__(self, admission: Admits, store: Store, clock: Clock, outbox: Outbox) -> None:
+        self._admission = admission
+        self._store = store
+        self._clock = clock
+        self._outbox = outbox
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        """For each ticket an identity, or the name of the reason why the connection is refused.
+
+        All registrations of a batch are one write transaction, and each certificate is registered and told of once. A
+        store that cannot be written to costs only those that would be registered the connection.
+        """
+        verdicts = self._admission.answer(tickets)
+        new: dict[Key, Ticket] = {}
+        knocking: dict[Key, Certificate] = {}
+        for ticket, verdict in zip(tickets, verdicts, strict=True):
+            if not ticket.at_connect:
+                continue
+            if isinstance(verdict, CACertificate):
+                new.setdefault((verdict.realm, ticket.certificate_id), ticket)
+            elif isinstance(verdict, Identity) and _waits(verdict.certificate):
+                knocking[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
+        reasons = self._register(new) if new else {}
+        now = self._clock()
+        for certificate in knocking.values():
+            self._outbox.publish(registered_event(certificate, now))
+        return [
+            reasons.get((verdict.realm, ticket.certificate_id), DEVICE_CERTIFICATE_NOT_REGISTERED)
+            if isinstance(verdict, CACertificate)
+            else verdict
+            for ticket, verdict in zip(tickets, verdicts, strict=True)
+        ]
+
+    def _register(self, new: Mapping[Key, Ticket]) -> Mapping[Key, str]:
+        try:
+            with self._store.write() as tx:
+                now = self._clock()
+                reasons = {key: _register(tx, now, key[0], ticket) for key, ticket in new.items()}
+        except StoreFailure as failure:
+            log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
+            return dict.fromkeys(new, CONTROL_PLANE_FAILED)
+        try:
+            self._outbox.flush()
+        except StoreFailure as failure:
+            log.error("events wait to be published", reason=str(failure))
+        return reasons
+
+
+def registered_event(certificate: Certificate, now: datetime) -> Event:
+    """The event that a certificate was registered and waits for activation.
+
+    ``timestamp`` is in milliseconds; ``certificateRegistrationTimestamp`` is null, as AWS IoT is seen to send it.
+    """
+    content = {
+        "certificateId": certificate.certificate_id,
+        "caCertificateId": certificate.ca_certificate_id,
+        "timestamp": int(now.timestamp() * 1000),
+        "certificateStatus": certificate.status.value,
+        "awsAccountId": certificate.realm.account_id,
+        "certificateRegistrationTimestamp": None,
+    }
+    return Event(
+        realm=certificate.realm,
+        topic=f"$aws/events/certificates/registered/{certificate.ca_certificate_id}",
+        payload=json.dumps(content, separators=(",", ":")).encode(),
+    )
+
+
+def _waits(certificate: Certificate) -> bool:
+    return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
+
+
+def _register(tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> str:
+    """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
+    if tx.certificates.get(realm, ticket.certificate_id) is not None:
+        # Someone registered it since it was looked up; told of that, the gate asks again.
+        return DEVICE_CERTIFICATE_NOT_REGISTERED
+    ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
+    if isinstance(ca, str):
+        return ca
+    certificate = X509Certificate.from_der(ticket.leaf)
+    try:
+        verify.check_device_certificate(certificate, now)
+        registered = certificates.add_new(
+            tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
+        )
+    except (NotAcceptable, AwsException) as error:
+        log.warning(
+            "a certificate was not registered automatically",
+            reason=str(error),
+            certificate_id=ticket.certificate_id,
+            ca_certificate_id=ca.certificate_id,
+            account_id=ca.realm.account_id,
+            region=ca.realm.region,
+            client_id=ticket.client_id,
+        )
+        return _why_not(certificate, now)
+    tx.outbox.add(registered_event(registered, now))
+    return DEVICE_CERTIFICATE_PENDING_ACTIVATION
+
+
+def _why_not(certificate: X509Certificate, now: datetime) -> str:
+    """The gate has reasons of its own for validity only; the rest is in the log."""
+    if now < certificate.not_before:
+        return DEVICE_CERTIFICATE_NOT_YET_VALID
+    if now > certificate.not_after:
+        return DEVICE_CERTIFICATE_EXPIRED
+    return DEVICE_CERTIFICATE_NOT_REGISTERED

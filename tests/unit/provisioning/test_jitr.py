@@ -1,0 +1,302 @@
+"""Just-in-time registration: what is registered, what is told, and what a failure costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho import _sekisho
+from sekisho.errors import AwsException, InvalidRequestException, ServiceUnavailableException
+from sekisho.messaging.publishing import Message
+from sekisho.provisioning import jitr
+from sekisho.provisioning.jitr import JustInTimeRegistration
+from sekisho.provisioning.outbox import BATCH, Outbox
+from sekisho.realm import Realm
+from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.model import (
+    AutoRegistrationStatus,
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    Event,
+    Identity,
+)
+from sekisho.registry.ports import Change, StoreFailure, Transaction
+from sekisho.store.unit_of_work import SqlStore
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+from tests.x509 import Papers, new_ca, new_device
+
+DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
+PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+
+
+@dataclass
+class Listener:
+    """Keeps what is published; or refuses it."""
+
+    heard: list[tuple[Realm, Message]] = field(default_factory=list)
+    refuses: AwsException | None = None
+
+    def publish(self, realm: Realm, message: Message) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.heard.append((realm, message))
+
+
+@dataclass
+class World:
+    """A registry with one CA that registers, at its gate."""
+
+    store: SqlStore
+    clock: SetClock
+    listener: Listener
+    outbox: Outbox
+    gate: JustInTimeRegistration
+    ca: Papers
+
+    def knock(self, *devices: Papers, realm: Realm | None = HOME, chain: tuple[Papers, ...] = ()) -> list[object]:
+        asked = [Ticket(realm, each.certificate_id, each.der, [ca.der for ca in chain], "c") for each in devices]
+        return list(self.gate.answer(asked))
+
+    def add_ca(self, ca: Papers, realm: Realm = HOME, mode: CertificateMode = SNI_ONLY) -> None:
+        cas = CACertificates(self.store, self.clock)
+        verification = new_device(ca, cas.get_registration_code(realm)).pem if mode is DEFAULT else None
+        cas.register(
+            realm,
+            ca.pem,
+            verification_certificate_pem=verification,
+            mode=mode,
+            set_as_active=True,
+            allow_auto_registration=True,
+        )
+
+    def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
+        with self.store.read() as tx:
+            return tx.certificates.get(realm, device.certificate_id)
+
+    def waiting(self) -> list[Event]:
+        with self.store.read() as tx:
+            return [event for _, event in tx.outbox.first(10)]
+
+    def told_of(self) -> list[str]:
+        return [json.loads(message.payload)["certificateId"] for _, message in self.listener.heard]
+
+
+@pytest.fixture
+def announced() -> list[Change]:
+    return []
+
+
+@pytest.fixture
+def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+        clock, listener = SetClock(), Listener()
+        outbox = Outbox(store, listener)
+        gate = JustInTimeRegistration(Admission(store), store, clock, outbox)
+        made = World(store, clock, listener, outbox, gate, new_ca())
+        made.add_ca(made.ca)
+        announced.clear()
+        yield made
+
+
+def test_an_unknown_certificate_is_registered_told_of_and_refused(world: World, announced: list[Change]) -> None:
+    device = new_device(world.ca)
+
+    assert world.knock(device) == [PENDING]
+
+    kept = world.kept(device)
+    assert kept is not None
+    assert (kept.status, kept.mode) == (CertificateStatus.PENDING_ACTIVATION, SNI_ONLY)
+    assert (kept.ca_certificate_id, kept.created_at) == (world.ca.certificate_id, world.clock.now)
+    [(realm, message)] = world.listener.heard
+    assert realm == HOME
+    assert message.topic == f"$aws/events/certificates/registered/{world.ca.certificate_id}"
+    assert (message.qos, message.retain) == (1, False)
+    assert json.loads(message.payload) == {
+        "certificateId": device.certificate_id,
+        "caCertificateId": world.ca.certificate_id,
+        "timestamp": 1767323045000,
+        "certificateStatus": "PENDING_ACTIVATION",
+        "awsAccountId": HOME.account_id,
+        "certificateRegistrationTimestamp": None,
+    }
+    assert world.waiting() == []
+    # The gate would ask about the same CONNECT again, and the event would be published twice.
+    assert announced == []
+
+
+def test_each_further_attempt_is_told_of_again_and_writes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = new_device(world.ca)
+    world.knock(device)
+    monkeypatch.setattr(SqlStore, "write", None)
+    for _ in range(2):
+        [answer] = world.knock(device)
+        assert isinstance(answer, Identity)
+        assert answer.certificate == world.kept(device)
+    assert world.told_of() == [device.certificate_id] * 3
+
+
+def test_a_certificate_that_is_not_pending_is_not_told_of(world: World) -> None:
+    device = new_device(world.ca)
+    world.knock(device)
+    for status in set(CertificateStatus) - {CertificateStatus.PENDING_ACTIVATION}:
+        with world.store.write() as tx:
+            kept = tx.certificates.get(HOME, device.certificate_id)
+            assert kept is not None
+            tx.certificates.replace(replace(kept, status=status))
+        world.knock(device)
+    assert len(world.listener.heard) == 1
+
+
+def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, stranger = new_device(world.ca), new_device(world.ca), new_device(new_ca("Other"))
+    written: list[int] = []
+    write = SqlStore.write
+
+    @contextmanager
+    def counting(store: SqlStore) -> Iterator[Transaction]:
+        with write(store) as tx:
+            yield tx
+        with store.read() as after:
+            written.append(len(after.outbox.first(10)))
+
+    monkeypatch.setattr(SqlStore, "write", counting)
+    assert world.knock(first, second, first, stranger, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
+    assert world.told_of() == [first.certificate_id, second.certificate_id]
+    # Both registered at once with their events; then the events are gone.
+    assert written == [2, 0]
+
+
+def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(world: World) -> None:
+    sni_only = new_device(world.ca)
+    assert world.knock(sni_only, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
+    assert world.knock(sni_only, realm=None, chain=(world.ca,)) == ["CA_IS_SNI_ONLY_AND_NO_SNI"]
+    world.add_ca(default := new_ca("Default"), mode=DEFAULT)
+    device = new_device(default)
+    assert world.knock(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
+    assert world.told_of() == []
+    assert world.knock(device, realm=None, chain=(default,)) == [PENDING]
+    kept = world.kept(device)
+    assert kept is not None
+    assert kept.mode is DEFAULT
+    world.knock(device, realm=None)
+    assert world.told_of() == [device.certificate_id] * 2
+
+
+@pytest.mark.parametrize(("active", "why"), [(False, "CA_INACTIVE"), (True, "CA_AUTO_REGISTRATION_DISABLED")])
+def test_a_ca_that_does_not_register_registers_nothing(world: World, active: bool, why: str) -> None:
+    with world.store.write() as tx:
+        ca = tx.ca_certificates.get(HOME, world.ca.certificate_id)
+        assert ca is not None
+        status = replace(ca, auto_registration_status=AutoRegistrationStatus.DISABLE)
+        tx.ca_certificates.replace(status if active else replace(ca, status=type(ca.status).INACTIVE))
+    device = new_device(world.ca)
+    assert world.knock(device) == [why]
+    assert world.kept(device) is None
+    assert world.told_of() == []
+
+
+def test_what_register_certificate_would_refuse_is_not_registered(world: World) -> None:
+    now = world.clock.now
+    day = timedelta(days=1)
+    expired = new_device(world.ca, begins=now - 2 * day, ends=now - day)
+    early = new_device(world.ca, begins=now + day, ends=now + 2 * day)
+    good = new_device(world.ca)
+    with capture_logs() as logs:
+        answers = world.knock(expired, good, early)
+    assert answers == ["DEVICE_CERTIFICATE_EXPIRED", PENDING, "DEVICE_CERTIFICATE_NOT_YET_VALID"]
+    assert world.told_of() == [good.certificate_id]
+    assert [line["certificate_id"] for line in logs] == [expired.certificate_id, early.certificate_id]
+    assert "expired on" in logs[0]["reason"]
+
+
+def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World) -> None:
+    world.add_ca(ca := new_ca("Default"), mode=DEFAULT)
+    device = new_device(ca)
+    world.knock(device)
+    kept = world.kept(device)
+    assert kept is not None
+    with world.store.write() as tx:
+        tx.certificates.remove(HOME, device.certificate_id)
+        tx.certificates.add(replace(kept, realm=OTHER_ACCOUNT))
+    good = new_device(ca)
+    with capture_logs() as logs:
+        assert world.knock(device, good) == ["DEVICE_CERTIFICATE_NOT_REGISTERED", PENDING]
+    assert "another account of this region" in logs[0]["reason"]
+    assert world.kept(device) is None
+
+
+def test_a_live_connection_examined_again_registers_nothing_and_is_not_told_of(world: World) -> None:
+    device = new_device(world.ca)
+    ticket = Ticket(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
+    assert world.gate.answer([ticket]) == ["DEVICE_CERTIFICATE_NOT_REGISTERED"]
+    assert world.kept(device) is None
+    world.knock(device)
+    world.gate.answer([ticket])
+    assert len(world.listener.heard) == 1
+
+
+def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.knock(known := new_device(world.ca))
+
+    def full(_: SqlStore) -> None:
+        raise StoreFailure("the disk is full")
+
+    monkeypatch.setattr(SqlStore, "write", full)
+    with capture_logs() as logs:
+        answers = world.knock(new_device(world.ca), known)
+    assert answers[0] == "CONTROL_PLANE_FAILED"
+    assert isinstance(answers[1], Identity)
+    assert logs[0]["reason"] == "the disk is full"
+
+
+def test_an_event_that_the_broker_does_not_take_for_now_is_kept(world: World) -> None:
+    world.listener.refuses = ServiceUnavailableException("The broker is stopping.")
+    first = new_device(world.ca)
+    with capture_logs() as logs:
+        assert world.knock(first) == [PENDING]
+    assert logs[0]["event"] == "an event was not published yet"
+    assert len(world.waiting()) == 1
+    # Started again.
+    world.listener.refuses = None
+    Outbox(world.store, world.listener).flush()
+    assert world.told_of() == [first.certificate_id]
+    assert world.waiting() == []
+
+
+def test_an_event_that_the_broker_refuses_does_not_hold_up_the_others(world: World) -> None:
+    world.listener.refuses = InvalidRequestException("TOPIC_INVALID")
+    with capture_logs() as logs:
+        world.knock(new_device(world.ca))
+    assert logs[0]["log_level"] == "error"
+    assert world.waiting() == []
+
+
+def test_more_events_than_one_look_are_all_published_in_order(world: World) -> None:
+    many = 2 * BATCH + 1
+    with world.store.write() as tx:
+        for number in range(many):
+            tx.outbox.add(Event(HOME, f"t/{number}", b""))
+    world.outbox.flush()
+    assert [message.topic for _, message in world.listener.heard] == [f"t/{number}" for number in range(many)]
+    assert world.waiting() == []
+
+
+def test_every_reason_is_one_that_the_gate_knows() -> None:
+    mine = {value for name, value in vars(jitr).items() if name.isupper() and name == value}
+    assert len(mine) == 5
+    assert mine <= {name for name, _sentence in _sekisho.refusal_reasons()}
