@@ -94,8 +94,9 @@ class RunningServer:
         return self._log.read_text() if self._log.exists() else ""
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Its structured lines."""
-        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        """Its structured lines; one that is being written is not a line yet."""
+        lines = self.log().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
     def wait_for_log(self, *words: str, within: float = 10.0) -> dict[str, Any]:
         """The first line that holds all these words, once it is there."""
