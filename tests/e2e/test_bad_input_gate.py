@@ -119,14 +119,15 @@ def test_what_is_not_tls_is_closed_and_named(server: RunningServer, raw: bytes, 
     address, answer = send_plainly(server, raw)
     # A TLS alert at the most; never a word of MQTT or HTTP.
     assert answer == b"" or answer[0] == 0x15
-    assert server.wait_for_log("connection refused", address)["reason"] == reason
+    # Ports come round again, so an earlier line may have the same address: the reason is waited for with it.
+    server.wait_for_log("connection refused", address, f'"{reason}"')
 
 
 def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: Papers) -> None:
     with Wire(server, device) as wire:
         wire.send(b"GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert wire.rest() == []
-        assert server.wait_for_log("connection refused", f'"{wire.address}"')["reason"] == "HTTP_IN_TLS"
+        server.wait_for_log("connection refused", f'"{wire.address}"', '"HTTP_IN_TLS"')
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -216,7 +217,7 @@ def test_an_oversized_connect_is_refused(server: RunningServer, device: Papers) 
     with Wire(server, device) as wire:
         wire.send(b"\x10\xff\xff\xff\x7f")
         assert wire.rest() == []
-        assert server.wait_for_log("connection refused", f'"{wire.address}"')["reason"] == "CONNECT_MALFORMED"
+        server.wait_for_log("connection refused", f'"{wire.address}"', '"CONNECT_MALFORMED"')
 
 
 def malformed(kind: str) -> list[Any]:
@@ -277,8 +278,7 @@ def test_before_connect_nothing_is_answered_and_nothing_happens(
             # The CONNECT behind it does not heal it.
             wire.send(early, connect("early", version))
             assert wire.rest() == []
-            line = server.wait_for_log("connection refused", f'"{wire.address}"')
-            assert line["reason"] == "FIRST_PACKET_NOT_CONNECT"
+            server.wait_for_log("connection refused", f'"{wire.address}"', '"FIRST_PACKET_NOT_CONNECT"')
     assert bystander.is_alive()
 
 
