@@ -103,7 +103,7 @@ refusals! {
     CaIsSniOnlyAndNoSni = "CA_IS_SNI_ONLY_AND_NO_SNI",
         "The CA's mode is SNI_ONLY, so that automatic registration needs SNI; connect by the endpoint's name.";
     JustInTimeRegistrationUnavailable = "JUST_IN_TIME_REGISTRATION_UNAVAILABLE",
-        "The CA registers automatically, which this version does not do yet; register the certificate.";
+        "The CA has a provisioning template, which this version does not carry out yet; register the certificate.";
     CertificateMovedAccount = "CERTIFICATE_MOVED_ACCOUNT",
         "The certificate of an open connection without SNI now belongs to another account.";
     ConnectNotAuthorized = "AUTHORIZATION_FAILURE",
