@@ -218,8 +218,10 @@ impl Admission {
         let identity = match answer {
             Answer::Registered(identity) => identity,
             Answer::Refused(reason) => {
-                return Err(match Refusal::from_name(&reason) {
-                    Some(refusal) => Refused::because(refusal),
+                let (name, detail) = reason.split_once(": ").unwrap_or((&reason, ""));
+                return Err(match Refusal::from_name(name) {
+                    Some(refusal) if detail.is_empty() => Refused::because(refusal),
+                    Some(refusal) => Refused::with(refusal, detail),
                     None => Refused::with(
                         Refusal::ControlPlaneFailed,
                         format!(
@@ -339,6 +341,7 @@ impl Admission {
             return Err(Refused::because(Refusal::ConnectNotAuthorized));
         }
         realm.replace_authority(outlet, principal.clone(), authority);
+        realm.tell_of_connected(principal, &former.client_id().clone());
         Ok(())
     }
 
@@ -463,7 +466,7 @@ mod tests {
     fn a_live_connection_that_was_given_an_answer_out_of_date_is_asked_about_again() {
         let (bridge, metrics) = (Arc::new(Bridge::new(10)), Arc::<Metrics>::default());
         let reports = Reports { bridge: bridge.clone(), metrics: metrics.clone(), clock: Clock::system() };
-        let realms = Arc::new(Realms::new(Limits::default(), reports, Box::new(|_| {})));
+        let realms = Arc::new(Realms::new(Limits::default(), Vec::new(), reports, Box::new(|_| {})));
         let admission = Admission::new(realms.clone(), bridge, metrics, 16, Duration::from_secs(5));
         let identity = Identity::for_test();
         let realm = realms.get_or_create(&identity.account_id, &identity.region);
