@@ -110,7 +110,7 @@ def test_more_requests_than_may_wait_are_dropped_and_told_of() -> None:
     class Slow(Echo):
         def answer(self, request: Request) -> Reply | None:
             busy.release()
-            assert hold.wait(WAIT)
+            assert hold.wait(WAIT), request
             return None
 
     with capture_logs() as logs, running(gate, Slow()) as requests:
