@@ -191,6 +191,8 @@ impl Admission {
             let outcome = self.outcome(&taken.question, answer, taken.epoch);
             let is_stale = match &outcome {
                 Ok(principal) => !self.principals.is_current(principal),
+                // The attempt has done its work, whose changes are those that come after the question.
+                Err(refused) if refused.refusal == Refusal::DeviceCertificateProvisioned => false,
                 Err(_) => {
                     let question = &taken.question;
                     self.principals.has_changed_since(&question.key, &question.certificate_id, taken.epoch)

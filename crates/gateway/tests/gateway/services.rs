@@ -104,6 +104,23 @@ async fn a_certificate_that_is_refused_after_tls_is_not_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_provisioned_the_certificate_ends_and_the_next_is_let_in() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    world.hold();
+    let device = Device::new(&world, &papers);
+    let attempt = tokio::spawn(async move { (device.connect("c").await.is_none(), device) });
+    eventually_true("it is asked about", || world.held() == 1);
+    // Provisioning changed what the question was about, before it is answered.
+    world.register(&papers);
+    world.changed(&papers);
+    world.release(|_| Answer::Refused("DEVICE_CERTIFICATE_PROVISIONED".to_owned()));
+    let (is_refused, device) = attempt.await.unwrap();
+    assert!(is_refused);
+    assert!(device.connect("c").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_detail_of_a_reason_reaches_the_report() {
     let world = World::new();
     let papers = papers::device("pump");
