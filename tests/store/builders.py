@@ -18,6 +18,7 @@ from sekisho.registry.model import (
     Certificate,
     CertificateMode,
     CertificateStatus,
+    OwnershipToken,
     Policy,
     PolicyVersion,
     Thing,
@@ -123,3 +124,15 @@ def account(account_id: str = HOME.account_id, name: str | None = "home") -> Acc
 def access_key(number: int = 1, account_id: str = HOME.account_id) -> AccessKey:
     """An access key."""
     return AccessKey(f"AKIA{number:016}", account_id, NOW, f"secret {number}")
+
+
+def ownership_token(number: int = 1, realm: Realm = HOME, **changes: Any) -> OwnershipToken:
+    """A token of a certificate that waits for its device."""
+    plain = OwnershipToken(
+        realm=realm,
+        token_sha256=certificate_id(number + 500_000),
+        certificate_id=certificate_id(number),
+        claim_certificate_id=certificate_id(0),
+        expires_at=NOW,
+    )
+    return replace(plain, **changes)

@@ -22,6 +22,7 @@ from sekisho.store.unit_of_work import SqlStore, SqlTransaction
 from tests.postgres import PostgreSQL
 from tests.store.builders import (
     HOME,
+    NOW,
     OTHER_ACCOUNT,
     OTHER_REGION,
     access_key,
@@ -30,6 +31,7 @@ from tests.store.builders import (
     ca_certificate,
     certificate,
     certificate_id,
+    ownership_token,
     policy,
     thing,
     version,
@@ -141,6 +143,10 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
     "outbox.first": [lambda tx: tx.outbox.first(10)],
     "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
+    "ownership_tokens.get": [lambda tx: tx.ownership_tokens.get(HOME, "ab" * 32)],
+    "ownership_tokens.add": [lambda tx: tx.ownership_tokens.add(ownership_token(10**6))],
+    "ownership_tokens.remove": [lambda tx: tx.ownership_tokens.remove(HOME, "ab" * 32)],
+    "ownership_tokens.expired": [lambda tx: tx.ownership_tokens.expired(NOW, 10)],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],

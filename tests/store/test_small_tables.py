@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from sekisho.registry.model import Endpoint, Event
 from sekisho.registry.ports import AlreadyThere
 from sekisho.store.unit_of_work import SqlStore
-from tests.store.builders import HOME, OTHER_ACCOUNT, OTHER_REGION, access_key, account
+from tests.store.builders import HOME, NOW, OTHER_ACCOUNT, OTHER_REGION, access_key, account, ownership_token
 
 
 def test_tags_are_added_overwritten_and_removed(store: SqlStore) -> None:
@@ -117,3 +119,30 @@ def test_an_event_goes_with_the_transaction_that_added_it(store: SqlStore) -> No
         failing()
     with store.read() as tx:
         assert tx.outbox.first(1) == []
+
+
+def test_a_token_is_of_its_realm_until_it_is_removed(store: SqlStore) -> None:
+    token = ownership_token()
+    with store.write() as tx:
+        tx.ownership_tokens.add(token)
+        tx.ownership_tokens.add(ownership_token(realm=OTHER_ACCOUNT))
+    with store.read() as tx:
+        assert tx.ownership_tokens.get(HOME, token.token_sha256) == token
+        assert tx.ownership_tokens.get(OTHER_REGION, token.token_sha256) is None
+    with store.write() as tx:
+        for _ in range(2):
+            tx.ownership_tokens.remove(HOME, token.token_sha256)
+        assert tx.ownership_tokens.get(HOME, token.token_sha256) is None
+        assert tx.ownership_tokens.get(OTHER_ACCOUNT, token.token_sha256) is not None
+
+
+def test_tokens_expire_on_the_microsecond_and_the_longest_expired_comes_first(store: SqlStore) -> None:
+    tokens = [ownership_token(number, expires_at=NOW - timedelta(seconds=number)) for number in range(4)]
+    later = ownership_token(9, realm=OTHER_ACCOUNT, expires_at=NOW + timedelta(microseconds=1))
+    with store.write() as tx:
+        for token in [*tokens, later]:
+            tx.ownership_tokens.add(token)
+    with store.read() as tx:
+        assert tx.ownership_tokens.expired(NOW, 9) == tokens[::-1]
+        assert tx.ownership_tokens.expired(NOW, 2) == tokens[:1:-1]
+        assert tx.ownership_tokens.expired(NOW + timedelta(microseconds=1), 9)[-1] == later

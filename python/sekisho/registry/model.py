@@ -201,6 +201,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnershipToken:
+    """Whose a certificate is that waits for a device to provision with it (Developer Guide, fleet-provision-api)."""
+
+    realm: Realm
+    token_sha256: str
+    """Lower-case hex; the token itself is with the device alone."""
+    certificate_id: str
+    claim_certificate_id: str
+    """The certificate that the device asked with, and has to provision with."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """What tells a realm's endpoint from every other: the prefix of its name, kept for good once given.
 

@@ -23,6 +23,7 @@ from sekisho.registry.model import (
     Event,
     Identity,
     IdentityThing,
+    OwnershipToken,
     Policy,
     PolicyVersion,
     Thing,
@@ -213,6 +214,17 @@ class OutboxRows(Protocol):
         ...
 
 
+class OwnershipTokenRows(Protocol):
+    """Tokens of certificates that wait for their device. Keys: (realm, token_sha256)."""
+
+    def get(self, realm: Realm, token_sha256: str) -> OwnershipToken | None: ...
+    def add(self, token: OwnershipToken) -> None: ...
+    def remove(self, realm: Realm, token_sha256: str) -> None: ...
+    def expired(self, now: datetime, limit: int) -> Sequence[OwnershipToken]:
+        """Those of all realms whose time is over, the longest first."""
+        ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -255,6 +267,8 @@ class Transaction(Protocol):
     def accounts(self) -> AccountRows: ...
     @property
     def outbox(self) -> OutboxRows: ...
+    @property
+    def ownership_tokens(self) -> OwnershipTokenRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

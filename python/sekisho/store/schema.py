@@ -301,6 +301,20 @@ outbox = _listed(
     Column("payload", LargeBinary, nullable=False),
 )
 
+ownership_tokens = Table(
+    "ownership_tokens",
+    metadata,
+    *_realm(),
+    Column("token_sha256", String, nullable=False),
+    Column("certificate_id", String, nullable=False),
+    Column("claim_certificate_id", String, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "region", "token_sha256"),
+    # For ``expired``.
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
 accounts = _listed(
     "accounts",
     Column("account_id", String, nullable=False),

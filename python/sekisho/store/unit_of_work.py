@@ -22,6 +22,7 @@ from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
 from sekisho.store.identities import SqlIdentities
 from sekisho.store.outbox import SqlOutbox
+from sekisho.store.ownership_tokens import SqlOwnershipTokens
 from sekisho.store.policies import SqlPolicies
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.tags import SqlTags
@@ -41,6 +42,7 @@ class SqlTransaction:
         "endpoints",
         "identities",
         "outbox",
+        "ownership_tokens",
         "policies",
         "registration_codes",
         "tags",
@@ -57,6 +59,7 @@ class SqlTransaction:
         self.endpoints = SqlEndpoints(connection)
         self.identities = SqlIdentities(connection)
         self.outbox = SqlOutbox(connection)
+        self.ownership_tokens = SqlOwnershipTokens(connection)
         self.policies = SqlPolicies(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.tags = SqlTags(connection)
