@@ -26,6 +26,9 @@ from sekisho.registry.model import (
     OwnershipToken,
     Policy,
     PolicyVersion,
+    RegistrationTask,
+    RegistrationTaskStatus,
+    ReportType,
     Thing,
 )
 
@@ -225,6 +228,40 @@ class OwnershipTokenRows(Protocol):
         ...
 
 
+class RegistrationTaskRows(Protocol):
+    """Bulk registrations and their reports. Keys: (realm, task_id); a task id is given once in all realms."""
+
+    def get(self, realm: Realm, task_id: str) -> RegistrationTask | None: ...
+    def add(self, task: RegistrationTask) -> None: ...
+    def replace(self, task: RegistrationTask) -> None: ...
+    def remove(self, realm: Realm, task_id: str) -> None:
+        """With its reports."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, *, status: RegistrationTaskStatus | None = None
+    ) -> Slice[RegistrationTask]: ...
+    def everywhere(self, task_id: str) -> RegistrationTask | None:
+        """The task of this id, whosever it is."""
+        ...
+
+    def unfinished(self, account_id: str | None = None) -> Sequence[RegistrationTask]:
+        """Those in progress or being cancelled, of one account or of all."""
+        ...
+
+    def ended_before(self, moment: datetime, limit: int) -> Sequence[RegistrationTask]:
+        """Those that ended before, in whatever way; the oldest first."""
+        ...
+
+    def add_report(self, task: RegistrationTask, kind: ReportType, number: int, line: int, content: str) -> None:
+        """Add lines to the report of this number; ``line`` is the first input line they are about."""
+        ...
+
+    def report(self, task: RegistrationTask, kind: ReportType, number: int) -> Sequence[str]:
+        """The report's parts in order of their lines."""
+        ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -269,6 +306,8 @@ class Transaction(Protocol):
     def outbox(self) -> OutboxRows: ...
     @property
     def ownership_tokens(self) -> OwnershipTokenRows: ...
+    @property
+    def registration_tasks(self) -> RegistrationTaskRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

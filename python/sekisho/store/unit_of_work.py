@@ -25,6 +25,7 @@ from sekisho.store.outbox import SqlOutbox
 from sekisho.store.ownership_tokens import SqlOwnershipTokens
 from sekisho.store.policies import SqlPolicies
 from sekisho.store.registration_codes import SqlRegistrationCodes
+from sekisho.store.registration_tasks import SqlRegistrationTasks
 from sekisho.store.tags import SqlTags
 from sekisho.store.things import SqlThings
 
@@ -45,6 +46,7 @@ class SqlTransaction:
         "ownership_tokens",
         "policies",
         "registration_codes",
+        "registration_tasks",
         "tags",
         "things",
     )
@@ -62,6 +64,7 @@ class SqlTransaction:
         self.ownership_tokens = SqlOwnershipTokens(connection)
         self.policies = SqlPolicies(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
+        self.registration_tasks = SqlRegistrationTasks(connection)
         self.tags = SqlTags(connection)
         self.things = SqlThings(connection)
 
