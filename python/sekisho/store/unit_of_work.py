@@ -15,6 +15,7 @@ from sekisho.registry.ports import Change
 from sekisho.store import schema_version
 from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
+from sekisho.store.billing_groups import SqlBillingGroups
 from sekisho.store.ca_certificates import SqlCACertificates
 from sekisho.store.certificates import SqlCertificates
 from sekisho.store.endpoints import SqlEndpoints
@@ -25,6 +26,8 @@ from sekisho.store.outbox import SqlOutbox
 from sekisho.store.policies import SqlPolicies
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.tags import SqlTags
+from sekisho.store.thing_groups import SqlThingGroups
+from sekisho.store.thing_types import SqlThingTypes
 from sekisho.store.things import SqlThings
 
 
@@ -35,6 +38,7 @@ class SqlTransaction:
         "_changes",
         "accounts",
         "attachments",
+        "billing_groups",
         "ca_certificates",
         "certificates",
         "endpoints",
@@ -43,6 +47,8 @@ class SqlTransaction:
         "policies",
         "registration_codes",
         "tags",
+        "thing_groups",
+        "thing_types",
         "things",
     )
 
@@ -50,6 +56,7 @@ class SqlTransaction:
         self._changes = changes
         self.accounts = SqlAccounts(connection)
         self.attachments = SqlAttachments(connection)
+        self.billing_groups = SqlBillingGroups(connection)
         self.ca_certificates = SqlCACertificates(connection)
         self.certificates = SqlCertificates(connection)
         self.endpoints = SqlEndpoints(connection)
@@ -58,6 +65,8 @@ class SqlTransaction:
         self.policies = SqlPolicies(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.tags = SqlTags(connection)
+        self.thing_groups = SqlThingGroups(connection)
+        self.thing_types = SqlThingTypes(connection)
         self.things = SqlThings(connection)
 
     def announce(self, change: Change) -> None:
