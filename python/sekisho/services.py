@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
+    from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
+    from sekisho.registry.thing_groups import ThingGroups
+    from sekisho.registry.thing_types import ThingTypes
     from sekisho.registry.things import Things
     from sekisho.registry.transfers import Transfers
 
@@ -27,11 +30,14 @@ class Services:
 
     accounts: Accounts
     authorization: Authorization
+    billing_groups: BillingGroups
     ca_certificates: CACertificates
     certificates: Certificates
     endpoints: Endpoints
     policies: Policies
     publishing: Publishing
     tags: Tags
+    thing_groups: ThingGroups
+    thing_types: ThingTypes
     things: Things
     transfers: Transfers

@@ -15,6 +15,7 @@ from sekisho.registry.ports import Change
 from sekisho.store import schema_version
 from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
+from sekisho.store.billing_groups import SqlBillingGroups
 from sekisho.store.ca_certificates import SqlCACertificates
 from sekisho.store.certificates import SqlCertificates
 from sekisho.store.endpoints import SqlEndpoints
@@ -27,6 +28,8 @@ from sekisho.store.policies import SqlPolicies
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.registration_tasks import SqlRegistrationTasks
 from sekisho.store.tags import SqlTags
+from sekisho.store.thing_groups import SqlThingGroups
+from sekisho.store.thing_types import SqlThingTypes
 from sekisho.store.things import SqlThings
 
 
@@ -38,6 +41,7 @@ class SqlTransaction:
         "_connection",
         "accounts",
         "attachments",
+        "billing_groups",
         "ca_certificates",
         "certificates",
         "endpoints",
@@ -48,6 +52,8 @@ class SqlTransaction:
         "registration_codes",
         "registration_tasks",
         "tags",
+        "thing_groups",
+        "thing_types",
         "things",
     )
 
@@ -56,6 +62,7 @@ class SqlTransaction:
         self._connection = connection
         self.accounts = SqlAccounts(connection)
         self.attachments = SqlAttachments(connection)
+        self.billing_groups = SqlBillingGroups(connection)
         self.ca_certificates = SqlCACertificates(connection)
         self.certificates = SqlCertificates(connection)
         self.endpoints = SqlEndpoints(connection)
@@ -66,6 +73,8 @@ class SqlTransaction:
         self.registration_codes = SqlRegistrationCodes(connection)
         self.registration_tasks = SqlRegistrationTasks(connection)
         self.tags = SqlTags(connection)
+        self.thing_groups = SqlThingGroups(connection)
+        self.thing_types = SqlThingTypes(connection)
         self.things = SqlThings(connection)
 
     def announce(self, change: Change) -> None:
