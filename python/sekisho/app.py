@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
+    from sekisho.provisioning.bulk_input import Buckets
     from sekisho.services import Services
 
 GRACE: Final = 5.0
@@ -137,8 +139,11 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.bulk import BulkRegistration
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.provisioner import provision
+    from sekisho.provisioning.registration_tasks import RegistrationTasks
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
@@ -163,15 +168,23 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
+    authority = IssuingAuthority.load_or_create(settings.data / "issuing")
+    bulk = BulkRegistration(
+        store,
+        clock.utc_now,
+        _buckets(settings),
+        partial(provision, certificate=None, engine=engine, authority=authority),
+    )
     services = Services(
         accounts=Accounts(store, clock.utc_now),
         authorization=Authorization(store, engine),
         billing_groups=BillingGroups(store, clock.utc_now),
         ca_certificates=CACertificates(store, clock.utc_now),
-        certificates=Certificates(store, clock.utc_now, IssuingAuthority.load_or_create(settings.data / "issuing")),
+        certificates=Certificates(store, clock.utc_now, authority),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
         publishing=Publishing(GatewayBroker(gateway)),
+        registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
         tags=Tags(store),
         thing_groups=ThingGroups(store, clock.utc_now),
         thing_types=ThingTypes(store, clock.utc_now),
@@ -195,6 +208,9 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     # The gate ends before the pump, which waits for its events and is woken by its end.
     stack.callback(gateway.stop, GRACE)
     projector.attach(gateway, identity.follow)
+    # What an earlier run has begun goes on, once the gate is told of what it changes.
+    bulk.start()
+    stack.callback(bulk.stop)
     stack.callback(run_file.remove, settings.data)
 
     api_port = api_socket.getsockname()[1]
@@ -315,6 +331,16 @@ def _listen(settings: Settings) -> socket.socket:
             f"the API cannot listen on {settings.host}:{settings.api_port}: {why or error}. {advice}"
         ) from None
     return listener
+
+
+def _buckets(settings: Settings) -> Buckets:
+    if settings.s3_endpoint_url:
+        from sekisho.buckets.s3 import S3Buckets
+
+        return S3Buckets(settings.s3_endpoint_url, settings.region)
+    from sekisho.buckets.folder import FolderBuckets
+
+    return FolderBuckets(settings.bulk_folder or settings.data / "buckets")
 
 
 def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> SqlStore:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
+    from sekisho.provisioning.registration_tasks import RegistrationTasks
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
@@ -36,6 +37,7 @@ class Services:
     endpoints: Endpoints
     policies: Policies
     publishing: Publishing
+    registration_tasks: RegistrationTasks
     tags: Tags
     thing_groups: ThingGroups
     thing_types: ThingTypes

@@ -328,6 +328,13 @@ class RegistrationTask:
     input_version: str | None = None
     """Another one means another content; None until it was opened."""
 
+    @property
+    def percentage(self) -> int:
+        """How much of the input is done, 0 to 100."""
+        if self.status is RegistrationTaskStatus.COMPLETED:
+            return 100
+        return min(100, self.bytes_done * 100 // self.input_bytes) if self.input_bytes else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
