@@ -58,6 +58,7 @@ class S3Buckets:
             InputUnavailable: The store does not answer, or says that it cannot at present.
         """
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import ConnectionError as NotConnected
 
         name = f"The input {key} in bucket {bucket}"
         try:
@@ -67,7 +68,7 @@ class S3Buckets:
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
             kind = InputUnavailable if status >= 500 or status == 429 else InputError
             raise kind(f"{name} cannot be read: {error}") from None
-        except HTTPClientError as error:
+        except (HTTPClientError, NotConnected) as error:
             raise InputUnavailable(f"{name} cannot be read: {error}") from None
         except BotoCoreError as error:
             raise InputError(f"{name} cannot be read: {error}") from None
