@@ -18,6 +18,8 @@ from sekisho.registry.model import (
     Certificate,
     CertificateMode,
     CertificateStatus,
+    Delivery,
+    DeliveryState,
     OwnershipToken,
     Policy,
     PolicyVersion,
@@ -114,6 +116,22 @@ def policy(name: str = "p", realm: Realm = HOME, **changes: Any) -> Policy:
 def version(name: str = "p", number: int = 1, realm: Realm = HOME, **changes: Any) -> PolicyVersion:
     """A document of a policy."""
     return replace(PolicyVersion(realm, name, number, f'{{"Version": "2012-10-17", "Id": "{number}"}}', NOW), **changes)
+
+
+def delivery(number: int = 1, realm: Realm = HOME, **changes: Any) -> Delivery:
+    """A delivery that was never tried, due now."""
+    plain = Delivery(
+        realm=realm,
+        handler="activate",
+        subject=certificate_id(number),
+        payload=b'{"number":%d}' % number,
+        attempts=0,
+        next_attempt_at=NOW,
+        last_error=None,
+        state=DeliveryState.PENDING,
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
 
 
 def account(account_id: str = HOME.account_id, name: str | None = "home") -> Account:

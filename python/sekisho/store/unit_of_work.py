@@ -17,6 +17,7 @@ from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
 from sekisho.store.ca_certificates import SqlCACertificates
 from sekisho.store.certificates import SqlCertificates
+from sekisho.store.deliveries import SqlDeliveries
 from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
@@ -39,6 +40,7 @@ class SqlTransaction:
         "attachments",
         "ca_certificates",
         "certificates",
+        "deliveries",
         "endpoints",
         "identities",
         "outbox",
@@ -56,6 +58,7 @@ class SqlTransaction:
         self.attachments = SqlAttachments(connection)
         self.ca_certificates = SqlCACertificates(connection)
         self.certificates = SqlCertificates(connection)
+        self.deliveries = SqlDeliveries(connection)
         self.endpoints = SqlEndpoints(connection)
         self.identities = SqlIdentities(connection)
         self.outbox = SqlOutbox(connection)
