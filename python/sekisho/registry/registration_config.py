@@ -1,21 +1,21 @@
 """What a CA certificate may say about just-in-time provisioning: a template by name, or a body with its role.
 
-Here the form is looked at, when it is set. What a template does is another subject.
+Both are looked at when they are set. What a template asks for is done elsewhere (``provisioning``).
 
 Source: Developer Guide, jit-provisioning and provision-template; the RegistrationConfig shape of the ``iot`` model.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any, Final
+from typing import Final
 
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
 from sekisho.registry.model import RegistrationConfig
+from sekisho.templates.error import TemplateError
+from sekisho.templates.template import parse
 
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/.+")
-_RESOURCE_TYPES: Final = ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy")
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
@@ -51,54 +51,12 @@ def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
 
 
 def _check_template(body: str) -> None:
-    template = _parse(body)
-    if isinstance(template, str):
-        raise InvalidRequestException(
-            "registrationConfig.templateBody is JSON text inside JSON text: its quotes are escaped once too often. "
-            "The value has to be the template's JSON itself, as a string."
-        )
-    if not isinstance(template, dict):
-        raise InvalidRequestException("registrationConfig.templateBody is not a JSON object.")
-    if "templateBody" in template:
-        raise InvalidRequestException(
-            "registrationConfig.templateBody contains a templateBody: the whole registration configuration was given "
-            "where the template belongs."
-        )
-    _require_object(template, "Parameters", "registrationConfig.templateBody", optional=True)
-    for name, parameter in template.get("Parameters", {}).items():
-        if not isinstance(parameter, dict) or parameter.get("Type") != "String":
-            raise InvalidRequestException(
-                f'registrationConfig.templateBody: the parameter {name!r} has to be an object with "Type": "String".'
-            )
-    _require_object(template, "Resources", "registrationConfig.templateBody")
-    if not template["Resources"]:
-        raise InvalidRequestException(
-            "registrationConfig.templateBody has no Resources: there is nothing to provision."
-        )
-    for name, resource in template["Resources"].items():
-        where = f"registrationConfig.templateBody: the resource {name!r}"
-        if not isinstance(resource, dict) or resource.get("Type") not in _RESOURCE_TYPES:
-            raise InvalidRequestException(
-                f"{where} has to be an object whose Type is one of {', '.join(_RESOURCE_TYPES)}."
-            )
-        _require_object(resource, "Properties", where, optional=True)
-
-
-def _parse(body: str) -> Any:
     try:
-        return json.loads(body)
-    except json.JSONDecodeError as error:
+        source = parse(body).certificate_source
+    except TemplateError as error:
+        raise InvalidRequestException(f"registrationConfig.templateBody: {error}") from None
+    if source not in (None, "CertificateId"):
         raise InvalidRequestException(
-            f"registrationConfig.templateBody is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
-        ) from None
-    except RecursionError:
-        raise InvalidRequestException("registrationConfig.templateBody is nested too deeply.") from None
-
-
-def _require_object(parent: dict[str, Any], name: str, where: str, *, optional: bool = False) -> None:
-    if name not in parent:
-        if optional:
-            return
-        raise InvalidRequestException(f"{where} has no {name}.")
-    if not isinstance(parent[name], dict):
-        raise InvalidRequestException(f"{where}: {name} has to be an object.")
+            f"registrationConfig.templateBody gives its certificate as {source}. The device brings the certificate; "
+            'the template names it with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
+        )
