@@ -139,6 +139,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
@@ -160,19 +161,22 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
+    authority = IssuingAuthority.load_or_create(settings.data / "issuing")
     services = Services(
         accounts=Accounts(store, clock.utc_now),
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, clock.utc_now),
-        certificates=Certificates(store, clock.utc_now, IssuingAuthority.load_or_create(settings.data / "issuing")),
+        certificates=Certificates(store, clock.utc_now, authority),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
+        provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
         tags=Tags(store),
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),
     )
     services.accounts.ensure(settings.account)
+    services.provisioning_templates.forget_expired_claims()
     services.endpoints.describe(home)
 
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)

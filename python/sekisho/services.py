@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
@@ -31,6 +32,7 @@ class Services:
     certificates: Certificates
     endpoints: Endpoints
     policies: Policies
+    provisioning_templates: ProvisioningTemplates
     publishing: Publishing
     tags: Tags
     things: Things

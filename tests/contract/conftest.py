@@ -161,6 +161,7 @@ def other_account(server: Server) -> Account:
 def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Message]]) -> Services:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
     from sekisho.registry.certificates import Certificates
@@ -171,13 +172,15 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.registry.transfers import Transfers
 
     engine = RustPolicyEngine()
+    authority = IssuingAuthority.load_or_create(folder / "issuing")
     return Services(
         accounts=Accounts(store, utc_now),
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, utc_now),
-        certificates=Certificates(store, utc_now, IssuingAuthority.load_or_create(folder / "issuing")),
+        certificates=Certificates(store, utc_now, authority),
         endpoints=Endpoints(store, HOME, "localhost"),
         policies=Policies(store, utc_now, engine),
+        provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
         publishing=Publishing(_Collector(published)),
         tags=Tags(store),
         things=Things(store, utc_now),

@@ -8,23 +8,23 @@ Source: Developer Guide, jit-provisioning and provision-template; the Registrati
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
+from sekisho import arn
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
-from sekisho.registry.model import RegistrationConfig
+from sekisho.realm import Realm
+from sekisho.registry.model import RegistrationConfig, TemplateType
+from sekisho.registry.ports import Transaction
 
-_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/.+")
 _RESOURCE_TYPES: Final = ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy")
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
-    """The configuration, or None where it says nothing.
+    """The configuration, or None where it says nothing. Whether a template it names exists, ``require_template`` says.
 
     Raises:
         InvalidRequestException: Parts that do not go together, a role that is no role's ARN, a body that is no
             provisioning template.
-        ResourceNotFoundException: A template by name, of which there are none.
     """
     if config is None or not (config.template_body or config.template_name or config.role_arn):
         return None
@@ -34,65 +34,84 @@ def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
                 "registrationConfig names a template (templateName) and gives a templateBody or roleArn as well. Give "
                 "either templateName, or templateBody with roleArn."
             )
-        raise ResourceNotFoundException(f"Provisioning template {config.template_name} does not exist.")
+        return config
     if not config.template_body:
         raise InvalidRequestException(
             "registrationConfig has a roleArn and no template. Give templateBody with it, or templateName alone."
         )
     if not config.role_arn:
         raise InvalidRequestException("registrationConfig has a templateBody and no roleArn, the role it acts in.")
-    if _ROLE.fullmatch(config.role_arn) is None:
+    if not arn.is_role(config.role_arn):
         raise InvalidRequestException(
             f"registrationConfig.roleArn {config.role_arn[:200]!r} is not the ARN of a role: "
             "arn:aws:iam::<account>:role/<name>."
         )
-    _check_template(config.template_body)
+    check_template(config.template_body, "registrationConfig.templateBody")
     return config
 
 
-def _check_template(body: str) -> None:
-    template = _parse(body)
+def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig | None) -> None:
+    """That the template which a configuration names is there, and for this.
+
+    Raises:
+        ResourceNotFoundException: There is none of this name.
+        InvalidRequestException: It is of type FLEET_PROVISIONING.
+    """
+    if config is None or config.template_name is None:
+        return
+    template = tx.provisioning_templates.get(realm, config.template_name)
+    if template is None:
+        raise ResourceNotFoundException(f"Provisioning template {config.template_name} does not exist.")
+    if template.type is not TemplateType.JITP:
+        raise InvalidRequestException(
+            f"Provisioning template {template.name} is of type {template.type.value}; a CA certificate provisions "
+            "through one of type JITP. The type is said when a template is made."
+        )
+
+
+def check_template(body: str, where: str) -> None:
+    """That a body has the form of a provisioning template. ``where`` begins the message of an error.
+
+    Raises InvalidRequestException.
+    """
+    template = _parse(body, where)
     if isinstance(template, str):
         raise InvalidRequestException(
-            "registrationConfig.templateBody is JSON text inside JSON text: its quotes are escaped once too often. "
+            f"{where} is JSON text inside JSON text: its quotes are escaped once too often. "
             "The value has to be the template's JSON itself, as a string."
         )
     if not isinstance(template, dict):
-        raise InvalidRequestException("registrationConfig.templateBody is not a JSON object.")
+        raise InvalidRequestException(f"{where} is not a JSON object.")
     if "templateBody" in template:
         raise InvalidRequestException(
-            "registrationConfig.templateBody contains a templateBody: the whole registration configuration was given "
+            f"{where} contains a templateBody: the whole registration configuration was given "
             "where the template belongs."
         )
-    _require_object(template, "Parameters", "registrationConfig.templateBody", optional=True)
+    _require_object(template, "Parameters", where, optional=True)
     for name, parameter in template.get("Parameters", {}).items():
         if not isinstance(parameter, dict) or parameter.get("Type") != "String":
-            raise InvalidRequestException(
-                f'registrationConfig.templateBody: the parameter {name!r} has to be an object with "Type": "String".'
-            )
-    _require_object(template, "Resources", "registrationConfig.templateBody")
+            raise InvalidRequestException(f'{where}: the parameter {name!r} has to be an object with "Type": "String".')
+    _require_object(template, "Resources", where)
     if not template["Resources"]:
-        raise InvalidRequestException(
-            "registrationConfig.templateBody has no Resources: there is nothing to provision."
-        )
+        raise InvalidRequestException(f"{where} has no Resources: there is nothing to provision.")
     for name, resource in template["Resources"].items():
-        where = f"registrationConfig.templateBody: the resource {name!r}"
+        which = f"{where}: the resource {name!r}"
         if not isinstance(resource, dict) or resource.get("Type") not in _RESOURCE_TYPES:
             raise InvalidRequestException(
-                f"{where} has to be an object whose Type is one of {', '.join(_RESOURCE_TYPES)}."
+                f"{which} has to be an object whose Type is one of {', '.join(_RESOURCE_TYPES)}."
             )
-        _require_object(resource, "Properties", where, optional=True)
+        _require_object(resource, "Properties", which, optional=True)
 
 
-def _parse(body: str) -> Any:
+def _parse(body: str, where: str) -> Any:
     try:
         return json.loads(body)
     except json.JSONDecodeError as error:
         raise InvalidRequestException(
-            f"registrationConfig.templateBody is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
+            f"{where} is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
         ) from None
     except RecursionError:
-        raise InvalidRequestException("registrationConfig.templateBody is nested too deeply.") from None
+        raise InvalidRequestException(f"{where} is nested too deeply.") from None
 
 
 def _require_object(parent: dict[str, Any], name: str, where: str, *, optional: bool = False) -> None:

@@ -16,6 +16,7 @@ from sekisho.store import schema_version
 from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
 from sekisho.store.ca_certificates import SqlCACertificates
+from sekisho.store.certificate_providers import SqlCertificateProviders
 from sekisho.store.certificates import SqlCertificates
 from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
@@ -23,6 +24,8 @@ from sekisho.store.errors import StoreBusy, translate
 from sekisho.store.identities import SqlIdentities
 from sekisho.store.outbox import SqlOutbox
 from sekisho.store.policies import SqlPolicies
+from sekisho.store.provisioning_claims import SqlProvisioningClaims
+from sekisho.store.provisioning_templates import SqlProvisioningTemplates
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.tags import SqlTags
 from sekisho.store.things import SqlThings
@@ -36,11 +39,14 @@ class SqlTransaction:
         "accounts",
         "attachments",
         "ca_certificates",
+        "certificate_providers",
         "certificates",
         "endpoints",
         "identities",
         "outbox",
         "policies",
+        "provisioning_claims",
+        "provisioning_templates",
         "registration_codes",
         "tags",
         "things",
@@ -51,11 +57,14 @@ class SqlTransaction:
         self.accounts = SqlAccounts(connection)
         self.attachments = SqlAttachments(connection)
         self.ca_certificates = SqlCACertificates(connection)
+        self.certificate_providers = SqlCertificateProviders(connection)
         self.certificates = SqlCertificates(connection)
         self.endpoints = SqlEndpoints(connection)
         self.identities = SqlIdentities(connection)
         self.outbox = SqlOutbox(connection)
         self.policies = SqlPolicies(connection)
+        self.provisioning_claims = SqlProvisioningClaims(connection)
+        self.provisioning_templates = SqlProvisioningTemplates(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.tags = SqlTags(connection)
         self.things = SqlThings(connection)
