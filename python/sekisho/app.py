@@ -143,6 +143,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -166,6 +167,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         accounts=Accounts(store, clock.utc_now),
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, clock.utc_now),
+        certificate_providers=CertificateProviders(store, clock.utc_now),
         certificates=Certificates(store, clock.utc_now, authority),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -29,6 +30,7 @@ class Services:
     accounts: Accounts
     authorization: Authorization
     ca_certificates: CACertificates
+    certificate_providers: CertificateProviders
     certificates: Certificates
     endpoints: Endpoints
     policies: Policies

@@ -164,6 +164,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -177,6 +178,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         accounts=Accounts(store, utc_now),
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, utc_now),
+        certificate_providers=CertificateProviders(store, utc_now),
         certificates=Certificates(store, utc_now, authority),
         endpoints=Endpoints(store, HOME, "localhost"),
         policies=Policies(store, utc_now, engine),

@@ -375,7 +375,15 @@ class PolicyEngine(Protocol):
 
 
 class CsrNotSigned(Exception):
-    """A certificate provider answered nothing that could be a certificate. The message says what happened instead."""
+    """A certificate provider answered no certificate. The message says what happened instead.
+
+    Attributes:
+        is_permanent: The same request would fail again.
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool = True) -> None:
+        super().__init__(message)
+        self.is_permanent = is_permanent
 
 
 class CsrSigner(Protocol):
