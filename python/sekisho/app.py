@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
+    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+    from sekisho.provisioning.deliveries import Deliveries
     from sekisho.services import Services
 
 GRACE: Final = 5.0
@@ -64,6 +66,21 @@ def open_accounts(settings: Settings) -> Iterator[Accounts]:
 
     Raises CannotStart, within the block too: the registry cannot be used, or is not that of the running server.
     """
+    with _open_store(settings) as store:
+        yield Accounts(store, clock.utc_now)
+
+
+@contextmanager
+def open_deliveries(settings: Settings) -> Iterator[Deliveries]:
+    """What waits for a server's handlers, as ``open_accounts``. Raises CannotStart."""
+    from sekisho.provisioning.deliveries import Deliveries
+
+    with _open_store(settings) as store:
+        yield Deliveries(store, clock.utc_now)
+
+
+@contextmanager
+def _open_store(settings: Settings) -> Iterator[SqlStore]:
     run = run_file.answering(settings.data)
     with _refusing_clearly():
         _make_folder(settings.data)
@@ -74,7 +91,7 @@ def open_accounts(settings: Settings) -> Iterator[Accounts]:
                 f"SEKISHO_DATABASE_URL to the server's, or write database_url into {settings.data / 'sekisho.toml'}"
             )
         with store:
-            yield Accounts(store, clock.utc_now)
+            yield store
 
 
 @contextmanager
@@ -135,10 +152,13 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.projector import Projector
     from sekisho.gateway.pump import Pump
     from sekisho.gateway.served_identity import ServedIdentity
+    from sekisho.handlers.registry import ConfiguredHandlers
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.deliveries import Dispatcher, Lane
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.registration_handlers import RegistrationHandlers
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
@@ -163,12 +183,20 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
     authority = IssuingAuthority.load_or_create(settings.data / "issuing")
+    accounts = Accounts(store, clock.utc_now)
+    handlers = ConfiguredHandlers(
+        settings.handlers,
+        api=_url(settings, api_socket),
+        credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
+        clock=clock.utc_now,
+    )
+    stack.callback(handlers.close)
     services = Services(
-        accounts=Accounts(store, clock.utc_now),
+        accounts=accounts,
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, clock.utc_now),
         certificate_providers=CertificateProviders(store, clock.utc_now),
-        certificates=Certificates(store, clock.utc_now, authority),
+        certificates=Certificates(store, clock.utc_now, authority, HandlerCsrSigner(handlers)),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
@@ -181,6 +209,10 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     services.provisioning_templates.forget_expired_claims()
     services.endpoints.describe(home)
 
+    lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
+    dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
+    registration_handlers = RegistrationHandlers(store, handlers, dispatcher.wake)
+
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     identity.refresh()
     try:
@@ -189,7 +221,10 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
     # What an earlier run registered and did not come to tell.
     outbox.flush()
-    pump = Pump(gateway, JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox))
+    dispatcher.start()
+    stack.callback(dispatcher.stop, GRACE)
+    registration = JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox, registration_handlers)
+    pump = Pump(gateway, registration)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.
@@ -197,12 +232,10 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     projector.attach(gateway, identity.follow)
     stack.callback(run_file.remove, settings.data)
 
-    api_port = api_socket.getsockname()[1]
-    host = _reachable(settings.host)
     run = Run(
         pid=os.getpid(),
-        api=f"http://{f'[{host}]' if ':' in host else host}:{api_port}",
-        mqtt_host=host,
+        api=_url(settings, api_socket),
+        mqtt_host=_reachable(settings.host),
         mqtt_port=mqtt_port,
         endpoint=services.endpoints.describe(home).server_name,
         region=settings.region,
@@ -256,6 +289,12 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
             yield
 
     return Http(config)
+
+
+def _url(settings: Settings, api_socket: socket.socket) -> str:
+    """Where a client on this machine finds the API."""
+    host = _reachable(settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{api_socket.getsockname()[1]}"
 
 
 def _reachable(host: str) -> str:

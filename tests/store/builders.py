@@ -20,6 +20,8 @@ from sekisho.registry.model import (
     CertificateProvider,
     CertificateProviderOperation,
     CertificateStatus,
+    Delivery,
+    DeliveryState,
     Policy,
     PolicyVersion,
     ProvisioningClaim,
@@ -171,6 +173,22 @@ def certificate_provider(name: str = "signer", realm: Realm = HOME, **changes: A
         client_token=None,
         created_at=NOW,
         modified_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def delivery(number: int = 1, realm: Realm = HOME, **changes: Any) -> Delivery:
+    """A delivery that was never tried, due now."""
+    plain = Delivery(
+        realm=realm,
+        handler="activate",
+        subject=certificate_id(number),
+        payload=b'{"number":%d}' % number,
+        attempts=0,
+        next_attempt_at=NOW,
+        last_error=None,
+        state=DeliveryState.PENDING,
+        created_at=NOW,
     )
     return replace(plain, **changes)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
 from sekisho.registry import ports
-from sekisho.registry.model import Endpoint, Event, RegistrationConfig
+from sekisho.registry.model import DeliveryState, Endpoint, Event, RegistrationConfig
 from sekisho.registry.ports import Window
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
@@ -33,6 +33,7 @@ from tests.store.builders import (
     certificate_id,
     certificate_provider,
     claim,
+    delivery,
     policy,
     provisioning_template,
     template_version,
@@ -184,6 +185,13 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
     "outbox.first": [lambda tx: tx.outbox.first(10)],
     "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
+    "deliveries.get": [lambda tx: tx.deliveries.get(HOME, "handler 1", ID)],
+    "deliveries.put": [lambda tx: tx.deliveries.put(delivery(10**6))],
+    "deliveries.upcoming": [lambda tx: tx.deliveries.upcoming("handler 1", 10)],
+    "deliveries.update": [lambda tx: tx.deliveries.update(1, delivery(1))],
+    "deliveries.retry": [lambda tx: tx.deliveries.retry("handler 1", NOW)],
+    "deliveries.latest": [lambda tx: tx.deliveries.latest("handler 1", DeliveryState.FAILED)],
+    "deliveries.remove": [lambda tx: tx.deliveries.remove(1)],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
@@ -191,8 +199,8 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "accounts.access_keys": [lambda tx: tx.accounts.access_keys(HOME.account_id)],
 }
 
-# These return whole tables, which are small: one row per realm, one per account.
-WHOLE_TABLES = {"endpoints.all", "accounts.all"}
+# These read whole tables, which are small: one row per realm, one per account, one per event that waits for a handler.
+WHOLE_TABLES = {"endpoints.all", "accounts.all", "deliveries.counts"}
 
 # One row per realm or account.
 SMALL = {"endpoints", "accounts", "registration_codes"}
@@ -246,6 +254,8 @@ def fill(store: SqlStore, many: int) -> None:
             tx.provisioning_templates.add(provisioning_template(name, realm), template_version(name, realm=realm))
             tx.provisioning_claims.add(claim(many + number, realm, template_name=name))
             tx.certificate_providers.add(certificate_provider(f"provider {number}", realm))
+            state = DeliveryState.FAILED if number % 5 == 0 else DeliveryState.PENDING
+            tx.deliveries.put(delivery(number, realm, handler=f"handler {number % 3}", state=state))
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
             tx.accounts.add_access_key(access_key(number, owner.account_id))
 

@@ -8,6 +8,8 @@ works. Each attempt before that publishes the event again.
 The event of a registration is kept in the outbox until it is published. That of a later attempt is not, since the
 next attempt brings it again: a device that keeps knocking costs no write.
 
+Handlers that are configured for it are called with the same event (``provisioning.registration_handlers``).
+
 Source: Developer Guide, auto-register-device-cert.
 """
 
@@ -25,6 +27,7 @@ from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.verify import NotAcceptable
 from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
 from sekisho.registry import certificates
 from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, registrar
@@ -51,7 +54,15 @@ class Admits(Protocol):
 class JustInTimeRegistration:
     """Answers the gate's questions, and registers what registers automatically."""
 
-    def __init__(self, admission: Admits, store: Store, clock: Clock, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        admission: Admits,
+        store: Store,
+        clock: Clock,
+        outbox: Outbox,
+        handlers: RegistrationHandlers | None = None,
+    ) -> None:
+        self._handlers = handlers
         self._admission = admission
         self._store = store
         self._clock = clock
@@ -75,8 +86,11 @@ class JustInTimeRegistration:
                 knocking[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
         reasons = self._register(new) if new else {}
         now = self._clock()
-        for certificate in knocking.values():
-            self._outbox.publish(registered_event(certificate, now))
+        events = [(certificate, registered_event(certificate, now)) for certificate in knocking.values()]
+        for _, event in events:
+            self._outbox.publish(event)
+        if self._handlers is not None:
+            self._handlers.knocked(now, events)
         return [
             reasons.get((verdict.realm, ticket.certificate_id), DEVICE_CERTIFICATE_NOT_REGISTERED)
             if isinstance(verdict, CACertificate)
@@ -88,10 +102,12 @@ class JustInTimeRegistration:
         try:
             with self._store.write() as tx:
                 now = self._clock()
-                reasons = {key: _register(tx, now, key[0], ticket) for key, ticket in new.items()}
+                reasons = {key: _register(tx, now, key[0], ticket, self._handlers) for key, ticket in new.items()}
         except StoreFailure as failure:
             log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
             return dict.fromkeys(new, CONTROL_PLANE_FAILED)
+        if self._handlers is not None:
+            self._handlers.committed()
         try:
             self._outbox.flush()
         except StoreFailure as failure:
@@ -123,7 +139,9 @@ def _waits(certificate: Certificate) -> bool:
     return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
 
 
-def _register(tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> str:
+def _register(
+    tx: Transaction, now: datetime, realm: Realm, ticket: Ticket, handlers: RegistrationHandlers | None
+) -> str:
     """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
     if tx.certificates.get(realm, ticket.certificate_id) is not None:
         # Someone registered it since it was looked up; told of that, the gate asks again.
@@ -148,7 +166,10 @@ def _register(tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> s
             client_id=ticket.client_id,
         )
         return _why_not(certificate, now)
-    tx.outbox.add(registered_event(registered, now))
+    event = registered_event(registered, now)
+    tx.outbox.add(event)
+    if handlers is not None:
+        handlers.registered_in(tx, now, registered, event)
     return DEVICE_CERTIFICATE_PENDING_ACTIVATION
 
 

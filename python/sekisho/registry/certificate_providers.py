@@ -159,7 +159,6 @@ def _check_function(function_arn: str) -> None:
 def _checked_operations(
     operations: Sequence[CertificateProviderOperation],
 ) -> tuple[CertificateProviderOperation, ...]:
-    # The API Reference, which the model says less than: a list of exactly one.
     if len(operations) != 1:
         raise InvalidRequestException(
             f"accountDefaultForOperations names {len(operations)} operations; it names exactly one, "

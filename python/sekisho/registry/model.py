@@ -278,6 +278,32 @@ class Event:
     payload: bytes
 
 
+class DeliveryState(StrEnum):
+    """PENDING: will be tried. FAILED: given up, and kept until an operator asks for it to be tried again."""
+
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event that a handler is to be called with."""
+
+    realm: Realm
+    handler: str
+    subject: str
+    """What the event tells of, such as a certificate id."""
+    payload: bytes
+    """The event, JSON."""
+    attempts: int
+    """Calls that have failed."""
+    next_attempt_at: datetime
+    """When it is due; of a FAILED one, when it was given up."""
+    last_error: str | None
+    state: DeliveryState
+    created_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What tells a realm's endpoint from every other: the prefix of its name, kept for good once given.

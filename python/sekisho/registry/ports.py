@@ -20,6 +20,8 @@ from sekisho.registry.model import (
     CACertificate,
     Certificate,
     CertificateProvider,
+    Delivery,
+    DeliveryState,
     Endpoint,
     Event,
     Identity,
@@ -258,6 +260,36 @@ class OutboxRows(Protocol):
         ...
 
 
+class DeliveryRows(Protocol):
+    """Events that handlers are to be called with. Keys: (handler, subject, realm); and a number, never used twice."""
+
+    def get(self, realm: Realm, handler: str, subject: str) -> Delivery | None: ...
+    def put(self, delivery: Delivery) -> None:
+        """Under a new number, in place of one of the same key: whoever has that in hand does not touch this one."""
+        ...
+
+    def upcoming(self, handler: str, limit: int) -> Sequence[tuple[int, Delivery]]:
+        """The PENDING ones that are due first, each with its number; whether they are due is for the caller to see."""
+        ...
+
+    def update(self, number: int, delivery: Delivery) -> None:
+        """How it goes on after a call. One that is gone, or was replaced, is passed over."""
+        ...
+
+    def remove(self, number: int) -> None: ...
+    def retry(self, handler: str, now: datetime) -> int:
+        """Make the FAILED ones PENDING and due, as if never tried; how many they were."""
+        ...
+
+    def latest(self, handler: str, state: DeliveryState) -> Delivery | None:
+        """The one with the latest ``next_attempt_at``."""
+        ...
+
+    def counts(self) -> Mapping[tuple[str, DeliveryState], int]:
+        """How many there are, by handler and state."""
+        ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -309,6 +341,8 @@ class Transaction(Protocol):
     def provisioning_claims(self) -> ProvisioningClaimRows: ...
     @property
     def certificate_providers(self) -> CertificateProviderRows: ...
+    @property
+    def deliveries(self) -> DeliveryRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

@@ -369,6 +369,22 @@ outbox = _listed(
     Column("payload", LargeBinary, nullable=False),
 )
 
+# Empty but for what handlers are being called with, what waits for the next attempt, and what was given up.
+deliveries = _listed(
+    "deliveries",
+    *_realm(),
+    Column("handler", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("last_error", String),
+    Column("state", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("handler", "subject", "account_id", "region"),
+    Index(None, "handler", "state", "next_attempt_at", "seq"),
+)
+
 accounts = _listed(
     "accounts",
     Column("account_id", String, nullable=False),

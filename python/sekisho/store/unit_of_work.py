@@ -18,6 +18,7 @@ from sekisho.store.attachments import SqlAttachments
 from sekisho.store.ca_certificates import SqlCACertificates
 from sekisho.store.certificate_providers import SqlCertificateProviders
 from sekisho.store.certificates import SqlCertificates
+from sekisho.store.deliveries import SqlDeliveries
 from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
@@ -41,6 +42,7 @@ class SqlTransaction:
         "ca_certificates",
         "certificate_providers",
         "certificates",
+        "deliveries",
         "endpoints",
         "identities",
         "outbox",
@@ -59,6 +61,7 @@ class SqlTransaction:
         self.ca_certificates = SqlCACertificates(connection)
         self.certificate_providers = SqlCertificateProviders(connection)
         self.certificates = SqlCertificates(connection)
+        self.deliveries = SqlDeliveries(connection)
         self.endpoints = SqlEndpoints(connection)
         self.identities = SqlIdentities(connection)
         self.outbox = SqlOutbox(connection)
