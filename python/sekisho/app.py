@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
+    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.deliveries import Deliveries
     from sekisho.services import Services
 
@@ -158,9 +159,11 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -179,28 +182,33 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
+    authority = IssuingAuthority.load_or_create(settings.data / "issuing")
+    accounts = Accounts(store, clock.utc_now)
+    handlers = ConfiguredHandlers(
+        settings.handlers,
+        api=_url(settings, api_socket),
+        credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
+        clock=clock.utc_now,
+    )
+    stack.callback(handlers.close)
     services = Services(
-        accounts=Accounts(store, clock.utc_now),
+        accounts=accounts,
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, clock.utc_now),
-        certificates=Certificates(store, clock.utc_now, IssuingAuthority.load_or_create(settings.data / "issuing")),
+        certificate_providers=CertificateProviders(store, clock.utc_now),
+        certificates=Certificates(store, clock.utc_now, authority, HandlerCsrSigner(handlers)),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
+        provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
         tags=Tags(store),
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),
     )
     services.accounts.ensure(settings.account)
+    services.provisioning_templates.forget_expired_claims()
     services.endpoints.describe(home)
 
-    handlers = ConfiguredHandlers(
-        settings.handlers,
-        api=_url(settings, api_socket),
-        credentials=lambda account_id: next(iter(services.accounts.access_keys(account_id)), None),
-        clock=clock.utc_now,
-    )
-    stack.callback(handlers.close)
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
     dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
     registration_handlers = RegistrationHandlers(store, handlers, dispatcher.wake)

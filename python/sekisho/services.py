@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -28,9 +30,11 @@ class Services:
     accounts: Accounts
     authorization: Authorization
     ca_certificates: CACertificates
+    certificate_providers: CertificateProviders
     certificates: Certificates
     endpoints: Endpoints
     policies: Policies
+    provisioning_templates: ProvisioningTemplates
     publishing: Publishing
     tags: Tags
     things: Things

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from sekisho.api import app as api
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.messaging.publishing import Message, Publishing
+from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.model import AccessKey
@@ -99,6 +100,29 @@ class Account:
         }
 
 
+class Functions:
+    """In place of handlers: functions of the test's own, by ARN. The real ones have their tests elsewhere."""
+
+    def __init__(self) -> None:
+        self.by_arn: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
+
+    def invoke(
+        self,
+        realm: Realm,  # noqa: ARG002 - an ARN is used by one test
+        function: str,
+        event: Mapping[str, Any],
+        *,
+        timeout: float | None = None,  # noqa: ARG002
+        request_id: str | None = None,  # noqa: ARG002
+    ) -> Any:
+        if function not in self.by_arn:
+            raise HandlerFailed(f"there is no handler for {function}", is_permanent=True)
+        return self.by_arn[function](event)
+
+    def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
+
 @dataclass
 class Server:
     """The running server."""
@@ -106,6 +130,7 @@ class Server:
     url: str
     store: SqlStore
     services: Services
+    functions: Functions
     announced: list[Change] = field(default_factory=list)
     published: list[tuple[Realm, Message]] = field(default_factory=list)
 
@@ -129,7 +154,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     announced: list[Change] = []
     published: list[tuple[Realm, Message]] = []
     with SqlStore(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
-        services = _services(store, folder, published)
+        functions = Functions()
+        services = _services(store, folder, published, functions)
         application = api.build(services, _credentials(services.accounts), utc_now, default_realm=HOME)
         listener.bind(("127.0.0.1", 0))
         http = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
@@ -140,7 +166,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             while not http.started:
                 assert time.monotonic() < deadline, "the server did not start"
                 thread.join(0.01)
-            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", store, services, announced, published)
+            yield Server(
+                f"http://127.0.0.1:{listener.getsockname()[1]}", store, services, functions, announced, published
+            )
         finally:
             http.should_exit = True
             thread.join()
@@ -158,11 +186,14 @@ def other_account(server: Server) -> Account:
     return server.new_account()
 
 
-def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Message]]) -> Services:
+def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Message]], functions: Functions) -> Services:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -171,13 +202,16 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.registry.transfers import Transfers
 
     engine = RustPolicyEngine()
+    authority = IssuingAuthority.load_or_create(folder / "issuing")
     return Services(
         accounts=Accounts(store, utc_now),
         authorization=Authorization(store, engine),
         ca_certificates=CACertificates(store, utc_now),
-        certificates=Certificates(store, utc_now, IssuingAuthority.load_or_create(folder / "issuing")),
+        certificate_providers=CertificateProviders(store, utc_now),
+        certificates=Certificates(store, utc_now, authority, HandlerCsrSigner(functions)),
         endpoints=Endpoints(store, HOME, "localhost"),
         policies=Policies(store, utc_now, engine),
+        provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
         publishing=Publishing(_Collector(published)),
         tags=Tags(store),
         things=Things(store, utc_now),

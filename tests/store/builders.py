@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sekisho.realm import Realm
@@ -17,12 +17,19 @@ from sekisho.registry.model import (
     CACertificateStatus,
     Certificate,
     CertificateMode,
+    CertificateProvider,
+    CertificateProviderOperation,
     CertificateStatus,
     Delivery,
     DeliveryState,
     OwnershipToken,
     Policy,
     PolicyVersion,
+    ProvisioningClaim,
+    ProvisioningHook,
+    ProvisioningTemplate,
+    ProvisioningTemplateVersion,
+    TemplateType,
     Thing,
     ThingPrincipalType,
 )
@@ -116,6 +123,59 @@ def policy(name: str = "p", realm: Realm = HOME, **changes: Any) -> Policy:
 def version(name: str = "p", number: int = 1, realm: Realm = HOME, **changes: Any) -> PolicyVersion:
     """A document of a policy."""
     return replace(PolicyVersion(realm, name, number, f'{{"Version": "2012-10-17", "Id": "{number}"}}', NOW), **changes)
+
+
+def provisioning_template(name: str = "t", realm: Realm = HOME, **changes: Any) -> ProvisioningTemplate:
+    """A provisioning template with version 1."""
+    plain = ProvisioningTemplate(
+        realm=realm,
+        name=name,
+        type=TemplateType.FLEET_PROVISIONING,
+        description="of the factory",
+        enabled=True,
+        role_arn="arn:aws:iam::123456789012:role/provisioning",
+        hook=ProvisioningHook("arn:aws:lambda:eu-central-1:123456789012:function:hook", "2020-04-01"),
+        default_version_id=1,
+        last_version_id=1,
+        created_at=NOW,
+        modified_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def template_version(
+    name: str = "t", number: int = 1, realm: Realm = HOME, **changes: Any
+) -> ProvisioningTemplateVersion:
+    """A body of a provisioning template."""
+    return replace(ProvisioningTemplateVersion(realm, name, number, f'{{"Resources": "{number}"}}', NOW), **changes)
+
+
+def claim(number: int = 1, realm: Realm = HOME, **changes: Any) -> ProvisioningClaim:
+    """A claim to provision through the template ``t``."""
+    plain = ProvisioningClaim(
+        realm=realm,
+        certificate_id=certificate_id(number),
+        certificate_pem=f"-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n",
+        template_name="t",
+        not_before=NOW,
+        not_after=NOW + timedelta(minutes=5),
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def certificate_provider(name: str = "signer", realm: Realm = HOME, **changes: Any) -> CertificateProvider:
+    """A certificate provider."""
+    plain = CertificateProvider(
+        realm=realm,
+        name=name,
+        function_arn="arn:aws:lambda:eu-central-1:123456789012:function:sign",
+        operations=(CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR,),
+        client_token=None,
+        created_at=NOW,
+        modified_at=NOW,
+    )
+    return replace(plain, **changes)
 
 
 def delivery(number: int = 1, realm: Realm = HOME, **changes: Any) -> Delivery:

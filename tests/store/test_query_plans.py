@@ -31,9 +31,13 @@ from tests.store.builders import (
     ca_certificate,
     certificate,
     certificate_id,
+    certificate_provider,
+    claim,
     delivery,
     ownership_token,
     policy,
+    provisioning_template,
+    template_version,
     thing,
     version,
 )
@@ -63,6 +67,7 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "identities.look_up": [
         lambda tx: tx.identities.look_up([(HOME, ID)]),
         lambda tx: tx.identities.look_up([(HOME, certificate_id(number)) for number in range(3)]),
+        lambda tx: tx.identities.look_up([(HOME, "unknown")]),
     ],
     "certificates.get": [lambda tx: tx.certificates.get(HOME, ID)],
     "certificates.add": [lambda tx: tx.certificates.add(certificate(10**6))],
@@ -139,6 +144,43 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "registration_codes.get": [lambda tx: tx.registration_codes.get(HOME)],
     "registration_codes.put": [lambda tx: tx.registration_codes.put(HOME, "code")],
     "registration_codes.remove": [lambda tx: tx.registration_codes.remove(HOME)],
+    "provisioning_templates.get": [lambda tx: tx.provisioning_templates.get(HOME, "template 1")],
+    "provisioning_templates.add": [
+        lambda tx: tx.provisioning_templates.add(provisioning_template("new"), template_version("new"))
+    ],
+    "provisioning_templates.replace": [
+        lambda tx: tx.provisioning_templates.replace(provisioning_template("template 1"))
+    ],
+    "provisioning_templates.page": [
+        lambda tx: tx.provisioning_templates.page(HOME, FORWARDS),
+        lambda tx: tx.provisioning_templates.page(HOME, BACKWARDS),
+    ],
+    "provisioning_templates.version": [lambda tx: tx.provisioning_templates.version(HOME, "template 1", 1)],
+    "provisioning_templates.page_versions": [
+        lambda tx: tx.provisioning_templates.page_versions(HOME, "template 1", FORWARDS),
+        lambda tx: tx.provisioning_templates.page_versions(HOME, "template 1", BACKWARDS),
+    ],
+    "provisioning_templates.add_version": [
+        lambda tx: tx.provisioning_templates.add_version(template_version("template 1", 2))
+    ],
+    "provisioning_templates.remove_version": [
+        lambda tx: tx.provisioning_templates.remove_version(HOME, "template 1", 2)
+    ],
+    "provisioning_templates.remove": [lambda tx: tx.provisioning_templates.remove(HOME, "template 1")],
+    "provisioning_claims.get": [lambda tx: tx.provisioning_claims.get(ID)],
+    "provisioning_claims.add": [
+        lambda tx: tx.provisioning_claims.add(claim(10**6, template_name="template 1")),
+    ],
+    "provisioning_claims.of_template": [lambda tx: tx.provisioning_claims.of_template(HOME, "template 1")],
+    "provisioning_claims.remove_expired": [lambda tx: tx.provisioning_claims.remove_expired(NOW)],
+    "certificate_providers.get": [lambda tx: tx.certificate_providers.get(HOME, "provider 1")],
+    "certificate_providers.add": [lambda tx: tx.certificate_providers.add(certificate_provider("new"))],
+    "certificate_providers.replace": [lambda tx: tx.certificate_providers.replace(certificate_provider("provider 1"))],
+    "certificate_providers.remove": [lambda tx: tx.certificate_providers.remove(HOME, "provider 1")],
+    "certificate_providers.page": [
+        lambda tx: tx.certificate_providers.page(HOME, FORWARDS),
+        lambda tx: tx.certificate_providers.page(HOME, BACKWARDS),
+    ],
     "endpoints.get": [lambda tx: tx.endpoints.get(HOME)],
     "endpoints.add": [lambda tx: tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "new"))],
     "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
@@ -213,6 +255,10 @@ def fill(store: SqlStore, many: int) -> None:
             tx.policies.add(policy(f"policy {number}", realm), version(f"policy {number}", realm=realm))
             tx.policies.attach(realm, f"policy {number}", principal)
             tx.tags.put(realm, principal, {"k": "v"})
+            name = f"template {number}"
+            tx.provisioning_templates.add(provisioning_template(name, realm), template_version(name, realm=realm))
+            tx.provisioning_claims.add(claim(many + number, realm, template_name=name))
+            tx.certificate_providers.add(certificate_provider(f"provider {number}", realm))
             state = DeliveryState.FAILED if number % 5 == 0 else DeliveryState.PENDING
             tx.deliveries.put(delivery(number, realm, handler=f"handler {number % 3}", state=state))
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
@@ -283,7 +329,8 @@ def test_sqlite_searches_for_a_whole_batch_too(sqlite: SqlStore) -> None:
     with sqlite.read() as tx:
         with sent() as statements:
             assert tx.identities.look_up(keys)
-        assert len(statements) == 3
+        # Those that are no certificates are looked for among the claims.
+        assert len(statements) == 4
         for statement, parameters in statements:
             rows = connection_of(tx).exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             _check_sqlite("identities.look_up", [row.detail for row in rows])

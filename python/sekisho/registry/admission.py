@@ -106,12 +106,16 @@ def registrar(
     if cas:
         return _the_nearest(cas)
     # Registered, but not here: the endpoint is the mistake, not the CA.
-    return DEVICE_CERTIFICATE_NOT_REGISTERED if tx.certificates.everywhere(certificate_id) else CA_NOT_REGISTERED
+    elsewhere = tx.certificates.everywhere(certificate_id) or tx.provisioning_claims.get(certificate_id)
+    return DEVICE_CERTIFICATE_NOT_REGISTERED if elsewhere else CA_NOT_REGISTERED
 
 
 def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | CACertificate | str:
     held = tx.certificates.everywhere(ticket.certificate_id)
     if not held:
+        claim = tx.provisioning_claims.get(ticket.certificate_id)
+        if claim is not None:
+            return claim.realm
         return registrar(tx, None, ticket.certificate_id, ticket.leaf, ticket.chain)
     default = [each for each in held if each.mode is CertificateMode.DEFAULT]
     if not default:

@@ -1,11 +1,12 @@
 """Device certificates: registered, issued, switched on and off, deleted.
 
 A certificate is known by the SHA-256 of its DER. Registered with its CA it takes the CA's mode; registered without one
-it is SNI_ONLY, and may be registered in any number of accounts. What the service issues is in DEFAULT mode. Every
-change acts on live connections at once.
+it is SNI_ONLY, and may be registered in any number of accounts. What the service issues is in DEFAULT mode. Where the
+account has a certificate provider, that signs certificate signing requests in place of the service. Every change acts
+on live connections at once.
 
-Source: Developer Guide, x509-client-certs, manual-cert-registration, activate-or-deactivate-device-cert; the API
-Reference of each operation.
+Source: Developer Guide, x509-client-certs, manual-cert-registration, activate-or-deactivate-device-cert,
+provisioning-cert-provider; the API Reference of each operation.
 """
 
 from __future__ import annotations
@@ -22,16 +23,35 @@ from sekisho.errors import (
     InvalidRequestException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
+    ServiceUnavailableException,
 )
-from sekisho.pki import verify
+from sekisho.pki import issue, names, verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotAcceptable
 from sekisho.realm import Realm
-from sekisho.registry import issuers, x509
-from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus
-from sekisho.registry.ports import AlreadyThere, Change, ChangeKind, Clock, Slice, Store, Transaction, Window
+from sekisho.registry import certificate_providers, issuers, x509
+from sekisho.registry.model import (
+    CACertificateStatus,
+    Certificate,
+    CertificateMode,
+    CertificateProvider,
+    CertificateProviderOperation,
+    CertificateStatus,
+)
+from sekisho.registry.ports import (
+    AlreadyThere,
+    Change,
+    ChangeKind,
+    Clock,
+    CsrNotSigned,
+    CsrSigner,
+    Slice,
+    Store,
+    Transaction,
+    Window,
+)
 
 _REGISTRABLE: Final = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED})
 """What a certificate may be registered as, and what it may be set to."""
@@ -51,13 +71,29 @@ class CreatedCertificate:
     private_key_pem: str = field(repr=False)
 
 
-class Certificates:
-    """Everything that is done to device certificates."""
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What became of a certificate signing request; not registered yet (``add_signed``)."""
 
-    def __init__(self, store: Store, clock: Clock, authority: IssuingAuthority) -> None:
+    certificate: X509Certificate
+    provider: CertificateProvider | None
+    """Who signed it; None: the service."""
+
+
+class Certificates:
+    """Everything that is done to device certificates.
+
+    Args:
+        signer: Carries requests to certificate providers. Without one, none can be asked.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, authority: IssuingAuthority, signer: CsrSigner | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._authority = authority
+        self._signer = signer
 
     def register(
         self,
@@ -112,19 +148,51 @@ class Certificates:
         certificate = self._add_issued(realm, issued.certificate, set_as_active=set_as_active)
         return CreatedCertificate(certificate, issued.public_key_pem, issued.private_key_pem)
 
-    def create_from_csr(self, realm: Realm, request_pem: str, *, set_as_active: bool = False) -> Certificate:
-        """A certificate for a certificate signing request, issued by the service; another one each time.
+    def create_from_csr(
+        self,
+        realm: Realm,
+        request_pem: str,
+        *,
+        set_as_active: bool = False,
+        principal_id: str = "",
+        client_id: str = "",
+    ) -> Certificate:
+        """A certificate for a certificate signing request, another one each time. Args and errors as ``sign``."""
+        status = _initial_status(None, set_as_active=set_as_active)
+        signed = self.sign(realm, request_pem, principal_id=principal_id, client_id=client_id)
+        with self._store.write() as tx:
+            registered = add_signed(tx, self._clock(), realm, signed, status)
+            _announce(tx, registered)
+            return registered
+
+    def sign(self, realm: Realm, request_pem: str, *, principal_id: str = "", client_id: str = "") -> SignedRequest:
+        """Have a certificate signing request signed: by the account's certificate provider, else by the service.
+
+        Nothing is registered. Not to be called within a transaction: a provider takes its time.
+
+        Args:
+            principal_id: Who asks, for the provider.
+            client_id: The MQTT client id of who asks, for the provider; empty over HTTP.
 
         Raises:
-            InvalidRequestException: No certificate signing request, or one that AWS IoT does not take.
+            InvalidRequestException: No certificate signing request, or one that AWS IoT does not take; or the provider
+                failed, or answered a certificate that does not fit the request or that AWS IoT does not take.
+            ServiceUnavailableException: The provider may answer when it is asked again.
         """
+        with self._store.read() as tx:
+            provider = certificate_providers.provider_for(
+                tx, realm, CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR
+            )
         try:
-            issued = self._authority.issue_for_request(request_pem, self._clock())
+            if provider is None:
+                return SignedRequest(self._authority.issue_for_request(request_pem, self._clock()), None)
+            request = issue.read_request(request_pem)
         except PemError as error:
             raise InvalidRequestException(f"certificateSigningRequest: {error}") from None
         except NotAcceptable as error:
             raise InvalidRequestException(str(error)) from None
-        return self._add_issued(realm, issued, set_as_active=set_as_active)
+        answer = self._ask(realm, provider, request_pem, principal_id, client_id)
+        return SignedRequest(_fitting(provider, request, answer, self._clock()), provider)
 
     def describe(self, realm: Realm, certificate_id: str) -> Certificate:
         """One certificate. Raises ResourceNotFoundException."""
@@ -203,6 +271,21 @@ class Certificates:
             tx.certificates.remove(realm, present.certificate_id)
             _announce(tx, present)
 
+    def _ask(
+        self, realm: Realm, provider: CertificateProvider, request_pem: str, principal_id: str, client_id: str
+    ) -> str:
+        if self._signer is None:
+            raise InvalidRequestException(
+                f"The certificate provider {provider.name} cannot be asked: this server calls no functions."
+            )
+        try:
+            return self._signer.sign(realm, provider, request_pem, principal_id, client_id)
+        except CsrNotSigned as error:
+            message = f"The certificate provider {provider.name} signed nothing: {error}"
+            if error.is_permanent:
+                raise InvalidRequestException(message) from None
+            raise ServiceUnavailableException(message) from None
+
     def _acceptable(self, certificate_pem: str) -> X509Certificate:
         certificate = x509.given(certificate_pem, "certificatePem")
         try:
@@ -269,6 +352,58 @@ def add_new(
     except AlreadyThere:
         raise _already_there(tx, realm, certificate.certificate_id) from None
     return registered
+
+
+def add_signed(
+    tx: Transaction, now: datetime, realm: Realm, signed: SignedRequest, status: CertificateStatus
+) -> Certificate:
+    """Register what ``Certificates.sign`` gave. It is not announced, as ``add_new``.
+
+    What a provider signed belongs to the registered CA whose key signed it, and has its mode; without one it is
+    SNI_ONLY.
+
+    Raises:
+        InvalidRequestException: The provider's CA is INACTIVE; or as ``add_new``.
+        ResourceAlreadyExistsException: The provider answered a certificate that is registered already.
+    """
+    certificate, provider = signed.certificate, signed.provider
+    if provider is None:
+        return add_new(tx, now, realm, certificate, status, CertificateMode.DEFAULT, None)
+    cas = issuers.candidates(tx, realm, certificate).signed
+    active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
+    if cas and not active:
+        raise InvalidRequestException(
+            f"The certificate provider {provider.name} answered a certificate signed by a CA certificate that is "
+            f"INACTIVE (certificateId={cas[0].certificate_id}). Activate it with UpdateCACertificate."
+        )
+    if active:
+        return add_new(tx, now, realm, certificate, status, active[0].mode, active[0].certificate_id)
+    return add_new(tx, now, realm, certificate, status, CertificateMode.SNI_ONLY, None)
+
+
+def _fitting(
+    provider: CertificateProvider, request: issue.SigningRequest, answer: str, now: datetime
+) -> X509Certificate:
+    """The certificate that a provider answered, if it is for the request. Raises InvalidRequestException."""
+    whose = f"The certificate provider {provider.name} answered"
+    try:
+        certificate = X509Certificate.from_pem(answer)
+    except PemError as error:
+        raise InvalidRequestException(f"{whose} something else than one certificate: {error}") from None
+    if certificate.public_key != request.public_key:
+        raise InvalidRequestException(
+            f"{whose} a certificate ({certificate.subject_text}) with another public key than that of the request."
+        )
+    if certificate.subject != names.canonical(request.subject):
+        raise InvalidRequestException(
+            f"{whose} a certificate with the subject {certificate.subject_text}; that of the request is "
+            f"{names.shown(request.subject)}."
+        )
+    try:
+        verify.check_device_certificate(certificate, now)
+    except NotAcceptable as error:
+        raise InvalidRequestException(f"{whose} a certificate that cannot be registered: {error}") from None
+    return certificate
 
 
 def _initial_status(status: CertificateStatus | None, *, set_as_active: bool) -> CertificateStatus:

@@ -19,6 +19,7 @@ from sekisho.registry.model import (
     Attachment,
     CACertificate,
     Certificate,
+    CertificateProvider,
     Delivery,
     DeliveryState,
     Endpoint,
@@ -28,6 +29,9 @@ from sekisho.registry.model import (
     OwnershipToken,
     Policy,
     PolicyVersion,
+    ProvisioningClaim,
+    ProvisioningTemplate,
+    ProvisioningTemplateVersion,
     Thing,
 )
 
@@ -174,6 +178,47 @@ class PolicyRows(Protocol):
     def targets_of(self, realm: Realm, name: str, window: Window) -> Slice[str]: ...
 
 
+class ProvisioningTemplateRows(Protocol):
+    """Provisioning templates and their versions. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> ProvisioningTemplate | None: ...
+    def add(self, template: ProvisioningTemplate, first: ProvisioningTemplateVersion) -> None: ...
+    def replace(self, template: ProvisioningTemplate) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None:
+        """With all its versions and claims."""
+        ...
+
+    def page(self, realm: Realm, window: Window) -> Slice[ProvisioningTemplate]: ...
+    def version(self, realm: Realm, name: str, version_id: int) -> ProvisioningTemplateVersion | None: ...
+    def page_versions(self, realm: Realm, name: str, window: Window) -> Slice[ProvisioningTemplateVersion]: ...
+    def add_version(self, version: ProvisioningTemplateVersion) -> None: ...
+    def remove_version(self, realm: Realm, name: str, version_id: int) -> None: ...
+
+
+class ProvisioningClaimRows(Protocol):
+    """Provisioning claims of all realms. Key: certificate_id, since each is issued once."""
+
+    def get(self, certificate_id: str) -> ProvisioningClaim | None: ...
+    def add(self, claim: ProvisioningClaim) -> None: ...
+    def of_template(self, realm: Realm, template_name: str) -> Sequence[ProvisioningClaim]:
+        """Every claim to provision through a template, oldest first."""
+        ...
+
+    def remove_expired(self, now: datetime) -> int:
+        """Forget those whose validity has ended before ``now``; how many there were."""
+        ...
+
+
+class CertificateProviderRows(Protocol):
+    """Certificate providers. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> CertificateProvider | None: ...
+    def add(self, provider: CertificateProvider) -> None: ...
+    def replace(self, provider: CertificateProvider) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None: ...
+    def page(self, realm: Realm, window: Window) -> Slice[CertificateProvider]: ...
+
+
 class TagRows(Protocol):
     """Tags by resource ARN."""
 
@@ -272,7 +317,10 @@ class IdentityRows(Protocol):
     """The gate's questions, answered in few queries however many are asked."""
 
     def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
-        """(realm, certificate_id) → identity, with default policy versions and attached things. Absent: unknown."""
+        """(realm, certificate_id) → identity, with default policy versions and attached things. Absent: unknown.
+
+        Provisioning claims are among them (``registry.provisioning_claims``).
+        """
         ...
 
 
@@ -301,6 +349,12 @@ class Transaction(Protocol):
     def outbox(self) -> OutboxRows: ...
     @property
     def ownership_tokens(self) -> OwnershipTokenRows: ...
+    @property
+    def provisioning_templates(self) -> ProvisioningTemplateRows: ...
+    @property
+    def provisioning_claims(self) -> ProvisioningClaimRows: ...
+    @property
+    def certificate_providers(self) -> CertificateProviderRows: ...
     @property
     def deliveries(self) -> DeliveryRows: ...
     @property
@@ -370,4 +424,32 @@ class PolicyEngine(Protocol):
         self, subject: Subject, client_id: str | None, requests: Sequence[tuple[str, str]]
     ) -> Sequence[Decision]:
         """One decision per (action such as ``iot:Publish``, resource ARN)."""
+        ...
+
+
+class CsrNotSigned(Exception):
+    """A certificate provider answered no certificate. The message says what happened instead.
+
+    Attributes:
+        is_permanent: The same request would fail again.
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool = True) -> None:
+        super().__init__(message)
+        self.is_permanent = is_permanent
+
+
+class CsrSigner(Protocol):
+    """Whoever carries certificate signing requests to certificate providers."""
+
+    def sign(self, realm: Realm, provider: CertificateProvider, csr_pem: str, principal_id: str, client_id: str) -> str:
+        """The text of the certificate that the provider answers; whoever asks looks at it.
+
+        Args:
+            principal_id: Who asks for the certificate.
+            client_id: The MQTT client id of who asks; empty over HTTP.
+
+        Raises:
+            CsrNotSigned: It failed, did not answer in time, or answered something else.
+        """
         ...

@@ -1,6 +1,7 @@
 """Tags: words that users put on resources.
 
-CA certificates and policies take tags, when they are made and afterwards. Device certificates and things do not.
+CA certificates, certificate providers, policies and provisioning templates take tags, when they are made and
+afterwards. Device certificates and things do not.
 
 Source: API Reference, TagResource; General Reference, "Tag naming limits and requirements".
 """
@@ -28,7 +29,6 @@ _TAGGED_LATER: Final = {
     "jobtemplate": "Job template",
     "otaupdate": "OTA update",
     "package": "Package",
-    "provisioningtemplate": "Provisioning template",
     "rolealias": "Role alias",
     "rule": "Rule",
     "scheduledaudit": "Scheduled audit",
@@ -117,12 +117,19 @@ def _require_taggable(tx: Transaction, realm: Realm, resource_arn: str) -> None:
     elif parsed.type == "policy":
         there = tx.policies.get(realm, parsed.name) is not None
         kind = "Policy"
+    elif parsed.type == "provisioningtemplate":
+        there = tx.provisioning_templates.get(realm, parsed.name) is not None
+        kind = "Provisioning template"
+    elif parsed.type == "certificateprovider":
+        there = tx.certificate_providers.get(realm, parsed.name) is not None
+        kind = "Certificate provider"
     elif parsed.type in _TAGGED_LATER:
         there = False
         kind = _TAGGED_LATER[parsed.type]
     else:
         raise InvalidRequestException(
-            f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert) and policies do."
+            f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert), certificate providers, "
+            "policies and provisioning templates do."
         )
     if not there:
         raise ResourceNotFoundException(f"{kind} {parsed.name} does not exist.")

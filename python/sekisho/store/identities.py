@@ -1,4 +1,7 @@
-"""The gate's look-up (``ports.IdentityRows``): three statements for a whole batch of connections."""
+"""The gate's look-up (``ports.IdentityRows``): three statements for a whole batch of connections.
+
+Where some are not among the certificates, a fourth looks for them among provisioning claims.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,14 @@ from sqlalchemy import BindParameter, Connection, and_, bindparam, select
 from sekisho import arn
 from sekisho.realm import Realm
 from sekisho.registry.model import Identity, IdentityThing, PolicyVersion, ThingPrincipalType
+from sekisho.registry.provisioning_claims import identity_of
 from sekisho.store import schema
 from sekisho.store.certificates import certificate_of
 from sekisho.store.policies import policy_version_of
+from sekisho.store.provisioning_claims import claim_of
 
 _CERTIFICATES = schema.certificates
+_CLAIMS = schema.provisioning_claims
 _POLICIES = schema.policies
 _VERSIONS = schema.policy_versions
 _TARGETS = schema.policy_targets
@@ -30,6 +36,8 @@ CHUNK: Final = 250
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
 _CERTIFICATES_OF = select(_CERTIFICATES).where(_CERTIFICATES.c.certificate_id.in_(_KEYS))
+
+_CLAIMS_OF = select(_CLAIMS).where(_CLAIMS.c.certificate_id.in_(_KEYS))
 
 _POLICIES_OF = (
     select(_TARGETS.c.target, _VERSIONS)
@@ -82,8 +90,18 @@ class SqlIdentities:
         found: dict[tuple[Realm, str], Identity] = {}
         asked = list(dict.fromkeys(keys))
         for start in range(0, len(asked), CHUNK):
-            found |= self._look_up(asked[start : start + CHUNK])
+            chunk = asked[start : start + CHUNK]
+            known = self._look_up(chunk)
+            # Claims are few and short-lived; whoever is registered does not wait for them.
+            unknown = [key for key in chunk if key not in known]
+            found |= known | (self._claims(unknown) if unknown else {})
         return found
+
+    def _claims(self, keys: Sequence[tuple[Realm, str]]) -> dict[tuple[Realm, str], Identity]:
+        wanted = set(keys)
+        ids = list({certificate_id for _, certificate_id in keys})
+        claims = map(claim_of, self._connection.execute(_CLAIMS_OF, {"keys": ids}))
+        return {key: identity_of(claim) for claim in claims if (key := (claim.realm, claim.certificate_id)) in wanted}
 
     def _look_up(self, keys: Sequence[tuple[Realm, str]]) -> dict[tuple[Realm, str], Identity]:
         wanted = set(keys)

@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKeyConstraint,
     Identity,
@@ -262,6 +263,73 @@ policy_targets = _listed(
         ["account_id", "region", "policy_name"], ["policies.account_id", "policies.region", "policies.name"]
     ),
     Index(None, "account_id", "region", "policy_name", "seq"),
+)
+
+provisioning_templates = _listed(
+    "provisioning_templates",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("description", String),
+    Column("enabled", Boolean, nullable=False),
+    Column("role_arn", String, nullable=False),
+    Column("hook_target_arn", String),
+    Column("hook_payload_version", String),
+    Column("default_version_id", Integer, nullable=False),
+    Column("last_version_id", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+)
+
+provisioning_template_versions = Table(
+    "provisioning_template_versions",
+    metadata,
+    *_realm(),
+    Column("template_name", String, nullable=False),
+    Column("version_id", Integer, nullable=False),
+    Column("body", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "region", "template_name", "version_id"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "template_name"],
+        ["provisioning_templates.account_id", "provisioning_templates.region", "provisioning_templates.name"],
+        ondelete="CASCADE",
+    ),
+)
+
+provisioning_claims = _listed(
+    "provisioning_claims",
+    *_realm(),
+    Column("certificate_id", String, nullable=False),
+    Column("certificate_pem", String, nullable=False),
+    Column("template_name", String, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # Of the id alone, for the look-up of identities.
+    UniqueConstraint("certificate_id"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "template_name"],
+        ["provisioning_templates.account_id", "provisioning_templates.region", "provisioning_templates.name"],
+        ondelete="CASCADE",
+    ),
+    Index(None, "account_id", "region", "template_name", "seq"),
+    Index(None, "not_after"),
+)
+
+certificate_providers = _listed(
+    "certificate_providers",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("function_arn", String, nullable=False),
+    Column("operations", JSON, nullable=False),
+    Column("client_token", String),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
 )
 
 tags = Table(

@@ -16,6 +16,7 @@ from sekisho.store import schema_version
 from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
 from sekisho.store.ca_certificates import SqlCACertificates
+from sekisho.store.certificate_providers import SqlCertificateProviders
 from sekisho.store.certificates import SqlCertificates
 from sekisho.store.deliveries import SqlDeliveries
 from sekisho.store.endpoints import SqlEndpoints
@@ -25,6 +26,8 @@ from sekisho.store.identities import SqlIdentities
 from sekisho.store.outbox import SqlOutbox
 from sekisho.store.ownership_tokens import SqlOwnershipTokens
 from sekisho.store.policies import SqlPolicies
+from sekisho.store.provisioning_claims import SqlProvisioningClaims
+from sekisho.store.provisioning_templates import SqlProvisioningTemplates
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.tags import SqlTags
 from sekisho.store.things import SqlThings
@@ -39,6 +42,7 @@ class SqlTransaction:
         "accounts",
         "attachments",
         "ca_certificates",
+        "certificate_providers",
         "certificates",
         "deliveries",
         "endpoints",
@@ -46,6 +50,8 @@ class SqlTransaction:
         "outbox",
         "ownership_tokens",
         "policies",
+        "provisioning_claims",
+        "provisioning_templates",
         "registration_codes",
         "tags",
         "things",
@@ -57,6 +63,7 @@ class SqlTransaction:
         self.accounts = SqlAccounts(connection)
         self.attachments = SqlAttachments(connection)
         self.ca_certificates = SqlCACertificates(connection)
+        self.certificate_providers = SqlCertificateProviders(connection)
         self.certificates = SqlCertificates(connection)
         self.deliveries = SqlDeliveries(connection)
         self.endpoints = SqlEndpoints(connection)
@@ -64,6 +71,8 @@ class SqlTransaction:
         self.outbox = SqlOutbox(connection)
         self.ownership_tokens = SqlOwnershipTokens(connection)
         self.policies = SqlPolicies(connection)
+        self.provisioning_claims = SqlProvisioningClaims(connection)
+        self.provisioning_templates = SqlProvisioningTemplates(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.tags = SqlTags(connection)
         self.things = SqlThings(connection)
