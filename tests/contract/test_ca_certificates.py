@@ -91,7 +91,7 @@ def test_how_a_ca_provisions_is_set_and_removed(account: Account) -> None:
     assert iot.describe_ca_certificate(certificateId=ca)["registrationConfig"] == other
     iot.update_ca_certificate(certificateId=ca, removeAutoRegistration=True, newAutoRegistrationStatus="DISABLE")
     assert "registrationConfig" not in iot.describe_ca_certificate(certificateId=ca)
-    with pytest.raises(iot.exceptions.InvalidRequestException, match="templateBody is not JSON"):
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="templateBody: line 1, column 2: not JSON"):
         iot.update_ca_certificate(certificateId=ca, registrationConfig={"templateBody": "{", "roleArn": ROLE})
     with pytest.raises(iot.exceptions.ResourceNotFoundException, match="template factory does not exist"):
         iot.update_ca_certificate(certificateId=ca, registrationConfig={"templateName": "factory"})

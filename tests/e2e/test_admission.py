@@ -27,7 +27,7 @@ from tests.e2e.running_server import Clients, RunningServer
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
-TEMPLATE = '{"Resources": {"certificate": {"Type": "AWS::IoT::Certificate"}}}'
+TEMPLATE = '{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}}'
 
 
 @dataclass(frozen=True)

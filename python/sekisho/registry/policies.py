@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from sekisho import arn, ids
@@ -61,30 +62,8 @@ class Policies:
             MalformedPolicyException: AWS IoT would refuse the document.
             ResourceAlreadyExistsException: There is a policy of this name.
         """
-        self._engine.check(document)
-        now = self._clock()
-        policy = Policy(
-            realm=realm,
-            name=name,
-            default_version_id=1,
-            last_version_id=1,
-            created_at=now,
-            modified_at=now,
-            generation_id=ids.unique(),
-        )
-        first = PolicyVersion(realm, name, 1, document, now)
         with self._store.write() as tx:
-            try:
-                tx.policies.add(policy, first)
-            except AlreadyThere:
-                raise ResourceAlreadyExistsException(
-                    f"Policy cannot be created - name already exists (name={name})",
-                    resource_id=name,
-                    resource_arn=arn.policy(realm, name),
-                ) from None
-            if tags:
-                tx.tags.put(realm, arn.policy(realm, name), tags)
-        return first
+            return create_in(tx, realm, self._clock(), self._engine, name, document, tags)
 
     def get(self, realm: Realm, name: str) -> tuple[Policy, PolicyVersion]:
         """The policy and its default version. Raises ResourceNotFoundException."""
@@ -194,17 +173,7 @@ class Policies:
             LimitExceededException: The target has ten policies.
         """
         with self._store.write() as tx:
-            _existing(tx, realm, name)
-            found = principals.existing_target(tx, realm, target)
-            if not tx.policies.attach(realm, name, found.text):
-                return
-            if len(tx.policies.attached_to(realm, found.text, Window(limit=MAX_PER_TARGET + 1)).items) > MAX_PER_TARGET:
-                # Raising rolls the attachment back.
-                raise LimitExceededException(
-                    f"Policy {name} cannot be attached: the target has {MAX_PER_TARGET} policies, which is the most "
-                    "it can have. Detach one first."
-                )
-            found.changed(tx)
+            attach_in(tx, realm, name, target)
 
     def detach(self, realm: Realm, name: str, target: str) -> None:
         """Detach a policy from a target; not attached is no error.
@@ -238,6 +207,58 @@ class Policies:
 
     def _with_default(self, policy: Policy, version_id: int) -> Policy:
         return replace(policy, default_version_id=version_id, modified_at=self._clock(), generation_id=ids.unique())
+
+
+def create_in(
+    tx: Transaction,
+    realm: Realm,
+    now: datetime,
+    engine: PolicyEngine,
+    name: str,
+    document: str,
+    tags: Mapping[str, str] | None = None,
+) -> PolicyVersion:
+    """``Policies.create`` within the caller's write transaction. Raises as that does, and writes nothing then."""
+    engine.check(document)
+    policy = Policy(
+        realm=realm,
+        name=name,
+        default_version_id=1,
+        last_version_id=1,
+        created_at=now,
+        modified_at=now,
+        generation_id=ids.unique(),
+    )
+    first = PolicyVersion(realm, name, 1, document, now)
+    try:
+        tx.policies.add(policy, first)
+    except AlreadyThere:
+        raise ResourceAlreadyExistsException(
+            f"Policy cannot be created - name already exists (name={name})",
+            resource_id=name,
+            resource_arn=arn.policy(realm, name),
+        ) from None
+    if tags:
+        tx.tags.put(realm, arn.policy(realm, name), tags)
+    return first
+
+
+def attach_in(tx: Transaction, realm: Realm, name: str, target: str) -> None:
+    """``Policies.attach`` within the caller's write transaction.
+
+    Raises as that does. After LimitExceededException the transaction must be rolled back: the policy is attached in it.
+    """
+    _existing(tx, realm, name)
+    found = principals.existing_target(tx, realm, target)
+    if not tx.policies.attach(realm, name, found.text):
+        return
+    if len(tx.policies.attached_to(realm, found.text, Window(limit=MAX_PER_TARGET + 1)).items) > MAX_PER_TARGET:
+        # Raising rolls the attachment back.
+        raise LimitExceededException(
+            f"Policy {name} cannot be attached: the target has {MAX_PER_TARGET} policies, which is the most "
+            "it can have. Detach one first."
+        )
+    found.changed(tx)
 
 
 def _existing(tx: Transaction, realm: Realm, name: str) -> Policy:

@@ -1,22 +1,19 @@
 """What a CA certificate may say about just-in-time provisioning: a template by name, or a body with its role.
 
-Here the form is looked at, when it is set. What a template does is another subject.
+Both are looked at when they are set. What a template asks for is done elsewhere (``provisioning``).
 
 Source: Developer Guide, jit-provisioning and provision-template; the RegistrationConfig shape of the ``iot`` model.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
-
 from sekisho import arn
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
 from sekisho.realm import Realm
 from sekisho.registry.model import RegistrationConfig, TemplateType
 from sekisho.registry.ports import Transaction
-
-_RESOURCE_TYPES: Final = ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy")
+from sekisho.templates.error import TemplateError
+from sekisho.templates.template import parse
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
@@ -70,54 +67,16 @@ def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig |
 
 
 def check_template(body: str, where: str) -> None:
-    """That a body has the form of a provisioning template. ``where`` begins the message of an error.
+    """That a body is a provisioning template for devices that come with their certificate.
 
-    Raises InvalidRequestException.
+    Raises InvalidRequestException; its message begins with ``where``.
     """
-    template = _parse(body, where)
-    if isinstance(template, str):
-        raise InvalidRequestException(
-            f"{where} is JSON text inside JSON text: its quotes are escaped once too often. "
-            "The value has to be the template's JSON itself, as a string."
-        )
-    if not isinstance(template, dict):
-        raise InvalidRequestException(f"{where} is not a JSON object.")
-    if "templateBody" in template:
-        raise InvalidRequestException(
-            f"{where} contains a templateBody: the whole registration configuration was given "
-            "where the template belongs."
-        )
-    _require_object(template, "Parameters", where, optional=True)
-    for name, parameter in template.get("Parameters", {}).items():
-        if not isinstance(parameter, dict) or parameter.get("Type") != "String":
-            raise InvalidRequestException(f'{where}: the parameter {name!r} has to be an object with "Type": "String".')
-    _require_object(template, "Resources", where)
-    if not template["Resources"]:
-        raise InvalidRequestException(f"{where} has no Resources: there is nothing to provision.")
-    for name, resource in template["Resources"].items():
-        which = f"{where}: the resource {name!r}"
-        if not isinstance(resource, dict) or resource.get("Type") not in _RESOURCE_TYPES:
-            raise InvalidRequestException(
-                f"{which} has to be an object whose Type is one of {', '.join(_RESOURCE_TYPES)}."
-            )
-        _require_object(resource, "Properties", which, optional=True)
-
-
-def _parse(body: str, where: str) -> Any:
     try:
-        return json.loads(body)
-    except json.JSONDecodeError as error:
+        source = parse(body).certificate_source
+    except TemplateError as error:
+        raise InvalidRequestException(f"{where}: {error}") from None
+    if source not in (None, "CertificateId"):
         raise InvalidRequestException(
-            f"{where} is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
-        ) from None
-    except RecursionError:
-        raise InvalidRequestException(f"{where} is nested too deeply.") from None
-
-
-def _require_object(parent: dict[str, Any], name: str, where: str, *, optional: bool = False) -> None:
-    if name not in parent:
-        if optional:
-            return
-        raise InvalidRequestException(f"{where} has no {name}.")
-    if not isinstance(parent[name], dict):
-        raise InvalidRequestException(f"{where}: {name} has to be an object.")
+            f"{where} gives its certificate as {source}. The device brings the certificate; "
+            'the template names it with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from sekisho import arn, ids
@@ -54,27 +55,16 @@ class Things:
             ResourceNotFoundException: No such thing type, or no such billing group.
             InvalidRequestException: Too many attributes.
         """
-        given = _without_empty(attributes or {})
-        _require_room(name, given, type_name)
         with self._store.write() as tx:
-            _require_type(type_name)
-            _require_billing_group(billing_group_name)
-            present = tx.things.get(realm, name)
-            if present is not None:
-                _require_same(present, given, type_name, billing_group_name)
-                return present
-            thing = Thing(
-                realm=realm,
-                name=name,
-                thing_id=ids.unique(),
+            return create_in(
+                tx,
+                realm,
+                self._clock(),
+                name,
+                attributes=attributes,
                 type_name=type_name,
-                attributes=given,
                 billing_group_name=billing_group_name,
-                version=1,
-                created_at=self._clock(),
             )
-            tx.things.add(thing)
-            return thing
 
     def describe(self, realm: Realm, name: str) -> Thing:
         """The thing. Raises ResourceNotFoundException."""
@@ -103,22 +93,17 @@ class Things:
             VersionConflictException: The thing's version is not ``expected_version``.
             InvalidRequestException: Too many attributes; a type both given and removed.
         """
-        if remove_type and type_name is not None:
-            raise InvalidRequestException("thingTypeName and removeThingType contradict each other: give only one.")
         with self._store.write() as tx:
-            thing = _existing(tx, realm, name)
-            _require_version(thing, expected_version)
-            _require_type(type_name)
-            changed = replace(
-                thing,
-                type_name=None if remove_type else type_name or thing.type_name,
-                attributes=_changed_attributes(thing.attributes, attributes, merge=merge),
-                version=thing.version + 1,
+            return update_in(
+                tx,
+                realm,
+                name,
+                attributes=attributes,
+                merge=merge,
+                expected_version=expected_version,
+                type_name=type_name,
+                remove_type=remove_type,
             )
-            _require_room(name, changed.attributes, changed.type_name)
-            tx.things.replace(changed)
-            tx.announce(Change(realm, ChangeKind.THING, name))
-            return changed
 
     def delete(self, realm: Realm, name: str, *, expected_version: int | None = None) -> None:
         """Delete a thing. It is no error where there is none.
@@ -187,20 +172,7 @@ class Things:
                 exclusive attachment.
         """
         with self._store.write() as tx:
-            _existing(tx, realm, name)
-            found = principals.existing(tx, realm, principal)
-            wanted = principal_type or ThingPrincipalType.NON_EXCLUSIVE_THING
-            present = tx.attachments.get(realm, name, found.text)
-            if present is not None:
-                if principal_type not in (None, present.type):
-                    raise InvalidRequestException(
-                        f"The principal is attached to thing {name} as {present.type}. Detach it before attaching it "
-                        f"as {principal_type}."
-                    )
-                return
-            _require_no_exclusive_conflict(tx, found, name, wanted)
-            tx.attachments.add(Attachment(realm, name, found.text, wanted))
-            found.changed(tx)
+            attach_principal_in(tx, realm, name, principal, principal_type)
 
     def detach_principal(self, realm: Realm, name: str, principal: str) -> None:
         """Detach a principal from a thing; not attached is no error. It takes effect at once.
@@ -235,6 +207,88 @@ class Things:
         with self._store.read() as tx:
             found = principals.existing(tx, realm, principal)
             return _of_type(lambda part: tx.attachments.of_principal(realm, found.text, part), window, principal_type)
+
+
+def create_in(
+    tx: Transaction,
+    realm: Realm,
+    now: datetime,
+    name: str,
+    *,
+    attributes: Mapping[str, str] | None = None,
+    type_name: str | None = None,
+    billing_group_name: str | None = None,
+) -> Thing:
+    """``Things.create`` within the caller's write transaction. Raises as that does, before anything is written."""
+    given = _without_empty(attributes or {})
+    _require_room(name, given, type_name)
+    _require_type(type_name)
+    _require_billing_group(billing_group_name)
+    present = tx.things.get(realm, name)
+    if present is not None:
+        _require_same(present, given, type_name, billing_group_name)
+        return present
+    thing = Thing(
+        realm=realm,
+        name=name,
+        thing_id=ids.unique(),
+        type_name=type_name,
+        attributes=given,
+        billing_group_name=billing_group_name,
+        version=1,
+        created_at=now,
+    )
+    tx.things.add(thing)
+    return thing
+
+
+def update_in(
+    tx: Transaction,
+    realm: Realm,
+    name: str,
+    *,
+    attributes: Mapping[str, str] | None = None,
+    merge: bool = False,
+    expected_version: int | None = None,
+    type_name: str | None = None,
+    remove_type: bool = False,
+) -> Thing:
+    """``Things.update`` within the caller's write transaction. Raises as that does, before anything is written."""
+    if remove_type and type_name is not None:
+        raise InvalidRequestException("thingTypeName and removeThingType contradict each other: give only one.")
+    thing = _existing(tx, realm, name)
+    _require_version(thing, expected_version)
+    _require_type(type_name)
+    changed = replace(
+        thing,
+        type_name=None if remove_type else type_name or thing.type_name,
+        attributes=_changed_attributes(thing.attributes, attributes, merge=merge),
+        version=thing.version + 1,
+    )
+    _require_room(name, changed.attributes, changed.type_name)
+    tx.things.replace(changed)
+    tx.announce(Change(realm, ChangeKind.THING, name))
+    return changed
+
+
+def attach_principal_in(
+    tx: Transaction, realm: Realm, name: str, principal: str, principal_type: ThingPrincipalType | None = None
+) -> None:
+    """``Things.attach_principal`` within the caller's write transaction. Raises as that does."""
+    _existing(tx, realm, name)
+    found = principals.existing(tx, realm, principal)
+    wanted = principal_type or ThingPrincipalType.NON_EXCLUSIVE_THING
+    present = tx.attachments.get(realm, name, found.text)
+    if present is not None:
+        if principal_type not in (None, present.type):
+            raise InvalidRequestException(
+                f"The principal is attached to thing {name} as {present.type}. Detach it before attaching it "
+                f"as {principal_type}."
+            )
+        return
+    _require_no_exclusive_conflict(tx, found, name, wanted)
+    tx.attachments.add(Attachment(realm, name, found.text, wanted))
+    found.changed(tx)
 
 
 def thing_arn(thing: Thing) -> str:

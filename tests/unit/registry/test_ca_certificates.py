@@ -33,7 +33,7 @@ from tests.unit.registry.arrange import certificate_id as id_of
 from tests.x509 import Papers, new_ca, new_device, v1
 
 TEMPLATE = RegistrationConfig(
-    template_body='{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {}}}}',
+    template_body='{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}}',
     role_arn="arn:aws:iam::123456789012:role/provisioning",
 )
 

@@ -18,9 +18,22 @@ THING: dict[str, Any] = {
     "Type": "AWS::IoT::Thing",
     "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"}},
 }
+REQUEST: dict[str, Any] = {
+    "Type": "AWS::IoT::Certificate",
+    "Properties": {"CertificateSigningRequest": "request"},
+}
 TEMPLATE: dict[str, Any] = {
-    "Parameters": {"AWS::IoT::Certificate::CommonName": {"Type": "String"}},
-    "Resources": {"thing": THING, "certificate": {"Type": "AWS::IoT::Certificate"}},
+    "Parameters": {
+        "AWS::IoT::Certificate::CommonName": {"Type": "String"},
+        "AWS::IoT::Certificate::Id": {"Type": "String"},
+    },
+    "Resources": {
+        "thing": THING,
+        "certificate": {
+            "Type": "AWS::IoT::Certificate",
+            "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}},
+        },
+    },
 }
 
 
@@ -47,11 +60,17 @@ def test_nothing_said_is_nothing_kept() -> None:
         (RegistrationConfig(role_arn=ROLE), "a roleArn and no template"),
         (RegistrationConfig(template_body="{}"), "no roleArn"),
         (RegistrationConfig(template_body="{}", role_arn="arn:aws:iam::1:user/x-x-x-x-x"), "not the ARN of a role"),
-        (RegistrationConfig(template_body='{"Resources": }', role_arn=ROLE), "not JSON: .* at line 1 column 15"),
+        (
+            RegistrationConfig(template_body='{"Resources": }', role_arn=ROLE),
+            "templateBody: line 1, column 15: not JSON: a value",
+        ),
         (RegistrationConfig(template_body="[" * 10000, role_arn=ROLE), "nested too deeply"),
         (body(json.dumps(TEMPLATE)), "JSON text inside JSON text"),
-        (body([]), "not a JSON object"),
-        (body({"templateBody": json.dumps(TEMPLATE), "roleArn": ROLE}), "contains a templateBody"),
+        (body([]), "the template has to be an object"),
+        (
+            body({"templateBody": json.dumps(TEMPLATE), "roleArn": ROLE}),
+            "contains a templateBody: the whole configuration",
+        ),
         (body({}), "has no Resources"),
         (body({"Resources": []}), "Resources has to be an object"),
         (body({"Resources": {}}), "nothing to provision"),
@@ -60,6 +79,8 @@ def test_nothing_said_is_nothing_kept() -> None:
         (body({"Resources": {"t": {"Type": "AWS::IoT::Thing", "Properties": 1}}}), "Properties has to be an object"),
         (body({"Parameters": [], "Resources": {"t": THING}}), "Parameters has to be an object"),
         (body({"Parameters": {"p": {"Type": "Number"}}, "Resources": {"t": THING}}), "parameter 'p'"),
+        (body({"Resources": {"c": {**REQUEST, "Properties": {"CertificatePem": "pem"}}}}), "The device brings the"),
+        (body({"Resources": {"c": REQUEST}}), "gives its certificate as CertificateSigningRequest"),
     ],
 )
 def test_what_is_wrong_is_said(config: RegistrationConfig, message: str) -> None:

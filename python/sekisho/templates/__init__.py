@@ -1,0 +1,1 @@
+"""Provisioning templates: the language in which it is said what a new device gets. No store, no side effects."""

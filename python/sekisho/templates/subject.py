@@ -1,0 +1,35 @@
+"""The parameters whose values come from the device's certificate.
+
+Source: Developer Guide, jit-provisioning. ``SerialNumber`` is taken for the subject's attribute of this name (OID
+2.5.4.5), as the page lists it among the subject's fields; of an attribute that is there several times, the first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.x509.oid import NameOID
+
+from sekisho.pki.certificate import X509Certificate
+from sekisho.templates.expressions import CERTIFICATE
+
+_ATTRIBUTES: Final = {
+    "Country": NameOID.COUNTRY_NAME,
+    "Organization": NameOID.ORGANIZATION_NAME,
+    "OrganizationalUnit": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "DistinguishedNameQualifier": NameOID.DN_QUALIFIER,
+    "StateName": NameOID.STATE_OR_PROVINCE_NAME,
+    "CommonName": NameOID.COMMON_NAME,
+    "SerialNumber": NameOID.SERIAL_NUMBER,
+}
+
+
+def certificate_parameters(certificate: X509Certificate) -> dict[str, str]:
+    """``AWS::IoT::Certificate::*`` and their values; what the subject does not have is left out."""
+    values = {f"{CERTIFICATE}Id": certificate.certificate_id}
+    for name, oid in _ATTRIBUTES.items():
+        for attribute in certificate.parsed.subject.get_attributes_for_oid(oid):
+            if isinstance(attribute.value, str):
+                values[CERTIFICATE + name] = attribute.value
+                break
+    return values
