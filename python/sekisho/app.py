@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
-    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.deliveries import Deliveries
     from sekisho.services import Services
 
@@ -155,6 +154,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.handlers.registry import ConfiguredHandlers
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.deliveries import Dispatcher, Lane
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox

@@ -67,12 +67,9 @@ def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig |
 
 
 def check_template(body: str, where: str) -> None:
-    """That a body is a provisioning template whose certificate is the one that the device has.
+    """That a body is a provisioning template for devices that come with their certificate.
 
-    Args:
-        where: Begins the message of an error.
-
-    Raises InvalidRequestException.
+    Raises InvalidRequestException; its message begins with ``where``.
     """
     try:
         source = parse(body).certificate_source
@@ -80,6 +77,6 @@ def check_template(body: str, where: str) -> None:
         raise InvalidRequestException(f"{where}: {error}") from None
     if source not in (None, "CertificateId"):
         raise InvalidRequestException(
-            f"{where} gives its certificate as {source}. The device brings the certificate; the template names it with "
-            '"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
+            f"{where} gives its certificate as {source}. The device brings the certificate; "
+            'the template names it with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
         )
