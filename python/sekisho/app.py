@@ -150,12 +150,15 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
     from sekisho.gateway.pump import Pump
+    from sekisho.gateway.requests import Requests
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.handlers.registry import ConfiguredHandlers
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.deliveries import Dispatcher, Lane
+    from sekisho.provisioning.fleet import FleetProvisioning
+    from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
@@ -182,7 +185,12 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     projector = Projector()
     store = stack.enter_context(_new_store(settings, projector.announce))
     home = Realm(settings.account, settings.region)
-    gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
+    gateway = Gateway(
+        host=settings.host,
+        mqtt_port=settings.mqtt_port,
+        workers=settings.workers,
+        requests=FleetProvisioning.topics,
+    )
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
     authority = IssuingAuthority.load_or_create(settings.data / "issuing")
@@ -211,8 +219,10 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),
     )
+    fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
     services.accounts.ensure(settings.account)
     services.provisioning_templates.forget_expired_claims()
+    fleet.forget_unclaimed()
     services.endpoints.describe(home)
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
@@ -229,8 +239,18 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     outbox.flush()
     dispatcher.start()
     stack.callback(dispatcher.stop, GRACE)
-    registration = JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox, registration_handlers)
-    pump = Pump(gateway, registration)
+    requests = Requests(gateway, [fleet])
+    requests.start()
+    stack.callback(requests.stop)
+    registration = JustInTimeRegistration(
+        Admission(store),
+        store,
+        clock.utc_now,
+        outbox,
+        JustInTimeProvisioning(store, clock.utc_now, engine, authority),
+        registration_handlers,
+    )
+    pump = Pump(gateway, registration, asked=requests.take)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.

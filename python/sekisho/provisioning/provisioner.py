@@ -9,7 +9,7 @@ Source: Developer Guide, provision-template and jit-provisioning; API Reference,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from sekisho import arn, ids
 from sekisho.errors import AwsException
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.realm import Realm
-from sekisho.registry import certificates, issuers, policies, things, x509
+from sekisho.registry import certificates, issuers, policies, thing_groups, things, x509
 from sekisho.registry.model import Certificate, CertificateStatus, Thing, ThingPrincipalType
 from sekisho.registry.ports import PolicyEngine, Transaction
 from sekisho.templates.resources import (
@@ -208,7 +208,7 @@ class _Work:
         else:
             self._update(wanted, present)
         if wanted.groups:
-            raise self._error(wanted, f"Thing group {wanted.groups[0]} does not exist.")
+            self._groups(wanted, is_new=present is None)
         self._arns[wanted.logical_id] = arn.thing(self._realm, wanted.name)
 
     def _update(self, wanted: ThingResource, present: Thing) -> None:
@@ -238,6 +238,21 @@ class _Work:
             things.update_in(
                 self._tx, self._realm, wanted.name, attributes=attributes, merge=merge, type_name=type_name
             )
+
+    def _groups(self, wanted: ThingResource, *, is_new: bool) -> None:
+        present = thing_groups.groups_of_in(self._tx, self._realm, wanted.name)
+        override = Override.MERGE if is_new else wanted.overrides.groups
+        if override is Override.DO_NOTHING:
+            return
+        surplus = [name for name in present if name not in wanted.groups]
+        if override is Override.FAIL and (surplus or len(present) < len(wanted.groups)):
+            raise self._conflict(wanted, f"thing {wanted.name} is there already, in {_listed(present)}.")
+        if override is Override.REPLACE:
+            # First, since a thing is in one group of a tree at most.
+            for name in surplus:
+                thing_groups.remove_thing_in(self._tx, self._realm, name, wanted.name)
+        for name in wanted.groups:
+            thing_groups.add_thing_in(self._tx, self._realm, name, wanted.name)
 
     def _policy(self, wanted: PolicyResource) -> None:
         present = self._tx.policies.get(self._realm, wanted.name)
@@ -269,6 +284,10 @@ class _Work:
 
     def _conflict(self, wanted: ThingResource | CertificateResource | PolicyResource, reason: str) -> ResourceConflict:
         return ResourceConflict(wanted.logical_id, wanted.line, reason, self._certificate_id)
+
+
+def _listed(groups: Sequence[str]) -> str:
+    return f"the thing groups {', '.join(groups)}" if groups else "no thing group"
 
 
 def _is_same(document: str, other: str) -> bool:

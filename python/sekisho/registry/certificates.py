@@ -11,6 +11,7 @@ provisioning-cert-provider; the API Reference of each operation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -80,6 +81,10 @@ class SignedRequest:
     """Who signed it; None: the service."""
 
 
+Pending = Callable[[Transaction, Certificate], None]
+"""Called with a new certificate that waits for activation, in the transaction that registers it."""
+
+
 class Certificates:
     """Everything that is done to device certificates.
 
@@ -140,10 +145,17 @@ class Certificates:
         with self._store.write() as tx:
             return add_without_ca(tx, now, realm, certificate, chosen)
 
-    def create_keys_and_certificate(self, realm: Realm, *, set_as_active: bool = False) -> CreatedCertificate:
-        """A new RSA-2048 key pair and a certificate for it, issued by the service."""
+    def create_keys_and_certificate(
+        self, realm: Realm, *, set_as_active: bool = False, pending: Pending | None = None
+    ) -> CreatedCertificate:
+        """A new RSA-2048 key pair and a certificate for it, issued by the service.
+
+        Args:
+            pending: Makes it wait for activation instead.
+        """
         issued = self._authority.issue_with_key(self._clock())
-        certificate = self._add_issued(realm, issued.certificate, set_as_active=set_as_active)
+        signed = SignedRequest(issued.certificate, None)
+        certificate = self._add_signed(realm, signed, pending, set_as_active=set_as_active)
         return CreatedCertificate(certificate, issued.public_key_pem, issued.private_key_pem)
 
     def create_from_csr(
@@ -152,16 +164,17 @@ class Certificates:
         request_pem: str,
         *,
         set_as_active: bool = False,
+        pending: Pending | None = None,
         principal_id: str = "",
         client_id: str = "",
     ) -> Certificate:
-        """A certificate for a certificate signing request, another one each time. Args and errors as ``sign``."""
-        status = _initial_status(None, set_as_active=set_as_active)
+        """A certificate for a certificate signing request, another one each time. Other args and errors as ``sign``.
+
+        Args:
+            pending: Makes it wait for activation instead.
+        """
         signed = self.sign(realm, request_pem, principal_id=principal_id, client_id=client_id)
-        with self._store.write() as tx:
-            registered = add_signed_request(tx, self._clock(), realm, signed, status)
-            _announce(tx, registered)
-            return registered
+        return self._add_signed(realm, signed, pending, set_as_active=set_as_active)
 
     def sign(self, realm: Realm, request_pem: str, *, principal_id: str = "", client_id: str = "") -> SignedRequest:
         """Have a certificate signing request signed: by the account's certificate provider, else by the service.
@@ -259,10 +272,18 @@ class Certificates:
                 raise InvalidRequestException(message) from None
             raise ServiceUnavailableException(message) from None
 
-    def _add_issued(self, realm: Realm, certificate: X509Certificate, *, set_as_active: bool) -> Certificate:
+    def _add_signed(
+        self, realm: Realm, signed: SignedRequest, pending: Pending | None, *, set_as_active: bool
+    ) -> Certificate:
         status = _initial_status(None, set_as_active=set_as_active)
+        if pending is not None:
+            status = CertificateStatus.PENDING_ACTIVATION
         with self._store.write() as tx:
-            return add_issued(tx, self._clock(), realm, certificate, status)
+            registered = add_signed_request(tx, self._clock(), realm, signed, status)
+            if pending is not None:
+                pending(tx, registered)
+            _announce(tx, registered)
+            return registered
 
 
 def acceptable(certificate_pem: str, now: datetime) -> X509Certificate:

@@ -17,11 +17,14 @@ from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict, provision
 from sekisho.realm import Realm
 from sekisho.registry import certificates as registry_certificates
+from sekisho.registry.billing_groups import BillingGroups
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificates import Certificates
 from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus, ThingPrincipalType
 from sekisho.registry.policies import Policies
 from sekisho.registry.ports import Change, ChangeKind, PolicyEngine, Window
+from sekisho.registry.thing_groups import ThingGroups
+from sekisho.registry.thing_types import ThingTypes
 from sekisho.registry.things import Things
 from sekisho.store.unit_of_work import SqlStore
 from sekisho.templates.subject import certificate_parameters
@@ -52,6 +55,9 @@ class World:
     def __post_init__(self) -> None:
         self.use(LiteralEngine())
         self.things = Things(self.store, self.clock)
+        self.types = ThingTypes(self.store, self.clock)
+        self.groups = ThingGroups(self.store, self.clock)
+        self.billing_groups = BillingGroups(self.store, self.clock)
         self.certificates = Certificates(self.store, self.clock, self.authority)
         self.cas = CACertificates(self.store, self.clock)
 
@@ -96,6 +102,17 @@ class World:
 
     def status(self, papers: Papers) -> CertificateStatus:
         return self.certificates.describe(HOME, papers.certificate_id).status
+
+    def add_groups(self, *names: str, **trees: tuple[str, ...]) -> None:
+        """Groups by themselves, and groups with those below them."""
+        for name in (*names, *trees):
+            self.groups.create(HOME, name)
+        for parent, children in trees.items():
+            for name in children:
+                self.groups.create(HOME, name, parent_name=parent)
+
+    def groups_of(self, name: str) -> list[str]:
+        return list(self.groups.groups_of(HOME, name, ALL).items)
 
     def attached(self, papers: Papers) -> tuple[dict[str, ThingPrincipalType], list[str]]:
         """Its things and its policies."""
@@ -314,6 +331,76 @@ class TestAThingThatIsThereAlready:
         world.things.create(HOME, "t", attributes={"a": "1"})
         world.by_request({"t": thing(overrides={"AttributePayload": "REPLACE", "ThingGroups": "REPLACE"})})
         assert world.things.describe(HOME, "t").attributes == {"a": "1"}
+
+    def test_its_type_is_what_the_override_says(self, world: World) -> None:
+        for name in ("old", "new"):
+            world.types.create(HOME, name)
+        world.things.create(HOME, "t", type_name="old")
+        for override, after, version in (("DO_NOTHING", "old", 1), ("REPLACE", "new", 2), ("FAIL", "new", 2)):
+            world.by_request({"t": thing(overrides={"ThingTypeName": override}, ThingTypeName="new")})
+            found = world.things.describe(HOME, "t")
+            assert (found.type_name, found.version) == (after, version)
+        with pytest.raises(ResourceConflict, match="thing t is there already with the thing type new"):
+            world.by_request({"t": thing(overrides={"ThingTypeName": "FAIL"}, ThingTypeName="old")})
+
+    def test_a_type_and_its_fifty_attributes_come_together(self, world: World) -> None:
+        world.types.create(HOME, "sensor")
+        world.things.create(HOME, "t", attributes={"a": "1"})
+        many = {f"a{n}": "1" for n in range(50)}
+        overrides = {"ThingTypeName": "REPLACE", "AttributePayload": "REPLACE"}
+        world.by_request({"t": thing(overrides=overrides, ThingTypeName="sensor", AttributePayload=many)})
+        found = world.things.describe(HOME, "t")
+        assert (found.type_name, found.attributes, found.version) == ("sensor", many, 2)
+
+    @pytest.mark.parametrize(
+        ("override", "after"),
+        [("DO_NOTHING", ["north", "lab"]), ("REPLACE", ["lab", "south"]), ("MERGE", ["north", "lab", "east"])],
+    )
+    def test_its_groups_are_what_the_override_says(self, world: World, override: str, after: list[str]) -> None:
+        world.add_groups("lab", "east", sites=("north", "south"))
+        world.things.create(HOME, "t")
+        for name in ("north", "lab"):
+            world.groups.add_thing(HOME, name, "t")
+        wanted = ["lab", "east"] if override == "MERGE" else ["lab", "south"]
+        for _ in range(2):
+            world.by_request({"t": thing(overrides={"ThingGroups": override}, ThingGroups=wanted)})
+            assert world.groups_of("t") == after
+
+    def test_fail_fails_where_its_groups_differ(self, world: World) -> None:
+        world.add_groups("lab", "east")
+        world.by_request({"t": thing(ThingGroups=["lab", "east"])})
+        fails = {"ThingGroups": "FAIL"}
+        world.by_request({"t": thing(overrides=fails, ThingGroups=["east", "lab"])})
+        with pytest.raises(ResourceConflict, match="thing t is there already, in the thing groups lab, east"):
+            world.by_request({"t": thing(overrides=fails, ThingGroups=["lab"])})
+        world.things.create(HOME, "u")
+        with pytest.raises(ResourceConflict, match="thing u is there already, in no thing group"):
+            world.by_request({"t": thing("u", overrides=fails, ThingGroups=["lab"])})
+
+    def test_two_groups_of_one_tree_are_refused(self, world: World) -> None:
+        world.add_groups(sites=("north", "south"))
+        with pytest.raises(ProvisioningError, match="in the same tree as south") as refusal:
+            world.by_request({"t": thing(ThingGroups=["north", "south"])})
+        assert refusal.value.resource == "t"
+        assert world.nothing_but()
+
+
+class TestANewThing:
+    def test_it_has_type_groups_and_billing_group(self, world: World) -> None:
+        world.types.create(HOME, "sensor")
+        world.billing_groups.create(HOME, "bill")
+        world.add_groups("lab", "east")
+        properties = {"ThingTypeName": "sensor", "ThingGroups": ["lab", "east"], "BillingGroup": "bill"}
+        world.by_request({"t": thing(overrides={"ThingGroups": "FAIL"}, **properties)})
+        found = world.things.describe(HOME, "t")
+        assert (found.type_name, found.billing_group_name, found.version) == ("sensor", "bill", 1)
+        assert world.groups_of("t") == ["lab", "east"]
+
+    def test_a_deprecated_type_takes_no_new_thing(self, world: World) -> None:
+        world.types.create(HOME, "sensor")
+        world.types.deprecate(HOME, "sensor")
+        with pytest.raises(ProvisioningError, match="sensor"):
+            world.by_request({"t": thing(ThingTypeName="sensor")})
 
 
 class TestTheStatus:

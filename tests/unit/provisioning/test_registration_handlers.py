@@ -12,7 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho.messaging.publishing import Message
+from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import registration_handlers
+from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
@@ -22,7 +24,7 @@ from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.model import CertificateMode, Delivery, DeliveryState
 from sekisho.registry.ports import StoreFailure
 from sekisho.store.unit_of_work import SqlStore
-from tests.unit.registry.arrange import HOME, SetClock
+from tests.unit.registry.arrange import HOME, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
 PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
@@ -101,7 +103,9 @@ def world(tmp_path: Path) -> Iterator[World]:
                 woken.append(sum(tx.deliveries.counts().values()))
 
         handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), wake)
-        gate = JustInTimeRegistration(Admission(store), store, clock, Outbox(store, listener), handlers)
+        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
+        outbox = Outbox(store, listener)
+        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning, handlers)
         made = World(store, clock, ca, listener, woken, gate)
         made.trust(ca)
         yield made
