@@ -194,6 +194,30 @@ def test_after_kill_9_between_registration_and_delivery_the_handler_is_called(
         server.stop()
 
 
+def test_a_python_function_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    code = "import os, time\n\ndef activate(event, context):\n    print(os.getpid())\n    time.sleep(600)\n"
+    (tmp_path / "code" / "fleet.py").write_text(code)
+    server = serving(
+        tmp_path,
+        '[handlers.activate]\nfunction = "fleet:activate"\npath = "../code"\ntimeout = 600\n'
+        "on_certificate_registered = true\n",
+    )
+    device = new_device(tmp_path, trust(server, tmp_path))
+    assert attempt(server, device, "first", V311) == []
+    pid = int(server.wait_for_log("a handler says")["line"])
+    server.kill()
+
+    def has_ended() -> bool:
+        try:
+            # A zombie has ended; in a container nobody may wait for it.
+            return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    eventually(has_ended)
+
+
 def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
     tmp_path: Path, receiver: Receiver
 ) -> None:
