@@ -20,7 +20,7 @@ from tests.e2e.devices import allow
 from tests.e2e.mqtt_wire import V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_commands import answer, failure
+from tests.e2e.test_commands import answer, failure, sekisho
 from tests.e2e.test_just_in_time_registration import eventually
 
 # What one would give to AWS Lambda, word for word.
@@ -248,3 +248,14 @@ def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_na
     assert "[handlers.hook]" in line
     assert "secret_file" in line
     assert "No such file" in line
+
+
+def test_commands_name_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
+    for command in ("list", "retry"):
+        assert f"no data folder {tmp_path}/nobody" in failure("handlers", command, "--data", tmp_path / "nobody")
+
+
+def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://a.example/"\n')
+    assert sekisho("handlers", "list", "--data", tmp_path).stdout == "hook  webhook  0 pending, 0 failed\n"
+    assert sekisho("handlers", "retry", "--data", tmp_path).stdout == "0 events are tried again\n"
