@@ -87,6 +87,11 @@ def unsayable(event, context):
     return {1, 2}
 
 
+def decimal(event, context):
+    from decimal import Decimal
+    return {"n": Decimal("1.5")}
+
+
 def large(event, context):
     return "x" * (7 * 1024 * 1024)
 
@@ -144,6 +149,10 @@ def test_what_the_function_returns_is_the_answer(make: Make) -> None:
         assert handler.invoke(call(event)) == event
 
 
+def test_a_number_from_dynamodb_is_a_number_as_on_lambda(make: Make) -> None:
+    assert make("decimal").invoke(call()) == {"n": 1.5}
+
+
 def test_context_and_environment_are_those_of_a_lambda(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +166,7 @@ def test_context_and_environment_are_those_of_a_lambda(
     assert told["function_name"] == "h"
     assert told["aws_request_id"] == "id-1"
     assert told["invoked_function_arn"] == f"arn:aws:lambda:{HOME.region}:{HOME.account_id}:function:h"
-    assert (told["memory_limit_in_mb"], told["log_group_name"]) == (128, "/aws/lambda/h")
+    assert (told["memory_limit_in_mb"], told["log_group_name"]) == ("128", "/aws/lambda/h")
     assert 0 < told["remaining"] <= WITHIN * 1000
     assert told["folder"] == str(tmp_path / "code")
     environment = told["environment"]
