@@ -73,7 +73,7 @@ class CreatedCertificate:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What became of a certificate signing request; not registered yet (``add_signed``)."""
+    """What became of a certificate signing request; not registered yet (``add_signed_request``)."""
 
     certificate: X509Certificate
     provider: CertificateProvider | None
@@ -161,7 +161,7 @@ class Certificates:
         status = _initial_status(None, set_as_active=set_as_active)
         signed = self.sign(realm, request_pem, principal_id=principal_id, client_id=client_id)
         with self._store.write() as tx:
-            registered = add_signed(tx, self._clock(), realm, signed, status)
+            registered = add_signed_request(tx, self._clock(), realm, signed, status)
             _announce(tx, registered)
             return registered
 
@@ -354,7 +354,7 @@ def add_new(
     return registered
 
 
-def add_signed(
+def add_signed_request(
     tx: Transaction, now: datetime, realm: Realm, signed: SignedRequest, status: CertificateStatus
 ) -> Certificate:
     """Register what ``Certificates.sign`` gave. It is not announced, as ``add_new``.
