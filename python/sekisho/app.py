@@ -162,12 +162,15 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
+    from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
     from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
+    from sekisho.registry.thing_groups import ThingGroups
+    from sekisho.registry.thing_types import ThingTypes
     from sekisho.registry.things import Things
     from sekisho.registry.transfers import Transfers
     from sekisho.services import Services
@@ -194,6 +197,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     services = Services(
         accounts=accounts,
         authorization=Authorization(store, engine),
+        billing_groups=BillingGroups(store, clock.utc_now),
         ca_certificates=CACertificates(store, clock.utc_now),
         certificate_providers=CertificateProviders(store, clock.utc_now),
         certificates=Certificates(store, clock.utc_now, authority, HandlerCsrSigner(handlers)),
@@ -202,6 +206,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
         tags=Tags(store),
+        thing_groups=ThingGroups(store, clock.utc_now),
+        thing_types=ThingTypes(store, clock.utc_now),
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),
     )

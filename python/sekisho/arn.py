@@ -56,6 +56,21 @@ def thing(realm: Realm, name: str) -> str:
     return str(Arn("iot", realm, "thing", name))
 
 
+def thing_type(realm: Realm, name: str) -> str:
+    """ARN of a thing type."""
+    return str(Arn("iot", realm, "thingtype", name))
+
+
+def thing_group(realm: Realm, name: str) -> str:
+    """ARN of a thing group."""
+    return str(Arn("iot", realm, "thinggroup", name))
+
+
+def billing_group(realm: Realm, name: str) -> str:
+    """ARN of a billing group."""
+    return str(Arn("iot", realm, "billinggroup", name))
+
+
 def policy(realm: Realm, name: str) -> str:
     """ARN of a policy."""
     return str(Arn("iot", realm, "policy", name))

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
+    from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
     from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
+    from sekisho.registry.thing_groups import ThingGroups
+    from sekisho.registry.thing_types import ThingTypes
     from sekisho.registry.things import Things
     from sekisho.registry.transfers import Transfers
 
@@ -29,6 +32,7 @@ class Services:
 
     accounts: Accounts
     authorization: Authorization
+    billing_groups: BillingGroups
     ca_certificates: CACertificates
     certificate_providers: CertificateProviders
     certificates: Certificates
@@ -37,5 +41,7 @@ class Services:
     provisioning_templates: ProvisioningTemplates
     publishing: Publishing
     tags: Tags
+    thing_groups: ThingGroups
+    thing_types: ThingTypes
     things: Things
     transfers: Transfers

@@ -192,12 +192,15 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
+    from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
     from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
     from sekisho.registry.tags import Tags
+    from sekisho.registry.thing_groups import ThingGroups
+    from sekisho.registry.thing_types import ThingTypes
     from sekisho.registry.things import Things
     from sekisho.registry.transfers import Transfers
 
@@ -206,6 +209,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     return Services(
         accounts=Accounts(store, utc_now),
         authorization=Authorization(store, engine),
+        billing_groups=BillingGroups(store, utc_now),
         ca_certificates=CACertificates(store, utc_now),
         certificate_providers=CertificateProviders(store, utc_now),
         certificates=Certificates(store, utc_now, authority, HandlerCsrSigner(functions)),
@@ -214,6 +218,8 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
         publishing=Publishing(_Collector(published)),
         tags=Tags(store),
+        thing_groups=ThingGroups(store, utc_now),
+        thing_types=ThingTypes(store, utc_now),
         things=Things(store, utc_now),
         transfers=Transfers(store, utc_now),
     )

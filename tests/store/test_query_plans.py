@@ -324,8 +324,8 @@ def test_sqlite_searches_for_a_whole_batch_too(sqlite: SqlStore) -> None:
     with sqlite.read() as tx:
         with sent() as statements:
             assert tx.identities.look_up(keys)
-        # Those that are no certificates are looked for among the claims.
-        assert len(statements) == 4
+        # Certificates, policies, things, groups; and those that are no certificates are looked for among the claims.
+        assert len(statements) == 5
         for statement, parameters in statements:
             rows = connection_of(tx).exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             _check_sqlite("identities.look_up", [row.detail for row in rows])

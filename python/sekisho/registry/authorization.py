@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 from sekisho.errors import InvalidRequestException, LimitExceededException, ResourceNotFoundException
 from sekisho.realm import Realm
-from sekisho.registry import principals
-from sekisho.registry.model import PolicyVersion
+from sekisho.registry import inheritance, principals
+from sekisho.registry.model import Policy, PolicyVersion
 from sekisho.registry.policies import MAX_PER_TARGET
 from sekisho.registry.ports import Decision, PolicyEngine, Store, Subject, Transaction, Window
 
@@ -79,13 +79,14 @@ class Authorization:
         """One answer per question, in their order.
 
         Args:
-            principal: A certificate or a Cognito identity; None tests ``policy_names_to_add`` by themselves.
+            principal: A certificate, a Cognito identity or a thing group; None tests ``policy_names_to_add`` by
+                themselves.
             client_id: The MQTT client id that it would connect with.
             policy_names_to_add: Judged as if attached.
             policy_names_to_skip: Judged as if not attached.
 
         Raises:
-            ResourceNotFoundException: No such certificate or policy.
+            ResourceNotFoundException: No such certificate, thing group or policy.
             InvalidRequestException: Neither a principal nor a policy; a question without an action type or whose
                 resource is no ARN.
             LimitExceededException: More than ten policies together, which can never be attached.
@@ -113,11 +114,12 @@ class Authorization:
     ) -> Sequence[PolicyVersion]:
         """The policies in force for a principal, for a thing, or for both: their default versions.
 
-        What a thing brings are the policies of its groups.
+        What a thing brings are the policies of its groups and of all groups above them; beside a principal only where
+        the principal is attached to it, since a connection then inherits them.
 
         Raises:
             InvalidRequestException: Neither is given; no principal, or one of another account or region.
-            ResourceNotFoundException: No such certificate or thing.
+            ResourceNotFoundException: No such certificate, thing group or thing.
         """
         if principal is None and thing_name is None:
             raise InvalidRequestException("Give a principal, a thingName, or both.")
@@ -125,7 +127,8 @@ class Authorization:
             if thing_name is not None and tx.things.get(realm, thing_name) is None:
                 raise ResourceNotFoundException(f"Thing {thing_name} cannot be found.")
             if principal is None:
-                return ()
+                names = [] if thing_name is None else inheritance.groups_of_thing(tx, realm, thing_name)
+                return _in_force(tx, realm, inheritance.policies_of(tx, realm, names))
             subject = _subject(tx, realm, principal)
         of_groups = [version for thing in subject.things if thing.name == thing_name for version in thing.policies]
         return tuple(_by_name((*subject.policies, *of_groups)).values())
@@ -148,10 +151,13 @@ def _subject(tx: Transaction, realm: Realm, text: str | None) -> Subject:
     if text is None:
         return Subject(realm, None, ())
     principal = principals.parse_target(realm, text)
+    if principal.group_name is not None:
+        group = inheritance.existing_group(tx, realm, principal.group_name)
+        return Subject(realm, None, _in_force(tx, realm, inheritance.policies_of(tx, realm, group.lineage)))
     certificate = principals.certificate_of(tx, principal)
     if certificate is None:
         attached = tx.policies.attached_to(realm, principal.text, Window(limit=MAX_PER_TARGET)).items
-        return Subject(realm, None, tuple(_default_version(tx, realm, policy.name) for policy in attached))
+        return Subject(realm, None, _in_force(tx, realm, attached))
     key = (realm, certificate.certificate_id)
     identity = tx.identities.look_up([key])[key]
     return Subject(realm, certificate.certificate_pem, identity.policies, identity.things)
@@ -172,6 +178,10 @@ def _with_changes(tx: Transaction, subject: Subject, add: Sequence[str], skip: S
         for thing in subject.things
     )
     return replace(subject, policies=policies, things=things)
+
+
+def _in_force(tx: Transaction, realm: Realm, policies: Sequence[Policy]) -> tuple[PolicyVersion, ...]:
+    return tuple(_default_version(tx, realm, policy.name) for policy in policies)
 
 
 def _default_version(tx: Transaction, realm: Realm, name: str) -> PolicyVersion:

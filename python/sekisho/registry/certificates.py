@@ -11,6 +11,8 @@ provisioning-cert-provider; the API Reference of each operation.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -118,14 +120,11 @@ class Certificates:
             InvalidRequestException: Its mode would be DEFAULT, and another account of the region holds it so.
         """
         chosen = _initial_status(status, set_as_active=set_as_active)
-        certificate = self._acceptable(certificate_pem)
+        now = self._clock()
+        certificate = acceptable(certificate_pem, now)
         named = x509.given(ca_certificate_pem, "caCertificatePem") if ca_certificate_pem else None
         with self._store.write() as tx:
-            if named is None:
-                ca = issuers.the_issuer(tx, realm, certificate)
-            else:
-                ca = issuers.the_named_issuer(tx, realm, certificate, named)
-            return self._add(tx, realm, certificate, chosen, ca.mode, ca.certificate_id)
+            return add_signed(tx, now, realm, certificate, named, chosen)
 
     def register_without_ca(
         self, realm: Realm, certificate_pem: str, *, status: CertificateStatus | None = None
@@ -138,9 +137,10 @@ class Certificates:
             ResourceAlreadyExistsException: It is registered here already.
         """
         chosen = _initial_status(status, set_as_active=False)
-        certificate = self._acceptable(certificate_pem)
+        now = self._clock()
+        certificate = acceptable(certificate_pem, now)
         with self._store.write() as tx:
-            return self._add(tx, realm, certificate, chosen, CertificateMode.SNI_ONLY, None)
+            return add_without_ca(tx, now, realm, certificate, chosen)
 
     def create_keys_and_certificate(self, realm: Realm, *, set_as_active: bool = False) -> CreatedCertificate:
         """A new RSA-2048 key pair and a certificate for it, issued by the service."""
@@ -183,14 +183,10 @@ class Certificates:
             provider = certificate_providers.provider_for(
                 tx, realm, CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR
             )
-        try:
-            if provider is None:
-                return SignedRequest(self._authority.issue_for_request(request_pem, self._clock()), None)
+        if provider is None:
+            return SignedRequest(issued_for(self._authority, request_pem, self._clock()), None)
+        with _refusing_requests():
             request = issue.read_request(request_pem)
-        except PemError as error:
-            raise InvalidRequestException(f"certificateSigningRequest: {error}") from None
-        except NotAcceptable as error:
-            raise InvalidRequestException(str(error)) from None
         answer = self._ask(realm, provider, request_pem, principal_id, client_id)
         return SignedRequest(_fitting(provider, request, answer, self._clock()), provider)
 
@@ -220,33 +216,8 @@ class Certificates:
             CertificateStateException: A status that is not set by hand, or the certificate is revoked or on its way
                 to another account.
         """
-        if status not in _REGISTRABLE:
-            raise CertificateStateException(
-                f"A certificate cannot be set to {status.value}. newStatus is ACTIVE, INACTIVE or REVOKED."
-            )
         with self._store.write() as tx:
-            present = existing(tx, realm, certificate_id)
-            if present.status is status:
-                return
-            if present.status is CertificateStatus.REVOKED:
-                raise CertificateStateException(
-                    f"The certificate is REVOKED, which is for good; it cannot be set to {status.value}. Issue and "
-                    f"register a new one. Id: {present.certificate_id}"
-                )
-            if present.status is CertificateStatus.PENDING_TRANSFER:
-                raise CertificateStateException(
-                    "The certificate is PENDING_TRANSFER: cancel, accept or reject the transfer before its status is "
-                    f"changed. Id: {present.certificate_id}"
-                )
-            tx.certificates.replace(
-                replace(
-                    present,
-                    status=status,
-                    modified_at=self._clock(),
-                    customer_version=present.customer_version + 1,
-                )
-            )
-            _announce(tx, present)
+            update_in(tx, self._clock(), realm, certificate_id, status)
 
     def delete(self, realm: Realm, certificate_id: str, *, force: bool = False) -> None:
         """Forget a certificate.
@@ -286,32 +257,120 @@ class Certificates:
                 raise InvalidRequestException(message) from None
             raise ServiceUnavailableException(message) from None
 
-    def _acceptable(self, certificate_pem: str) -> X509Certificate:
-        certificate = x509.given(certificate_pem, "certificatePem")
-        try:
-            verify.check_device_certificate(certificate, self._clock())
-        except NotAcceptable as error:
-            raise CertificateValidationException(str(error)) from None
-        return certificate
-
     def _add_issued(self, realm: Realm, certificate: X509Certificate, *, set_as_active: bool) -> Certificate:
         status = _initial_status(None, set_as_active=set_as_active)
         with self._store.write() as tx:
-            return self._add(tx, realm, certificate, status, CertificateMode.DEFAULT, None)
+            return add_issued(tx, self._clock(), realm, certificate, status)
 
-    def _add(
-        self,
-        tx: Transaction,
-        realm: Realm,
-        certificate: X509Certificate,
-        status: CertificateStatus,
-        mode: CertificateMode,
-        ca_certificate_id: str | None,
-    ) -> Certificate:
-        registered = add_new(tx, self._clock(), realm, certificate, status, mode, ca_certificate_id)
-        # What the gate is about to be told of it, it must not take from before it was registered.
-        _announce(tx, registered)
-        return registered
+
+def acceptable(certificate_pem: str, now: datetime) -> X509Certificate:
+    """The certificate in a request. Raises CertificateValidationException: none, or one that AWS IoT does not take."""
+    certificate = x509.given(certificate_pem, "certificatePem")
+    try:
+        verify.check_device_certificate(certificate, now)
+    except NotAcceptable as error:
+        raise CertificateValidationException(str(error)) from None
+    return certificate
+
+
+def issued_for(authority: IssuingAuthority, request_pem: str, now: datetime) -> X509Certificate:
+    """A certificate for a certificate signing request; another one each time. It is not registered.
+
+    Raises:
+        InvalidRequestException: No certificate signing request, or one that AWS IoT does not take.
+    """
+    with _refusing_requests():
+        return authority.issue_for_request(request_pem, now)
+
+
+@contextmanager
+def _refusing_requests() -> Iterator[None]:
+    """What is wrong with a certificate signing request becomes InvalidRequestException."""
+    try:
+        yield
+    except PemError as error:
+        raise InvalidRequestException(f"certificateSigningRequest: {error}") from None
+    except NotAcceptable as error:
+        raise InvalidRequestException(str(error)) from None
+
+
+def add_signed(
+    tx: Transaction,
+    now: datetime,
+    realm: Realm,
+    certificate: X509Certificate,
+    named: X509Certificate | None,
+    status: CertificateStatus,
+) -> Certificate:
+    """``Certificates.register`` within the caller's write transaction. Raises as that does, and writes nothing then.
+
+    Args:
+        named: The CA certificate, where the request gives it.
+    """
+    if named is None:
+        ca = issuers.the_issuer(tx, realm, certificate)
+    else:
+        ca = issuers.the_named_issuer(tx, realm, certificate, named)
+    return _add(tx, now, realm, certificate, status, ca.mode, ca.certificate_id)
+
+
+def add_without_ca(
+    tx: Transaction, now: datetime, realm: Realm, certificate: X509Certificate, status: CertificateStatus
+) -> Certificate:
+    """``Certificates.register_without_ca`` within the caller's write transaction. Raises as that does."""
+    return _add(tx, now, realm, certificate, status, CertificateMode.SNI_ONLY, None)
+
+
+def add_issued(
+    tx: Transaction, now: datetime, realm: Realm, certificate: X509Certificate, status: CertificateStatus
+) -> Certificate:
+    """Register what the service issued, within the caller's write transaction."""
+    return _add(tx, now, realm, certificate, status, CertificateMode.DEFAULT, None)
+
+
+def update_in(
+    tx: Transaction, now: datetime, realm: Realm, certificate_id: str, status: CertificateStatus
+) -> Certificate:
+    """``Certificates.update`` within the caller's write transaction; the certificate as it is then.
+
+    Raises as that does, before anything is written.
+    """
+    if status not in _REGISTRABLE:
+        raise CertificateStateException(
+            f"A certificate cannot be set to {status.value}. newStatus is ACTIVE, INACTIVE or REVOKED."
+        )
+    present = existing(tx, realm, certificate_id)
+    if present.status is status:
+        return present
+    if present.status is CertificateStatus.REVOKED:
+        raise CertificateStateException(
+            f"The certificate is REVOKED, which is for good; it cannot be set to {status.value}. Issue and "
+            f"register a new one. Id: {present.certificate_id}"
+        )
+    if present.status is CertificateStatus.PENDING_TRANSFER:
+        raise CertificateStateException(
+            "The certificate is PENDING_TRANSFER: cancel, accept or reject the transfer before its status is "
+            f"changed. Id: {present.certificate_id}"
+        )
+    changed = replace(present, status=status, modified_at=now, customer_version=present.customer_version + 1)
+    tx.certificates.replace(changed)
+    _announce(tx, changed)
+    return changed
+
+
+def _add(
+    tx: Transaction,
+    now: datetime,
+    realm: Realm,
+    certificate: X509Certificate,
+    status: CertificateStatus,
+    mode: CertificateMode,
+    ca_certificate_id: str | None,
+) -> Certificate:
+    registered = add_new(tx, now, realm, certificate, status, mode, ca_certificate_id)
+    # What the gate is about to be told of it, it must not take from before it was registered.
+    _announce(tx, registered)
+    return registered
 
 
 def add_new(

@@ -180,6 +180,76 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class PropagatingAttribute:
+    """A user property that a thing's MQTT 5 messages carry: from an attribute of the thing, or of its connection."""
+
+    user_property_key: str
+    thing_attribute: str | None = None
+    connection_attribute: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThingType:
+    """What things of a kind have in common. Deprecated, it takes no more things."""
+
+    realm: Realm
+    name: str
+    type_id: str
+    description: str | None
+    searchable_attributes: tuple[str, ...]
+    propagating_attributes: tuple[PropagatingAttribute, ...]
+    created_at: datetime
+    deprecated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThingGroup:
+    """A static thing group: a node of a tree. Its place in the tree is given once and for good."""
+
+    realm: Realm
+    name: str
+    group_id: str
+    ancestors: tuple[str, ...]
+    """From the root of the tree to the parent; empty for a root."""
+    description: str | None
+    attributes: Mapping[str, str]
+    version: int
+    created_at: datetime
+
+    @property
+    def parent_name(self) -> str | None:
+        """The group above it."""
+        return self.ancestors[-1] if self.ancestors else None
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """Itself and all above it, the nearest first."""
+        return (self.name, *reversed(self.ancestors))
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A thing in a group, where it was put into that group or into one below."""
+
+    thing_name: str
+    group_name: str
+    member_of: str
+    """The group it was put into: ``group_name``, or one below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillingGroup:
+    """A group of things for the bill, of which there is none here: a name that things may have."""
+
+    realm: Realm
+    name: str
+    group_id: str
+    description: str | None
+    version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A named policy; its documents are its versions."""
 

@@ -23,7 +23,7 @@ from sekisho.errors import (
     VersionsLimitExceededException,
 )
 from sekisho.realm import Realm
-from sekisho.registry import principals
+from sekisho.registry import inheritance, principals
 from sekisho.registry.model import Policy, PolicyVersion
 from sekisho.registry.ports import (
     AlreadyThere,
@@ -35,6 +35,7 @@ from sekisho.registry.ports import (
     Store,
     Transaction,
     Window,
+    window_of,
 )
 
 MAX_VERSIONS: Final = 5
@@ -42,6 +43,9 @@ MAX_VERSIONS: Final = 5
 
 MAX_PER_TARGET: Final = 10
 """Policies attached to one certificate or Cognito identity."""
+
+MAX_PER_GROUP: Final = 2
+"""Policies attached to one thing group (Developer Guide, thing-groups)."""
 
 _LONGEST_VERSION_ID: Final = 18
 """Digits of a version id; longer ones name nothing and would not fit a database's integer."""
@@ -170,7 +174,7 @@ class Policies:
         Raises:
             ResourceNotFoundException: No such policy, certificate or thing group.
             InvalidRequestException: No target, or one of another account or region.
-            LimitExceededException: The target has ten policies.
+            LimitExceededException: The target has ten policies; two where it is a thing group.
         """
         with self._store.write() as tx:
             attach_in(tx, realm, name, target)
@@ -188,8 +192,10 @@ class Policies:
             if tx.policies.detach(realm, name, found.text):
                 found.changed(tx)
 
-    def attached_to(self, realm: Realm, target: str, window: Window) -> Slice[Policy]:
-        """Policies attached to a target.
+    def attached_to(self, realm: Realm, target: str, window: Window, *, recursive: bool = False) -> Slice[Policy]:
+        """Policies attached to a target; ``recursive``: of a thing group, also those of the groups above it.
+
+        The group's own come first, those of the root last; each once.
 
         Raises:
             ResourceNotFoundException: No such certificate or thing group.
@@ -197,6 +203,9 @@ class Policies:
         """
         with self._store.read() as tx:
             found = principals.existing_target(tx, realm, target)
+            if recursive and found.group_name is not None:
+                group = inheritance.existing_group(tx, realm, found.group_name)
+                return window_of(inheritance.policies_of(tx, realm, group.lineage), window)
             return tx.policies.attached_to(realm, found.text, window)
 
     def targets_of(self, realm: Realm, name: str, window: Window) -> Slice[str]:
@@ -252,10 +261,11 @@ def attach_in(tx: Transaction, realm: Realm, name: str, target: str) -> None:
     found = principals.existing_target(tx, realm, target)
     if not tx.policies.attach(realm, name, found.text):
         return
-    if len(tx.policies.attached_to(realm, found.text, Window(limit=MAX_PER_TARGET + 1)).items) > MAX_PER_TARGET:
+    most = MAX_PER_TARGET if found.group_name is None else MAX_PER_GROUP
+    if len(tx.policies.attached_to(realm, found.text, Window(limit=most + 1)).items) > most:
         # Raising rolls the attachment back.
         raise LimitExceededException(
-            f"Policy {name} cannot be attached: the target has {MAX_PER_TARGET} policies, which is the most "
+            f"Policy {name} cannot be attached: the target has {most} policies, which is the most "
             "it can have. Detach one first."
         )
     found.changed(tx)

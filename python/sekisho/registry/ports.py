@@ -17,6 +17,7 @@ from sekisho.registry.model import (
     AccessKey,
     Account,
     Attachment,
+    BillingGroup,
     CACertificate,
     Certificate,
     CertificateProvider,
@@ -26,12 +27,15 @@ from sekisho.registry.model import (
     Event,
     Identity,
     IdentityThing,
+    Membership,
     Policy,
     PolicyVersion,
     ProvisioningClaim,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
     Thing,
+    ThingGroup,
+    ThingType,
 )
 
 T = TypeVar("T")
@@ -57,6 +61,14 @@ class Slice(Generic[T]):
 
     items: Sequence[T]
     next_after: int | None
+
+
+def window_of(items: Sequence[T], window: Window) -> Slice[T]:
+    """The part of a short list that is at hand as a whole. ``Slice.next_after`` is then how many came before."""
+    ordered = items if window.ascending else items[::-1]
+    start = window.after or 0
+    end = start + window.limit
+    return Slice(ordered[start:end], end if end < len(ordered) else None)
 
 
 class ChangeKind(StrEnum):
@@ -123,7 +135,10 @@ class ThingRows(Protocol):
     def get(self, realm: Realm, name: str) -> Thing | None: ...
     def add(self, thing: Thing) -> None: ...
     def replace(self, thing: Thing) -> None: ...
-    def remove(self, realm: Realm, name: str) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None:
+        """With its memberships in groups."""
+        ...
+
     def page(
         self,
         realm: Realm,
@@ -135,6 +150,70 @@ class ThingRows(Protocol):
     ) -> Slice[Thing]:
         """``attribute`` (name, value) keeps things that have it; ``prefix``: whose value begins with it."""
         ...
+
+    def of_billing_group(self, realm: Realm, billing_group_name: str, window: Window) -> Slice[Thing]: ...
+
+
+class ThingTypeRows(Protocol):
+    """Thing types. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> ThingType | None: ...
+    def add(self, thing_type: ThingType) -> None: ...
+    def replace(self, thing_type: ThingType) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None: ...
+    def page(self, realm: Realm, window: Window) -> Slice[ThingType]: ...
+
+
+class ThingGroupRows(Protocol):
+    """Thing groups and the things in them. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> ThingGroup | None: ...
+    def add(self, group: ThingGroup) -> None: ...
+    def replace(self, group: ThingGroup) -> None:
+        """Its ancestors stay what they were."""
+        ...
+
+    def remove(self, realm: Realm, name: str) -> None:
+        """With the memberships in it. There must be no group below it."""
+        ...
+
+    def page(self, realm: Realm, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
+        """All groups, or those whose name begins with ``prefix``."""
+        ...
+
+    def children(self, realm: Realm, parent_name: str | None, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
+        """The groups right below one; of None, the roots."""
+        ...
+
+    def descendants(self, realm: Realm, ancestor: str, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
+        """All groups below one."""
+        ...
+
+    def join(self, thing_name: str, group: ThingGroup) -> None:
+        """Put a thing into a group, and so into all above it. It must be in no group of the tree."""
+        ...
+
+    def leave(self, thing_name: str, group: ThingGroup) -> None:
+        """Take a thing out of the group that it was put into, and so out of all above it."""
+        ...
+
+    def memberships(self, realm: Realm, thing_name: str) -> Sequence[Membership]:
+        """In the order of joining; of one tree, the nearest group first."""
+        ...
+
+    def things_in(self, realm: Realm, group_name: str, window: Window, *, recursive: bool) -> Slice[str]:
+        """Names of things, in the order of joining; ``recursive``: also those in groups below."""
+        ...
+
+
+class BillingGroupRows(Protocol):
+    """Billing groups. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> BillingGroup | None: ...
+    def add(self, group: BillingGroup) -> None: ...
+    def replace(self, group: BillingGroup) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None: ...
+    def page(self, realm: Realm, window: Window, *, prefix: str = "") -> Slice[BillingGroup]: ...
 
 
 class AttachmentRows(Protocol):
@@ -305,7 +384,8 @@ class IdentityRows(Protocol):
     """The gate's questions, answered in few queries however many are asked."""
 
     def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
-        """(realm, certificate_id) → identity, with default policy versions and attached things. Absent: unknown.
+        """(realm, certificate_id) → identity, with default policy versions and attached things, these with the
+        policies of their groups. Absent: unknown.
 
         Provisioning claims are among them (``registry.provisioning_claims``).
         """
@@ -321,6 +401,12 @@ class Transaction(Protocol):
     def certificates(self) -> CertificateRows: ...
     @property
     def things(self) -> ThingRows: ...
+    @property
+    def thing_types(self) -> ThingTypeRows: ...
+    @property
+    def thing_groups(self) -> ThingGroupRows: ...
+    @property
+    def billing_groups(self) -> BillingGroupRows: ...
     @property
     def attachments(self) -> AttachmentRows: ...
     @property

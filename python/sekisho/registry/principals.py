@@ -17,6 +17,7 @@ from sekisho import arn
 from sekisho.arn import Arn
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
 from sekisho.realm import Realm
+from sekisho.registry import inheritance
 from sekisho.registry.model import Certificate
 from sekisho.registry.ports import Change, ChangeKind, Transaction
 
@@ -26,15 +27,18 @@ _CERTIFICATE_ID: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A certificate of ``realm``, or a Cognito identity (``certificate_id`` is None)."""
+    """A certificate of ``realm``, a Cognito identity (no ``certificate_id``), or as a policy target a thing group."""
 
     realm: Realm
     text: str
     """The form under which attachments are kept: for a certificate, its ARN with the id in lower case."""
     certificate_id: str | None
+    group_name: str | None = None
 
     def changed(self, tx: Transaction) -> None:
-        """Tell the data plane that what this principal may do has changed."""
+        """Tell the data plane that what this principal may do, or what is in this group, has changed."""
+        if self.group_name is not None:
+            inheritance.changed(tx, self.realm, self.group_name)
         if self.certificate_id is not None:
             tx.announce(Change(self.realm, ChangeKind.CERTIFICATE, self.certificate_id))
 
@@ -82,7 +86,7 @@ def existing(tx: Transaction, realm: Realm, text: str) -> Principal:
 
 
 def certificate_of(tx: Transaction, principal: Principal) -> Certificate | None:
-    """The certificate of a principal; None for a Cognito identity.
+    """The certificate of a principal; None for a Cognito identity and for a thing group.
 
     Raises:
         ResourceNotFoundException: The realm has no such certificate.
@@ -100,16 +104,15 @@ def certificate_of(tx: Transaction, principal: Principal) -> Certificate | None:
 
 
 def parse_target(realm: Realm, text: str) -> Principal:
-    """The principal that a policy target names.
+    """The principal or thing group that a policy target names.
 
     Raises:
         InvalidRequestException: It is no target, or one of another account or region.
-        ResourceNotFoundException: It is a thing group, of which there are none.
     """
     parsed = Arn.parse(text)
     if parsed is not None and parsed.service == "iot" and parsed.type == "thinggroup":
         _require_same_realm(realm, parsed, text)
-        raise ResourceNotFoundException(f"Thing group {parsed.name} does not exist.")
+        return Principal(realm, arn.thing_group(realm, parsed.name), None, parsed.name)
     if parsed is not None and parsed.service == "iot" and parsed.type == "thing":
         raise InvalidRequestException(
             f"{_shown(text)} is a thing. A policy is attached to a certificate, a Cognito identity or a thing group; "
@@ -119,8 +122,10 @@ def parse_target(realm: Realm, text: str) -> Principal:
 
 
 def existing_target(tx: Transaction, realm: Realm, text: str) -> Principal:
-    """As ``parse_target``, and its certificate is registered. Raises ResourceNotFoundException besides."""
+    """As ``parse_target``, and the certificate or group is there. Raises ResourceNotFoundException besides."""
     target = parse_target(realm, text)
+    if target.group_name is not None:
+        inheritance.existing_group(tx, realm, target.group_name)
     certificate_of(tx, target)
     return target
 

@@ -1,7 +1,7 @@
 """Tags: words that users put on resources.
 
-CA certificates, certificate providers, policies and provisioning templates take tags, when they are made and
-afterwards. Device certificates and things do not.
+CA certificates, certificate providers, policies, provisioning templates, thing types, thing groups and billing groups
+take tags, when they are made and afterwards. Device certificates and things do not.
 
 Source: API Reference, TagResource; General Reference, "Tag naming limits and requirements".
 """
@@ -21,7 +21,6 @@ MAX_TAGS: Final = 50
 
 _TAGGED_LATER: Final = {
     "authorizer": "Authorizer",
-    "billinggroup": "Billing group",
     "command": "Command",
     "domainconfiguration": "Domain configuration",
     "fleetmetric": "Fleet metric",
@@ -34,8 +33,6 @@ _TAGGED_LATER: Final = {
     "scheduledaudit": "Scheduled audit",
     "securityprofile": "Security profile",
     "stream": "Stream",
-    "thinggroup": "Thing group",
-    "thingtype": "Thing type",
 }
 """Resource types of AWS IoT that take tags and of which there are none here."""
 
@@ -123,13 +120,22 @@ def _require_taggable(tx: Transaction, realm: Realm, resource_arn: str) -> None:
     elif parsed.type == "certificateprovider":
         there = tx.certificate_providers.get(realm, parsed.name) is not None
         kind = "Certificate provider"
+    elif parsed.type == "thingtype":
+        there = tx.thing_types.get(realm, parsed.name) is not None
+        kind = "Thing type"
+    elif parsed.type == "thinggroup":
+        there = tx.thing_groups.get(realm, parsed.name) is not None
+        kind = "Thing group"
+    elif parsed.type == "billinggroup":
+        there = tx.billing_groups.get(realm, parsed.name) is not None
+        kind = "Billing group"
     elif parsed.type in _TAGGED_LATER:
         there = False
         kind = _TAGGED_LATER[parsed.type]
     else:
         raise InvalidRequestException(
             f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert), certificate providers, "
-            "policies and provisioning templates do."
+            "policies, provisioning templates, thing types and groups do."
         )
     if not there:
         raise ResourceNotFoundException(f"{kind} {parsed.name} does not exist.")

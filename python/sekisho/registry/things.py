@@ -21,7 +21,7 @@ from sekisho.errors import (
     VersionConflictException,
 )
 from sekisho.realm import Realm
-from sekisho.registry import principals
+from sekisho.registry import billing_groups, principals, thing_types
 from sekisho.registry.model import Attachment, Thing, ThingPrincipalType
 from sekisho.registry.ports import Change, ChangeKind, Clock, Slice, Store, Transaction, Window
 
@@ -53,7 +53,7 @@ class Things:
         Raises:
             ResourceAlreadyExistsException: There is a thing of this name with other attributes or another type.
             ResourceNotFoundException: No such thing type, or no such billing group.
-            InvalidRequestException: Too many attributes.
+            InvalidRequestException: Too many attributes; a thing type that is deprecated.
         """
         with self._store.write() as tx:
             return create_in(
@@ -69,7 +69,7 @@ class Things:
     def describe(self, realm: Realm, name: str) -> Thing:
         """The thing. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
-            return _existing(tx, realm, name)
+            return existing(tx, realm, name)
 
     def update(
         self,
@@ -91,7 +91,8 @@ class Things:
         Raises:
             ResourceNotFoundException: No such thing or thing type.
             VersionConflictException: The thing's version is not ``expected_version``.
-            InvalidRequestException: Too many attributes; a type both given and removed.
+            InvalidRequestException: Too many attributes; a type both given and removed; one that is deprecated and not
+                the thing's already.
         """
         with self._store.write() as tx:
             return update_in(
@@ -106,7 +107,7 @@ class Things:
             )
 
     def delete(self, realm: Realm, name: str, *, expected_version: int | None = None) -> None:
-        """Delete a thing. It is no error where there is none.
+        """Delete a thing, which leaves its groups. It is no error where there is none.
 
         Raises:
             InvalidRequestException: A principal is attached to it.
@@ -182,7 +183,7 @@ class Things:
             InvalidRequestException: No principal, or one of another account or region.
         """
         with self._store.write() as tx:
-            _existing(tx, realm, name)
+            existing(tx, realm, name)
             found = principals.existing(tx, realm, principal)
             if tx.attachments.remove(realm, name, found.text):
                 found.changed(tx)
@@ -192,7 +193,7 @@ class Things:
     ) -> Slice[Attachment]:
         """What is attached to a thing, all or of one type. Raises ResourceNotFoundException: no such thing."""
         with self._store.read() as tx:
-            _existing(tx, realm, name)
+            existing(tx, realm, name)
             return _of_type(lambda part: tx.attachments.of_thing(realm, name, part), window, principal_type)
 
     def things_of(
@@ -220,10 +221,12 @@ def create_in(
     billing_group_name: str | None = None,
 ) -> Thing:
     """``Things.create`` within the caller's write transaction. Raises as that does, before anything is written."""
-    given = _without_empty(attributes or {})
+    given = without_empty(attributes or {})
     _require_room(name, given, type_name)
-    _require_type(type_name)
-    _require_billing_group(billing_group_name)
+    if type_name is not None:
+        thing_types.require_usable(tx, realm, type_name)
+    if billing_group_name is not None:
+        billing_groups.existing(tx, realm, billing_group_name)
     present = tx.things.get(realm, name)
     if present is not None:
         _require_same(present, given, type_name, billing_group_name)
@@ -256,13 +259,14 @@ def update_in(
     """``Things.update`` within the caller's write transaction. Raises as that does, before anything is written."""
     if remove_type and type_name is not None:
         raise InvalidRequestException("thingTypeName and removeThingType contradict each other: give only one.")
-    thing = _existing(tx, realm, name)
+    thing = existing(tx, realm, name)
     _require_version(thing, expected_version)
-    _require_type(type_name)
+    if type_name is not None and type_name != thing.type_name:
+        thing_types.require_usable(tx, realm, type_name)
     changed = replace(
         thing,
         type_name=None if remove_type else type_name or thing.type_name,
-        attributes=_changed_attributes(thing.attributes, attributes, merge=merge),
+        attributes=changed_attributes(thing.attributes, attributes, merge=merge),
         version=thing.version + 1,
     )
     _require_room(name, changed.attributes, changed.type_name)
@@ -275,7 +279,7 @@ def attach_principal_in(
     tx: Transaction, realm: Realm, name: str, principal: str, principal_type: ThingPrincipalType | None = None
 ) -> None:
     """``Things.attach_principal`` within the caller's write transaction. Raises as that does."""
-    _existing(tx, realm, name)
+    existing(tx, realm, name)
     found = principals.existing(tx, realm, principal)
     wanted = principal_type or ThingPrincipalType.NON_EXCLUSIVE_THING
     present = tx.attachments.get(realm, name, found.text)
@@ -296,21 +300,12 @@ def thing_arn(thing: Thing) -> str:
     return arn.thing(thing.realm, thing.name)
 
 
-def _existing(tx: Transaction, realm: Realm, name: str) -> Thing:
+def existing(tx: Transaction, realm: Realm, name: str) -> Thing:
+    """The thing. Raises ResourceNotFoundException."""
     thing = tx.things.get(realm, name)
     if thing is None:
         raise ResourceNotFoundException(f"Thing {name} cannot be found.")
     return thing
-
-
-def _require_type(type_name: str | None) -> None:
-    if type_name is not None:
-        raise ResourceNotFoundException(f"Thing type {type_name} cannot be found.")
-
-
-def _require_billing_group(name: str | None) -> None:
-    if name is not None:
-        raise ResourceNotFoundException(f"Billing group {name} cannot be found.")
 
 
 def _require_version(thing: Thing, expected: int | None) -> None:
@@ -340,14 +335,16 @@ def _require_same(
     )
 
 
-def _without_empty(attributes: Mapping[str, str]) -> dict[str, str]:
+def without_empty(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Attributes but for those with an empty value, which are none."""
     return {name: value for name, value in attributes.items() if value}
 
 
-def _changed_attributes(present: Mapping[str, str], given: Mapping[str, str] | None, *, merge: bool) -> dict[str, str]:
+def changed_attributes(present: Mapping[str, str], given: Mapping[str, str] | None, *, merge: bool) -> dict[str, str]:
+    """Attributes after a change: those given, with ``merge`` beside the present ones; None leaves all as they are."""
     if given is None:
         return dict(present)
-    return _without_empty({**present, **given} if merge else given)
+    return without_empty({**present, **given} if merge else given)
 
 
 def _require_room(name: str, attributes: Mapping[str, str], type_name: str | None) -> None:

@@ -1,12 +1,15 @@
-"""The gate's look-up (``ports.IdentityRows``): three statements for a whole batch of connections.
+"""The gate's look-up (``ports.IdentityRows``): a few statements for a whole batch of connections.
 
-Where some are not among the certificates, a fourth looks for them among provisioning claims.
+Three, a fourth where some certificate has a thing, and a fifth where some thing is in a group.
+
+Where some are not among the certificates, one more looks for them among provisioning claims.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, select
@@ -26,6 +29,7 @@ _POLICIES = schema.policies
 _VERSIONS = schema.policy_versions
 _TARGETS = schema.policy_targets
 _ATTACHMENTS = schema.attachments
+_MEMBERSHIPS = schema.memberships
 _THINGS = schema.things
 
 CHUNK: Final = 250
@@ -76,6 +80,21 @@ _THINGS_OF = (
     .order_by(_ATTACHMENTS.c.seq)
 )
 
+# Groups and all their ancestors: memberships have a row for each.
+_GROUPS_OF = (
+    select(_ATTACHMENTS.c.principal, _MEMBERSHIPS)
+    .join(
+        _MEMBERSHIPS,
+        and_(
+            _MEMBERSHIPS.c.account_id == _ATTACHMENTS.c.account_id,
+            _MEMBERSHIPS.c.region == _ATTACHMENTS.c.region,
+            _MEMBERSHIPS.c.thing_name == _ATTACHMENTS.c.thing_name,
+        ),
+    )
+    .where(_ATTACHMENTS.c.principal.in_(_KEYS))
+    .order_by(_MEMBERSHIPS.c.seq)
+)
+
 
 class SqlIdentities:
     """All that the gate needs to know of certificates. The cost of a key does not depend on how many are registered."""
@@ -86,7 +105,9 @@ class SqlIdentities:
         self._connection = connection
 
     def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
-        """(realm, certificate_id) → identity. Policies and things in the order they were attached. Absent: unknown."""
+        """(realm, certificate_id) → identity. Policies and things in the order they were attached, those of a
+        thing's groups from the nearest to the root. Absent: unknown.
+        """
         found: dict[tuple[Realm, str], Identity] = {}
         asked = list(dict.fromkeys(keys))
         for start in range(0, len(asked), CHUNK):
@@ -116,18 +137,47 @@ class SqlIdentities:
             return {}
 
         principals = [principal for _, principal in certificates]
-        policies: defaultdict[tuple[Realm, str], list[PolicyVersion]] = defaultdict(list)
-        for row in self._connection.execute(_POLICIES_OF, {"keys": principals}):
-            policies[Realm(row.account_id, row.region), row.target].append(policy_version_of(row))
+        policies = self._policies_of(principals)
         things: defaultdict[tuple[Realm, str], list[IdentityThing]] = defaultdict(list)
         for row in self._connection.execute(_THINGS_OF, {"keys": principals}):
             exclusive = row.type == ThingPrincipalType.EXCLUSIVE_THING
             things[Realm(row.account_id, row.region), row.principal].append(
                 IdentityThing(row.name, row.type_name, row.attributes, exclusive)
             )
+        if things:
+            self._bring_policies_of_groups(things, principals)
         return {
             (certificate.realm, certificate.certificate_id): Identity(
-                certificate=certificate, policies=tuple(policies[key]), things=tuple(things[key])
+                certificate=certificate, policies=tuple(policies.get(key, ())), things=tuple(things[key])
             )
             for key, certificate in certificates.items()
         }
+
+    def _policies_of(self, targets: Iterable[str]) -> Mapping[tuple[Realm, str], list[PolicyVersion]]:
+        found: defaultdict[tuple[Realm, str], list[PolicyVersion]] = defaultdict(list)
+        asked = list(targets)
+        for start in range(0, len(asked), CHUNK):
+            for row in self._connection.execute(_POLICIES_OF, {"keys": asked[start : start + CHUNK]}):
+                found[Realm(row.account_id, row.region), row.target].append(policy_version_of(row))
+        return found
+
+    def _bring_policies_of_groups(
+        self, things: Mapping[tuple[Realm, str], list[IdentityThing]], principals: Sequence[str]
+    ) -> None:
+        groups: defaultdict[tuple[Realm, str, str], list[str]] = defaultdict(list)
+        for row in self._connection.execute(_GROUPS_OF, {"keys": principals}):
+            realm = Realm(row.account_id, row.region)
+            groups[realm, row.principal, row.thing_name].append(arn.thing_group(realm, row.group_name))
+        if not groups:
+            return
+        # Many things of a batch are in the same groups, whose policies are read once.
+        policies = self._policies_of(dict.fromkeys(group for of_thing in groups.values() for group in of_thing))
+        for (realm, principal), attached in things.items():
+            for place, thing in enumerate(attached):
+                inherited = {
+                    version.policy_name: version
+                    for group in groups.get((realm, principal, thing.name), ())
+                    for version in policies.get((realm, group), ())
+                }
+                if inherited:
+                    attached[place] = replace(thing, policies=tuple(inherited.values()))

@@ -195,6 +195,16 @@ Index(
     postgresql_where=things.c.type_name.is_not(None),
 )
 
+Index(
+    None,
+    things.c.account_id,
+    things.c.region,
+    things.c.billing_group_name,
+    things.c.seq,
+    sqlite_where=things.c.billing_group_name.is_not(None),
+    postgresql_where=things.c.billing_group_name.is_not(None),
+)
+
 # The attributes of ``things`` once more, to find things by them.
 thing_attributes = Table(
     "thing_attributes",
@@ -220,6 +230,86 @@ attachments = _listed(
     Index(None, "account_id", "region", "thing_name", "seq"),
     # Principal first, for the look-up of identities.
     Index(None, "principal", "account_id", "region", "seq"),
+)
+
+thing_types = _listed(
+    "thing_types",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("type_id", String, nullable=False),
+    Column("description", String),
+    Column("searchable_attributes", JSON, nullable=False),
+    Column("propagating_attributes", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deprecated_at", Instant),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+)
+
+thing_groups = _listed(
+    "thing_groups",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("group_id", String, nullable=False),
+    # Empty for a root: no group has such a name, and an index finds it as it finds any other.
+    Column("parent_name", String, nullable=False),
+    Column("ancestors", JSON, nullable=False),
+    Column("description", String),
+    Column("attributes", JSON, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+    Index(None, "account_id", "region", "parent_name", "seq"),
+)
+
+# The ancestors of ``thing_groups`` once more, to find what is below a group. A group keeps its place for good, so this
+# never changes, and no query has to climb a tree.
+thing_group_ancestors = Table(
+    "thing_group_ancestors",
+    metadata,
+    Column("group_seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    *_realm(),
+    Column("ancestor", String, nullable=False),
+    PrimaryKeyConstraint("group_seq", "ancestor"),
+    ForeignKeyConstraint(["group_seq"], ["thing_groups.seq"], ondelete="CASCADE"),
+    Index(None, "account_id", "region", "ancestor", "group_seq"),
+    sqlite_with_rowid=False,
+)
+
+# A row for the group that a thing was put into (``member_of``), and one for each group above it. That a thing is in one
+# group of a tree at most is the unique key: two would meet in the root.
+memberships = _listed(
+    "memberships",
+    *_realm(),
+    Column("thing_name", String, nullable=False),
+    Column("group_name", String, nullable=False),
+    Column("member_of", String, nullable=False),
+    UniqueConstraint("account_id", "region", "thing_name", "group_name"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "thing_name"],
+        ["things.account_id", "things.region", "things.name"],
+        ondelete="CASCADE",
+    ),
+    ForeignKeyConstraint(
+        ["account_id", "region", "member_of"],
+        ["thing_groups.account_id", "thing_groups.region", "thing_groups.name"],
+        ondelete="CASCADE",
+    ),
+    Index(None, "account_id", "region", "group_name", "seq"),
+    Index(None, "account_id", "region", "member_of", "group_name", "seq"),
+)
+
+billing_groups = _listed(
+    "billing_groups",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("group_id", String, nullable=False),
+    Column("description", String),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
 )
 
 policies = _listed(

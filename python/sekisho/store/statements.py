@@ -52,6 +52,19 @@ def realm_parameters(realm: Realm, **others: Any) -> dict[str, Any]:
     }
 
 
+def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """The condition that a text begins with ``its_prefix``, where ``its_prefix_end`` is ``last_with`` of it.
+
+    A comparison, since LIKE would give % and _ a meaning and would not use the index on SQLite.
+    """
+    return (column >= bindparam("its_prefix")) & (column <= bindparam("its_prefix_end"))
+
+
+def last_with(prefix: str) -> str:
+    """What begins with a text lies between it and this: the text followed by the last character there is."""
+    return prefix + "\U0010ffff"
+
+
 @cache
 def _insert_unless_there(table: Table, dialect: str) -> Insert:
     # The two dialects have a class each for the same clause, and no neutral one.

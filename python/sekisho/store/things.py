@@ -11,7 +11,7 @@ from sekisho.realm import Realm
 from sekisho.registry.model import Thing
 from sekisho.registry.ports import AlreadyThere, Slice, Window
 from sekisho.store import schema
-from sekisho.store.statements import Rows, insert_returning_seq, its, reading, realm_parameters, removing
+from sekisho.store.statements import Rows, insert_returning_seq, its, last_with, reading, realm_parameters, removing
 
 _TABLE = schema.things
 _ATTRIBUTES = schema.thing_attributes
@@ -44,11 +44,6 @@ def _values(thing: Thing) -> dict[str, Any]:
     }
 
 
-# What begins with a text lies between it and the text followed by the last character there is. A comparison, since
-# LIKE would give % and _ a meaning and would not use the index on SQLite.
-_LAST_CHARACTER = "\U0010ffff"
-
-
 def _having_attribute(*, prefix: bool, of_type: bool) -> Rows[Thing]:
     value = _ATTRIBUTES.c.value
     wanted: BindParameter[str] = bindparam("its_value")
@@ -72,6 +67,7 @@ _KEY = ("account_id", "region", "name")
 _BY_KEY = reading(_TABLE, _make, *_KEY)
 _OF_REALM = reading(_TABLE, _make, "account_id", "region")
 _OF_TYPE = reading(_TABLE, _make, "account_id", "region", "type_name")
+_OF_BILLING_GROUP = reading(_TABLE, _make, "account_id", "region", "billing_group_name")
 _WITH_ATTRIBUTE = {
     (prefix, of_type): _having_attribute(prefix=prefix, of_type=of_type)
     for prefix in (False, True)
@@ -118,7 +114,7 @@ class SqlThings:
             self._connection.execute(_ADD_ATTRIBUTES, rows)
 
     def remove(self, realm: Realm, name: str) -> None:
-        """Forget it. What is attached to it must have been detached."""
+        """Forget it, and its memberships in groups. What is attached to it must have been detached."""
         self._connection.execute(_REMOVE, realm_parameters(realm, name=name))
 
     def page(
@@ -138,10 +134,15 @@ class SqlThings:
             name, value = attribute
             parameters = realm_parameters(realm, attribute=name, value=value)
             if prefix:
-                parameters["its_value_end"] = value + _LAST_CHARACTER
+                parameters["its_value_end"] = last_with(value)
             if type_name is not None:
                 parameters["its_type_name"] = type_name
             return _WITH_ATTRIBUTE[prefix, type_name is not None].page(self._connection, window, parameters)
         if type_name is not None:
             return _OF_TYPE.page(self._connection, window, realm_parameters(realm, type_name=type_name))
         return _OF_REALM.page(self._connection, window, realm_parameters(realm))
+
+    def of_billing_group(self, realm: Realm, billing_group_name: str, window: Window) -> Slice[Thing]:
+        """Part of the list of the things of a billing group."""
+        parameters = realm_parameters(realm, billing_group_name=billing_group_name)
+        return _OF_BILLING_GROUP.page(self._connection, window, parameters)

@@ -15,6 +15,7 @@ from sekisho.registry.ports import Change
 from sekisho.store import schema_version
 from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
+from sekisho.store.billing_groups import SqlBillingGroups
 from sekisho.store.ca_certificates import SqlCACertificates
 from sekisho.store.certificate_providers import SqlCertificateProviders
 from sekisho.store.certificates import SqlCertificates
@@ -29,6 +30,8 @@ from sekisho.store.provisioning_claims import SqlProvisioningClaims
 from sekisho.store.provisioning_templates import SqlProvisioningTemplates
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.tags import SqlTags
+from sekisho.store.thing_groups import SqlThingGroups
+from sekisho.store.thing_types import SqlThingTypes
 from sekisho.store.things import SqlThings
 
 
@@ -39,6 +42,7 @@ class SqlTransaction:
         "_changes",
         "accounts",
         "attachments",
+        "billing_groups",
         "ca_certificates",
         "certificate_providers",
         "certificates",
@@ -51,6 +55,8 @@ class SqlTransaction:
         "provisioning_templates",
         "registration_codes",
         "tags",
+        "thing_groups",
+        "thing_types",
         "things",
     )
 
@@ -58,6 +64,7 @@ class SqlTransaction:
         self._changes = changes
         self.accounts = SqlAccounts(connection)
         self.attachments = SqlAttachments(connection)
+        self.billing_groups = SqlBillingGroups(connection)
         self.ca_certificates = SqlCACertificates(connection)
         self.certificate_providers = SqlCertificateProviders(connection)
         self.certificates = SqlCertificates(connection)
@@ -70,6 +77,8 @@ class SqlTransaction:
         self.provisioning_templates = SqlProvisioningTemplates(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.tags = SqlTags(connection)
+        self.thing_groups = SqlThingGroups(connection)
+        self.thing_types = SqlThingTypes(connection)
         self.things = SqlThings(connection)
 
     def announce(self, change: Change) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 from sekisho.templates.error import Place, TemplateError
 from sekisho.templates.expressions import (
     CERTIFICATE,
+    MAX_LENGTH,
     Expression,
     Mappings,
     Result,
@@ -225,6 +226,8 @@ class Template:
                 continue
             if not is_text(value):
                 raise TemplateError(f"the value of the parameter {name!r} has half of a surrogate pair.")
+            if len(value) > MAX_LENGTH:
+                raise TemplateError(f"the value of the parameter {name!r} is longer than {MAX_LENGTH} characters.")
             values[name] = value
         for name, place in self._first_use.items():
             if name not in values:

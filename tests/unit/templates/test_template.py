@@ -261,6 +261,12 @@ class TestValuesThatAreMissingOrWrong:
         with pytest.raises(TemplateError, match="the parameter 'P' has half of a surrogate pair"):
             resolved(template({"t": thing({"Ref": "P"})}, parameters=("P",)), P="\ud800")
 
+    def test_a_value_is_bounded_in_length(self) -> None:
+        body = template(parameters=("P",))
+        resolved(body, P="x" * MAX_LENGTH)
+        with pytest.raises(TemplateError, match=f"the parameter 'P' is longer than {MAX_LENGTH} characters"):
+            resolved(body, P="x" * (MAX_LENGTH + 1))
+
 
 class TestTheForm:
     @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "AttachPolicy")
 def attach_policy(call: Call, request: AttachPolicyRequestTypeDef) -> None:
-    """Attach a policy to a certificate or Cognito identity."""
+    """Attach a policy to a certificate, a Cognito identity or a thing group."""
     call.services.policies.attach(call.realm, request["policyName"], request["target"])
 
 
@@ -45,7 +45,10 @@ def list_attached_policies(call: Call, request: ListAttachedPoliciesRequestTypeD
     ``recursive`` asks for those of parent groups too; certificates and identities have no parents.
     """
     window = pages.window(request.get("marker"), request.get("pageSize"))
-    return _policies(call, call.services.policies.attached_to(call.realm, request["target"], window))
+    recursive = request.get("recursive", False)
+    return _policies(
+        call, call.services.policies.attached_to(call.realm, request["target"], window, recursive=recursive)
+    )
 
 
 @operation("iot", "ListTargetsForPolicy")
