@@ -161,6 +161,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
@@ -215,6 +216,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         publishing=Publishing(GatewayBroker(gateway)),
         tags=Tags(store),
         thing_groups=ThingGroups(store, clock.utc_now),
+        thing_registration=ThingRegistration(store, clock.utc_now, engine, authority),
         thing_types=ThingTypes(store, clock.utc_now),
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),

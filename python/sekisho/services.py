@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
+    from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
@@ -42,6 +43,7 @@ class Services:
     publishing: Publishing
     tags: Tags
     thing_groups: ThingGroups
+    thing_registration: ThingRegistration
     thing_types: ThingTypes
     things: Things
     transfers: Transfers

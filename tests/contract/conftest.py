@@ -190,6 +190,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+    from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
@@ -219,6 +220,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         publishing=Publishing(_Collector(published)),
         tags=Tags(store),
         thing_groups=ThingGroups(store, utc_now),
+        thing_registration=ThingRegistration(store, utc_now, engine, authority),
         thing_types=ThingTypes(store, utc_now),
         things=Things(store, utc_now),
         transfers=Transfers(store, utc_now),

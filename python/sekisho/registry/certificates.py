@@ -11,7 +11,8 @@ provisioning-cert-provider; the API Reference of each operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -196,12 +197,8 @@ class Certificates:
             )
         if provider is None:
             return SignedRequest(issued_for(self._authority, request_pem, self._clock()), None)
-        try:
+        with _refusing_requests():
             request = issue.read_request(request_pem)
-        except PemError as error:
-            raise InvalidRequestException(f"certificateSigningRequest: {error}") from None
-        except NotAcceptable as error:
-            raise InvalidRequestException(str(error)) from None
         answer = self._ask(realm, provider, request_pem, principal_id, client_id)
         return SignedRequest(_fitting(provider, request, answer, self._clock()), provider)
 
@@ -302,8 +299,15 @@ def issued_for(authority: IssuingAuthority, request_pem: str, now: datetime) -> 
     Raises:
         InvalidRequestException: No certificate signing request, or one that AWS IoT does not take.
     """
-    try:
+    with _refusing_requests():
         return authority.issue_for_request(request_pem, now)
+
+
+@contextmanager
+def _refusing_requests() -> Iterator[None]:
+    """What is wrong with a certificate signing request becomes InvalidRequestException."""
+    try:
+        yield
     except PemError as error:
         raise InvalidRequestException(f"certificateSigningRequest: {error}") from None
     except NotAcceptable as error:

@@ -1,7 +1,8 @@
 """The gate's look-up (``ports.IdentityRows``): a few statements for a whole batch of connections.
 
-Three, a fourth where some certificate has a thing, and a fifth where some thing is in a group. Where some are not among
-the certificates, another looks for them among provisioning claims.
+Three, a fourth where some certificate has a thing, and a fifth where some thing is in a group.
+
+Where some are not among the certificates, one more looks for them among provisioning claims.
 """
 
 from __future__ import annotations
