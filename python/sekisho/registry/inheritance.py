@@ -17,7 +17,7 @@ from sekisho.realm import Realm
 from sekisho.registry.model import Policy, ThingGroup
 from sekisho.registry.ports import Change, ChangeKind, Transaction, Window
 
-_MOST_NAMED: Final = 250
+MOST_NAMED: Final = 250
 """Things that are announced one by one when their group changes."""
 
 _ALL_OF_A_GROUP: Final = Window(limit=10)
@@ -54,7 +54,7 @@ def changed(tx: Transaction, realm: Realm, group_name: str) -> None:
     thousands would cost the write transaction more than asking the realm's connections again costs the gate, which
     keeps no more than some thousands of changes apart anyway.
     """
-    members = tx.thing_groups.things_in(realm, group_name, Window(limit=_MOST_NAMED), recursive=True)
+    members = tx.thing_groups.things_in(realm, group_name, Window(limit=MOST_NAMED), recursive=True)
     if members.next_after is not None:
         tx.announce(Change(realm, ChangeKind.REALM, ""))
         return
