@@ -283,3 +283,21 @@ def test_a_policy_can_be_detached_from_a_group_that_is_gone(policies: Policies) 
         policies.attach(HOME, "a", gone)
     with pytest.raises(ResourceNotFoundException, match="Thing group gone"):
         policies.attached_to(HOME, gone, ALL, recursive=True)
+
+
+def test_a_group_may_inherit_more_policies_than_a_certificate_can_have(
+    groups: ThingGroups, policies: Policies, store: Store
+) -> None:
+    parent = None
+    for depth in range(6):
+        groups.create(HOME, f"depth-{depth}", parent_name=parent)
+        parent = f"depth-{depth}"
+        for each in ("one", "two"):
+            policies.create(HOME, f"{parent}-{each}", f"allow {TOPIC}")
+            policies.attach(HOME, f"{parent}-{each}", arn.thing_group(HOME, parent))
+    lowest = arn.thing_group(HOME, "depth-5")
+    authorization = Authorization(store, LiteralEngine())
+    question = Question("PUBLISH", [TOPIC])
+    assert len(authorization.test(HOME, [question], principal=lowest)[0].allowed_by) == 12
+    with pytest.raises(LimitExceededException, match="13 policies"):
+        authorization.test(HOME, [question], principal=lowest, policy_names_to_add=["a"])
