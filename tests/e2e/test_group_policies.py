@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sekisho.registry.inheritance import MOST_NAMED
 from tests import x509
 from tests.e2e.devices import WITHIN, Device, allow, register
 from tests.e2e.papers import in_files
@@ -89,3 +90,26 @@ def test_policies_of_a_group_hold_where_the_client_id_is_the_name_of_the_thing(
         wanted = GRANTED if client_id == "door" else NOT_AUTHORIZED
         assert device.subscribe("a/b").value == wanted
     iot.delete_thing_group(thingGroupName=group["thingGroupName"])
+
+
+def test_a_policy_of_a_group_too_large_to_name_its_things_reaches_them_all(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    clients = server.session()
+    iot = clients.iot
+    allow(iot, "fleet-connect", CONNECT)
+    allow(iot, "fleet-stay-out", NO_CONNECT)
+    fleet = iot.create_thing_group(thingGroupName="fleet")["thingGroupArn"]
+    for number in range(MOST_NAMED + 1):
+        iot.create_thing(thingName=f"truck-{number}")
+        iot.add_thing_to_thing_group(thingGroupName="fleet", thingName=f"truck-{number}")
+    last = f"truck-{MOST_NAMED}"
+    papers = in_files(tmp_path, x509.new_device(None))
+    principal = register(clients, papers, "fleet-connect")
+    iot.attach_thing_principal(thingName=last, principal=principal)
+    with Device(server, papers, last) as truck:
+        iot.attach_policy(policyName="fleet-stay-out", target=fleet)
+        assert truck.ended.get(timeout=WITHIN).value == NOT_AUTHORIZED
+    iot.detach_policy(policyName="fleet-stay-out", target=fleet)
+    with Device(server, papers, last):
+        pass
