@@ -186,7 +186,7 @@ def test_groups_take_two_statements_more_however_many_things_are_in_them(store: 
     keys = [(HOME, certificate_id(number)) for number in range(size)]
     with selects() as statements, store.read() as tx:
         tx.identities.look_up(keys)
-    assert len(statements) == 4
+    assert len(statements) == 3
     with store.write() as tx:
         for number in range(size):
             tx.thing_groups.join(f"lamp {number}", red)
