@@ -13,6 +13,7 @@ from sekisho.registry.model import (
     Account,
     Attachment,
     AutoRegistrationStatus,
+    BillingGroup,
     CACertificate,
     CACertificateStatus,
     Certificate,
@@ -30,7 +31,9 @@ from sekisho.registry.model import (
     ProvisioningTemplateVersion,
     TemplateType,
     Thing,
+    ThingGroup,
     ThingPrincipalType,
+    ThingType,
 )
 
 HOME = Realm("123456789012", "eu-central-1")
@@ -98,6 +101,40 @@ def thing(name: str = "lamp", realm: Realm = HOME, **changes: Any) -> Thing:
         created_at=NOW,
     )
     return replace(plain, **changes)
+
+
+def thing_type(name: str = "light", realm: Realm = HOME, **changes: Any) -> ThingType:
+    """A thing type."""
+    plain = ThingType(
+        realm=realm,
+        name=name,
+        type_id=f"id of {name}",
+        description=None,
+        searchable_attributes=(),
+        propagating_attributes=(),
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def thing_group(name: str = "lights", *ancestors: str, realm: Realm = HOME, **changes: Any) -> ThingGroup:
+    """A thing group below others, which are named from the root."""
+    plain = ThingGroup(
+        realm=realm,
+        name=name,
+        group_id=f"id of {name}",
+        ancestors=ancestors,
+        description=None,
+        attributes={},
+        version=1,
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def billing_group(name: str = "plant", realm: Realm = HOME, **changes: Any) -> BillingGroup:
+    """A billing group."""
+    return replace(BillingGroup(realm, name, f"id of {name}", None, 1, NOW), **changes)
 
 
 def attachment(thing_name: str, principal: str, realm: Realm = HOME, **changes: Any) -> Attachment:
