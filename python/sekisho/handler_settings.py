@@ -124,7 +124,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The key that tells a kind, and the keys that only this kind has."""
 
-_COMMON: Final = ("timeout", "retries", "on_certificate_registered", "accounts", "ca_certificate_ids")
+COMMON: Final = ("timeout", "retries", "on_certificate_registered", "accounts", "ca_certificate_ids")
+"""The keys that every kind has."""
 
 
 def read_handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
@@ -148,7 +149,7 @@ def _read(name: str, section: Any, file: Path) -> HandlerSettings:
         found = f"it has {' and '.join(kinds)}" if kinds else "it has none"
         raise ValueError(f"{source}: a handler has exactly one of {', '.join(KINDS)}; {found}")
     [kind] = kinds
-    known = (kind, *KINDS[kind], *_COMMON)
+    known = (kind, *KINDS[kind], *COMMON)
     for key in section:
         if key not in known:
             raise ValueError(f"{source}: there is no {key!r} with {kind!r}; there are {', '.join(known)}")
@@ -192,6 +193,8 @@ class _Keys:
 
     def path(self, key: str, what: str) -> Path:
         text = self.text(key, what)
+        if "\0" in text:
+            raise self.wrong(key, what)
         try:
             return self._folder / Path(text).expanduser()
         except RuntimeError:

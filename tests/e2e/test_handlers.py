@@ -20,7 +20,7 @@ from tests.e2e.devices import allow
 from tests.e2e.mqtt_wire import V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_commands import answer, failure
+from tests.e2e.test_commands import answer, failure, sekisho
 from tests.e2e.test_just_in_time_registration import eventually
 
 # What one would give to AWS Lambda, word for word.
@@ -194,6 +194,30 @@ def test_after_kill_9_between_registration_and_delivery_the_handler_is_called(
         server.stop()
 
 
+def test_a_python_function_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    code = "import os, time\n\ndef activate(event, context):\n    print(os.getpid())\n    time.sleep(600)\n"
+    (tmp_path / "code" / "fleet.py").write_text(code)
+    server = serving(
+        tmp_path,
+        '[handlers.activate]\nfunction = "fleet:activate"\npath = "../code"\ntimeout = 600\n'
+        "on_certificate_registered = true\n",
+    )
+    device = new_device(tmp_path, trust(server, tmp_path))
+    assert attempt(server, device, "first", V311) == []
+    pid = int(server.wait_for_log("a handler says")["line"])
+    server.kill()
+
+    def has_ended() -> bool:
+        try:
+            # A zombie has ended; in a container nobody may wait for it.
+            return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    eventually(has_ended)
+
+
 def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
     tmp_path: Path, receiver: Receiver
 ) -> None:
@@ -224,3 +248,14 @@ def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_na
     assert "[handlers.hook]" in line
     assert "secret_file" in line
     assert "No such file" in line
+
+
+def test_commands_name_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
+    for command in ("list", "retry"):
+        assert f"no data folder {tmp_path}/nobody" in failure("handlers", command, "--data", tmp_path / "nobody")
+
+
+def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://a.example/"\n')
+    assert sekisho("handlers", "list", "--data", tmp_path).stdout == "hook  webhook  0 pending, 0 failed\n"
+    assert sekisho("handlers", "retry", "--data", tmp_path).stdout == "0 events are tried again\n"

@@ -163,7 +163,10 @@ class PythonFunctions:
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
             "AWS_LAMBDA_FUNCTION_NAME": self._name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            # Lambda's default; nothing is limited.
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self._name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"{realm}/[$LATEST]",
             "LAMBDA_TASK_ROOT": str(self._target.path),
             "_HANDLER": f"{self._target.module}.{self._target.function}",
         }

@@ -7,11 +7,19 @@ the same event may be posted twice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
+import socket
+import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, SSLError
 
 from sekisho import __version__
 from sekisho.config import ConfigError
@@ -19,9 +27,6 @@ from sekisho.handler_settings import HandlerSettings, Webhook
 from sekisho.handlers.call import MAX_RESULT, Call, read_secret
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.registry.ports import Clock
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
 
 CHUNK: Final = 1 << 16
 
@@ -33,8 +38,6 @@ class WebhookHandler:
     """One handler that is a URL. TLS certificates are verified, redirects not followed, proxies not asked."""
 
     def __init__(self, settings: HandlerSettings, target: Webhook, clock: Clock) -> None:
-        from urllib3 import PoolManager
-
         self._name = settings.name
         self._url = target.url
         self._clock = clock
@@ -44,16 +47,14 @@ class WebhookHandler:
             self._secret = read_secret(settings.source, "secret_file", target.secret_file).rstrip("\r\n").encode()
             if not self._secret:
                 raise ConfigError(f"{settings.source}: secret_file {target.secret_file} is empty")
-        self._connections = PoolManager(maxsize=4, retries=False, cert_reqs="CERT_REQUIRED")
+        self._connections = urllib3.PoolManager(maxsize=4, retries=False, cert_reqs="CERT_REQUIRED")
+        self._connections.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def invoke(self, call: Call) -> Any:
         """What a status of 2xx comes with: JSON, the text where it is none, None where there is nothing.
 
         Raises HandlerFailed, permanent for 3xx, and for 4xx other than 408 and 429.
         """
-        from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError, SSLError
-
         deadline = time.monotonic() + call.timeout
         body = json.dumps(call.event, separators=(",", ":")).encode()
         try:
@@ -64,7 +65,7 @@ class WebhookHandler:
                 headers=self._headers(call, body),
                 redirect=False,
                 preload_content=False,
-                timeout=Timeout(total=call.timeout),
+                timeout=urllib3.Timeout(total=call.timeout),
             )
             try:
                 answer = self._read(response, deadline, call.timeout)
@@ -100,9 +101,9 @@ class WebhookHandler:
             headers["Sekisho-Signature"] = f"v1={signature}"
         return headers
 
-    def _read(self, response: BaseHTTPResponse, deadline: float, timeout: float) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, timeout: float) -> bytes:
         received = bytearray()
-        # Each wait is bounded, and so is their sum: a server that sends a byte now and then holds no thread.
+        # urllib3 bounds each wait; this bounds their sum.
         while chunk := response.read1(CHUNK):
             received += chunk
             if len(received) > MAX_RESULT:
@@ -111,7 +112,7 @@ class WebhookHandler:
                 raise self._failed(f"{self._url} did not finish its answer within {timeout:g} s")
         return bytes(received)
 
-    def _result(self, response: BaseHTTPResponse, answer: bytes) -> Any:
+    def _result(self, response: urllib3.BaseHTTPResponse, answer: bytes) -> Any:
         status = response.status
         if 300 <= status < 400:
             where = response.headers.get("Location", "nowhere")[:200]
@@ -133,6 +134,43 @@ class WebhookHandler:
 
     def _failed(self, what: str, *, is_permanent: bool = False) -> HandlerFailed:
         return HandlerFailed(f"handler {self._name!r}: {what}", is_permanent=is_permanent)
+
+
+class _Punctual(HTTPConnection):
+    """A connection on which all headers of an answer together have the time that urllib3 gives each wait for one."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3 does so itself
+        """Raises TimeoutError."""
+        is_over = threading.Event()
+
+        def cut() -> None:
+            is_over.set()
+            with contextlib.suppress(OSError):
+                if self.sock is not None:
+                    self.sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self.timeout or 0.0, cut)
+        timer.start()
+        try:
+            response = super().getresponse()
+        finally:
+            timer.cancel()
+        if is_over.is_set():
+            # Headers that are cut off look like headers that have ended.
+            raise TimeoutError
+        return response
+
+
+class _PunctualTls(_Punctual, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Punctual
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _PunctualTls
 
 
 def _plain(error: Exception) -> str:

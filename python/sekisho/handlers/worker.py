@@ -14,6 +14,7 @@ It ends when standard input does, so that it does not outlive a server that was 
 from __future__ import annotations
 
 import contextlib
+import decimal
 import importlib
 import json
 import os
@@ -24,9 +25,6 @@ import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, BinaryIO
-
-MEMORY_LIMIT_IN_MB = 128
-"""What ``context`` says, as Lambda's default; nothing is limited."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,14 @@ class Context:
     """
 
     def __init__(self, aws_request_id: str, invoked_function_arn: str, seconds: float) -> None:
-        name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
         self.aws_request_id = aws_request_id
         self.invoked_function_arn = invoked_function_arn
-        self.function_name = name
-        self.function_version = "$LATEST"
-        self.memory_limit_in_mb = MEMORY_LIMIT_IN_MB
-        self.log_group_name = f"/aws/lambda/{name}"
-        self.log_stream_name = f"[$LATEST]{os.getpid()}"
+        self.function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        # Text, as in Lambda.
+        self.memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        self.log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
         self.identity = Identity()
         self.client_context = None
         self._deadline = time.monotonic() + seconds
@@ -123,13 +121,20 @@ def _answer(function: Any, call: dict[str, Any]) -> dict[str, Any]:
     try:
         result = function(call["event"], Context(call["id"], call["arn"], call["timeout"]))
         try:
-            # Told here, where it is the function's mistake.
-            json.dumps(result, allow_nan=False)
+            # Here, where what goes wrong is the function's mistake; and so that it is what it was when it returned.
+            result = json.loads(json.dumps(result, allow_nan=False, default=_number))
         except (TypeError, ValueError, RecursionError) as error:
             raise _RuntimeError("MarshalError", f"Unable to marshal response: {error}") from None
     except BaseException as error:  # noqa: BLE001 - SystemExit too is an answer
         return {"id": call["id"], "error": _describe(error)}
     return {"id": call["id"], "result": result}
+
+
+def _number(value: object) -> float:
+    """What DynamoDB's numbers are on their way out of Lambda."""
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
