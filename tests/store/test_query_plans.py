@@ -35,6 +35,7 @@ from tests.store.builders import (
     certificate_provider,
     claim,
     delivery,
+    ownership_token,
     policy,
     provisioning_template,
     template_version,
@@ -244,6 +245,10 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
     "outbox.first": [lambda tx: tx.outbox.first(10)],
     "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
+    "ownership_tokens.get": [lambda tx: tx.ownership_tokens.get(HOME, "ab" * 32)],
+    "ownership_tokens.add": [lambda tx: tx.ownership_tokens.add(ownership_token(10**6))],
+    "ownership_tokens.remove": [lambda tx: tx.ownership_tokens.remove(HOME, "ab" * 32)],
+    "ownership_tokens.expired": [lambda tx: tx.ownership_tokens.expired(NOW, 10)],
     "deliveries.get": [lambda tx: tx.deliveries.get(HOME, "handler 1", ID)],
     "deliveries.put": [lambda tx: tx.deliveries.put(delivery(10**6))],
     "deliveries.upcoming": [lambda tx: tx.deliveries.upcoming("handler 1", 10)],
@@ -412,7 +417,7 @@ def test_sqlite_searches_for_a_whole_batch_too(sqlite: SqlStore) -> None:
         with sent() as statements:
             assert tx.identities.look_up(keys)
         # Certificates, their policies, things, groups; policies of the groups, of which a batch has more than one
-        # statement can ask for; and claims, where some are no certificates.
+        # statement can ask for; and those that are no certificates are looked for among the claims.
         assert len(statements) <= 7
         for statement, parameters in statements:
             rows = connection_of(tx).exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
