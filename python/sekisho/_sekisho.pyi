@@ -30,9 +30,10 @@ __version__: Final[str]
 PolicyTuple: TypeAlias = tuple[str, str, str]
 # (thing name, thing type or None, attributes as (name, value) pairs, attached exclusively, policies of its groups)
 ThingTuple: TypeAlias = tuple[str, str | None, list[tuple[str, str]], bool, list[PolicyTuple]]
-# (account id, region, status, certificate mode, policies attached to the certificate, attached things)
+# (account id, region, status, certificate mode, policies attached to the certificate, attached things, awaited: a
+#  "connected" event is to come once it has a connection)
 # status and mode are the API's own words: "ACTIVE", "INACTIVE", "REVOKED", …; "DEFAULT" or "SNI_ONLY".
-IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[ThingTuple]]
+IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[ThingTuple], bool]
 
 # -- What next_batch returns: tuples, told apart by their first member -----------------------------------------------
 # ("admit", ticket, account id or None, region or None, certificate id, leaf DER, further certificates' DER,
@@ -53,13 +54,18 @@ RefusedEvent: TypeAlias = tuple[
     str,
     str,
 ]
+# ("request", account id, region, connection, client id, certificate id, topic, payload): a client published on a topic
+#     that a service listens to. ``reply`` answers the connection.
+RequestEvent: TypeAlias = tuple[Literal["request"], str, str, int, str, str, str, bytes]
+# ("connected", account id, region, certificate id, client id): a certificate that is awaited has a connection
+ConnectedEvent: TypeAlias = tuple[Literal["connected"], str, str, str, str]
 # ("dropped", queue name, how many events of it were dropped because Python did not take them)
 DroppedEvent: TypeAlias = tuple[Literal["dropped"], str, int]
-Event: TypeAlias = AdmitEvent | RefusedEvent | DroppedEvent
+Event: TypeAlias = AdmitEvent | RequestEvent | ConnectedEvent | RefusedEvent | DroppedEvent
 
 # -- What complete takes ------------------------------------------------------------------------------------------
 # (ticket, identity) where the certificate is registered; (ticket, reason) where the control plane refuses it, with
-# one of refusal_reasons().
+# one of refusal_reasons(), alone or as "REASON: what the operator should know of this case".
 Answer: TypeAlias = tuple[int, IdentityTuple | str]
 
 # -- What publish takes -------------------------------------------------------------------------------------------
@@ -95,10 +101,12 @@ class Gateway:
         admission_timeout: float = 5.0,
         max_connections: int = 0,
         verbose_refusals: bool = False,
+        requests: Sequence[str] = ...,
     ) -> Self:
         """Nothing is opened yet. ``mqtt_port`` 0 takes a free port; ``workers`` 0 is one thread per core;
         ``max_connections`` 0 is as many as the process may open. ``verbose_refusals`` sends MQTT 3.1.1 return codes
-        where AWS IoT closes without a word."""
+        where AWS IoT closes without a word. ``requests`` are topic filters: what clients publish there comes as
+        "request" events. Raises ValueError where one is no topic filter."""
 
     def set_server_certificates(self, chains: Sequence[tuple[str, str]]) -> None:
         """Serve these (certificate chain PEM, private key PEM), the best for each client first: one ECDSA, one RSA,
@@ -134,6 +142,11 @@ class Gateway:
         """Publish with no connection, as the iot-data API does; or as the service itself, which alone may on reserved
         topics. Per message None, or why it was refused: for a reason
         of the broker "NAME: sentence", with a name of refusal_reasons(). Raises GatewayError when stopped."""
+
+    def reply(self, replies: Sequence[tuple[int, Publication]]) -> list[str | None]:
+        """Answer requests: (connection of the request, what to publish, in the realm of the request). Only this
+        connection gets it, and only if it has subscribed to the topic and may receive it. Per reply None, or why it
+        was not sent. Raises GatewayError when stopped."""
 
     def statistics(self) -> list[tuple[str, int]]:
         """Counters and gauges by name: connections, admissions, refusals as "refused.NAME", messages and bytes in

@@ -236,3 +236,31 @@ def test_readers_see_whole_transactions_while_others_write(store: SqlStore) -> N
     _together([lambda: write(0), lambda: write(100), read, read, read, read])
     with store.read() as tx:
         assert len(tx.certificates.page(HOME, Window(limit=250)).items) == 40
+
+
+def test_a_part_that_raises_is_undone_by_itself_and_the_rest_is_kept(store: SqlStore, announced: list[Change]) -> None:
+    with store.write() as tx:
+        tx.things.add(thing())
+        tx.announce(FIRST)
+        with pytest.raises(Refused), tx.savepoint():
+            tx.certificates.add(certificate(1))
+            tx.announce(SECOND)
+            raise Refused
+        with tx.savepoint():
+            tx.certificates.add(certificate(2))
+    assert announced == [FIRST]
+    with store.read() as tx:
+        assert tx.things.get(HOME, "lamp") is not None
+        assert tx.certificates.get(HOME, certificate_id(1)) is None
+        assert tx.certificates.get(HOME, certificate_id(2)) is not None
+
+
+def test_a_part_within_a_part_fails_alone(store: SqlStore) -> None:
+    with store.write() as tx, tx.savepoint():
+        tx.certificates.add(certificate(1))
+        with contextlib.suppress(Refused), tx.savepoint():
+            tx.certificates.add(certificate(2))
+            raise Refused
+    with store.read() as tx:
+        assert tx.certificates.get(HOME, certificate_id(1)) is not None
+        assert tx.certificates.get(HOME, certificate_id(2)) is None

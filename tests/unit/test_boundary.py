@@ -22,7 +22,7 @@ def _gateway() -> _sekisho.Gateway:
 
 
 def _identity(document: str) -> _sekisho.IdentityTuple:
-    return ("123456789012", "us-east-1", "ACTIVE", "DEFAULT", [("policy", "1", document)], [])
+    return ("123456789012", "us-east-1", "ACTIVE", "DEFAULT", [("policy", "1", document)], [], False)
 
 
 def test_the_built_module_matches_its_stub(tmp_path: Path) -> None:

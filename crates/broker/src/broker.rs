@@ -349,6 +349,24 @@ impl Broker {
         }
     }
 
+    /// Answers a request that came out as [`Tapped`](crate::Effect::Tapped): the message goes to the connection that
+    /// asked and to nobody else, if it has subscribed to the topic and may receive it. `false` when it has gone or has
+    /// not subscribed. Nothing is retained.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Broker::publish).
+    pub fn reply(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        reply: ServerPublish,
+        effects: &mut Effects,
+    ) -> Result<bool, Refusal> {
+        let message = self.server_message(now, ServerPublish { retain: false, ..reply })?;
+        Ok(self.on_reply(now, connection, message, effects))
+    }
+
     /// The session of a client id, if there is one.
     pub fn session(&self, client_id: &str) -> Option<SessionView> {
         let session = self.sessions.get(*self.by_client_id.get(client_id)?)?;

@@ -11,11 +11,11 @@ use sekisho_mqtt::{QoS, Version, publish_len};
 use crate::broker::Broker;
 use crate::connection::Receive;
 use crate::effect::{Delivery, Effect, Effects, Outgoing, StoreTicket};
-use crate::input::{Now, TapId};
+use crate::input::{ConnectionId, Now, TapId};
 use crate::message::Message;
 use crate::record::{MessageId, Owner, Record};
 use crate::refusal::Refusal;
-use crate::reserved::BASIC_INGEST;
+use crate::reserved;
 use crate::session::{Owed, SessionKey, SubscriptionOptions};
 use crate::shared::GroupKey;
 
@@ -105,8 +105,11 @@ impl Broker {
         // A tap with several matching filters hears of the message once.
         matches.taps.sort_unstable();
         matches.taps.dedup();
-        for tap in &matches.taps {
-            effects.push(Effect::Tapped { tap: *tap, message: Arc::clone(live) });
+        if !matches.taps.is_empty() {
+            let from = publisher.and_then(|key| self.sessions.get(key)?.connection);
+            for tap in &matches.taps {
+                effects.push(Effect::Tapped { tap: *tap, message: Arc::clone(live), from });
+            }
         }
         self.matches = matches;
         ticket
@@ -131,6 +134,36 @@ impl Broker {
         self.deliver(now, session, &mut parcel, message.qos.min(granted), true, None, effects);
     }
 
+    /// Gives a message to one connection, if its session has subscribed to the topic.
+    pub(crate) fn on_reply(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        message: Message,
+        effects: &mut Effects,
+    ) -> bool {
+        let Some(asked) = self.connections.get(connection).and_then(Option::as_ref) else { return false };
+        let key = asked.session;
+        let mut granted: Option<QoS> = None;
+        self.tree.for_each_match(message.topic.as_str(), |target| match *target {
+            Target::Session(session, options) if session == key => {
+                granted = Some(granted.map_or(options.qos, |qos| qos.max(options.qos)));
+            }
+            _ => {}
+        });
+        let Some(granted) = granted else { return false };
+        let live = &Arc::new(message);
+        let mut parcel = Parcel {
+            live,
+            kept: None,
+            cost: live.cost(),
+            message_expiry: live.remaining_expiry(now),
+            stored: None,
+        };
+        self.deliver(now, key, &mut parcel, live.qos.min(granted), false, None, effects);
+        true
+    }
+
     /// Whether anybody would get a message on the topic.
     pub(crate) fn has_receivers(&mut self, topic: &str) -> bool {
         let mut any = false;
@@ -149,7 +182,7 @@ impl Broker {
         matches.groups.clear();
         matches.taps.clear();
         let topic = message.topic.as_str();
-        let for_taps_only = topic.starts_with(BASIC_INGEST);
+        let for_taps_only = reserved::is_for_services_only(topic);
         let acknowledged = message.qos != QoS::AtMostOnce;
         self.publication += 1;
         let (publication, sessions, groups) = (self.publication, &mut self.sessions, &self.groups);

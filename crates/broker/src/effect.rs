@@ -61,6 +61,8 @@ pub enum Effect {
         tap: TapId,
         /// And this came.
         message: Arc<Message>,
+        /// From this connection, which can be [answered](crate::Broker::reply); none for what came over no connection.
+        from: Option<ConnectionId>,
     },
     /// Something happened to a connection that others want to know. It is published on its `$aws/events` topic
     /// already.

@@ -37,6 +37,16 @@ impl ConnectionId {
         // Documented by slotmap: the lower 32 bits are the index.
         (slotmap::Key::data(&self).as_ffi() & 0xffff_ffff) as usize
     }
+
+    /// As a number that can leave the process and come back.
+    pub fn number(self) -> u64 {
+        slotmap::Key::data(&self).as_ffi()
+    }
+
+    /// The connection of a [`number`](Self::number). Of a number that never was one: a connection that is not alive.
+    pub fn from_number(number: u64) -> ConnectionId {
+        slotmap::KeyData::from_ffi(number).into()
+    }
 }
 
 /// An admitted connection whose CONNECT has come.

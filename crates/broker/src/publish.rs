@@ -156,6 +156,15 @@ impl Broker {
         publish: ServerPublish,
         effects: &mut Effects,
     ) -> Result<Published, Refusal> {
+        let message = self.server_message(now, publish)?;
+        self.counters.published += 1;
+        let wait_for = self.route(now, message, None, effects);
+        // An HTTPS caller is told of success once, whatever the QoS: then it must be true of the retained store too.
+        Ok(Published { wait_for })
+    }
+
+    /// The message of a publication that comes over no connection, if it may be published.
+    pub(crate) fn server_message(&mut self, now: Now, publish: ServerPublish) -> Result<Message, Refusal> {
         let ServerPublish { topic, payload, qos, retain, properties, origin } = publish;
         if qos == QoS::ExactlyOnce {
             return Err(Refusal::QosNotSupported);
@@ -165,7 +174,6 @@ impl Broker {
         if retain && !payload.is_empty() && !self.retained.has_room(now, &topic, &self.limits) {
             return Err(Refusal::RetainedStoreFull);
         }
-        self.counters.published += 1;
         let principal = match origin {
             Origin::Api { principal } => Some(principal),
             Origin::Service => None,
@@ -174,10 +182,7 @@ impl Broker {
         let expires_at = expiry_moment(now, properties.message_expiry_interval);
         let properties = forwarded(properties);
         let published_at = now.unix_ms;
-        let message = Message { topic, payload, qos, retain, properties, expires_at, published_at, source };
-        let wait_for = self.route(now, message, None, effects);
-        // An HTTPS caller is told of success once, whatever the QoS: then it must be true of the retained store too.
-        Ok(Published { wait_for })
+        Ok(Message { topic, payload, qos, retain, properties, expires_at, published_at, source })
     }
 
     /// PUBACK: one place in the window is free. Unknown identifiers are ignored: the message was given up, or sent on

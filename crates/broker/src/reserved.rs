@@ -36,6 +36,19 @@ static TABLE: &[Reserved] = &[
 /// Messages published under this prefix go to rules and to no subscriber.
 pub const BASIC_INGEST: &str = "$aws/rules/";
 
+/// Requests that may carry secrets, or whose answers do: they go to the service and to no subscriber.
+static PRIVATE: &[&str] = &[
+    "$aws/certificates/create/+",
+    "$aws/certificates/create-from-csr/+",
+    "$aws/provisioning-templates/+/provision/+",
+];
+
+/// Whether messages on the topic go to services, and to no subscriber.
+pub fn is_for_services_only(topic: &str) -> bool {
+    is_reserved(topic)
+        && (topic.starts_with(BASIC_INGEST) || PRIVATE.iter().any(|pattern| meet(topic, pattern)))
+}
+
 /// Whether the topic or filter is AWS's.
 pub fn is_reserved(text: &str) -> bool {
     text.starts_with('$')
@@ -94,6 +107,23 @@ mod tests {
             "$invalid/reserved/topic",
         ] {
             assert!(!accepts_publish(topic), "{topic}");
+        }
+    }
+
+    #[test]
+    fn requests_for_certificates_go_to_the_service_alone() {
+        for topic in [
+            "$aws/rules/r/a",
+            "$aws/certificates/create/json",
+            "$aws/certificates/create-from-csr/cbor",
+            "$aws/provisioning-templates/p/provision/json",
+        ] {
+            assert!(is_for_services_only(topic), "{topic}");
+        }
+        for topic in
+            ["a", "a/$aws/rules/r", "$aws/certificates/create/json/accepted", "$aws/things/t/shadow/update"]
+        {
+            assert!(!is_for_services_only(topic), "{topic}");
         }
     }
 

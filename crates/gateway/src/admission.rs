@@ -191,6 +191,8 @@ impl Admission {
             let outcome = self.outcome(&taken.question, answer, taken.epoch);
             let is_stale = match &outcome {
                 Ok(principal) => !self.principals.is_current(principal),
+                // The attempt has done its work, whose changes are those that come after the question.
+                Err(refused) if refused.refusal == Refusal::DeviceCertificateProvisioned => false,
                 Err(_) => {
                     let question = &taken.question;
                     self.principals.has_changed_since(&question.key, &question.certificate_id, taken.epoch)
@@ -218,8 +220,10 @@ impl Admission {
         let identity = match answer {
             Answer::Registered(identity) => identity,
             Answer::Refused(reason) => {
-                return Err(match Refusal::from_name(&reason) {
-                    Some(refusal) => Refused::because(refusal),
+                let (name, detail) = reason.split_once(": ").unwrap_or((&reason, ""));
+                return Err(match Refusal::from_name(name) {
+                    Some(refusal) if detail.is_empty() => Refused::because(refusal),
+                    Some(refusal) => Refused::with(refusal, detail),
                     None => Refused::with(
                         Refusal::ControlPlaneFailed,
                         format!(
@@ -339,6 +343,7 @@ impl Admission {
             return Err(Refused::because(Refusal::ConnectNotAuthorized));
         }
         realm.replace_authority(outlet, principal.clone(), authority);
+        realm.tell_of_connected(principal, &former.client_id().clone());
         Ok(())
     }
 
@@ -463,7 +468,7 @@ mod tests {
     fn a_live_connection_that_was_given_an_answer_out_of_date_is_asked_about_again() {
         let (bridge, metrics) = (Arc::new(Bridge::new(10)), Arc::<Metrics>::default());
         let reports = Reports { bridge: bridge.clone(), metrics: metrics.clone(), clock: Clock::system() };
-        let realms = Arc::new(Realms::new(Limits::default(), reports, Box::new(|_| {})));
+        let realms = Arc::new(Realms::new(Limits::default(), Vec::new(), reports, Box::new(|_| {})));
         let admission = Admission::new(realms.clone(), bridge, metrics, 16, Duration::from_secs(5));
         let identity = Identity::for_test();
         let realm = realms.get_or_create(&identity.account_id, &identity.region);

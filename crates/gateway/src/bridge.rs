@@ -4,6 +4,8 @@
 //! |---|---|
 //! | certificates to admit | the connection is refused with ADMISSION_QUEUE_FULL |
 //! | live connections to re-examine | never full: at most one ticket per certificate with a connection |
+//! | requests to services | the newest is dropped and counted; its client gets no answer |
+//! | awaited certificates that have connected | it is said when they connect again |
 //! | refusals to report | the newest is dropped and counted; the counters in the statistics still have it |
 
 use std::collections::{HashMap, VecDeque};
@@ -70,6 +72,34 @@ pub struct RefusedEvent {
     pub detail: String,
 }
 
+/// What a client asks of a service, by publishing on one of its topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestEvent {
+    /// Account and region.
+    pub realm: (Arc<str>, Arc<str>),
+    /// Whom to answer.
+    pub connection: u64,
+    /// The client id.
+    pub client_id: Arc<str>,
+    /// The certificate it speaks with, lower-case hex.
+    pub certificate_id: Arc<str>,
+    /// Where it was published.
+    pub topic: String,
+    /// What was published.
+    pub payload: Vec<u8>,
+}
+
+/// A certificate that the control plane waits for has a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectedEvent {
+    /// Account and region.
+    pub realm: (Arc<str>, Arc<str>),
+    /// Lower-case hex.
+    pub certificate_id: Arc<str>,
+    /// The client id.
+    pub client_id: Arc<str>,
+}
+
 /// What the control plane takes.
 #[derive(Debug)]
 pub enum Event {
@@ -82,6 +112,10 @@ pub enum Event {
         /// Whether it is about live connections.
         reexamination: bool,
     },
+    /// A client asks something of a service.
+    Request(Box<RequestEvent>),
+    /// A certificate that is waited for has connected.
+    Connected(Box<ConnectedEvent>),
     /// Somebody was refused.
     Refused(Box<RefusedEvent>),
     /// A queue was full.
@@ -101,6 +135,10 @@ struct State {
     by_key: HashMap<Key, Vec<u64>, RandomState>,
     admissions: VecDeque<u64>,
     reexaminations: VecDeque<u64>,
+    requests: VecDeque<Box<RequestEvent>>,
+    request_bytes: usize,
+    dropped_requests: u64,
+    connected: VecDeque<Box<ConnectedEvent>>,
     refusals: VecDeque<Box<RefusedEvent>>,
     dropped_refusals: u64,
     last_answer: Option<Instant>,
@@ -121,6 +159,13 @@ const MOST_CHAINS: usize = 8;
 
 /// Refusals kept for the control plane.
 const MOST_REFUSALS: usize = 10_000;
+
+/// Requests kept for the control plane, and the bytes of their payloads.
+const MOST_REQUESTS: usize = 10_000;
+const MOST_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Awaited certificates that have connected, kept for the control plane.
+const MOST_CONNECTED: usize = 10_000;
 
 /// Re-examinations wait longer for their turn while the control plane answers others, since a change of one policy may
 /// bring up a hundred thousand of them, and to cut these off would be worse than to let them wait; but never longer
@@ -229,6 +274,35 @@ impl Bridge {
         self.arrived.notify_one();
     }
 
+    /// A client asks something of a service.
+    pub fn request(&self, event: RequestEvent) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        let bytes = state.request_bytes + event.payload.len();
+        if state.requests.len() >= MOST_REQUESTS || bytes > MOST_REQUEST_BYTES {
+            state.dropped_requests += 1;
+            return;
+        }
+        state.request_bytes = bytes;
+        state.requests.push_back(Box::new(event));
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// A certificate that is waited for has connected. `false` when there is no room to say so now.
+    pub fn connected(&self, event: ConnectedEvent) -> bool {
+        let mut state = self.lock();
+        if state.closed || state.connected.len() >= MOST_CONNECTED {
+            return false;
+        }
+        state.connected.push_back(Box::new(event));
+        drop(state);
+        self.arrived.notify_one();
+        true
+    }
+
     /// Up to `limit` events, waiting at most `timeout` for the first. `epoch` is read as tickets are handed over.
     pub fn next_batch(&self, limit: usize, timeout: Duration, epoch: impl Fn() -> Epoch) -> Vec<Event> {
         let deadline = Instant::now() + timeout;
@@ -323,6 +397,8 @@ impl Bridge {
         let mut state = self.lock();
         state.closed = true;
         state.refusals.clear();
+        state.requests.clear();
+        state.connected.clear();
         state.tickets.clear();
         state.by_key.clear();
         drop(state);
@@ -344,6 +420,9 @@ impl State {
     fn is_empty(&self) -> bool {
         self.admissions.is_empty()
             && self.reexaminations.is_empty()
+            && self.requests.is_empty()
+            && self.dropped_requests == 0
+            && self.connected.is_empty()
             && self.refusals.is_empty()
             && self.dropped_refusals == 0
     }
@@ -388,9 +467,15 @@ impl State {
             events
                 .push(Event::Dropped { queue: "refused", count: std::mem::take(&mut self.dropped_refusals) });
         }
-        // Neither a crowd at the gate nor a change of policy may starve the other, nor both the reports.
+        if self.dropped_requests > 0 {
+            events
+                .push(Event::Dropped { queue: "request", count: std::mem::take(&mut self.dropped_requests) });
+        }
+        // Neither a crowd at the gate nor a change of policy may starve the other, nor both the rest.
         let for_refusals = self.refusals.len().min(limit / 4);
-        let for_tickets = limit.saturating_sub(for_refusals);
+        let for_requests = self.requests.len().min(limit / 8);
+        let for_connected = self.connected.len().min(limit / 8);
+        let for_tickets = limit.saturating_sub(for_refusals + for_requests + for_connected);
         let mut from_reexaminations = true;
         while events.len() < for_tickets {
             let (first, second) = if from_reexaminations {
@@ -406,6 +491,16 @@ impl State {
                 events.push(Event::Admit { ticket: number, question, reexamination: ticket.reexamination });
             }
         }
+        let left = limit.saturating_sub(events.len() + for_refusals + for_connected);
+        let requests = left.max(for_requests).min(self.requests.len());
+        let request_bytes = &mut self.request_bytes;
+        events.extend(self.requests.drain(..requests).map(|request| {
+            *request_bytes -= request.payload.len();
+            Event::Request(request)
+        }));
+        let left = limit.saturating_sub(events.len() + for_refusals);
+        let connected = left.max(for_connected).min(self.connected.len());
+        events.extend(self.connected.drain(..connected).map(Event::Connected));
         let reports = limit.saturating_sub(events.len()).min(self.refusals.len());
         events.extend(self.refusals.drain(..reports).map(Event::Refused));
         events
@@ -436,6 +531,48 @@ mod tests {
             reason: "NOT_TLS",
             detail: String::new(),
         }
+    }
+
+    fn request(bytes: usize) -> RequestEvent {
+        RequestEvent {
+            realm: ("1".into(), "r".into()),
+            connection: 1,
+            client_id: "c".into(),
+            certificate_id: "id".into(),
+            topic: "$aws/certificates/create/json".to_owned(),
+            payload: vec![0; bytes],
+        }
+    }
+
+    #[test]
+    fn requests_are_bounded_by_what_they_weigh_and_go_on_once_some_are_taken() {
+        let bridge = Bridge::new(10);
+        let large = MOST_REQUEST_BYTES / 2;
+        (0..3).for_each(|_| bridge.request(request(large)));
+        assert!(matches!(
+            take(&bridge, 10)[..],
+            [Event::Dropped { queue: "request", count: 1 }, Event::Request(_), Event::Request(_)]
+        ));
+        bridge.request(request(large));
+        assert!(matches!(take(&bridge, 10)[..], [Event::Request(_)]));
+    }
+
+    #[test]
+    fn a_crowd_of_requests_starves_nobody() {
+        let bridge = Bridge::new(100);
+        let waiters: Vec<_> = (0..50).map(|n| bridge.ask(|| question(n), &key(n), &[])).collect();
+        (0..50).for_each(|_| bridge.request(request(1)));
+        (0..50).for_each(|_| bridge.refused(refused()));
+        let (mut admissions, mut requests, mut refusals) = (0, 0, 0);
+        for event in take(&bridge, 40) {
+            match event {
+                Event::Admit { .. } => admissions += 1,
+                Event::Request(_) => requests += 1,
+                _ => refusals += 1,
+            }
+        }
+        assert_eq!((admissions, requests, refusals), (25, 5, 10));
+        drop(waiters);
     }
 
     fn take(bridge: &Bridge, limit: usize) -> Vec<Event> {

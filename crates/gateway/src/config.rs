@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sekisho_mqtt::TopicFilter;
+
 /// Settings of a [`Gateway`](crate::Gateway).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,6 +25,8 @@ pub struct Config {
     pub admission_queue: usize,
     /// Send MQTT 3.1.1 return codes where AWS IoT closes without a word.
     pub verbose_refusals: bool,
+    /// Topic filters of the services: what clients publish there goes to the control plane, as requests.
+    pub requests: Vec<TopicFilter>,
 }
 
 impl Default for Config {
@@ -37,6 +41,7 @@ impl Default for Config {
             principals: 1_000_000,
             admission_queue: 10_000,
             verbose_refusals: false,
+            requests: Vec::new(),
         }
     }
 }

@@ -165,7 +165,7 @@ impl Gateway {
                 handle.spawn(realm.clone().keep_time());
             }
         });
-        let realms = Arc::new(Realms::new(limits, reports, created));
+        let realms = Arc::new(Realms::new(limits, config.requests.clone(), reports, created));
         let admission = Arc::new(Admission::new(
             realms.clone(),
             bridge.clone(),
@@ -292,6 +292,24 @@ impl Gateway {
             return Err(GatewayError::Stopped);
         }
         Ok(messages.into_iter().map(|message| self.publish_one(message).err()).collect())
+    }
+
+    /// Answer requests, each by itself, to the connection that made it (realm, connection, and what to publish; its realm
+    /// is that of the request): whether the answer is on its way, which it is not when the connection has gone or has
+    /// not subscribed to its topic.
+    ///
+    /// # Errors
+    /// [`GatewayError::Stopped`].
+    pub fn reply(&self, replies: Vec<(u64, Publication)>) -> Result<Vec<Result<bool, String>>, GatewayError> {
+        if matches!(*lock(&self.stage), Stage::Stopped) {
+            return Err(GatewayError::Stopped);
+        }
+        Ok(replies.into_iter().map(|(connection, message)| self.reply_one(connection, message)).collect())
+    }
+
+    fn reply_one(&self, connection: u64, message: Publication) -> Result<bool, String> {
+        let Some(realm) = self.realms.get(&message.account_id, &message.region) else { return Ok(false) };
+        realm.reply(connection, server_publish(message)?).map_err(|refusal| refusal.to_string())
     }
 
     fn publish_one(&self, message: Publication) -> Result<(), String> {

@@ -41,6 +41,8 @@ pub struct Identity {
     pub policies: Vec<PolicyDocument>,
     /// Things attached to the certificate.
     pub things: Vec<AttachedThing>,
+    /// The control plane waits for it to connect, and is to be told when it has.
+    pub is_awaited: bool,
 }
 
 #[cfg(test)]
@@ -57,6 +59,7 @@ impl Identity {
             mode: "DEFAULT".to_owned(),
             policies: vec![all],
             things: Vec::new(),
+            is_awaited: false,
         }
     }
 }
@@ -66,7 +69,8 @@ impl Identity {
 pub enum Answer {
     /// It is registered.
     Registered(Identity),
-    /// It is not, and this is the name of the [`Refusal`](crate::Refusal).
+    /// It is not, and this is the name of the [`Refusal`](crate::Refusal); after `: ` may follow what the operator should
+    /// know of this case.
     Refused(String),
 }
 

@@ -44,8 +44,9 @@ pub mod reception;
 pub mod refusal;
 pub mod tls;
 
-pub use bridge::{Event, RefusedEvent};
+pub use bridge::{ConnectedEvent, Event, RefusedEvent, RequestEvent};
 pub use config::Config;
 pub use gateway::{Gateway, GatewayError, Publication};
 pub use identity::{Answer, AttachedThing, Change, ChangeKind, Identity, PolicyDocument};
 pub use refusal::Refusal;
+pub use sekisho_mqtt::TopicFilter;

@@ -6,7 +6,7 @@
 //! under way when its certificate changed is recognised by the same comparison.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
@@ -90,9 +90,24 @@ pub struct Principal {
     pub policies: Arc<[NamedPolicy]>,
     /// Things attached to the certificate.
     pub things: Box<[PrincipalThing]>,
+    /// The control plane is still to be told that it has connected.
+    is_awaited: AtomicBool,
     key: Key,
     /// Everything up to here is known to be in it.
     checked: AtomicU64,
+}
+
+impl Principal {
+    /// It has connected: is the control plane to be told? Yes once, and again after [`tell_again`](Self::tell_again).
+    pub fn is_to_be_told(&self) -> bool {
+        // Read first: the common case must not write to memory that all cores share.
+        self.is_awaited.load(Ordering::Relaxed) && self.is_awaited.swap(false, Ordering::Relaxed)
+    }
+
+    /// Nobody could be told; the next connection says so again.
+    pub fn tell_again(&self) {
+        self.is_awaited.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Facts from which no principal can be made.
@@ -354,6 +369,7 @@ impl Principals {
                 .into(),
             policies,
             things,
+            is_awaited: AtomicBool::new(identity.is_awaited),
             key,
             checked: AtomicU64::new(epoch),
         })
@@ -431,6 +447,7 @@ mod tests {
             status: "ACTIVE".to_owned(),
             mode: "DEFAULT".to_owned(),
             policies: vec![policy("own")],
+            is_awaited: false,
             things: vec![AttachedThing {
                 name: "pump".to_owned(),
                 type_name: None,

@@ -11,14 +11,14 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use sekisho_broker::{
     Broker, ConnectionId, Counters, DisconnectReason, Effect, Effects, Limits, Now, Peer, Published,
-    ServerPublish, StoreTicket,
+    ServerPublish, StoreTicket, TapId,
 };
-use sekisho_mqtt::{Connect, DecodeError, Packet};
+use sekisho_mqtt::{Connect, DecodeError, Packet, TopicFilter};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
 use crate::authority::{ConnectionAuthority, associated_thing};
-use crate::bridge::{Bridge, RefusedEvent};
+use crate::bridge::{Bridge, ConnectedEvent, RefusedEvent, RequestEvent};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::outlet::{News, Outlet};
@@ -44,6 +44,9 @@ pub struct Realm {
     live: Live,
     alarm: Alarm,
 }
+
+/// What clients ask of services: the one tap of each broker.
+const REQUESTS: TapId = TapId(1);
 
 /// Where refusals and numbers go.
 #[derive(Debug, Clone)]
@@ -85,21 +88,26 @@ impl std::fmt::Debug for Realm {
 }
 
 impl Realm {
-    fn new(id: RealmId, account_id: &str, region: &str, limits: Limits, reports: Reports) -> Self {
+    fn new(
+        id: RealmId,
+        account_id: &str,
+        region: &str,
+        limits: Limits,
+        requests: &[TopicFilter],
+        reports: Reports,
+    ) -> Self {
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed)
             .expect("the operating system's generator does not fail once it is seeded");
+        let mut broker = Broker::new(limits, seed);
+        requests.iter().for_each(|filter| broker.add_tap(REQUESTS, filter));
         Self {
             id,
             account_id: account_id.into(),
             region: region.into(),
             arn_prefix: format!("arn:aws:iot:{region}:{account_id}:").into(),
             reports,
-            state: Mutex::new(State {
-                broker: Broker::new(limits, seed),
-                effects: Effects::new(),
-                outlets: Outlets::default(),
-            }),
+            state: Mutex::new(State { broker, effects: Effects::new(), outlets: Outlets::default() }),
             live: Live::default(),
             alarm: Alarm::default(),
         }
@@ -109,7 +117,7 @@ impl Realm {
     pub fn detached(account_id: &str, region: &str) -> Arc<Realm> {
         let reports =
             Reports { bridge: Arc::new(Bridge::new(0)), metrics: Arc::default(), clock: Clock::system() };
-        Arc::new(Self::new(RealmId(0), account_id, region, Limits::default(), reports))
+        Arc::new(Self::new(RealmId(0), account_id, region, Limits::default(), &[], reports))
     }
 
     /// Its number.
@@ -231,6 +239,30 @@ impl Realm {
         self.turn(|broker, now, effects| broker.publish(now, message, effects))
     }
 
+    /// Answer a request, to the connection that made it. `false` when it has gone, or has not subscribed to the answer.
+    ///
+    /// # Errors
+    /// The broker's reason.
+    pub fn reply(&self, connection: u64, message: ServerPublish) -> Result<bool, sekisho_broker::Refusal> {
+        let connection = ConnectionId::from_number(connection);
+        self.turn(|broker, now, effects| broker.reply(now, connection, message, effects))
+    }
+
+    /// This principal has a connection: tell the control plane, if it waits for that.
+    pub fn tell_of_connected(&self, principal: &Principal, client_id: &Arc<str>) {
+        if !principal.is_to_be_told() {
+            return;
+        }
+        let told = self.reports.bridge.connected(ConnectedEvent {
+            realm: (self.account_id.clone(), self.region.clone()),
+            certificate_id: principal.certificate_id.clone(),
+            client_id: client_id.clone(),
+        });
+        if !told {
+            principal.tell_again();
+        }
+    }
+
     /// End all connections because the server stops.
     pub fn shutdown(&self) {
         self.turn(|broker, now, effects| broker.shutdown(now, effects));
@@ -310,6 +342,9 @@ impl Realm {
                 return;
             }
             Effect::Accepted(accepted) => {
+                if let Some(outlet) = outlets.get(&accepted.connection) {
+                    self.tell_of_connected(&outlet.principal(), &accepted.client_id);
+                }
                 (accepted.connection, Box::new(move |news| news.accepted = Some(accepted)))
             }
             Effect::Close { connection, reason, .. } => {
@@ -328,8 +363,13 @@ impl Realm {
                 }
                 return;
             }
-            // Published on their topics by the broker itself; no service of ours listens otherwise yet.
-            Effect::Lifecycle(_) | Effect::Tapped { .. } => return,
+            // What came over no connection has nobody to answer.
+            Effect::Tapped { from: Some(connection), message, .. } => {
+                self.request(connection, &message);
+                return;
+            }
+            // Lifecycle events are published on their topics by the broker itself.
+            Effect::Lifecycle(_) | Effect::Tapped { from: None, .. } => return,
         };
         if let Some(outlet) = outlets.get(&connection) {
             wakers.extend(outlet.add(change));
@@ -337,6 +377,19 @@ impl Realm {
         if is_last {
             outlets.remove(&connection);
         }
+    }
+
+    fn request(&self, connection: ConnectionId, message: &sekisho_broker::Message) {
+        let source = &message.source;
+        let (Some(client_id), Some(principal)) = (&source.client_id, &source.principal) else { return };
+        self.reports.bridge.request(RequestEvent {
+            realm: (self.account_id.clone(), self.region.clone()),
+            connection: connection.number(),
+            client_id: client_id.clone(),
+            certificate_id: principal.clone(),
+            topic: message.topic.as_str().to_owned(),
+            payload: message.payload.to_vec(),
+        });
     }
 
     fn report(&self, outlet: &Outlet, refusal: sekisho_broker::Refusal, about: &str) {
@@ -431,6 +484,7 @@ pub struct Realms {
     by_name: RwLock<HashMap<RealmName, Arc<Realm>>>,
     endpoints: ArcSwap<HashMap<String, Arc<Realm>>>,
     limits: Limits,
+    requests: Vec<TopicFilter>,
     reports: Reports,
     /// Tells of each new realm, so that somebody keeps its time.
     created: Created,
@@ -449,9 +503,9 @@ impl std::fmt::Debug for Realms {
 }
 
 impl Realms {
-    /// No realms yet. `created` is told of each that comes to be.
-    pub fn new(limits: Limits, reports: Reports, created: Created) -> Self {
-        Self { by_name: RwLock::default(), endpoints: ArcSwap::default(), limits, reports, created }
+    /// No realms yet. `requests` are the topic filters of the services; `created` is told of each realm that comes to be.
+    pub fn new(limits: Limits, requests: Vec<TopicFilter>, reports: Reports, created: Created) -> Self {
+        Self { by_name: RwLock::default(), endpoints: ArcSwap::default(), limits, requests, reports, created }
     }
 
     /// The realm, if it has been heard of.
@@ -471,7 +525,8 @@ impl Realms {
             Entry::Occupied(entry) => return entry.get().clone(),
             Entry::Vacant(entry) => {
                 let (limits, reports) = (self.limits.clone(), self.reports.clone());
-                entry.insert(Arc::new(Realm::new(id, account_id, region, limits, reports))).clone()
+                let realm = Realm::new(id, account_id, region, limits, &self.requests, reports);
+                entry.insert(Arc::new(realm)).clone()
             }
         };
         // Whoever is told may have locks of its own, and may be looking at our table behind them.
@@ -564,7 +619,7 @@ mod tests {
         };
         let realms = Arc::new_cyclic(|realms: &Weak<Realms>| {
             let realms = realms.clone();
-            Realms::new(Limits::default(), reports, Box::new(move |_| created(&realms)))
+            Realms::new(Limits::default(), Vec::new(), reports, Box::new(move |_| created(&realms)))
         });
         std::thread::spawn(move || {
             realms.get_or_create("123456789012", "eu-central-1");

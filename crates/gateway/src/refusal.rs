@@ -104,6 +104,10 @@ refusals! {
         "The CA's mode is SNI_ONLY, so that automatic registration needs SNI; connect by the endpoint's name.";
     JustInTimeRegistrationUnavailable = "JUST_IN_TIME_REGISTRATION_UNAVAILABLE",
         "The CA has a provisioning template, which this version does not carry out yet; register the certificate.";
+    DeviceCertificateProvisioned = "DEVICE_CERTIFICATE_PROVISIONED",
+        "Device certificate was provisioned just now by its CA's template; the device's next attempt is let in, as on AWS.";
+    ProvisioningFailed = "PROVISIONING_FAILED",
+        "The provisioning template of the CA could not be carried out for this certificate; the detail says where, and each attempt tries again.";
     CertificateMovedAccount = "CERTIFICATE_MOVED_ACCOUNT",
         "The certificate of an open connection without SNI now belongs to another account.";
     ConnectNotAuthorized = "AUTHORIZATION_FAILURE",

@@ -6,15 +6,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use sekisho_gateway::{
-    Answer, AttachedThing, Change, ChangeKind, Event, Identity, PolicyDocument, Publication, RefusedEvent,
+    Answer, AttachedThing, Change, ChangeKind, ConnectedEvent, Event, Identity, PolicyDocument, Publication,
+    RefusedEvent, RequestEvent, TopicFilter,
 };
 
 /// (name, version id, document)
 pub type PolicyTuple = (String, String, String);
 /// (name, type, attributes, attached exclusively, policies of its groups)
 pub type ThingTuple = (String, Option<String>, Vec<(String, String)>, bool, Vec<PolicyTuple>);
-/// (account id, region, status, mode, policies, things)
-pub type IdentityTuple = (String, String, String, String, Vec<PolicyTuple>, Vec<ThingTuple>);
+/// (account id, region, status, mode, policies, things, awaited)
+pub type IdentityTuple = (String, String, String, String, Vec<PolicyTuple>, Vec<ThingTuple>, bool);
 /// (UTF-8 payload, message expiry, response topic, correlation data, content type, user properties)
 pub type PropertiesTuple =
     (Option<bool>, Option<u32>, Option<String>, Option<Vec<u8>>, Option<String>, Vec<(String, String)>);
@@ -41,7 +42,9 @@ pub fn answer(value: AnswerValue) -> Answer {
 }
 
 /// What the registry knows of a certificate.
-pub fn identity((account_id, region, status, mode, policy_tuples, things): IdentityTuple) -> Identity {
+pub fn identity(
+    (account_id, region, status, mode, policy_tuples, things, is_awaited): IdentityTuple,
+) -> Identity {
     let things = things
         .into_iter()
         .map(|(name, type_name, attributes, exclusive, group_policies)| AttachedThing {
@@ -52,7 +55,7 @@ pub fn identity((account_id, region, status, mode, policy_tuples, things): Ident
             group_policies: policies(group_policies),
         })
         .collect();
-    Identity { account_id, region, status, mode, policies: policies(policy_tuples), things }
+    Identity { account_id, region, status, mode, policies: policies(policy_tuples), things, is_awaited }
 }
 
 fn policies(tuples: Vec<PolicyTuple>) -> Vec<PolicyDocument> {
@@ -126,6 +129,24 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
             )
                 .into_pyobject(python)
         }
+        Event::Request(request) => {
+            let RequestEvent { realm, connection, client_id, certificate_id, topic, payload } = *request;
+            (
+                "request",
+                &*realm.0,
+                &*realm.1,
+                connection,
+                &*client_id,
+                &*certificate_id,
+                topic,
+                PyBytes::new(python, &payload),
+            )
+                .into_pyobject(python)
+        }
+        Event::Connected(connected) => {
+            let ConnectedEvent { realm, certificate_id, client_id } = *connected;
+            ("connected", &*realm.0, &*realm.1, &*certificate_id, &*client_id).into_pyobject(python)
+        }
         Event::Refused(refused) => {
             let RefusedEvent { time, realm, certificate_id, client_id, peer, sni, reason, detail } = *refused;
             let (account_id, region) = realm.unzip();
@@ -153,4 +174,10 @@ pub fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).ok().filter(|duration| duration.as_secs() < 1_000_000_000).ok_or_else(
         || PyValueError::new_err(format!("{name} is {value}; it must be a number of seconds, 0 or more")),
     )
+}
+
+/// A topic filter from Python.
+pub fn topic_filter(text: &str) -> PyResult<TopicFilter> {
+    TopicFilter::new(text)
+        .map_err(|cause| PyValueError::new_err(format!("{text:?} is no topic filter: {cause}")))
 }

@@ -17,7 +17,8 @@ pub struct Gateway(sekisho_gateway::Gateway);
 impl Gateway {
     #[new]
     #[pyo3(signature = (*, host, mqtt_port, workers = 0, handshake_timeout = 10.0, admission_timeout = 5.0,
-        max_connections = 0, verbose_refusals = false))]
+        max_connections = 0, verbose_refusals = false, requests = Vec::new()))]
+    #[allow(clippy::too_many_arguments, reason = "they are named in Python, and each has its default")]
     fn new(
         host: String,
         mqtt_port: u16,
@@ -26,7 +27,10 @@ impl Gateway {
         admission_timeout: f64,
         max_connections: usize,
         verbose_refusals: bool,
+        requests: Vec<String>,
     ) -> PyResult<Self> {
+        let requests =
+            requests.iter().map(|filter| convert::topic_filter(filter)).collect::<PyResult<_>>()?;
         Ok(Self(sekisho_gateway::Gateway::new(Config {
             host,
             mqtt_port,
@@ -35,6 +39,7 @@ impl Gateway {
             admission_timeout: convert::seconds("admission_timeout", admission_timeout)?,
             max_connections,
             verbose_refusals,
+            requests,
             ..Config::default()
         })))
     }
@@ -90,6 +95,26 @@ impl Gateway {
         let messages =
             messages.into_iter().map(|message| convert::publication(is_service, message)).collect();
         python.detach(|| self.0.publish(messages)).map_err(|cause| error::gateway(&cause))
+    }
+
+    fn reply(
+        &self,
+        python: Python<'_>,
+        replies: Vec<(u64, PublicationTuple)>,
+    ) -> PyResult<Vec<Option<String>>> {
+        let replies = replies
+            .into_iter()
+            .map(|(connection, message)| (connection, convert::publication(true, message)))
+            .collect();
+        let outcomes = python.detach(|| self.0.reply(replies)).map_err(|cause| error::gateway(&cause))?;
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| match outcome {
+                Ok(true) => None,
+                Ok(false) => Some("the connection has ended, or has not subscribed to the answer".to_owned()),
+                Err(reason) => Some(reason),
+            })
+            .collect())
     }
 
     fn statistics(&self, python: Python<'_>) -> Vec<(String, u64)> {

@@ -35,6 +35,7 @@ class RustPolicyEngine:
             CertificateMode.DEFAULT.value,
             [policy_tuple(version) for version in subject.policies],
             [thing_tuple(thing) for thing in subject.things],
+            False,
         )
         pem = subject.certificate_pem
         certificate = None if pem is None else ssl.PEM_cert_to_DER_cert(pem)

@@ -21,6 +21,7 @@ def identity_tuple(identity: Identity) -> IdentityTuple:
         certificate.mode.value,
         [policy_tuple(version) for version in identity.policies],
         [thing_tuple(thing) for thing in identity.things],
+        identity.is_awaited,
     )
 
 

@@ -7,13 +7,14 @@ about papers that changed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from sekisho._sekisho import Gateway
 from sekisho.gateway.identity import identity_tuple
+from sekisho.messaging.requests import Request
 from sekisho.realm import Realm
 from sekisho.registry.admission import Ticket
 from sekisho.registry.model import Identity
@@ -38,12 +39,27 @@ class Admits(Protocol):
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]: ...
 
 
+Asked = Callable[[Request], None]
+"""Takes what a client asks of a service, and returns at once (``gateway.requests.Requests.take``)."""
+
+Connected = Callable[[Sequence[tuple[Realm, str]]], None]
+"""Is told which awaited certificates have connected, and returns soon."""
+
+
+def _nobody(*_: object) -> None:
+    """There is no such service."""
+
+
 class Pump:
     """Carries events from the gateway to the domain and answers back. ``start`` once, ``stop`` once."""
 
-    def __init__(self, gateway: Gateway, admission: Admits) -> None:
+    def __init__(
+        self, gateway: Gateway, admission: Admits, *, asked: Asked = _nobody, connected: Connected = _nobody
+    ) -> None:
         self._gateway = gateway
         self._admission = admission
+        self._asked = asked
+        self._connected = connected
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gateway-pump", daemon=True)
 
@@ -69,10 +85,15 @@ class Pump:
 
     def _handle(self, events: Sequence[Event]) -> None:
         admissions: list[AdmitEvent] = []
+        connected: list[tuple[Realm, str]] = []
         for event in events:
             match event[0]:
                 case "admit":
                     admissions.append(event)
+                case "request":
+                    self._asked(Request(Realm(event[1], event[2]), *event[3:]))
+                case "connected":
+                    connected.append((Realm(event[1], event[2]), event[3]))
                 case "refused":
                     _, _, account_id, region, certificate_id, client_id, peer, server_name, reason, detail = event
                     log.warning(
@@ -90,6 +111,8 @@ class Pump:
                     log.error("events were dropped because they were not taken in time", queue=event[1], count=event[2])
         if admissions:
             self._admit(admissions)
+        if connected:
+            self._connected(connected)
 
     def _admit(self, admissions: Sequence[AdmitEvent]) -> None:
         try:

@@ -257,3 +257,5 @@ class Identity:
     certificate: Certificate
     policies: tuple[PolicyVersion, ...]
     things: tuple[IdentityThing, ...]
+    is_awaited: bool = False
+    """Somebody waits for it to connect (``provisioning.rotation``)."""

@@ -262,6 +262,11 @@ class Transaction(Protocol):
         """Tell the data plane, once this transaction is committed and never before."""
         ...
 
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part of this transaction that may fail by itself: where its block raises, all that was done and announced
+        within it is undone, and the exception goes on; the transaction remains usable."""
+        ...
+
 
 class StoreFailure(Exception):
     """The store cannot be used at present, and nothing of the transaction was kept. The message is for the operator."""

@@ -33,6 +33,7 @@ class SqlTransaction:
 
     __slots__ = (
         "_changes",
+        "_connection",
         "accounts",
         "attachments",
         "ca_certificates",
@@ -48,6 +49,7 @@ class SqlTransaction:
 
     def __init__(self, connection: Connection, changes: list[Change] | None) -> None:
         self._changes = changes
+        self._connection = connection
         self.accounts = SqlAccounts(connection)
         self.attachments = SqlAttachments(connection)
         self.ca_certificates = SqlCACertificates(connection)
@@ -65,6 +67,18 @@ class SqlTransaction:
         if self._changes is None:
             raise RuntimeError("a transaction that reads has nothing to announce")
         self._changes.append(change)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that may fail by itself: where its block raises, what it did and announced is undone."""
+        announced = 0 if self._changes is None else len(self._changes)
+        try:
+            with self._connection.begin_nested():
+                yield
+        except BaseException:
+            if self._changes is not None:
+                del self._changes[announced:]
+            raise
 
 
 class SqlStore:

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway
 from sekisho.gateway.pump import Pump
+from sekisho.messaging.requests import Request
 from sekisho.realm import Realm
 from sekisho.registry.admission import Ticket
 from sekisho.registry.model import Identity
@@ -145,3 +146,23 @@ def test_a_stopped_pump_takes_nothing_more(gate: Gate) -> None:
     pump = running(gate, Registry())
     pump.stop()
     assert "gateway-pump" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_requests_and_connections_reach_whom_they_are_for(gate: Gate) -> None:
+    asked: queue.Queue[Request] = queue.Queue()
+    connected: queue.Queue[Sequence[tuple[Realm, str]]] = queue.Queue()
+    pump = Pump(cast(Gateway, gate), Registry(), asked=asked.put, connected=connected.put)
+    pump.start()
+    realm = ("123456789012", "us-east-1")
+    gate.batches.put(
+        [
+            ("request", *realm, 7, "client", "ab" * 32, "$aws/certificates/create/json", b"{}"),
+            ("connected", *realm, "cd" * 32, "one"),
+            ("connected", *realm, "ef" * 32, "two"),
+        ]
+    )
+    assert connected.get(timeout=WAIT) == [(Realm(*realm), "cd" * 32), (Realm(*realm), "ef" * 32)]
+    assert asked.get(timeout=WAIT) == Request(
+        Realm(*realm), 7, "client", "ab" * 32, "$aws/certificates/create/json", b"{}"
+    )
+    pump.stop()

@@ -42,6 +42,8 @@ pub struct Story {
     pub unstored: Vec<StoreTicket>,
     pub events: Vec<Arc<LifecycleEvent>>,
     pub tapped: Vec<(TapId, Arc<Message>)>,
+    /// Whose each of them was.
+    pub tapped_from: Vec<Option<ConnectionId>>,
     pub refused: Vec<(Refusal, String)>,
     pub accepted: HashMap<ConnectionId, Accepted>,
     seen: HashMap<ConnectionId, Vec<String>>,
@@ -64,6 +66,7 @@ impl Story {
             unstored: Vec::new(),
             events: Vec::new(),
             tapped: Vec::new(),
+            tapped_from: Vec::new(),
             refused: Vec::new(),
             accepted: HashMap::new(),
             seen: HashMap::new(),
@@ -124,7 +127,10 @@ impl Story {
                     self.unstored.push(ticket);
                 }
             }
-            Effect::Tapped { tap, message } => self.tapped.push((tap, message)),
+            Effect::Tapped { tap, message, from } => {
+                self.tapped.push((tap, message));
+                self.tapped_from.push(from);
+            }
             Effect::Lifecycle(event) => self.events.push(event),
             Effect::Refused { refusal, about, .. } => self.refused.push((refusal, about)),
         }
@@ -282,6 +288,19 @@ impl Story {
             origin: Origin::Api { principal: "AIDA".into() },
         };
         self.turn(|broker, now, effects| broker.publish(now, publish, effects))
+    }
+
+    /// A service answers a connection.
+    pub fn reply(&mut self, connection: ConnectionId, topic: &str, payload: &str) -> Result<bool, Refusal> {
+        let reply = ServerPublish {
+            topic: TopicName::new(topic).unwrap(),
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            properties: PublishProperties::new(),
+            origin: Origin::Service,
+        };
+        self.turn(|broker, now, effects| broker.reply(now, connection, reply, effects))
     }
 
     /// The names of what was refused since it was asked last.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use sekisho_gateway::{
-    Answer, Change, ChangeKind, Config, Event, Gateway, Identity, PolicyDocument, RefusedEvent,
+    Answer, Change, ChangeKind, Config, ConnectedEvent, Event, Gateway, Identity, PolicyDocument,
+    RefusedEvent, RequestEvent,
 };
 
 use crate::papers::{self, Papers, Server};
@@ -40,6 +41,8 @@ struct Table {
     identities: HashMap<(String, String), Identity>,
     asked: Vec<Asked>,
     refusals: Vec<RefusedEvent>,
+    requests: Vec<RequestEvent>,
+    connected: Vec<ConnectedEvent>,
     asleep: bool,
     /// The thread has noticed.
     dozing: bool,
@@ -148,6 +151,23 @@ impl World {
         self.table.0.lock().unwrap().asked.clone()
     }
 
+    /// The next request of a client to a service; waits for it.
+    pub fn request(&self) -> RequestEvent {
+        eventually("a request", || {
+            let mut table = self.table.0.lock().unwrap();
+            if table.requests.is_empty() {
+                Err("there is none".to_owned())
+            } else {
+                Ok(table.requests.remove(0))
+            }
+        })
+    }
+
+    /// The awaited certificates that have connected so far.
+    pub fn connected(&self) -> Vec<ConnectedEvent> {
+        self.table.0.lock().unwrap().connected.clone()
+    }
+
     /// The first refusal for this reason; waits for it.
     pub fn refusal(&self, reason: &str) -> RefusedEvent {
         eventually(&format!("a refusal for {reason}"), || {
@@ -187,6 +207,7 @@ pub fn identity() -> Identity {
         mode: "DEFAULT".into(),
         policies: vec![policy("all", ALLOW_ALL)],
         things: Vec::new(),
+        is_awaited: false,
     }
 }
 
@@ -226,6 +247,8 @@ fn serve(gateway: &Gateway, table: &(Mutex<Table>, Condvar), ended: &AtomicBool)
         for event in events {
             match event {
                 Event::Refused(refused) => table.refusals.push(*refused),
+                Event::Request(request) => table.requests.push(*request),
+                Event::Connected(connected) => table.connected.push(*connected),
                 Event::Dropped { .. } => {}
                 Event::Admit { ticket, question, reexamination } => {
                     let asked = Asked {

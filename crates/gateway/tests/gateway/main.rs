@@ -9,4 +9,5 @@ mod device;
 mod messages;
 mod papers;
 mod reception;
+mod services;
 mod tls;
