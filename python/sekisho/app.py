@@ -139,6 +139,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
@@ -168,6 +169,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
         publishing=Publishing(GatewayBroker(gateway)),
+        rotations=Rotations(store, clock.utc_now),
         tags=Tags(store),
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),
@@ -183,7 +185,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
     # What an earlier run registered and did not come to tell.
     outbox.flush()
-    pump = Pump(gateway, JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox))
+    admission = JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox)
+    pump = Pump(gateway, admission, connected=services.rotations.connected)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.

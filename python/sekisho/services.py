@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
@@ -32,6 +33,7 @@ class Services:
     endpoints: Endpoints
     policies: Policies
     publishing: Publishing
+    rotations: Rotations
     tags: Tags
     things: Things
     transfers: Transfers

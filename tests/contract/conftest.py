@@ -161,6 +161,7 @@ def other_account(server: Server) -> Account:
 def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Message]]) -> Services:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.ca_certificates import CACertificates
     from sekisho.registry.certificates import Certificates
@@ -179,6 +180,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         endpoints=Endpoints(store, HOME, "localhost"),
         policies=Policies(store, utc_now, engine),
         publishing=Publishing(_Collector(published)),
+        rotations=Rotations(store, utc_now),
         tags=Tags(store),
         things=Things(store, utc_now),
         transfers=Transfers(store, utc_now),

@@ -20,6 +20,7 @@ from sekisho.registry.model import (
     CertificateStatus,
     Policy,
     PolicyVersion,
+    Rotation,
     Thing,
     ThingPrincipalType,
 )
@@ -113,6 +114,18 @@ def policy(name: str = "p", realm: Realm = HOME, **changes: Any) -> Policy:
 def version(name: str = "p", number: int = 1, realm: Realm = HOME, **changes: Any) -> PolicyVersion:
     """A document of a policy."""
     return replace(PolicyVersion(realm, name, number, f'{{"Version": "2012-10-17", "Id": "{number}"}}', NOW), **changes)
+
+
+def rotation(old: int = 1, new: int = 2, realm: Realm = HOME, **changes: Any) -> Rotation:
+    """A pending rotation of certificate number ``old`` to number ``new``."""
+    plain = Rotation(
+        realm=realm,
+        old_certificate_id=certificate_id(old),
+        new_certificate_id=certificate_id(new),
+        ca_certificate_id=certificate_id(0),
+        started_at=NOW,
+    )
+    return replace(plain, **changes)
 
 
 def account(account_id: str = HOME.account_id, name: str | None = "home") -> Account:

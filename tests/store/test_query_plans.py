@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
 from sekisho.registry import ports
-from sekisho.registry.model import Endpoint, Event, RegistrationConfig
+from sekisho.registry.model import Endpoint, Event, RegistrationConfig, RotationState
 from sekisho.registry.ports import Window
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
@@ -31,6 +31,7 @@ from tests.store.builders import (
     certificate,
     certificate_id,
     policy,
+    rotation,
     thing,
     version,
 )
@@ -141,6 +142,22 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
     "outbox.first": [lambda tx: tx.outbox.first(10)],
     "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
+    "rotations.latest": [lambda tx: tx.rotations.latest(HOME, ID)],
+    "rotations.awaiting": [lambda tx: tx.rotations.awaiting(HOME, certificate_id(2))],
+    "rotations.add": [lambda tx: tx.rotations.add(rotation(10**6, 10**6 + 1))],
+    "rotations.finish": [lambda tx: tx.rotations.finish(rotation(1, 2, state=RotationState.DONE))],
+    "rotations.page": [
+        call
+        for window in (FORWARDS, BACKWARDS)
+        for call in (
+            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.DONE),
+            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.PENDING, ca_certificate_id=ID),
+        )
+    ],
+    "rotations.count": [
+        lambda tx: tx.rotations.count(HOME, RotationState.PENDING),
+        lambda tx: tx.rotations.count(HOME, RotationState.PENDING, ca_certificate_id=ID),
+    ],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
@@ -199,6 +216,10 @@ def fill(store: SqlStore, many: int) -> None:
             tx.policies.add(policy(f"policy {number}", realm), version(f"policy {number}", realm=realm))
             tx.policies.attach(realm, f"policy {number}", principal)
             tx.tags.put(realm, principal, {"k": "v"})
+            state = (RotationState.DONE, RotationState.PENDING)[number % 2]
+            tx.rotations.add(
+                rotation(number, number + 1, realm, ca_certificate_id=certificate_id(number % 7), state=state)
+            )
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
             tx.accounts.add_access_key(access_key(number, owner.account_id))
 

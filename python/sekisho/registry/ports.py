@@ -25,6 +25,8 @@ from sekisho.registry.model import (
     IdentityThing,
     Policy,
     PolicyVersion,
+    Rotation,
+    RotationState,
     Thing,
 )
 
@@ -213,6 +215,31 @@ class OutboxRows(Protocol):
         ...
 
 
+class RotationRows(Protocol):
+    """Rotations of certificates. A certificate is in one pending rotation at most as the old, in one as the new."""
+
+    def latest(self, realm: Realm, old_certificate_id: str) -> Rotation | None:
+        """The one begun last for this old certificate, whatever its state."""
+        ...
+
+    def awaiting(self, realm: Realm, new_certificate_id: str) -> Rotation | None:
+        """The pending one that waits for this new certificate."""
+        ...
+
+    def add(self, rotation: Rotation) -> None: ...
+    def finish(self, rotation: Rotation) -> None:
+        """The pending rotation of this old certificate takes the state and the end of ``rotation``."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, state: RotationState, *, ca_certificate_id: str | None = None
+    ) -> Slice[Rotation]:
+        """``ca_certificate_id`` keeps those whose old certificate was registered with this CA."""
+        ...
+
+    def count(self, realm: Realm, state: RotationState, *, ca_certificate_id: str | None = None) -> int: ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -255,6 +282,8 @@ class Transaction(Protocol):
     def accounts(self) -> AccountRows: ...
     @property
     def outbox(self) -> OutboxRows: ...
+    @property
+    def rotations(self) -> RotationRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

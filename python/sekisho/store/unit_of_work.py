@@ -24,6 +24,7 @@ from sekisho.store.identities import SqlIdentities
 from sekisho.store.outbox import SqlOutbox
 from sekisho.store.policies import SqlPolicies
 from sekisho.store.registration_codes import SqlRegistrationCodes
+from sekisho.store.rotations import SqlRotations
 from sekisho.store.tags import SqlTags
 from sekisho.store.things import SqlThings
 
@@ -43,6 +44,7 @@ class SqlTransaction:
         "outbox",
         "policies",
         "registration_codes",
+        "rotations",
         "tags",
         "things",
     )
@@ -59,6 +61,7 @@ class SqlTransaction:
         self.outbox = SqlOutbox(connection)
         self.policies = SqlPolicies(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
+        self.rotations = SqlRotations(connection)
         self.tags = SqlTags(connection)
         self.things = SqlThings(connection)
 
