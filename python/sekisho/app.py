@@ -163,6 +163,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.provisioning.outbox import Outbox
     from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
@@ -214,6 +215,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         policies=Policies(store, clock.utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
+        rotations=Rotations(store, clock.utc_now),
         tags=Tags(store),
         thing_groups=ThingGroups(store, clock.utc_now),
         thing_registration=ThingRegistration(store, clock.utc_now, engine, authority),
@@ -252,7 +254,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         JustInTimeProvisioning(store, clock.utc_now, engine, authority),
         registration_handlers,
     )
-    pump = Pump(gateway, registration, asked=requests.take)
+    pump = Pump(gateway, registration, asked=requests.take, connected=services.rotations.connected)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.

@@ -191,6 +191,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.registration import ThingRegistration
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
@@ -218,6 +219,7 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         policies=Policies(store, utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
         publishing=Publishing(_Collector(published)),
+        rotations=Rotations(store, utc_now),
         tags=Tags(store),
         thing_groups=ThingGroups(store, utc_now),
         thing_registration=ThingRegistration(store, utc_now, engine, authority),

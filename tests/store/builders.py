@@ -30,6 +30,7 @@ from sekisho.registry.model import (
     ProvisioningHook,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
+    Rotation,
     TemplateType,
     Thing,
     ThingGroup,
@@ -227,6 +228,18 @@ def delivery(number: int = 1, realm: Realm = HOME, **changes: Any) -> Delivery:
         last_error=None,
         state=DeliveryState.PENDING,
         created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def rotation(old: int = 1, new: int = 2, realm: Realm = HOME, **changes: Any) -> Rotation:
+    """A pending rotation of certificate number ``old`` to number ``new``."""
+    plain = Rotation(
+        realm=realm,
+        old_certificate_id=certificate_id(old),
+        new_certificate_id=certificate_id(new),
+        ca_certificate_id=certificate_id(0),
+        started_at=NOW,
     )
     return replace(plain, **changes)
 

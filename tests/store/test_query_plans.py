@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
 from sekisho.registry import ports
-from sekisho.registry.model import DeliveryState, Endpoint, Event, RegistrationConfig
+from sekisho.registry.model import DeliveryState, Endpoint, Event, RegistrationConfig, RotationState
 from sekisho.registry.ports import Window
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
@@ -38,6 +38,7 @@ from tests.store.builders import (
     ownership_token,
     policy,
     provisioning_template,
+    rotation,
     template_version,
     thing,
     thing_group,
@@ -256,6 +257,22 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "deliveries.retry": [lambda tx: tx.deliveries.retry("handler 1", NOW)],
     "deliveries.latest": [lambda tx: tx.deliveries.latest("handler 1", DeliveryState.FAILED)],
     "deliveries.remove": [lambda tx: tx.deliveries.remove(1)],
+    "rotations.latest": [lambda tx: tx.rotations.latest(HOME, ID)],
+    "rotations.awaiting": [lambda tx: tx.rotations.awaiting(HOME, certificate_id(2))],
+    "rotations.add": [lambda tx: tx.rotations.add(rotation(10**6, 10**6 + 1))],
+    "rotations.finish": [lambda tx: tx.rotations.finish(rotation(1, 2, state=RotationState.DONE))],
+    "rotations.page": [
+        call
+        for window in (FORWARDS, BACKWARDS)
+        for call in (
+            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.DONE),
+            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.PENDING, ca_certificate_id=ID),
+        )
+    ],
+    "rotations.count": [
+        lambda tx: tx.rotations.count(HOME, RotationState.PENDING),
+        lambda tx: tx.rotations.count(HOME, RotationState.PENDING, ca_certificate_id=ID),
+    ],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
@@ -343,6 +360,10 @@ def fill(store: SqlStore, many: int) -> None:
             tx.certificate_providers.add(certificate_provider(f"provider {number}", realm))
             state = DeliveryState.FAILED if number % 5 == 0 else DeliveryState.PENDING
             tx.deliveries.put(delivery(number, realm, handler=f"handler {number % 3}", state=state))
+            rotation_state = (RotationState.DONE, RotationState.PENDING)[number % 2]
+            tx.rotations.add(
+                rotation(number, number + 1, realm, ca_certificate_id=certificate_id(number % 7), state=rotation_state)
+            )
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
             tx.accounts.add_access_key(access_key(number, owner.account_id))
 

@@ -34,6 +34,8 @@ from sekisho.registry.model import (
     ProvisioningClaim,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
+    Rotation,
+    RotationState,
     Thing,
     ThingGroup,
     ThingType,
@@ -381,6 +383,31 @@ class DeliveryRows(Protocol):
         ...
 
 
+class RotationRows(Protocol):
+    """Rotations of certificates. A certificate is in one pending rotation at most as the old, in one as the new."""
+
+    def latest(self, realm: Realm, old_certificate_id: str) -> Rotation | None:
+        """The one begun last for this old certificate, whatever its state."""
+        ...
+
+    def awaiting(self, realm: Realm, new_certificate_id: str) -> Rotation | None:
+        """The pending one that waits for this new certificate."""
+        ...
+
+    def add(self, rotation: Rotation) -> None: ...
+    def finish(self, rotation: Rotation) -> None:
+        """The pending rotation of this old certificate takes the state and the end of ``rotation``."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, state: RotationState, *, ca_certificate_id: str | None = None
+    ) -> Slice[Rotation]:
+        """``ca_certificate_id`` keeps those whose old certificate was registered with this CA."""
+        ...
+
+    def count(self, realm: Realm, state: RotationState, *, ca_certificate_id: str | None = None) -> int: ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -443,6 +470,8 @@ class Transaction(Protocol):
     def certificate_providers(self) -> CertificateProviderRows: ...
     @property
     def deliveries(self) -> DeliveryRows: ...
+    @property
+    def rotations(self) -> RotationRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, exists, select
 
 from sekisho import arn
 from sekisho.realm import Realm
@@ -30,6 +30,7 @@ _TARGETS = schema.policy_targets
 _ATTACHMENTS = schema.attachments
 _MEMBERSHIPS = schema.memberships
 _THINGS = schema.things
+_ROTATIONS = schema.rotations
 
 CHUNK: Final = 250
 """Keys per statement: fewer than the 999 parameters that any SQLite allows."""
@@ -38,7 +39,19 @@ CHUNK: Final = 250
 # list of tuples SQLite reads the whole table. A certificate is in few realms, and an ARN belongs to one.
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
-_CERTIFICATES_OF = select(_CERTIFICATES).where(_CERTIFICATES.c.certificate_id.in_(_KEYS))
+# Within the same statement, since hardly any certificate is waited for.
+_IS_AWAITED = (
+    exists()
+    .where(
+        _ROTATIONS.c.new_certificate_id == _CERTIFICATES.c.certificate_id,
+        _ROTATIONS.c.account_id == _CERTIFICATES.c.account_id,
+        _ROTATIONS.c.region == _CERTIFICATES.c.region,
+        schema.PENDING,
+    )
+    .label("is_awaited")
+)
+
+_CERTIFICATES_OF = select(_CERTIFICATES, _IS_AWAITED).where(_CERTIFICATES.c.certificate_id.in_(_KEYS))
 
 _CLAIMS_OF = select(_CLAIMS).where(_CLAIMS.c.certificate_id.in_(_KEYS))
 
@@ -141,8 +154,11 @@ class SqlIdentities:
         ids = list({certificate_id for _, certificate_id in keys})
         # By realm and ARN, under which policies and things are attached to it.
         certificates = {
-            (each.realm, arn.certificate(each.realm, each.certificate_id)): each
-            for each in map(certificate_of, self._connection.execute(_CERTIFICATES_OF, {"keys": ids}))
+            (each.realm, arn.certificate(each.realm, each.certificate_id)): (each, is_awaited)
+            for each, is_awaited in (
+                (certificate_of(row), bool(row.is_awaited))
+                for row in self._connection.execute(_CERTIFICATES_OF, {"keys": ids})
+            )
             if (each.realm, each.certificate_id) in wanted
         }
         if not certificates:
@@ -163,9 +179,12 @@ class SqlIdentities:
             self._bring_policies_of_groups(things, list(in_groups))
         return {
             (certificate.realm, certificate.certificate_id): Identity(
-                certificate=certificate, policies=tuple(policies.get(key, ())), things=tuple(things[key])
+                certificate=certificate,
+                policies=tuple(policies.get(key, ())),
+                things=tuple(things[key]),
+                is_awaited=is_awaited,
             )
-            for key, certificate in certificates.items()
+            for key, (certificate, is_awaited) in certificates.items()
         }
 
     def _policies_of(self, targets: Iterable[str]) -> Mapping[tuple[Realm, str], list[PolicyVersion]]:

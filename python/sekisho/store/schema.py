@@ -489,6 +489,51 @@ deliveries = _listed(
     Index(None, "handler", "state", "next_attempt_at", "seq"),
 )
 
+# No foreign keys: either certificate may go, what was done stays to be read.
+rotations = _listed(
+    "rotations",
+    *_realm(),
+    Column("old_certificate_id", String, nullable=False),
+    Column("new_certificate_id", String, nullable=False),
+    Column("ca_certificate_id", String),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("state", String, nullable=False),
+    Index(None, "account_id", "region", "old_certificate_id", "seq"),
+    Index(None, "account_id", "region", "state", "seq"),
+)
+Index(
+    None,
+    rotations.c.account_id,
+    rotations.c.region,
+    rotations.c.ca_certificate_id,
+    rotations.c.state,
+    rotations.c.seq,
+    sqlite_where=rotations.c.ca_certificate_id.is_not(None),
+    postgresql_where=rotations.c.ca_certificate_id.is_not(None),
+)
+# A literal, as OUTGOING.
+PENDING: Final = text("state = 'PENDING'")
+Index(
+    "ux_rotations_pending_old",
+    rotations.c.account_id,
+    rotations.c.region,
+    rotations.c.old_certificate_id,
+    unique=True,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
+# The id first, for the look-up of identities.
+Index(
+    "ux_rotations_pending_new",
+    rotations.c.new_certificate_id,
+    rotations.c.account_id,
+    rotations.c.region,
+    unique=True,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
+
 accounts = _listed(
     "accounts",
     Column("account_id", String, nullable=False),
