@@ -19,7 +19,7 @@ from typer.main import get_command
 from sekisho import _sekisho
 from sekisho.api.coverage import coverage
 from sekisho.cli.app import app
-from sekisho.config import Settings
+from sekisho.config import FILE_ALONE, Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -70,9 +70,11 @@ def settings() -> str:
     meanings = _field_docstrings(Settings)
     for field in fields(Settings):
         option = f"--{field.name.replace('_', '-')}"
+        variable = "–" if field.name in FILE_ALONE else f"`SEKISHO_{field.name.upper()}`"
+        default = "–" if field.name in FILE_ALONE else _default(field.default)
         lines.append(
-            f"| `{field.name}` | `SEKISHO_{field.name.upper()}` | {f'`{option}`' if option in options else '–'} "
-            f"| {_default(field.default)} | {_cell(meanings[field.name])} |"
+            f"| `{field.name}` | {variable} | {f'`{option}`' if option in options else '–'} "
+            f"| {default} | {_cell(meanings[field.name])} |"
         )
     return "\n".join([*lines, ""])
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
     from sekisho.provisioning.bulk_input import Buckets
+    from sekisho.provisioning.deliveries import Deliveries
     from sekisho.services import Services
 
 GRACE: Final = 5.0
@@ -66,6 +67,21 @@ def open_accounts(settings: Settings) -> Iterator[Accounts]:
 
     Raises CannotStart, within the block too: the registry cannot be used, or is not that of the running server.
     """
+    with _open_store(settings) as store:
+        yield Accounts(store, clock.utc_now)
+
+
+@contextmanager
+def open_deliveries(settings: Settings) -> Iterator[Deliveries]:
+    """What waits for a server's handlers, as ``open_accounts``. Raises CannotStart."""
+    from sekisho.provisioning.deliveries import Deliveries
+
+    with _open_store(settings) as store:
+        yield Deliveries(store, clock.utc_now)
+
+
+@contextmanager
+def _open_store(settings: Settings) -> Iterator[SqlStore]:
     run = run_file.answering(settings.data)
     with _refusing_clearly():
         _make_folder(settings.data)
@@ -76,7 +92,7 @@ def open_accounts(settings: Settings) -> Iterator[Accounts]:
                 f"SEKISHO_DATABASE_URL to the server's, or write database_url into {settings.data / 'sekisho.toml'}"
             )
         with store:
-            yield Accounts(store, clock.utc_now)
+            yield store
 
 
 @contextmanager
@@ -136,18 +152,29 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
     from sekisho.gateway.pump import Pump
+    from sekisho.gateway.requests import Requests
     from sekisho.gateway.served_identity import ServedIdentity
+    from sekisho.handlers.registry import ConfiguredHandlers
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.bulk import BulkRegistration
+    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+    from sekisho.provisioning.deliveries import Dispatcher, Lane
+    from sekisho.provisioning.fleet import FleetProvisioning
+    from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
     from sekisho.provisioning.provisioner import provision
+    from sekisho.provisioning.registration import ThingRegistration
+    from sekisho.provisioning.registration_handlers import RegistrationHandlers
     from sekisho.provisioning.registration_tasks import RegistrationTasks
+    from sekisho.provisioning.rotation import Rotations
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -165,10 +192,23 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     projector = Projector()
     store = stack.enter_context(_new_store(settings, projector.announce))
     home = Realm(settings.account, settings.region)
-    gateway = Gateway(host=settings.host, mqtt_port=settings.mqtt_port, workers=settings.workers)
+    gateway = Gateway(
+        host=settings.host,
+        mqtt_port=settings.mqtt_port,
+        workers=settings.workers,
+        requests=FleetProvisioning.topics,
+    )
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
     engine = RustPolicyEngine()
     authority = IssuingAuthority.load_or_create(settings.data / "issuing")
+    accounts = Accounts(store, clock.utc_now)
+    handlers = ConfiguredHandlers(
+        settings.handlers,
+        api=_url(settings, api_socket),
+        credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
+        clock=clock.utc_now,
+    )
+    stack.callback(handlers.close)
     bulk = BulkRegistration(
         store,
         clock.utc_now,
@@ -176,23 +216,34 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         partial(provision, certificate=None, engine=engine, authority=authority),
     )
     services = Services(
-        accounts=Accounts(store, clock.utc_now),
+        accounts=accounts,
         authorization=Authorization(store, engine),
         billing_groups=BillingGroups(store, clock.utc_now),
         ca_certificates=CACertificates(store, clock.utc_now),
-        certificates=Certificates(store, clock.utc_now, authority),
+        certificate_providers=CertificateProviders(store, clock.utc_now),
+        certificates=Certificates(store, clock.utc_now, authority, HandlerCsrSigner(handlers)),
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
+        provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
         registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
+        rotations=Rotations(store, clock.utc_now),
         tags=Tags(store),
         thing_groups=ThingGroups(store, clock.utc_now),
+        thing_registration=ThingRegistration(store, clock.utc_now, engine, authority),
         thing_types=ThingTypes(store, clock.utc_now),
         things=Things(store, clock.utc_now),
         transfers=Transfers(store, clock.utc_now),
     )
+    fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
     services.accounts.ensure(settings.account)
+    services.provisioning_templates.forget_expired_claims()
+    fleet.forget_unclaimed()
     services.endpoints.describe(home)
+
+    lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
+    dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
+    registration_handlers = RegistrationHandlers(store, handlers, dispatcher.wake)
 
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     identity.refresh()
@@ -202,7 +253,20 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
     # What an earlier run registered and did not come to tell.
     outbox.flush()
-    pump = Pump(gateway, JustInTimeRegistration(Admission(store), store, clock.utc_now, outbox))
+    dispatcher.start()
+    stack.callback(dispatcher.stop, GRACE)
+    requests = Requests(gateway, [fleet])
+    requests.start()
+    stack.callback(requests.stop)
+    registration = JustInTimeRegistration(
+        Admission(store),
+        store,
+        clock.utc_now,
+        outbox,
+        JustInTimeProvisioning(store, clock.utc_now, engine, authority),
+        registration_handlers,
+    )
+    pump = Pump(gateway, registration, asked=requests.take, connected=services.rotations.connected)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.
@@ -213,12 +277,10 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     stack.callback(bulk.stop)
     stack.callback(run_file.remove, settings.data)
 
-    api_port = api_socket.getsockname()[1]
-    host = _reachable(settings.host)
     run = Run(
         pid=os.getpid(),
-        api=f"http://{f'[{host}]' if ':' in host else host}:{api_port}",
-        mqtt_host=host,
+        api=_url(settings, api_socket),
+        mqtt_host=_reachable(settings.host),
         mqtt_port=mqtt_port,
         endpoint=services.endpoints.describe(home).server_name,
         region=settings.region,
@@ -272,6 +334,12 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
             yield
 
     return Http(config)
+
+
+def _url(settings: Settings, api_socket: socket.socket) -> str:
+    """Where a client on this machine finds the API."""
+    host = _reachable(settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{api_socket.getsockname()[1]}"
 
 
 def _reachable(host: str) -> str:

@@ -5,9 +5,16 @@ Source: AWS IoT Developer Guide, iot-policy-resources. The partition is always `
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from sekisho.realm import Realm
+
+_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/.+")
+_FUNCTION: Final = re.compile(
+    r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:(\$LATEST|[A-Za-z0-9_-]{1,128}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +74,23 @@ def billing_group(realm: Realm, name: str) -> str:
 def policy(realm: Realm, name: str) -> str:
     """ARN of a policy."""
     return str(Arn("iot", realm, "policy", name))
+
+
+def provisioning_template(realm: Realm, name: str) -> str:
+    """ARN of a provisioning template."""
+    return str(Arn("iot", realm, "provisioningtemplate", name))
+
+
+def certificate_provider(realm: Realm, name: str) -> str:
+    """ARN of a certificate provider."""
+    return str(Arn("iot", realm, "certificateprovider", name))
+
+
+def is_role(text: str) -> bool:
+    """Whether it is the ARN of an IAM role: ``arn:aws:iam::<account>:role/<name>``."""
+    return _ROLE.fullmatch(text) is not None
+
+
+def is_function(text: str) -> bool:
+    """Whether it is the ARN of a Lambda function, of an account and region whichever, with a version or without."""
+    return _FUNCTION.fullmatch(text) is not None

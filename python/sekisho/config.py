@@ -2,7 +2,7 @@
 
 A setting has one name in all of them: ``mqtt_port`` here and in the file, ``SEKISHO_MQTT_PORT`` in the environment,
 ``--mqtt-port`` on the command line. The file is TOML: ``sekisho.toml`` in the data folder, or the one that
-``--config`` or ``SEKISHO_CONFIG`` names. Everything is validated once, here.
+``--config`` or ``SEKISHO_CONFIG`` names. Everything is validated once, here. Handlers are in the file alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from sekisho.handler_settings import HandlerSettings, read_handlers
+
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+FILE_ALONE: Final = frozenset({"handlers"})
+"""Settings that neither the environment nor the command line can hold."""
 
 
 class ConfigError(Exception):
@@ -57,6 +63,8 @@ class Settings:
     """URL of an S3-compatible store that has the buckets, in place of ``bulk_folder``; credentials as for AWS tools."""
     workers: int = 0
     """Threads of the data plane; 0 is one per core."""
+    handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
+    """Who is called where AWS IoT calls a Lambda function: sections of the file, see docs/handlers.md."""
 
     @property
     def is_loopback(self) -> bool:
@@ -95,11 +103,11 @@ def load(
         for name, value in _read(file).items():
             if name not in names:
                 raise ConfigError(f"{file}: there is no setting {name!r}; there are {', '.join(sorted(names))}")
-            values[name] = (value, str(file))
+            values[name] = (_handlers(value, file) if name == "handlers" else value, str(file))
     aws_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if aws_region and "region" not in values:
         values["region"] = (aws_region, "AWS_REGION")
-    for name in names:
+    for name in names - FILE_ALONE:
         variable = f"SEKISHO_{name.upper()}"
         if environment.get(variable):
             values[name] = (environment[variable], variable)
@@ -122,10 +130,19 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not a TOML file: {error}") from None
 
 
+def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
+    try:
+        return read_handlers(table, file)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _convert(name: str, value: Any, source: str) -> Any:
     match name:
         case "data" | "server_certificate" | "server_key" | "bulk_folder":
             return Path(str(value)).expanduser().absolute()
+        case "handlers":
+            return value
         case "api_port" | "mqtt_port":
             return _integer(name, value, source, 0, 65535)
         case "workers":

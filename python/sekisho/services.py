@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
+    from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.registration_tasks import RegistrationTasks
+    from sekisho.provisioning.rotation import Rotations
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -33,13 +37,17 @@ class Services:
     authorization: Authorization
     billing_groups: BillingGroups
     ca_certificates: CACertificates
+    certificate_providers: CertificateProviders
     certificates: Certificates
     endpoints: Endpoints
     policies: Policies
+    provisioning_templates: ProvisioningTemplates
     publishing: Publishing
     registration_tasks: RegistrationTasks
+    rotations: Rotations
     tags: Tags
     thing_groups: ThingGroups
+    thing_registration: ThingRegistration
     thing_types: ThingTypes
     things: Things
     transfers: Transfers

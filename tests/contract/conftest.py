@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.messaging.publishing import Message, Publishing
 from sekisho.provisioning.bulk import BulkRegistration
+from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.provisioning.registration_tasks import RegistrationTasks
 from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
@@ -101,6 +102,29 @@ class Account:
         }
 
 
+class Functions:
+    """In place of handlers: functions of the test's own, by ARN. The real ones have their tests elsewhere."""
+
+    def __init__(self) -> None:
+        self.by_arn: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
+
+    def invoke(
+        self,
+        realm: Realm,  # noqa: ARG002 - an ARN is used by one test
+        function: str,
+        event: Mapping[str, Any],
+        *,
+        timeout: float | None = None,  # noqa: ARG002
+        request_id: str | None = None,  # noqa: ARG002
+    ) -> Any:
+        if function not in self.by_arn:
+            raise HandlerFailed(f"there is no handler for {function}", is_permanent=True)
+        return self.by_arn[function](event)
+
+    def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:  # noqa: ARG002
+        return ()
+
+
 @dataclass
 class Server:
     """The running server."""
@@ -108,6 +132,7 @@ class Server:
     url: str
     store: SqlStore
     services: Services
+    functions: Functions
     buckets: Path
     announced: list[Change] = field(default_factory=list)
     published: list[tuple[Realm, Message]] = field(default_factory=list)
@@ -132,8 +157,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     announced: list[Change] = []
     published: list[tuple[Realm, Message]] = []
     with SqlStore(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
+        functions = Functions()
         bulk = _bulk(store, folder)
-        services = _services(store, folder, published, bulk)
+        services = _services(store, folder, published, functions, bulk)
         application = api.build(services, _credentials(services.accounts), utc_now, default_realm=HOME)
         listener.bind(("127.0.0.1", 0))
         http = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
@@ -145,7 +171,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 assert time.monotonic() < deadline, "the server did not start"
                 thread.join(0.01)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            yield Server(url, store, services, folder / "buckets", announced, published)
+            yield Server(url, store, services, functions, folder / "buckets", announced, published)
         finally:
             bulk.stop()
             http.should_exit = True
@@ -177,13 +203,22 @@ def _bulk(store: SqlStore, folder: Path) -> BulkRegistration:
 
 
 def _services(
-    store: SqlStore, folder: Path, published: list[tuple[Realm, Message]], bulk: BulkRegistration
+    store: SqlStore,
+    folder: Path,
+    published: list[tuple[Realm, Message]],
+    functions: Functions,
+    bulk: BulkRegistration,
 ) -> Services:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+    from sekisho.provisioning.registration import ThingRegistration
+    from sekisho.provisioning.rotation import Rotations
+    from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
     from sekisho.registry.ca_certificates import CACertificates
+    from sekisho.registry.certificate_providers import CertificateProviders
     from sekisho.registry.certificates import Certificates
     from sekisho.registry.endpoints import Endpoints
     from sekisho.registry.policies import Policies
@@ -194,18 +229,23 @@ def _services(
     from sekisho.registry.transfers import Transfers
 
     engine = RustPolicyEngine()
+    authority = IssuingAuthority.load_or_create(folder / "issuing")
     return Services(
         accounts=Accounts(store, utc_now),
         authorization=Authorization(store, engine),
         billing_groups=BillingGroups(store, utc_now),
         ca_certificates=CACertificates(store, utc_now),
-        certificates=Certificates(store, utc_now, IssuingAuthority.load_or_create(folder / "issuing")),
+        certificate_providers=CertificateProviders(store, utc_now),
+        certificates=Certificates(store, utc_now, authority, HandlerCsrSigner(functions)),
         endpoints=Endpoints(store, HOME, "localhost"),
         policies=Policies(store, utc_now, engine),
+        provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
         publishing=Publishing(_Collector(published)),
         registration_tasks=RegistrationTasks(store, utc_now, bulk.begin),
+        rotations=Rotations(store, utc_now),
         tags=Tags(store),
         thing_groups=ThingGroups(store, utc_now),
+        thing_registration=ThingRegistration(store, utc_now, engine, authority),
         thing_types=ThingTypes(store, utc_now),
         things=Things(store, utc_now),
         transfers=Transfers(store, utc_now),

@@ -233,7 +233,7 @@ def of_an_sni_only_ca_with_it(gate: Gate) -> Papers:
         (9, expired, "localhost", "DEVICE_CERTIFICATE_EXPIRED"),
         (10, not_yet_valid, "localhost", "DEVICE_CERTIFICATE_NOT_YET_VALID"),
         (11, of_a_ca_that_registers, "localhost", "DEVICE_CERTIFICATE_PENDING_ACTIVATION"),
-        (12, of_a_ca_with_a_template, "localhost", "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"),
+        (12, of_a_ca_with_a_template, "localhost", "DEVICE_CERTIFICATE_PROVISIONED"),
         (13, of_a_ca_that_does_not_register, "localhost", "CA_AUTO_REGISTRATION_DISABLED"),
         (14, of_an_inactive_ca, "localhost", "CA_INACTIVE"),
         (15, of_an_unknown_ca, "localhost", "CA_NOT_REGISTERED"),

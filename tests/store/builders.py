@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sekisho.realm import Realm
@@ -13,18 +13,31 @@ from sekisho.registry.model import (
     Account,
     Attachment,
     AutoRegistrationStatus,
+    BillingGroup,
     CACertificate,
     CACertificateStatus,
     Certificate,
     CertificateMode,
+    CertificateProvider,
+    CertificateProviderOperation,
     CertificateStatus,
+    Delivery,
+    DeliveryState,
     OwnershipToken,
     Policy,
     PolicyVersion,
+    ProvisioningClaim,
+    ProvisioningHook,
+    ProvisioningTemplate,
+    ProvisioningTemplateVersion,
     RegistrationTask,
     RegistrationTaskStatus,
+    Rotation,
+    TemplateType,
     Thing,
+    ThingGroup,
     ThingPrincipalType,
+    ThingType,
 )
 
 HOME = Realm("123456789012", "eu-central-1")
@@ -94,6 +107,40 @@ def thing(name: str = "lamp", realm: Realm = HOME, **changes: Any) -> Thing:
     return replace(plain, **changes)
 
 
+def thing_type(name: str = "light", realm: Realm = HOME, **changes: Any) -> ThingType:
+    """A thing type."""
+    plain = ThingType(
+        realm=realm,
+        name=name,
+        type_id=f"id of {name}",
+        description=None,
+        searchable_attributes=(),
+        propagating_attributes=(),
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def thing_group(name: str = "lights", *ancestors: str, realm: Realm = HOME, **changes: Any) -> ThingGroup:
+    """A thing group below others, which are named from the root."""
+    plain = ThingGroup(
+        realm=realm,
+        name=name,
+        group_id=f"id of {name}",
+        ancestors=ancestors,
+        description=None,
+        attributes={},
+        version=1,
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def billing_group(name: str = "plant", realm: Realm = HOME, **changes: Any) -> BillingGroup:
+    """A billing group."""
+    return replace(BillingGroup(realm, name, f"id of {name}", None, 1, NOW), **changes)
+
+
 def attachment(thing_name: str, principal: str, realm: Realm = HOME, **changes: Any) -> Attachment:
     """A principal attached to a thing."""
     return replace(Attachment(realm, thing_name, principal, ThingPrincipalType.NON_EXCLUSIVE_THING), **changes)
@@ -116,6 +163,87 @@ def policy(name: str = "p", realm: Realm = HOME, **changes: Any) -> Policy:
 def version(name: str = "p", number: int = 1, realm: Realm = HOME, **changes: Any) -> PolicyVersion:
     """A document of a policy."""
     return replace(PolicyVersion(realm, name, number, f'{{"Version": "2012-10-17", "Id": "{number}"}}', NOW), **changes)
+
+
+def provisioning_template(name: str = "t", realm: Realm = HOME, **changes: Any) -> ProvisioningTemplate:
+    """A provisioning template with version 1."""
+    plain = ProvisioningTemplate(
+        realm=realm,
+        name=name,
+        type=TemplateType.FLEET_PROVISIONING,
+        description="of the factory",
+        enabled=True,
+        role_arn="arn:aws:iam::123456789012:role/provisioning",
+        hook=ProvisioningHook("arn:aws:lambda:eu-central-1:123456789012:function:hook", "2020-04-01"),
+        default_version_id=1,
+        last_version_id=1,
+        created_at=NOW,
+        modified_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def template_version(
+    name: str = "t", number: int = 1, realm: Realm = HOME, **changes: Any
+) -> ProvisioningTemplateVersion:
+    """A body of a provisioning template."""
+    return replace(ProvisioningTemplateVersion(realm, name, number, f'{{"Resources": "{number}"}}', NOW), **changes)
+
+
+def claim(number: int = 1, realm: Realm = HOME, **changes: Any) -> ProvisioningClaim:
+    """A claim to provision through the template ``t``."""
+    plain = ProvisioningClaim(
+        realm=realm,
+        certificate_id=certificate_id(number),
+        certificate_pem=f"-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n",
+        template_name="t",
+        not_before=NOW,
+        not_after=NOW + timedelta(minutes=5),
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def certificate_provider(name: str = "signer", realm: Realm = HOME, **changes: Any) -> CertificateProvider:
+    """A certificate provider."""
+    plain = CertificateProvider(
+        realm=realm,
+        name=name,
+        function_arn="arn:aws:lambda:eu-central-1:123456789012:function:sign",
+        operations=(CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR,),
+        client_token=None,
+        created_at=NOW,
+        modified_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def delivery(number: int = 1, realm: Realm = HOME, **changes: Any) -> Delivery:
+    """A delivery that was never tried, due now."""
+    plain = Delivery(
+        realm=realm,
+        handler="activate",
+        subject=certificate_id(number),
+        payload=b'{"number":%d}' % number,
+        attempts=0,
+        next_attempt_at=NOW,
+        last_error=None,
+        state=DeliveryState.PENDING,
+        created_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def rotation(old: int = 1, new: int = 2, realm: Realm = HOME, **changes: Any) -> Rotation:
+    """A pending rotation of certificate number ``old`` to number ``new``."""
+    plain = Rotation(
+        realm=realm,
+        old_certificate_id=certificate_id(old),
+        new_certificate_id=certificate_id(new),
+        ca_certificate_id=certificate_id(0),
+        started_at=NOW,
+    )
+    return replace(plain, **changes)
 
 
 def account(account_id: str = HOME.account_id, name: str | None = "home") -> Account:

@@ -102,8 +102,6 @@ refusals! {
         "Automatic registration needs SNI, or the CA in the chain that the client sends.";
     CaIsSniOnlyAndNoSni = "CA_IS_SNI_ONLY_AND_NO_SNI",
         "The CA's mode is SNI_ONLY, so that automatic registration needs SNI; connect by the endpoint's name.";
-    JustInTimeRegistrationUnavailable = "JUST_IN_TIME_REGISTRATION_UNAVAILABLE",
-        "The CA has a provisioning template, which this version does not carry out yet; register the certificate.";
     DeviceCertificateProvisioned = "DEVICE_CERTIFICATE_PROVISIONED",
         "Device certificate was provisioned just now by its CA's template; the device's next attempt is let in, as on AWS.";
     ProvisioningFailed = "PROVISIONING_FAILED",

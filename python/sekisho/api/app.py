@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from sekisho.api import query, reports
+from sekisho.api import query, reports, rotations
 from sekisho.api.codec import codec_of
 from sekisho.api.echo import echo
 from sekisho.api.errors import (
@@ -109,6 +109,9 @@ class Api:
             call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
             if services == ("sts",):
                 return self._answer_query(request, call)
+            if rotations.is_meant(request):
+                service = rotations.SERVICE
+                return self._answer_own(request, call, services)
             route = self._router.route(services, request.method, request.raw_path)
             service = route.service
             handler = self._handler(service, route.operation)
@@ -136,6 +139,17 @@ class Api:
     def refuse(self, request: HttpRequest, error: AwsException) -> HttpResponse:
         """The answer to a request that is refused before it is read."""
         return error_response(error, self._models, self._likely_service(request), str(uuid4()))
+
+    def _answer_own(self, request: HttpRequest, call: Call, services: Sequence[str]) -> HttpResponse:
+        if rotations.SERVICE not in services:
+            raise InvalidSignatureException(
+                f"Credential should be scoped to the service '{rotations.SERVICE}' for {echo(request.raw_path)}."
+            )
+        response = rotations.answer(call, request)
+        log.debug(
+            "api request answered", path=echo(request.raw_path), realm=str(call.realm), request_id=call.request_id
+        )
+        return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
 
     def _answer_query(self, request: HttpRequest, call: Call) -> HttpResponse:
         model = self._models["sts"]

@@ -348,9 +348,11 @@ def _strings_to_sign(request: HttpRequest, claimed: _Signature) -> Iterator[str]
 def _canonical_paths(request: HttpRequest) -> Sequence[str]:
     path = request.raw_path or "/"
     normal = posixpath.normpath("/" + path.lstrip("/"))
+    forms = [path, normal]
     if path.endswith(("/", "/.", "/..")) and normal != "/":
-        normal += "/"
-    return list(dict.fromkeys(quote(form, safe="/~") for form in (path, normal)))
+        # RFC 3986, section 5.2.4, keeps the slash before a last dot segment; botocore does not.
+        forms[1:] = [f"{normal}/", normal] if not path.endswith("/") else [f"{normal}/"]
+    return list(dict.fromkeys(quote(form, safe="/~") for form in forms))
 
 
 def _canonical_queries(request: HttpRequest, claimed: _Signature) -> Sequence[str]:

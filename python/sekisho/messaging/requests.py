@@ -37,8 +37,10 @@ class Reply:
 class Service(Protocol):
     """Whoever answers requests. May take its time: it has a thread to itself."""
 
-    topics: Sequence[str]
-    """The topic filters that it listens to."""
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topic filters that it listens to."""
+        ...
 
     def answer(self, request: Request) -> Reply | None:
         """The reply, or None where there is nothing to say. Refusals are replies too."""

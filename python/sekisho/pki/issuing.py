@@ -60,15 +60,24 @@ class IssuingAuthority:
         except ValueError as error:
             raise PemError(f"{folder}: {error}") from None
 
-    def issue_with_key(self, now: datetime) -> IssuedWithKey:
-        """A new RSA-2048 key and a certificate for it. Raises OSError where the authority cannot be written."""
+    def issue_with_key(
+        self, now: datetime, *, subject: str = SUBJECT, not_after: datetime = NOT_AFTER
+    ) -> IssuedWithKey:
+        """A new RSA-2048 key and a certificate for it.
+
+        Args:
+            subject: Its common name.
+
+        Raises:
+            OSError: The authority cannot be written.
+        """
         key = keys.generate(KeyType.RSA_2048)
         certificate = issue.sign_device(
             self._ready(now).signer,
-            issue.common_name(SUBJECT),
+            issue.common_name(subject),
             key.public_key(),
             not_before=now - issue.BACKDATED,
-            not_after=NOT_AFTER,
+            not_after=not_after,
         )
         return IssuedWithKey(certificate, keys.public_pem(key.public_key()), keys.to_traditional_pem(key))
 

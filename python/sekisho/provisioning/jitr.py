@@ -8,6 +8,10 @@ works. Each attempt before that publishes the event again.
 The event of a registration is kept in the outbox until it is published. That of a later attempt is not, since the
 next attempt brings it again: a device that keeps knocking costs no write.
 
+Where the CA has a provisioning template there is no event: the template is carried out (``provisioning.jitp``).
+
+Handlers that are configured for it are called with the same event (``provisioning.registration_handlers``).
+
 Source: Developer Guide, auto-register-device-cert.
 """
 
@@ -24,7 +28,9 @@ from sekisho.errors import AwsException
 from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.verify import NotAcceptable
+from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
 from sekisho.registry import certificates
 from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, registrar
@@ -51,7 +57,17 @@ class Admits(Protocol):
 class JustInTimeRegistration:
     """Answers the gate's questions, and registers what registers automatically."""
 
-    def __init__(self, admission: Admits, store: Store, clock: Clock, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        admission: Admits,
+        store: Store,
+        clock: Clock,
+        outbox: Outbox,
+        provisioning: JustInTimeProvisioning,
+        handlers: RegistrationHandlers | None = None,
+    ) -> None:
+        self._handlers = handlers
+        self._provisioning = provisioning
         self._admission = admission
         self._store = store
         self._clock = clock
@@ -73,30 +89,76 @@ class JustInTimeRegistration:
                 new.setdefault((verdict.realm, ticket.certificate_id), ticket)
             elif isinstance(verdict, Identity) and _waits(verdict.certificate):
                 knocking[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
-        reasons = self._register(new) if new else {}
+        reasons = {**self._register(new), **self._provisioning.try_again(knocking.values())}
         now = self._clock()
-        for certificate in knocking.values():
-            self._outbox.publish(registered_event(certificate, now))
+        events = [
+            (certificate, registered_event(certificate, now))
+            for key, certificate in knocking.items()
+            if key not in reasons
+        ]
+        for _, event in events:
+            self._outbox.publish(event)
+        if self._handlers is not None:
+            self._handlers.knocked(now, events)
         return [
             reasons.get((verdict.realm, ticket.certificate_id), DEVICE_CERTIFICATE_NOT_REGISTERED)
             if isinstance(verdict, CACertificate)
+            else reasons.get((verdict.certificate.realm, ticket.certificate_id), verdict)
+            if isinstance(verdict, Identity) and ticket.at_connect
             else verdict
             for ticket, verdict in zip(tickets, verdicts, strict=True)
         ]
 
     def _register(self, new: Mapping[Key, Ticket]) -> Mapping[Key, str]:
+        if not new:
+            return {}
         try:
-            with self._store.write() as tx:
+            with self._provisioning.writing() as tx:
                 now = self._clock()
-                reasons = {key: _register(tx, now, key[0], ticket) for key, ticket in new.items()}
+                reasons = {key: self._register_one(tx, now, key[0], ticket) for key, ticket in new.items()}
         except StoreFailure as failure:
             log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
             return dict.fromkeys(new, CONTROL_PLANE_FAILED)
+        if self._handlers is not None:
+            self._handlers.committed()
         try:
             self._outbox.flush()
         except StoreFailure as failure:
             log.error("events wait to be published", reason=str(failure))
         return reasons
+
+    def _register_one(self, tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> str:
+        """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
+        if tx.certificates.get(realm, ticket.certificate_id) is not None:
+            # Someone registered it since it was looked up; told of that, the gate asks again.
+            return DEVICE_CERTIFICATE_NOT_REGISTERED
+        ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
+        if isinstance(ca, str):
+            return ca
+        certificate = X509Certificate.from_der(ticket.leaf)
+        try:
+            verify.check_device_certificate(certificate, now)
+            registered = certificates.add_new(
+                tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
+            )
+        except (NotAcceptable, AwsException) as error:
+            log.warning(
+                "a certificate was not registered automatically",
+                reason=str(error),
+                certificate_id=ticket.certificate_id,
+                ca_certificate_id=ca.certificate_id,
+                account_id=ca.realm.account_id,
+                region=ca.realm.region,
+                client_id=ticket.client_id,
+            )
+            return _why_not(certificate, now)
+        if ca.registration_config is not None:
+            return self._provisioning.provision_in(tx, now, ca, registered)
+        event = registered_event(registered, now)
+        tx.outbox.add(event)
+        if self._handlers is not None:
+            self._handlers.registered_in(tx, now, registered, event)
+        return DEVICE_CERTIFICATE_PENDING_ACTIVATION
 
 
 def registered_event(certificate: Certificate, now: datetime) -> Event:
@@ -121,35 +183,6 @@ def registered_event(certificate: Certificate, now: datetime) -> Event:
 
 def _waits(certificate: Certificate) -> bool:
     return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
-
-
-def _register(tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> str:
-    """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
-    if tx.certificates.get(realm, ticket.certificate_id) is not None:
-        # Someone registered it since it was looked up; told of that, the gate asks again.
-        return DEVICE_CERTIFICATE_NOT_REGISTERED
-    ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
-    if isinstance(ca, str):
-        return ca
-    certificate = X509Certificate.from_der(ticket.leaf)
-    try:
-        verify.check_device_certificate(certificate, now)
-        registered = certificates.add_new(
-            tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
-        )
-    except (NotAcceptable, AwsException) as error:
-        log.warning(
-            "a certificate was not registered automatically",
-            reason=str(error),
-            certificate_id=ticket.certificate_id,
-            ca_certificate_id=ca.certificate_id,
-            account_id=ca.realm.account_id,
-            region=ca.realm.region,
-            client_id=ticket.client_id,
-        )
-        return _why_not(certificate, now)
-    tx.outbox.add(registered_event(registered, now))
-    return DEVICE_CERTIFICATE_PENDING_ACTIVATION
 
 
 def _why_not(certificate: X509Certificate, now: datetime) -> str:

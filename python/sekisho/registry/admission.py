@@ -39,7 +39,6 @@ CA_NOT_IN_CHAIN_AND_NO_SNI: Final = "CA_NOT_IN_CHAIN_AND_NO_SNI"
 CA_NOT_REGISTERED: Final = "CA_NOT_REGISTERED"
 CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI: Final = "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
 DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
-JUST_IN_TIME_REGISTRATION_UNAVAILABLE: Final = "JUST_IN_TIME_REGISTRATION_UNAVAILABLE"
 
 _LONGEST_CHAIN: Final = 10
 """Certificates of a chain that are looked at."""
@@ -106,12 +105,16 @@ def registrar(
     if cas:
         return _the_nearest(cas)
     # Registered, but not here: the endpoint is the mistake, not the CA.
-    return DEVICE_CERTIFICATE_NOT_REGISTERED if tx.certificates.everywhere(certificate_id) else CA_NOT_REGISTERED
+    elsewhere = tx.certificates.everywhere(certificate_id) or tx.provisioning_claims.get(certificate_id)
+    return DEVICE_CERTIFICATE_NOT_REGISTERED if elsewhere else CA_NOT_REGISTERED
 
 
 def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | CACertificate | str:
     held = tx.certificates.everywhere(ticket.certificate_id)
     if not held:
+        claim = tx.provisioning_claims.get(ticket.certificate_id)
+        if claim is not None:
+            return claim.realm
         return registrar(tx, None, ticket.certificate_id, ticket.leaf, ticket.chain)
     default = [each for each in held if each.mode is CertificateMode.DEFAULT]
     if not default:
@@ -154,8 +157,9 @@ def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:
     if len({ca.realm for ca in automatic}) > 1:
         # Without SNI a CA in DEFAULT mode in several regions says not in which.
         return AMBIGUOUS_WITHOUT_SNI
+    # A certificate that waits for somebody is the smaller mistake than one that a template lets in.
     plain = [ca for ca in automatic if ca.registration_config is None]
-    return plain[0] if plain else JUST_IN_TIME_REGISTRATION_UNAVAILABLE
+    return (plain or automatic)[0]
 
 
 def _read(der: bytes) -> X509Certificate | None:

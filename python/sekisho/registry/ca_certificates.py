@@ -106,6 +106,7 @@ class CACertificates:
             generation_id=ids.unique(),
         )
         with self._store.write() as tx:
+            registration_configs.require_template(tx, realm, config)
             _require_new(tx, realm, ca)
             _require_sole_holder(tx, registered)
             _require_room(tx, realm, ca)
@@ -150,6 +151,7 @@ class CACertificates:
             )
         with self._store.write() as tx:
             present = _existing(tx, realm, certificate_id)
+            registration_configs.require_template(tx, realm, config)
             changed = replace(
                 present,
                 status=status or present.status,

@@ -1,15 +1,18 @@
 """Device certificates: registered, issued, switched on and off, deleted.
 
 A certificate is known by the SHA-256 of its DER. Registered with its CA it takes the CA's mode; registered without one
-it is SNI_ONLY, and may be registered in any number of accounts. What the service issues is in DEFAULT mode. Every
-change acts on live connections at once.
+it is SNI_ONLY, and may be registered in any number of accounts. What the service issues is in DEFAULT mode. Where the
+account has a certificate provider, that signs certificate signing requests in place of the service. Every change acts
+on live connections at once.
 
-Source: Developer Guide, x509-client-certs, manual-cert-registration, activate-or-deactivate-device-cert; the API
-Reference of each operation.
+Source: Developer Guide, x509-client-certs, manual-cert-registration, activate-or-deactivate-device-cert,
+provisioning-cert-provider; the API Reference of each operation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -22,16 +25,36 @@ from sekisho.errors import (
     InvalidRequestException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
+    ServiceUnavailableException,
 )
-from sekisho.pki import verify
+from sekisho.pki import issue, names, verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotAcceptable
 from sekisho.realm import Realm
-from sekisho.registry import issuers, x509
-from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus
-from sekisho.registry.ports import AlreadyThere, Change, ChangeKind, Clock, Slice, Store, Transaction, Window
+from sekisho.registry import certificate_providers, issuers, x509
+from sekisho.registry.model import (
+    CACertificateStatus,
+    Certificate,
+    CertificateMode,
+    CertificateProvider,
+    CertificateProviderOperation,
+    CertificateStatus,
+    RotationState,
+)
+from sekisho.registry.ports import (
+    AlreadyThere,
+    Change,
+    ChangeKind,
+    Clock,
+    CsrNotSigned,
+    CsrSigner,
+    Slice,
+    Store,
+    Transaction,
+    Window,
+)
 
 _REGISTRABLE: Final = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED})
 """What a certificate may be registered as, and what it may be set to."""
@@ -51,13 +74,33 @@ class CreatedCertificate:
     private_key_pem: str = field(repr=False)
 
 
-class Certificates:
-    """Everything that is done to device certificates."""
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What became of a certificate signing request; not registered yet (``add_signed_request``)."""
 
-    def __init__(self, store: Store, clock: Clock, authority: IssuingAuthority) -> None:
+    certificate: X509Certificate
+    provider: CertificateProvider | None
+    """Who signed it; None: the service."""
+
+
+Pending = Callable[[Transaction, Certificate], None]
+"""Called with a new certificate that waits for activation, in the transaction that registers it."""
+
+
+class Certificates:
+    """Everything that is done to device certificates.
+
+    Args:
+        signer: Carries requests to certificate providers. Without one, none can be asked.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, authority: IssuingAuthority, signer: CsrSigner | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._authority = authority
+        self._signer = signer
 
     def register(
         self,
@@ -104,20 +147,61 @@ class Certificates:
         with self._store.write() as tx:
             return add_without_ca(tx, now, realm, certificate, chosen)
 
-    def create_keys_and_certificate(self, realm: Realm, *, set_as_active: bool = False) -> CreatedCertificate:
-        """A new RSA-2048 key pair and a certificate for it, issued by the service."""
+    def create_keys_and_certificate(
+        self, realm: Realm, *, set_as_active: bool = False, pending: Pending | None = None
+    ) -> CreatedCertificate:
+        """A new RSA-2048 key pair and a certificate for it, issued by the service.
+
+        Args:
+            pending: Makes it wait for activation instead.
+        """
         issued = self._authority.issue_with_key(self._clock())
-        certificate = self._add_issued(realm, issued.certificate, set_as_active=set_as_active)
+        signed = SignedRequest(issued.certificate, None)
+        certificate = self._add_signed(realm, signed, pending, set_as_active=set_as_active)
         return CreatedCertificate(certificate, issued.public_key_pem, issued.private_key_pem)
 
-    def create_from_csr(self, realm: Realm, request_pem: str, *, set_as_active: bool = False) -> Certificate:
-        """A certificate for a certificate signing request, issued by the service; another one each time.
+    def create_from_csr(
+        self,
+        realm: Realm,
+        request_pem: str,
+        *,
+        set_as_active: bool = False,
+        pending: Pending | None = None,
+        principal_id: str = "",
+        client_id: str = "",
+    ) -> Certificate:
+        """A certificate for a certificate signing request, another one each time. Other args and errors as ``sign``.
+
+        Args:
+            pending: Makes it wait for activation instead.
+        """
+        signed = self.sign(realm, request_pem, principal_id=principal_id, client_id=client_id)
+        return self._add_signed(realm, signed, pending, set_as_active=set_as_active)
+
+    def sign(self, realm: Realm, request_pem: str, *, principal_id: str = "", client_id: str = "") -> SignedRequest:
+        """Have a certificate signing request signed: by the account's certificate provider, else by the service.
+
+        Nothing is registered. Not to be called within a transaction: a provider takes its time.
+
+        Args:
+            principal_id: Who asks, for the provider.
+            client_id: The MQTT client id of who asks, for the provider; empty over HTTP.
 
         Raises:
-            InvalidRequestException: No certificate signing request, or one that AWS IoT does not take.
+            InvalidRequestException: No certificate signing request, or one that AWS IoT does not take; or the provider
+                failed, or answered a certificate that does not fit the request or that AWS IoT does not take.
+            ServiceUnavailableException: The provider may answer when it is asked again.
         """
-        issued = issued_for(self._authority, request_pem, self._clock())
-        return self._add_issued(realm, issued, set_as_active=set_as_active)
+        with self._store.read() as tx:
+            provider = certificate_providers.provider_for(
+                tx, realm, CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR
+            )
+        if provider is None:
+            return SignedRequest(issued_for(self._authority, request_pem, self._clock()), None)
+        with _refusing_requests():
+            request = issue.read_request(request_pem)
+        answer = self._ask(realm, provider, request_pem, principal_id, client_id)
+        return SignedRequest(_fitting(provider, request, answer, self._clock()), provider)
 
     def describe(self, realm: Realm, certificate_id: str) -> Certificate:
         """One certificate. Raises ResourceNotFoundException."""
@@ -168,13 +252,37 @@ class Certificates:
                 detach_policies(tx, realm, principal)
             else:
                 _require_no_policies(tx, realm, principal)
+            end_waiting(tx, present, self._clock())
             tx.certificates.remove(realm, present.certificate_id)
             _announce(tx, present)
 
-    def _add_issued(self, realm: Realm, certificate: X509Certificate, *, set_as_active: bool) -> Certificate:
+    def _ask(
+        self, realm: Realm, provider: CertificateProvider, request_pem: str, principal_id: str, client_id: str
+    ) -> str:
+        if self._signer is None:
+            raise InvalidRequestException(
+                f"The certificate provider {provider.name} cannot be asked: this server calls no functions."
+            )
+        try:
+            return self._signer.sign(realm, provider, request_pem, principal_id, client_id)
+        except CsrNotSigned as error:
+            message = f"The certificate provider {provider.name} signed nothing: {error}"
+            if error.is_permanent:
+                raise InvalidRequestException(message) from None
+            raise ServiceUnavailableException(message) from None
+
+    def _add_signed(
+        self, realm: Realm, signed: SignedRequest, pending: Pending | None, *, set_as_active: bool
+    ) -> Certificate:
         status = _initial_status(None, set_as_active=set_as_active)
+        if pending is not None:
+            status = CertificateStatus.PENDING_ACTIVATION
         with self._store.write() as tx:
-            return add_issued(tx, self._clock(), realm, certificate, status)
+            registered = add_signed_request(tx, self._clock(), realm, signed, status)
+            if pending is not None:
+                pending(tx, registered)
+            _announce(tx, registered)
+            return registered
 
 
 def acceptable(certificate_pem: str, now: datetime) -> X509Certificate:
@@ -193,8 +301,15 @@ def issued_for(authority: IssuingAuthority, request_pem: str, now: datetime) -> 
     Raises:
         InvalidRequestException: No certificate signing request, or one that AWS IoT does not take.
     """
-    try:
+    with _refusing_requests():
         return authority.issue_for_request(request_pem, now)
+
+
+@contextmanager
+def _refusing_requests() -> Iterator[None]:
+    """What is wrong with a certificate signing request becomes InvalidRequestException."""
+    try:
+        yield
     except PemError as error:
         raise InvalidRequestException(f"certificateSigningRequest: {error}") from None
     except NotAcceptable as error:
@@ -259,6 +374,8 @@ def update_in(
             "The certificate is PENDING_TRANSFER: cancel, accept or reject the transfer before its status is "
             f"changed. Id: {present.certificate_id}"
         )
+    if status is CertificateStatus.REVOKED:
+        end_waiting(tx, present, now)
     changed = replace(present, status=status, modified_at=now, customer_version=present.customer_version + 1)
     tx.certificates.replace(changed)
     _announce(tx, changed)
@@ -318,6 +435,58 @@ def add_new(
     except AlreadyThere:
         raise _already_there(tx, realm, certificate.certificate_id) from None
     return registered
+
+
+def add_signed_request(
+    tx: Transaction, now: datetime, realm: Realm, signed: SignedRequest, status: CertificateStatus
+) -> Certificate:
+    """Register what ``Certificates.sign`` gave. It is not announced, as ``add_new``.
+
+    What a provider signed belongs to the registered CA whose key signed it, and has its mode; without one it is
+    SNI_ONLY.
+
+    Raises:
+        InvalidRequestException: The provider's CA is INACTIVE; or as ``add_new``.
+        ResourceAlreadyExistsException: The provider answered a certificate that is registered already.
+    """
+    certificate, provider = signed.certificate, signed.provider
+    if provider is None:
+        return add_new(tx, now, realm, certificate, status, CertificateMode.DEFAULT, None)
+    cas = issuers.candidates(tx, realm, certificate).signed
+    active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
+    if cas and not active:
+        raise InvalidRequestException(
+            f"The certificate provider {provider.name} answered a certificate signed by a CA certificate that is "
+            f"INACTIVE (certificateId={cas[0].certificate_id}). Activate it with UpdateCACertificate."
+        )
+    if active:
+        return add_new(tx, now, realm, certificate, status, active[0].mode, active[0].certificate_id)
+    return add_new(tx, now, realm, certificate, status, CertificateMode.SNI_ONLY, None)
+
+
+def _fitting(
+    provider: CertificateProvider, request: issue.SigningRequest, answer: str, now: datetime
+) -> X509Certificate:
+    """The certificate that a provider answered, if it is for the request. Raises InvalidRequestException."""
+    whose = f"The certificate provider {provider.name} answered"
+    try:
+        certificate = X509Certificate.from_pem(answer)
+    except PemError as error:
+        raise InvalidRequestException(f"{whose} something else than one certificate: {error}") from None
+    if certificate.public_key != request.public_key:
+        raise InvalidRequestException(
+            f"{whose} a certificate ({certificate.subject_text}) with another public key than that of the request."
+        )
+    if certificate.subject != names.canonical(request.subject):
+        raise InvalidRequestException(
+            f"{whose} a certificate with the subject {certificate.subject_text}; that of the request is "
+            f"{names.shown(request.subject)}."
+        )
+    try:
+        verify.check_device_certificate(certificate, now)
+    except NotAcceptable as error:
+        raise InvalidRequestException(f"{whose} a certificate that cannot be registered: {error}") from None
+    return certificate
 
 
 def _initial_status(status: CertificateStatus | None, *, set_as_active: bool) -> CertificateStatus:
@@ -393,6 +562,13 @@ def detach_policies(tx: Transaction, realm: Realm, principal: str) -> None:
     while attached := tx.policies.attached_to(realm, principal, Window(limit=_PAGE)).items:
         for policy in attached:
             tx.policies.detach(realm, policy.name, principal)
+
+
+def end_waiting(tx: Transaction, certificate: Certificate, now: datetime) -> None:
+    """This certificate will never connect again: a rotation that waits for it is cancelled, its old one stays."""
+    waiting = tx.rotations.awaiting(certificate.realm, certificate.certificate_id)
+    if waiting is not None:
+        tx.rotations.finish(replace(waiting, state=RotationState.CANCELLED, finished_at=now))
 
 
 def _announce(tx: Transaction, certificate: Certificate) -> None:

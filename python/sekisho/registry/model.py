@@ -53,6 +53,19 @@ class ThingPrincipalType(StrEnum):
     NON_EXCLUSIVE_THING = "NON_EXCLUSIVE_THING"
 
 
+class TemplateType(StrEnum):
+    """Who provisions through a template: devices with a claim, or a CA's devices at their first connection."""
+
+    FLEET_PROVISIONING = "FLEET_PROVISIONING"
+    JITP = "JITP"
+
+
+class CertificateProviderOperation(StrEnum):
+    """What a certificate provider signs for."""
+
+    CREATE_CERTIFICATE_FROM_CSR = "CreateCertificateFromCsr"
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrationConfig:
     """Just-in-time provisioning of a CA: a template by name, or a body with the role it acts in."""
@@ -262,12 +275,103 @@ class PolicyVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvisioningHook:
+    """The function that is asked before a device is provisioned (Developer Guide, pre-provisioning-hook)."""
+
+    target_arn: str
+    payload_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningTemplate:
+    """A named provisioning template; its bodies are its versions."""
+
+    realm: Realm
+    name: str
+    type: TemplateType
+    description: str | None
+    enabled: bool
+    role_arn: str
+    hook: ProvisioningHook | None
+    default_version_id: int
+    last_version_id: int
+    """The highest version number ever given: numbers rise and are never used again."""
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningTemplateVersion:
+    """One body of a provisioning template."""
+
+    realm: Realm
+    template_name: str
+    version_id: int
+    body: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningClaim:
+    """A certificate of a few minutes, good for provisioning through one template and nothing else."""
+
+    realm: Realm
+    certificate_id: str
+    certificate_pem: str
+    template_name: str
+    not_before: datetime
+    not_after: datetime
+    """When it expires, as its certificate says."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateProvider:
+    """A function that signs certificate signing requests in place of the service."""
+
+    realm: Realm
+    name: str
+    function_arn: str
+    operations: tuple[CertificateProviderOperation, ...]
+    client_token: str | None
+    """By which a request to make it is known again."""
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A message that tells a realm's subscribers of something that happened."""
 
     realm: Realm
     topic: str
     payload: bytes
+
+
+class DeliveryState(StrEnum):
+    """PENDING: will be tried. FAILED: given up, and kept until an operator asks for it to be tried again."""
+
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event that a handler is to be called with."""
+
+    realm: Realm
+    handler: str
+    subject: str
+    """What the event tells of, such as a certificate id."""
+    payload: bytes
+    """The event, JSON."""
+    attempts: int
+    """Calls that have failed."""
+    next_attempt_at: datetime
+    """When it is due; of a FAILED one, when it was given up."""
+    last_error: str | None
+    state: DeliveryState
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +476,29 @@ class AccessKey:
     account_id: str
     created_at: datetime
     secret_access_key: str = field(repr=False)
+
+
+class RotationState(StrEnum):
+    """Where the replacement of a certificate stands. Sekisho's own: AWS IoT has no such thing."""
+
+    PENDING = "PENDING"
+    """Both certificates work; the new one has not connected yet."""
+    DONE = "DONE"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """One certificate takes the place of another in the same realm, once it has connected."""
+
+    realm: Realm
+    old_certificate_id: str
+    new_certificate_id: str
+    ca_certificate_id: str | None
+    """The CA that the old one was registered with, by which the rotations of a fleet are counted."""
+    started_at: datetime
+    finished_at: datetime | None = None
+    state: RotationState = RotationState.PENDING
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from sekisho.registry.model import (
     BillingGroup,
     CACertificate,
     Certificate,
+    CertificateProvider,
+    Delivery,
+    DeliveryState,
     Endpoint,
     Event,
     Identity,
@@ -28,9 +31,14 @@ from sekisho.registry.model import (
     OwnershipToken,
     Policy,
     PolicyVersion,
+    ProvisioningClaim,
+    ProvisioningTemplate,
+    ProvisioningTemplateVersion,
     RegistrationTask,
     RegistrationTaskStatus,
     ReportType,
+    Rotation,
+    RotationState,
     Thing,
     ThingGroup,
     ThingType,
@@ -254,6 +262,47 @@ class PolicyRows(Protocol):
     def targets_of(self, realm: Realm, name: str, window: Window) -> Slice[str]: ...
 
 
+class ProvisioningTemplateRows(Protocol):
+    """Provisioning templates and their versions. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> ProvisioningTemplate | None: ...
+    def add(self, template: ProvisioningTemplate, first: ProvisioningTemplateVersion) -> None: ...
+    def replace(self, template: ProvisioningTemplate) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None:
+        """With all its versions and claims."""
+        ...
+
+    def page(self, realm: Realm, window: Window) -> Slice[ProvisioningTemplate]: ...
+    def version(self, realm: Realm, name: str, version_id: int) -> ProvisioningTemplateVersion | None: ...
+    def page_versions(self, realm: Realm, name: str, window: Window) -> Slice[ProvisioningTemplateVersion]: ...
+    def add_version(self, version: ProvisioningTemplateVersion) -> None: ...
+    def remove_version(self, realm: Realm, name: str, version_id: int) -> None: ...
+
+
+class ProvisioningClaimRows(Protocol):
+    """Provisioning claims of all realms. Key: certificate_id, since each is issued once."""
+
+    def get(self, certificate_id: str) -> ProvisioningClaim | None: ...
+    def add(self, claim: ProvisioningClaim) -> None: ...
+    def of_template(self, realm: Realm, template_name: str) -> Sequence[ProvisioningClaim]:
+        """Every claim to provision through a template, oldest first."""
+        ...
+
+    def remove_expired(self, now: datetime) -> int:
+        """Forget those whose validity has ended before ``now``; how many there were."""
+        ...
+
+
+class CertificateProviderRows(Protocol):
+    """Certificate providers. Keys: (realm, name)."""
+
+    def get(self, realm: Realm, name: str) -> CertificateProvider | None: ...
+    def add(self, provider: CertificateProvider) -> None: ...
+    def replace(self, provider: CertificateProvider) -> None: ...
+    def remove(self, realm: Realm, name: str) -> None: ...
+    def page(self, realm: Realm, window: Window) -> Slice[CertificateProvider]: ...
+
+
 class TagRows(Protocol):
     """Tags by resource ARN."""
 
@@ -341,6 +390,61 @@ class RegistrationTaskRows(Protocol):
         ...
 
 
+class DeliveryRows(Protocol):
+    """Events that handlers are to be called with. Keys: (handler, subject, realm); and a number, never used twice."""
+
+    def get(self, realm: Realm, handler: str, subject: str) -> Delivery | None: ...
+    def put(self, delivery: Delivery) -> None:
+        """Under a new number, in place of one of the same key: whoever has that in hand does not touch this one."""
+        ...
+
+    def upcoming(self, handler: str, limit: int) -> Sequence[tuple[int, Delivery]]:
+        """The PENDING ones that are due first, each with its number; whether they are due is for the caller to see."""
+        ...
+
+    def update(self, number: int, delivery: Delivery) -> None:
+        """How it goes on after a call. One that is gone, or was replaced, is passed over."""
+        ...
+
+    def remove(self, number: int) -> None: ...
+    def retry(self, handler: str, now: datetime) -> int:
+        """Make the FAILED ones PENDING and due, as if never tried; how many they were."""
+        ...
+
+    def latest(self, handler: str, state: DeliveryState) -> Delivery | None:
+        """The one with the latest ``next_attempt_at``."""
+        ...
+
+    def counts(self) -> Mapping[tuple[str, DeliveryState], int]:
+        """How many there are, by handler and state."""
+        ...
+
+
+class RotationRows(Protocol):
+    """Rotations of certificates. A certificate is in one pending rotation at most as the old, in one as the new."""
+
+    def latest(self, realm: Realm, old_certificate_id: str) -> Rotation | None:
+        """The one begun last for this old certificate, whatever its state."""
+        ...
+
+    def awaiting(self, realm: Realm, new_certificate_id: str) -> Rotation | None:
+        """The pending one that waits for this new certificate."""
+        ...
+
+    def add(self, rotation: Rotation) -> None: ...
+    def finish(self, rotation: Rotation) -> None:
+        """The pending rotation of this old certificate takes the state and the end of ``rotation``."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, state: RotationState, *, ca_certificate_id: str | None = None
+    ) -> Slice[Rotation]:
+        """``ca_certificate_id`` keeps those whose old certificate was registered with this CA."""
+        ...
+
+    def count(self, realm: Realm, state: RotationState, *, ca_certificate_id: str | None = None) -> int: ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -357,7 +461,10 @@ class IdentityRows(Protocol):
 
     def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
         """(realm, certificate_id) → identity, with default policy versions and attached things, these with the
-        policies of their groups. Absent: unknown."""
+        policies of their groups. Absent: unknown.
+
+        Provisioning claims are among them (``registry.provisioning_claims``).
+        """
         ...
 
 
@@ -394,6 +501,16 @@ class Transaction(Protocol):
     def ownership_tokens(self) -> OwnershipTokenRows: ...
     @property
     def registration_tasks(self) -> RegistrationTaskRows: ...
+    @property
+    def provisioning_templates(self) -> ProvisioningTemplateRows: ...
+    @property
+    def provisioning_claims(self) -> ProvisioningClaimRows: ...
+    @property
+    def certificate_providers(self) -> CertificateProviderRows: ...
+    @property
+    def deliveries(self) -> DeliveryRows: ...
+    @property
+    def rotations(self) -> RotationRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 
@@ -461,4 +578,32 @@ class PolicyEngine(Protocol):
         self, subject: Subject, client_id: str | None, requests: Sequence[tuple[str, str]]
     ) -> Sequence[Decision]:
         """One decision per (action such as ``iot:Publish``, resource ARN)."""
+        ...
+
+
+class CsrNotSigned(Exception):
+    """A certificate provider answered no certificate. The message says what happened instead.
+
+    Attributes:
+        is_permanent: The same request would fail again.
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool = True) -> None:
+        super().__init__(message)
+        self.is_permanent = is_permanent
+
+
+class CsrSigner(Protocol):
+    """Whoever carries certificate signing requests to certificate providers."""
+
+    def sign(self, realm: Realm, provider: CertificateProvider, csr_pem: str, principal_id: str, client_id: str) -> str:
+        """The text of the certificate that the provider answers; whoever asks looks at it.
+
+        Args:
+            principal_id: Who asks for the certificate.
+            client_id: The MQTT client id of who asks; empty over HTTP.
+
+        Raises:
+            CsrNotSigned: It failed, did not answer in time, or answered something else.
+        """
         ...

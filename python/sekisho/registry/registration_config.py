@@ -7,24 +7,21 @@ Source: Developer Guide, jit-provisioning and provision-template; the Registrati
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
+from sekisho import arn
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
-from sekisho.registry.model import RegistrationConfig
+from sekisho.realm import Realm
+from sekisho.registry.model import RegistrationConfig, TemplateType
+from sekisho.registry.ports import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.template import parse
 
-_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/.+")
-
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
-    """The configuration, or None where it says nothing.
+    """The configuration, or None where it says nothing. Whether a template it names exists, ``require_template`` says.
 
     Raises:
         InvalidRequestException: Parts that do not go together, a role that is no role's ARN, a body that is no
             provisioning template.
-        ResourceNotFoundException: A template by name, of which there are none.
     """
     if config is None or not (config.template_body or config.template_name or config.role_arn):
         return None
@@ -34,29 +31,52 @@ def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
                 "registrationConfig names a template (templateName) and gives a templateBody or roleArn as well. Give "
                 "either templateName, or templateBody with roleArn."
             )
-        raise ResourceNotFoundException(f"Provisioning template {config.template_name} does not exist.")
+        return config
     if not config.template_body:
         raise InvalidRequestException(
             "registrationConfig has a roleArn and no template. Give templateBody with it, or templateName alone."
         )
     if not config.role_arn:
         raise InvalidRequestException("registrationConfig has a templateBody and no roleArn, the role it acts in.")
-    if _ROLE.fullmatch(config.role_arn) is None:
+    if not arn.is_role(config.role_arn):
         raise InvalidRequestException(
             f"registrationConfig.roleArn {config.role_arn[:200]!r} is not the ARN of a role: "
             "arn:aws:iam::<account>:role/<name>."
         )
-    _check_template(config.template_body)
+    check_template(config.template_body, "registrationConfig.templateBody")
     return config
 
 
-def _check_template(body: str) -> None:
+def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig | None) -> None:
+    """That the template which a configuration names is there, and for this.
+
+    Raises:
+        ResourceNotFoundException: There is none of this name.
+        InvalidRequestException: It is of type FLEET_PROVISIONING.
+    """
+    if config is None or config.template_name is None:
+        return
+    template = tx.provisioning_templates.get(realm, config.template_name)
+    if template is None:
+        raise ResourceNotFoundException(f"Provisioning template {config.template_name} does not exist.")
+    if template.type is not TemplateType.JITP:
+        raise InvalidRequestException(
+            f"Provisioning template {template.name} is of type {template.type.value}; a CA certificate provisions "
+            "through one of type JITP. The type is said when a template is made."
+        )
+
+
+def check_template(body: str, where: str) -> None:
+    """That a body is a provisioning template for devices that come with their certificate.
+
+    Raises InvalidRequestException; its message begins with ``where``.
+    """
     try:
         source = parse(body).certificate_source
     except TemplateError as error:
-        raise InvalidRequestException(f"registrationConfig.templateBody: {error}") from None
+        raise InvalidRequestException(f"{where}: {error}") from None
     if source not in (None, "CertificateId"):
         raise InvalidRequestException(
-            f"registrationConfig.templateBody gives its certificate as {source}. The device brings the certificate; "
+            f"{where} gives its certificate as {source}. The device brings the certificate; "
             'the template names it with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
         )

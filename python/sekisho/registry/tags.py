@@ -1,7 +1,7 @@
 """Tags: words that users put on resources.
 
-CA certificates, policies, thing types, thing groups and billing groups take tags, when they are made and afterwards.
-Device certificates and things do not.
+CA certificates, certificate providers, policies, provisioning templates, thing types, thing groups and billing groups
+take tags, when they are made and afterwards. Device certificates and things do not.
 
 Source: API Reference, TagResource; General Reference, "Tag naming limits and requirements".
 """
@@ -28,7 +28,6 @@ _TAGGED_LATER: Final = {
     "jobtemplate": "Job template",
     "otaupdate": "OTA update",
     "package": "Package",
-    "provisioningtemplate": "Provisioning template",
     "rolealias": "Role alias",
     "rule": "Rule",
     "scheduledaudit": "Scheduled audit",
@@ -115,6 +114,12 @@ def _require_taggable(tx: Transaction, realm: Realm, resource_arn: str) -> None:
     elif parsed.type == "policy":
         there = tx.policies.get(realm, parsed.name) is not None
         kind = "Policy"
+    elif parsed.type == "provisioningtemplate":
+        there = tx.provisioning_templates.get(realm, parsed.name) is not None
+        kind = "Provisioning template"
+    elif parsed.type == "certificateprovider":
+        there = tx.certificate_providers.get(realm, parsed.name) is not None
+        kind = "Certificate provider"
     elif parsed.type == "thingtype":
         there = tx.thing_types.get(realm, parsed.name) is not None
         kind = "Thing type"
@@ -129,8 +134,8 @@ def _require_taggable(tx: Transaction, realm: Realm, resource_arn: str) -> None:
         kind = _TAGGED_LATER[parsed.type]
     else:
         raise InvalidRequestException(
-            f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert), policies, thing types and "
-            "groups do."
+            f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert), certificate providers, "
+            "policies, provisioning templates, thing types and groups do."
         )
     if not there:
         raise ResourceNotFoundException(f"{kind} {parsed.name} does not exist.")

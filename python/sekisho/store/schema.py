@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKeyConstraint,
     Identity,
@@ -354,6 +355,73 @@ policy_targets = _listed(
     Index(None, "account_id", "region", "policy_name", "seq"),
 )
 
+provisioning_templates = _listed(
+    "provisioning_templates",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("description", String),
+    Column("enabled", Boolean, nullable=False),
+    Column("role_arn", String, nullable=False),
+    Column("hook_target_arn", String),
+    Column("hook_payload_version", String),
+    Column("default_version_id", Integer, nullable=False),
+    Column("last_version_id", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+)
+
+provisioning_template_versions = Table(
+    "provisioning_template_versions",
+    metadata,
+    *_realm(),
+    Column("template_name", String, nullable=False),
+    Column("version_id", Integer, nullable=False),
+    Column("body", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "region", "template_name", "version_id"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "template_name"],
+        ["provisioning_templates.account_id", "provisioning_templates.region", "provisioning_templates.name"],
+        ondelete="CASCADE",
+    ),
+)
+
+provisioning_claims = _listed(
+    "provisioning_claims",
+    *_realm(),
+    Column("certificate_id", String, nullable=False),
+    Column("certificate_pem", String, nullable=False),
+    Column("template_name", String, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # Of the id alone, for the look-up of identities.
+    UniqueConstraint("certificate_id"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "template_name"],
+        ["provisioning_templates.account_id", "provisioning_templates.region", "provisioning_templates.name"],
+        ondelete="CASCADE",
+    ),
+    Index(None, "account_id", "region", "template_name", "seq"),
+    Index(None, "not_after"),
+)
+
+certificate_providers = _listed(
+    "certificate_providers",
+    *_realm(),
+    Column("name", String, nullable=False),
+    Column("function_arn", String, nullable=False),
+    Column("operations", JSON, nullable=False),
+    Column("client_token", String),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+)
+
 tags = Table(
     "tags",
     metadata,
@@ -449,6 +517,67 @@ registration_task_reports = Table(
         ["registration_tasks.task_id", "registration_tasks.account_id", "registration_tasks.region"],
         ondelete="CASCADE",
     ),
+)
+
+# Empty but for what handlers are being called with, what waits for the next attempt, and what was given up.
+deliveries = _listed(
+    "deliveries",
+    *_realm(),
+    Column("handler", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("last_error", String),
+    Column("state", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("handler", "subject", "account_id", "region"),
+    Index(None, "handler", "state", "next_attempt_at", "seq"),
+)
+
+# No foreign keys: either certificate may go, what was done stays to be read.
+rotations = _listed(
+    "rotations",
+    *_realm(),
+    Column("old_certificate_id", String, nullable=False),
+    Column("new_certificate_id", String, nullable=False),
+    Column("ca_certificate_id", String),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("state", String, nullable=False),
+    Index(None, "account_id", "region", "old_certificate_id", "seq"),
+    Index(None, "account_id", "region", "state", "seq"),
+)
+Index(
+    None,
+    rotations.c.account_id,
+    rotations.c.region,
+    rotations.c.ca_certificate_id,
+    rotations.c.state,
+    rotations.c.seq,
+    sqlite_where=rotations.c.ca_certificate_id.is_not(None),
+    postgresql_where=rotations.c.ca_certificate_id.is_not(None),
+)
+# A literal, as OUTGOING.
+PENDING: Final = text("state = 'PENDING'")
+Index(
+    "ux_rotations_pending_old",
+    rotations.c.account_id,
+    rotations.c.region,
+    rotations.c.old_certificate_id,
+    unique=True,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
+# The id first, for the look-up of identities.
+Index(
+    "ux_rotations_pending_new",
+    rotations.c.new_certificate_id,
+    rotations.c.account_id,
+    rotations.c.region,
+    unique=True,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
 )
 
 accounts = _listed(

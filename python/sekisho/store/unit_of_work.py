@@ -17,7 +17,9 @@ from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
 from sekisho.store.billing_groups import SqlBillingGroups
 from sekisho.store.ca_certificates import SqlCACertificates
+from sekisho.store.certificate_providers import SqlCertificateProviders
 from sekisho.store.certificates import SqlCertificates
+from sekisho.store.deliveries import SqlDeliveries
 from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
@@ -25,8 +27,11 @@ from sekisho.store.identities import SqlIdentities
 from sekisho.store.outbox import SqlOutbox
 from sekisho.store.ownership_tokens import SqlOwnershipTokens
 from sekisho.store.policies import SqlPolicies
+from sekisho.store.provisioning_claims import SqlProvisioningClaims
+from sekisho.store.provisioning_templates import SqlProvisioningTemplates
 from sekisho.store.registration_codes import SqlRegistrationCodes
 from sekisho.store.registration_tasks import SqlRegistrationTasks
+from sekisho.store.rotations import SqlRotations
 from sekisho.store.tags import SqlTags
 from sekisho.store.thing_groups import SqlThingGroups
 from sekisho.store.thing_types import SqlThingTypes
@@ -43,14 +48,19 @@ class SqlTransaction:
         "attachments",
         "billing_groups",
         "ca_certificates",
+        "certificate_providers",
         "certificates",
+        "deliveries",
         "endpoints",
         "identities",
         "outbox",
         "ownership_tokens",
         "policies",
+        "provisioning_claims",
+        "provisioning_templates",
         "registration_codes",
         "registration_tasks",
+        "rotations",
         "tags",
         "thing_groups",
         "thing_types",
@@ -64,14 +74,19 @@ class SqlTransaction:
         self.attachments = SqlAttachments(connection)
         self.billing_groups = SqlBillingGroups(connection)
         self.ca_certificates = SqlCACertificates(connection)
+        self.certificate_providers = SqlCertificateProviders(connection)
         self.certificates = SqlCertificates(connection)
+        self.deliveries = SqlDeliveries(connection)
         self.endpoints = SqlEndpoints(connection)
         self.identities = SqlIdentities(connection)
         self.outbox = SqlOutbox(connection)
         self.ownership_tokens = SqlOwnershipTokens(connection)
         self.policies = SqlPolicies(connection)
+        self.provisioning_claims = SqlProvisioningClaims(connection)
+        self.provisioning_templates = SqlProvisioningTemplates(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
         self.registration_tasks = SqlRegistrationTasks(connection)
+        self.rotations = SqlRotations(connection)
         self.tags = SqlTags(connection)
         self.thing_groups = SqlThingGroups(connection)
         self.thing_types = SqlThingTypes(connection)

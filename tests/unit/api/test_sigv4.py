@@ -130,7 +130,9 @@ def test_the_topic_path_of_iot_data_is_verified_doubly_encoded() -> None:
     assert check(request, now).scope.service == "iotdata"
 
 
-@pytest.mark.parametrize("path", ["/topics/a//b", "/topics/a/./b", "/topics/a/../b", "//topics/a", "/topics/a/"])
+@pytest.mark.parametrize(
+    "path", ["/topics/a//b", "/topics/a/./b", "/topics/a/../b", "//topics/a", "/topics/a/", "/topics/a/."]
+)
 def test_paths_may_be_signed_normalised_or_as_they_are(path: str) -> None:
     request, now = sign(SigV4Auth, path=path, service="iotdata")
     check(replace(request, raw_path=path), now)

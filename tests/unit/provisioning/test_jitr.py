@@ -15,7 +15,9 @@ from structlog.testing import capture_logs
 from sekisho import _sekisho
 from sekisho.errors import AwsException, InvalidRequestException, ServiceUnavailableException
 from sekisho.messaging.publishing import Message
+from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import jitr
+from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox import BATCH, Outbox
 from sekisho.realm import Realm
@@ -31,7 +33,7 @@ from sekisho.registry.model import (
 )
 from sekisho.registry.ports import Change, StoreFailure, Transaction
 from sekisho.store.unit_of_work import SqlStore
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
 DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
@@ -100,7 +102,8 @@ def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
     with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         clock, listener = SetClock(), Listener()
         outbox = Outbox(store, listener)
-        gate = JustInTimeRegistration(Admission(store), store, clock, outbox)
+        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
+        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
         made = World(store, clock, listener, outbox, gate, new_ca())
         made.add_ca(made.ca)
         announced.clear()

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
-from sekisho.registry.model import RegistrationConfig
-from sekisho.registry.registration_config import checked
+from sekisho.registry.model import RegistrationConfig, TemplateType
+from sekisho.registry.ports import Store
+from sekisho.registry.registration_config import checked, require_template
+from tests.store.builders import HOME, OTHER_ACCOUNT, provisioning_template, template_version
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
 THING: dict[str, Any] = {
@@ -86,6 +88,19 @@ def test_what_is_wrong_is_said(config: RegistrationConfig, message: str) -> None
         checked(config)
 
 
-def test_a_template_by_name_has_to_exist() -> None:
-    with pytest.raises(ResourceNotFoundException, match="Provisioning template factory does not exist"):
-        checked(RegistrationConfig(template_name="factory"))
+def test_a_template_by_name_has_to_exist_and_to_be_for_devices_of_a_ca(store: Store) -> None:
+    jitp = RegistrationConfig(template_name="factory")
+    fleet = RegistrationConfig(template_name="fleet")
+    assert checked(jitp) is jitp
+    with store.write() as tx:
+        with pytest.raises(ResourceNotFoundException, match="Provisioning template factory does not exist"):
+            require_template(tx, HOME, jitp)
+        for template in (provisioning_template("factory", type=TemplateType.JITP), provisioning_template("fleet")):
+            tx.provisioning_templates.add(template, template_version(template.name))
+        require_template(tx, HOME, jitp)
+        require_template(tx, HOME, None)
+        require_template(tx, HOME, body(TEMPLATE))
+        with pytest.raises(ResourceNotFoundException):
+            require_template(tx, OTHER_ACCOUNT, jitp)
+        with pytest.raises(InvalidRequestException, match="fleet is of type FLEET_PROVISIONING"):
+            require_template(tx, HOME, fleet)

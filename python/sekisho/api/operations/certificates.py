@@ -70,7 +70,10 @@ def create_keys_and_certificate(call: Call, request: CreateKeysAndCertificateReq
 def create_certificate_from_csr(call: Call, request: CreateCertificateFromCsrRequestTypeDef) -> Mapping[str, Any]:
     """Issue a certificate for a certificate signing request; another one each time."""
     certificate = call.services.certificates.create_from_csr(
-        call.realm, request["certificateSigningRequest"], set_as_active=request.get("setAsActive", False)
+        call.realm,
+        request["certificateSigningRequest"],
+        set_as_active=request.get("setAsActive", False),
+        principal_id=call.caller.user_id,
     )
     return {**_named(certificate), "certificatePem": certificate.certificate_pem}
 

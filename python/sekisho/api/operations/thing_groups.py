@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         DeleteThingGroupRequestTypeDef,
         DescribeThingGroupRequestTypeDef,
         ListThingGroupsRequestTypeDef,
-        ThingGroupPropertiesUnionTypeDef,
         UpdateThingGroupRequestTypeDef,
     )
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 @operation("iot", "CreateThingGroup")
 def create_thing_group(call: Call, request: CreateThingGroupRequestTypeDef) -> Mapping[str, Any]:
     """Make a group; the same one again is no error."""
-    properties: ThingGroupPropertiesUnionTypeDef = request.get("thingGroupProperties", {})
+    properties: Mapping[str, Any] = request.get("thingGroupProperties", {})
     group = call.services.thing_groups.create(
         call.realm,
         request["thingGroupName"],

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         DeprecateThingTypeRequestTypeDef,
         DescribeThingTypeRequestTypeDef,
         ListThingTypesRequestTypeDef,
-        ThingTypePropertiesUnionTypeDef,
         UpdateThingTypeRequestTypeDef,
     )
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 @operation("iot", "CreateThingType")
 def create_thing_type(call: Call, request: CreateThingTypeRequestTypeDef) -> Mapping[str, Any]:
     """Make a thing type; the same one again is no error."""
-    properties: ThingTypePropertiesUnionTypeDef = request.get("thingTypeProperties", {})
+    properties: Mapping[str, Any] = request.get("thingTypeProperties", {})
     made = call.services.thing_types.create(
         call.realm,
         request["thingTypeName"],
@@ -50,7 +49,7 @@ def describe_thing_type(call: Call, request: DescribeThingTypeRequestTypeDef) ->
 @operation("iot", "UpdateThingType")
 def update_thing_type(call: Call, request: UpdateThingTypeRequestTypeDef) -> Mapping[str, Any]:
     """Change the properties that are given."""
-    properties: ThingTypePropertiesUnionTypeDef = request.get("thingTypeProperties", {})
+    properties: Mapping[str, Any] = request.get("thingTypeProperties", {})
     call.services.thing_types.update(
         call.realm,
         request["thingTypeName"],
@@ -89,7 +88,7 @@ def list_thing_types(call: Call, request: ListThingTypesRequestTypeDef) -> Mappi
     }
 
 
-def _propagating(properties: ThingTypePropertiesUnionTypeDef) -> Sequence[PropagatingAttribute] | None:
+def _propagating(properties: Mapping[str, Any]) -> Sequence[PropagatingAttribute] | None:
     configuration = properties.get("mqtt5Configuration")
     if configuration is None:
         return None

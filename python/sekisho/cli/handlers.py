@@ -1,0 +1,77 @@
+"""``sekisho handlers``: who is called, and what waits for them. Works beside the running server and without one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sekisho.cli.failure import Failure
+from sekisho.cli.options import Data, Json, settings_of
+
+app = typer.Typer(
+    help="Handlers: what is called where AWS IoT calls a Lambda function.",
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def list_handlers(data: Data = None, as_json: Json = False) -> None:
+    """List the handlers of sekisho.toml, how many events wait for each, and how many were given up."""
+    from sekisho.app import CannotStart, open_deliveries
+    from sekisho.cli.output import show_json, show_line
+
+    settings = settings_of(data)
+    if not settings.data.is_dir():
+        raise Failure(f"there is no data folder {settings.data}: 'sekisho up' makes one")
+    try:
+        with open_deliveries(settings) as deliveries:
+            backlogs = deliveries.backlogs(list(settings.handlers))
+    except CannotStart as error:
+        raise Failure(str(error)) from None
+    rows = [
+        {
+            "name": each.handler,
+            "kind": settings.handlers[each.handler].kind if each.handler in settings.handlers else None,
+            "pending": each.pending,
+            "failed": each.failed,
+            "lastError": each.last_error,
+        }
+        for each in backlogs
+    ]
+    if as_json:
+        show_json(rows)
+        return
+    for row in rows:
+        show_line(
+            f"{row['name']}  {row['kind'] or 'not in sekisho.toml'}  {row['pending']} pending, {row['failed']} failed"
+        )
+        if row["lastError"]:
+            show_line(f"  {row['lastError']}")
+
+
+@app.command("retry")
+def retry(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of this handler. [default: of all]")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Have events delivered that were given up. A running server begins within seconds."""
+    from sekisho.app import CannotStart, open_deliveries
+    from sekisho.cli.output import show_json, show_line
+
+    settings = settings_of(data)
+    if not settings.data.is_dir():
+        raise Failure(f"there is no data folder {settings.data}: 'sekisho up' makes one")
+    try:
+        with open_deliveries(settings) as deliveries:
+            known = [each.handler for each in deliveries.backlogs(list(settings.handlers))]
+            if name is not None and name not in known:
+                raise Failure(f"there is no handler {name!r}: 'sekisho handlers list' shows those there are")
+            many = deliveries.retry(name)
+    except CannotStart as error:
+        raise Failure(str(error)) from None
+    if as_json:
+        show_json({"retried": many})
+        return
+    show_line(f"{many} {'event is' if many == 1 else 'events are'} tried again")

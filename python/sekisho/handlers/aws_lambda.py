@@ -1,0 +1,98 @@
+"""Lambda functions: of AWS itself, with the credentials of the server's own environment, or of what speaks its API.
+
+Source: AWS Lambda API Reference, Invoke.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, Final
+
+from sekisho.handler_settings import HandlerSettings, LambdaFunction
+from sekisho.handlers.call import MAX_RESULT, Call
+from sekisho.provisioning.handlers import HandlerFailed
+
+_AGAIN: Final = 429
+
+
+class LambdaHandler:
+    """One handler that is a Lambda function."""
+
+    def __init__(self, settings: HandlerSettings, target: LambdaFunction) -> None:
+        self._name = settings.name
+        self._target = target
+        self._lock = threading.Lock()
+        self._clients: dict[float, Any] = {}
+
+    def invoke(self, call: Call) -> Any:
+        """What the function returned. Raises HandlerFailed, permanent where Lambda refuses the call as such."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            response = self._client(call.timeout).invoke(
+                FunctionName=self._target.arn,
+                InvocationType="RequestResponse",
+                Payload=json.dumps(call.event).encode(),
+            )
+            answer = response["Payload"].read(MAX_RESULT + 1)
+        except ClientError as error:
+            said = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            raise self._failed(
+                f"{said.get('Code')}: {said.get('Message')}",
+                is_permanent=400 <= status < 500 and status != _AGAIN,
+            ) from None
+        except BotoCoreError as error:
+            raise self._failed(str(error)) from None
+        if len(answer) > MAX_RESULT:
+            raise self._failed(f"answered with more than {MAX_RESULT} bytes")
+        try:
+            result = json.loads(answer) if answer else None
+        except ValueError:
+            raise self._failed("answered with what is no JSON") from None
+        if response.get("FunctionError"):
+            raise self._error_of(result)
+        return result
+
+    def close(self) -> None:
+        """Close the connections that wait for the next call."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _client(self, timeout: float) -> Any:
+        """A client with this time limit: botocore has it in the client, not in the call."""
+        from botocore.config import Config
+        from botocore.session import Session
+
+        with self._lock:
+            if timeout not in self._clients:
+                self._clients[timeout] = Session().create_client(
+                    "lambda",
+                    region_name=self._target.region,
+                    endpoint_url=self._target.endpoint_url,
+                    config=Config(
+                        connect_timeout=timeout,
+                        read_timeout=timeout,
+                        # Whoever calls decides whether to try again.
+                        retries={"total_max_attempts": 1},
+                        # AWS_ENDPOINT_URL may well name this server, which has no functions.
+                        ignore_configured_endpoint_urls=True,
+                    ),
+                )
+            return self._clients[timeout]
+
+    def _error_of(self, result: Any) -> HandlerFailed:
+        if not isinstance(result, dict):
+            return self._failed(f"failed: {result}")
+        trace = result.get("stackTrace")
+        return self._failed(
+            f"{result.get('errorType', 'Error')}: {result.get('errorMessage')}",
+            trace="\n".join(map(str, trace)) if isinstance(trace, list) else None,
+        )
+
+    def _failed(self, what: str, *, is_permanent: bool = False, trace: str | None = None) -> HandlerFailed:
+        message = " ".join(f"handler {self._name!r} ({self._target.arn}): {what}".split())
+        return HandlerFailed(message, is_permanent=is_permanent, trace=trace)

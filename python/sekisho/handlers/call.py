@@ -1,0 +1,55 @@
+"""One call of a handler, and what every kind of handler is to those who call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from sekisho.config import ConfigError
+from sekisho.realm import Realm
+
+MAX_RESULT: Final = 6 * 1024 * 1024
+"""Bytes of an answer (AWS Lambda Developer Guide, gettingstarted-limits: synchronous invocation payload)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a handler is called with."""
+
+    realm: Realm
+    event: Mapping[str, Any]
+    timeout: float
+    """Seconds."""
+    request_id: str
+
+
+class Handler(Protocol):
+    """A handler of one kind. Methods may be called from any thread."""
+
+    def invoke(self, call: Call) -> Any:
+        """What it answers. Raises HandlerFailed."""
+        ...
+
+    def close(self) -> None:
+        """End whatever it holds; calls under way fail."""
+        ...
+
+
+def read_secret(source: str, key: str, path: Path) -> str:
+    """The text of a file that only its owner may read. Raises ConfigError."""
+    text = read_text(source, key, path)
+    if path.stat().st_mode & 0o077:
+        raise ConfigError(f"{source}: {key} {path} can be read by others than its owner: chmod 600 {path}")
+    return text
+
+
+def read_text(source: str, key: str, path: Path) -> str:
+    """The text of a file. Raises ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{source}: {key} {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{source}: {key} {path} is not a text file in UTF-8") from None

@@ -1,0 +1,179 @@
+"""Webhooks: an event is posted as JSON, and what is answered is the handler's answer.
+
+``Sekisho-Signature`` is ``v1=`` and the hex HMAC-SHA256, under the key in ``secret_file``, of the timestamp, a dot, and
+the body. Who verifies it also refuses timestamps (seconds since 1970) that are old, and remembers ``Sekisho-Delivery``:
+the same event may be posted twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import socket
+import threading
+import time
+from typing import Any, Final
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, SSLError
+
+from sekisho import __version__
+from sekisho.config import ConfigError
+from sekisho.handler_settings import HandlerSettings, Webhook
+from sekisho.handlers.call import MAX_RESULT, Call, read_secret
+from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.registry.ports import Clock
+
+CHUNK: Final = 1 << 16
+
+_AGAIN: Final = (408, 429)
+"""Statuses of a client's mistake that may be none the next time."""
+
+
+class WebhookHandler:
+    """One handler that is a URL. TLS certificates are verified, redirects not followed, proxies not asked."""
+
+    def __init__(self, settings: HandlerSettings, target: Webhook, clock: Clock) -> None:
+        self._name = settings.name
+        self._url = target.url
+        self._clock = clock
+        self._secret: bytes | None = None
+        if target.secret_file is not None:
+            # A line feed at the end is an editor's, not the key's.
+            self._secret = read_secret(settings.source, "secret_file", target.secret_file).rstrip("\r\n").encode()
+            if not self._secret:
+                raise ConfigError(f"{settings.source}: secret_file {target.secret_file} is empty")
+        self._connections = urllib3.PoolManager(maxsize=4, retries=False, cert_reqs="CERT_REQUIRED")
+        self._connections.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def invoke(self, call: Call) -> Any:
+        """What a status of 2xx comes with: JSON, the text where it is none, None where there is nothing.
+
+        Raises HandlerFailed, permanent for 3xx, and for 4xx other than 408 and 429.
+        """
+        deadline = time.monotonic() + call.timeout
+        body = json.dumps(call.event, separators=(",", ":")).encode()
+        try:
+            response = self._connections.request(
+                "POST",
+                self._url,
+                body=body,
+                headers=self._headers(call, body),
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(total=call.timeout),
+            )
+            try:
+                answer = self._read(response, deadline, call.timeout)
+            except BaseException:
+                # What is left of the answer must not be the next one's beginning.
+                response.close()
+                raise
+            response.release_conn()
+        except SSLError as error:
+            raise self._failed(f"TLS with {self._url} failed: {error}") from None
+        except HTTPError as error:
+            raise self._failed(f"{self._url} was not reached or did not answer: {_plain(error)}") from None
+        return self._result(response, answer)
+
+    def close(self) -> None:
+        """Close the connections that wait for the next call."""
+        self._connections.clear()
+
+    def _headers(self, call: Call, body: bytes) -> dict[str, str]:
+        timestamp = str(int(self._clock().timestamp()))
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"sekisho/{__version__}",
+            "Sekisho-Delivery": call.request_id,
+            "Sekisho-Handler": self._name,
+            "Sekisho-Account": call.realm.account_id,
+            "Sekisho-Region": call.realm.region,
+            "Sekisho-Timestamp": timestamp,
+        }
+        if self._secret is not None:
+            signature = hmac.new(self._secret, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+            headers["Sekisho-Signature"] = f"v1={signature}"
+        return headers
+
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, timeout: float) -> bytes:
+        received = bytearray()
+        # urllib3 bounds each wait; this bounds their sum.
+        while chunk := response.read1(CHUNK):
+            received += chunk
+            if len(received) > MAX_RESULT:
+                raise self._failed(f"{self._url} answered with more than {MAX_RESULT} bytes")
+            if time.monotonic() > deadline:
+                raise self._failed(f"{self._url} did not finish its answer within {timeout:g} s")
+        return bytes(received)
+
+    def _result(self, response: urllib3.BaseHTTPResponse, answer: bytes) -> Any:
+        status = response.status
+        if 300 <= status < 400:
+            where = response.headers.get("Location", "nowhere")[:200]
+            raise self._failed(f"{self._url} redirects to {where}: write that as its url", is_permanent=True)
+        if not 200 <= status < 300:
+            said = " ".join(answer[:200].decode(errors="replace").split())
+            raise self._failed(
+                f"{self._url} answered {status}{f': {said}' if said else ''}",
+                is_permanent=400 <= status < 500 and status not in _AGAIN,
+            )
+        if not answer.strip():
+            return None
+        try:
+            return json.loads(answer)
+        except ValueError:
+            if "json" in response.headers.get("Content-Type", ""):
+                raise self._failed(f"{self._url} answered with JSON that cannot be read") from None
+            return answer.decode(errors="replace")
+
+    def _failed(self, what: str, *, is_permanent: bool = False) -> HandlerFailed:
+        return HandlerFailed(f"handler {self._name!r}: {what}", is_permanent=is_permanent)
+
+
+class _Punctual(HTTPConnection):
+    """A connection on which all headers of an answer together have the time that urllib3 gives each wait for one."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3 does so itself
+        """Raises TimeoutError."""
+        is_over = threading.Event()
+
+        def cut() -> None:
+            is_over.set()
+            with contextlib.suppress(OSError):
+                if self.sock is not None:
+                    self.sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self.timeout or 0.0, cut)
+        timer.start()
+        try:
+            response = super().getresponse()
+        finally:
+            timer.cancel()
+        if is_over.is_set():
+            # Headers that are cut off look like headers that have ended.
+            raise TimeoutError
+        return response
+
+
+class _PunctualTls(_Punctual, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Punctual
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _PunctualTls
+
+
+def _plain(error: Exception) -> str:
+    """urllib3's words without the object that it begins some with."""
+    text = str(error)
+    return text.partition(": ")[2] if text.startswith(("<", "HTTP")) and ": " in text else text

@@ -1,0 +1,318 @@
+"""Events that handlers are called with, until they have answered: kept with what they tell of, in one transaction.
+
+At least once: what was in hand when the server ended is delivered again. A call that fails is tried again after 1
+second, then 2, 4, and so on up to 5 minutes, each cut by up to half at random, so that many that failed together do
+not come back together. After ``Lane.retries`` of those, or where trying again is of no use, the delivery is FAILED, and
+kept until an operator has it tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from sekisho.provisioning.handlers import HandlerFailed, Handlers
+from sekisho.registry.model import Delivery, DeliveryState, Event
+from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY: Final = timedelta(seconds=1)
+LONGEST_DELAY: Final = timedelta(minutes=5)
+
+LOOK: Final = 5.0
+"""Seconds after which a lane looks into the store though nothing woke it: a retry is asked for in another process."""
+
+MAX_ERROR: Final = 1000
+"""Characters of an error that are kept."""
+
+_IDS: Final = uuid.UUID("8a2c3ad6-3f1f-4cf4-9d0e-3f6c4f1b4a57")
+
+
+def enqueue_in(tx: Transaction, now: datetime, handler: str, event: Event, subject: str) -> None:
+    """Have a handler called with an event once ``tx`` is committed; call ``Dispatcher.wake`` then.
+
+    ``subject`` is what the event tells of. For each handler and subject there is one delivery: the event takes the
+    place of one that still waits or was given up.
+    """
+    tx.deliveries.put(
+        Delivery(
+            realm=event.realm,
+            handler=handler,
+            subject=subject,
+            payload=event.payload,
+            attempts=0,
+            next_attempt_at=now,
+            last_error=None,
+            state=DeliveryState.PENDING,
+            created_at=now,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """How the deliveries of one handler are made; those of others do not wait for them."""
+
+    retries: int
+    """Attempts after the first."""
+    concurrency: int = 4
+    """Calls at once."""
+
+
+class Dispatcher:
+    """Calls handlers with what waits for them, in threads of its own. ``start`` once, ``stop`` once.
+
+    Args:
+        lanes: By handler. Deliveries of other handlers stay where they are.
+        chance: A number from 0 to 1, at random.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        handlers: Handlers,
+        lanes: Mapping[str, Lane],
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._stopping = threading.Event()
+        self._left = threading.Event()
+        self._lanes = [
+            _LaneThreads(name, lane, store, handlers, clock, chance, self._stopping, self._left)
+            for name, lane in lanes.items()
+        ]
+
+    def start(self) -> None:
+        """Begin with what an earlier run left behind."""
+        for lane in self._lanes:
+            lane.start()
+
+    def wake(self) -> None:
+        """Something was enqueued, and committed."""
+        for lane in self._lanes:
+            lane.wake()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Begin no more calls; waits for those in hand, at most ``timeout`` seconds. After it the store is left alone.
+
+        A call that is cut off by the end is made again by the next run.
+        """
+        self._stopping.set()
+        self.wake()
+        deadline = time.monotonic() + timeout
+        for lane in self._lanes:
+            lane.join(deadline)
+        self._left.set()
+
+
+class _LaneThreads:
+    """The threads of one lane: each takes what is due, calls, and writes down how it went."""
+
+    def __init__(
+        self,
+        name: str,
+        lane: Lane,
+        store: Store,
+        handlers: Handlers,
+        clock: Clock,
+        chance: Callable[[], float],
+        stopping: threading.Event,
+        left: threading.Event,
+    ) -> None:
+        self._name = name
+        self._lane = lane
+        self._store = store
+        self._handlers = handlers
+        self._clock = clock
+        self._chance = chance
+        self._stopping = stopping
+        self._left = left
+        self._changed = threading.Condition()
+        self._wakes = 0
+        # Held while the store is read, which ``wake`` must not wait for.
+        self._taking = threading.Lock()
+        self._in_hand: set[int] = set()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"deliveries-{name}-{number}", daemon=True)
+            for number in range(lane.concurrency)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        with self._changed:
+            self._wakes += 1
+            self._changed.notify_all()
+
+    def join(self, deadline: float) -> None:
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            with self._changed:
+                wakes = self._wakes
+            try:
+                taken, wait = self._take()
+                if taken is not None:
+                    number, delivery = taken
+                    try:
+                        self._deliver(number, delivery)
+                    finally:
+                        # Not while another looks for one to take: it may have read this one before it was removed.
+                        with self._taking:
+                            self._in_hand.discard(number)
+                    continue
+            except StoreFailure as failure:
+                log.error("deliveries wait for the store", handler=self._name, reason=str(failure))
+                wait = LOOK
+            except Exception:
+                # The thread must outlive any one delivery, which is tried again.
+                log.exception("a delivery was not made", handler=self._name)
+                wait = LOOK
+            with self._changed:
+                self._changed.wait_for(lambda: self._wakes != wakes, wait)  # noqa: B023 - called before it changes
+
+    def _take(self) -> tuple[tuple[int, Delivery] | None, float]:
+        """A delivery that is due and in nobody's hand; else None and the seconds until one may be."""
+        with self._taking:
+            with self._store.read() as tx:
+                upcoming = tx.deliveries.upcoming(self._name, self._lane.concurrency + 1)
+            now = self._clock()
+            wait = LOOK
+            for number, delivery in upcoming:
+                if number in self._in_hand:
+                    continue
+                until = (delivery.next_attempt_at - now).total_seconds()
+                if until <= 0:
+                    self._in_hand.add(number)
+                    return (number, delivery), 0.0
+                wait = min(wait, until)
+                break
+            return None, wait
+
+    def _deliver(self, number: int, delivery: Delivery) -> None:
+        # As Lambda does for asynchronous calls, each attempt has the same id: by it a handler knows what it has seen.
+        name = f"{number} {delivery.realm} {delivery.handler} {delivery.subject} {delivery.created_at.isoformat()}"
+        try:
+            self._handlers.invoke(
+                delivery.realm,
+                delivery.handler,
+                json.loads(delivery.payload),
+                request_id=str(uuid.uuid5(_IDS, name)),
+            )
+        except HandlerFailed as failed:
+            failure = failed
+        except Exception as error:
+            log.exception("a handler was not called", handler=delivery.handler)
+            failure = HandlerFailed(f"handler {delivery.handler!r}: {type(error).__name__}: {error}")
+        else:
+            self._after_success(number, delivery)
+            return
+        if not self._stopping.is_set():
+            self._after_failure(number, delivery, failure)
+
+    def _after_success(self, number: int, delivery: Delivery) -> None:
+        if not self._left.is_set():
+            with self._store.write() as tx:
+                tx.deliveries.remove(number)
+        log.info(
+            "an event was delivered",
+            handler=delivery.handler,
+            subject=delivery.subject,
+            account_id=delivery.realm.account_id,
+            region=delivery.realm.region,
+        )
+
+    def _after_failure(self, number: int, delivery: Delivery, failure: HandlerFailed) -> None:
+        attempts = delivery.attempts + 1
+        now = self._clock()
+        is_given_up = failure.is_permanent or attempts > self._lane.retries
+        after = timedelta() if is_given_up else self._delay(attempts)
+        with self._store.write() as tx:
+            tx.deliveries.update(
+                number,
+                replace(
+                    delivery,
+                    attempts=attempts,
+                    next_attempt_at=now + after,
+                    last_error=str(failure)[:MAX_ERROR],
+                    state=DeliveryState.FAILED if is_given_up else DeliveryState.PENDING,
+                ),
+            )
+        facts = {
+            "handler": delivery.handler,
+            "subject": delivery.subject,
+            "account_id": delivery.realm.account_id,
+            "region": delivery.realm.region,
+            "attempts": attempts,
+            "reason": str(failure),
+        }
+        if is_given_up:
+            log.error(
+                "an event was not delivered and is given up: mend the handler, then 'sekisho handlers retry'", **facts
+            )
+        else:
+            log.warning("an event was not delivered yet", seconds_to_next=round(after.total_seconds(), 1), **facts)
+
+    def _delay(self, attempts: int) -> timedelta:
+        # The exponent is bounded before it is used: 2 to the 1000 is no number of seconds.
+        longest = min(LONGEST_DELAY, FIRST_DELAY * (1 << min(attempts - 1, 20)))
+        return longest * (0.5 + 0.5 * self._chance())
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for one handler."""
+
+    handler: str
+    pending: int
+    failed: int
+    last_error: str | None
+
+
+class Deliveries:
+    """What an operator sees of deliveries, and does about them."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def backlogs(self, handlers: Sequence[str] = ()) -> Sequence[Backlog]:
+        """Of these handlers, in their order, and then of all others for which something waits."""
+        with self._store.read() as tx:
+            counts = tx.deliveries.counts()
+            names = [*handlers, *sorted({name for name, _ in counts} - set(handlers))]
+            return [
+                Backlog(
+                    handler=name,
+                    pending=counts.get((name, DeliveryState.PENDING), 0),
+                    failed=counts.get((name, DeliveryState.FAILED), 0),
+                    last_error=_last_error(tx, name),
+                )
+                for name in names
+            ]
+
+    def retry(self, handler: str | None = None) -> int:
+        """Have everything tried again that was given up, of one handler or of all; how much it was."""
+        with self._store.write() as tx:
+            names = [name for name, state in tx.deliveries.counts() if state is DeliveryState.FAILED]
+            now = self._clock()
+            return sum(tx.deliveries.retry(name, now) for name in names if handler in (None, name))
+
+
+def _last_error(tx: Transaction, handler: str) -> str | None:
+    latest = [tx.deliveries.latest(handler, state) for state in (DeliveryState.FAILED, DeliveryState.PENDING)]
+    return next((each.last_error for each in latest if each is not None and each.last_error is not None), None)

@@ -1,0 +1,424 @@
+"""Fleet provisioning: a device with a claim certificate gets one of its own, over MQTT.
+
+On one connection the device asks for a certificate (``$aws/certificates/create/…``, or ``create-from-csr/…`` with a
+request of its own), and gets it with an ownership token; with the token it asks for a template to be carried out
+(``$aws/provisioning-templates/<name>/provision/…``), which makes its thing and lets the certificate connect. Until then
+the certificate waits for activation; where nobody provisions with it within an hour, it is removed. Each answer goes
+to the connection that asked and nowhere else, under ``…/accepted`` or ``…/rejected``; in JSON or CBOR, as the topic
+ends.
+
+A template is carried out in one transaction with the token's end: it is done once or not at all.
+
+Source: Developer Guide, provision-wo-cert, fleet-provision-api, pre-provisioning-hook. AWS documents the error codes
+``InvalidCertificateOwnershipToken`` and ``ACCESS_DENIED``; the others are made after them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Final
+
+import cbor2
+import structlog
+
+from sekisho import arn
+from sekisho.errors import (
+    AwsException,
+    LimitExceededException,
+    ResourceNotFoundException,
+    ServiceUnavailableException,
+    ThrottlingException,
+)
+from sekisho.messaging.requests import Reply, Request
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.issuing import IssuingAuthority
+from sekisho.provisioning.handlers import HandlerFailed, Handlers
+from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict, provision
+from sekisho.realm import Realm
+from sekisho.registry.certificates import Certificates
+from sekisho.registry.model import (
+    Certificate,
+    CertificateStatus,
+    OwnershipToken,
+    ProvisioningTemplate,
+    TemplateType,
+)
+from sekisho.registry.ports import Clock, PolicyEngine, Store, StoreFailure, Transaction
+from sekisho.templates.error import TemplateError
+from sekisho.templates.subject import certificate_parameters
+from sekisho.templates.template import Template, parse
+
+log = structlog.get_logger(__name__)
+
+TOKEN_LIFETIME: Final = timedelta(hours=1)
+"""How long a new certificate waits to be provisioned with (Developer Guide, fleet-provision-api)."""
+
+HOOK_SECONDS: Final = 5.0
+"""How long a pre-provisioning hook may take (Developer Guide, pre-provisioning-hook)."""
+
+_TOKEN_BYTES: Final = 96
+_MANY: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected(Exception):
+    """What a device is told when it does not get what it asked for."""
+
+    status: int
+    code: str
+    message: str
+
+
+class FleetProvisioning:
+    """Answers devices that ask for certificates and to be provisioned (``messaging.requests.Service``)."""
+
+    topics: ClassVar = (
+        "$aws/certificates/create/+",
+        "$aws/certificates/create-from-csr/+",
+        "$aws/provisioning-templates/+/provision/+",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        certificates: Certificates,
+        engine: PolicyEngine,
+        authority: IssuingAuthority,
+        handlers: Handlers,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._certificates = certificates
+        self._engine = engine
+        self._authority = authority
+        self._handlers = handlers
+
+    def answer(self, request: Request) -> Reply | None:
+        """The answer of AWS IoT to a request; None to one on a topic that ends neither in json nor in cbor."""
+        levels = request.topic.split("/")
+        form = _FORMS.get(levels[-1])
+        if form is None:
+            return None
+        try:
+            asked = form.read(request.payload)
+            match levels[1:-1]:
+                case ["certificates", "create"]:
+                    answer = self._create(request)
+                case ["certificates", "create-from-csr"]:
+                    answer = self._create_from_csr(request, asked)
+                case _:
+                    answer = self._provision(request, levels[2], asked)
+        except _Rejected as rejected:
+            log.warning(
+                "provisioning was rejected",
+                code=rejected.code,
+                reason=rejected.message,
+                topic=request.topic,
+                account_id=request.realm.account_id,
+                region=request.realm.region,
+                client_id=request.client_id,
+                claim_certificate_id=request.certificate_id,
+            )
+            content = {
+                "statusCode": rejected.status,
+                "errorCode": rejected.code,
+                "errorMessage": rejected.message,
+            }
+            return Reply(f"{request.topic}/rejected", form.write(content))
+        return Reply(f"{request.topic}/accepted", form.write(answer))
+
+    def forget_unclaimed(self) -> int:
+        """Remove certificates whose ownership token has expired, and the tokens; how many tokens there were.
+
+        A certificate that somebody has activated meanwhile stays.
+        """
+        forgotten = 0
+        while True:
+            with self._store.write() as tx:
+                expired = tx.ownership_tokens.expired(self._clock(), _MANY)
+                for token in expired:
+                    _forget(tx, token)
+            forgotten += len(expired)
+            if len(expired) < _MANY:
+                return forgotten
+
+    def _create(self, request: Request) -> Mapping[str, Any]:
+        token, keep = self._token(request)
+        with _rejecting():
+            created = self._certificates.create_keys_and_certificate(request.realm, pending=keep)
+        return {
+            "certificateId": created.certificate.certificate_id,
+            "certificatePem": created.certificate.certificate_pem,
+            "privateKey": created.private_key_pem,
+            "certificateOwnershipToken": token,
+        }
+
+    def _create_from_csr(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        csr = _text(asked, "certificateSigningRequest")
+        token, keep = self._token(request)
+        with _rejecting():
+            certificate = self._certificates.create_from_csr(
+                request.realm,
+                csr,
+                principal_id=request.certificate_id,
+                client_id=request.client_id,
+                pending=keep,
+            )
+        return {
+            "certificateOwnershipToken": token,
+            "certificateId": certificate.certificate_id,
+            "certificatePem": certificate.certificate_pem,
+        }
+
+    def _token(self, request: Request) -> tuple[str, Callable[[Transaction, Certificate], None]]:
+        """A new token, and what writes it down with its certificate."""
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+
+        def keep(tx: Transaction, certificate: Certificate) -> None:
+            tx.ownership_tokens.add(
+                OwnershipToken(
+                    realm=certificate.realm,
+                    token_sha256=_digest(token),
+                    certificate_id=certificate.certificate_id,
+                    claim_certificate_id=request.certificate_id,
+                    expires_at=self._clock() + TOKEN_LIFETIME,
+                )
+            )
+
+        return token, keep
+
+    def _provision(self, request: Request, template_name: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        token = asked.get("certificateOwnershipToken")
+        if token in (None, ""):
+            raise _Rejected(400, _BAD_TOKEN, "Certificate ownership token cannot be empty.")
+        digest = _digest(_text(asked, "certificateOwnershipToken"))
+        parameters = _parameters(asked)
+        with _rejecting():
+            with self._store.read() as tx:
+                certificate = self._owned(tx, request, digest)
+                template = _enabled(tx, request.realm, template_name)
+                version = tx.provisioning_templates.version(request.realm, template_name, template.default_version_id)
+            if version is None:
+                raise _Rejected(400, _BAD_TEMPLATE, f"Provisioning template {template_name} has no default version.")
+            if template.hook is not None:
+                parameters |= self._ask_hook(template, template.hook.target_arn, certificate, request, parameters)
+            done = self._carry_out(request, digest, parse(version.body), parameters, version.version_id)
+        return {
+            "deviceConfiguration": dict(done.device_configuration),
+            "thingName": done.thing_name,
+        }
+
+    def _carry_out(
+        self, request: Request, digest: str, template: Template, parameters: Mapping[str, str], version: int
+    ) -> Provisioned:
+        with self._store.write() as tx:
+            # Somebody else may have used the token since it was looked at.
+            certificate = self._owned(tx, request, digest)
+            given = {**parameters, **certificate_parameters(X509Certificate.from_pem(certificate.certificate_pem))}
+            try:
+                done = provision(
+                    tx,
+                    request.realm,
+                    self._clock(),
+                    template.resolve(given),
+                    certificate=certificate,
+                    engine=self._engine,
+                    authority=self._authority,
+                )
+            except ResourceConflict as error:
+                raise _Rejected(409, "ResourceConflict", _about(error, certificate, version)) from None
+            except (TemplateError, ProvisioningError) as error:
+                raise _Rejected(400, "InvalidParameters", _about(error, certificate, version)) from None
+            tx.ownership_tokens.remove(request.realm, digest)
+        log.info(
+            "a device was provisioned",
+            thing_name=done.thing_name,
+            certificate_id=certificate.certificate_id,
+            claim_certificate_id=request.certificate_id,
+            account_id=request.realm.account_id,
+            region=request.realm.region,
+            client_id=request.client_id,
+        )
+        return done
+
+    def _owned(self, tx: Transaction, request: Request, digest: str) -> Certificate:
+        """The certificate that the token stands for, while it waits for its device."""
+        token = tx.ownership_tokens.get(request.realm, digest)
+        if token is None or token.claim_certificate_id != request.certificate_id or token.expires_at <= self._clock():
+            raise _Rejected(
+                400,
+                _BAD_TOKEN,
+                "The certificate ownership token is unknown, expired (after an hour), used already, or was given to a "
+                "connection with another certificate. Ask for a new certificate.",
+            )
+        certificate = tx.certificates.get(request.realm, token.certificate_id)
+        if certificate is None:
+            raise _Rejected(400, _BAD_TOKEN, "The certificate of this ownership token was deleted. Ask for a new one.")
+        return certificate
+
+    def _ask_hook(
+        self,
+        template: ProvisioningTemplate,
+        function: str,
+        certificate: Certificate,
+        request: Request,
+        parameters: Mapping[str, str],
+    ) -> Mapping[str, str]:
+        """What the hook puts in place of parameters, where it lets the device in."""
+        event = {
+            "claimCertificateId": request.certificate_id,
+            "certificateId": certificate.certificate_id,
+            "certificatePem": certificate.certificate_pem,
+            "templateArn": arn.provisioning_template(template.realm, template.name),
+            "clientId": request.client_id,
+            "parameters": dict(parameters),
+        }
+        try:
+            answer = self._handlers.invoke(template.realm, function, event, timeout=HOOK_SECONDS)
+        except HandlerFailed as error:
+            log.error(
+                "a pre-provisioning hook failed",
+                template_name=template.name,
+                function=function,
+                reason=str(error),
+                certificate_id=certificate.certificate_id,
+                client_id=request.client_id,
+            )
+            raise _Rejected(500, "InternalFailure", "The pre-provisioning hook failed.") from None
+        allows = answer.get("allowProvisioning") if isinstance(answer, dict) else None
+        overrides = answer.get("parameterOverrides") if isinstance(answer, dict) else None
+        if not isinstance(allows, bool) or not _is_texts(overrides or {}):
+            log.error(
+                "a pre-provisioning hook answered in another form than "
+                '{"allowProvisioning": true or false, "parameterOverrides": {"name": "text"}}',
+                template_name=template.name,
+                function=function,
+                client_id=request.client_id,
+            )
+            raise _Rejected(500, "InternalFailure", "The pre-provisioning hook gave no answer that can be used.")
+        if not allows:
+            raise _Rejected(403, "ACCESS_DENIED", "The pre-provisioning hook refused to provision this device.")
+        return overrides or {}
+
+
+_BAD_TOKEN: Final = "InvalidCertificateOwnershipToken"  # noqa: S105 - the name of an error
+_BAD_TEMPLATE: Final = "InvalidTemplate"
+
+
+class _rejecting:  # noqa: N801 - reads as the statement that it is
+    """What the domain and the store raise becomes a rejection."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case AwsException():
+                raise _Rejected(_status(error), error.code.removesuffix("Exception"), error.message) from None
+            case TemplateError():
+                raise _Rejected(400, _BAD_TEMPLATE, str(error)) from None
+            case StoreFailure():
+                log.error("the registry cannot be used", reason=str(error))
+                raise _Rejected(503, "ServiceUnavailable", "The registry cannot be used at present.") from None
+
+
+def _status(error: AwsException) -> int:
+    """The models give fleet provisioning none: those of HTTP."""
+    match error:
+        case ResourceNotFoundException():
+            return 404
+        case ThrottlingException() | LimitExceededException():
+            return 429
+        case ServiceUnavailableException():
+            return 503
+    return 400
+
+
+def _enabled(tx: Transaction, realm: Realm, name: str) -> ProvisioningTemplate:
+    template = tx.provisioning_templates.get(realm, name)
+    if template is None:
+        raise _Rejected(404, "ResourceNotFound", f"Provisioning template {name} does not exist.")
+    if template.type is not TemplateType.FLEET_PROVISIONING:
+        raise _Rejected(
+            400, _BAD_TEMPLATE, f"Provisioning template {name} is of type {template.type}, not FLEET_PROVISIONING."
+        )
+    if not template.enabled:
+        raise _Rejected(
+            400,
+            _BAD_TEMPLATE,
+            f"Provisioning template {name} is not enabled; UpdateProvisioningTemplate enables it.",
+        )
+    return template
+
+
+def _forget(tx: Transaction, token: OwnershipToken) -> None:
+    certificate = tx.certificates.get(token.realm, token.certificate_id)
+    if certificate is not None and certificate.status is CertificateStatus.PENDING_ACTIVATION:
+        tx.certificates.remove(token.realm, token.certificate_id)
+    tx.ownership_tokens.remove(token.realm, token.token_sha256)
+
+
+def _about(error: Exception, certificate: Certificate, version: int) -> str:
+    return f"{error} (version {version} of the template, certificate {certificate.certificate_id})"
+
+
+def _digest(token: str) -> str:
+    # What opens a certificate is not kept in the clear.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _text(asked: Mapping[str, Any], name: str) -> str:
+    value = asked.get(name)
+    if not isinstance(value, str) or not value:
+        raise _Rejected(400, "InvalidRequest", f"{name} is missing, or is no text.")
+    return value
+
+
+def _parameters(asked: Mapping[str, Any]) -> dict[str, str]:
+    parameters = asked.get("parameters") or {}
+    if not _is_texts(parameters):
+        raise _Rejected(400, "InvalidParameters", "parameters has to be an object of texts.")
+    reserved = sorted(name for name in parameters if name.startswith("AWS::"))
+    if reserved:
+        raise _Rejected(
+            400, "InvalidParameters", f"{reserved[0]} is taken from the certificate and cannot be given as a parameter."
+        )
+    return dict(parameters)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a payload is written."""
+
+    name: str
+    load: Callable[[bytes], Any]
+    write: Callable[[Mapping[str, Any]], bytes]
+
+    def read(self, payload: bytes) -> Mapping[str, Any]:
+        """The object in a payload; an empty one has none."""
+        if not payload.strip():
+            return {}
+        try:
+            content = self.load(payload)
+        except (ValueError, RecursionError, cbor2.CBORError) as error:
+            raise _Rejected(400, "InvalidRequest", f"The payload is not {self.name}: {error}") from None
+        if not isinstance(content, dict):
+            raise _Rejected(400, "InvalidRequest", f"The payload is no {self.name} object.")
+        return content
+
+
+_FORMS: Final = {
+    "json": _Form("JSON", json.loads, lambda content: json.dumps(content, separators=(",", ":")).encode()),
+    "cbor": _Form("CBOR", cbor2.loads, cbor2.dumps),
+}

@@ -1,0 +1,105 @@
+"""Handlers that are called for certificates which just-in-time registration registers.
+
+The call for a registration is kept in the registration's own transaction. Each later attempt of a device that still
+waits has its handlers called again, where no call waits already: at most once in ``BETWEEN``, so that a device that
+keeps knocking costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from sekisho.provisioning.deliveries import enqueue_in
+from sekisho.provisioning.handlers import Handlers
+from sekisho.realm import Realm
+from sekisho.registry.model import Certificate, DeliveryState, Event
+from sekisho.registry.ports import Store, StoreFailure, Transaction
+
+log = structlog.get_logger(__name__)
+
+BETWEEN: Final = timedelta(seconds=10)
+"""Between two calls for one certificate."""
+
+REMEMBERED: Final = 10_000
+"""Certificates of which the last call is remembered."""
+
+
+class RegistrationHandlers:
+    """What just-in-time registration tells handlers. ``wake``: called when something waits for a handler."""
+
+    def __init__(self, store: Store, handlers: Handlers, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._wake = wake
+        self._last: OrderedDict[tuple[Realm, str], datetime] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def registered_in(self, tx: Transaction, now: datetime, certificate: Certificate, event: Event) -> None:
+        """A certificate was registered in ``tx``; call ``committed`` when that is on disk."""
+        handlers = self._wanting(certificate)
+        if handlers:
+            self._remember(now, certificate)
+        for handler in handlers:
+            enqueue_in(tx, now, handler, event, certificate.certificate_id)
+
+    def committed(self) -> None:
+        """What was registered is on disk."""
+        self._wake()
+
+    def knocked(self, now: datetime, attempts: Iterable[tuple[Certificate, Event]]) -> None:
+        """Certificates that wait for activation were used to connect. A store that fails costs the calls alone."""
+        wanted = [
+            (handler, certificate, event)
+            for certificate, event in attempts
+            if (handlers := self._wanting(certificate)) and self._is_due(now, certificate)
+            for handler in handlers
+        ]
+        if not wanted:
+            return
+        try:
+            with self._store.read() as tx:
+                wanted = [each for each in wanted if not _waits(tx, each[0], each[1])]
+            if wanted:
+                with self._store.write() as tx:
+                    for handler, certificate, event in wanted:
+                        # Someone else may have done so since.
+                        if not _waits(tx, handler, certificate):
+                            enqueue_in(tx, now, handler, event, certificate.certificate_id)
+        except StoreFailure as failure:
+            log.error("handlers are not called", reason=str(failure), certificates=len(wanted))
+            return
+        if wanted:
+            self._wake()
+
+    def _wanting(self, certificate: Certificate) -> Sequence[str]:
+        if certificate.ca_certificate_id is None:
+            return ()
+        return self._handlers.for_certificate_registered(certificate.realm, certificate.ca_certificate_id)
+
+    def _is_due(self, now: datetime, certificate: Certificate) -> bool:
+        with self._lock:
+            last = self._last.get((certificate.realm, certificate.certificate_id))
+        # A clock that was set back must not silence a device.
+        if last is not None and timedelta() <= now - last < BETWEEN:
+            return False
+        self._remember(now, certificate)
+        return True
+
+    def _remember(self, now: datetime, certificate: Certificate) -> None:
+        key = (certificate.realm, certificate.certificate_id)
+        with self._lock:
+            self._last[key] = now
+            self._last.move_to_end(key)
+            if len(self._last) > REMEMBERED:
+                self._last.popitem(last=False)
+
+
+def _waits(tx: Transaction, handler: str, certificate: Certificate) -> bool:
+    delivery = tx.deliveries.get(certificate.realm, handler, certificate.certificate_id)
+    return delivery is not None and delivery.state is DeliveryState.PENDING

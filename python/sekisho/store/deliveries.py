@@ -1,0 +1,117 @@
+"""Events that handlers are to be called with (``ports.DeliveryRows``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Integer, Row, bindparam, func, select
+from sqlalchemy import insert as sql_insert
+
+from sekisho.realm import Realm
+from sekisho.registry.model import Delivery, DeliveryState
+from sekisho.store import schema
+from sekisho.store.statements import its, reading, realm_parameters, removing, replacing
+
+_TABLE = schema.deliveries
+
+
+def _make(row: Row[Any]) -> Delivery:
+    return Delivery(
+        realm=Realm(row.account_id, row.region),
+        handler=row.handler,
+        subject=row.subject,
+        payload=row.payload,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_at,
+        last_error=row.last_error,
+        state=DeliveryState(row.state),
+        created_at=row.created_at,
+    )
+
+
+def _values(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "account_id": delivery.realm.account_id,
+        "region": delivery.realm.region,
+        "handler": delivery.handler,
+        "subject": delivery.subject,
+        "payload": delivery.payload,
+        "attempts": delivery.attempts,
+        "next_attempt_at": delivery.next_attempt_at,
+        "last_error": delivery.last_error,
+        "state": delivery.state.value,
+        "created_at": delivery.created_at,
+    }
+
+
+_KEY: Final = ("handler", "subject", "account_id", "region")
+_BY_KEY = reading(_TABLE, _make, *_KEY)
+_ADD = sql_insert(_TABLE).inline()
+_UPDATE = replacing(_TABLE, "seq")
+_REMOVE = removing(_TABLE, "seq")
+_REMOVE_BY_KEY = removing(_TABLE, *_KEY)
+_RETRY = replacing(_TABLE, "handler", "state")
+_LIMIT = bindparam("its_limit", type_=Integer())
+_IN_STATE = select(_TABLE).where(its(_TABLE, "handler", "state"))
+_UPCOMING = _IN_STATE.order_by(_TABLE.c.next_attempt_at, _TABLE.c.seq).limit(_LIMIT)
+_LATEST = _IN_STATE.order_by(_TABLE.c.next_attempt_at.desc(), _TABLE.c.seq.desc()).limit(_LIMIT)
+_COUNTS = select(_TABLE.c.handler, _TABLE.c.state, func.count().label("many")).group_by(
+    _TABLE.c.handler, _TABLE.c.state
+)
+
+
+class SqlDeliveries:
+    """Deliveries of all realms and handlers."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, realm: Realm, handler: str, subject: str) -> Delivery | None:
+        """The delivery, or None."""
+        return _BY_KEY.one(self._connection, realm_parameters(realm, handler=handler, subject=subject))
+
+    def put(self, delivery: Delivery) -> None:
+        """In place of one of the same key, and under a new number."""
+        key = realm_parameters(delivery.realm, handler=delivery.handler, subject=delivery.subject)
+        self._connection.execute(_REMOVE_BY_KEY, key)
+        self._connection.execute(_ADD, _values(delivery))
+
+    def upcoming(self, handler: str, limit: int) -> Sequence[tuple[int, Delivery]]:
+        """At most ``limit`` PENDING ones, each with its number, by the time of their next attempt."""
+        parameters = {"its_handler": handler, "its_state": DeliveryState.PENDING.value, "its_limit": limit}
+        return [(row.seq, _make(row)) for row in self._connection.execute(_UPCOMING, parameters)]
+
+    def update(self, number: int, delivery: Delivery) -> None:
+        """One that is gone is passed over."""
+        self._connection.execute(_UPDATE, _values(delivery) | {"its_seq": number})
+
+    def remove(self, number: int) -> None:
+        """One that is gone is passed over."""
+        self._connection.execute(_REMOVE, {"its_seq": number})
+
+    def retry(self, handler: str, now: datetime) -> int:
+        """Make the FAILED ones PENDING and due; how many they were."""
+        return self._connection.execute(
+            _RETRY,
+            {
+                "its_handler": handler,
+                "its_state": DeliveryState.FAILED.value,
+                "state": DeliveryState.PENDING.value,
+                "attempts": 0,
+                "next_attempt_at": now,
+            },
+        ).rowcount
+
+    def latest(self, handler: str, state: DeliveryState) -> Delivery | None:
+        """The one with the latest ``next_attempt_at``, or None."""
+        parameters = {"its_handler": handler, "its_state": state.value, "its_limit": 1}
+        row = self._connection.execute(_LATEST, parameters).first()
+        return None if row is None else _make(row)
+
+    def counts(self) -> Mapping[tuple[str, DeliveryState], int]:
+        """How many there are, by handler and state."""
+        return {(row.handler, DeliveryState(row.state)): row.many for row in self._connection.execute(_COUNTS)}

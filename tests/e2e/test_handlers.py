@@ -1,0 +1,261 @@
+"""Handlers as a fleet meets them: a device that nobody registered is let in by the operator's own code."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.devices import allow
+from tests.e2e.mqtt_wire import V311, attempt, is_taken
+from tests.e2e.papers import Papers, new_ca, new_device
+from tests.e2e.running_server import RunningServer
+from tests.e2e.test_commands import answer, failure, sekisho
+from tests.e2e.test_just_in_time_registration import eventually
+
+# What one would give to AWS Lambda, word for word.
+FUNCTION = """
+import boto3
+
+iot = boto3.client("iot")
+
+
+def activate(event, context):
+    print("activating", event["certificateId"], "for", context.function_name)
+    certificate = iot.describe_certificate(certificateId=event["certificateId"])["certificateDescription"]
+    iot.update_certificate(certificateId=event["certificateId"], newStatus="ACTIVE")
+    iot.attach_policy(policyName="anything", target=certificate["certificateArn"])
+    return {"activated": context.invoked_function_arn}
+"""
+
+
+def serving(folder: Path, handlers: str) -> RunningServer:
+    """A server with these handlers, started."""
+    data = folder / "data"
+    data.mkdir()
+    (data / "sekisho.toml").write_text(handlers)
+    server = RunningServer(data).start()
+    allow(server.session().iot, "anything")
+    return server
+
+
+def trust(server: RunningServer, folder: Path) -> Papers:
+    ca = new_ca(folder)
+    server.session().iot.register_ca_certificate(
+        caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    return ca
+
+
+def status(server: RunningServer, device: Papers) -> str:
+    described = server.session().iot.describe_certificate(certificateId=device.certificate_id)
+    return described["certificateDescription"]["status"]
+
+
+def waiting(server: RunningServer) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = answer("handlers", "list", "--data", server.data)
+    return listed
+
+
+@dataclass
+class Receiver:
+    """A webhook that lets devices in with the API, as a fleet's own service would; or answers an error."""
+
+    server: RunningServer | None = None
+    status: int = 200
+    seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    def handle(self, headers: dict[str, str], body: bytes) -> int:
+        self.seen.append((headers, body))
+        if self.status == 200 and self.server is not None:
+            certificate_id = json.loads(body)["certificateId"]
+            iot = self.server.session().iot
+            iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
+            described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+            iot.attach_policy(policyName="anything", target=described["certificateArn"])
+        return self.status
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            code = receiver.handle(dict(self.headers), body)
+            self.send_response(code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        receiver.url = f"http://127.0.0.1:{http.server_port}/hook"
+        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+def test_a_lambda_function_of_ones_own_lets_an_unknown_device_in(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "fleet.py").write_text(FUNCTION)
+    server = serving(
+        tmp_path,
+        '[handlers.activate]\nfunction = "fleet:activate"\npath = "../code"\ntimeout = 30\n'
+        "on_certificate_registered = true\n",
+    )
+    try:
+        device = new_device(tmp_path, trust(server, tmp_path))
+        assert attempt(server, device, "first", V311) == []
+        eventually(lambda: status(server, device) == "ACTIVE")
+        eventually(lambda: waiting(server)[0]["pending"] == 0)
+        assert is_taken(attempt(server, device, "second", V311))
+        said = server.wait_for_log("a handler says", "activating", device.certificate_id)
+        assert (said["handler"], said["line"].split()[-1]) == ("activate", "activate")
+        assert waiting(server) == [
+            {"name": "activate", "kind": "function", "pending": 0, "failed": 0, "lastError": None}
+        ]
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_webhook_lets_an_unknown_device_in_and_can_tell_who_calls(tmp_path: Path, receiver: Receiver) -> None:
+    secret = tmp_path / "hook.secret"
+    secret.write_text("much ado\n")
+    secret.chmod(0o600)
+    server = serving(
+        tmp_path,
+        f'[handlers.hook]\nurl = "{receiver.url}"\nsecret_file = "{secret}"\non_certificate_registered = true\n',
+    )
+    receiver.server = server
+    try:
+        ca = trust(server, tmp_path)
+        device = new_device(tmp_path, ca)
+        assert attempt(server, device, "first", V311) == []
+        eventually(lambda: status(server, device) == "ACTIVE")
+        eventually(lambda: waiting(server)[0]["pending"] == 0)
+        assert is_taken(attempt(server, device, "second", V311))
+        [(headers, body)] = receiver.seen
+        assert json.loads(body)["caCertificateId"] == ca.certificate_id
+        signed = f"{headers['Sekisho-Timestamp']}.".encode() + body
+        expected = hmac.new(b"much ado", signed, hashlib.sha256).hexdigest()
+        assert headers["Sekisho-Signature"] == f"v1={expected}"
+    finally:
+        assert server.stop() == 0
+
+
+def test_after_kill_9_between_registration_and_delivery_the_handler_is_called(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.status = 503
+    server = serving(
+        tmp_path, f'[handlers.hook]\nurl = "{receiver.url}"\nretries = 1000\non_certificate_registered = true\n'
+    )
+    device = new_device(tmp_path, trust(server, tmp_path))
+    assert attempt(server, device, "crashed", V311) == []
+    eventually(lambda: len(receiver.seen) > 0)
+    server.kill()
+    with closing(sqlite3.connect(server.data / "sekisho.db")) as database:
+        assert database.execute("SELECT handler, subject, state FROM deliveries").fetchall() == [
+            ("hook", device.certificate_id, "pending")
+        ]
+
+    receiver.status, receiver.server = 200, server
+    server.start()
+    try:
+        eventually(lambda: status(server, device) == "ACTIVE")
+        eventually(lambda: waiting(server)[0]["pending"] == 0)
+        ids = {headers["Sekisho-Delivery"] for headers, _ in receiver.seen}
+        assert len(ids) == 1
+        assert is_taken(attempt(server, device, "crashed", V311))
+    finally:
+        server.stop()
+
+
+def test_a_python_function_does_not_outlive_a_server_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    code = "import os, time\n\ndef activate(event, context):\n    print(os.getpid())\n    time.sleep(600)\n"
+    (tmp_path / "code" / "fleet.py").write_text(code)
+    server = serving(
+        tmp_path,
+        '[handlers.activate]\nfunction = "fleet:activate"\npath = "../code"\ntimeout = 600\n'
+        "on_certificate_registered = true\n",
+    )
+    device = new_device(tmp_path, trust(server, tmp_path))
+    assert attempt(server, device, "first", V311) == []
+    pid = int(server.wait_for_log("a handler says")["line"])
+    server.kill()
+
+    def has_ended() -> bool:
+        try:
+            # A zombie has ended; in a container nobody may wait for it.
+            return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    eventually(has_ended)
+
+
+def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.status = 404
+    server = serving(tmp_path, f'[handlers.hook]\nurl = "{receiver.url}"\non_certificate_registered = true\n')
+    try:
+        device = new_device(tmp_path, trust(server, tmp_path))
+        assert attempt(server, device, "refused", V311) == []
+        eventually(lambda: waiting(server)[0]["failed"] == 1)
+        [row] = waiting(server)
+        assert (row["pending"], row["kind"]) == (0, "webhook")
+        assert f"{receiver.url} answered 404" in row["lastError"]
+        assert "sekisho handlers retry" in server.wait_for_log("is given up")["event"]
+        assert "'sekisho handlers list'" in failure("handlers", "retry", "nobody", "--data", server.data)
+
+        receiver.status, receiver.server = 200, server
+        assert answer("handlers", "retry", "hook", "--data", server.data) == {"retried": 1}
+        eventually(lambda: status(server, device) == "ACTIVE")
+        eventually(lambda: waiting(server)[0]["pending"] == 0)
+        assert answer("handlers", "retry", "--data", server.data) == {"retried": 0}
+    finally:
+        server.stop()
+
+
+def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://example.com"\nsecret_file = "nowhere"\n')
+    line = failure("up", "--data", tmp_path, "--api-port", "0", "--mqtt-port", "0")
+    assert "[handlers.hook]" in line
+    assert "secret_file" in line
+    assert "No such file" in line
+
+
+def test_commands_name_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
+    for command in ("list", "retry"):
+        assert f"no data folder {tmp_path}/nobody" in failure("handlers", command, "--data", tmp_path / "nobody")
+
+
+def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://a.example/"\n')
+    assert sekisho("handlers", "list", "--data", tmp_path).stdout == "hook  webhook  0 pending, 0 failed\n"
+    assert sekisho("handlers", "retry", "--data", tmp_path).stdout == "0 events are tried again\n"

@@ -1,0 +1,52 @@
+"""A claim at the gate: it connects, and may do what provisioning takes and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.devices import Device, Refused
+from tests.e2e.papers import Papers
+from tests.e2e.running_server import RunningServer
+
+BODY = json.dumps({"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "lamp"}}}})
+
+
+def claim(server: RunningServer, folder: Path, template: str) -> Papers:
+    """A template, and a claim to provision through it."""
+    iot = server.session().iot
+    iot.create_provisioning_template(
+        templateName=template, templateBody=BODY, provisioningRoleArn="arn:aws:iam::123456789012:role/p", enabled=True
+    )
+    made = iot.create_provisioning_claim(templateName=template)
+    papers = Papers(folder / "claim.key", folder / "claim.crt")
+    papers.key.write_text(made["keyPair"]["PrivateKey"])
+    papers.certificate.write_text(made["certificatePem"])
+    assert papers.certificate_id == made["certificateId"]
+    return papers
+
+
+@pytest.mark.parametrize("server_name", ["localhost", None], ids=["SNI", "no SNI"])
+def test_a_claim_may_provision_and_nothing_else(server: RunningServer, tmp_path: Path, server_name: str | None) -> None:
+    template = f"claims-{server_name}"
+    papers = claim(server, tmp_path, template)
+    with Device(server, papers, "any client id", server_name=server_name) as device:
+        provision = f"$aws/provisioning-templates/{template}/provision/json"
+        assert not device.subscribe("$aws/certificates/create/json/accepted", 1).is_failure
+        assert not device.subscribe(f"{provision}/rejected", 1).is_failure
+        assert device.subscribe("$aws/provisioning-templates/other/provision/json/accepted").is_failure
+        assert device.subscribe("hello").is_failure
+        device.publish(provision, "{}", 1)
+        assert device.ended.empty()
+
+
+def test_a_claim_ends_with_its_template(server: RunningServer, tmp_path: Path) -> None:
+    papers = claim(server, tmp_path, "short-lived")
+    device = Device(server, papers, "claimant")
+    device.connect()
+    server.session().iot.delete_provisioning_template(templateName="short-lived")
+    assert device.ended.get(timeout=15).is_failure
+    with pytest.raises(Refused):
+        Device(server, papers, "claimant").connect()

@@ -1,0 +1,95 @@
+"""Deliveries to handlers (``ports.DeliveryRows``), kept by every store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from sekisho.registry.model import DeliveryState
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME, NOW, OTHER_ACCOUNT, certificate_id, delivery
+
+SECOND = timedelta(seconds=1)
+PENDING, FAILED = DeliveryState.PENDING, DeliveryState.FAILED
+
+
+def test_a_delivery_comes_back_as_it_was_put(store: SqlStore) -> None:
+    given = delivery(payload=bytes([0, 255]), attempts=3, last_error="ü: no", state=FAILED, created_at=NOW - SECOND)
+    with store.write() as tx:
+        tx.deliveries.put(given)
+    with store.read() as tx:
+        assert tx.deliveries.get(HOME, "activate", certificate_id(1)) == given
+        assert tx.deliveries.get(OTHER_ACCOUNT, "activate", certificate_id(1)) is None
+        assert tx.deliveries.get(HOME, "another", certificate_id(1)) is None
+        assert tx.deliveries.get(HOME, "activate", certificate_id(2)) is None
+
+
+def test_upcoming_are_the_pending_ones_of_a_handler_in_the_order_in_which_they_are_due(store: SqlStore) -> None:
+    late, early, same = delivery(1, next_attempt_at=NOW + SECOND), delivery(2), delivery(3)
+    with store.write() as tx:
+        for each in (late, early, same, delivery(4, state=FAILED), delivery(5, handler="another")):
+            tx.deliveries.put(each)
+    with store.read() as tx:
+        assert [each for _, each in tx.deliveries.upcoming("activate", 10)] == [early, same, late]
+        assert [each for _, each in tx.deliveries.upcoming("activate", 2)] == [early, same]
+        assert tx.deliveries.upcoming("nobody", 10) == []
+
+
+def test_what_takes_the_place_of_a_delivery_is_not_touched_by_whoever_has_that_in_hand(store: SqlStore) -> None:
+    with store.write() as tx:
+        tx.deliveries.put(delivery())
+        tx.deliveries.put(delivery(realm=OTHER_ACCOUNT))
+        [(number, in_hand), _] = tx.deliveries.upcoming("activate", 10)
+    with store.write() as tx:
+        tx.deliveries.put(anew := delivery(payload=b"anew"))
+    with store.write() as tx:
+        tx.deliveries.update(number, replace(in_hand, state=FAILED))
+        tx.deliveries.remove(number)
+    with store.read() as tx:
+        waiting = tx.deliveries.upcoming("activate", 10)
+        assert [each for _, each in waiting] == [delivery(realm=OTHER_ACCOUNT), anew]
+        assert number not in [other for other, _ in waiting]
+
+
+def test_a_delivery_is_updated_and_removed_by_its_number(store: SqlStore) -> None:
+    later = delivery(attempts=1, next_attempt_at=NOW + SECOND, last_error="no")
+    with store.write() as tx:
+        tx.deliveries.put(delivery())
+        tx.deliveries.put(delivery(2))
+        [(number, _), _] = tx.deliveries.upcoming("activate", 10)
+        tx.deliveries.update(number, later)
+    with store.write() as tx:
+        assert [each for _, each in tx.deliveries.upcoming("activate", 10)] == [delivery(2), later]
+        tx.deliveries.remove(number)
+        tx.deliveries.remove(number)
+        assert [each for _, each in tx.deliveries.upcoming("activate", 10)] == [delivery(2)]
+
+
+def test_what_was_given_up_can_be_tried_again(store: SqlStore) -> None:
+    failed = delivery(attempts=6, last_error="no", state=FAILED)
+    with store.write() as tx:
+        tx.deliveries.put(failed)
+        tx.deliveries.put(delivery(2, attempts=2))
+        tx.deliveries.put(delivery(3, state=FAILED, handler="another"))
+    with store.write() as tx:
+        assert tx.deliveries.retry("activate", NOW + SECOND) == 1
+        assert tx.deliveries.retry("activate", NOW + SECOND) == 0
+    with store.read() as tx:
+        again = tx.deliveries.get(HOME, "activate", certificate_id(1))
+        assert again == replace(failed, attempts=0, next_attempt_at=NOW + SECOND, state=PENDING)
+        assert tx.deliveries.get(HOME, "activate", certificate_id(2)) == delivery(2, attempts=2)
+        assert tx.deliveries.counts() == {("activate", PENDING): 2, ("another", FAILED): 1}
+
+
+def test_counts_and_the_latest_are_told_by_handler_and_state(store: SqlStore) -> None:
+    with store.write() as tx:
+        assert tx.deliveries.counts() == {}
+        assert tx.deliveries.latest("activate", FAILED) is None
+        for number in range(4):
+            tx.deliveries.put(delivery(number, next_attempt_at=NOW + number * SECOND, state=FAILED))
+        tx.deliveries.put(delivery(7, next_attempt_at=NOW + timedelta(days=1)))
+    with store.read() as tx:
+        assert tx.deliveries.counts() == {("activate", FAILED): 4, ("activate", PENDING): 1}
+        latest = tx.deliveries.latest("activate", FAILED)
+        assert latest is not None
+        assert latest.subject == certificate_id(3)

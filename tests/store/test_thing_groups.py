@@ -1,0 +1,153 @@
+"""The promises of ``ports.ThingGroupRows``, kept by every store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from sekisho.realm import Realm
+from sekisho.registry.model import Membership
+from sekisho.registry.ports import AlreadyThere, Window
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME, OTHER_ACCOUNT, OTHER_REGION, thing, thing_group
+
+EVERYTHING = Window(limit=250)
+
+LIGHTS = thing_group("lights")
+RED = thing_group("red", "lights")
+BLUE = thing_group("blue", "lights")
+LED = thing_group("led", "lights", "red")
+PUMPS = thing_group("pumps")
+
+
+@pytest.fixture
+def tree(store: SqlStore) -> SqlStore:
+    """With groups and things, in two realms alike."""
+    with store.write() as tx:
+        for realm in (HOME, OTHER_REGION):
+            for group in (LIGHTS, RED, BLUE, LED, PUMPS):
+                tx.thing_groups.add(thing_group(group.name, *group.ancestors, realm=realm))
+            for name in ("one", "two", "three"):
+                tx.things.add(thing(name, realm))
+    return store
+
+
+def things(store: SqlStore, group: str, *, recursive: bool = True, realm: Realm = HOME) -> list[str]:
+    with store.read() as tx:
+        return list(tx.thing_groups.things_in(realm, group, EVERYTHING, recursive=recursive).items)
+
+
+def test_a_group_comes_back_as_it_was_added_and_replaced(store: SqlStore) -> None:
+    full = thing_group("a:b_c-D", "root", "parent", description="ü \U0001f510", attributes={"z": "1", "a": "ß"})
+    with store.write() as tx:
+        tx.thing_groups.add(full)
+        tx.thing_groups.add(thing_group("a:b_c-D", realm=OTHER_ACCOUNT))
+        with pytest.raises(AlreadyThere, match="a:b_c-D"):
+            tx.thing_groups.add(thing_group("a:b_c-D"))
+    with store.read() as tx:
+        assert tx.thing_groups.get(HOME, "a:b_c-D") == full
+        assert tx.thing_groups.get(HOME, "A:B_C-D") is None
+    changed = thing_group("a:b_c-D", "root", "parent", attributes={}, version=2**40)
+    with store.write() as tx:
+        tx.thing_groups.replace(changed)
+        with pytest.raises(KeyError, match="none"):
+            tx.thing_groups.replace(thing_group("none"))
+    with store.read() as tx:
+        assert tx.thing_groups.get(HOME, "a:b_c-D") == changed
+        assert tx.thing_groups.get(OTHER_ACCOUNT, "a:b_c-D") == thing_group("a:b_c-D", realm=OTHER_ACCOUNT)
+
+
+def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: SqlStore) -> None:
+    with tree.read() as tx:
+
+        def names(method: str, *arguments: Any, **options: Any) -> list[str]:
+            collected: list[str] = []
+            after: int | None = None
+            while True:
+                window = Window(limit=2, after=after)
+                slice_ = getattr(tx.thing_groups, method)(HOME, *arguments, window, **options)
+                collected += [group.name for group in slice_.items]
+                after = slice_.next_after
+                if after is None:
+                    return collected
+
+        assert names("page") == ["lights", "red", "blue", "led", "pumps"]
+        assert names("page", prefix="l") == ["lights", "led"]
+        assert names("page", prefix="%") == []
+        assert names("children", None) == ["lights", "pumps"]
+        assert names("children", None, prefix="p") == ["pumps"]
+        assert names("children", "lights") == ["red", "blue"]
+        assert names("children", "lights", prefix="r") == ["red"]
+        assert names("descendants", "lights") == ["red", "blue", "led"]
+        assert names("descendants", "lights", prefix="l") == ["led"]
+        assert names("descendants", "led") == []
+
+
+def test_a_thing_in_a_group_is_in_all_above_it(tree: SqlStore) -> None:
+    with tree.write() as tx:
+        tx.thing_groups.join("two", LED)
+        tx.thing_groups.join("one", LIGHTS)
+        tx.thing_groups.join("two", PUMPS)
+        tx.thing_groups.join("three", BLUE)
+    assert things(tree, "lights") == ["two", "one", "three"]
+    assert things(tree, "lights", recursive=False) == ["one"]
+    assert things(tree, "red") == ["two"]
+    assert things(tree, "red", recursive=False) == []
+    assert things(tree, "led", recursive=False) == ["two"]
+    assert things(tree, "lights", realm=OTHER_REGION) == []
+    with tree.read() as tx:
+        assert tx.thing_groups.memberships(HOME, "two") == [
+            Membership("two", "led", "led"),
+            Membership("two", "red", "led"),
+            Membership("two", "lights", "led"),
+            Membership("two", "pumps", "pumps"),
+        ]
+        assert tx.thing_groups.memberships(OTHER_REGION, "two") == []
+
+
+def test_a_thing_leaves_a_group_and_all_above_it_and_no_other(tree: SqlStore) -> None:
+    with tree.write() as tx:
+        for group in (LED, PUMPS):
+            tx.thing_groups.join("two", group)
+        tx.thing_groups.join("one", LED)
+        tx.thing_groups.leave("two", LED)
+        tx.thing_groups.leave("three", LED)
+    assert things(tree, "lights") == ["one"]
+    assert things(tree, "pumps") == ["two"]
+
+
+def test_no_store_takes_a_thing_into_two_groups_of_a_tree(tree: SqlStore) -> None:
+    with tree.write() as tx:
+        tx.thing_groups.join("one", LED)
+    with pytest.raises(IntegrityError), tree.write() as tx:
+        tx.thing_groups.join("one", BLUE)
+    with pytest.raises(IntegrityError), tree.write() as tx:
+        tx.thing_groups.join("nobody", BLUE)
+    with pytest.raises(IntegrityError), tree.write() as tx:
+        tx.thing_groups.join("two", thing_group("nowhere"))
+    assert things(tree, "lights") == ["one"]
+
+
+def test_who_was_in_a_group_goes_with_it_from_the_groups_above_too(tree: SqlStore) -> None:
+    with tree.write() as tx:
+        tx.thing_groups.join("one", LED)
+        tx.thing_groups.join("two", RED)
+        tx.thing_groups.remove(HOME, "led")
+    assert things(tree, "lights") == ["two"]
+    with tree.read() as tx:
+        assert tx.thing_groups.memberships(HOME, "one") == []
+        assert [group.name for group in tx.thing_groups.descendants(HOME, "lights", EVERYTHING).items] == [
+            "red",
+            "blue",
+        ]
+        assert tx.thing_groups.get(OTHER_REGION, "led") is not None
+
+
+def test_a_thing_that_is_removed_leaves_its_groups(tree: SqlStore) -> None:
+    with tree.write() as tx:
+        tx.thing_groups.join("one", LED)
+        tx.thing_groups.join("two", LED)
+        tx.things.remove(HOME, "one")
+    assert things(tree, "lights") == ["two"]

@@ -1,0 +1,61 @@
+"""What tests of handlers begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from sekisho.config import load
+from sekisho.handler_settings import HandlerSettings
+from sekisho.handlers.call import Call
+from sekisho.handlers.registry import ConfiguredHandlers
+from sekisho.registry.model import AccessKey
+from tests.unit.registry.arrange import HOME, SetClock
+
+WITHIN = 15.0
+"""Seconds for what takes none; a loaded machine may need some."""
+
+API = "http://127.0.0.1:5883"
+
+
+def read(folder: Path, text: str) -> Mapping[str, HandlerSettings]:
+    """Handlers of a ``sekisho.toml``."""
+    (folder / "sekisho.toml").write_text(text)
+    return load({"data": folder}, environment={}).handlers
+
+
+def access_key(account_id: str) -> AccessKey | None:
+    """Every account has one but 0."""
+    if account_id == "000000000000":
+        return None
+    return AccessKey(f"AKIA{account_id}", account_id, datetime(2026, 1, 1, tzinfo=UTC), f"secret of {account_id}")
+
+
+def build(folder: Path, text: str) -> ConfiguredHandlers:
+    """All of a ``sekisho.toml``, as the server has them."""
+    return ConfiguredHandlers(read(folder, text), api=API, credentials=access_key, clock=SetClock())
+
+
+def call(event: Mapping[str, Any] | None = None, **changes: Any) -> Call:
+    """A call for the home realm."""
+    plain: dict[str, Any] = {"realm": HOME, "event": event or {}, "timeout": WITHIN, "request_id": "id-1"}
+    return Call(**(plain | changes))
+
+
+@contextmanager
+def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A real HTTP server on loopback; its URL without a slash at the end."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

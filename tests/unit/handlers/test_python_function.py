@@ -1,0 +1,370 @@
+"""Python functions in processes of their own: what they are called with, and what becomes of those that go wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho.config import ConfigError
+from sekisho.handler_settings import PythonFunction
+from sekisho.handlers.python_function import PythonFunctions
+from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.realm import Realm
+from tests.unit.handlers.arrange import API, WITHIN, access_key, call, read
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
+
+CODE = '''
+import json, os, subprocess, sys, time
+
+calls = 0
+
+
+def echo(event, context):
+    return event
+
+
+def tell(event, context):
+    """All that a function can see of how it is called."""
+    return {
+        "function_name": context.function_name,
+        "aws_request_id": context.aws_request_id,
+        "invoked_function_arn": context.invoked_function_arn,
+        "memory_limit_in_mb": context.memory_limit_in_mb,
+        "log_group_name": context.log_group_name,
+        "remaining": context.get_remaining_time_in_millis(),
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+    }
+
+
+def count(event, context):
+    global calls
+    calls += 1
+    return [calls, os.getpid()]
+
+
+def fail(event, context):
+    raise LookupError("no such\\nthing")
+
+
+def sleep(event, context):
+    if "child" in event:
+        child = subprocess.Popen(["sleep", "600"])
+        open(event["child"], "w").write(str(child.pid))
+    time.sleep(600)
+
+
+def spin(event, context):
+    while True:
+        pass
+
+
+def die(event, context):
+    if event.get("how") == "exit":
+        os._exit(3)
+    if event.get("how") == "sys.exit":
+        sys.exit(4)
+    os.kill(os.getpid(), 11)
+
+
+def speak(event, context):
+    print("to standard output")
+    print("to standard error", file=sys.stderr)
+    subprocess.run(["echo", "from a child"])
+    os.write(2, b"\\xff" + b"x" * 20000 + b"\\n")
+    return sys.stdin.read()
+
+
+def unsayable(event, context):
+    return {1, 2}
+
+
+def decimal(event, context):
+    from decimal import Decimal
+    return {"n": Decimal("1.5")}
+
+
+def large(event, context):
+    return "x" * (7 * 1024 * 1024)
+
+
+def wait(event, context):
+    open(event["began"], "w").close()
+    while not os.path.exists(event["file"]):
+        time.sleep(0.01)
+    return os.getpid()
+'''
+
+Make = Callable[..., PythonFunctions]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """A handler of one of the functions above, or of ``function``; ended after the test."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "fleet.py").write_text(CODE)
+    made: list[PythonFunctions] = []
+
+    def one(function: str, **options: Any) -> PythonFunctions:
+        workers = options.pop("workers", 1)
+        module = "" if ":" in function else "fleet:"
+        text = f'[handlers.h]\nfunction = "{module}{function}"\npath = "code"\nworkers = {workers}\n'
+        settings = read(tmp_path, text)["h"]
+        assert isinstance(settings.target, PythonFunction)
+        plain: dict[str, Any] = {"api": API, "credentials": access_key, "loading": WITHIN}
+        made.append(PythonFunctions(settings, settings.target, **(plain | options)))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    with suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(pid, 0)
+        # A zombie is not running; in a container nobody may wait for it.
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    return False
+
+
+def test_what_the_function_returns_is_the_answer(make: Make) -> None:
+    handler = make("echo")
+    for event in ({"a": [1, None, "ü\u2028\n"]}, {}, {"large": "x" * 1_000_000}):
+        assert handler.invoke(call(event)) == event
+
+
+def test_a_number_from_dynamodb_is_a_number_as_on_lambda(make: Make) -> None:
+    assert make("decimal").invoke(call()) == {"n": 1.5}
+
+
+def test_context_and_environment_are_those_of_a_lambda(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of another account")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_IOT", "https://elsewhere.example")
+    monkeypatch.setenv("SEKISHO_DATABASE_URL", "postgresql://me:secret@db/x")
+    monkeypatch.setenv("NO_PROXY", "intranet")
+    monkeypatch.setenv("OWN", "kept")
+    told = make("tell").invoke(call(timeout=WITHIN))
+    assert told["function_name"] == "h"
+    assert told["aws_request_id"] == "id-1"
+    assert told["invoked_function_arn"] == f"arn:aws:lambda:{HOME.region}:{HOME.account_id}:function:h"
+    assert (told["memory_limit_in_mb"], told["log_group_name"]) == ("128", "/aws/lambda/h")
+    assert 0 < told["remaining"] <= WITHIN * 1000
+    assert told["folder"] == str(tmp_path / "code")
+    environment = told["environment"]
+    expected = {
+        "AWS_ENDPOINT_URL": API,
+        "AWS_REGION": HOME.region,
+        "AWS_DEFAULT_REGION": HOME.region,
+        "AWS_ACCESS_KEY_ID": f"AKIA{HOME.account_id}",
+        "AWS_SECRET_ACCESS_KEY": f"secret of {HOME.account_id}",
+        "AWS_LAMBDA_FUNCTION_NAME": "h",
+        "NO_PROXY": "intranet,127.0.0.1",
+        "OWN": "kept",
+    }
+    assert {name: environment.get(name) for name in expected} == expected
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_IOT", "SEKISHO_DATABASE_URL"} & set(environment)
+
+
+def test_a_process_stays_for_the_next_call_and_each_realm_has_its_own(make: Make) -> None:
+    handler = make("count")
+    first = handler.invoke(call())
+    assert handler.invoke(call()) == [2, first[1]]
+    others = [handler.invoke(call(realm=realm)) for realm in (OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE)]
+    assert [calls for calls, _ in others] == [1, 1]
+    assert len({first[1], *(pid for _, pid in others)}) == 3
+
+
+def test_what_the_function_raises_is_told_with_its_traceback_and_the_process_goes_on(make: Make) -> None:
+    handler = make("fail")
+    with capture_logs() as logs, pytest.raises(HandlerFailed) as failure:
+        handler.invoke(call())
+    assert str(failure.value) == "handler 'h' (fleet:fail) raised LookupError: no such thing"
+    assert not failure.value.is_permanent
+    trace = failure.value.trace
+    assert trace is not None
+    assert 'raise LookupError("no such\\nthing")' in trace
+    assert "worker.py" not in trace
+    [line] = [line for line in logs if line["event"] == "a handler raised"]
+    assert (line["handler"], line["error"], line["trace"]) == ("h", "LookupError", trace)
+    with pytest.raises(HandlerFailed, match="LookupError"):
+        handler.invoke(call())
+
+
+@pytest.mark.parametrize("function", ["sleep", "spin"])
+def test_a_function_that_takes_too_long_is_ended_with_all_that_it_started(
+    make: Make, tmp_path: Path, function: str
+) -> None:
+    handler = make(function)
+    child = tmp_path / "child"
+    event = {"child": str(child)} if function == "sleep" else {}
+    begun = time.monotonic()
+    with pytest.raises(HandlerFailed, match=r"did not answer within 1 s and was ended") as failure:
+        handler.invoke(call(event, timeout=1.0))
+    assert not failure.value.is_permanent
+    assert time.monotonic() - begun < WITHIN
+    if event:
+        eventually(lambda: not is_running(int(child.read_text())))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("signal", r"its process ended by signal 11 \(Segmentation fault\)"),
+        ("exit", "its process ended with exit code 3"),
+        ("sys.exit", r"Runtime.ExitError: the function called sys.exit\(4\)"),
+    ],
+)
+def test_a_function_that_ends_its_process_is_told_and_the_next_call_has_another(
+    make: Make, how: str, said: str
+) -> None:
+    handler = make("die")
+    for _ in range(2):
+        with pytest.raises(HandlerFailed, match=said):
+            handler.invoke(call({"how": how}))
+
+
+def test_what_the_function_prints_is_logged_and_does_not_disturb_the_answer(make: Make) -> None:
+    handler = make("speak")
+    with capture_logs() as logs:
+        assert handler.invoke(call()) == ""
+
+        def lines() -> list[str]:
+            return [line["line"] for line in list(logs) if line["event"] == "a handler says"]
+
+        eventually(lambda: sum(map(len, lines())) > 20000)
+    assert lines()[:3] == ["to standard output", "to standard error", "from a child"]
+    assert max(map(len, lines())) <= 8192
+    assert logs[0]["handler"] == "h"
+    assert logs[0]["account_id"] == HOME.account_id
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("unsayable", "Runtime.MarshalError: Unable to marshal response: Object of type set is not JSON serializable"),
+        ("large", "answered with more than 6291456 bytes"),
+        ("nothing", "cannot be loaded: Runtime.HandlerNotFound: Handler 'nothing' missing on module 'fleet'"),
+        ("calls", "cannot be loaded: Runtime.HandlerNotFound"),
+        ("nowhere:f", "cannot be loaded: Runtime.ImportModuleError: Unable to import module 'nowhere'"),
+        ("broken:f", "cannot be loaded: SyntaxError"),
+        ("exiting:f", "cannot be loaded: Runtime.ExitError"),
+    ],
+)
+def test_what_is_no_function_or_no_answer_is_told(make: Make, tmp_path: Path, function: str, said: str) -> None:
+    (tmp_path / "code" / "broken.py").write_text("def f(:\n")
+    (tmp_path / "code" / "exiting.py").write_text("import sys\nsys.exit()\n")
+    with pytest.raises(HandlerFailed) as failure:
+        make(function).invoke(call())
+    assert said in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_module_that_was_mended_is_loaded_by_the_next_call(make: Make, tmp_path: Path) -> None:
+    module = tmp_path / "code" / "late.py"
+    handler = make("late:f")
+    with pytest.raises(HandlerFailed, match="ImportModuleError"):
+        handler.invoke(call())
+    module.write_text("def f(event, context):\n    return 'here'\n")
+    assert handler.invoke(call()) == "here"
+
+
+def test_a_module_that_takes_too_long_to_import_is_ended(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "code" / "slow.py").write_text("import time\ntime.sleep(600)\n")
+    with pytest.raises(HandlerFailed, match=r"its module was not imported within 0.5 s"):
+        make("slow:f", loading=0.5).invoke(call())
+
+
+def test_the_folder_cannot_come_in_the_way_of_the_program_that_calls(make: Make, tmp_path: Path) -> None:
+    for name in ("json", "queue", "sekisho"):
+        (tmp_path / "code" / f"{name}.py").write_text("raise RuntimeError('shadowed')\n")
+    assert make("echo").invoke(call({"a": 1})) == {"a": 1}
+
+
+def test_calls_at_once_share_as_many_processes_as_there_are_workers(make: Make, tmp_path: Path) -> None:
+    handler = make("wait", workers=2)
+    go = tmp_path / "go"
+    with ThreadPoolExecutor(4) as threads:
+        answers = [
+            threads.submit(handler.invoke, call({"file": str(go), "began": str(tmp_path / f"began-{number}")}))
+            for number in range(4)
+        ]
+        eventually(lambda: len(list(tmp_path.glob("began-*"))) == 2)
+        go.touch()
+        assert len({answer.result(WITHIN) for answer in answers}) == 2
+
+
+def test_a_call_does_not_wait_longer_than_its_time_for_a_free_process(make: Make, tmp_path: Path) -> None:
+    handler = make("wait")
+    go = tmp_path / "go"
+    event = {"file": str(go), "began": str(tmp_path / "began")}
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(handler.invoke, call(event))
+        eventually((tmp_path / "began").exists)
+        with pytest.raises(HandlerFailed, match=r"none of its processes was free within 0.2 s; give it more workers"):
+            handler.invoke(call(event, timeout=0.2))
+        go.touch()
+        assert answer.result(WITHIN) > 0
+
+
+def test_a_process_that_is_not_called_ends(make: Make) -> None:
+    handler = make("count", idle=0.2)
+    [_, pid] = handler.invoke(call())
+    eventually(lambda: not is_running(pid))
+    assert handler.invoke(call())[0] == 1
+
+
+def test_closing_ends_processes_that_wait_and_calls_that_run(make: Make, tmp_path: Path) -> None:
+    handler = make("wait", workers=2)
+    go, began = tmp_path / "go", tmp_path / "began"
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(handler.invoke, call({"file": str(go), "began": str(began)}))
+        eventually(began.exists)
+        handler.close()
+        with pytest.raises(HandlerFailed, match="ended by signal 9"):
+            answer.result(WITHIN)
+    with pytest.raises(HandlerFailed, match="the server is stopping"):
+        handler.invoke(call())
+
+
+def test_a_process_does_not_outlive_the_server(make: Make) -> None:
+    handler = make("count")
+    [_, pid] = handler.invoke(call())
+    [pool] = handler._pools.values()
+    [worker] = pool._idle
+    # As the kernel does with a server that was killed.
+    worker._stdin.close()
+    eventually(lambda: not is_running(pid))
+
+
+def test_an_account_without_an_access_key_is_told(make: Make) -> None:
+    with pytest.raises(HandlerFailed, match="account 000000000000 has no access key"):
+        make("echo").invoke(call(realm=Realm("000000000000", "us-east-1")))
+
+
+def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    settings = read(tmp_path, '[handlers.h]\nfunction = "f:g"\npath = "nowhere"\n')["h"]
+    assert isinstance(settings.target, PythonFunction)
+    with (
+        pytest.raises(ConfigError, match=r"\[handlers.h\]: path .*nowhere is not a folder"),
+        closing(PythonFunctions(settings, settings.target, api=API, credentials=access_key)),
+    ):
+        pass

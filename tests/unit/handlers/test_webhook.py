@@ -1,0 +1,319 @@
+"""Webhooks, against a real HTTP server: what is sent, and what becomes of each answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from sekisho.clock import utc_now
+from sekisho.config import ConfigError
+from sekisho.handlers.registry import ConfiguredHandlers
+from sekisho.pki import ca, issue, keys
+from sekisho.pki.keys import KeyType
+from sekisho.provisioning.handlers import HandlerFailed
+from tests.unit.handlers.arrange import build, http_server
+from tests.unit.registry.arrange import HOME
+
+DAY = timedelta(days=1)
+SECRET = "much ado about nothing"
+
+
+@dataclass
+class Hook:
+    """What the server at the URL does and has seen."""
+
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    body: bytes = b'{"answer": 42}'
+    pieces: Callable[[], Iterator[bytes]] | None = None
+    seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    connections: set[tuple[str, int]] = field(default_factory=set)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    hook = Hook()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            hook.seen.append((self.path, dict(self.headers), body))
+            hook.connections.add(self.client_address)
+            self.send_response(hook.status)
+            for name, value in hook.headers.items():
+                self.send_header(name, value)
+            if hook.pieces is None:
+                self.send_header("Content-Length", str(len(hook.body)))
+                self.end_headers()
+                self.wfile.write(hook.body)
+                return
+            self.send_header("Connection", "close")
+            self.end_headers()
+            try:
+                for piece in hook.pieces():
+                    self.wfile.write(piece)
+            except OSError:
+                # The client has had enough.
+                return
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http_server(Handler) as url:
+        hook.url = f"{url}/hook?from=sekisho"
+        yield hook
+
+
+@pytest.fixture
+def handlers(hook: Hook, tmp_path: Path) -> Iterator[ConfiguredHandlers]:
+    secret = tmp_path / "hook.secret"
+    secret.write_text(f"{SECRET}\n")
+    secret.chmod(0o600)
+    with closing(build(tmp_path, f'[handlers.hook]\nurl = "{hook.url}"\nsecret_file = "hook.secret"\n')) as made:
+        yield made
+
+
+def invoke(handlers: ConfiguredHandlers, **options: Any) -> Any:
+    return handlers.invoke(HOME, "hook", {"a": "ü"}, **options)
+
+
+def failure(handlers: ConfiguredHandlers, **options: Any) -> HandlerFailed:
+    with pytest.raises(HandlerFailed) as raised:
+        invoke(handlers, **options)
+    assert str(raised.value).startswith("handler 'hook': ")
+    return raised.value
+
+
+def test_an_event_is_posted_as_json_and_signed(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    assert invoke(handlers, request_id="delivery-7") == {"answer": 42}
+    [(path, headers, body)] = hook.seen
+    assert path == "/hook?from=sekisho"
+    assert json.loads(body) == {"a": "ü"}
+    timestamp = str(int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()))
+    signature = hmac.new(SECRET.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    expected = {
+        "Content-Type": "application/json",
+        "Sekisho-Delivery": "delivery-7",
+        "Sekisho-Handler": "hook",
+        "Sekisho-Account": HOME.account_id,
+        "Sekisho-Region": HOME.region,
+        "Sekisho-Timestamp": timestamp,
+        "Sekisho-Signature": f"v1={signature}",
+    }
+    assert {name: headers.get(name) for name in expected} == expected
+
+
+def test_without_a_secret_nothing_is_signed(hook: Hook, tmp_path: Path) -> None:
+    with closing(build(tmp_path, f'[handlers.hook]\nurl = "{hook.url}"\n')) as handlers:
+        invoke(handlers)
+    [(_, headers, _)] = hook.seen
+    assert "Sekisho-Signature" not in headers
+
+
+def test_each_call_has_an_id_of_its_own_and_the_connection_is_kept(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    for _ in range(3):
+        invoke(handlers)
+    assert len({headers["Sekisho-Delivery"] for _, headers, _ in hook.seen}) == 3
+    assert len(hook.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body", "answer"),
+    [
+        (200, "application/json", b"[1]", [1]),
+        (201, "text/plain", b'{"a":1}', {"a": 1}),
+        (200, "text/plain", b"OK", "OK"),
+        (200, "application/json", b"", None),
+        (204, "text/plain", b"", None),
+    ],
+)
+def test_2xx_is_success_whatever_it_comes_with(
+    hook: Hook, handlers: ConfiguredHandlers, status: int, content_type: str, body: bytes, answer: object
+) -> None:
+    hook.status, hook.body, hook.headers = status, body, {"Content-Type": content_type}
+    assert invoke(handlers) == answer
+
+
+@pytest.mark.parametrize(
+    ("status", "is_permanent"),
+    [(400, True), (401, True), (404, True), (408, False), (429, False), (500, False), (503, False)],
+)
+def test_a_status_says_whether_trying_again_is_of_use(
+    hook: Hook, handlers: ConfiguredHandlers, status: int, is_permanent: bool
+) -> None:
+    hook.status, hook.body = status, b"because\n of \xff"
+    failed = failure(handlers)
+    assert f"{hook.url} answered {status}: because of" in str(failed)
+    assert failed.is_permanent is is_permanent
+
+
+def test_a_redirect_is_not_followed(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    hook.status, hook.headers = 308, {"Location": hook.url + "&again"}
+    failed = failure(handlers)
+    assert f"redirects to {hook.url}&again: write that" in str(failed)
+    assert failed.is_permanent
+    assert len(hook.seen) == 1
+
+
+def test_json_that_is_none_is_told(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    hook.body = b"{"
+    assert "JSON that cannot be read" in str(failure(handlers))
+
+
+def test_an_answer_without_end_is_cut_off(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b" " * 65536
+
+    hook.pieces = endless
+    assert "more than 6291456 bytes" in str(failure(handlers))
+
+
+def test_a_body_that_comes_too_slowly_is_cut_off(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    ended = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        while not ended.wait(0.05):
+            yield b" "
+
+    hook.pieces = slow
+    begun = time.monotonic()
+    assert "did not finish its answer within 0.5 s" in str(failure(handlers, timeout=0.5))
+    ended.set()
+    assert time.monotonic() - begun < 10
+
+
+def test_silence_is_waited_for_only_so_long(hook: Hook, handlers: ConfiguredHandlers) -> None:
+    ended = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        ended.wait(30)
+        yield b""
+
+    hook.pieces = silent
+    failed = failure(handlers, timeout=0.3)
+    ended.set()
+    assert not failed.is_permanent
+    assert "timed out" in str(failed)
+
+
+def test_headers_that_come_too_slowly_are_waited_for_only_so_long(tmp_path: Path) -> None:
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                try:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                    while not ended.wait(0.05):
+                        connection.sendall(b"X-A: b\r\n")
+                except OSError:
+                    # The client has had enough.
+                    return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        begun = time.monotonic()
+        with closing(build(tmp_path, f'[handlers.hook]\nurl = "{url}"\n')) as handlers:
+            failure(handlers, timeout=0.5)
+        assert time.monotonic() - begun < 3
+        ended.set()
+        thread.join()
+
+
+def test_nobody_there_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with closing(build(tmp_path, f'[handlers.hook]\nurl = "http://127.0.0.1:{port}/"\n')) as handlers:
+        failed = failure(handlers)
+    assert f"http://127.0.0.1:{port}/ was not reached" in str(failed)
+    assert "refused" in str(failed)
+    assert "object at" not in str(failed)
+    assert not failed.is_permanent
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_the_certificate_of_the_server_is_verified(
+    tmp_path: Path, is_trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web, other = (ca.create(name, KeyType.P_256, now=utc_now(), lifetime=DAY) for name in ("Web", "Other"))
+    (tmp_path / "roots.pem").write_text((web if is_trusted else other).certificate_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    key = keys.generate(KeyType.P_256)
+    papers = issue.sign_server(
+        web.signer,
+        issue.common_name("localhost"),
+        key.public_key(),
+        alternative_names=[x509.DNSName("localhost")],
+        not_before=utc_now() - DAY,
+        not_after=utc_now() + DAY,
+    )
+    (tmp_path / "server.crt").write_text(papers.pem)
+    (tmp_path / "server.key").write_text(keys.to_pem(key))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            url = f"https://localhost:{server.server_port}/"
+            with closing(build(tmp_path, f'[handlers.hook]\nurl = "{url}"\n')) as handlers:
+                if is_trusted:
+                    assert invoke(handlers) is None
+                else:
+                    assert "TLS with https://localhost" in str(failed := failure(handlers))
+                    assert "certificate verify failed" in str(failed)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "complaint"),
+    [
+        (None, 0o600, "cannot be read: No such file"),
+        (b"x", 0o640, r"can be read by others than its owner: chmod 600"),
+        (b"x", 0o604, "can be read by others"),
+        (b"\n", 0o600, "is empty"),
+        (b"\xff\xfe", 0o600, "is not a text file"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_a_mistake_of_the_configuration(
+    tmp_path: Path, content: bytes | None, mode: int, complaint: str
+) -> None:
+    if content is not None:
+        (tmp_path / "hook.secret").write_bytes(content)
+        (tmp_path / "hook.secret").chmod(mode)
+    with pytest.raises(ConfigError, match=complaint) as refusal:
+        build(tmp_path, '[handlers.hook]\nurl = "https://a.example/"\nsecret_file = "hook.secret"\n')
+    assert "[handlers.hook]: secret_file " in str(refusal.value)

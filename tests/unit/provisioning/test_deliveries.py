@@ -1,0 +1,362 @@
+"""Deliveries to handlers: what is called when, what a failure costs, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho.provisioning import deliveries
+from sekisho.provisioning.deliveries import Backlog, Deliveries, Dispatcher, Lane, enqueue_in
+from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.realm import Realm
+from sekisho.registry.model import Delivery, DeliveryState, Event
+from sekisho.registry.ports import StoreFailure, Transaction
+from sekisho.store.unit_of_work import SqlStore
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+
+WITHIN = 15.0
+"""Seconds for what takes none."""
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@dataclass
+class Recorder:
+    """Handlers that keep what they are called with, and fail or wait as they are told."""
+
+    calls: list[tuple[Realm, str, Mapping[str, Any], str | None]] = field(default_factory=list)
+    fails: Callable[[str], Exception | None] = lambda _: None
+    gates: dict[str, threading.Event] = field(default_factory=dict)
+
+    def invoke(
+        self,
+        realm: Realm,
+        function: str,
+        event: Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Any:
+        assert timeout is None
+        self.calls.append((realm, function, event, request_id))
+        if function in self.gates:
+            assert self.gates[function].wait(WITHIN)
+        if (failure := self.fails(function)) is not None:
+            raise failure
+
+    def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> list[str]:
+        raise AssertionError(realm, ca_certificate_id)
+
+    def events(self) -> list[Any]:
+        return [event["n"] for _, _, event, _ in self.calls]
+
+
+@dataclass
+class World:
+    """A store, a clock that is set, and handlers that are watched."""
+
+    store: SqlStore
+    clock: SetClock
+    handlers: Recorder
+    started: list[Dispatcher] = field(default_factory=list)
+
+    def dispatcher(self, *, start: bool = True, **lanes: Lane) -> Dispatcher:
+        made = Dispatcher(self.store, self.handlers, lanes or {"h": Lane(5)}, self.clock, chance=lambda: 1.0)
+        if start:
+            made.start()
+            self.started.append(made)
+        return made
+
+    def enqueue(self, n: Any, handler: str = "h", realm: Realm = HOME, subject: str | None = None) -> None:
+        event = Event(realm, "t", json.dumps({"n": n}).encode())
+        with self.store.write() as tx:
+            enqueue_in(tx, self.clock.now, handler, event, f"subject {n}" if subject is None else subject)
+
+    def kept(self, handler: str = "h") -> list[Delivery]:
+        with self.store.read() as tx:
+            return [delivery for _, delivery in tx.deliveries.upcoming(handler, 100)]
+
+    def given_up(self, handler: str = "h") -> Delivery | None:
+        with self.store.read() as tx:
+            return tx.deliveries.latest(handler, DeliveryState.FAILED)
+
+    def seconds_to_next(self) -> float:
+        [delivery] = self.kept()
+        return (delivery.next_attempt_at - self.clock.now).total_seconds()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+        made = World(store, SetClock(), Recorder())
+        yield made
+        for gate in made.handlers.gates.values():
+            gate.set()
+        for each in made.started:
+            each.stop(WITHIN)
+
+
+def test_what_is_enqueued_is_delivered_and_gone(world: World) -> None:
+    dispatcher = world.dispatcher()
+    world.enqueue(1, realm=OTHER_ACCOUNT)
+    dispatcher.wake()
+    eventually(lambda: world.kept() == [] and len(world.handlers.calls) == 1)
+    [(realm, function, event, request_id)] = world.handlers.calls
+    assert (realm, function, event) == (OTHER_ACCOUNT, "h", {"n": 1})
+    assert request_id
+
+
+def test_an_event_that_was_rolled_back_is_not_delivered(world: World) -> None:
+    dispatcher = world.dispatcher()
+
+    def failing() -> None:
+        with world.store.write() as tx:
+            enqueue_in(tx, world.clock.now, "h", Event(HOME, "t", b'{"n": 1}'), "s")
+            raise ArithmeticError
+
+    with suppress(ArithmeticError):
+        failing()
+    world.enqueue(2)
+    dispatcher.wake()
+    eventually(lambda: world.handlers.events() == [2])
+
+
+def test_what_an_earlier_run_left_behind_is_delivered_at_the_start_in_its_order(world: World) -> None:
+    for n in range(10):
+        world.enqueue(n)
+        world.clock.move(0.001)
+    world.dispatcher(h=Lane(5, concurrency=1))
+    eventually(lambda: world.kept() == [])
+    assert world.handlers.events() == list(range(10))
+
+
+def test_a_call_that_fails_is_made_again_after_a_time_that_doubles_up_to_five_minutes(world: World) -> None:
+    world.handlers.fails = lambda _: HandlerFailed("out of order")
+    dispatcher = world.dispatcher(h=Lane(retries=1000))
+    world.enqueue(1)
+    delays = []
+    for attempt in range(1, 13):
+        dispatcher.wake()
+        eventually(lambda: world.kept()[0].attempts == attempt)  # noqa: B023 - called before it changes
+        delays.append(world.seconds_to_next())
+        # Not a moment sooner.
+        world.clock.move(delays[-1] - 0.001)
+        dispatcher.wake()
+        assert world.kept()[0].attempts == attempt
+        world.clock.move(0.001)
+    assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert world.kept()[0].last_error == "out of order"
+    # By its id a handler knows what it has seen.
+    assert len({request_id for *_, request_id in world.handlers.calls}) == 1
+
+
+def test_chance_shortens_a_delay_by_up_to_half(world: World) -> None:
+    world.handlers.fails = lambda _: HandlerFailed("out of order")
+    dispatcher = Dispatcher(world.store, world.handlers, {"h": Lane(5)}, world.clock, chance=lambda: 0.0)
+    dispatcher.start()
+    world.started.append(dispatcher)
+    world.enqueue(1)
+    dispatcher.wake()
+    eventually(lambda: world.kept()[0].attempts == 1)
+    assert world.seconds_to_next() == 0.5
+
+
+def test_a_delivery_is_made_when_it_is_due_though_nothing_wakes_the_lane(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LOOK", 3600.0)
+    answers: list[HandlerFailed | None] = [None, HandlerFailed("once")]
+    world.handlers.fails = lambda _: answers.pop()
+    began = time.monotonic()
+
+    class RealTime(SetClock):
+        def __call__(self) -> Any:
+            return self.now + timedelta(seconds=time.monotonic() - began)
+
+    world.clock = RealTime()
+    world.enqueue(1)
+    world.dispatcher()
+    eventually(lambda: world.kept() == [])
+    assert len(world.handlers.calls) == 2
+    assert time.monotonic() - began >= 1.0
+
+
+def test_after_its_retries_a_delivery_is_given_up_kept_and_tried_again_when_asked(world: World) -> None:
+    world.handlers.fails = lambda _: HandlerFailed("out of order " + "x" * 5000)
+    dispatcher = world.dispatcher(h=Lane(retries=2))
+    world.enqueue(1)
+    operator = Deliveries(world.store, world.clock)
+    with capture_logs() as logs:
+        for attempt in range(1, 4):
+            dispatcher.wake()
+            eventually(lambda: len(logs) == attempt)  # noqa: B023 - called before it changes
+            world.clock.move(3600)
+    assert [line["log_level"] for line in logs] == ["warning", "warning", "error"]
+    assert (logs[2]["handler"], logs[2]["subject"], logs[2]["attempts"]) == ("h", "subject 1", 3)
+    assert world.kept() == []
+    failed = world.given_up()
+    assert failed is not None
+    assert (failed.attempts, failed.payload) == (3, b'{"n": 1}')
+    assert failed.last_error is not None
+    assert len(failed.last_error) == deliveries.MAX_ERROR
+    assert operator.backlogs(["h"]) == [Backlog("h", 0, 1, failed.last_error)]
+
+    dispatcher.wake()
+    assert len(world.handlers.calls) == 3
+    world.handlers.fails = lambda _: None
+    assert operator.retry("another") == 0
+    assert operator.retry("h") == 1
+    dispatcher.wake()
+    eventually(lambda: operator.backlogs() == [])
+    assert len(world.handlers.calls) == 4
+
+
+def test_a_failure_that_trying_again_does_not_mend_is_given_up_at_once(world: World) -> None:
+    world.handlers.fails = lambda _: HandlerFailed("there is no handler", is_permanent=True)
+    dispatcher = world.dispatcher()
+    world.enqueue(1)
+    dispatcher.wake()
+    eventually(lambda: world.given_up() is not None)
+    assert world.kept() == []
+
+
+def test_a_retry_that_another_process_asked_for_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "LOOK", 0.05)
+    world.handlers.fails = lambda _: HandlerFailed("no", is_permanent=True)
+    world.enqueue(1)
+    world.dispatcher()
+    eventually(lambda: world.given_up() is not None)
+    world.handlers.fails = lambda _: None
+    assert Deliveries(world.store, world.clock).retry() == 1
+    eventually(lambda: world.given_up() is None and world.kept() == [])
+
+
+def test_an_exception_that_nobody_foresaw_is_a_failure_like_another(world: World) -> None:
+    world.handlers.fails = lambda _: ZeroDivisionError("by zero")
+    dispatcher = world.dispatcher()
+    world.enqueue(1)
+    with capture_logs() as logs:
+        dispatcher.wake()
+        eventually(lambda: world.kept()[0].attempts == 1)
+    assert world.kept()[0].last_error == "handler 'h': ZeroDivisionError: by zero"
+    assert logs[0]["exc_info"]
+
+
+def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(world: World) -> None:
+    gate = world.handlers.gates["slow"] = threading.Event()
+    dispatcher = world.dispatcher(slow=Lane(5, concurrency=2), quick=Lane(5))
+    for n in range(5):
+        world.enqueue(n, "slow")
+        world.enqueue(n, "quick")
+    dispatcher.wake()
+    eventually(lambda: world.kept("quick") == [])
+    eventually(lambda: sum(function == "slow" for _, function, *_ in world.handlers.calls) == 2)
+    assert len(world.kept("slow")) == 5
+    gate.set()
+    eventually(lambda: world.kept("slow") == [])
+    # Each once, though those in hand were still in the store.
+    assert len(world.handlers.calls) == 10
+
+
+def test_what_takes_the_place_of_a_delivery_in_hand_is_delivered_too(world: World) -> None:
+    gate = world.handlers.gates["h"] = threading.Event()
+    dispatcher = world.dispatcher(h=Lane(5, concurrency=1))
+    world.enqueue("first", subject="s")
+    dispatcher.wake()
+    eventually(lambda: len(world.handlers.calls) == 1)
+    world.enqueue("second", subject="s")
+    dispatcher.wake()
+    gate.set()
+    eventually(lambda: world.kept() == [])
+    assert world.handlers.events() == ["first", "second"]
+
+
+def test_what_is_in_hand_at_the_end_is_waited_for(world: World) -> None:
+    gate = world.handlers.gates["h"] = threading.Event()
+    dispatcher = world.dispatcher()
+    world.enqueue(1)
+    dispatcher.wake()
+    eventually(lambda: len(world.handlers.calls) == 1)
+    threading.Timer(0.05, gate.set).start()
+    dispatcher.stop(WITHIN)
+    assert world.kept() == []
+
+
+@pytest.mark.parametrize("is_failure", [True, False])
+def test_what_is_cut_off_by_the_end_is_delivered_again_by_the_next_run_and_counts_as_no_attempt(
+    world: World, is_failure: bool
+) -> None:
+    gate = world.handlers.gates["h"] = threading.Event()
+    world.handlers.fails = lambda _: HandlerFailed("its process was ended") if is_failure else None
+    dispatcher = world.dispatcher()
+    world.enqueue(1)
+    dispatcher.wake()
+    eventually(lambda: len(world.handlers.calls) == 1)
+    dispatcher.stop(0.05)
+    gate.set()
+    for lane in dispatcher._lanes:
+        lane.join(time.monotonic() + WITHIN)
+    assert world.kept()[0].attempts == 0
+    world.handlers.fails = lambda _: None
+    world.dispatcher()
+    eventually(lambda: world.kept() == [])
+    assert world.handlers.events() == [1, 1]
+
+
+def test_nothing_is_begun_after_the_end(world: World) -> None:
+    dispatcher = world.dispatcher()
+    dispatcher.stop(WITHIN)
+    world.enqueue(1)
+    dispatcher.wake()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("deliveries-")]
+    assert world.handlers.calls == []
+
+
+def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "LOOK", 0.02)
+    is_full = threading.Event()
+    is_full.set()
+    write = SqlStore.write
+
+    @contextmanager
+    def failing(store: SqlStore) -> Iterator[Transaction]:
+        if is_full.is_set():
+            raise StoreFailure("the disk is full")
+        with write(store) as tx:
+            yield tx
+
+    world.enqueue(1)
+    monkeypatch.setattr(SqlStore, "write", failing)
+    with capture_logs() as logs:
+        world.dispatcher()
+        eventually(lambda: len(world.handlers.calls) > 1)
+        is_full.clear()
+        eventually(lambda: world.kept() == [])
+    assert logs[0]["reason"] == "the disk is full"
+
+
+def test_deliveries_of_a_handler_that_is_not_configured_wait_and_are_seen(world: World) -> None:
+    dispatcher = world.dispatcher(h=Lane(5))
+    world.enqueue(1, "gone")
+    world.enqueue(2, "h")
+    dispatcher.wake()
+    eventually(lambda: world.handlers.events() == [2] and world.kept() == [])
+    assert Deliveries(world.store, world.clock).backlogs(["h"]) == [
+        Backlog("h", 0, 0, None),
+        Backlog("gone", 1, 0, None),
+    ]

@@ -1,0 +1,226 @@
+"""Handlers of just-in-time registration: which are called for what, and how often for a device that keeps knocking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho.messaging.publishing import Message
+from sekisho.pki.issuing import IssuingAuthority
+from sekisho.provisioning import registration_handlers
+from sekisho.provisioning.jitp import JustInTimeProvisioning
+from sekisho.provisioning.jitr import JustInTimeRegistration
+from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.registration_handlers import RegistrationHandlers
+from sekisho.realm import Realm
+from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.model import CertificateMode, Delivery, DeliveryState
+from sekisho.registry.ports import StoreFailure
+from sekisho.store.unit_of_work import SqlStore
+from tests.unit.registry.arrange import HOME, LiteralEngine, SetClock
+from tests.x509 import Papers, new_ca, new_device
+
+PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+
+
+@dataclass
+class Listener:
+    """Keeps what is published."""
+
+    heard: list[Message] = field(default_factory=list)
+
+    def publish(self, realm: Realm, message: Message) -> None:
+        assert realm == HOME
+        self.heard.append(message)
+
+
+@dataclass
+class Wanting:
+    """Handlers that want registrations of a CA; nobody calls them here."""
+
+    names: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    def invoke(self, realm: Realm, function: str, event: Mapping[str, Any], **_: Any) -> Any:
+        raise AssertionError(realm, function, event)
+
+    def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:
+        assert realm == HOME
+        return self.names.get(ca_certificate_id, ())
+
+
+@dataclass
+class World:
+    """A registry with one CA that registers, and two handlers for it."""
+
+    store: SqlStore
+    clock: SetClock
+    ca: Papers
+    listener: Listener
+    woken: list[int]
+    gate: JustInTimeRegistration
+
+    def knock(self, *devices: Papers) -> list[object]:
+        return list(self.gate.answer([Ticket(HOME, each.certificate_id, each.der, [], "c") for each in devices]))
+
+    def trust(self, ca: Papers) -> None:
+        CACertificates(self.store, self.clock).register(
+            HOME,
+            ca.pem,
+            verification_certificate_pem=None,
+            mode=CertificateMode.SNI_ONLY,
+            set_as_active=True,
+            allow_auto_registration=True,
+        )
+
+    def kept(self, device: Papers, handler: str = "a") -> Delivery | None:
+        with self.store.read() as tx:
+            return tx.deliveries.get(HOME, handler, device.certificate_id)
+
+    def done(self, device: Papers) -> None:
+        """As the dispatcher does after a call."""
+        with self.store.write() as tx:
+            for handler in ("a", "b"):
+                for number, delivery in tx.deliveries.upcoming(handler, 10):
+                    if delivery.subject == device.certificate_id:
+                        tx.deliveries.remove(number)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+        ca, clock, listener = new_ca(), SetClock(), Listener()
+        woken: list[int] = []
+
+        def wake() -> None:
+            with store.read() as tx:
+                woken.append(sum(tx.deliveries.counts().values()))
+
+        handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), wake)
+        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
+        outbox = Outbox(store, listener)
+        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning, handlers)
+        made = World(store, clock, ca, listener, woken, gate)
+        made.trust(ca)
+        yield made
+
+
+def test_a_registration_is_kept_for_each_handler_that_wants_it_with_the_event_that_is_published(world: World) -> None:
+    device = new_device(world.ca)
+    assert world.knock(device) == [PENDING]
+    [message] = world.listener.heard
+    for handler in ("a", "b"):
+        kept = world.kept(device, handler)
+        assert kept is not None
+        assert (kept.payload, kept.attempts, kept.next_attempt_at) == (message.payload, 0, world.clock.now)
+        assert kept.state is DeliveryState.PENDING
+    # Told once it was there to be seen.
+    assert world.woken == [2]
+
+
+def test_a_ca_that_no_handler_wants_is_kept_for_none(world: World) -> None:
+    world.trust(other := new_ca("Other"))
+    device = new_device(other)
+    assert world.knock(device) == [PENDING]
+    assert world.kept(device) is None
+    world.clock.move(60)
+    world.knock(device)
+    assert world.kept(device) is None
+    assert world.woken == [0]
+
+
+def test_a_certificate_that_is_not_registered_calls_nobody(world: World) -> None:
+    world.knock(device := new_device(new_ca("Stranger")))
+    assert world.kept(device) is None
+    assert world.woken == []
+
+
+def test_a_device_that_keeps_knocking_has_its_handlers_called_every_ten_seconds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.knock(device := new_device(world.ca))
+    world.done(device)
+    begun = world.clock.now
+    with monkeypatch.context() as patch:
+        # Not even looked up.
+        patch.setattr(SqlStore, "write", None)
+        for _ in range(9):
+            world.clock.move(1)
+            world.knock(device)
+    assert world.kept(device) is None
+    world.clock.move(1)
+    world.knock(device)
+    kept = world.kept(device)
+    assert kept is not None
+    assert (kept.created_at - begun).total_seconds() == 10
+    assert json.loads(kept.payload)["certificateId"] == device.certificate_id
+    assert world.woken == [2, 2]
+    # The event on MQTT comes with each attempt, as ever.
+    assert len(world.listener.heard) == 11
+
+
+def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.knock(device := new_device(world.ca))
+    before = world.kept(device)
+    monkeypatch.setattr(SqlStore, "write", None)
+    for _ in range(3):
+        world.clock.move(60)
+        world.knock(device)
+    assert world.kept(device) == before
+    assert world.woken == [2]
+
+
+def test_a_call_that_was_given_up_is_made_anew_by_the_next_attempt(world: World) -> None:
+    world.knock(device := new_device(world.ca))
+    with world.store.write() as tx:
+        [(number, delivery)] = tx.deliveries.upcoming("a", 10)
+        tx.deliveries.update(number, replace(delivery, state=DeliveryState.FAILED, attempts=6))
+    world.clock.move(10)
+    world.knock(device)
+    kept = world.kept(device)
+    assert kept is not None
+    assert (kept.state, kept.attempts, kept.created_at) == (DeliveryState.PENDING, 0, world.clock.now)
+
+
+def test_a_clock_that_was_set_back_silences_nobody(world: World) -> None:
+    world.knock(device := new_device(world.ca))
+    world.done(device)
+    world.clock.move(-3600)
+    world.knock(device)
+    assert world.kept(device) is not None
+
+
+def test_only_so_many_certificates_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration_handlers, "REMEMBERED", 2)
+    devices = [new_device(world.ca, f"device {number}") for number in range(3)]
+    world.knock(*devices)
+    for device in devices:
+        world.done(device)
+    world.knock(devices[2])
+    assert world.kept(devices[2]) is None
+    # Forgotten, its next attempt counts as the first.
+    world.knock(devices[0])
+    assert world.kept(devices[0]) is not None
+
+
+def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.knock(device := new_device(world.ca))
+    world.done(device)
+    world.clock.move(10)
+
+    def full(_: SqlStore) -> None:
+        raise StoreFailure("the disk is full")
+
+    monkeypatch.setattr(SqlStore, "write", full)
+    with capture_logs() as logs:
+        world.knock(device)
+    assert logs[0]["event"] == "handlers are not called"
+    assert len(world.listener.heard) == 2

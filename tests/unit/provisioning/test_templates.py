@@ -1,0 +1,241 @@
+"""Provisioning templates and claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sekisho.errors import (
+    AwsException,
+    DeleteConflictException,
+    InvalidRequestException,
+    LimitExceededException,
+    ResourceAlreadyExistsException,
+    ResourceNotFoundException,
+    VersionsLimitExceededException,
+)
+from sekisho.gateway.engine import RustPolicyEngine
+from sekisho.pki import keys
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.issuing import IssuingAuthority
+from sekisho.provisioning.templates import ProvisioningTemplates
+from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Admission, Ticket
+from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.model import (
+    CertificateMode,
+    CertificateStatus,
+    Identity,
+    ProvisioningHook,
+    RegistrationConfig,
+    TemplateType,
+)
+from sekisho.registry.ports import Change, ChangeKind, Subject, Window
+from sekisho.store.unit_of_work import SqlStore
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
+from tests.x509 import new_ca
+
+ROLE = "arn:aws:iam::123456789012:role/provisioning"
+HOOK = ProvisioningHook("arn:aws:lambda:eu-central-1:123456789012:function:hook", "2020-04-01")
+BODY = json.dumps({"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}})
+
+
+@pytest.fixture
+def announced() -> list[Change]:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, announced: list[Change]) -> Iterator[SqlStore]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def templates(store: SqlStore, clock: SetClock, tmp_path: Path) -> ProvisioningTemplates:
+    return ProvisioningTemplates(store, clock, IssuingAuthority.load_or_create(tmp_path / "issuing"))
+
+
+def test_only_what_is_given_is_changed(templates: ProvisioningTemplates, clock: SetClock) -> None:
+    made = templates.create(HOME, "t", BODY, ROLE, description="d", hook=HOOK)
+    clock.move(1)
+    assert templates.update(HOME, "t") == made
+    assert templates.update(HOME, "t", enabled=False, description="d") == made
+    enabled = templates.update(HOME, "t", enabled=True)
+    assert (enabled.enabled, enabled.description, enabled.hook, enabled.modified_at) == (True, "d", HOOK, clock.now)
+    assert enabled.created_at == made.created_at
+    assert templates.update(HOME, "t", description="").description == ""
+    assert templates.update(HOME, "t", remove_hook=True).hook is None
+    assert templates.get(HOME, "t")[0].hook is None
+
+
+def test_numbers_of_versions_rise_and_are_never_used_again(templates: ProvisioningTemplates) -> None:
+    templates.create(HOME, "t", BODY, ROLE)
+    for expected in (2, 3, 4, 5):
+        assert templates.create_version(HOME, "t", BODY, set_as_default=expected == 3).version_id == expected
+    with pytest.raises(VersionsLimitExceededException, match="t already has the maximum number of versions"):
+        templates.create_version(HOME, "t", BODY)
+    templates.delete_version(HOME, "t", 5)
+    assert templates.create_version(HOME, "t", BODY).version_id == 6
+    with pytest.raises(DeleteConflictException, match="Version 3 of provisioning template t is its default"):
+        templates.delete_version(HOME, "t", 3)
+    assert templates.get(HOME, "t")[1].version_id == 3
+
+
+@pytest.mark.parametrize("version_id", [-1, 0, 7, 2**31, 2**70])
+def test_a_version_that_is_not_there_is_not_found(templates: ProvisioningTemplates, version_id: int) -> None:
+    templates.create(HOME, "t", BODY, ROLE)
+    with pytest.raises(ResourceNotFoundException, match=f"has no version {version_id}"):
+        templates.get_version(HOME, "t", version_id)
+    with pytest.raises(ResourceNotFoundException):
+        templates.update(HOME, "t", default_version_id=version_id)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "refusal", "says"),
+    [
+        ({"body": "{"}, InvalidRequestException, "templateBody.*line 1"),
+        ({"role_arn": "arn:aws:iam::123456789012:user/provisioning"}, InvalidRequestException, "provisioningRoleArn"),
+        ({"hook": ProvisioningHook("arn:aws:sns:::x", "2020-04-01")}, InvalidRequestException, "a Lambda function"),
+        ({"hook": HOOK, "template_type": TemplateType.JITP}, InvalidRequestException, "this one is JITP"),
+        ({"name": "there"}, ResourceAlreadyExistsException, "there exists already"),
+    ],
+)
+def test_a_template_that_cannot_be_is_not_made(
+    templates: ProvisioningTemplates, wrong: dict[str, Any], refusal: type[AwsException], says: str
+) -> None:
+    there = templates.create(HOME, "there", BODY, ROLE)
+    with pytest.raises(refusal, match=says):
+        templates.create(HOME, **({"name": "t", "body": BODY, "role_arn": ROLE} | wrong), tags={"k": "v"})
+    assert templates.list(HOME, Window(limit=5)).items == [there]
+
+
+def test_an_account_has_at_most_256_templates_in_a_region(
+    templates: ProvisioningTemplates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sekisho.provisioning.templates.MAX_TEMPLATES", 2)
+    templates.create(HOME, "one", BODY, ROLE)
+    templates.create(HOME, "two", BODY, ROLE)
+    templates.create(SAME_ACCOUNT_ELSEWHERE, "three", BODY, ROLE)
+    with pytest.raises(LimitExceededException):
+        templates.create(HOME, "three", BODY, ROLE)
+    assert len(templates.list(HOME, Window(limit=5)).items) == 2
+
+
+def test_a_template_that_a_ca_names_stays(templates: ProvisioningTemplates, store: SqlStore, clock: SetClock) -> None:
+    templates.create(HOME, "t", BODY, ROLE, template_type=TemplateType.JITP)
+    cas = CACertificates(store, clock)
+    config = RegistrationConfig(template_name="t")
+    ca = cas.register(HOME, new_ca().pem, mode=CertificateMode.SNI_ONLY, registration_config=config)
+    with pytest.raises(DeleteConflictException, match=ca.certificate_id):
+        templates.delete(HOME, "t")
+    cas.update(HOME, ca.certificate_id, remove_auto_registration=True)
+    templates.delete(HOME, "t")
+    with pytest.raises(ResourceNotFoundException, match="t does not exist in account 123456789012"):
+        templates.get(HOME, "t")
+
+
+def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_when_they_are_over(
+    templates: ProvisioningTemplates, store: SqlStore, clock: SetClock, announced: list[Change]
+) -> None:
+    templates.create(HOME, "t", BODY, ROLE)
+    clock.move(0.75)
+    created = templates.create_claim(HOME, "t")
+    certificate = X509Certificate.from_pem(created.claim.certificate_pem)
+    assert certificate.certificate_id == created.claim.certificate_id
+    assert keys.fits(keys.load(created.private_key_pem), certificate.public_key)
+    assert certificate.not_after == created.claim.not_after == clock.now.replace(microsecond=0) + timedelta(minutes=5)
+    assert certificate.not_before < clock.now
+
+    clock.move(300)
+    assert templates.forget_expired_claims() == 1
+    assert templates.forget_expired_claims() == 0
+    for _ in range(2):
+        templates.create_claim(HOME, "t")
+        clock.move(301)
+    with store.read() as tx:
+        assert len(tx.provisioning_claims.of_template(HOME, "t")) == 1
+    # A connection that is provisioning may finish.
+    assert announced == []
+
+
+def test_a_claim_is_for_templates_of_fleets_that_exist(templates: ProvisioningTemplates) -> None:
+    templates.create(HOME, "jitp", BODY, ROLE, template_type=TemplateType.JITP)
+    with pytest.raises(InvalidRequestException, match="of type JITP"):
+        templates.create_claim(HOME, "jitp")
+    with pytest.raises(ResourceNotFoundException):
+        templates.create_claim(OTHER_ACCOUNT, "jitp")
+
+
+def answer(store: SqlStore, created: Any, realm: Any) -> object:
+    certificate = X509Certificate.from_pem(created.claim.certificate_pem)
+    ticket = Ticket(realm, certificate.certificate_id, certificate.der, (), "device")
+    (verdict,) = Admission(store).answer([ticket])
+    return verdict
+
+
+def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemplates, store: SqlStore) -> None:
+    templates.create(HOME, "t", BODY, ROLE)
+    created = templates.create_claim(HOME, "t")
+    for realm in (HOME, None):
+        identity = answer(store, created, realm)
+        assert isinstance(identity, Identity)
+        assert identity.certificate.status is CertificateStatus.ACTIVE
+        assert identity.certificate.realm == HOME
+        assert identity.things == ()
+    assert answer(store, created, OTHER_ACCOUNT) == DEVICE_CERTIFICATE_NOT_REGISTERED
+
+
+def test_a_claim_goes_with_its_template_and_the_gate_is_told(
+    templates: ProvisioningTemplates, store: SqlStore, announced: list[Change]
+) -> None:
+    templates.create(HOME, "t", BODY, ROLE)
+    created = templates.create_claim(HOME, "t")
+    templates.delete(HOME, "t")
+    assert announced == [Change(HOME, ChangeKind.CERTIFICATE, created.claim.certificate_id)]
+    assert isinstance(answer(store, created, HOME), str)
+
+
+def test_a_claim_may_provision_through_its_template_and_nothing_else(
+    templates: ProvisioningTemplates, store: SqlStore
+) -> None:
+    templates.create(HOME, "t", BODY, ROLE)
+    created = templates.create_claim(HOME, "t")
+    identity = answer(store, created, HOME)
+    assert isinstance(identity, Identity)
+    start = "arn:aws:iot:eu-central-1:123456789012:"
+    provision = "$aws/provisioning-templates/t/provision/"
+    topics = [
+        f"$aws/certificates/{way}/{format_}" for way in ("create", "create-from-csr") for format_ in ("json", "x")
+    ]
+    allowed = [("iot:Connect", f"{start}client/whatever")]
+    for topic in (*topics, f"{provision}json"):
+        allowed += [("iot:Publish", f"{start}topic/{topic}"), ("iot:Receive", f"{start}topic/{topic}/accepted")]
+        allowed += [
+            ("iot:Subscribe", f"{start}topicfilter/{topic}/+"),
+            ("iot:Subscribe", f"{start}topicfilter/{topic}/#"),
+        ]
+    denied = [
+        ("iot:Publish", f"{start}topic/hello"),
+        ("iot:Publish", f"{start}topic/$aws/provisioning-templates/other/provision/json"),
+        ("iot:Publish", f"{start}topic/$aws/things/lamp/shadow/update"),
+        ("iot:Publish", "arn:aws:iot:us-east-1:123456789012:topic/$aws/certificates/create/json"),
+        ("iot:Subscribe", f"{start}topicfilter/#"),
+        ("iot:Subscribe", f"{start}topicfilter/$aws/#"),
+        ("iot:Receive", f"{start}topic/hello"),
+        ("iot:RetainPublish", f"{start}topic/$aws/certificates/create/json"),
+    ]
+    engine = RustPolicyEngine()
+    engine.check(identity.policies[0].document)
+    subject = Subject(HOME, created.claim.certificate_pem, identity.policies)
+    decisions = engine.evaluate(subject, "whatever", allowed + denied)
+    assert [each.decision for each in decisions] == ["ALLOWED"] * len(allowed) + ["IMPLICIT_DENY"] * len(denied)
