@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import subprocess
 import time
@@ -198,7 +200,7 @@ def test_what_the_server_refuses_is_one_line(fleet: Fleet) -> None:
         idle.certificate_id, "--certificate", new.certificate
     )
     assert "is INACTIVE; only one that is ACTIVE" in fleet.refusal(idle.certificate_id, *fleet.by(fleet.ca))
-    assert not fleet.out.exists()
+    assert list(fleet.out.iterdir()) == []
     assert "ResourceNotFoundException" in fleet.refusal("ab" * 32, *fleet.by(fleet.ca))
     assert "ResourceNotFoundException" in fleet.refusal(idle.certificate_id, "--cancel")
 
@@ -252,6 +254,27 @@ def test_every_active_certificate_of_a_ca_is_rotated_and_no_other(fleet: Fleet) 
     again = fleet.rotate("--ca", fleet.ca.certificate_id, *fleet.by(next_ca))
     assert (again["made"], again["registered"], again["waiting"]) == (0, 0, 3)
     assert fleet.progress() == (3, 0, 0)
+
+
+def test_a_person_at_a_terminal_sees_how_far_it_is(fleet: Fleet) -> None:
+    for _ in range(3):
+        fleet.add_device()
+    call = ["--ca", fleet.ca.certificate_id, *fleet.by(fleet.ca), "--data", fleet.server.data]
+    ours, theirs = pty.openpty()
+    run = subprocess.run(
+        [require("sekisho"), "rotate", *map(str, call)],
+        env=clean_environment() | {"TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        timeout=START_WITHIN,
+        check=True,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "rotating" in shown
+    assert "3/3" in shown
+    assert b"3 made" in run.stdout
 
 
 def test_a_dry_run_does_nothing_and_says_what_it_would(fleet: Fleet) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from sekisho.pki import keys
 from tests import x509
@@ -161,6 +163,25 @@ def test_a_new_certificate_that_is_connected_already_takes_over_at_once(server: 
         after.publish("t", "still here", 1)
     waited = rotate(server, "--status", "--ca", ca.certificate_id, "--wait", "10")
     assert (waited["pending"], waited["done"]) == (0, 1)
+
+
+def test_the_session_is_the_devices_and_goes_on_under_its_new_certificate(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    ca = add_ca(server, tmp_path, "Session")
+    old, new = add_device(server, tmp_path, ca, "meter"), new_device(tmp_path, ca, "meter")
+    keep = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    keep.SessionExpiryInterval = 600
+    with Device(server, old, "meter", clean=False, properties=keep) as before:
+        before.subscribe("for/the/meter", 1)
+        rotate(server, old.certificate_id, "--certificate", new.certificate)
+    server.session().iot_data.publish(topic="for/the/meter", qos=1, payload=b"while away")
+    after = Device(server, new, "meter", clean=False, properties=keep)
+    assert after.connect().session_present
+    assert after.message().payload == b"while away"
+    eventually(partial(is_switched_off, server, old))
+    assert after.ended.empty()
+    after.disconnect()
 
 
 def test_a_rotation_that_is_given_up_leaves_the_old_certificate_and_ends_the_new_ones_connection(

@@ -6,7 +6,10 @@ and never made again: the server may know of it already, and there is no other c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +42,33 @@ class NewPapers:
     key_type: KeyType | None
     lifetime: timedelta
     clock: Callable[[], datetime]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, and keep it to this process: two at a time would make two keys for one device.
+
+        Raises Failure.
+        """
+        is_new = not self.folder.exists()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise Failure(f"{self.folder}: {error.strerror}") from None
+        try:
+            if is_new:
+                _sync(self.folder.absolute().parent)
+            try:
+                # It goes with the process, however that ends.
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Failure(
+                    f"another 'sekisho rotate' is at work in {self.folder}: wait until it is done, or choose another "
+                    "folder with --out"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
 
     def key_file(self, old_certificate_id: str) -> Path:
         """Where the new key is, or will be."""
@@ -90,7 +120,6 @@ class NewPapers:
         Raises Failure.
         """
         key_file, file = self.key_file(old.certificate_id), self.certificate_file(old.certificate_id)
-        is_new = not self.folder.exists()
         if key_file.exists():
             # The last run ended between the two files.
             try:
@@ -104,8 +133,8 @@ class NewPapers:
         certificate = self.authority.renew(old, key, now=self.clock(), lifetime=self.lifetime)
         # Last: where it is, everything is.
         write_papers({file: certificate.pem})
-        for folder in (file.parent, self.folder, *([self.folder.absolute().parent] if is_new else [])):
-            _sync(folder)
+        _sync(file.parent)
+        _sync(self.folder)
         return certificate
 
 

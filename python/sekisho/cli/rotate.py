@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -109,10 +109,12 @@ def rotate(
             key_type,
             days,
         )
-        if ca is None:
-            _renew(client(), papers, _required(certificate_id, which), dry_run=dry_run, as_json=as_json)
-        else:
-            _renew_fleet(client(), papers, ca, dry_run=dry_run, as_json=as_json)
+        server = client()
+        with nullcontext() if dry_run else papers.held():
+            if ca is None:
+                _renew(server, papers, _required(certificate_id, which), dry_run=dry_run, as_json=as_json)
+            else:
+                _renew_fleet(server, papers, ca, dry_run=dry_run, as_json=as_json)
     else:
         raise Failure("name a certificate, or a CA with --ca, or ask with --status: 'sekisho rotate --help'")
 
@@ -333,6 +335,7 @@ def _would(step: Step) -> str:
 
 def _show_status(client: ApiClient, ca_id: str | None, wait: float, *, as_json: bool) -> None:
     import time
+    from itertools import islice
 
     from sekisho.cli.output import show_json, show_line
     from sekisho.cli.rotating import ROTATIONS, certificate_id
@@ -344,16 +347,17 @@ def _show_status(client: ApiClient, ca_id: str | None, wait: float, *, as_json: 
         if not progress["pending"] or time.monotonic() >= deadline:
             break
         time.sleep(_POLL)
-    waiting = _asking(lambda: list(client.each(ROTATIONS, "rotations", caCertificateId=ca_id)))
+    listed = client.each(ROTATIONS, "rotations", caCertificateId=ca_id)
+    waiting = _asking(lambda: list(listed if as_json else islice(listed, _SHOWN)))
     if as_json:
         show_json({**progress, "waiting": waiting})
     else:
         show_line(f"{progress['pending']} pending, {progress['done']} done, {progress['cancelled']} cancelled")
-        for each in waiting[:_SHOWN]:
+        for each in waiting:
             since = _moment(each["startedAt"])
             show_line(f"{each['oldCertificateId']} waits for {each['newCertificateId']} since {since}")
-        if len(waiting) > _SHOWN:
-            show_line(f"and {len(waiting) - _SHOWN} more: --json lists all")
+        if progress["pending"] > len(waiting) == _SHOWN:
+            show_line(f"and {progress['pending'] - _SHOWN} more: --json lists all")
     if wait and progress["pending"]:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -122,10 +123,12 @@ class Pump:
             self._tell_of_connected()
 
     def _tell_of_connected(self) -> None:
-        if not self._untold or time.monotonic() < self._not_before:
+        """One batch at a time, so that admissions come between two."""
+        batch = list(islice(self._untold, BATCH))
+        if not batch or time.monotonic() < self._not_before:
             return
         try:
-            self._connected(list(self._untold))
+            self._connected(batch)
         except StoreFailure as failure:
             # The gate says it once per look-up: with a connection that stays, nobody would say it again.
             self._not_before = time.monotonic() + AGAIN
@@ -136,8 +139,9 @@ class Pump:
             )
             return
         except Exception:
-            log.exception("it was not handled that awaited certificates have connected", certificates=len(self._untold))
-        self._untold.clear()
+            log.exception("it was not handled that awaited certificates have connected", certificates=len(batch))
+        for each in batch:
+            del self._untold[each]
 
     def _admit(self, admissions: Sequence[AdmitEvent]) -> None:
         try:

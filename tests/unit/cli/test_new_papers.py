@@ -82,8 +82,26 @@ def test_the_key_is_on_disk_before_its_certificate_and_both_before_it_returns(
         "name device.crt",
         f"sync {old.certificate_id}",
         "sync out",
-        f"sync {tmp_path.name}",
     ]
+
+
+def test_a_new_folder_is_made_for_good_and_is_one_processs_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(new_papers, "sync_folder", synced.append)
+    for expected in ([tmp_path], []):
+        with papers(tmp_path / "out").held():
+            assert synced == expected
+            with pytest.raises(Failure, match="another 'sekisho rotate' is at work"), papers(tmp_path / "out").held():
+                pass
+        synced.clear()
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Failure, match=str(tmp_path / "file" / "out")), papers(tmp_path / "file" / "out").held():
+        pass
 
 
 def test_a_run_that_ends_between_the_two_files_leaves_a_key_that_the_next_one_uses(

@@ -214,3 +214,26 @@ def test_who_has_connected_is_told_though_nobody_could_be_admitted(gate: Gate) -
     gate.batches.put([admit(1), ("connected", "123456789012", "us-east-1", "cd" * 32, "one")])
     assert told.get(timeout=WAIT) == [(Realm("123456789012", "us-east-1"), "cd" * 32)]
     pump.stop()
+
+
+def test_very_many_that_have_connected_are_told_batch_by_batch(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sekisho.gateway.pump.BATCH", 2)
+    monkeypatch.setattr("sekisho.gateway.pump.AGAIN", 0.0)
+    told: queue.Queue[int] = queue.Queue()
+    refusals = [StoreFailure("the disk is full")] * 3
+    pump = Pump(cast(Gateway, gate), Registry(), connected=lambda connected: _count(connected, told, refusals))
+    for number in range(5):
+        gate.batches.put([("connected", "123456789012", "us-east-1", f"certificate {number}", "client")])
+    pump.start()
+    seen: list[int] = []
+    while sum(seen) < 5:
+        seen.append(told.get(timeout=WAIT))
+    pump.stop()
+    assert sum(seen) == 5
+    assert max(seen) == 2
+
+
+def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refusals: list[StoreFailure]) -> None:
+    if refusals:
+        raise refusals.pop()
+    told.put(len(connected))
