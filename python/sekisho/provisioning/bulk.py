@@ -16,7 +16,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -202,7 +202,7 @@ class BulkRegistration:
             raise InputError(f"The template cannot be used: {error}") from None
         with self._buckets.open(task.input_bucket, task.input_key, task.bytes_done) as source:
             task = self._opened(task, source)
-            coming = bulk_input.lines(source.read, after=task.lines_done, begin=task.bytes_done)
+            coming = bulk_input.lines(_to_the_end(source, task), after=task.lines_done, begin=task.bytes_done)
             waiting: deque[_Ready] = deque()
             broken: InputUnavailable | None = None
             while not self._stopping.is_set():
@@ -215,8 +215,6 @@ class BulkRegistration:
                 if not waiting:
                     if broken is not None:
                         raise broken
-                    if task.bytes_done < source.size:
-                        raise InputUnavailable(f"The input ended after {task.bytes_done} of its {source.size} bytes.")
                     self._end(task.realm, task.task_id, RegistrationTaskStatus.COMPLETED)
                 task = self._take(task, list(waiting))
                 patience.begin_anew()
@@ -382,6 +380,21 @@ def _running(tx: Transaction, realm: Realm, task_id: str) -> RegistrationTask:
     if task is None or task.status not in (RegistrationTaskStatus.IN_PROGRESS, RegistrationTaskStatus.CANCELLING):
         raise _Ended
     return task
+
+
+def _to_the_end(source: Input, task: RegistrationTask) -> Callable[[int], bytes]:
+    """As ``source.read``; but what ends too early is no end: half a line would be taken for a line."""
+    place = task.bytes_done
+
+    def read(size: int) -> bytes:
+        nonlocal place
+        content = source.read(size)
+        place += len(content)
+        if not content and place < source.size:
+            raise InputUnavailable(f"The input ended after {place} of its {source.size} bytes.")
+        return content
+
+    return read
 
 
 def _fill(waiting: deque[_Ready], coming: Iterator[Line], template: Template) -> None:

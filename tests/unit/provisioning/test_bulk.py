@@ -320,11 +320,13 @@ def test_an_input_that_is_not_there_fails_the_task_at_once(world: World) -> None
     assert world.drawer.opened_at == [0]
 
 
-def test_an_input_that_ends_too_early_is_not_taken_for_whole(world: World) -> None:
+@pytest.mark.parametrize("more", [b"", b'{"ThingName": "half'])
+def test_an_input_that_ends_too_early_is_not_taken_for_whole(world: World, more: bytes) -> None:
     world.fill(100)
+    world.drawer.content += more
     world.drawer.announced_size = 5000
     task = world.ended(world.start(world.server()))
-    assert (task.status, task.success_count) == (FAILED, 100)
+    assert (task.status, task.success_count, task.failure_count) == (FAILED, 100, 0)
     assert task.message is not None
     assert "of its 5000 bytes" in task.message
 
