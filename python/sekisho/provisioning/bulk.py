@@ -226,7 +226,7 @@ class BulkRegistration:
         """Remember which content it is that the lines are counted in."""
         if task.input_version is None:
             with self._store.write() as tx:
-                current = _running(tx, task.realm, task.task_id)
+                current = _as_it_was(tx, task)
                 opened = replace(current, input_version=source.version, input_bytes=source.size)
                 tx.registration_tasks.replace(opened)
             return opened
@@ -257,10 +257,7 @@ class BulkRegistration:
     def _write(self, task: RegistrationTask, ready: list[_Ready]) -> RegistrationTask:
         """One step. Raises _Ended where the task was cancelled, or someone else has taken it."""
         with self._store.write() as tx:
-            current = _running(tx, task.realm, task.task_id)
-            if current.lines_done != task.lines_done:
-                log.warning("a bulk registration is run by another server, and left to it")
-                raise _Ended
+            current = _as_it_was(tx, task)
             if current.status is RegistrationTaskStatus.IN_PROGRESS:
                 return self._provision_lines(tx, current, ready)
         self._end(task.realm, task.task_id, RegistrationTaskStatus.CANCELLED)
@@ -380,6 +377,15 @@ def _running(tx: Transaction, realm: Realm, task_id: str) -> RegistrationTask:
     if task is None or task.status not in (RegistrationTaskStatus.IN_PROGRESS, RegistrationTaskStatus.CANCELLING):
         raise _Ended
     return task
+
+
+def _as_it_was(tx: Transaction, task: RegistrationTask) -> RegistrationTask:
+    """The task as it is now, but where another server has come further with it. Raises _Ended."""
+    current = _running(tx, task.realm, task.task_id)
+    if current.lines_done != task.lines_done:
+        log.warning("a bulk registration is run by another server, and left to it")
+        raise _Ended
+    return current
 
 
 def _to_the_end(source: Input, task: RegistrationTask) -> Callable[[int], bytes]:

@@ -49,6 +49,7 @@ class Drawer:
     refuses: list[Exception] = field(default_factory=list)
     opened_at: list[int] = field(default_factory=list)
     announced_size: int | None = None
+    meanwhile: Callable[[], None] = lambda: None
 
     @property
     def size(self) -> int:
@@ -60,6 +61,7 @@ class Drawer:
         self.opened_at.append(offset)
         if self.refuses:
             raise self.refuses.pop(0)
+        self.meanwhile()
         yield Reading(self, offset, self.size, self.version)
 
 
@@ -377,6 +379,28 @@ def test_two_servers_on_one_store_take_no_line_twice(world: World) -> None:
     task_id = world.start(bulk)
     world.server(step=0.0).start()
     world.check_that_each_of(120, world.ended(task_id))
+
+
+def test_a_server_that_opens_the_input_while_another_goes_on_leaves_the_task_to_it(world: World) -> None:
+    world.fill(10)
+    tasks = RegistrationTasks(world.store, world.clock, lambda _realm, _task_id: None)
+    task = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
+
+    def go_on() -> None:
+        with world.store.write() as tx:
+            tx.registration_tasks.replace(replace(task, lines_done=1, bytes_done=20, success_count=1))
+
+    world.drawer.meanwhile = go_on
+    with capture_logs() as logged:
+        bulk = world.server()
+        bulk.start()
+        deadline = time.monotonic() + 10
+        while bulk._threads:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    assert world.provisioner.called == []
+    assert "another server" in logged[0]["event"]
+    assert world.task(task.task_id).input_version is None
 
 
 def test_a_task_that_waits_for_its_input_is_cancelled_all_the_same(world: World) -> None:
