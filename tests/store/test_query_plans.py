@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,15 @@ from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
 from sekisho.registry import ports
-from sekisho.registry.model import DeliveryState, Endpoint, Event, RegistrationConfig, RotationState
+from sekisho.registry.model import (
+    DeliveryState,
+    Endpoint,
+    Event,
+    RegistrationConfig,
+    RegistrationTaskStatus,
+    ReportType,
+    RotationState,
+)
 from sekisho.registry.ports import Window
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
@@ -38,6 +47,7 @@ from tests.store.builders import (
     ownership_token,
     policy,
     provisioning_template,
+    registration_task,
     rotation,
     template_version,
     thing,
@@ -49,6 +59,7 @@ from tests.store.builders import (
 FORWARDS = Window(limit=10, after=3)
 BACKWARDS = Window(limit=10, after=30, ascending=False)
 ID = certificate_id(1)
+DONE = RegistrationTaskStatus.COMPLETED
 PRINCIPAL = arn.certificate(HOME, ID)
 
 type_and_attribute: dict[str, Any] = {"type_name": "t", "attribute": ("a", "b")}
@@ -273,6 +284,28 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
         lambda tx: tx.rotations.count(HOME, RotationState.PENDING),
         lambda tx: tx.rotations.count(HOME, RotationState.PENDING, ca_certificate_id=ID),
     ],
+    "registration_tasks.get": [lambda tx: tx.registration_tasks.get(HOME, "task 1")],
+    "registration_tasks.add": [lambda tx: tx.registration_tasks.add(registration_task(10**6))],
+    "registration_tasks.replace": [lambda tx: tx.registration_tasks.replace(registration_task(1))],
+    "registration_tasks.page": [
+        call
+        for window in (FORWARDS, BACKWARDS)
+        for call in (
+            lambda tx, window=window: tx.registration_tasks.page(HOME, window),
+            lambda tx, window=window: tx.registration_tasks.page(HOME, window, status=DONE),
+        )
+    ],
+    "registration_tasks.everywhere": [lambda tx: tx.registration_tasks.everywhere("task 1")],
+    "registration_tasks.unfinished": [
+        lambda tx: tx.registration_tasks.unfinished(),
+        lambda tx: tx.registration_tasks.unfinished(HOME.account_id),
+    ],
+    "registration_tasks.ended_before": [lambda tx: tx.registration_tasks.ended_before(NOW, 10)],
+    "registration_tasks.add_report": [
+        lambda tx: tx.registration_tasks.add_report(registration_task(1), ReportType.ERRORS, 2, 3, "{}")
+    ],
+    "registration_tasks.report": [lambda tx: tx.registration_tasks.report(registration_task(1), ReportType.ERRORS, 1)],
+    "registration_tasks.remove": [lambda tx: tx.registration_tasks.remove(HOME, "task 1")],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
@@ -286,8 +319,8 @@ WHOLE_TABLES = {"endpoints.all", "accounts.all", "deliveries.counts"}
 # One row per realm or account.
 SMALL = {"endpoints", "accounts", "registration_codes"}
 
-# These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms and a thing's
-# groups, which are few; what belongs to one batch.
+# These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms, a thing's
+# groups, tasks that run, which are few; what belongs to one batch.
 SORTING = {
     "things.page",
     "policies.attached_to",
@@ -300,6 +333,7 @@ SORTING = {
     "thing_groups.descendants",
     "thing_groups.memberships",
     "billing_groups.page",
+    "registration_tasks.unfinished",
 }
 
 # Names that begin with a text are found among those of a realm or of a parent, or the page among the names.
@@ -364,6 +398,10 @@ def fill(store: SqlStore, many: int) -> None:
             tx.rotations.add(
                 rotation(number, number + 1, realm, ca_certificate_id=certificate_id(number % 7), state=rotation_state)
             )
+            status = DONE if number % 5 else RegistrationTaskStatus.IN_PROGRESS
+            task = registration_task(number, realm, status=status, modified_at=NOW + timedelta(seconds=number))
+            tx.registration_tasks.add(task)
+            tx.registration_tasks.add_report(task, ReportType.ERRORS, 1, number, "{}")
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
             tx.accounts.add_access_key(access_key(number, owner.account_id))
 

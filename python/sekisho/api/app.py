@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from sekisho.api import query, rotations
+from sekisho.api import query, reports, rotations
 from sekisho.api.codec import codec_of
 from sekisho.api.echo import echo
 from sekisho.api.errors import (
@@ -106,7 +106,7 @@ class Api:
         service: str | None = None
         try:
             realm, caller, services = self._authenticate(request)
-            call = Call(realm, caller, self._services, request_id, request.source_ip)
+            call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
             if services == ("sts",):
                 return self._answer_query(request, call)
             if rotations.is_meant(request):
@@ -223,7 +223,7 @@ def build(
     health: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"},
     operations: Operations | None = None,
 ) -> Starlette:
-    """The ASGI application: the AWS APIs on every path, and `GET /_sekisho/health`.
+    """The ASGI application: the AWS APIs on every path, `GET /_sekisho/health` and reports.
 
     Args:
         health: What the health route answers as JSON, without authentication; called in a worker thread. The status
@@ -244,7 +244,9 @@ def build(
         report = await run_in_threadpool(health)
         return JSONResponse(dict(report), status_code=200 if report.get("status") == "ok" else 503)
 
-    return Starlette(routes=[Route(HEALTH_PATH, report_health), Mount("/", _Host(api))])
+    # Looked up when it is asked for: tests build the application without services.
+    fetch_report = reports.route(lambda file: services.registration_tasks.report(file))
+    return Starlette(routes=[Route(HEALTH_PATH, report_health), fetch_report, Mount("/", _Host(api))])
 
 
 class _Host:
@@ -311,6 +313,12 @@ def _services_of(signing_name: str) -> Sequence[str]:
             f"not to '{echo(signing_name)}'."
         )
     return services
+
+
+def _base_url(request: HttpRequest) -> str:
+    # A proxy in front that speaks TLS says so.
+    scheme = "https" if request.header("x-forwarded-proto") == "https" else "http"
+    return f"{scheme}://{request.header('host') or 'localhost'}"
 
 
 def _looks_like_query(request: HttpRequest) -> bool:

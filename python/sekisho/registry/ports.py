@@ -34,6 +34,9 @@ from sekisho.registry.model import (
     ProvisioningClaim,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
+    RegistrationTask,
+    RegistrationTaskStatus,
+    ReportType,
     Rotation,
     RotationState,
     Thing,
@@ -408,6 +411,40 @@ class RotationRows(Protocol):
     def count(self, realm: Realm, state: RotationState, *, ca_certificate_id: str | None = None) -> int: ...
 
 
+class RegistrationTaskRows(Protocol):
+    """Bulk registrations and their reports. Keys: (realm, task_id); a task id is given once in all realms."""
+
+    def get(self, realm: Realm, task_id: str) -> RegistrationTask | None: ...
+    def add(self, task: RegistrationTask) -> None: ...
+    def replace(self, task: RegistrationTask) -> None: ...
+    def remove(self, realm: Realm, task_id: str) -> None:
+        """With its reports."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, *, status: RegistrationTaskStatus | None = None
+    ) -> Slice[RegistrationTask]: ...
+    def everywhere(self, task_id: str) -> RegistrationTask | None:
+        """The task of this id, whosever it is."""
+        ...
+
+    def unfinished(self, account_id: str | None = None) -> Sequence[RegistrationTask]:
+        """Those in progress or being cancelled, of one account or of all."""
+        ...
+
+    def ended_before(self, moment: datetime, limit: int) -> Sequence[RegistrationTask]:
+        """Those that ended before, in whatever way; the oldest first."""
+        ...
+
+    def add_report(self, task: RegistrationTask, kind: ReportType, number: int, line: int, content: str) -> None:
+        """Add lines to the report of this number; ``line`` is the first input line they are about."""
+        ...
+
+    def report(self, task: RegistrationTask, kind: ReportType, number: int) -> Sequence[str]:
+        """The report's parts in order of their lines."""
+        ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -472,6 +509,8 @@ class Transaction(Protocol):
     def deliveries(self) -> DeliveryRows: ...
     @property
     def rotations(self) -> RotationRows: ...
+    @property
+    def registration_tasks(self) -> RegistrationTaskRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 
