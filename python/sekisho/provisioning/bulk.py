@@ -27,7 +27,7 @@ import structlog
 from sekisho.errors import AwsException
 from sekisho.provisioning import bulk_input
 from sekisho.provisioning.bulk_input import BadLine, Buckets, Input, InputError, InputUnavailable, Line
-from sekisho.provisioning.provisioner import Provisioned, ProvisioningError
+from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
 from sekisho.realm import Realm
 from sekisho.registry.model import RegistrationTask, RegistrationTaskStatus, ReportType
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
@@ -301,6 +301,8 @@ class BulkRegistration:
         try:
             with tx.savepoint():
                 provisioned = self._provision(tx, realm, now, wanted)
+        except ResourceConflict as error:
+            raise _Refused(_Refusal("ConflictingResourceUpdateException", str(error), error.line)) from None
         except ProvisioningError as error:
             raise _Refused(_Refusal("ResourceRegistrationFailureException", str(error), error.line)) from None
         except AwsException as error:

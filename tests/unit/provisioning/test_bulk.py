@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from sekisho.errors import LimitExceededException
 from sekisho.provisioning.bulk import BulkRegistration
 from sekisho.provisioning.bulk_input import InputError, InputUnavailable
-from sekisho.provisioning.provisioner import Provisioned, ProvisioningError
+from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
 from sekisho.provisioning.registration_tasks import KEPT, RegistrationTasks, ReportFile
 from sekisho.realm import Realm
 from sekisho.registry import things
@@ -227,17 +227,20 @@ def test_a_line_that_fails_half_way_leaves_nothing_and_its_neighbours_everything
             raise ProvisioningError("thing", 7, "it is broken", None)
         if name == "t6":
             raise LimitExceededException("it is too much")
+        if name == "t10":
+            raise ResourceConflict("thing", 8, "it is another", None)
 
     world.provisioner.after = fail
     task = world.ended(world.start(world.server()))
-    assert (task.status, task.success_count, task.failure_count) == (COMPLETED, 8, 2)
-    assert world.things() == {f"t{number}" for number in range(1, 11)} - {"t4", "t6"}
-    first, second = world.reported(task, ERRORS)
+    assert (task.status, task.success_count, task.failure_count) == (COMPLETED, 7, 3)
+    assert world.things() == {f"t{number}" for number in range(1, 11)} - {"t4", "t6", "t10"}
+    first, second, third = world.reported(task, ERRORS)
     assert (first["lineNumber"], first["errorCode"]) == (4, "ResourceRegistrationFailureException")
     assert first["templateLine"] == 7
     assert "it is broken" in first["errorMessage"]
     assert (second["lineNumber"], second["errorCode"]) == (6, "LimitExceededException")
     assert "templateLine" not in second
+    assert (third["lineNumber"], third["errorCode"]) == (10, "ConflictingResourceUpdateException")
 
 
 @pytest.mark.parametrize("culprits", [{"t1"}, {"t3", "t4", "t70"}, {"t100"}])
