@@ -560,6 +560,17 @@ def detach_policies(tx: Transaction, realm: Realm, principal: str) -> None:
             tx.policies.detach(realm, policy.name, principal)
 
 
+def remove_in(tx: Transaction, certificate: Certificate) -> None:
+    """Forget a certificate that never served anybody, whatever is attached to it, within the caller's transaction."""
+    realm, principal = certificate.realm, arn.certificate(certificate.realm, certificate.certificate_id)
+    detach_policies(tx, realm, principal)
+    while attached := tx.attachments.of_principal(realm, principal, Window(limit=_PAGE)).items:
+        for each in attached:
+            tx.attachments.remove(realm, each.thing_name, principal)
+    tx.certificates.remove(realm, certificate.certificate_id)
+    _announce(tx, certificate)
+
+
 def _announce(tx: Transaction, certificate: Certificate) -> None:
     tx.announce(Change(certificate.realm, ChangeKind.CERTIFICATE, certificate.certificate_id))
 
