@@ -16,7 +16,14 @@ from sekisho.config import Settings
 
 ROOT = Path(__file__).parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "fuzz" / "README.md"])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+        ROOT / "fuzz" / "README.md",
+    ]
+)
 ARCHITECTURE = sorted((ROOT / "docs" / "architecture").glob("*.md"))
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
