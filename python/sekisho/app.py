@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from sekisho._sekisho import Gateway
     from sekisho.gateway.pump import Pump
+    from sekisho.provisioning.bulk_input import Buckets
     from sekisho.provisioning.deliveries import Deliveries
     from sekisho.services import Services
 
@@ -155,14 +157,18 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.handlers.registry import ConfiguredHandlers
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.bulk import BulkRegistration
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.deliveries import Dispatcher, Lane
     from sekisho.provisioning.fleet import FleetProvisioning
     from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.provisioner import provision
     from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
+    from sekisho.provisioning.registration_tasks import RegistrationTasks
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.admission import Admission
     from sekisho.registry.authorization import Authorization
@@ -203,6 +209,12 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         clock=clock.utc_now,
     )
     stack.callback(handlers.close)
+    bulk = BulkRegistration(
+        store,
+        clock.utc_now,
+        _buckets(settings),
+        partial(provision, certificate=None, engine=engine, authority=authority),
+    )
     services = Services(
         accounts=accounts,
         authorization=Authorization(store, engine),
@@ -214,6 +226,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         policies=Policies(store, clock.utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
+        rotations=Rotations(store, clock.utc_now),
+        registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
         tags=Tags(store),
         thing_groups=ThingGroups(store, clock.utc_now),
         thing_registration=ThingRegistration(store, clock.utc_now, engine, authority),
@@ -252,12 +266,15 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         JustInTimeProvisioning(store, clock.utc_now, engine, authority),
         registration_handlers,
     )
-    pump = Pump(gateway, registration, asked=requests.take)
+    pump = Pump(gateway, registration, asked=requests.take, connected=services.rotations.connected)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.
     stack.callback(gateway.stop, GRACE)
     projector.attach(gateway, identity.follow)
+    # What an earlier run has begun goes on, once the gate is told of what it changes.
+    bulk.start()
+    stack.callback(bulk.stop)
     stack.callback(run_file.remove, settings.data)
 
     run = Run(
@@ -382,6 +399,16 @@ def _listen(settings: Settings) -> socket.socket:
             f"the API cannot listen on {settings.host}:{settings.api_port}: {why or error}. {advice}"
         ) from None
     return listener
+
+
+def _buckets(settings: Settings) -> Buckets:
+    if settings.s3_endpoint_url:
+        from sekisho.buckets.s3 import S3Buckets
+
+        return S3Buckets(settings.s3_endpoint_url, settings.region)
+    from sekisho.buckets.folder import FolderBuckets
+
+    return FolderBuckets(settings.bulk_folder or settings.data / "buckets")
 
 
 def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> SqlStore:

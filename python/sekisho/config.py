@@ -57,6 +57,10 @@ class Settings:
     """Its private key, PEM."""
     any_credentials: bool = False
     """Take unsigned API requests and unknown access keys for the default account. Loopback only."""
+    bulk_folder: Path | None = None
+    """Folder of the buckets of bulk registrations, a folder each; unset it is ``buckets`` in the data folder."""
+    s3_endpoint_url: str = ""
+    """URL of an S3-compatible store that has the buckets, in place of ``bulk_folder``; credentials as for AWS tools."""
     workers: int = 0
     """Threads of the data plane; 0 is one per core."""
     handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
@@ -135,7 +139,7 @@ def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
 
 def _convert(name: str, value: Any, source: str) -> Any:
     match name:
-        case "data" | "server_certificate" | "server_key":
+        case "data" | "server_certificate" | "server_key" | "bulk_folder":
             return Path(str(value)).expanduser().absolute()
         case "handlers":
             return value
@@ -161,6 +165,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _text(name, value, source, r"[0-9]{12}", "12 digits")
         case "domain":
             return _text(name, value, source, r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?", "a lower-case DNS name")
+        case "s3_endpoint_url":
+            return _text(name, value, source, r"(https?://[^\s/]+/?)?", "a URL such as http://localhost:9000")
         case "host":
             return _text(name, value, source, r"[0-9A-Za-z.:-]+", "an IP address or a host name")
         case _:
@@ -186,6 +192,8 @@ def _text(name: str, value: Any, source: str, pattern: str, what: str) -> str:
 def _check_together(settings: Settings) -> None:
     if (settings.server_certificate is None) != (settings.server_key is None):
         raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
+    if settings.bulk_folder is not None and settings.s3_endpoint_url:
+        raise ConfigError("bulk_folder and s3_endpoint_url both say where buckets are: give one of them")
     if settings.any_credentials and not settings.is_loopback:
         raise ConfigError(
             f"any_credentials lets everyone in who can reach {settings.host}: "

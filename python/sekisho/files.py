@@ -7,6 +7,15 @@ import tempfile
 from pathlib import Path
 
 
+def sync_folder(path: Path) -> None:
+    """See to it that what was written into a folder is still there after a power cut, its names too. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
     """Write a temporary file beside ``path``, sync it, rename it over. ``mode``: permissions, 0o600 for keys.
 

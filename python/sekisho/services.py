@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
     from sekisho.provisioning.registration import ThingRegistration
+    from sekisho.provisioning.registration_tasks import RegistrationTasks
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.accounts import Accounts
     from sekisho.registry.authorization import Authorization
@@ -41,6 +43,8 @@ class Services:
     policies: Policies
     provisioning_templates: ProvisioningTemplates
     publishing: Publishing
+    rotations: Rotations
+    registration_tasks: RegistrationTasks
     tags: Tags
     thing_groups: ThingGroups
     thing_registration: ThingRegistration

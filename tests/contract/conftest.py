@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,9 @@ from sekisho.api import app as api
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.messaging.publishing import Message, Publishing
+from sekisho.provisioning.bulk import BulkRegistration
 from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.provisioning.registration_tasks import RegistrationTasks
 from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.model import AccessKey
@@ -131,6 +133,7 @@ class Server:
     store: SqlStore
     services: Services
     functions: Functions
+    buckets: Path
     announced: list[Change] = field(default_factory=list)
     published: list[tuple[Realm, Message]] = field(default_factory=list)
 
@@ -155,7 +158,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     published: list[tuple[Realm, Message]] = []
     with SqlStore(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
         functions = Functions()
-        services = _services(store, folder, published, functions)
+        bulk = _bulk(store, folder)
+        services = _services(store, folder, published, functions, bulk)
         application = api.build(services, _credentials(services.accounts), utc_now, default_realm=HOME)
         listener.bind(("127.0.0.1", 0))
         http = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
@@ -166,10 +170,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             while not http.started:
                 assert time.monotonic() < deadline, "the server did not start"
                 thread.join(0.01)
-            yield Server(
-                f"http://127.0.0.1:{listener.getsockname()[1]}", store, services, functions, announced, published
-            )
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield Server(url, store, services, functions, folder / "buckets", announced, published)
         finally:
+            bulk.stop()
             http.should_exit = True
             thread.join()
 
@@ -186,11 +190,30 @@ def other_account(server: Server) -> Account:
     return server.new_account()
 
 
-def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Message]], functions: Functions) -> Services:
+def _bulk(store: SqlStore, folder: Path) -> BulkRegistration:
+    from sekisho.buckets.folder import FolderBuckets
+    from sekisho.gateway.engine import RustPolicyEngine
+    from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.provisioner import provision
+
+    authority = IssuingAuthority.load_or_create(folder / "issuing")
+    engine = RustPolicyEngine()
+    provision_one = partial(provision, certificate=None, engine=engine, authority=authority)
+    return BulkRegistration(store, utc_now, FolderBuckets(folder / "buckets"), provision_one)
+
+
+def _services(
+    store: SqlStore,
+    folder: Path,
+    published: list[tuple[Realm, Message]],
+    functions: Functions,
+    bulk: BulkRegistration,
+) -> Services:
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
     from sekisho.provisioning.registration import ThingRegistration
+    from sekisho.provisioning.rotation import Rotations
     from sekisho.provisioning.templates import ProvisioningTemplates
     from sekisho.registry.authorization import Authorization
     from sekisho.registry.billing_groups import BillingGroups
@@ -218,6 +241,8 @@ def _services(store: SqlStore, folder: Path, published: list[tuple[Realm, Messag
         policies=Policies(store, utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
         publishing=Publishing(_Collector(published)),
+        rotations=Rotations(store, utc_now),
+        registration_tasks=RegistrationTasks(store, utc_now, bulk.begin),
         tags=Tags(store),
         thing_groups=ThingGroups(store, utc_now),
         thing_registration=ThingRegistration(store, utc_now, engine, authority),

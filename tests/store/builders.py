@@ -30,6 +30,9 @@ from sekisho.registry.model import (
     ProvisioningHook,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
+    RegistrationTask,
+    RegistrationTaskStatus,
+    Rotation,
     TemplateType,
     Thing,
     ThingGroup,
@@ -231,6 +234,18 @@ def delivery(number: int = 1, realm: Realm = HOME, **changes: Any) -> Delivery:
     return replace(plain, **changes)
 
 
+def rotation(old: int = 1, new: int = 2, realm: Realm = HOME, **changes: Any) -> Rotation:
+    """A pending rotation of certificate number ``old`` to number ``new``."""
+    plain = Rotation(
+        realm=realm,
+        old_certificate_id=certificate_id(old),
+        new_certificate_id=certificate_id(new),
+        ca_certificate_id=certificate_id(0),
+        started_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
 def account(account_id: str = HOME.account_id, name: str | None = "home") -> Account:
     """An account."""
     return Account(account_id, name, NOW)
@@ -249,5 +264,22 @@ def ownership_token(number: int = 1, realm: Realm = HOME, **changes: Any) -> Own
         certificate_id=certificate_id(number),
         claim_certificate_id=certificate_id(0),
         expires_at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def registration_task(number: int = 1, realm: Realm = HOME, **changes: Any) -> RegistrationTask:
+    """A bulk registration that has not begun."""
+    plain = RegistrationTask(
+        realm=realm,
+        task_id=f"task {number}",
+        template_body="{}",
+        input_bucket="bucket",
+        input_key="input.json",
+        role_arn="arn:aws:iam::123456789012:role/bulk",
+        report_token=f"token {number}",
+        status=RegistrationTaskStatus.IN_PROGRESS,
+        created_at=NOW,
+        modified_at=NOW,
     )
     return replace(plain, **changes)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 
 from sekisho import arn
 from sekisho.realm import Realm
-from sekisho.registry.model import CertificateStatus, Identity, IdentityThing, ThingPrincipalType
+from sekisho.registry.model import CertificateStatus, Identity, IdentityThing, RotationState, ThingPrincipalType
 from sekisho.store import identities
 from sekisho.store.unit_of_work import SqlStore
 from tests.store.builders import (
@@ -21,6 +21,7 @@ from tests.store.builders import (
     certificate,
     certificate_id,
     policy,
+    rotation,
     thing,
     thing_group,
     version,
@@ -156,6 +157,27 @@ def selects() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", count)
 
 
+def test_the_new_certificate_of_a_pending_rotation_is_awaited(store: SqlStore) -> None:
+    realms = (HOME, OTHER_ACCOUNT, OTHER_REGION)
+    with store.write() as tx:
+        for realm in realms:
+            for number in range(1, 5):
+                tx.certificates.add(certificate(number, realm))
+        tx.rotations.add(rotation(1, 2))
+        tx.rotations.add(rotation(3, 4, state=RotationState.DONE))
+        tx.rotations.add(rotation(3, 4, OTHER_REGION))
+    keys = [(realm, certificate_id(number)) for realm in realms for number in range(1, 5)]
+
+    def awaited() -> set[tuple[Realm, str]]:
+        with store.read() as tx:
+            return {key for key, identity in tx.identities.look_up(keys).items() if identity.is_awaited}
+
+    assert awaited() == {(HOME, certificate_id(2)), (OTHER_REGION, certificate_id(4))}
+    with store.write() as tx:
+        tx.rotations.finish(rotation(1, 2, state=RotationState.CANCELLED))
+    assert awaited() == {(OTHER_REGION, certificate_id(4))}
+
+
 @pytest.mark.parametrize("size", [1, identities.CHUNK, identities.CHUNK + 1, 3 * identities.CHUNK])
 def test_a_batch_takes_three_statements_per_chunk(store: SqlStore, size: int) -> None:
     with store.write() as tx:
@@ -186,7 +208,7 @@ def test_groups_take_two_statements_more_however_many_things_are_in_them(store: 
     keys = [(HOME, certificate_id(number)) for number in range(size)]
     with selects() as statements, store.read() as tx:
         tx.identities.look_up(keys)
-    assert len(statements) == 4
+    assert len(statements) == 3
     with store.write() as tx:
         for number in range(size):
             tx.thing_groups.join(f"lamp {number}", red)

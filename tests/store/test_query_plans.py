@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,15 @@ from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
 from sekisho.registry import ports
-from sekisho.registry.model import DeliveryState, Endpoint, Event, RegistrationConfig
+from sekisho.registry.model import (
+    DeliveryState,
+    Endpoint,
+    Event,
+    RegistrationConfig,
+    RegistrationTaskStatus,
+    ReportType,
+    RotationState,
+)
 from sekisho.registry.ports import Window
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
@@ -38,6 +47,8 @@ from tests.store.builders import (
     ownership_token,
     policy,
     provisioning_template,
+    registration_task,
+    rotation,
     template_version,
     thing,
     thing_group,
@@ -48,6 +59,7 @@ from tests.store.builders import (
 FORWARDS = Window(limit=10, after=3)
 BACKWARDS = Window(limit=10, after=30, ascending=False)
 ID = certificate_id(1)
+DONE = RegistrationTaskStatus.COMPLETED
 PRINCIPAL = arn.certificate(HOME, ID)
 
 type_and_attribute: dict[str, Any] = {"type_name": "t", "attribute": ("a", "b")}
@@ -128,8 +140,8 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     ],
     "thing_types.remove": [lambda tx: tx.thing_types.remove(HOME, "type 1")],
     "thing_groups.get": [lambda tx: tx.thing_groups.get(HOME, "group 1")],
-    "thing_groups.add": [lambda tx: tx.thing_groups.add(thing_group("new", "root", "group 1"))],
-    "thing_groups.replace": [lambda tx: tx.thing_groups.replace(thing_group("group 1", "root"))],
+    "thing_groups.add": [lambda tx: tx.thing_groups.add(thing_group("new", "root 1", "group 1"))],
+    "thing_groups.replace": [lambda tx: tx.thing_groups.replace(thing_group("group 1", "root 1"))],
     "thing_groups.page": [
         lambda tx: tx.thing_groups.page(HOME, FORWARDS),
         lambda tx: tx.thing_groups.page(HOME, BACKWARDS),
@@ -138,26 +150,26 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     ],
     "thing_groups.children": [
         lambda tx: tx.thing_groups.children(HOME, None, FORWARDS),
-        lambda tx: tx.thing_groups.children(HOME, "root", FORWARDS),
-        lambda tx: tx.thing_groups.children(HOME, "root", BACKWARDS),
-        lambda tx: tx.thing_groups.children(HOME, "root", FORWARDS, prefix="group 3"),
-        lambda tx: tx.thing_groups.children(HOME, "root", BACKWARDS, prefix="group 3"),
+        lambda tx: tx.thing_groups.children(HOME, "root 1", FORWARDS),
+        lambda tx: tx.thing_groups.children(HOME, "root 1", BACKWARDS),
+        lambda tx: tx.thing_groups.children(HOME, "root 1", FORWARDS, prefix="group 3"),
+        lambda tx: tx.thing_groups.children(HOME, "root 1", BACKWARDS, prefix="group 3"),
     ],
     "thing_groups.descendants": [
-        lambda tx: tx.thing_groups.descendants(HOME, "root", FORWARDS),
-        lambda tx: tx.thing_groups.descendants(HOME, "root", BACKWARDS),
-        lambda tx: tx.thing_groups.descendants(HOME, "root", FORWARDS, prefix="group 3"),
-        lambda tx: tx.thing_groups.descendants(HOME, "root", BACKWARDS, prefix="group 3"),
+        lambda tx: tx.thing_groups.descendants(HOME, "root 1", FORWARDS),
+        lambda tx: tx.thing_groups.descendants(HOME, "root 1", BACKWARDS),
+        lambda tx: tx.thing_groups.descendants(HOME, "root 1", FORWARDS, prefix="group 3"),
+        lambda tx: tx.thing_groups.descendants(HOME, "root 1", BACKWARDS, prefix="group 3"),
     ],
     "thing_groups.join": [lambda tx: tx.thing_groups.join("thing 1", thing_group("other"))],
-    "thing_groups.leave": [lambda tx: tx.thing_groups.leave("thing 1", thing_group("group 1", "root"))],
+    "thing_groups.leave": [lambda tx: tx.thing_groups.leave("thing 1", thing_group("group 1", "root 1"))],
     "thing_groups.memberships": [lambda tx: tx.thing_groups.memberships(HOME, "thing 1")],
     "thing_groups.things_in": [
         call
         for window in (FORWARDS, BACKWARDS)
         for call in (
-            lambda tx, window=window: tx.thing_groups.things_in(HOME, "root", window, recursive=False),
-            lambda tx, window=window: tx.thing_groups.things_in(HOME, "root", window, recursive=True),
+            lambda tx, window=window: tx.thing_groups.things_in(HOME, "root 1", window, recursive=False),
+            lambda tx, window=window: tx.thing_groups.things_in(HOME, "root 1", window, recursive=True),
         )
     ],
     "thing_groups.remove": [lambda tx: tx.thing_groups.remove(HOME, "group 1")],
@@ -256,6 +268,44 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "deliveries.retry": [lambda tx: tx.deliveries.retry("handler 1", NOW)],
     "deliveries.latest": [lambda tx: tx.deliveries.latest("handler 1", DeliveryState.FAILED)],
     "deliveries.remove": [lambda tx: tx.deliveries.remove(1)],
+    "rotations.latest": [lambda tx: tx.rotations.latest(HOME, ID)],
+    "rotations.awaiting": [lambda tx: tx.rotations.awaiting(HOME, certificate_id(2))],
+    "rotations.add": [lambda tx: tx.rotations.add(rotation(10**6, 10**6 + 1))],
+    "rotations.finish": [lambda tx: tx.rotations.finish(rotation(1, 2, state=RotationState.DONE))],
+    "rotations.page": [
+        call
+        for window in (FORWARDS, BACKWARDS)
+        for call in (
+            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.DONE),
+            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.PENDING, ca_certificate_id=ID),
+        )
+    ],
+    "rotations.count": [
+        lambda tx: tx.rotations.count(HOME, RotationState.PENDING),
+        lambda tx: tx.rotations.count(HOME, RotationState.PENDING, ca_certificate_id=ID),
+    ],
+    "registration_tasks.get": [lambda tx: tx.registration_tasks.get(HOME, "task 1")],
+    "registration_tasks.add": [lambda tx: tx.registration_tasks.add(registration_task(10**6))],
+    "registration_tasks.replace": [lambda tx: tx.registration_tasks.replace(registration_task(1))],
+    "registration_tasks.page": [
+        call
+        for window in (FORWARDS, BACKWARDS)
+        for call in (
+            lambda tx, window=window: tx.registration_tasks.page(HOME, window),
+            lambda tx, window=window: tx.registration_tasks.page(HOME, window, status=DONE),
+        )
+    ],
+    "registration_tasks.everywhere": [lambda tx: tx.registration_tasks.everywhere("task 1")],
+    "registration_tasks.unfinished": [
+        lambda tx: tx.registration_tasks.unfinished(),
+        lambda tx: tx.registration_tasks.unfinished(HOME.account_id),
+    ],
+    "registration_tasks.ended_before": [lambda tx: tx.registration_tasks.ended_before(NOW, 10)],
+    "registration_tasks.add_report": [
+        lambda tx: tx.registration_tasks.add_report(registration_task(1), ReportType.ERRORS, 2, 3, "{}")
+    ],
+    "registration_tasks.report": [lambda tx: tx.registration_tasks.report(registration_task(1), ReportType.ERRORS, 1)],
+    "registration_tasks.remove": [lambda tx: tx.registration_tasks.remove(HOME, "task 1")],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
@@ -269,8 +319,8 @@ WHOLE_TABLES = {"endpoints.all", "accounts.all", "deliveries.counts"}
 # One row per realm or account.
 SMALL = {"endpoints", "accounts", "registration_codes"}
 
-# These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms and a thing's
-# groups, which are few; what belongs to one batch.
+# These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms, a thing's
+# groups, tasks that run, which are few; what belongs to one batch.
 SORTING = {
     "things.page",
     "policies.attached_to",
@@ -283,10 +333,14 @@ SORTING = {
     "thing_groups.descendants",
     "thing_groups.memberships",
     "billing_groups.page",
+    "registration_tasks.unfinished",
 }
 
 # Names that begin with a text are found among those of a realm or of a parent, or the page among the names.
 BY_PREFIX = {"thing_groups.page", "thing_groups.children", "billing_groups.page"}
+
+# Their joins may be read in the order of what is listed, without a condition.
+IN_ORDER = {"things.page", "thing_groups.descendants"}
 
 
 def test_every_method_of_every_port_is_looked_at() -> None:
@@ -311,10 +365,11 @@ def fill(store: SqlStore, many: int) -> None:
         tx.accounts.add(account(OTHER_ACCOUNT.account_id))
         tx.policies.add(policy("policy 0"), version("policy 0"))
         for realm in (HOME, OTHER_ACCOUNT, OTHER_REGION):
-            tx.thing_groups.add(thing_group("root", realm=realm))
+            for number in range(9):
+                tx.thing_groups.add(thing_group(f"root {number}", realm=realm))
             tx.thing_groups.add(thing_group("other", realm=realm))
             tx.policies.add(policy("of root", realm), version("of root", realm=realm))
-            tx.policies.attach(realm, "of root", arn.thing_group(realm, "root"))
+            tx.policies.attach(realm, "of root", arn.thing_group(realm, "root 1"))
         for number in range(1, many):
             realm = (HOME, OTHER_ACCOUNT, OTHER_REGION)[number % 3] if number > 1 else HOME
             principal = arn.certificate(realm, certificate_id(number))
@@ -326,7 +381,7 @@ def fill(store: SqlStore, many: int) -> None:
             tx.things.add(thing(f"thing {number}", realm, attributes=attributes, **marks))
             tx.thing_types.add(thing_type(f"type {number}", realm))
             tx.billing_groups.add(billing_group(f"bill {number}", realm))
-            group = thing_group(f"group {number}", "root", realm=realm)
+            group = thing_group(f"group {number}", f"root {number % 9}", realm=realm)
             tx.thing_groups.add(group)
             tx.thing_groups.join(f"thing {number}", group)
             tx.attachments.add(attachment(f"thing {number}", principal, realm))
@@ -339,6 +394,14 @@ def fill(store: SqlStore, many: int) -> None:
             tx.certificate_providers.add(certificate_provider(f"provider {number}", realm))
             state = DeliveryState.FAILED if number % 5 == 0 else DeliveryState.PENDING
             tx.deliveries.put(delivery(number, realm, handler=f"handler {number % 3}", state=state))
+            rotation_state = (RotationState.DONE, RotationState.PENDING)[number % 2]
+            tx.rotations.add(
+                rotation(number, number + 1, realm, ca_certificate_id=certificate_id(number % 7), state=rotation_state)
+            )
+            status = DONE if number % 5 else RegistrationTaskStatus.IN_PROGRESS
+            task = registration_task(number, realm, status=status, modified_at=NOW + timedelta(seconds=number))
+            tx.registration_tasks.add(task)
+            tx.registration_tasks.add_report(task, ReportType.ERRORS, 1, number, "{}")
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
             tx.accounts.add_access_key(access_key(number, owner.account_id))
 
@@ -473,5 +536,5 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _check_postgresql(method: str, node: dict[str, Any]) -> None:
     assert node["Node Type"] != "Seq Scan", node
     if node["Node Type"] in ("Index Scan", "Index Only Scan", "Bitmap Index Scan"):
-        # For a prefix that many have, PostgreSQL reads things in their order until the page is full.
-        assert "Index Cond" in node or method == "things.page", node
+        # For a prefix that many have, or a tree that has many, PostgreSQL reads in their order until the page is full.
+        assert "Index Cond" in node or method in IN_ORDER, node

@@ -64,6 +64,8 @@ def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_
         ("host", "somewhere else", "IP address or a host name"),
         ("workers", "many", "from 0 to 1024"),
         ("any_credentials", "perhaps", "true or false"),
+        ("s3_endpoint_url", "localhost:9000", "such as http://localhost:9000"),
+        ("s3_endpoint_url", "http://localhost:9000/bucket", "such as http://localhost:9000"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_source(
@@ -114,3 +116,10 @@ def test_the_api_and_mqtt_cannot_share_a_port(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a port each"):
         loaded(tmp_path, api_port=4000, mqtt_port=4000)
     assert loaded(tmp_path, api_port=0, mqtt_port=0).api_port == 0
+
+
+def test_buckets_are_in_one_place(tmp_path: Path) -> None:
+    assert loaded(tmp_path, {"SEKISHO_BULK_FOLDER": "~/buckets"}).bulk_folder == Path.home() / "buckets"
+    assert loaded(tmp_path, s3_endpoint_url="https://s3.example").s3_endpoint_url == "https://s3.example"
+    with pytest.raises(ConfigError, match="give one of them"):
+        loaded(tmp_path, {"SEKISHO_BULK_FOLDER": "/buckets"}, s3_endpoint_url="https://s3.example")

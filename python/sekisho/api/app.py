@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from sekisho.api import query
+from sekisho.api import query, reports, rotations
 from sekisho.api.codec import codec_of
 from sekisho.api.echo import echo
 from sekisho.api.errors import (
@@ -106,9 +106,12 @@ class Api:
         service: str | None = None
         try:
             realm, caller, services = self._authenticate(request)
-            call = Call(realm, caller, self._services, request_id, request.source_ip)
+            call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
             if services == ("sts",):
                 return self._answer_query(request, call)
+            if rotations.is_meant(request):
+                service = rotations.SERVICE
+                return self._answer_own(request, call, services)
             route = self._router.route(services, request.method, request.raw_path)
             service = route.service
             handler = self._handler(service, route.operation)
@@ -136,6 +139,17 @@ class Api:
     def refuse(self, request: HttpRequest, error: AwsException) -> HttpResponse:
         """The answer to a request that is refused before it is read."""
         return error_response(error, self._models, self._likely_service(request), str(uuid4()))
+
+    def _answer_own(self, request: HttpRequest, call: Call, services: Sequence[str]) -> HttpResponse:
+        if rotations.SERVICE not in services:
+            raise InvalidSignatureException(
+                f"Credential should be scoped to the service '{rotations.SERVICE}' for {echo(request.raw_path)}."
+            )
+        response = rotations.answer(call, request)
+        log.debug(
+            "api request answered", path=echo(request.raw_path), realm=str(call.realm), request_id=call.request_id
+        )
+        return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
 
     def _answer_query(self, request: HttpRequest, call: Call) -> HttpResponse:
         model = self._models["sts"]
@@ -209,7 +223,7 @@ def build(
     health: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"},
     operations: Operations | None = None,
 ) -> Starlette:
-    """The ASGI application: the AWS APIs on every path, and `GET /_sekisho/health`.
+    """The ASGI application: the AWS APIs on every path, `GET /_sekisho/health` and reports.
 
     Args:
         health: What the health route answers as JSON, without authentication; called in a worker thread. The status
@@ -230,7 +244,9 @@ def build(
         report = await run_in_threadpool(health)
         return JSONResponse(dict(report), status_code=200 if report.get("status") == "ok" else 503)
 
-    return Starlette(routes=[Route(HEALTH_PATH, report_health), Mount("/", _Host(api))])
+    # Looked up when it is asked for: tests build the application without services.
+    fetch_report = reports.route(lambda file: services.registration_tasks.report(file))
+    return Starlette(routes=[Route(HEALTH_PATH, report_health), fetch_report, Mount("/", _Host(api))])
 
 
 class _Host:
@@ -297,6 +313,12 @@ def _services_of(signing_name: str) -> Sequence[str]:
             f"not to '{echo(signing_name)}'."
         )
     return services
+
+
+def _base_url(request: HttpRequest) -> str:
+    # A proxy in front that speaks TLS says so.
+    scheme = "https" if request.header("x-forwarded-proto") == "https" else "http"
+    return f"{scheme}://{request.header('host') or 'localhost'}"
 
 
 def _looks_like_query(request: HttpRequest) -> bool:

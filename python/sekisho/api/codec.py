@@ -126,9 +126,9 @@ class Codec:
                 # HTTP cannot tell an empty payload from none; MQTT has only the empty one.
                 parameters[payload.name] = body
             elif body:
-                parameters[payload.name] = _read(payload.shape, _load(body), payload.name)
+                parameters[payload.name] = _read(payload.shape, load_json(body), payload.name)
         elif self._body and body:
-            content = _load(body)
+            content = load_json(body)
             if not isinstance(content, dict):
                 raise SerializationException(f"The body must be a JSON object, not {_json_type(content)}.")
             _read_members(self._body, content, "", parameters)
@@ -154,7 +154,8 @@ def _refuse_other_locations(shape: Shape | None, known: tuple[str | None, ...]) 
 # Reading: JSON values and texts to parameters.
 
 
-def _load(body: bytes) -> Any:
+def load_json(body: bytes) -> Any:
+    """The JSON value in a body. Raises SerializationException."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:

@@ -49,6 +49,7 @@ class Call:
         services: The domain.
         request_id: The id that the response carries and the log names.
         source_ip: The client's address.
+        base_url: The API's URL as the client wrote it, for links that the client is to follow.
     """
 
     realm: Realm
@@ -56,6 +57,7 @@ class Call:
     services: Services
     request_id: str
     source_ip: str
+    base_url: str
 
 
 class Operations:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sekisho import __version__
-from sekisho.cli import account, api, ca, device, env, handlers, pub, status, sub, up
+from sekisho.cli import account, api, ca, device, env, handlers, pub, rotate, status, sub, up
 from sekisho.cli.failure import Failure
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(ca.app, name="ca")
 app.add_typer(device.app, name="device")
 app.add_typer(handlers.app, name="handlers")
+app.command("rotate")(rotate.rotate)
 app.command("pub")(pub.pub)
 app.command("sub")(sub.sub)
 app.add_typer(api.app, name="api")

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
 
-import typer
-
-from sekisho.cli.failure import Failure
-from sekisho.cli.options import Data, Json, settings_of
+from sekisho.cli.options import Account, Data, Json
 
 
 def env(
     data: Data = None,
-    account: Annotated[
-        str | None, typer.Option(help="Account to sign as. [default: the server's default account]")
-    ] = None,
+    account: Account = None,
     as_json: Json = False,
 ) -> None:
     """Print exports for a shell: eval "$(sekisho env)"."""
-    from sekisho import run_file
-    from sekisho.app import CannotStart, open_accounts
+    from sekisho.cli.api_client import access
     from sekisho.cli.output import show_json, show_line
 
-    settings = settings_of(data)
-    folder = settings.data
-    run = run_file.answering(folder)
-    if run is None:
-        raise Failure(f"no server answers on {folder}: start one with 'sekisho up --data {shlex.quote(str(folder))}'")
-    account_id = account or run.account
-    try:
-        with open_accounts(settings) as accounts:
-            keys = accounts.access_keys(account_id)
-    except CannotStart as error:
-        raise Failure(str(error)) from None
-    if not keys:
-        raise Failure(f"there is no account {account_id}: 'sekisho account list' shows those there are")
+    found = access(data, account)
+    run, key = found.run, found.key
     values = {
         "AWS_ENDPOINT_URL": run.api,
         "AWS_ENDPOINT_URL_IOT": run.api,
@@ -43,10 +25,10 @@ def env(
         "AWS_ENDPOINT_URL_IOT_DATA_PLANE": run.api,
         "AWS_REGION": run.region,
         "AWS_DEFAULT_REGION": run.region,
-        "AWS_ACCESS_KEY_ID": keys[0].access_key_id,
-        "AWS_SECRET_ACCESS_KEY": keys[0].secret_access_key,
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
         "SEKISHO_ROOT_CA": run.root_ca,
-        "SEKISHO_DATA": str(folder),
+        "SEKISHO_DATA": str(found.folder),
     }
     if as_json:
         show_json(values)

@@ -35,6 +35,7 @@ def settings_of(chosen: Path | None) -> Settings:
         raise Failure(str(error)) from None
 
 
+Account = Annotated[str | None, typer.Option(help="Account to sign as. [default: the server's default account]")]
 Certificate = Annotated[Path, typer.Option("--cert", help="The device's certificate, PEM.")]
 Key = Annotated[Path, typer.Option("--key", help="Its private key, PEM.")]
 ClientId = Annotated[str | None, typer.Option("--client-id", "-i", help="MQTT client ID. [default: made up]")]

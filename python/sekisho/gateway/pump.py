@@ -7,7 +7,9 @@ about papers that changed.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -31,6 +33,10 @@ BATCH: Final = 256
 
 PATIENCE: Final = 1.0
 """Seconds that a take waits; how soon the thread notices that it is to end."""
+
+
+AGAIN: Final = 10.0
+"""Seconds between two attempts to record what a store did not take: each makes admissions wait as well."""
 
 
 class Admits(Protocol):
@@ -60,6 +66,8 @@ class Pump:
         self._admission = admission
         self._asked = asked
         self._connected = connected
+        self._untold: dict[tuple[Realm, str], None] = {}
+        self._not_before = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gateway-pump", daemon=True)
 
@@ -85,7 +93,6 @@ class Pump:
 
     def _handle(self, events: Sequence[Event]) -> None:
         admissions: list[AdmitEvent] = []
-        connected: list[tuple[Realm, str]] = []
         for event in events:
             match event[0]:
                 case "admit":
@@ -93,7 +100,7 @@ class Pump:
                 case "request":
                     self._asked(Request(Realm(event[1], event[2]), *event[3:]))
                 case "connected":
-                    connected.append((Realm(event[1], event[2]), event[3]))
+                    self._untold[Realm(event[1], event[2]), event[3]] = None
                 case "refused":
                     _, _, account_id, region, certificate_id, client_id, peer, server_name, reason, detail = event
                     log.warning(
@@ -109,10 +116,32 @@ class Pump:
                     )
                 case "dropped":
                     log.error("events were dropped because they were not taken in time", queue=event[1], count=event[2])
-        if admissions:
-            self._admit(admissions)
-        if connected:
-            self._connected(connected)
+        try:
+            if admissions:
+                self._admit(admissions)
+        finally:
+            self._tell_of_connected()
+
+    def _tell_of_connected(self) -> None:
+        """One batch at a time, so that admissions come between two."""
+        batch = list(islice(self._untold, BATCH))
+        if not batch or time.monotonic() < self._not_before:
+            return
+        try:
+            self._connected(batch)
+        except StoreFailure as failure:
+            # The gate says it once per look-up: with a connection that stays, nobody would say it again.
+            self._not_before = time.monotonic() + AGAIN
+            log.error(
+                "awaited certificates have connected, which cannot be recorded yet",
+                reason=str(failure),
+                certificates=len(self._untold),
+            )
+            return
+        except Exception:
+            log.exception("it was not handled that awaited certificates have connected", certificates=len(batch))
+        for each in batch:
+            del self._untold[each]
 
     def _admit(self, admissions: Sequence[AdmitEvent]) -> None:
         try:

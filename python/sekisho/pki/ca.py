@@ -48,6 +48,16 @@ class CertificateAuthority:
         """
         return issue.new_device(self.signer, name, key_type, not_before=now - issue.BACKDATED, not_after=now + lifetime)
 
+    def renew(self, old: X509Certificate, key: PrivateKey, *, now: datetime, lifetime: timedelta) -> X509Certificate:
+        """A certificate of the same subject as ``old``, for another key. Whoever signed ``old`` does not matter."""
+        return issue.sign_device(
+            self.signer,
+            old.parsed.subject,
+            key.public_key(),
+            not_before=now - issue.BACKDATED,
+            not_after=now + lifetime,
+        )
+
     def sign(self, request_pem: str, *, now: datetime, lifetime: timedelta) -> X509Certificate:
         """The certificate for a certificate signing request. Raises as ``issue.read_request``."""
         request = issue.read_request(request_pem)

@@ -56,6 +56,15 @@ def generate(key_type: KeyType) -> PrivateKey:
     return rsa.generate_private_key(public_exponent=_PUBLIC_EXPONENT, key_size=_RSA_BITS[key_type])
 
 
+def kind_of(public_key: CertificatePublicKeyTypes | None) -> KeyType | None:
+    """The kind of key that ``public_key`` belongs to; None where it is none that is made here."""
+    if isinstance(public_key, rsa.RSAPublicKey):
+        return next((kind for kind, bits in _RSA_BITS.items() if bits == public_key.key_size), None)
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return next((kind for kind, curve in _CURVES.items() if curve.name == public_key.curve.name), None)
+    return None
+
+
 def to_pem(key: PrivateKey) -> str:
     """Unencrypted PKCS #8, as ``openssl genpkey`` writes it."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -3,7 +3,8 @@
 The certificate is registered as PENDING_ACTIVATION, and in the same transaction its template makes thing and policy,
 attaches them and activates it: all of that, or, where the template cannot be carried out, none of it. The first
 connection is closed either way, as on AWS; a device that was provisioned is let in by its next attempt. One that was
-not waits as PENDING_ACTIVATION, and each attempt tries again, at most once in ``BETWEEN`` for one certificate.
+not waits as PENDING_ACTIVATION, and each attempt tries again, at most once in ``BETWEEN`` for one certificate. While
+its CA has a template no event tells of it, also where that CA may not provision for now.
 
 Source: Developer Guide, jit-provisioning.
 """
@@ -11,7 +12,8 @@ Source: Developer Guide, jit-provisioning.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -21,7 +23,7 @@ import structlog
 
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.provisioning.provisioner import ProvisioningError, provision
+from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, provision
 from sekisho.realm import Realm
 from sekisho.registry.model import (
     AutoRegistrationStatus,
@@ -39,6 +41,11 @@ from sekisho.templates.template import Template, parse
 log = structlog.get_logger(__name__)
 
 CONTROL_PLANE_FAILED: Final = "CONTROL_PLANE_FAILED"
+DEVICE_CERTIFICATE_EXPIRED: Final = "DEVICE_CERTIFICATE_EXPIRED"
+DEVICE_CERTIFICATE_INACTIVE: Final = "DEVICE_CERTIFICATE_INACTIVE"
+DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
+DEVICE_CERTIFICATE_NOT_YET_VALID: Final = "DEVICE_CERTIFICATE_NOT_YET_VALID"
+DEVICE_CERTIFICATE_PENDING_ACTIVATION: Final = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 DEVICE_CERTIFICATE_PROVISIONED: Final = "DEVICE_CERTIFICATE_PROVISIONED"
 PROVISIONING_FAILED: Final = "PROVISIONING_FAILED"
 
@@ -67,97 +74,117 @@ class JustInTimeProvisioning:
         self._engine = engine
         self._authority = authority
         self._failures: OrderedDict[Key, _Failure] = OrderedDict()
+        self._done: list[dict[str, str | None]] = []
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A write transaction to provision in. What was done in it is logged once it is committed."""
+        self._done = []
+        with self._store.write() as tx:
+            yield tx
+        for facts in self._done:
+            log.info("a device was provisioned", **facts)
 
     def provision_in(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> str:
-        """Carry out the CA's template for a certificate that waits for activation, in the transaction of the caller.
+        """Carry out the CA's template for a certificate that waits for activation, in a transaction of ``writing``.
 
         Returns:
             Why the connection is refused: provisioned just now, or what failed. Then nothing of the template was done.
         """
         key = (certificate.realm, certificate.certificate_id)
+        whose = {
+            "certificate_id": certificate.certificate_id,
+            "ca_certificate_id": ca.certificate_id,
+            "account_id": certificate.realm.account_id,
+            "region": certificate.realm.region,
+        }
         try:
             with tx.savepoint():
                 done = self._carry_out(tx, now, ca, certificate)
         except (TemplateError, ProvisioningError) as error:
             reason = f"{PROVISIONING_FAILED}: {error}"
-            log.error(
-                "a device was not provisioned",
-                reason=str(error),
-                certificate_id=certificate.certificate_id,
-                ca_certificate_id=ca.certificate_id,
-                account_id=certificate.realm.account_id,
-                region=certificate.realm.region,
-            )
+            log.error("a device was not provisioned", reason=str(error), **whose)
             self._remember(key, _Failure(reason, now))
             return reason
         self._failures.pop(key, None)
-        log.info(
-            "a device was provisioned",
-            thing_name=done,
-            certificate_id=certificate.certificate_id,
-            ca_certificate_id=ca.certificate_id,
-            account_id=certificate.realm.account_id,
-            region=certificate.realm.region,
-        )
-        return DEVICE_CERTIFICATE_PROVISIONED
+        self._done.append({"thing_name": done.thing_name, **whose})
+        is_active = done.certificate is not None and done.certificate.status is CertificateStatus.ACTIVE
+        return DEVICE_CERTIFICATE_PROVISIONED if is_active else DEVICE_CERTIFICATE_INACTIVE
 
     def try_again(self, certificates: Iterable[Certificate]) -> Mapping[Key, str]:
         """Provision certificates that still wait and were used to connect.
 
         Returns:
-            Why those are refused whose CA provisions; those whose CA does not, or no more, are left out.
+            Why those are refused whose CA has a template; those whose CA has none, or none any more, are left out.
         """
         waiting = {(each.realm, each.certificate_id): each for each in certificates}
         if not waiting:
             return {}
         now = self._clock()
-        reasons: dict[Key, str] = {}
         try:
             with self._store.read() as tx:
                 cas = {
                     place: _provisioner(tx, *place)
                     for place in {(each.realm, each.ca_certificate_id or "") for each in waiting.values()}
                 }
-            due: list[Key] = []
-            for key, certificate in waiting.items():
-                if cas[certificate.realm, certificate.ca_certificate_id or ""] is None:
-                    continue
-                failure = self._failures.get(key)
-                # A clock that was set back must not keep a device waiting.
-                if failure is not None and timedelta() <= now - failure.at < BETWEEN:
-                    reasons[key] = failure.reason
-                else:
-                    due.append(key)
-            if due:
-                with self._store.write() as tx:
-                    reasons |= {key: self._again(tx, now, key) for key in due}
         except StoreFailure as failure:
             log.error("devices cannot be provisioned", reason=str(failure), certificates=len(waiting))
             return dict.fromkeys(waiting, CONTROL_PLANE_FAILED)
+        reasons: dict[Key, str] = {}
+        due: list[Key] = []
+        for key, certificate in waiting.items():
+            ca = cas[certificate.realm, certificate.ca_certificate_id or ""]
+            if ca is None:
+                continue
+            reason = _why_not(ca, certificate, now) or self._last_reason(key, now)
+            if reason is None:
+                due.append(key)
+            else:
+                reasons[key] = reason
+        if due:
+            try:
+                with self.writing() as tx:
+                    reasons |= {key: self._again(tx, now, key) for key in due}
+            except StoreFailure as failure:
+                log.error("devices cannot be provisioned", reason=str(failure), certificates=len(due))
+                reasons |= dict.fromkeys(due, CONTROL_PLANE_FAILED)
         return reasons
 
+    def _last_reason(self, key: Key, now: datetime) -> str | None:
+        """Why it was not provisioned, where that was tried a moment ago."""
+        failure = self._failures.get(key)
+        # A clock that was set back must not keep a device waiting.
+        return failure.reason if failure is not None and timedelta() <= now - failure.at < BETWEEN else None
+
     def _again(self, tx: Transaction, now: datetime, key: Key) -> str:
-        # Somebody may have activated it, or changed the CA, since it was looked up.
+        # Somebody may have activated or deleted it, or changed the CA, since it was looked up.
         certificate = tx.certificates.get(*key)
         if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
-            return DEVICE_CERTIFICATE_PROVISIONED
+            # Told of that, the gate asks again.
+            return DEVICE_CERTIFICATE_NOT_REGISTERED
         ca = _provisioner(tx, certificate.realm, certificate.ca_certificate_id or "")
         if ca is None:
-            return f"{PROVISIONING_FAILED}: the CA of the certificate provisions no more"
-        return self.provision_in(tx, now, ca, certificate)
+            return DEVICE_CERTIFICATE_PENDING_ACTIVATION
+        return _why_not(ca, certificate, now) or self.provision_in(tx, now, ca, certificate)
 
-    def _carry_out(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> str | None:
+    def _carry_out(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Provisioned:
         template = _template(tx, ca)
         parameters = certificate_parameters(X509Certificate.from_pem(certificate.certificate_pem))
+        resources = template.resolve(parameters)
+        if resources.certificate is None:
+            raise TemplateError(
+                "the template has no AWS::IoT::Certificate, so that the device would wait for good. Add one with "
+                '"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
+            )
         return provision(
             tx,
             certificate.realm,
             now,
-            template.resolve(parameters),
+            resources,
             certificate=certificate,
             engine=self._engine,
             authority=self._authority,
-        ).thing_name
+        )
 
     def _remember(self, key: Key, failure: _Failure) -> None:
         self._failures[key] = failure
@@ -167,15 +194,27 @@ class JustInTimeProvisioning:
 
 
 def _provisioner(tx: Transaction, realm: Realm, ca_certificate_id: str) -> CACertificate | None:
-    """The CA, if it registers automatically and has a template."""
+    """The CA, if it has a template."""
     ca = tx.ca_certificates.get(realm, ca_certificate_id)
-    provisions = (
-        ca is not None
-        and ca.status is CACertificateStatus.ACTIVE
-        and ca.auto_registration_status is AutoRegistrationStatus.ENABLE
-        and ca.registration_config is not None
+    return None if ca is None or ca.registration_config is None else ca
+
+
+def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> str | None:
+    """What keeps a certificate that waits from being provisioned, other than the template."""
+    if now < certificate.not_before:
+        return DEVICE_CERTIFICATE_NOT_YET_VALID
+    if now > certificate.not_after:
+        return DEVICE_CERTIFICATE_EXPIRED
+    if ca.status is not CACertificateStatus.ACTIVE:
+        hindrance = f"is {ca.status.value}"
+    elif ca.auto_registration_status is not AutoRegistrationStatus.ENABLE:
+        hindrance = "does not register automatically any more"
+    else:
+        return None
+    return (
+        f"{DEVICE_CERTIFICATE_PENDING_ACTIVATION}: Device certificate waits to be provisioned, and its CA certificate "
+        f"{ca.certificate_id} {hindrance}; change that with UpdateCACertificate, or set the certificate to ACTIVE."
     )
-    return ca if provisions else None
 
 
 def _template(tx: Transaction, ca: CACertificate) -> Template:

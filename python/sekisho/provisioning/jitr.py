@@ -113,7 +113,7 @@ class JustInTimeRegistration:
         if not new:
             return {}
         try:
-            with self._store.write() as tx:
+            with self._provisioning.writing() as tx:
                 now = self._clock()
                 reasons = {key: self._register_one(tx, now, key[0], ticket) for key, ticket in new.items()}
         except StoreFailure as failure:

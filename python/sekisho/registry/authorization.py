@@ -168,7 +168,8 @@ def _with_changes(tx: Transaction, subject: Subject, add: Sequence[str], skip: S
     skipped = {_default_version(tx, subject.realm, name).policy_name for name in skip}
     kept = [version for version in (*subject.policies, *added) if version.policy_name not in skipped]
     policies = tuple(_by_name(kept).values())
-    if len(policies) > MAX_PER_TARGET:
+    # With the groups above it a thing group may have more than a certificate can.
+    if len(policies) > max(MAX_PER_TARGET, len(subject.policies)):
         raise LimitExceededException(
             f"{len(policies)} policies would be in force; a principal can have at most {MAX_PER_TARGET}. "
             "Skip some with policyNamesToSkip."

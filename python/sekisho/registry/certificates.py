@@ -41,6 +41,7 @@ from sekisho.registry.model import (
     CertificateProvider,
     CertificateProviderOperation,
     CertificateStatus,
+    RotationState,
 )
 from sekisho.registry.ports import (
     AlreadyThere,
@@ -251,6 +252,7 @@ class Certificates:
                 detach_policies(tx, realm, principal)
             else:
                 _require_no_policies(tx, realm, principal)
+            end_waiting(tx, present, self._clock())
             tx.certificates.remove(realm, present.certificate_id)
             _announce(tx, present)
 
@@ -372,6 +374,8 @@ def update_in(
             "The certificate is PENDING_TRANSFER: cancel, accept or reject the transfer before its status is "
             f"changed. Id: {present.certificate_id}"
         )
+    if status is CertificateStatus.REVOKED:
+        end_waiting(tx, present, now)
     changed = replace(present, status=status, modified_at=now, customer_version=present.customer_version + 1)
     tx.certificates.replace(changed)
     _announce(tx, changed)
@@ -558,6 +562,13 @@ def detach_policies(tx: Transaction, realm: Realm, principal: str) -> None:
     while attached := tx.policies.attached_to(realm, principal, Window(limit=_PAGE)).items:
         for policy in attached:
             tx.policies.detach(realm, policy.name, principal)
+
+
+def end_waiting(tx: Transaction, certificate: Certificate, now: datetime) -> None:
+    """This certificate will never connect again: a rotation that waits for it is cancelled, its old one stays."""
+    waiting = tx.rotations.awaiting(certificate.realm, certificate.certificate_id)
+    if waiting is not None:
+        tx.rotations.finish(replace(waiting, state=RotationState.CANCELLED, finished_at=now))
 
 
 def _announce(tx: Transaction, certificate: Certificate) -> None:

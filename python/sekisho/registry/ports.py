@@ -34,6 +34,11 @@ from sekisho.registry.model import (
     ProvisioningClaim,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
+    RegistrationTask,
+    RegistrationTaskStatus,
+    ReportType,
+    Rotation,
+    RotationState,
     Thing,
     ThingGroup,
     ThingType,
@@ -381,6 +386,65 @@ class DeliveryRows(Protocol):
         ...
 
 
+class RotationRows(Protocol):
+    """Rotations of certificates. A certificate is in one pending rotation at most as the old, in one as the new."""
+
+    def latest(self, realm: Realm, old_certificate_id: str) -> Rotation | None:
+        """The one begun last for this old certificate, whatever its state."""
+        ...
+
+    def awaiting(self, realm: Realm, new_certificate_id: str) -> Rotation | None:
+        """The pending one that waits for this new certificate."""
+        ...
+
+    def add(self, rotation: Rotation) -> None: ...
+    def finish(self, rotation: Rotation) -> None:
+        """The pending rotation of this old certificate takes the state and the end of ``rotation``."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, state: RotationState, *, ca_certificate_id: str | None = None
+    ) -> Slice[Rotation]:
+        """``ca_certificate_id`` keeps those whose old certificate was registered with this CA."""
+        ...
+
+    def count(self, realm: Realm, state: RotationState, *, ca_certificate_id: str | None = None) -> int: ...
+
+
+class RegistrationTaskRows(Protocol):
+    """Bulk registrations and their reports. Keys: (realm, task_id); a task id is given once in all realms."""
+
+    def get(self, realm: Realm, task_id: str) -> RegistrationTask | None: ...
+    def add(self, task: RegistrationTask) -> None: ...
+    def replace(self, task: RegistrationTask) -> None: ...
+    def remove(self, realm: Realm, task_id: str) -> None:
+        """With its reports."""
+        ...
+
+    def page(
+        self, realm: Realm, window: Window, *, status: RegistrationTaskStatus | None = None
+    ) -> Slice[RegistrationTask]: ...
+    def everywhere(self, task_id: str) -> RegistrationTask | None:
+        """The task of this id, whosever it is."""
+        ...
+
+    def unfinished(self, account_id: str | None = None) -> Sequence[RegistrationTask]:
+        """Those in progress or being cancelled, of one account or of all."""
+        ...
+
+    def ended_before(self, moment: datetime, limit: int) -> Sequence[RegistrationTask]:
+        """Those that ended before, in whatever way; the oldest first."""
+        ...
+
+    def add_report(self, task: RegistrationTask, kind: ReportType, number: int, line: int, content: str) -> None:
+        """Add lines to the report of this number; ``line`` is the first input line they are about."""
+        ...
+
+    def report(self, task: RegistrationTask, kind: ReportType, number: int) -> Sequence[str]:
+        """The report's parts in order of their lines."""
+        ...
+
+
 class AccountRows(Protocol):
     """Accounts and their access keys."""
 
@@ -443,6 +507,10 @@ class Transaction(Protocol):
     def certificate_providers(self) -> CertificateProviderRows: ...
     @property
     def deliveries(self) -> DeliveryRows: ...
+    @property
+    def rotations(self) -> RotationRows: ...
+    @property
+    def registration_tasks(self) -> RegistrationTaskRows: ...
     @property
     def identities(self) -> IdentityRows: ...
 

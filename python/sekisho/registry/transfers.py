@@ -110,6 +110,7 @@ class Transfers:
                 )
             )
             source = _source_of(tx, incoming)
+            certificates.end_waiting(tx, source, now)
             _forget(tx, source)
             _announce(tx, source, incoming)
 

@@ -1,8 +1,7 @@
 """The gate's look-up (``ports.IdentityRows``): a few statements for a whole batch of connections.
 
-Three, a fourth where some certificate has a thing, and a fifth where some thing is in a group.
-
-Where some are not among the certificates, one more looks for them among provisioning claims.
+Three, and two more where some thing is in a group. Where some are not among the certificates, one more looks for them
+among provisioning claims.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, exists, select
 
 from sekisho import arn
 from sekisho.realm import Realm
@@ -31,6 +30,7 @@ _TARGETS = schema.policy_targets
 _ATTACHMENTS = schema.attachments
 _MEMBERSHIPS = schema.memberships
 _THINGS = schema.things
+_ROTATIONS = schema.rotations
 
 CHUNK: Final = 250
 """Keys per statement: fewer than the 999 parameters that any SQLite allows."""
@@ -39,7 +39,19 @@ CHUNK: Final = 250
 # list of tuples SQLite reads the whole table. A certificate is in few realms, and an ARN belongs to one.
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
-_CERTIFICATES_OF = select(_CERTIFICATES).where(_CERTIFICATES.c.certificate_id.in_(_KEYS))
+# Within the same statement, since hardly any certificate is waited for.
+_IS_AWAITED = (
+    exists()
+    .where(
+        _ROTATIONS.c.new_certificate_id == _CERTIFICATES.c.certificate_id,
+        _ROTATIONS.c.account_id == _CERTIFICATES.c.account_id,
+        _ROTATIONS.c.region == _CERTIFICATES.c.region,
+        schema.PENDING,
+    )
+    .label("is_awaited")
+)
+
+_CERTIFICATES_OF = select(_CERTIFICATES, _IS_AWAITED).where(_CERTIFICATES.c.certificate_id.in_(_KEYS))
 
 _CLAIMS_OF = select(_CLAIMS).where(_CLAIMS.c.certificate_id.in_(_KEYS))
 
@@ -66,8 +78,21 @@ _POLICIES_OF = (
     .order_by(_TARGETS.c.seq)
 )
 
+# Whether a thing is in a group comes with it, so that a fleet without groups is asked nothing more. LIMIT, where EXISTS
+# would say the same, since PostgreSQL may answer EXISTS by reading all memberships beforehand.
+_A_MEMBERSHIP = (
+    select(_MEMBERSHIPS.c.seq)
+    .where(
+        _MEMBERSHIPS.c.account_id == _THINGS.c.account_id,
+        _MEMBERSHIPS.c.region == _THINGS.c.region,
+        _MEMBERSHIPS.c.thing_name == _THINGS.c.name,
+    )
+    .limit(1)
+    .scalar_subquery()
+    .label("a_membership")
+)
 _THINGS_OF = (
-    select(_ATTACHMENTS.c.principal, _ATTACHMENTS.c.type, _THINGS)
+    select(_ATTACHMENTS.c.principal, _ATTACHMENTS.c.type, _THINGS, _A_MEMBERSHIP)
     .join(
         _THINGS,
         and_(
@@ -129,8 +154,11 @@ class SqlIdentities:
         ids = list({certificate_id for _, certificate_id in keys})
         # By realm and ARN, under which policies and things are attached to it.
         certificates = {
-            (each.realm, arn.certificate(each.realm, each.certificate_id)): each
-            for each in map(certificate_of, self._connection.execute(_CERTIFICATES_OF, {"keys": ids}))
+            (each.realm, arn.certificate(each.realm, each.certificate_id)): (each, is_awaited)
+            for each, is_awaited in (
+                (certificate_of(row), bool(row.is_awaited))
+                for row in self._connection.execute(_CERTIFICATES_OF, {"keys": ids})
+            )
             if (each.realm, each.certificate_id) in wanted
         }
         if not certificates:
@@ -139,18 +167,24 @@ class SqlIdentities:
         principals = [principal for _, principal in certificates]
         policies = self._policies_of(principals)
         things: defaultdict[tuple[Realm, str], list[IdentityThing]] = defaultdict(list)
+        in_groups = set()
         for row in self._connection.execute(_THINGS_OF, {"keys": principals}):
             exclusive = row.type == ThingPrincipalType.EXCLUSIVE_THING
             things[Realm(row.account_id, row.region), row.principal].append(
                 IdentityThing(row.name, row.type_name, row.attributes, exclusive)
             )
-        if things:
-            self._bring_policies_of_groups(things, principals)
+            if row.a_membership is not None:
+                in_groups.add(row.principal)
+        if in_groups:
+            self._bring_policies_of_groups(things, list(in_groups))
         return {
             (certificate.realm, certificate.certificate_id): Identity(
-                certificate=certificate, policies=tuple(policies.get(key, ())), things=tuple(things[key])
+                certificate=certificate,
+                policies=tuple(policies.get(key, ())),
+                things=tuple(things[key]),
+                is_awaited=is_awaited,
             )
-            for key, certificate in certificates.items()
+            for key, (certificate, is_awaited) in certificates.items()
         }
 
     def _policies_of(self, targets: Iterable[str]) -> Mapping[tuple[Realm, str], list[PolicyVersion]]:

@@ -489,6 +489,97 @@ deliveries = _listed(
     Index(None, "handler", "state", "next_attempt_at", "seq"),
 )
 
+# No foreign keys: either certificate may go, what was done stays to be read.
+rotations = _listed(
+    "rotations",
+    *_realm(),
+    Column("old_certificate_id", String, nullable=False),
+    Column("new_certificate_id", String, nullable=False),
+    Column("ca_certificate_id", String),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("state", String, nullable=False),
+    Index(None, "account_id", "region", "old_certificate_id", "seq"),
+    Index(None, "account_id", "region", "state", "seq"),
+)
+Index(
+    None,
+    rotations.c.account_id,
+    rotations.c.region,
+    rotations.c.ca_certificate_id,
+    rotations.c.state,
+    rotations.c.seq,
+    sqlite_where=rotations.c.ca_certificate_id.is_not(None),
+    postgresql_where=rotations.c.ca_certificate_id.is_not(None),
+)
+# A literal, as OUTGOING.
+PENDING: Final = text("state = 'PENDING'")
+Index(
+    "ux_rotations_pending_old",
+    rotations.c.account_id,
+    rotations.c.region,
+    rotations.c.old_certificate_id,
+    unique=True,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
+# The id first, for the look-up of identities.
+Index(
+    "ux_rotations_pending_new",
+    rotations.c.new_certificate_id,
+    rotations.c.account_id,
+    rotations.c.region,
+    unique=True,
+    sqlite_where=PENDING,
+    postgresql_where=PENDING,
+)
+
+registration_tasks = _listed(
+    "registration_tasks",
+    *_realm(),
+    Column("task_id", String, nullable=False),
+    Column("template_body", String, nullable=False),
+    Column("input_bucket", String, nullable=False),
+    Column("input_key", String, nullable=False),
+    Column("role_arn", String, nullable=False),
+    Column("report_token", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("message", String),
+    Column("success_count", BigInteger, nullable=False),
+    Column("failure_count", BigInteger, nullable=False),
+    Column("lines_done", BigInteger, nullable=False),
+    Column("bytes_done", BigInteger, nullable=False),
+    Column("input_bytes", BigInteger),
+    Column("input_version", String),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    # In this order it answers ``everywhere`` too.
+    UniqueConstraint("task_id", "account_id", "region"),
+    Index(None, "account_id", "region", "seq"),
+    Index(None, "account_id", "region", "status", "seq"),
+    # For ``unfinished`` and ``ended_before``.
+    Index(None, "status", "account_id", "seq"),
+    Index(None, "status", "modified_at"),
+)
+
+# What became of the lines, some lines in a row, each a JSON object: written with the step that they report.
+registration_task_reports = Table(
+    "registration_task_reports",
+    metadata,
+    *_realm(),
+    Column("task_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("content", String, nullable=False),
+    PrimaryKeyConstraint("task_id", "account_id", "region", "kind", "number", "line"),
+    ForeignKeyConstraint(
+        ["task_id", "account_id", "region"],
+        ["registration_tasks.task_id", "registration_tasks.account_id", "registration_tasks.region"],
+        ondelete="CASCADE",
+    ),
+)
+
 accounts = _listed(
     "accounts",
     Column("account_id", String, nullable=False),

@@ -30,6 +30,8 @@ from sekisho.store.policies import SqlPolicies
 from sekisho.store.provisioning_claims import SqlProvisioningClaims
 from sekisho.store.provisioning_templates import SqlProvisioningTemplates
 from sekisho.store.registration_codes import SqlRegistrationCodes
+from sekisho.store.registration_tasks import SqlRegistrationTasks
+from sekisho.store.rotations import SqlRotations
 from sekisho.store.tags import SqlTags
 from sekisho.store.thing_groups import SqlThingGroups
 from sekisho.store.thing_types import SqlThingTypes
@@ -57,6 +59,8 @@ class SqlTransaction:
         "provisioning_claims",
         "provisioning_templates",
         "registration_codes",
+        "registration_tasks",
+        "rotations",
         "tags",
         "thing_groups",
         "thing_types",
@@ -81,6 +85,8 @@ class SqlTransaction:
         self.provisioning_claims = SqlProvisioningClaims(connection)
         self.provisioning_templates = SqlProvisioningTemplates(connection)
         self.registration_codes = SqlRegistrationCodes(connection)
+        self.rotations = SqlRotations(connection)
+        self.registration_tasks = SqlRegistrationTasks(connection)
         self.tags = SqlTags(connection)
         self.thing_groups = SqlThingGroups(connection)
         self.thing_types = SqlThingTypes(connection)

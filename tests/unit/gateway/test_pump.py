@@ -166,3 +166,74 @@ def test_requests_and_connections_reach_whom_they_are_for(gate: Gate) -> None:
         Realm(*realm), 7, "client", "ab" * 32, "$aws/certificates/create/json", b"{}"
     )
     pump.stop()
+
+
+def test_who_has_connected_is_told_again_where_the_store_did_not_take_it(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sekisho.gateway.pump.AGAIN", 0.0)
+    told: queue.Queue[tuple[list[str], bool]] = queue.Queue()
+    is_away = threading.Event()
+    is_away.set()
+
+    def record(connected: Sequence[tuple[Realm, str]]) -> None:
+        refused = is_away.is_set()
+        told.put(([certificate_id for _, certificate_id in connected], refused))
+        if refused:
+            raise StoreFailure("the disk is full")
+
+    def connect(certificate_id: str) -> None:
+        gate.batches.put([("connected", "123456789012", "us-east-1", certificate_id, "client")])
+
+    pump = Pump(cast(Gateway, gate), Registry(), connected=record)
+    with capture_logs() as logs:
+        pump.start()
+        connect("one")
+        assert told.get(timeout=WAIT) == (["one"], True)
+        connect("two")
+        while told.get(timeout=WAIT) != (["one", "two"], True):
+            pass
+        is_away.clear()
+        while (last := told.get(timeout=WAIT))[1]:
+            pass
+        assert last == (["one", "two"], False)
+        connect("three")
+        assert told.get(timeout=WAIT) == (["three"], False)
+        pump.stop()
+    assert {line["reason"] for line in logs} == {"the disk is full"}
+
+
+def test_who_has_connected_is_told_though_nobody_could_be_admitted(gate: Gate) -> None:
+    class Away:
+        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+            raise StoreFailure(f"the disk is full, said to {len(tickets)}")
+
+    told: queue.Queue[Sequence[tuple[Realm, str]]] = queue.Queue()
+    pump = Pump(cast(Gateway, gate), Away(), connected=told.put)
+    pump.start()
+    gate.batches.put([admit(1), ("connected", "123456789012", "us-east-1", "cd" * 32, "one")])
+    assert told.get(timeout=WAIT) == [(Realm("123456789012", "us-east-1"), "cd" * 32)]
+    pump.stop()
+
+
+def test_very_many_that_have_connected_are_told_batch_by_batch(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sekisho.gateway.pump.BATCH", 2)
+    monkeypatch.setattr("sekisho.gateway.pump.AGAIN", 0.0)
+    told: queue.Queue[int] = queue.Queue()
+    refusals = [StoreFailure("the disk is full")] * 3
+    pump = Pump(cast(Gateway, gate), Registry(), connected=lambda connected: _count(connected, told, refusals))
+    for number in range(5):
+        gate.batches.put([("connected", "123456789012", "us-east-1", f"certificate {number}", "client")])
+    pump.start()
+    seen: list[int] = []
+    while sum(seen) < 5:
+        seen.append(told.get(timeout=WAIT))
+    pump.stop()
+    assert sum(seen) == 5
+    assert max(seen) == 2
+
+
+def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refusals: list[StoreFailure]) -> None:
+    if refusals:
+        raise refusals.pop()
+    told.put(len(connected))

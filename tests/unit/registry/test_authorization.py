@@ -174,7 +174,7 @@ def test_the_effective_policies_of_a_principal_are_those_in_force(
     ]
 
 
-def test_a_thing_brings_the_policies_of_its_groups_of_which_there_are_none(
+def test_a_thing_in_no_group_brings_no_policies(
     authorization: Authorization, store: Store, clock: SetClock, principal: str
 ) -> None:
     things = Things(store, clock)

@@ -213,7 +213,7 @@ def test_a_certificate_that_is_gone_can_be_detached_from_but_not_attached_to(pol
         policies.attached_to(HOME, gone, ALL)
 
 
-def test_a_thing_group_is_a_target_that_does_not_exist(policies: Policies) -> None:
+def test_a_thing_group_that_does_not_exist_is_no_target(policies: Policies) -> None:
     policies.create(HOME, "telemetry", "allow a")
     group = "arn:aws:iot:eu-central-1:123456789012:thinggroup/pumps"
     with pytest.raises(ResourceNotFoundException, match="Thing group pumps"):

@@ -1,0 +1,146 @@
+"""The running server's API, asked as one of its accounts. Requests are signed as AWS tools sign theirs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from sekisho.cli.failure import Failure
+from sekisho.cli.options import settings_of
+from sekisho.registry.model import AccessKey
+from sekisho.run_file import Run
+
+SERVICE: Final = "iot"
+PATIENCE: Final = 30.0
+"""Seconds for one answer."""
+
+_PAGE: Final = 250
+_RETRIES: Final = 5
+_REST: Final = 0.2
+"""Seconds before the first retry; each further one waits twice as long."""
+
+
+class Refused(Exception):
+    """The server's answer is no. ``code`` is the AWS name of the exception."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Unreachable(Failure):
+    """The server does not answer, or cannot, though it was asked several times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A running server, and the key of one of its accounts."""
+
+    folder: Path
+    run: Run
+    key: AccessKey
+
+
+def access(data: Path | None, account: str | None) -> Access:
+    """The server on a data folder, and the account's first access key: the server's default account if none is named.
+
+    Raises Failure.
+    """
+    from sekisho import run_file
+    from sekisho.app import CannotStart, open_accounts
+
+    settings = settings_of(data)
+    folder = settings.data
+    run = run_file.answering(folder)
+    if run is None:
+        raise Failure(f"no server answers on {folder}: start one with 'sekisho up --data {shlex.quote(str(folder))}'")
+    account_id = account or run.account
+    try:
+        with open_accounts(settings) as accounts:
+            keys = accounts.access_keys(account_id)
+    except CannotStart as error:
+        raise Failure(str(error)) from None
+    if not keys:
+        raise Failure(f"there is no account {account_id}: 'sekisho account list' shows those there are")
+    return Access(folder, run, keys[0])
+
+
+class ApiClient:
+    """One connection to the API, made anew when it was lost.
+
+    Args:
+        region: The region whose registry is meant; the server's own if None.
+    """
+
+    def __init__(self, access: Access, region: str | None = None) -> None:
+        from botocore.auth import SigV4Auth
+        from botocore.credentials import Credentials
+
+        self._url = access.run.api
+        place = urlsplit(self._url)
+        # Not urllib: it would ask a proxy of the environment, which knows no loopback of ours.
+        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+        credentials = Credentials(access.key.access_key_id, access.key.secret_access_key)
+        self._signer = SigV4Auth(credentials, SERVICE, region or access.run.region)
+
+    def get(self, path: str, **query: str | None) -> Any:
+        """The JSON of an answer. Raises Refused, or Unreachable where there is none."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", f"{path}?{urlencode(given)}" if given else path)
+
+    def post(self, path: str, content: Mapping[str, Any]) -> Any:
+        """As ``get``. It may arrive twice, where the first answer was lost."""
+        return self._ask("POST", path, json.dumps(content).encode())
+
+    def delete(self, path: str) -> Any:
+        """As ``get``. It may arrive twice, where the first answer was lost."""
+        return self._ask("DELETE", path)
+
+    def each(self, path: str, member: str, **query: str | None) -> Iterator[Any]:
+        """Every item of a list, page after page."""
+        marker: str | None = None
+        while True:
+            page = self.get(path, pageSize=str(_PAGE), marker=marker, **query)
+            yield from page[member]
+            marker = page.get("nextMarker")
+            if marker is None:
+                return
+
+    def _ask(self, method: str, target: str, body: bytes = b"") -> Any:
+        for attempt in range(_RETRIES + 1):
+            if attempt:
+                time.sleep(_REST * 2 ** (attempt - 1))
+            try:
+                status, code, content = self._once(method, target, body)
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                lost = f"the server at {self._url} does not answer: {error or type(error).__name__}"
+                continue
+            if status == 200:
+                return content
+            if status != 503:
+                raise Refused(code, str(content.get("message", "")))
+            lost = f"the server at {self._url} cannot answer at present: {content.get('message', '')}"
+        raise Unreachable(lost)
+
+    def _once(self, method: str, target: str, body: bytes) -> tuple[int, str, Any]:
+        from botocore.awsrequest import AWSRequest
+
+        request = AWSRequest(method, f"{self._url}{target}", data=body)
+        # Each time anew: a signature is good for some minutes only.
+        self._signer.add_auth(request)
+        self._connection.request(method, target, body=body, headers=dict(request.headers.items()))
+        response = self._connection.getresponse()
+        said = response.read()
+        try:
+            content = json.loads(said)
+        except ValueError:
+            raise OSError(f"what answers there is not Sekisho (status {response.status})") from None
+        return response.status, (response.getheader("x-amzn-errortype") or "").rstrip(":"), content

@@ -1,0 +1,115 @@
+"""A connected device gains and loses permissions through the groups of its thing, without connecting again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sekisho.registry.inheritance import MOST_NAMED
+from tests import x509
+from tests.e2e.devices import WITHIN, Device, allow, register
+from tests.e2e.papers import in_files
+from tests.e2e.running_server import RunningServer
+
+GRANTED, NOT_AUTHORIZED = 0x00, 0x87
+
+CONNECT: dict[str, Any] = {"Effect": "Allow", "Action": ["iot:Connect", "iot:Receive"], "Resource": "*"}
+SUBSCRIBE: dict[str, Any] = {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": "*"}
+NO_CONNECT: dict[str, Any] = {"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"}
+
+
+def becomes(wanted: int, answer: Callable[[], int]) -> bool:
+    """Whether the answer is the wanted one before long: the gate asks anew while the device goes on."""
+    deadline = time.monotonic() + WITHIN
+    while answer() != wanted:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_connected_device_gains_and_loses_a_permission_through_the_policy_of_a_group_above_its_own(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    clients = server.session()
+    iot = clients.iot
+    allow(iot, "lamps-connect", CONNECT)
+    allow(iot, "lamps-subscribe", SUBSCRIBE)
+    allow(iot, "lamps-stay-out", NO_CONNECT)
+    lights = iot.create_thing_group(thingGroupName="lights")["thingGroupArn"]
+    iot.create_thing_group(thingGroupName="red", parentGroupName="lights")
+    papers = {name: in_files(tmp_path, x509.new_device(None)) for name in ("lamp", "other")}
+    for name in papers:
+        principal = register(clients, papers[name], "lamps-connect")
+        iot.create_thing(thingName=name)
+        iot.attach_thing_principal(thingName=name, principal=principal)
+    iot.attach_policy(policyName="lamps-subscribe", target=lights)
+
+    with Device(server, papers["lamp"], "lamp") as lamp, Device(server, papers["other"], "other") as other:
+
+        def subscribes(device: Device) -> Callable[[], int]:
+            return lambda: device.subscribe("a/b").value
+
+        assert subscribes(lamp)() == NOT_AUTHORIZED
+        iot.add_thing_to_thing_group(thingGroupName="red", thingName="lamp")
+        assert becomes(GRANTED, subscribes(lamp)), "it is in the group now"
+        iot.detach_policy(policyName="lamps-subscribe", target=lights)
+        assert becomes(NOT_AUTHORIZED, subscribes(lamp)), "the group has lost its policy"
+        iot.attach_policy(policyName="lamps-subscribe", target=lights)
+        assert becomes(GRANTED, subscribes(lamp)), "the group has its policy again"
+        iot.remove_thing_from_thing_group(thingGroupName="red", thingName="lamp")
+        assert becomes(NOT_AUTHORIZED, subscribes(lamp)), "it has left the group"
+        assert subscribes(other)() == NOT_AUTHORIZED
+
+        iot.add_thing_to_thing_group(thingGroupName="red", thingName="lamp")
+        iot.attach_policy(policyName="lamps-stay-out", target=lights)
+        assert lamp.ended.get(timeout=WITHIN).value == NOT_AUTHORIZED
+        assert subscribes(other)() == NOT_AUTHORIZED, "who is not in the group stays"
+
+
+@pytest.mark.parametrize("client_id", ["door", "somebody"])
+def test_policies_of_a_group_hold_where_the_client_id_is_the_name_of_the_thing(
+    server: RunningServer, tmp_path: Path, client_id: str
+) -> None:
+    clients = server.session()
+    iot = clients.iot
+    allow(iot, f"{client_id}-connect", CONNECT)
+    allow(iot, f"{client_id}-subscribe", SUBSCRIBE)
+    papers = in_files(tmp_path, x509.new_device(None))
+    principal = register(clients, papers, f"{client_id}-connect")
+    iot.create_thing(thingName="door")
+    iot.attach_thing_principal(thingName="door", principal=principal)
+    group = iot.create_thing_group(thingGroupName=f"{client_id}-doors")
+    iot.add_thing_to_thing_group(thingGroupName=group["thingGroupName"], thingName="door")
+    iot.attach_policy(policyName=f"{client_id}-subscribe", target=group["thingGroupArn"])
+    with Device(server, papers, client_id) as device:
+        wanted = GRANTED if client_id == "door" else NOT_AUTHORIZED
+        assert device.subscribe("a/b").value == wanted
+    iot.delete_thing_group(thingGroupName=group["thingGroupName"])
+
+
+def test_a_policy_of_a_group_too_large_to_name_its_things_reaches_them_all(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    clients = server.session()
+    iot = clients.iot
+    allow(iot, "fleet-connect", CONNECT)
+    allow(iot, "fleet-stay-out", NO_CONNECT)
+    fleet = iot.create_thing_group(thingGroupName="fleet")["thingGroupArn"]
+    for number in range(MOST_NAMED + 1):
+        iot.create_thing(thingName=f"truck-{number}")
+        iot.add_thing_to_thing_group(thingGroupName="fleet", thingName=f"truck-{number}")
+    last = f"truck-{MOST_NAMED}"
+    papers = in_files(tmp_path, x509.new_device(None))
+    principal = register(clients, papers, "fleet-connect")
+    iot.attach_thing_principal(thingName=last, principal=principal)
+    with Device(server, papers, last) as truck:
+        iot.attach_policy(policyName="fleet-stay-out", target=fleet)
+        assert truck.ended.get(timeout=WITHIN).value == NOT_AUTHORIZED
+    iot.detach_policy(policyName="fleet-stay-out", target=fleet)
+    with Device(server, papers, last):
+        pass

@@ -1,0 +1,91 @@
+"""A bulk registration whose process is killed: within a step, and at the moment when a step has become durable."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sekisho.clock import utc_now
+from sekisho.provisioning.registration_tasks import RegistrationTasks
+from sekisho.registry.model import RegistrationTaskStatus, ReportType
+from sekisho.registry.ports import Window
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME
+
+MANY = 400
+TEMPLATE = json.dumps(
+    {
+        "Parameters": {"ThingName": {"Type": "String"}},
+        "Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "ThingName"}}}},
+    }
+)
+
+# Runs what is unfinished, and kills itself: with its nth device, or when its nth step is kept.
+SERVER = """
+import os, signal, sys, time
+from pathlib import Path
+from sekisho.buckets.folder import FolderBuckets
+from sekisho.clock import utc_now
+from sekisho.errors import LimitExceededException
+from sekisho.provisioning.bulk import BulkRegistration
+from sekisho.provisioning.provisioner import Provisioned
+from sekisho.registry import things
+from sekisho.registry.ports import Change, ChangeKind
+from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import HOME
+
+url, folder, place, number = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+left = {"device": 10**9, "step": 10**9, place: number}
+
+def pass_by(place):
+    left[place] -= 1
+    if not left[place]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def provision(tx, realm, now, resources):
+    pass_by("device")
+    name = resources.thing.name
+    if tx.things.get(realm, name) is not None:
+        raise LimitExceededException("a second time")
+    things.create_in(tx, realm, now, name)
+    tx.announce(Change(realm, ChangeKind.THING, name))
+    return Provisioned({"thing": name}, name, None, {})
+
+with SqlStore(url, lambda _: pass_by("step")) as store:
+    bulk = BulkRegistration(store, utc_now, FolderBuckets(folder), provision)
+    bulk.start()
+    unfinished = True
+    while unfinished:
+        time.sleep(0.01)
+        with store.read() as tx:
+            unfinished = tx.registration_tasks.unfinished()
+    bulk.stop()
+"""
+
+
+@pytest.mark.parametrize("place", ["device", "step"])
+def test_kill_9_neither_repeats_a_line_nor_loses_one(url: str, tmp_path: Path, place: str) -> None:
+    (tmp_path / "bucket").mkdir()
+    lines = [json.dumps({"ThingName": f"t{number}"}) for number in range(1, MANY + 1)]
+    (tmp_path / "bucket" / "key").write_text("\n".join(lines))
+    with SqlStore(url, lambda _: None) as store:
+        tasks = RegistrationTasks(store, utc_now, lambda _realm, _task_id: None)
+        task = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
+    for number in (1, 2, 90, 1, 3, 10**6):
+        ended = subprocess.run(
+            [sys.executable, "-c", SERVER, url, str(tmp_path), place, str(number)], check=False, timeout=120
+        )
+        assert ended.returncode in (0, -signal.SIGKILL)
+    assert ended.returncode == 0
+    with SqlStore(url, lambda _: None) as store, store.read() as tx:
+        done = tx.registration_tasks.get(HOME, task.task_id)
+        assert done is not None
+        assert (done.status, done.success_count, done.failure_count) == (RegistrationTaskStatus.COMPLETED, MANY, 0)
+        reported = "".join(tx.registration_tasks.report(done, ReportType.RESULTS, 1)).splitlines()
+        assert [json.loads(line)["lineNumber"] for line in reported] == list(range(1, MANY + 1))
+        assert len(tx.things.page(HOME, Window(limit=MANY + 1)).items) == MANY

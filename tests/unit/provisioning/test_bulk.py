@@ -1,0 +1,501 @@
+"""Bulk registrations at work: whatever happens, each line is provisioned once, and what became of it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho.errors import LimitExceededException
+from sekisho.provisioning.bulk import BulkRegistration
+from sekisho.provisioning.bulk_input import InputError, InputUnavailable
+from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
+from sekisho.provisioning.registration_tasks import KEPT, RegistrationTasks, ReportFile
+from sekisho.realm import Realm
+from sekisho.registry import things
+from sekisho.registry.model import RegistrationTask, RegistrationTaskStatus, ReportType
+from sekisho.registry.ports import Change, ChangeKind, Clock, StoreFailure, Transaction, Window
+from sekisho.store.unit_of_work import SqlStore
+from sekisho.templates.resources import Resources
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+
+CANCELLED, COMPLETED = RegistrationTaskStatus.CANCELLED, RegistrationTaskStatus.COMPLETED
+FAILED, IN_PROGRESS = RegistrationTaskStatus.FAILED, RegistrationTaskStatus.IN_PROGRESS
+ERRORS, RESULTS = ReportType.ERRORS, ReportType.RESULTS
+TEMPLATE = json.dumps(
+    {
+        "Parameters": {"ThingName": {"Type": "String"}},
+        "Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "ThingName"}}}},
+    }
+)
+
+
+@dataclass
+class Drawer:
+    """One input. It breaks, once each, at the bytes that are named."""
+
+    content: bytes = b""
+    version: str = "1"
+    breaks_at: list[int] = field(default_factory=list)
+    refuses: list[Exception] = field(default_factory=list)
+    opened_at: list[int] = field(default_factory=list)
+    announced_size: int | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.content) if self.announced_size is None else self.announced_size
+
+    @contextmanager
+    def open(self, bucket: str, key: str, offset: int) -> Iterator[Reading]:
+        assert (bucket, key) == ("bucket", "key")
+        self.opened_at.append(offset)
+        if self.refuses:
+            raise self.refuses.pop(0)
+        yield Reading(self, offset, self.size, self.version)
+
+
+@dataclass
+class Reading:
+    drawer: Drawer
+    place: int
+    size: int
+    version: str
+
+    def read(self, size: int) -> bytes:
+        # Few lines at a time, so that an input breaks between them.
+        piece = self.drawer.content[self.place : self.place + min(size, 500)]
+        for at in self.drawer.breaks_at:
+            if self.place <= at < self.place + len(piece):
+                self.drawer.breaks_at.remove(at)
+                raise InputUnavailable("the cable is out")
+        self.place += len(piece)
+        return piece
+
+
+@dataclass
+class Provisioner:
+    """Makes a thing a second time only with an error, and does what ``before`` and ``after`` say."""
+
+    before: Callable[[str], None] = lambda _: None
+    after: Callable[[str], None] = lambda _: None
+    called: list[str] = field(default_factory=list)
+
+    def __call__(self, tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned:
+        assert resources.thing is not None
+        name = resources.thing.name
+        self.called.append(name)
+        self.before(name)
+        if tx.things.get(realm, name) is not None:
+            raise LimitExceededException(f"{name} is there already")
+        things.create_in(tx, realm, now, name)
+        self.after(name)
+        return Provisioned({"thing": f"arn of {name}"}, name, None, {})
+
+
+@dataclass
+class FailingStore:
+    """A store that fails at the writes that are named, counted from 0: before they begin, or once they are kept."""
+
+    store: SqlStore
+    before: set[int] = field(default_factory=set)
+    after: set[int] = field(default_factory=set)
+    writes: int = 0
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        return self.store.read()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        number = self.writes
+        self.writes += 1
+        if number in self.before:
+            raise StoreFailure("somebody else has it")
+        with self.store.write() as tx:
+            yield tx
+        if number in self.after:
+            raise StoreFailure("gone before it said that it was kept")
+
+
+@dataclass
+class World:
+    store: SqlStore
+    clock: SetClock
+    drawer: Drawer
+    provisioner: Provisioner
+    running: list[BulkRegistration] = field(default_factory=list)
+
+    def server(self, store: Any = None, **options: Any) -> BulkRegistration:
+        """Another server on the same store; it is stopped with the test."""
+        options = {"patience": (0.001, 0.001, 0.001), **options}
+        made = BulkRegistration(store or self.store, self.clock, self.drawer, self.provisioner, **options)
+        self.running.append(made)
+        return made
+
+    def tasks(self, bulk: BulkRegistration) -> RegistrationTasks:
+        return RegistrationTasks(self.store, self.clock, bulk.begin)
+
+    def fill(self, many: int) -> None:
+        """An input of so many things."""
+        self.drawer.content = b"".join(b'{"ThingName": "t%d"}\n' % number for number in range(1, many + 1))
+
+    def start(self, bulk: BulkRegistration) -> str:
+        return self.tasks(bulk).start(HOME, TEMPLATE, "bucket", "key", "role").task_id
+
+    def task(self, task_id: str) -> RegistrationTask:
+        with self.store.read() as tx:
+            task = tx.registration_tasks.get(HOME, task_id)
+        assert task is not None
+        return task
+
+    def when(self, task_id: str, condition: Callable[[RegistrationTask], bool]) -> RegistrationTask:
+        """The task, once the condition holds."""
+        deadline = time.monotonic() + 30
+        while not condition(task := self.task(task_id)):
+            assert time.monotonic() < deadline, task
+            time.sleep(0.002)
+        return task
+
+    def ended(self, task_id: str) -> RegistrationTask:
+        return self.when(task_id, lambda task: task.status in (COMPLETED, FAILED, CANCELLED))
+
+    def reported(self, task: RegistrationTask, kind: ReportType = RESULTS) -> list[Any]:
+        """Each report's lines, all of them in order."""
+        found: list[Any] = []
+        with self.store.read() as tx:
+            number = 1
+            while parts := tx.registration_tasks.report(task, kind, number):
+                found += [json.loads(line) for part in parts for line in part.splitlines()]
+                number += 1
+        return found
+
+    def things(self) -> set[str]:
+        with self.store.read() as tx:
+            return {thing.name for thing in tx.things.page(HOME, Window(limit=100_000)).items}
+
+    def check_that_each_of(self, many: int, task: RegistrationTask) -> None:
+        """Every line of so many was provisioned once, and reported once."""
+        assert (task.status, task.success_count, task.failure_count) == (COMPLETED, many, 0), task
+        assert (task.lines_done, task.bytes_done) == (many, len(self.drawer.content))
+        assert [each["lineNumber"] for each in self.reported(task)] == list(range(1, many + 1))
+        assert self.reported(task, ERRORS) == []
+        assert self.things() == {f"t{number}" for number in range(1, many + 1)}
+
+
+@pytest.fixture
+def announced() -> list[Change]:
+    return []
+
+
+@pytest.fixture
+def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+        made = World(store, SetClock(), Drawer(), Provisioner())
+        yield made
+        for bulk in made.running:
+            bulk.stop()
+
+
+def test_each_line_is_provisioned_and_reported_with_its_place(world: World) -> None:
+    world.fill(300)
+    task = world.ended(world.start(world.server()))
+    world.check_that_each_of(300, task)
+    assert task.percentage == 100
+    for each in world.reported(task):
+        line = world.drawer.content[each["offset"] :].partition(b"\n")[0]
+        assert each["response"] == {"ResourceArns": {"thing": f"arn of {json.loads(line)['ThingName']}"}}
+
+
+def test_an_empty_input_is_done_at_once(world: World) -> None:
+    task = world.ended(world.start(world.server()))
+    assert (task.status, task.success_count, task.percentage) == (COMPLETED, 0, 100)
+
+
+def test_a_line_that_fails_half_way_leaves_nothing_and_its_neighbours_everything(world: World) -> None:
+    world.fill(10)
+
+    def fail(name: str) -> None:
+        if name == "t4":
+            raise ProvisioningError("thing", 7, "it is broken", None)
+        if name == "t6":
+            raise LimitExceededException("it is too much")
+        if name == "t10":
+            raise ResourceConflict("thing", 8, "it is another", None)
+
+    world.provisioner.after = fail
+    task = world.ended(world.start(world.server()))
+    assert (task.status, task.success_count, task.failure_count) == (COMPLETED, 7, 3)
+    assert world.things() == {f"t{number}" for number in range(1, 11)} - {"t4", "t6", "t10"}
+    first, second, third = world.reported(task, ERRORS)
+    assert (first["lineNumber"], first["errorCode"]) == (4, "ResourceRegistrationFailureException")
+    assert first["templateLine"] == 7
+    assert "it is broken" in first["errorMessage"]
+    assert (second["lineNumber"], second["errorCode"]) == (6, "LimitExceededException")
+    assert "templateLine" not in second
+    assert (third["lineNumber"], third["errorCode"]) == (10, "ConflictingResourceUpdateException")
+
+
+@pytest.mark.parametrize("culprits", [{"t1"}, {"t3", "t4", "t70"}, {"t100"}])
+def test_a_line_that_nobody_foresaw_costs_itself_alone(world: World, culprits: set[str]) -> None:
+    world.fill(100)
+
+    def fail(name: str) -> None:
+        if name in culprits:
+            raise ZeroDivisionError
+
+    world.provisioner.after = fail
+    with capture_logs() as logged:
+        task = world.ended(world.start(world.server()))
+    assert (task.status, task.success_count, task.failure_count) == (COMPLETED, 100 - len(culprits), len(culprits))
+    assert {f"t{each['lineNumber']}" for each in world.reported(task, ERRORS)} == culprits
+    assert {each["errorCode"] for each in world.reported(task, ERRORS)} == {"InternalFailureException"}
+    assert len(world.things()) == 100 - len(culprits)
+    told = [each for each in logged if each["event"] == "a line of a bulk registration failed"]
+    assert {f"t{each['line']}" for each in told} == culprits
+
+
+def test_a_store_that_fails_is_tried_until_it_works(world: World) -> None:
+    world.fill(200)
+    failing = FailingStore(world.store, before={0, 1, 2, 3, 4, 5, 6, 7, 9, 11}, after={8, 10, 12})
+    task = world.ended(world.start(world.server(failing)))
+    world.check_that_each_of(200, task)
+    assert failing.writes > 12
+
+
+def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told(tmp_path: Path) -> None:
+    broken = True
+
+    def tell(_changes: Sequence[Change]) -> None:
+        nonlocal broken
+        if broken:
+            broken = False
+            raise ZeroDivisionError
+
+    def announcing(tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned:
+        made = inner(tx, realm, now, resources)
+        tx.announce(Change(realm, ChangeKind.THING, "t"))
+        return made
+
+    inner = Provisioner()
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", tell) as store:
+        world = World(store, SetClock(), Drawer(), inner)
+        world.fill(200)
+        bulk = BulkRegistration(store, world.clock, world.drawer, announcing)
+        world.check_that_each_of(200, world.ended(world.start(bulk)))
+        bulk.stop()
+    assert not broken
+
+
+def test_an_input_that_breaks_is_opened_again_where_it_broke(world: World) -> None:
+    world.fill(1000)
+    world.drawer.refuses = [InputUnavailable("not yet"), InputUnavailable("not yet")]
+    # More often than the patience would allow without progress.
+    world.drawer.breaks_at = [0, 2500, 5000, 7500, 10_000, 12_500, 15_000, len(world.drawer.content) - 1]
+    task = world.ended(world.start(world.server()))
+    world.check_that_each_of(1000, task)
+    assert world.drawer.opened_at[:4] == [0, 0, 0, 0]
+    assert world.drawer.opened_at[4] > 1500
+    assert world.drawer.breaks_at == []
+
+
+def test_an_input_that_stays_away_fails_the_task_in_the_end(world: World) -> None:
+    world.fill(3)
+    world.drawer.refuses = [InputUnavailable(f"{number} times away") for number in range(1, 9)]
+    task = world.ended(world.start(world.server()))
+    assert (task.status, task.message) == (FAILED, "4 times away")
+
+
+def test_an_input_that_is_not_there_fails_the_task_at_once(world: World) -> None:
+    world.drawer.refuses = [InputError("x" * 5000)]
+    task = world.ended(world.start(world.server()))
+    assert (task.status, task.message) == (FAILED, "x" * 2048)
+    assert world.drawer.opened_at == [0]
+
+
+def test_an_input_that_ends_too_early_is_not_taken_for_whole(world: World) -> None:
+    world.fill(100)
+    world.drawer.announced_size = 5000
+    task = world.ended(world.start(world.server()))
+    assert (task.status, task.success_count) == (FAILED, 100)
+    assert task.message is not None
+    assert "of its 5000 bytes" in task.message
+
+
+def _stopped_half_way(world: World, many: int) -> str:
+    """A server begins and is stopped; the task's id."""
+    first = world.server(step=0.0)
+    task_id = world.start(first)
+    world.when(task_id, lambda task: task.lines_done >= 5)
+    first.stop()
+    assert world.task(task_id).status is IN_PROGRESS
+    assert world.task(task_id).lines_done < many
+    return task_id
+
+
+def test_the_next_server_goes_on_where_the_last_was_stopped(world: World) -> None:
+    world.fill(500)
+    task_id = _stopped_half_way(world, 500)
+    done = world.task(task_id)
+    world.server().start()
+    world.check_that_each_of(500, world.ended(task_id))
+    assert done.bytes_done in world.drawer.opened_at
+    assert len(world.provisioner.called) == 500
+
+
+def test_an_input_that_has_changed_since_is_not_gone_on_with(world: World) -> None:
+    world.fill(500)
+    task_id = _stopped_half_way(world, 500)
+    world.drawer.version = "2"
+    world.server().start()
+    task = world.ended(task_id)
+    assert task.status is FAILED
+    assert task.message is not None
+    assert "another one since the task began" in task.message
+
+
+def test_a_step_ends_when_its_time_is_over_and_takes_a_line_in_any_case(world: World) -> None:
+    world.fill(20)
+    failing = FailingStore(world.store)
+    world.ended(world.start(world.server(failing, step=0.0)))
+    # Opened; a step for each line; ended.
+    assert failing.writes == 22
+
+
+def test_two_servers_on_one_store_take_no_line_twice(world: World) -> None:
+    world.fill(120)
+    bulk = world.server(step=0.0)
+    task_id = world.start(bulk)
+    world.server(step=0.0).start()
+    world.check_that_each_of(120, world.ended(task_id))
+
+
+def test_a_task_that_waits_for_its_input_is_cancelled_all_the_same(world: World) -> None:
+    world.drawer.refuses = [InputUnavailable("away")] * 100
+    bulk = world.server(patience=(600.0,))
+    task_id = world.start(bulk)
+    deadline = time.monotonic() + 10
+    while not world.drawer.opened_at:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    world.tasks(bulk).stop(HOME, task_id)
+    assert world.ended(task_id).status is CANCELLED
+
+
+def test_a_task_that_was_being_cancelled_when_the_server_ended_is_cancelled_by_the_next(world: World) -> None:
+    world.fill(500)
+    task_id = _stopped_half_way(world, 500)
+    done = world.task(task_id).lines_done
+    world.tasks(world.running[0]).stop(HOME, task_id)
+    world.server().start()
+    task = world.ended(task_id)
+    assert (task.status, task.lines_done) == (CANCELLED, done)
+
+
+def test_whoever_writes_besides_has_its_turn_between_two_steps(world: World) -> None:
+    world.fill(3000)
+    task_id = world.start(world.server())
+    world.when(task_id, lambda task: task.lines_done > 0)
+    turns = 0
+    while world.task(task_id).status is IN_PROGRESS:
+        with world.store.write() as tx:
+            tx.tags.put(HOME, "arn", {"k": "v"})
+        turns += 1
+    # Nearly 50 steps, and after each a turn for whoever has waited.
+    assert turns >= 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "percentage"),
+    [
+        ({}, 0),
+        ({"input_bytes": 0}, 0),
+        ({"input_bytes": 2000, "bytes_done": 999}, 49),
+        # It has grown since it was opened.
+        ({"input_bytes": 1000, "bytes_done": 1001}, 100),
+        ({"status": COMPLETED}, 100),
+        ({"status": CANCELLED, "input_bytes": 3, "bytes_done": 1}, 33),
+    ],
+)
+def test_progress_is_how_much_of_the_input_is_done(world: World, changes: dict[str, Any], percentage: int) -> None:
+    task = RegistrationTasks(world.store, world.clock, lambda _realm, _id: None).start(HOME, TEMPLATE, "b", "k", "r")
+    assert replace(task, **changes).percentage == percentage
+
+
+def test_stopping_waits_for_the_step_in_hand(world: World) -> None:
+    world.fill(5)
+    within, on = threading.Event(), threading.Event()
+
+    def wait(_name: str) -> None:
+        within.set()
+        assert on.wait(10)
+
+    world.provisioner.before = wait
+    bulk = world.server()
+    task_id = world.start(bulk)
+    assert within.wait(10)
+    stopping = threading.Thread(target=bulk.stop)
+    stopping.start()
+    on.set()
+    stopping.join(10)
+    done = world.task(task_id).lines_done
+    assert done > 0
+    assert len(world.reported(world.task(task_id))) == done
+
+
+@dataclass
+class Forgetful:
+    """Tasks whose clock may be moved."""
+
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def test_a_task_is_forgotten_with_its_reports_30_days_after_its_end(world: World) -> None:
+    clock: Clock = (moved := Forgetful(world.clock()))
+    tasks = RegistrationTasks(world.store, clock, lambda _realm, _task_id: None)
+    old = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
+    with world.store.write() as tx:
+        tx.registration_tasks.replace(replace(old, status=COMPLETED, success_count=1))
+        tx.registration_tasks.add_report(old, RESULTS, 1, 1, "{}\n")
+    (file,) = tasks.reports(HOME, old.task_id, RESULTS, Window(limit=9)).items
+    moved.now += KEPT
+    assert tasks.report(file) == ["{}\n"]
+    assert tasks.describe(HOME, old.task_id)
+    moved.now += timedelta(seconds=1)
+    assert tasks.report(file) is None
+    assert tasks.list(HOME, Window(limit=9)).items == []
+    with world.store.read() as tx:
+        assert tx.registration_tasks.get(HOME, old.task_id) is not None
+    # Whoever starts another cleans up.
+    new = tasks.start(OTHER_ACCOUNT, TEMPLATE, "bucket", "key", "role")
+    with world.store.read() as tx:
+        assert tx.registration_tasks.get(HOME, old.task_id) is None
+        assert tx.registration_tasks.report(old, RESULTS, 1) == []
+    moved.now += 2 * KEPT
+    # One that runs is never forgotten.
+    assert tasks.describe(OTHER_ACCOUNT, new.task_id) == new
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["results-1.json", "results-0002.json", "errors-0001.json", "../results-0001.json", "results-0001.jsonx", ""],
+)
+def test_a_report_that_is_not_there_is_none(world: World, name: str) -> None:
+    world.fill(1)
+    bulk = world.server()
+    task = world.ended(world.start(bulk))
+    good = ReportFile(task.task_id, task.report_token, "results-0001.json")
+    assert world.tasks(bulk).report(good)
+    assert world.tasks(bulk).report(replace(good, name=name)) is None
+    assert world.tasks(bulk).report(replace(good, token="é")) is None
+    assert world.tasks(bulk).report(replace(good, task_id="another")) is None

@@ -1,0 +1,715 @@
+"""Just-in-time provisioning: what a template does for a device that connects, and what its failure costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho import _sekisho, arn
+from sekisho.messaging.publishing import Message
+from sekisho.pki.issuing import IssuingAuthority
+from sekisho.provisioning import jitp
+from sekisho.provisioning.jitp import BETWEEN, JustInTimeProvisioning
+from sekisho.provisioning.jitr import JustInTimeRegistration
+from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.registration_handlers import RegistrationHandlers
+from sekisho.provisioning.templates import ProvisioningTemplates
+from sekisho.realm import Realm
+from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.certificates import Certificates
+from sekisho.registry.model import (
+    AutoRegistrationStatus,
+    CACertificateStatus,
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    Identity,
+    RegistrationConfig,
+    TemplateType,
+)
+from sekisho.registry.policies import Policies
+from sekisho.registry.ports import Change, ChangeKind, StoreFailure, Transaction, Window
+from sekisho.registry.thing_groups import ThingGroups
+from sekisho.registry.thing_types import ThingTypes
+from sekisho.registry.things import Things
+from sekisho.store.unit_of_work import SqlStore
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
+from tests.x509 import Papers, new_ca, new_device, p256
+
+DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
+ACTIVE, INACTIVE, WAITING = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.PENDING_ACTIVATION
+PENDING: Final = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+PROVISIONED: Final = "DEVICE_CERTIFICATE_PROVISIONED"
+ROLE: Final = "arn:aws:iam::123456789012:role/provisioning"
+ALL: Final = Window(limit=100)
+COMMON_NAME: Final = "AWS::IoT::Certificate::CommonName"
+ID: Final = "AWS::IoT::Certificate::Id"
+BEFORE_IT_IS_DUE: Final = BETWEEN.total_seconds() - 0.001
+
+
+def body(*, thing: Mapping[str, Any] | None = None, policy: Mapping[str, str] | None = None, **certificate: Any) -> str:
+    """A template as people write it, in many lines."""
+    resources = {
+        "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": COMMON_NAME}, **(thing or {})}},
+        "certificate": {
+            "Type": "AWS::IoT::Certificate",
+            "Properties": {"CertificateId": {"Ref": ID}, **certificate},
+        },
+        "policy": {
+            "Type": "AWS::IoT::Policy",
+            "Properties": policy or {"PolicyName": "devices", "PolicyDocument": "allow all"},
+        },
+    }
+    parameters = {name: {"Type": "String"} for name in (COMMON_NAME, ID)}
+    return json.dumps({"Parameters": parameters, "Resources": resources}, indent=1)
+
+
+LACKS_POLICY: Final = body(policy={"PolicyName": "by-hand"})
+
+
+@dataclass
+class Listener:
+    """Keeps what is published."""
+
+    heard: list[Message] = field(default_factory=list)
+
+    def publish(self, _realm: Realm, message: Message) -> None:
+        self.heard.append(message)
+
+
+class Curious:
+    """One handler that wants every registration; nobody calls it here."""
+
+    def invoke(self, realm: Realm, function: str, event: Mapping[str, Any], **_: Any) -> Any:
+        raise AssertionError(realm, function, event)
+
+    def for_certificate_registered(self, _realm: Realm, _ca_certificate_id: str) -> Sequence[str]:
+        return ["curious"]
+
+
+@dataclass
+class World:
+    """A registry at its gate, with everything that a template may ask for."""
+
+    store: SqlStore
+    clock: SetClock
+    listener: Listener
+    authority: IssuingAuthority
+
+    def __post_init__(self) -> None:
+        engine = LiteralEngine()
+        self.policies = Policies(self.store, self.clock, engine)
+        self.things = Things(self.store, self.clock)
+        self.groups = ThingGroups(self.store, self.clock)
+        self.types = ThingTypes(self.store, self.clock)
+        self.cas = CACertificates(self.store, self.clock)
+        self.certificates = Certificates(self.store, self.clock, self.authority)
+        self.templates = ProvisioningTemplates(self.store, self.clock, self.authority)
+        self.gate = JustInTimeRegistration(
+            Admission(self.store),
+            self.store,
+            self.clock,
+            Outbox(self.store, self.listener),
+            JustInTimeProvisioning(self.store, self.clock, engine, self.authority),
+            RegistrationHandlers(self.store, Curious(), lambda: None),
+        )
+
+    def trust(
+        self,
+        template: str | None = None,
+        name: str = "MyCA",
+        *,
+        template_name: str | None = None,
+        mode: CertificateMode = SNI_ONLY,
+        realm: Realm = HOME,
+        ca: Papers | None = None,
+    ) -> Papers:
+        """A CA that registers automatically, by a template where one is given."""
+        ca = ca or new_ca(name)
+        verification = new_device(ca, self.cas.get_registration_code(realm)).pem if mode is DEFAULT else None
+        config = RegistrationConfig(
+            template_body=template, role_arn=ROLE if template else None, template_name=template_name
+        )
+        self.cas.register(
+            realm,
+            ca.pem,
+            verification_certificate_pem=verification,
+            mode=mode,
+            set_as_active=True,
+            allow_auto_registration=True,
+            registration_config=config if template or template_name else None,
+        )
+        return ca
+
+    def named(self, template: str, name: str = "fleet", *, enabled: bool = True) -> str:
+        """A template of type JITP."""
+        self.templates.create(HOME, name, template, ROLE, template_type=TemplateType.JITP, enabled=enabled)
+        return name
+
+    def knock(self, *devices: Papers, realm: Realm | None = HOME, chain: tuple[Papers, ...] = ()) -> list[object]:
+        """What each is told: the name of a reason, with what there is to say about it; an identity by its status."""
+        asked = [Ticket(realm, each.certificate_id, each.der, [ca.der for ca in chain], "c") for each in devices]
+        answers = self.gate.answer(asked)
+        return [each.certificate.status if isinstance(each, Identity) else each for each in answers]
+
+    def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
+        with self.store.read() as tx:
+            return tx.certificates.get(realm, device.certificate_id)
+
+    def status(self, device: Papers) -> CertificateStatus:
+        return self.certificates.describe(HOME, device.certificate_id).status
+
+    def attached(self, device: Papers, realm: Realm = HOME) -> tuple[list[str], list[str]]:
+        """Its things and its policies."""
+        principal = arn.certificate(realm, device.certificate_id)
+        things = self.things.things_of(realm, principal, ALL).items
+        policies = self.policies.attached_to(realm, principal, ALL).items
+        return [each.thing_name for each in things], [each.name for each in policies]
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """All things and all policies of the realm."""
+        with self.store.read() as tx:
+            things = [each.name for each in tx.things.page(HOME, ALL).items]
+            return things, [each.name for each in tx.policies.page(HOME, ALL).items]
+
+    def told_of(self) -> list[str]:
+        """Certificates of which an event was published, or is to be, or a handler called."""
+        with self.store.read() as tx:
+            kept = [event.payload for _, event in tx.outbox.first(10)]
+            kept += [delivery.payload for _, delivery in tx.deliveries.upcoming("curious", 10)]
+        return [json.loads(each)["certificateId"] for each in [*kept, *(each.payload for each in self.listener.heard)]]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
+    return IssuingAuthority.load_or_create(tmp_path_factory.mktemp("issuing"))
+
+
+@pytest.fixture
+def announced() -> list[Change]:
+    return []
+
+
+@pytest.fixture
+def world(tmp_path: Path, announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+        yield World(store, SetClock(), Listener(), authority)
+
+
+def full(_: SqlStore) -> None:
+    """In place of ``SqlStore.write``."""
+    raise StoreFailure("the disk is full")
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[SqlStore]:
+    """One entry for each write transaction."""
+    begun: list[SqlStore] = []
+    write = SqlStore.write
+
+    @contextmanager
+    def counting(store: SqlStore) -> Iterator[Transaction]:
+        begun.append(store)
+        with write(store) as tx:
+            yield tx
+
+    monkeypatch.setattr(SqlStore, "write", counting)
+    return begun
+
+
+def line_of(template: str, begins: str) -> int:
+    """The first line of a template that begins so."""
+    return next(
+        number for number, line in enumerate(template.splitlines(), 1) if line.strip().startswith(f'"{begins}"')
+    )
+
+
+def lacks_policy(device: Papers) -> str:
+    """What is said where ``LACKS_POLICY`` fails."""
+    return (
+        f"PROVISIONING_FAILED: resource 'policy', line {line_of(LACKS_POLICY, 'policy')} of the template: there is no "
+        "policy by-hand. Create it, or give its PolicyDocument in the template. "
+        f"(certificateId={device.certificate_id})"
+    )
+
+
+class TestAFirstConnection:
+    def test_it_is_refused_and_everything_of_the_template_is_there_afterwards(
+        self, world: World, announced: list[Change]
+    ) -> None:
+        world.types.create(HOME, "kettle")
+        world.groups.create(HOME, "kitchen")
+        ca = world.trust(
+            body(thing={"ThingTypeName": "kettle", "ThingGroups": ["kitchen"], "AttributePayload": {"site": "north"}})
+        )
+        device = new_device(ca, "kettle-7")
+        announced.clear()
+
+        with capture_logs() as logs:
+            assert world.knock(device) == [PROVISIONED]
+
+        kept = world.kept(device)
+        assert kept is not None
+        assert (kept.status, kept.mode, kept.ca_certificate_id) == (ACTIVE, SNI_ONLY, ca.certificate_id)
+        assert world.attached(device) == (["kettle-7"], ["devices"])
+        assert world.policies.get(HOME, "devices")[1].document == "allow all"
+        thing = world.things.describe(HOME, "kettle-7")
+        assert (thing.type_name, thing.attributes) == ("kettle", {"site": "north"})
+        assert list(world.groups.groups_of(HOME, "kettle-7", ALL).items) == ["kitchen"]
+        assert Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id) in announced
+        assert [(each["event"], each["thing_name"], each["certificate_id"]) for each in logs] == [
+            ("a device was provisioned", "kettle-7", device.certificate_id)
+        ]
+        assert world.knock(device) == [ACTIVE]
+
+    def test_no_event_is_published_and_no_handler_called(self, world: World) -> None:
+        provisions, fails, plain = world.trust(body()), world.trust(LACKS_POLICY, "Other"), world.trust(name="Plain")
+        devices = [new_device(ca, name) for ca, name in ((provisions, "a"), (fails, "b"), (plain, "c"))]
+        for _ in range(3):
+            world.knock(*devices)
+            world.clock.move(60)
+        # Once more for each attempt, and by a handler.
+        assert world.told_of() == [devices[2].certificate_id] * 4
+
+    def test_a_batch_is_one_transaction_whatever_their_cas_do(self, world: World, writes: list[SqlStore]) -> None:
+        first, second = new_device(world.trust(body()), "a"), new_device(world.trust(body(), "Other"), "b")
+        writes.clear()
+        assert world.knock(first, second, first) == [PROVISIONED] * 3
+        assert len(writes) == 1
+        assert world.names() == (["a", "b"], ["devices"])
+
+    def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(self, world: World) -> None:
+        ca = world.trust(body(), mode=DEFAULT)
+        device = new_device(ca, "a")
+        assert world.knock(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
+        assert world.knock(device, realm=None, chain=(ca,)) == [PROVISIONED]
+        # Registered, it is known without its chain.
+        assert world.knock(device, realm=None) == [ACTIVE]
+        assert world.attached(device) == (["a"], ["devices"])
+
+    def test_each_account_provisions_by_its_own_template(self, world: World) -> None:
+        ca = world.trust(body())
+        world.trust(body(policy={"PolicyName": "theirs", "PolicyDocument": "allow x"}), realm=OTHER_ACCOUNT, ca=ca)
+        device = new_device(ca, "a")
+        for realm, policy in ((HOME, "devices"), (OTHER_ACCOUNT, "theirs")):
+            assert world.knock(device, realm=realm) == [PROVISIONED]
+            assert world.attached(device, realm) == (["a"], [policy])
+
+    def test_a_live_connection_examined_again_provisions_nothing(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        ticket = Ticket(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
+        assert world.gate.answer([ticket]) == ["DEVICE_CERTIFICATE_NOT_REGISTERED"]
+        assert world.kept(device) is None
+        world.knock(device)
+        world.policies.create(HOME, "by-hand", "allow all")
+        world.clock.move(60)
+        [answer] = world.gate.answer([ticket])
+        assert isinstance(answer, Identity)
+        assert world.status(device) is WAITING
+
+    def test_a_device_that_the_template_leaves_inactive_is_not_promised_to_be_let_in(self, world: World) -> None:
+        device = new_device(world.trust(body(Status="INACTIVE")), "a")
+        assert world.knock(device) == ["DEVICE_CERTIFICATE_INACTIVE"]
+        assert world.knock(device) == [INACTIVE]
+        assert world.attached(device) == (["a"], ["devices"])
+
+    def test_of_two_cas_of_one_key_the_one_without_a_template_registers(self, world: World) -> None:
+        key = p256()
+        provisions = world.trust(body(), ca=new_ca(key=key))
+        plain = world.trust(ca=new_ca(key=key))
+        first, second = new_device(plain, "a"), new_device(plain, "b")
+        assert world.knock(first) == [PENDING]
+        kept = world.kept(first)
+        assert kept is not None
+        assert kept.ca_certificate_id == plain.certificate_id
+        world.cas.update(HOME, plain.certificate_id, status=CACertificateStatus.INACTIVE)
+        assert world.knock(second) == [PROVISIONED]
+        kept = world.kept(second)
+        assert kept is not None
+        assert kept.ca_certificate_id == provisions.certificate_id
+        # Whose it is was decided when it was registered.
+        world.clock.move(60)
+        assert world.knock(first) == [WAITING]
+        assert world.told_of().count(second.certificate_id) == 0
+
+    def test_of_two_cas_of_one_key_with_templates_each_provisions_what_it_registered(self, world: World) -> None:
+        key = p256()
+        first = world.trust(LACKS_POLICY, ca=new_ca(key=key))
+        device = new_device(first, "a")
+        assert world.knock(device) == [lacks_policy(device)]
+        second = world.trust(body(), ca=new_ca(key=key))
+        world.clock.move(60)
+        assert world.knock(device) == [lacks_policy(device)]
+        world.cas.update(HOME, first.certificate_id, status=CACertificateStatus.INACTIVE)
+        assert world.knock(new_device(second, "b")) == [PROVISIONED]
+
+
+class TestATemplateByName:
+    def test_it_provisions(self, world: World) -> None:
+        device = new_device(world.trust(template_name=world.named(body())), "a")
+        assert world.knock(device) == [PROVISIONED]
+        assert world.attached(device) == (["a"], ["devices"])
+
+    def test_not_enabled_it_waits_for_whoever_enables_it(self, world: World) -> None:
+        ca = world.trust(template_name=world.named(body(), enabled=False))
+        device = new_device(ca, "a")
+        why = "PROVISIONING_FAILED: provisioning template fleet is not enabled; UpdateProvisioningTemplate enables it"
+        assert world.knock(device) == [why]
+        assert (world.status(device), world.names()) == (WAITING, ([], []))
+        world.templates.update(HOME, "fleet", enabled=True)
+        assert world.knock(device) == [why]
+        world.clock.move(5)
+        assert world.knock(device) == [PROVISIONED]
+
+    def test_the_default_version_is_the_one_in_force(self, world: World) -> None:
+        ca = world.trust(template_name=world.named(body()))
+        world.templates.create_version(HOME, "fleet", body(policy={"PolicyName": "p2", "PolicyDocument": "allow x"}))
+        world.knock(first := new_device(ca, "a"))
+        world.templates.update(HOME, "fleet", default_version_id=2)
+        world.knock(second := new_device(ca, "b"))
+        assert [world.attached(each)[1] for each in (first, second)] == [["devices"], ["p2"]]
+
+    def test_a_better_version_provisions_what_waited_for_it(self, world: World) -> None:
+        device = new_device(world.trust(template_name=world.named(LACKS_POLICY)), "a")
+        assert world.knock(device) == [lacks_policy(device)]
+        world.templates.create_version(HOME, "fleet", body(), set_as_default=True)
+        world.clock.move(5)
+        assert world.knock(device) == [PROVISIONED]
+
+    def test_one_that_is_gone_is_named(self, world: World) -> None:
+        # DeleteProvisioningTemplate refuses that while a CA names it; a database that was mended by hand may have it.
+        ca = world.trust(template_name=world.named(body()))
+        with world.store.write() as tx:
+            tx.provisioning_templates.remove(HOME, "fleet")
+        device = new_device(ca, "a")
+        assert world.knock(device) == ["PROVISIONING_FAILED: provisioning template fleet does not exist any more"]
+        world.named(body())
+        world.clock.move(5)
+        assert world.knock(device) == [PROVISIONED]
+
+
+class TestATemplateThatFails:
+    def test_the_certificate_waits_nothing_else_is_done_and_the_others_are_provisioned(
+        self, world: World, announced: list[Change]
+    ) -> None:
+        # The thing is the first thing that is made, and a certificate's own limits the last that is met.
+        fails, works = world.trust(LACKS_POLICY), world.trust(body(), "Other")
+        first, device, last = new_device(works, "a"), new_device(fails, "b"), new_device(works, "c")
+        announced.clear()
+        with capture_logs() as logs:
+            assert world.knock(first, device, last) == [PROVISIONED, lacks_policy(device), PROVISIONED]
+        assert [world.status(each) for each in (first, device, last)] == [ACTIVE, WAITING, ACTIVE]
+        assert world.names() == (["a", "c"], ["devices"])
+        assert world.attached(device) == ([], [])
+        # What was announced in vain the gate would ask about in vain.
+        assert device.certificate_id not in {change.id for change in announced}
+        [said] = [line for line in logs if line["log_level"] == "error"]
+        assert (said["certificate_id"], said["ca_certificate_id"]) == (device.certificate_id, fails.certificate_id)
+        assert f"line {line_of(LACKS_POLICY, 'policy')} of the template" in said["reason"]
+
+    @pytest.mark.parametrize(
+        ("template", "place", "reason"),
+        [
+            (body(thing={"ThingTypeName": "absent"}), "thing", "resource 'thing', line {} of the template: Thing type"),
+            (
+                body(thing={"ThingGroups": ["absent"]}),
+                "thing",
+                "resource 'thing', line {} of the template: Thing group",
+            ),
+            (body(thing={"BillingGroup": "absent"}), "thing", "resource 'thing', line {} of the template: Billing"),
+            (body(policy={"PolicyDocument": "permit"}), "policy", "resource 'policy', line {} of the template: line 1"),
+            (body(CertificateId="0" * 64), "certificate", "resource 'certificate', line {} of the template: the templ"),
+        ],
+        ids=["type", "group", "billing group", "document", "certificate"],
+    )
+    def test_the_line_of_the_template_is_said(self, world: World, template: str, place: str, reason: str) -> None:
+        device = new_device(world.trust(template), "a")
+        [answer] = world.knock(device)
+        assert isinstance(answer, str)
+        assert answer.startswith("PROVISIONING_FAILED: " + reason.format(line_of(template, place)))
+        assert (world.status(device), world.names()) == (WAITING, ([], []))
+
+    def test_a_value_of_the_certificate_that_is_none_for_its_place_is_said(self, world: World) -> None:
+        first, second = (new_device(world.trust(body()), name) for name in ("my kettle", "kettle"))
+        line = line_of(body(), "Ref")
+        assert world.knock(first, second) == [
+            f"PROVISIONING_FAILED: line {line}, column 13: ThingName cannot be 'my kettle': it is 1 to 128 of a-z A-Z "
+            "0-9 : _ -.",
+            PROVISIONED,
+        ]
+        assert (world.status(first), world.names()[0]) == (WAITING, ["kettle"])
+
+    def test_a_name_that_the_certificate_does_not_have_is_said(self, world: World) -> None:
+        country = "AWS::IoT::Certificate::Country"
+        template = json.loads(body())
+        template["Parameters"][country] = {"Type": "String"}
+        template["Resources"]["thing"]["Properties"]["AttributePayload"] = {"country": {"Ref": country}}
+        [answer] = world.knock(device := new_device(world.trust(json.dumps(template)), "a"))
+        assert isinstance(answer, str)
+        assert answer.startswith("PROVISIONING_FAILED: ")
+        assert f"Cannot resolve reference value: {{Ref={country}}}" in answer
+        assert world.status(device) is WAITING
+
+    def test_one_without_certificate_would_let_nobody_in_and_makes_nothing(
+        self, world: World, writes: list[SqlStore]
+    ) -> None:
+        template = json.loads(body())
+        del template["Resources"]["certificate"]
+        device = new_device(world.trust(json.dumps(template)), "a")
+        [answer] = world.knock(device)
+        assert isinstance(answer, str)
+        assert answer.startswith("PROVISIONING_FAILED: the template has no AWS::IoT::Certificate")
+        assert (world.status(device), world.names()) == (WAITING, ([], []))
+        writes.clear()
+        assert world.knock(device) == [answer]
+        assert writes == []
+
+    @pytest.mark.parametrize(
+        ("template", "mend"),
+        [
+            (LACKS_POLICY, lambda world: world.policies.create(HOME, "by-hand", "allow all")),
+            (body(thing={"ThingGroups": ["absent"]}), lambda world: world.groups.create(HOME, "absent")),
+            (body(thing={"ThingTypeName": "absent"}), lambda world: world.types.create(HOME, "absent")),
+        ],
+        ids=["policy", "group", "type"],
+    )
+    def test_it_is_tried_again_after_a_while_and_not_before(
+        self, world: World, writes: list[SqlStore], template: str, mend: Callable[[World], None]
+    ) -> None:
+        device = new_device(world.trust(template), "a")
+        [why] = world.knock(device)
+        mend(world)
+        world.clock.move(BEFORE_IT_IS_DUE)
+        writes.clear()
+        for _ in range(3):
+            assert world.knock(device) == [why]
+        assert writes == []
+        world.clock.move(0.001)
+        assert world.knock(device) == [PROVISIONED]
+        assert len(writes) == 1
+        assert world.status(device) is ACTIVE
+        assert world.attached(device)[0] == ["a"]
+
+    def test_each_try_begins_the_time_between_anew(self, world: World, writes: list[SqlStore]) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        world.knock(device)
+        world.clock.move(5)
+        world.knock(device)
+        writes.clear()
+        world.clock.move(BEFORE_IT_IS_DUE)
+        world.knock(device)
+        assert writes == []
+        world.clock.move(0.001)
+        world.knock(device)
+        assert len(writes) == 1
+
+    def test_a_clock_that_is_set_back_keeps_nobody_waiting(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        world.knock(device)
+        world.policies.create(HOME, "by-hand", "allow all")
+        world.clock.move(-3600)
+        assert world.knock(device) == [PROVISIONED]
+
+    def test_the_wait_of_one_is_not_that_of_another_of_its_ca(self, world: World) -> None:
+        ca = world.trust(LACKS_POLICY)
+        first, second = new_device(ca, "a"), new_device(ca, "b")
+        world.knock(first)
+        world.clock.move(4)
+        world.knock(second)
+        world.policies.create(HOME, "by-hand", "allow all")
+        world.clock.move(1)
+        assert world.knock(first, second) == [PROVISIONED, lacks_policy(second)]
+
+    def test_no_more_failures_are_remembered_than_may_be(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(jitp, "REMEMBERED", 2)
+        ca = world.trust(LACKS_POLICY)
+        devices = [new_device(ca, name) for name in "abc"]
+        world.knock(*devices)
+        world.policies.create(HOME, "by-hand", "allow all")
+        assert world.knock(*devices) == [PROVISIONED, lacks_policy(devices[1]), lacks_policy(devices[2])]
+
+    def test_started_again_it_is_tried_at_once(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        world.knock(device)
+        world.policies.create(HOME, "by-hand", "allow all")
+        again = World(world.store, world.clock, world.listener, world.authority)
+        assert again.knock(device) == [PROVISIONED]
+
+
+class TestMeanwhile:
+    """A device waits, and its CA changes."""
+
+    @pytest.mark.parametrize(
+        ("change", "why"),
+        [
+            ({"status": CACertificateStatus.INACTIVE}, "is INACTIVE"),
+            ({"auto_registration_status": AutoRegistrationStatus.DISABLE}, "does not register automatically"),
+        ],
+        ids=["switched off", "registers no more"],
+    )
+    def test_a_ca_that_may_not_provision_leaves_it_waiting_untold_and_unwritten(
+        self, world: World, writes: list[SqlStore], change: dict[str, Any], why: str
+    ) -> None:
+        ca = world.trust(LACKS_POLICY)
+        device = new_device(ca, "a")
+        world.knock(device)
+        world.policies.create(HOME, "by-hand", "allow all")
+        world.cas.update(HOME, ca.certificate_id, **change)
+        world.clock.move(60)
+        writes.clear()
+        [answer] = world.knock(device)
+        assert isinstance(answer, str)
+        assert answer.startswith(f"{PENDING}: ")
+        assert ca.certificate_id in answer
+        assert why in answer
+        assert (writes, world.told_of(), world.status(device)) == ([], [], WAITING)
+        world.cas.update(
+            HOME,
+            ca.certificate_id,
+            status=CACertificateStatus.ACTIVE,
+            auto_registration_status=AutoRegistrationStatus.ENABLE,
+        )
+        assert world.knock(device) == [PROVISIONED]
+
+    def test_without_its_template_the_ca_has_it_told_of_as_one_that_never_had_one(self, world: World) -> None:
+        ca = world.trust(LACKS_POLICY)
+        device = new_device(ca, "a")
+        world.knock(device)
+        world.cas.update(HOME, ca.certificate_id, remove_auto_registration=True)
+        assert world.knock(device) == [WAITING]
+        # By an event and by the handler.
+        assert world.told_of() == [device.certificate_id] * 2
+
+    def test_a_template_given_later_provisions_what_was_registered_without(self, world: World) -> None:
+        ca = world.trust()
+        device = new_device(ca, "a")
+        assert world.knock(device) == [PENDING]
+        told = world.told_of()
+        world.cas.update(
+            HOME, ca.certificate_id, registration_config=RegistrationConfig(template_body=body(), role_arn=ROLE)
+        )
+        assert world.knock(device) == [PROVISIONED]
+        assert world.told_of() == told
+
+    def test_of_a_ca_that_is_deleted_it_waits_for_somebody(self, world: World) -> None:
+        ca = world.trust(LACKS_POLICY)
+        device = new_device(ca, "a")
+        world.knock(device)
+        world.cas.update(HOME, ca.certificate_id, status=CACertificateStatus.INACTIVE)
+        world.cas.delete(HOME, ca.certificate_id)
+        assert world.knock(device) == [WAITING]
+
+    def test_one_that_expired_is_not_provisioned(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a", ends=world.clock.now + timedelta(hours=1))
+        world.knock(device)
+        world.policies.create(HOME, "by-hand", "allow all")
+        world.clock.move(7200)
+        assert world.knock(device) == ["DEVICE_CERTIFICATE_EXPIRED"]
+        assert (world.status(device), world.told_of()) == (WAITING, [])
+
+    def test_activated_by_hand_it_is_left_alone(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        world.knock(device)
+        world.certificates.update(HOME, device.certificate_id, ACTIVE)
+        assert world.knock(device) == [ACTIVE]
+        assert world.names() == ([], [])
+
+    def test_deleted_it_is_registered_and_provisioned_anew_at_once(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        world.knock(device)
+        world.certificates.delete(HOME, device.certificate_id)
+        world.policies.create(HOME, "by-hand", "allow all")
+        assert world.knock(device) == [PROVISIONED]
+
+    @pytest.mark.parametrize("what", ["activated", "deleted", "CA without template"])
+    def test_what_changes_between_look_and_write_is_asked_again(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        ca = world.trust(LACKS_POLICY)
+        device = new_device(ca, "a")
+        world.knock(device)
+        world.clock.move(60)
+        write = SqlStore.write
+        to_do: list[Callable[[], object]] = [
+            {
+                "activated": lambda: world.certificates.update(HOME, device.certificate_id, ACTIVE),
+                "deleted": lambda: world.certificates.delete(HOME, device.certificate_id),
+                "CA without template": lambda: world.cas.update(HOME, ca.certificate_id, remove_auto_registration=True),
+            }[what]
+        ]
+
+        @contextmanager
+        def late(store: SqlStore) -> Iterator[Transaction]:
+            if to_do:
+                to_do.pop()()
+            with write(store) as tx:
+                yield tx
+
+        monkeypatch.setattr(SqlStore, "write", late)
+        [answer] = world.knock(device)
+        # Told that it is not registered, the gate looks whether that has changed, and asks again. A CA announces
+        # nothing: the device's next attempt it is.
+        assert answer == (PENDING if what == "CA without template" else "DEVICE_CERTIFICATE_NOT_REGISTERED")
+        assert world.names() == ([], [])
+
+
+class TestAStoreThatFails:
+    def test_it_costs_only_those_that_are_due(self, world: World) -> None:
+        fails, plain = world.trust(LACKS_POLICY), world.trust(name="Plain")
+        due, waits, told = new_device(fails, "a"), new_device(fails, "b"), new_device(plain, "c")
+        known = new_device(world.trust(body(), "Other"), "d")
+        world.knock(due, told, known)
+        world.clock.move(4)
+        world.knock(waits)
+        world.clock.move(1)
+        heard = len(world.listener.heard)
+        with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
+            patched.setattr(SqlStore, "write", full)
+            answers = world.knock(due, waits, told, known, new_device(fails, "e"))
+        assert answers == ["CONTROL_PLANE_FAILED", lacks_policy(waits), WAITING, ACTIVE, "CONTROL_PLANE_FAILED"]
+        assert len(world.listener.heard) == heard + 1
+        assert {(line["reason"], line["certificates"]) for line in logs if "devices" in line["event"]} == {
+            ("the disk is full", 1)
+        }
+
+    def test_it_is_tried_again_as_soon_as_it_works(self, world: World) -> None:
+        device = new_device(world.trust(LACKS_POLICY), "a")
+        world.knock(device)
+        world.policies.create(HOME, "by-hand", "allow all")
+        world.clock.move(5)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(SqlStore, "write", full)
+            assert world.knock(device) == ["CONTROL_PLANE_FAILED"]
+        assert world.knock(device) == [PROVISIONED]
+
+    def test_a_commit_that_fails_leaves_nothing_and_says_nothing(self, world: World) -> None:
+        device = new_device(world.trust(body()), "a")
+        write = SqlStore.write
+
+        @contextmanager
+        def failing(store: SqlStore) -> Iterator[Transaction]:
+            with write(store) as tx:
+                yield tx
+                raise StoreFailure("the disk is full")
+
+        with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
+            patched.setattr(SqlStore, "write", failing)
+            assert world.knock(device) == ["CONTROL_PLANE_FAILED"]
+        assert world.kept(device) is None
+        assert [line["event"] for line in logs] == ["certificates cannot be registered"]
+        assert world.knock(device) == [PROVISIONED]
+
+
+def test_every_reason_is_one_that_the_gate_knows() -> None:
+    mine = {value for name, value in vars(jitp).items() if name.isupper() and name == value}
+    assert len(mine) >= 5
+    assert mine <= {name for name, _sentence in _sekisho.refusal_reasons()}
