@@ -258,6 +258,7 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "outbox.first": [lambda tx: tx.outbox.first(10)],
     "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
     "ownership_tokens.get": [lambda tx: tx.ownership_tokens.get(HOME, "ab" * 32)],
+    "ownership_tokens.exists_for": [lambda tx: tx.ownership_tokens.exists_for(HOME, ID)],
     "ownership_tokens.add": [lambda tx: tx.ownership_tokens.add(ownership_token(10**6))],
     "ownership_tokens.remove": [lambda tx: tx.ownership_tokens.remove(HOME, "ab" * 32)],
     "ownership_tokens.expired": [lambda tx: tx.ownership_tokens.expired(NOW, 10)],

@@ -468,6 +468,8 @@ ownership_tokens = Table(
     Column("claim_certificate_id", String, nullable=False),
     Column("expires_at", Instant, nullable=False),
     PrimaryKeyConstraint("account_id", "region", "token_sha256"),
+    # For ``exists_for``.
+    Index(None, "account_id", "region", "certificate_id"),
     # For ``expired``.
     Index(None, "expires_at"),
     sqlite_with_rowid=False,
