@@ -72,7 +72,7 @@ class Fleet:
     def make(self, key_type: KeyType, count: int) -> None:
         """Make devices whose keys are of this kind."""
         names = [f"device-{key_type.lower()}-{number:05}" for number in range(count)]
-        self._devices[key_type] = [_make_device(self._folder, self._ca, name, key_type) for name in names]
+        self._devices[key_type] = [make_device(self._folder, self._ca, name, key_type) for name in names]
 
     def devices(self, key_type: KeyType) -> Sequence[Device]:
         """Those with a key of this kind."""
@@ -80,20 +80,11 @@ class Fleet:
 
     def register(self, environment: Mapping[str, str], account: str) -> None:
         """Register everything with a running Sekisho: CA, policies, and certificate and thing of each device."""
-        region = environment["AWS_REGION"]
-        iot = boto3.client(
-            "iot",
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            region_name=region,
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(max_pool_connections=_REGISTRARS),
-        )
+        iot = iot_client(environment, _REGISTRARS)
         iot.register_ca_certificate(
             caCertificate=self._ca.certificate_pem, certificateMode="SNI_ONLY", setAsActive=True
         )
-        for name, statements in POLICIES.items():
-            iot.create_policy(policyName=name, policyDocument=_document(statements, f"arn:aws:iot:{region}:{account}:"))
+        create_policies(iot, f"arn:aws:iot:{environment['AWS_REGION']}:{account}:")
         devices = [device for devices in self._devices.values() for device in devices]
         with ThreadPoolExecutor(_REGISTRARS) as pool:
             for _ in pool.map(lambda device: self._register_device(iot, device), devices):
@@ -111,7 +102,26 @@ class Fleet:
             iot.attach_policy(policyName=policy, target=arn)
 
 
-def _make_device(folder: Path, authority: CertificateAuthority, name: str, key_type: KeyType) -> Device:
+def iot_client(environment: Mapping[str, str], connections: int) -> Any:
+    """boto3's client for the server that ``sekisho env`` tells of."""
+    return boto3.client(
+        "iot",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        config=Config(max_pool_connections=connections, retries={"total_max_attempts": 1}),
+    )
+
+
+def create_policies(iot: Any, arn_prefix: str) -> None:
+    """Those of every device."""
+    for name, statements in POLICIES.items():
+        iot.create_policy(policyName=name, policyDocument=_document(statements, arn_prefix))
+
+
+def make_device(folder: Path, authority: CertificateAuthority, name: str, key_type: KeyType) -> Device:
+    """A device with its files."""
     made = authority.new_device(name, key_type, now=utc_now(), lifetime=_LIFETIME)
     device = Device(name, folder / f"{name}.crt", folder / f"{name}.key")
     device.certificate.write_text(made.certificate_pem)

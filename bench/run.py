@@ -12,10 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +24,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bench.fleet import POLICIES, Fleet
+from bench.generator import Generator, check_generator, check_machine
 from bench.results import Comparison, Sample, machine, table
 from bench.servers import MOSQUITTO_CONF, CannotMeasure, Mosquitto, Sekisho, Server, mosquitto_version
 from bench.workloads import PAYLOAD, Workload, workloads
@@ -55,7 +52,8 @@ def main() -> int:
             print(f"{workload.name:18} {workload.what}")
         return 0 if chosen.list else 2
     try:
-        _check(chosen)
+        check_machine(chosen.server_core, chosen.load_core)
+        check_generator(chosen.load)
         with tempfile.TemporaryDirectory(prefix="sekisho-bench-") as folder:
             comparisons = _measure(chosen, rows, Path(folder))
     except (CannotMeasure, KeyboardInterrupt) as error:
@@ -79,22 +77,6 @@ def _arguments() -> argparse.Namespace:
     if chosen.rounds < 1 or chosen.seconds <= 0 or chosen.devices < 201:
         parser.error("--rounds is at least 1, --seconds more than 0, --devices at least 201")
     return chosen
-
-
-def _check(chosen: argparse.Namespace) -> None:
-    available = os.sched_getaffinity(0)
-    if chosen.server_core == chosen.load_core or not {chosen.server_core, chosen.load_core} <= available:
-        raise CannotMeasure(
-            f"The server needs a core and the load another; there are {sorted(available)}. "
-            "Choose with --server-core and --load-core."
-        )
-    if shutil.which("taskset") is None:
-        raise CannotMeasure("taskset is missing. Debian: sudo apt-get install util-linux")
-    if not chosen.load.is_file():
-        raise CannotMeasure(f"{chosen.load} is missing: cargo build --release -p sekisho-load")
-    # Servers and load inherit it: a connection is a file descriptor in each.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _measure(chosen: argparse.Namespace, rows: Sequence[Workload], folder: Path) -> list[Comparison]:
@@ -137,6 +119,7 @@ class _Bench:
 
     def __init__(self, chosen: argparse.Namespace, folder: Path, fleet: Fleet) -> None:
         self._chosen = chosen
+        self._generator = Generator(chosen.load, chosen.load_core)
         self._folder = folder
         self._fleet = fleet
 
@@ -175,22 +158,9 @@ class _Bench:
             "devices": [device.for_load() for device in self._devices(workload)],
             "work": workload.work,
         }
-        command = ["taskset", "--cpu-list", str(self._chosen.load_core), str(self._chosen.load)]
+        report = self._generator.report(f"{workload.name} on {server.name}", job, self._chosen.seconds + _LOAD_SECONDS)
         try:
-            done = subprocess.run(
-                command,
-                input=json.dumps(job),
-                capture_output=True,
-                text=True,
-                timeout=self._chosen.seconds + _LOAD_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise CannotMeasure(f"{workload.name} on {server.name}: the load did not end") from None
-        if done.returncode != 0:
-            raise CannotMeasure(f"{workload.name} on {server.name}: {done.stderr.strip() or 'the load ended early'}")
-        try:
-            sample = Sample.of(json.loads(done.stdout))
+            sample = Sample.of(report)
         except ValueError as error:
             raise CannotMeasure(f"{workload.name} on {server.name}: {error}") from None
         _progress(

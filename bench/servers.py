@@ -52,7 +52,7 @@ class Server(Protocol):
         """Where it listens and can show a key of this kind: ``ecdsa`` or ``rsa``."""
 
 
-class _Process:
+class Process:
     """A process pinned to one core, ended at the end of the ``with``."""
 
     def __init__(self, command: list[str], core: int, log: Path, **options: Any) -> None:
@@ -83,14 +83,14 @@ class _Process:
         return CannotMeasure(f"{what}. The end of {self._log}:\n" + "\n".join(lines))
 
 
-class Mosquitto(_Process):
+class Mosquitto(Process):
     """mosquitto with two TLS listeners that serve Sekisho's own certificate chains."""
 
     name = "mosquitto"
 
     def __init__(self, folder: Path, core: int, ca: Path, chains: Mapping[str, tuple[Path, Path]]) -> None:
         program = find_mosquitto()
-        self._ports = {kind: _free_port() for kind in chains}
+        self._ports = {kind: free_port() for kind in chains}
         conf = MOSQUITTO_CONF
         if os.geteuid() == 0:
             conf += "user root\n"  # It would give up root's rights, and could no longer read its key.
@@ -114,7 +114,7 @@ class Mosquitto(_Process):
         return self._ports[server_key]
 
 
-class Sekisho(_Process):
+class Sekisho(Process):
     """``sekisho up`` with its defaults."""
 
     name = "sekisho"
@@ -176,7 +176,8 @@ def _sekisho() -> list[str]:
     return [sys.executable, "-c", "import sys; from sekisho.cli.app import main; sys.exit(main())"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Where nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -155,6 +155,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     from sekisho.gateway.requests import Requests
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.handlers.registry import ConfiguredHandlers
+    from sekisho.maintenance import Maintenance
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.bulk import BulkRegistration
@@ -226,8 +227,8 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         policies=Policies(store, clock.utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
         publishing=Publishing(GatewayBroker(gateway)),
-        registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
         rotations=Rotations(store, clock.utc_now),
+        registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
         tags=Tags(store),
         thing_groups=ThingGroups(store, clock.utc_now),
         thing_registration=ThingRegistration(store, clock.utc_now, engine, authority),
@@ -237,8 +238,6 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     )
     fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
     services.accounts.ensure(settings.account)
-    services.provisioning_templates.forget_expired_claims()
-    fleet.forget_unclaimed()
     services.endpoints.describe(home)
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
@@ -251,6 +250,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         mqtt_port = gateway.start()
     except GatewayError as error:
         raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
+    projector.attach(gateway, identity.follow)
     # What an earlier run registered and did not come to tell.
     outbox.flush()
     dispatcher.start()
@@ -271,10 +271,17 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.
     stack.callback(gateway.stop, GRACE)
-    projector.attach(gateway, identity.follow)
     # What an earlier run has begun goes on, once the gate is told of what it changes.
     bulk.start()
     stack.callback(bulk.stop)
+    maintenance = Maintenance(
+        {
+            "forget expired claims": services.provisioning_templates.forget_expired_claims,
+            "forget unclaimed certificates": fleet.forget_unclaimed,
+        }
+    )
+    maintenance.start()
+    stack.callback(maintenance.stop, GRACE)
     stack.callback(run_file.remove, settings.data)
 
     run = Run(

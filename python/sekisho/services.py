@@ -43,8 +43,8 @@ class Services:
     policies: Policies
     provisioning_templates: ProvisioningTemplates
     publishing: Publishing
-    registration_tasks: RegistrationTasks
     rotations: Rotations
+    registration_tasks: RegistrationTasks
     tags: Tags
     thing_groups: ThingGroups
     thing_registration: ThingRegistration

@@ -21,7 +21,12 @@ FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:hook"
 
 def body(thing_name: str = "lamp") -> str:
     thing = {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": thing_name}}
-    return json.dumps({"Parameters": {"p": {"Type": "String"}}, "Resources": {"thing": thing}}, indent=1)
+    certificate = {
+        "Type": "AWS::IoT::Certificate",
+        "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
+    }
+    parameters = {name: {"Type": "String"} for name in ("p", "AWS::IoT::Certificate::Id")}
+    return json.dumps({"Parameters": parameters, "Resources": {"thing": thing, "certificate": certificate}}, indent=1)
 
 
 def make(account: Account, name: str = "fleet", **options: Any) -> Any:

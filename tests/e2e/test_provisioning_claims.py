@@ -11,7 +11,18 @@ from tests.e2e.devices import Device, Refused
 from tests.e2e.papers import Papers
 from tests.e2e.running_server import RunningServer
 
-BODY = json.dumps({"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "lamp"}}}})
+BODY = json.dumps(
+    {
+        "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "lamp"}},
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
+            },
+        },
+    }
+)
 
 
 def claim(server: RunningServer, folder: Path, template: str) -> Papers:

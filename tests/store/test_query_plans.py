@@ -258,31 +258,10 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
     "outbox.first": [lambda tx: tx.outbox.first(10)],
     "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
     "ownership_tokens.get": [lambda tx: tx.ownership_tokens.get(HOME, "ab" * 32)],
+    "ownership_tokens.exists_for": [lambda tx: tx.ownership_tokens.exists_for(HOME, ID)],
     "ownership_tokens.add": [lambda tx: tx.ownership_tokens.add(ownership_token(10**6))],
     "ownership_tokens.remove": [lambda tx: tx.ownership_tokens.remove(HOME, "ab" * 32)],
     "ownership_tokens.expired": [lambda tx: tx.ownership_tokens.expired(NOW, 10)],
-    "registration_tasks.get": [lambda tx: tx.registration_tasks.get(HOME, "task 1")],
-    "registration_tasks.add": [lambda tx: tx.registration_tasks.add(registration_task(10**6))],
-    "registration_tasks.replace": [lambda tx: tx.registration_tasks.replace(registration_task(1))],
-    "registration_tasks.page": [
-        call
-        for window in (FORWARDS, BACKWARDS)
-        for call in (
-            lambda tx, window=window: tx.registration_tasks.page(HOME, window),
-            lambda tx, window=window: tx.registration_tasks.page(HOME, window, status=DONE),
-        )
-    ],
-    "registration_tasks.everywhere": [lambda tx: tx.registration_tasks.everywhere("task 1")],
-    "registration_tasks.unfinished": [
-        lambda tx: tx.registration_tasks.unfinished(),
-        lambda tx: tx.registration_tasks.unfinished(HOME.account_id),
-    ],
-    "registration_tasks.ended_before": [lambda tx: tx.registration_tasks.ended_before(NOW, 10)],
-    "registration_tasks.add_report": [
-        lambda tx: tx.registration_tasks.add_report(registration_task(1), ReportType.ERRORS, 2, 3, "{}")
-    ],
-    "registration_tasks.report": [lambda tx: tx.registration_tasks.report(registration_task(1), ReportType.ERRORS, 1)],
-    "registration_tasks.remove": [lambda tx: tx.registration_tasks.remove(HOME, "task 1")],
     "deliveries.get": [lambda tx: tx.deliveries.get(HOME, "handler 1", ID)],
     "deliveries.put": [lambda tx: tx.deliveries.put(delivery(10**6))],
     "deliveries.upcoming": [lambda tx: tx.deliveries.upcoming("handler 1", 10)],
@@ -306,6 +285,28 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
         lambda tx: tx.rotations.count(HOME, RotationState.PENDING),
         lambda tx: tx.rotations.count(HOME, RotationState.PENDING, ca_certificate_id=ID),
     ],
+    "registration_tasks.get": [lambda tx: tx.registration_tasks.get(HOME, "task 1")],
+    "registration_tasks.add": [lambda tx: tx.registration_tasks.add(registration_task(10**6))],
+    "registration_tasks.replace": [lambda tx: tx.registration_tasks.replace(registration_task(1))],
+    "registration_tasks.page": [
+        call
+        for window in (FORWARDS, BACKWARDS)
+        for call in (
+            lambda tx, window=window: tx.registration_tasks.page(HOME, window),
+            lambda tx, window=window: tx.registration_tasks.page(HOME, window, status=DONE),
+        )
+    ],
+    "registration_tasks.everywhere": [lambda tx: tx.registration_tasks.everywhere("task 1")],
+    "registration_tasks.unfinished": [
+        lambda tx: tx.registration_tasks.unfinished(),
+        lambda tx: tx.registration_tasks.unfinished(HOME.account_id),
+    ],
+    "registration_tasks.ended_before": [lambda tx: tx.registration_tasks.ended_before(NOW, 10)],
+    "registration_tasks.add_report": [
+        lambda tx: tx.registration_tasks.add_report(registration_task(1), ReportType.ERRORS, 2, 3, "{}")
+    ],
+    "registration_tasks.report": [lambda tx: tx.registration_tasks.report(registration_task(1), ReportType.ERRORS, 1)],
+    "registration_tasks.remove": [lambda tx: tx.registration_tasks.remove(HOME, "task 1")],
     "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
     "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
     "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
@@ -320,7 +321,7 @@ WHOLE_TABLES = {"endpoints.all", "accounts.all", "deliveries.counts"}
 SMALL = {"endpoints", "accounts", "registration_codes"}
 
 # These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms, a thing's
-# groups and tasks that run, which are few; what belongs to one batch.
+# groups, tasks that run, which are few; what belongs to one batch.
 SORTING = {
     "things.page",
     "policies.attached_to",
@@ -328,12 +329,12 @@ SORTING = {
     "ca_certificates.elsewhere",
     "ca_certificates.everywhere",
     "identities.look_up",
-    "registration_tasks.unfinished",
     "thing_groups.page",
     "thing_groups.children",
     "thing_groups.descendants",
     "thing_groups.memberships",
     "billing_groups.page",
+    "registration_tasks.unfinished",
 }
 
 # Names that begin with a text are found among those of a realm or of a parent, or the page among the names.
@@ -388,10 +389,6 @@ def fill(store: SqlStore, many: int) -> None:
             tx.policies.add(policy(f"policy {number}", realm), version(f"policy {number}", realm=realm))
             tx.policies.attach(realm, f"policy {number}", principal)
             tx.tags.put(realm, principal, {"k": "v"})
-            status = DONE if number % 5 else RegistrationTaskStatus.IN_PROGRESS
-            task = registration_task(number, realm, status=status, modified_at=NOW + timedelta(seconds=number))
-            tx.registration_tasks.add(task)
-            tx.registration_tasks.add_report(task, ReportType.ERRORS, 1, number, "{}")
             name = f"template {number}"
             tx.provisioning_templates.add(provisioning_template(name, realm), template_version(name, realm=realm))
             tx.provisioning_claims.add(claim(many + number, realm, template_name=name))
@@ -402,6 +399,10 @@ def fill(store: SqlStore, many: int) -> None:
             tx.rotations.add(
                 rotation(number, number + 1, realm, ca_certificate_id=certificate_id(number % 7), state=rotation_state)
             )
+            status = DONE if number % 5 else RegistrationTaskStatus.IN_PROGRESS
+            task = registration_task(number, realm, status=status, modified_at=NOW + timedelta(seconds=number))
+            tx.registration_tasks.add(task)
+            tx.registration_tasks.add_report(task, ReportType.ERRORS, 1, number, "{}")
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
             tx.accounts.add_access_key(access_key(number, owner.account_id))
 

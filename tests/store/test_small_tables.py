@@ -129,10 +129,14 @@ def test_a_token_is_of_its_realm_until_it_is_removed(store: SqlStore) -> None:
     with store.read() as tx:
         assert tx.ownership_tokens.get(HOME, token.token_sha256) == token
         assert tx.ownership_tokens.get(OTHER_REGION, token.token_sha256) is None
+        assert tx.ownership_tokens.exists_for(HOME, token.certificate_id)
+        assert not tx.ownership_tokens.exists_for(OTHER_REGION, token.certificate_id)
+        assert not tx.ownership_tokens.exists_for(HOME, token.claim_certificate_id)
     with store.write() as tx:
         for _ in range(2):
             tx.ownership_tokens.remove(HOME, token.token_sha256)
         assert tx.ownership_tokens.get(HOME, token.token_sha256) is None
+        assert not tx.ownership_tokens.exists_for(HOME, token.certificate_id)
         assert tx.ownership_tokens.get(OTHER_ACCOUNT, token.token_sha256) is not None
 
 

@@ -13,10 +13,19 @@ import pytest
 from scripts import reference_pages
 from sekisho import _sekisho
 from sekisho.config import Settings
+from sekisho.templates.error import TemplateError
+from sekisho.templates.template import parse
 
 ROOT = Path(__file__).parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "fuzz" / "README.md"])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+        ROOT / "fuzz" / "README.md",
+    ]
+)
 ARCHITECTURE = sorted((ROOT / "docs" / "architecture").glob("*.md"))
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -122,11 +131,34 @@ def test_every_source_file_that_a_page_names_is_there(page: Path) -> None:
     assert [file for file in named if not any((place / file).exists() for place in places)] == []
 
 
-@pytest.mark.parametrize("page", [ROOT / "docs" / "compatibility.md", *ARCHITECTURE], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "docs" / "compatibility.md", ROOT / "docs" / "provisioning" / "README.md", *ARCHITECTURE],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_every_reason_that_a_page_names_is_one(page: Path) -> None:
     reasons = {name for name, _ in _sekisho.refusal_reasons()}
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z0-9]+)+)`", page.read_text(encoding="utf-8")))
     assert named - {"AWS_ENDPOINT_URL", "SNI_ONLY"} <= reasons
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{\n  "Parameters": {},\n  "Resources": {\n    "thing": {\n      "Type": "AWS::IoT::Thing",\n'
+        '      "Properties": {\n        "ThingName": {"Ref": "SerialNumber"}\n      }\n    }\n  }\n}',
+        '{\n  "Resources": {\n    "thing": {\n      "Type": "AWS::IoT::Thing",\n      "Properties": {\n'
+        '        "ThingName": "a", "Colour": "red"\n      }\n    }\n  }\n}',
+        '"{}"',
+        '{"Parameters": {"AWS::IoT::Certificate::Country": {"Type": "String"}},\n"Resources": {"a": '
+        '{"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::Country"}}}}}',
+    ],
+)
+def test_the_guide_shows_the_errors_of_templates_as_they_are(body: str) -> None:
+    guide = (ROOT / "docs" / "provisioning" / "just-in-time-provisioning.md").read_text(encoding="utf-8")
+    with pytest.raises(TemplateError) as raised:
+        parse(body).resolve({})
+    assert f"\n{raised.value}\n" in guide
 
 
 def _prose(page: Path) -> str:

@@ -1,5 +1,6 @@
 //! One MQTT 3.1.1 connection, up to its CONNACK and SUBACK.
 
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -64,12 +65,34 @@ impl Dialer {
 
     /// TCP, TLS and MQTT: returns when CONNACK has said yes.
     pub async fn dial(&self, device: usize) -> Result<Client, Error> {
-        timeout(PATIENCE, self.dial_patiently(&self.devices[device]))
-            .await
-            .unwrap_or(Err(Error::TimedOut("a connect")))
+        patiently(self.dial_patiently(&self.devices[device])).await
+    }
+
+    /// The same where the server may say no; an error is what kept it from saying anything.
+    pub async fn attempt(&self, device: usize) -> Result<Attempt, Error> {
+        patiently(self.attempt_patiently(&self.devices[device])).await
     }
 
     async fn dial_patiently(&self, device: &Dialable) -> Result<Client, Error> {
+        let mut client = self.greet(device).await?;
+        client.connack().await.map(|()| client)
+    }
+
+    async fn attempt_patiently(&self, device: &Dialable) -> Result<Attempt, Error> {
+        let mut client = self.greet(device).await?;
+        match client.connack().await {
+            Ok(()) => Ok(Attempt::Accepted(Box::new(client))),
+            // A refusal may be a CONNACK, or the end of the connection, with TLS's goodbye or without.
+            Err(Error::Refused(..) | Error::Closed) => Ok(Attempt::Refused),
+            Err(Error::Io(error)) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
+                Ok(Attempt::Refused)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Up to the CONNECT, which is sent.
+    async fn greet(&self, device: &Dialable) -> Result<Client, Error> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
         let stream = TlsConnector::from(device.tls.clone()).connect(self.server_name.clone(), tcp).await?;
@@ -77,12 +100,20 @@ impl Dialer {
         let mut client = Client { stream, decoder, input: BytesMut::new(), output: BytesMut::new() };
         encode(&device.connect, Version::V311, &mut client.output)?;
         client.flush().await?;
-        match client.packet().await? {
-            Packet::ConnAck(connack) if connack.code == ReasonCode::Success => Ok(client),
-            Packet::ConnAck(connack) => Err(Error::Refused("CONNECT", connack.code)),
-            _ => Err(Error::Unexpected("CONNACK")),
-        }
+        Ok(client)
     }
+}
+
+/// What the server said to a CONNECT.
+pub enum Attempt {
+    /// Yes.
+    Accepted(Box<Client>),
+    /// No, or it closed the connection.
+    Refused,
+}
+
+async fn patiently<T>(connect: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(PATIENCE, connect).await.unwrap_or(Err(Error::TimedOut("a connect")))
 }
 
 fn connect_packet(client_id: &str) -> Result<Packet, Error> {
@@ -133,6 +164,15 @@ impl Client {
                 return Ok(packet);
             }
             self.read().await?;
+        }
+    }
+
+    /// Wait for a CONNACK that says yes.
+    async fn connack(&mut self) -> Result<(), Error> {
+        match self.packet().await? {
+            Packet::ConnAck(connack) if connack.code == ReasonCode::Success => Ok(()),
+            Packet::ConnAck(connack) => Err(Error::Refused("CONNECT", connack.code)),
+            _ => Err(Error::Unexpected("CONNACK")),
         }
     }
 

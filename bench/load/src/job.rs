@@ -61,6 +61,8 @@ pub enum Work {
     Messages(Messages),
     /// Connect everybody and do nothing.
     Idle(Idle),
+    /// Everybody tries to connect.
+    Attempts(Attempts),
 }
 
 /// Connects, as many as the server manages.
@@ -125,6 +127,28 @@ pub struct Idle {
     pub concurrency: usize,
 }
 
+/// Attempts to connect, each device as often as the others.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempts {
+    /// Attempts under way at any moment.
+    pub concurrency: usize,
+    /// Attempts of each device, one after another.
+    pub rounds: usize,
+    /// What is to come of every one of them.
+    pub expect: Expected,
+}
+
+/// What a server should say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expected {
+    /// CONNACK 0.
+    Accepted,
+    /// Any other, or no CONNACK and the end of the connection.
+    Refused,
+}
+
 /// Bytes of the sender's number and the message's number at the front of a payload.
 pub const STAMP: usize = 12;
 
@@ -136,6 +160,13 @@ impl Job {
         match &self.work {
             Work::Connects(work) if !(1..=self.devices.len()).contains(&work.concurrency) => {
                 impossible("concurrency is at least 1 and at most the number of devices")
+            }
+            Work::Attempts(work)
+                if !(1..=self.devices.len()).contains(&work.concurrency) || work.rounds == 0 =>
+            {
+                impossible(
+                    "concurrency is at least 1 and at most the number of devices, and rounds at least 1",
+                )
             }
             Work::Messages(work) if work.payload < STAMP => impossible("a payload has at least 12 bytes"),
             Work::Messages(work) if work.qos > 1 => impossible("qos is 0 or 1"),

@@ -8,11 +8,13 @@
 //! | [`tls`] | TLS 1.3 as a device speaks it, at little cost to the load |
 //! | [`client`] | one MQTT 3.1.1 connection, up to its CONNACK and SUBACK |
 //! | [`connects`] | connect, disconnect, connect ... |
+//! | [`attempts`] | every device tries to connect, and is let in or turned away as foreseen |
 //! | [`messages`] | publishers and subscribers, each message counted where it arrives |
 //! | [`idle`] | many connections that say nothing |
 //!
 //! The server's CPU time is read by the load itself, at the same instants as its own counters.
 
+mod attempts;
 mod client;
 mod connects;
 mod error;
@@ -61,6 +63,7 @@ async fn perform(job: &Job) -> Result<Report, Error> {
     match &job.work {
         Work::Connects(work) => connects::run(dialer, job, work).await.map(Report::Span),
         Work::Messages(work) => messages::run(dialer, job, work).await.map(Report::Span),
+        Work::Attempts(work) => attempts::run(dialer, job, work).await.map(Report::Span),
         Work::Idle(work) => idle::run(dialer, job, work).await.map(Report::Memory),
     }
 }

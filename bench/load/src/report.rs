@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Report {
-    /// Of connects and messages.
+    /// Of connects, attempts and messages.
     Span(Span),
     /// Of idle connections.
     Memory(Memory),
@@ -15,7 +15,7 @@ pub enum Report {
 /// What happened between two instants.
 #[derive(Debug, Serialize)]
 pub struct Span {
-    /// Connects that reached their CONNACK, or messages that reached a subscriber.
+    /// Connects that reached their CONNACK, attempts that ended as expected, or messages that reached a subscriber.
     pub units: u64,
     /// Between the instants.
     pub seconds: f64,
@@ -25,7 +25,7 @@ pub struct Span {
     pub load_ticks: u64,
     /// CPU time that others took of the two cores, likewise.
     pub other_ticks: u64,
-    /// Connections that failed. Over the whole run, as the three below.
+    /// Connections that failed, or attempts that ended otherwise. Over the whole run, as the three below.
     pub failed: u64,
     /// Why the last one did.
     pub last_failure: Option<String>,

@@ -53,7 +53,17 @@ struct Parcel<'a> {
     stored: Option<MessageId>,
 }
 
-impl Parcel<'_> {
+impl<'a> Parcel<'a> {
+    fn of(live: &'a Arc<Message>, now: Now) -> Parcel<'a> {
+        Parcel {
+            live,
+            kept: None,
+            cost: live.cost(),
+            message_expiry: live.remaining_expiry(now),
+            stored: None,
+        }
+    }
+
     fn kept(&mut self) -> Arc<Message> {
         Arc::clone(self.kept.get_or_insert_with(|| Arc::new(self.live.detached())))
     }
@@ -76,13 +86,7 @@ impl Broker {
         let mut matches = std::mem::take(&mut self.matches);
         let any_persistent = self.find_receivers(&message, publisher, &mut matches);
         let live = &Arc::new(message);
-        let mut parcel = Parcel {
-            live,
-            kept: None,
-            cost: live.cost(),
-            message_expiry: live.remaining_expiry(now),
-            stored: None,
-        };
+        let mut parcel = Parcel::of(live, now);
         // Publishers were refused where there is no room. A will has nobody to refuse: it goes out and is not kept.
         let is_kept = live.retain
             && (live.payload.is_empty() || self.retained.has_room(now, &live.topic, &self.limits));
@@ -124,13 +128,7 @@ impl Broker {
         granted: QoS,
         effects: &mut Effects,
     ) {
-        let mut parcel = Parcel {
-            live: message,
-            kept: Some(Arc::clone(message)),
-            cost: message.cost(),
-            message_expiry: message.remaining_expiry(now),
-            stored: None,
-        };
+        let mut parcel = Parcel { kept: Some(Arc::clone(message)), ..Parcel::of(message, now) };
         self.deliver(now, session, &mut parcel, message.qos.min(granted), true, None, effects);
     }
 
@@ -153,13 +151,7 @@ impl Broker {
         });
         let Some(granted) = granted else { return false };
         let live = &Arc::new(message);
-        let mut parcel = Parcel {
-            live,
-            kept: None,
-            cost: live.cost(),
-            message_expiry: live.remaining_expiry(now),
-            stored: None,
-        };
+        let mut parcel = Parcel::of(live, now);
         self.deliver(now, key, &mut parcel, live.qos.min(granted), false, None, effects);
         true
     }

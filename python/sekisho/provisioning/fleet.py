@@ -40,6 +40,7 @@ from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.handlers import HandlerFailed, Handlers
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict, provision
 from sekisho.realm import Realm
+from sekisho.registry import certificates
 from sekisho.registry.certificates import Certificates
 from sekisho.registry.model import (
     Certificate,
@@ -50,6 +51,7 @@ from sekisho.registry.model import (
 )
 from sekisho.registry.ports import Clock, PolicyEngine, Store, StoreFailure, Transaction
 from sekisho.templates.error import TemplateError
+from sekisho.templates.json_text import is_text
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
 
@@ -65,13 +67,15 @@ _TOKEN_BYTES: Final = 96
 _MANY: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
 class _Rejected(Exception):
     """What a device is told when it does not get what it asked for."""
 
-    status: int
-    code: str
-    message: str
+    # No frozen dataclass: a transaction that it ends has to write its traceback down.
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
 
 
 class FleetProvisioning:
@@ -116,21 +120,13 @@ class FleetProvisioning:
                     answer = self._provision(request, levels[2], asked)
         except _Rejected as rejected:
             log.warning(
-                "provisioning was rejected",
-                code=rejected.code,
-                reason=rejected.message,
-                topic=request.topic,
-                account_id=request.realm.account_id,
-                region=request.realm.region,
-                client_id=request.client_id,
-                claim_certificate_id=request.certificate_id,
+                "provisioning was rejected", code=rejected.code, reason=rejected.message, **_for_the_log(request)
             )
-            content = {
-                "statusCode": rejected.status,
-                "errorCode": rejected.code,
-                "errorMessage": rejected.message,
-            }
-            return Reply(f"{request.topic}/rejected", form.write(content))
+            return _rejection(request, form, rejected)
+        except Exception:
+            # A device that is told so tries again; one that hears nothing waits.
+            log.exception("provisioning failed", **_for_the_log(request))
+            return _rejection(request, form, _Rejected(500, _FAILURE, "The server could not do it; its log says why."))
         return Reply(f"{request.topic}/accepted", form.write(answer))
 
     def forget_unclaimed(self) -> int:
@@ -290,10 +286,10 @@ class FleetProvisioning:
                 certificate_id=certificate.certificate_id,
                 client_id=request.client_id,
             )
-            raise _Rejected(500, "InternalFailure", "The pre-provisioning hook failed.") from None
+            raise _Rejected(500, _FAILURE, "The pre-provisioning hook failed.") from None
         allows = answer.get("allowProvisioning") if isinstance(answer, dict) else None
         overrides = answer.get("parameterOverrides") if isinstance(answer, dict) else None
-        if not isinstance(allows, bool) or not _is_texts(overrides or {}):
+        if not isinstance(allows, bool) or not (overrides is None or _is_texts(overrides)):
             log.error(
                 "a pre-provisioning hook answered in another form than "
                 '{"allowProvisioning": true or false, "parameterOverrides": {"name": "text"}}',
@@ -301,7 +297,7 @@ class FleetProvisioning:
                 function=function,
                 client_id=request.client_id,
             )
-            raise _Rejected(500, "InternalFailure", "The pre-provisioning hook gave no answer that can be used.")
+            raise _Rejected(500, _FAILURE, "The pre-provisioning hook gave no answer that can be used.")
         if not allows:
             raise _Rejected(403, "ACCESS_DENIED", "The pre-provisioning hook refused to provision this device.")
         return overrides or {}
@@ -309,6 +305,7 @@ class FleetProvisioning:
 
 _BAD_TOKEN: Final = "InvalidCertificateOwnershipToken"  # noqa: S105 - the name of an error
 _BAD_TEMPLATE: Final = "InvalidTemplate"
+_FAILURE: Final = "InternalFailure"
 
 
 class _rejecting:  # noqa: N801 - reads as the statement that it is
@@ -325,6 +322,21 @@ class _rejecting:  # noqa: N801 - reads as the statement that it is
             case StoreFailure():
                 log.error("the registry cannot be used", reason=str(error))
                 raise _Rejected(503, "ServiceUnavailable", "The registry cannot be used at present.") from None
+
+
+def _for_the_log(request: Request) -> Mapping[str, str]:
+    return {
+        "topic": request.topic,
+        "account_id": request.realm.account_id,
+        "region": request.realm.region,
+        "client_id": request.client_id,
+        "claim_certificate_id": request.certificate_id,
+    }
+
+
+def _rejection(request: Request, form: _Form, rejected: _Rejected) -> Reply:
+    content = {"statusCode": rejected.status, "errorCode": rejected.code, "errorMessage": rejected.message}
+    return Reply(f"{request.topic}/rejected", form.write(content))
 
 
 def _status(error: AwsException) -> int:
@@ -359,12 +371,14 @@ def _enabled(tx: Transaction, realm: Realm, name: str) -> ProvisioningTemplate:
 def _forget(tx: Transaction, token: OwnershipToken) -> None:
     certificate = tx.certificates.get(token.realm, token.certificate_id)
     if certificate is not None and certificate.status is CertificateStatus.PENDING_ACTIVATION:
-        tx.certificates.remove(token.realm, token.certificate_id)
+        certificates.remove_in(tx, certificate)
     tx.ownership_tokens.remove(token.realm, token.token_sha256)
 
 
-def _about(error: Exception, certificate: Certificate, version: int) -> str:
-    return f"{error} (version {version} of the template, certificate {certificate.certificate_id})"
+def _about(error: TemplateError | ProvisioningError, certificate: Certificate, version: int) -> str:
+    # The other one says itself whose it is.
+    whose = f" (certificateId={certificate.certificate_id})" if isinstance(error, TemplateError) else ""
+    return f"version {version} of the template: {error}{whose}"
 
 
 def _digest(token: str) -> str:
@@ -374,13 +388,15 @@ def _digest(token: str) -> str:
 
 def _text(asked: Mapping[str, Any], name: str) -> str:
     value = asked.get(name)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not is_text(value):
         raise _Rejected(400, "InvalidRequest", f"{name} is missing, or is no text.")
     return value
 
 
 def _parameters(asked: Mapping[str, Any]) -> dict[str, str]:
-    parameters = asked.get("parameters") or {}
+    parameters = asked.get("parameters")
+    if parameters is None:
+        return {}
     if not _is_texts(parameters):
         raise _Rejected(400, "InvalidParameters", "parameters has to be an object of texts.")
     reserved = sorted(name for name in parameters if name.startswith("AWS::"))
@@ -393,7 +409,7 @@ def _parameters(asked: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_texts(value: object) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
+        isinstance(each, str) and is_text(each) for pair in value.items() for each in pair
     )
 
 
@@ -407,7 +423,7 @@ class _Form:
 
     def read(self, payload: bytes) -> Mapping[str, Any]:
         """The object in a payload; an empty one has none."""
-        if not payload.strip():
+        if not payload:
             return {}
         try:
             content = self.load(payload)

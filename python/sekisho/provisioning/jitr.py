@@ -81,14 +81,15 @@ class JustInTimeRegistration:
         """
         verdicts = self._admission.answer(tickets)
         new: dict[Key, Ticket] = {}
-        knocking: dict[Key, Certificate] = {}
+        waiting: dict[Key, Certificate] = {}
         for ticket, verdict in zip(tickets, verdicts, strict=True):
             if not ticket.at_connect:
                 continue
             if isinstance(verdict, CACertificate):
                 new.setdefault((verdict.realm, ticket.certificate_id), ticket)
             elif isinstance(verdict, Identity) and _waits(verdict.certificate):
-                knocking[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
+                waiting[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
+        knocking = self._without_owner(waiting)
         reasons = {**self._register(new), **self._provisioning.try_again(knocking.values())}
         now = self._clock()
         events = [
@@ -108,6 +109,16 @@ class JustInTimeRegistration:
             else verdict
             for ticket, verdict in zip(tickets, verdicts, strict=True)
         ]
+
+    def _without_owner(self, waiting: Mapping[Key, Certificate]) -> Mapping[Key, Certificate]:
+        """Those that wait for somebody, and not for a device that provisions with them (``provisioning.fleet``).
+
+        A certificate provider may have the CA that registers automatically.
+        """
+        if not waiting:
+            return {}
+        with self._store.read() as tx:
+            return {key: each for key, each in waiting.items() if not tx.ownership_tokens.exists_for(*key)}
 
     def _register(self, new: Mapping[Key, Ticket]) -> Mapping[Key, str]:
         if not new:

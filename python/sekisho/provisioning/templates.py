@@ -45,6 +45,7 @@ from sekisho.registry.ports import (
     Transaction,
     Window,
 )
+from sekisho.templates.template import Template
 
 MAX_TEMPLATES: Final = 256
 """Provisioning templates of an account and region."""
@@ -95,12 +96,12 @@ class ProvisioningTemplates:
         """A new template; the body is its version 1.
 
         Raises:
-            InvalidRequestException: The body is no provisioning template, the role no role, the hook no function; or a
-                hook for a template of type JITP, which has none.
+            InvalidRequestException: The body is no provisioning template of the type, the role no role, the hook no
+                function; or a hook for a template of type JITP, which has none.
             ResourceAlreadyExistsException: There is a template of this name.
             LimitExceededException: There are 256.
         """
-        _check_body(body)
+        _require_certificate(_checked_body(body), template_type)
         _check_role(role_arn)
         _check_hook(hook, template_type)
         now = self._clock()
@@ -211,13 +212,14 @@ class ProvisioningTemplates:
         """A new version of a template.
 
         Raises:
-            InvalidRequestException: The body is no provisioning template.
+            InvalidRequestException: The body is no provisioning template of the template's type.
             ResourceNotFoundException: No such template.
             VersionsLimitExceededException: It has five versions.
         """
-        _check_body(body)
+        parsed = _checked_body(body)
         with self._store.write() as tx:
             template = existing(tx, realm, name)
+            _require_certificate(parsed, template.type)
             if len(tx.provisioning_templates.page_versions(realm, name, Window(limit=MAX_VERSIONS)).items) >= (
                 MAX_VERSIONS
             ):
@@ -331,8 +333,17 @@ def _existing_version(tx: Transaction, template: ProvisioningTemplate, version_i
     return found
 
 
-def _check_body(body: str) -> None:
-    registration_config.check_template(body, "templateBody")
+def _checked_body(body: str) -> Template:
+    return registration_config.check_template(body, "templateBody")
+
+
+def _require_certificate(body: Template, template_type: TemplateType) -> None:
+    # Provisioned through a template that does not name it, a device's certificate would wait for ever.
+    if template_type is TemplateType.FLEET_PROVISIONING and body.certificate_source is None:
+        raise InvalidRequestException(
+            "templateBody has no certificate, which a template of type FLEET_PROVISIONING has to have: a resource of "
+            'the type AWS::IoT::Certificate with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"} and a Status.'
+        )
 
 
 def _check_role(role_arn: str) -> None:

@@ -571,6 +571,17 @@ def end_waiting(tx: Transaction, certificate: Certificate, now: datetime) -> Non
         tx.rotations.finish(replace(waiting, state=RotationState.CANCELLED, finished_at=now))
 
 
+def remove_in(tx: Transaction, certificate: Certificate) -> None:
+    """Forget a certificate that never served anybody, whatever is attached to it, within the caller's transaction."""
+    realm, principal = certificate.realm, arn.certificate(certificate.realm, certificate.certificate_id)
+    detach_policies(tx, realm, principal)
+    while attached := tx.attachments.of_principal(realm, principal, Window(limit=_PAGE)).items:
+        for each in attached:
+            tx.attachments.remove(realm, each.thing_name, principal)
+    tx.certificates.remove(realm, certificate.certificate_id)
+    _announce(tx, certificate)
+
+
 def _announce(tx: Transaction, certificate: Certificate) -> None:
     tx.announce(Change(certificate.realm, ChangeKind.CERTIFICATE, certificate.certificate_id))
 

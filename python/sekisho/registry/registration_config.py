@@ -13,7 +13,7 @@ from sekisho.realm import Realm
 from sekisho.registry.model import RegistrationConfig, TemplateType
 from sekisho.registry.ports import Transaction
 from sekisho.templates.error import TemplateError
-from sekisho.templates.template import parse
+from sekisho.templates.template import Template, parse
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
@@ -66,17 +66,19 @@ def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig |
         )
 
 
-def check_template(body: str, where: str) -> None:
-    """That a body is a provisioning template for devices that come with their certificate.
+def check_template(body: str, where: str) -> Template:
+    """The template that a body is, if it is one for devices that come with their certificate.
 
     Raises InvalidRequestException; its message begins with ``where``.
     """
     try:
-        source = parse(body).certificate_source
+        template = parse(body)
     except TemplateError as error:
         raise InvalidRequestException(f"{where}: {error}") from None
+    source = template.certificate_source
     if source not in (None, "CertificateId"):
         raise InvalidRequestException(
             f"{where} gives its certificate as {source}. The device brings the certificate; "
             'the template names it with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
         )
+    return template

@@ -8,8 +8,8 @@ Source: API Reference, TagResource; General Reference, "Tag naming limits and re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 from sekisho.arn import Arn
 from sekisho.errors import AwsException, InvalidRequestException, LimitExceededException, ResourceNotFoundException
@@ -18,6 +18,24 @@ from sekisho.registry.ports import Store, Transaction
 
 MAX_TAGS: Final = 50
 """Tags of one resource."""
+
+
+class _Named(Protocol):
+    """Resources of one type, by name."""
+
+    def get(self, realm: Realm, name: str, /) -> object | None: ...
+
+
+_TAGGED: Final[Mapping[str, tuple[str, Callable[[Transaction], _Named]]]] = {
+    "billinggroup": ("Billing group", lambda tx: tx.billing_groups),
+    "cacert": ("CA certificate", lambda tx: tx.ca_certificates),
+    "certificateprovider": ("Certificate provider", lambda tx: tx.certificate_providers),
+    "policy": ("Policy", lambda tx: tx.policies),
+    "provisioningtemplate": ("Provisioning template", lambda tx: tx.provisioning_templates),
+    "thinggroup": ("Thing group", lambda tx: tx.thing_groups),
+    "thingtype": ("Thing type", lambda tx: tx.thing_types),
+}
+"""By the type in the ARN: what it is called, and where its resources are."""
 
 _TAGGED_LATER: Final = {
     "authorizer": "Authorizer",
@@ -108,30 +126,11 @@ def _require_taggable(tx: Transaction, realm: Realm, resource_arn: str) -> None:
             f"{resource_arn[:200]!r} belongs to account {parsed.realm.account_id or '(none)'} in region "
             f"{parsed.realm.region or '(none)'}; this request is for account {realm.account_id} in {realm.region}."
         )
-    if parsed.type == "cacert":
-        there = tx.ca_certificates.get(realm, parsed.name) is not None
-        kind = "CA certificate"
-    elif parsed.type == "policy":
-        there = tx.policies.get(realm, parsed.name) is not None
-        kind = "Policy"
-    elif parsed.type == "provisioningtemplate":
-        there = tx.provisioning_templates.get(realm, parsed.name) is not None
-        kind = "Provisioning template"
-    elif parsed.type == "certificateprovider":
-        there = tx.certificate_providers.get(realm, parsed.name) is not None
-        kind = "Certificate provider"
-    elif parsed.type == "thingtype":
-        there = tx.thing_types.get(realm, parsed.name) is not None
-        kind = "Thing type"
-    elif parsed.type == "thinggroup":
-        there = tx.thing_groups.get(realm, parsed.name) is not None
-        kind = "Thing group"
-    elif parsed.type == "billinggroup":
-        there = tx.billing_groups.get(realm, parsed.name) is not None
-        kind = "Billing group"
+    if parsed.type in _TAGGED:
+        kind, rows_of = _TAGGED[parsed.type]
+        there = rows_of(tx).get(realm, parsed.name) is not None
     elif parsed.type in _TAGGED_LATER:
-        there = False
-        kind = _TAGGED_LATER[parsed.type]
+        kind, there = _TAGGED_LATER[parsed.type], False
     else:
         raise InvalidRequestException(
             f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert), certificate providers, "

@@ -22,6 +22,7 @@ _EXPIRED = (
     .order_by(_TABLE.c.expires_at)
     .limit(bindparam("its_limit"))
 )
+_OF_CERTIFICATE = select(_TABLE.c.certificate_id).where(its(_TABLE, "account_id", "region", "certificate_id")).limit(1)
 _ADD = sql_insert(_TABLE).inline()
 _REMOVE = removing(_TABLE, "account_id", "region", "token_sha256")
 
@@ -48,6 +49,11 @@ class SqlOwnershipTokens:
         """The token of this digest, or None."""
         row = self._connection.execute(_ONE, realm_parameters(realm, token_sha256=token_sha256)).first()
         return None if row is None else _make(row)
+
+    def exists_for(self, realm: Realm, certificate_id: str) -> bool:
+        """Whether a token stands for this certificate."""
+        parameters = realm_parameters(realm, certificate_id=certificate_id)
+        return self._connection.execute(_OF_CERTIFICATE, parameters).first() is not None
 
     def add(self, token: OwnershipToken) -> None:
         """Keep it."""

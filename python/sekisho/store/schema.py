@@ -468,55 +468,11 @@ ownership_tokens = Table(
     Column("claim_certificate_id", String, nullable=False),
     Column("expires_at", Instant, nullable=False),
     PrimaryKeyConstraint("account_id", "region", "token_sha256"),
+    # For ``exists_for``.
+    Index(None, "account_id", "region", "certificate_id"),
     # For ``expired``.
     Index(None, "expires_at"),
     sqlite_with_rowid=False,
-)
-
-registration_tasks = _listed(
-    "registration_tasks",
-    *_realm(),
-    Column("task_id", String, nullable=False),
-    Column("template_body", String, nullable=False),
-    Column("input_bucket", String, nullable=False),
-    Column("input_key", String, nullable=False),
-    Column("role_arn", String, nullable=False),
-    Column("report_token", String, nullable=False),
-    Column("status", String, nullable=False),
-    Column("message", String),
-    Column("success_count", BigInteger, nullable=False),
-    Column("failure_count", BigInteger, nullable=False),
-    Column("lines_done", BigInteger, nullable=False),
-    Column("bytes_done", BigInteger, nullable=False),
-    Column("input_bytes", BigInteger),
-    Column("input_version", String),
-    Column("created_at", Instant, nullable=False),
-    Column("modified_at", Instant, nullable=False),
-    # In this order it answers ``everywhere`` too.
-    UniqueConstraint("task_id", "account_id", "region"),
-    Index(None, "account_id", "region", "seq"),
-    Index(None, "account_id", "region", "status", "seq"),
-    # For ``unfinished`` and ``ended_before``.
-    Index(None, "status", "account_id", "seq"),
-    Index(None, "status", "modified_at"),
-)
-
-# What became of the lines, some lines in a row, each a JSON object: written with the step that they report.
-registration_task_reports = Table(
-    "registration_task_reports",
-    metadata,
-    *_realm(),
-    Column("task_id", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("line", BigInteger, nullable=False),
-    Column("content", String, nullable=False),
-    PrimaryKeyConstraint("task_id", "account_id", "region", "kind", "number", "line"),
-    ForeignKeyConstraint(
-        ["task_id", "account_id", "region"],
-        ["registration_tasks.task_id", "registration_tasks.account_id", "registration_tasks.region"],
-        ondelete="CASCADE",
-    ),
 )
 
 # Empty but for what handlers are being called with, what waits for the next attempt, and what was given up.
@@ -578,6 +534,52 @@ Index(
     unique=True,
     sqlite_where=PENDING,
     postgresql_where=PENDING,
+)
+
+registration_tasks = _listed(
+    "registration_tasks",
+    *_realm(),
+    Column("task_id", String, nullable=False),
+    Column("template_body", String, nullable=False),
+    Column("input_bucket", String, nullable=False),
+    Column("input_key", String, nullable=False),
+    Column("role_arn", String, nullable=False),
+    Column("report_token", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("message", String),
+    Column("success_count", BigInteger, nullable=False),
+    Column("failure_count", BigInteger, nullable=False),
+    Column("lines_done", BigInteger, nullable=False),
+    Column("bytes_done", BigInteger, nullable=False),
+    Column("input_bytes", BigInteger),
+    Column("input_version", String),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    # In this order it answers ``everywhere`` too.
+    UniqueConstraint("task_id", "account_id", "region"),
+    Index(None, "account_id", "region", "seq"),
+    Index(None, "account_id", "region", "status", "seq"),
+    # For ``unfinished`` and ``ended_before``.
+    Index(None, "status", "account_id", "seq"),
+    Index(None, "status", "modified_at"),
+)
+
+# What became of the lines, some lines in a row, each a JSON object: written with the step that they report.
+registration_task_reports = Table(
+    "registration_task_reports",
+    metadata,
+    *_realm(),
+    Column("task_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("content", String, nullable=False),
+    PrimaryKeyConstraint("task_id", "account_id", "region", "kind", "number", "line"),
+    ForeignKeyConstraint(
+        ["task_id", "account_id", "region"],
+        ["registration_tasks.task_id", "registration_tasks.account_id", "registration_tasks.region"],
+        ondelete="CASCADE",
+    ),
 )
 
 accounts = _listed(

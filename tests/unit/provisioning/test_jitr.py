@@ -30,9 +30,11 @@ from sekisho.registry.model import (
     CertificateStatus,
     Event,
     Identity,
+    RegistrationConfig,
 )
 from sekisho.registry.ports import Change, StoreFailure, Transaction
 from sekisho.store.unit_of_work import SqlStore
+from tests.store.builders import ownership_token
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
@@ -159,6 +161,43 @@ def test_a_certificate_that_is_not_pending_is_not_told_of(world: World) -> None:
             tx.certificates.replace(replace(kept, status=status))
         world.knock(device)
     assert len(world.listener.heard) == 1
+
+
+def test_a_certificate_that_waits_for_its_device_to_provision_is_not_told_of(world: World) -> None:
+    # A certificate provider signed it with the CA, and fleet provisioning gave it to the device with a token.
+    device, other = new_device(world.ca), new_device(world.ca)
+    world.knock(device, other)
+    world.listener.heard.clear()
+    token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
+    with world.store.write() as tx:
+        tx.ownership_tokens.add(token)
+    waits, known = world.knock(device, other)
+    assert isinstance(waits, Identity)
+    assert waits.certificate.status is CertificateStatus.PENDING_ACTIVATION
+    assert isinstance(known, Identity)
+    assert world.told_of() == [other.certificate_id]
+    with world.store.write() as tx:
+        tx.ownership_tokens.remove(HOME, token.token_sha256)
+    world.knock(device)
+    assert world.told_of() == [other.certificate_id, device.certificate_id]
+
+
+def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_template_of_its_ca(world: World) -> None:
+    device = new_device(world.ca)
+    world.knock(device)
+    token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
+    with world.store.write() as tx:
+        tx.ownership_tokens.add(token)
+    body = json.dumps({"Resources": {"t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "by-the-ca"}}}})
+    config = RegistrationConfig(template_body=body, role_arn="arn:aws:iam::123456789012:role/provisioning")
+    CACertificates(world.store, world.clock).update(HOME, world.ca.certificate_id, registration_config=config)
+    [waits] = world.knock(device)
+    assert isinstance(waits, Identity)
+    with world.store.read() as tx:
+        assert tx.things.get(HOME, "by-the-ca") is None
+    with world.store.write() as tx:
+        tx.ownership_tokens.remove(HOME, token.token_sha256)
+    assert world.knock(device) == ["DEVICE_CERTIFICATE_PROVISIONED"]
 
 
 def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(

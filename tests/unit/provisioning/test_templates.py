@@ -41,7 +41,14 @@ from tests.x509 import new_ca
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
 HOOK = ProvisioningHook("arn:aws:lambda:eu-central-1:123456789012:function:hook", "2020-04-01")
-BODY = json.dumps({"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}})
+THING = {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}
+CERTIFICATE = {
+    "Type": "AWS::IoT::Certificate",
+    "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
+}
+PARAMETERS = {"AWS::IoT::Certificate::Id": {"Type": "String"}}
+BODY = json.dumps({"Parameters": PARAMETERS, "Resources": {"thing": THING, "certificate": CERTIFICATE}})
+WITHOUT_CERTIFICATE = json.dumps({"Resources": {"thing": THING}})
 
 
 @pytest.fixture
@@ -117,6 +124,36 @@ def test_a_template_that_cannot_be_is_not_made(
     with pytest.raises(refusal, match=says):
         templates.create(HOME, **({"name": "t", "body": BODY, "role_arn": ROLE} | wrong), tags={"k": "v"})
     assert templates.list(HOME, Window(limit=5)).items == [there]
+
+
+@pytest.mark.parametrize(
+    ("certificate", "says"),
+    [
+        (None, "no certificate, which a template of type FLEET_PROVISIONING has to have"),
+        ({"CertificateSigningRequest": "request"}, "gives its certificate as CertificateSigningRequest"),
+        ({"CertificatePem": "pem"}, "gives its certificate as CertificatePem"),
+    ],
+)
+def test_a_template_for_a_fleet_names_the_certificate_that_it_provisions(
+    templates: ProvisioningTemplates, certificate: dict[str, str] | None, says: str
+) -> None:
+    resources: dict[str, Any] = {"thing": THING}
+    if certificate is not None:
+        resources["certificate"] = {"Type": "AWS::IoT::Certificate", "Properties": certificate}
+    body = json.dumps({"Resources": resources})
+    with pytest.raises(InvalidRequestException, match=says):
+        templates.create(HOME, "t", body, ROLE)
+    templates.create(HOME, "t", BODY, ROLE)
+    with pytest.raises(InvalidRequestException, match=says):
+        templates.create_version(HOME, "t", body)
+    assert len(templates.versions(HOME, "t", Window(limit=5))[1].items) == 1
+
+
+def test_a_template_for_devices_of_a_ca_may_leave_the_certificate_to_somebody(
+    templates: ProvisioningTemplates,
+) -> None:
+    templates.create(HOME, "jitp", WITHOUT_CERTIFICATE, ROLE, template_type=TemplateType.JITP)
+    assert templates.create_version(HOME, "jitp", WITHOUT_CERTIFICATE).version_id == 2
 
 
 def test_an_account_has_at_most_256_templates_in_a_region(

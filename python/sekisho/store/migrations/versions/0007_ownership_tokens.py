@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
@@ -23,3 +23,8 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_ownership_tokens_expires_at"), "ownership_tokens", ["expires_at"])
+    op.create_index(
+        op.f("ix_ownership_tokens_account_id_region_certificate_id"),
+        "ownership_tokens",
+        ["account_id", "region", "certificate_id"],
+    )

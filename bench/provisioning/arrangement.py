@@ -1,0 +1,57 @@
+"""A server's data as the benchmarks of admission need it: two CAs, a policy, devices that are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bench.fleet import Device, create_policies
+from bench.provisioning.filling import fill
+from bench.provisioning.stage import Papers, Stage, api
+from sekisho.realm import Realm
+
+_DEVICE_POLICY: Final = "bench-device"
+_WATCHER_POLICY: Final = "bench-watcher"
+_EVERYTHING: Final = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}}
+
+
+def prepare(
+    stage: Stage,
+    folder: Path,
+    known: Papers,
+    devices: Sequence[Device],
+    *,
+    total: int = 0,
+    automatic: Sequence[tuple[Papers, dict[str, Any]]] = (),
+    watcher: Device | None = None,
+) -> None:
+    """Make the data of a server that stands still afterwards.
+
+    Args:
+        known: Whose CA signed ``devices``, which are registered.
+        total: Certificates that are registered altogether; 0: the devices alone.
+        automatic: Whose CAs register automatically, with further parameters of RegisterCACertificate.
+        watcher: A device of ``known`` that may do everything.
+    """
+    with stage.server(folder) as server:
+        iot = api(server)
+        realm = Realm(server.run["account"], server.run["region"])
+        ca_id = iot.register_ca_certificate(
+            caCertificate=known.ca.certificate_pem, certificateMode="SNI_ONLY", setAsActive=True
+        )["certificateId"]
+        for papers, more in automatic:
+            iot.register_ca_certificate(
+                caCertificate=papers.ca.certificate_pem,
+                certificateMode="SNI_ONLY",
+                setAsActive=True,
+                allowAutoRegistration=True,
+                **more,
+            )
+        create_policies(iot, f"arn:aws:iot:{realm.region}:{realm.account_id}:")
+        if watcher is not None:
+            iot.create_policy(policyName=_WATCHER_POLICY, policyDocument=json.dumps(_EVERYTHING))
+            arn = iot.register_certificate(certificatePem=watcher.certificate.read_text(), status="ACTIVE")
+            iot.attach_policy(policyName=_WATCHER_POLICY, target=arn["certificateArn"])
+    fill(server.data, realm, ca_id, _DEVICE_POLICY, devices, max(total, len(devices)))

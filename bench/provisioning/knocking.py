@@ -1,0 +1,55 @@
+"""What it costs to refuse a certificate again and again, beside connects of one that is known."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from bench.provisioning.arrangement import prepare
+from bench.provisioning.measure import Measure
+from bench.provisioning.stage import Papers, Stage
+
+_DEVICES: Final = 64
+_CONCURRENCY: Final = 16
+_KNOWN: Final = "known, connects"
+_UNKNOWN: Final = "CA_NOT_REGISTERED"
+_PENDING: Final = "PENDING_ACTIVATION"
+_FAILING: Final = "PROVISIONING_FAILED"
+_TEMPLATE: Final = json.dumps(
+    {
+        "Resources": {
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
+            },
+            # There is none of this name, so that every try fails.
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "not-there"}},
+        },
+        "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},
+    }
+)
+_ROLE: Final = "arn:aws:iam::123456789012:role/jitp"
+
+
+def measure(stage: Stage, each: int) -> Measure:
+    """``each``: attempts of every device in a round. Raises CannotMeasure."""
+    home = stage.folder / "knocking"
+    kinds = {name: Papers(home, name) for name in ("known", "unknown", "pending", "failing")}
+    devices = {name: papers.make(_DEVICES) for name, papers in kinds.items()}
+    config = {"registrationConfig": {"templateBody": _TEMPLATE, "roleArn": _ROLE}}
+    automatic = [(kinds["pending"], {}), (kinds["failing"], config)]
+    prepare(stage, home / "server", kinds["known"], devices["known"], automatic=automatic)
+    subjects = {_KNOWN: "known", _UNKNOWN: "unknown", _PENDING: "pending", _FAILING: "failing"}
+    found = Measure("knocking", "attempt", {subject: _KNOWN for subject in subjects if subject != _KNOWN})
+    with stage.server(home / "server") as server:
+        # The first attempt of each is another matter: it looks the certificate up, or registers it.
+        for subject, name in subjects.items():
+            expect = "accepted" if subject == _KNOWN else "refused"
+            stage.attempts(f"first, {subject}", server, devices[name], expect, concurrency=_CONCURRENCY)
+        for _ in range(stage.rounds):
+            for subject, name in subjects.items():
+                expect = "accepted" if subject == _KNOWN else "refused"
+                what = f"knocking, {subject}"
+                sample = stage.attempts(what, server, devices[name], expect, concurrency=_CONCURRENCY, each=each)
+                found.add(subject, sample)
+    return found

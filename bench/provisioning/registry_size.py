@@ -1,0 +1,41 @@
+"""Whether admission depends on how many certificates are registered: a small registry and a large one, in turn."""
+
+from __future__ import annotations
+
+import time
+
+from bench.provisioning.arrangement import prepare
+from bench.provisioning.measure import Measure
+from bench.provisioning.stage import Papers, Stage, say
+
+_CONCURRENCY = 16
+
+
+def measure(stage: Stage, devices: int, small: int, large: int) -> Measure:
+    """``devices``: that connect, of as many as are registered. Raises CannotMeasure."""
+
+    def first(size: int) -> str:
+        return f"first connect, {size:,} registered"
+
+    def again(size: int) -> str:
+        return f"seen before, {size:,} registered"
+
+    found = Measure("registry-size", "connect", {first(large): first(small), again(large): again(small)})
+    home = stage.folder / "registry-size"
+    known = Papers(home, "known")
+    connecting = known.make(devices)
+    for size in (small, large):
+        began = time.monotonic()
+        prepare(stage, home / str(size), known, connecting, total=size)
+        file = home / str(size) / "data" / "sekisho.db"
+        say(f"{size} certificates filled in within {time.monotonic() - began:.0f} s, {file.stat().st_size >> 20} MiB")
+    for number in range(stage.rounds):
+        # Which comes first changes, so that neither has the warmer machine.
+        for size in (small, large) if number % 2 == 0 else (large, small):
+            # The gate of a server that has just begun knows nobody.
+            with stage.server(home / str(size)) as server:
+                for subject in (first(size), again(size)):
+                    what = f"registry-size, {subject}"
+                    sample = stage.attempts(what, server, connecting, "accepted", concurrency=_CONCURRENCY)
+                    found.add(subject, sample)
+    return found

@@ -1,0 +1,109 @@
+"""What every benchmark of provisioning stands on: a server on its core, the load on another, papers, and a registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from bench.fleet import Device, iot_client, make_device
+from bench.generator import Generator
+from bench.results import Sample
+from bench.servers import CannotMeasure, Sekisho
+from sekisho.clock import utc_now
+from sekisho.pki import ca
+from sekisho.pki.ca import CertificateAuthority
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.keys import KeyType
+
+LIFETIME: Final = timedelta(days=30)
+PARALLEL: Final = 8
+"""API requests under way at a time."""
+_LOAD_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a benchmark runs."""
+
+    folder: Path
+    generator: Generator
+    server_core: int
+    load_core: int
+    rounds: int
+
+    def server(self, folder: Path) -> Sekisho:
+        """A server on the data in a folder."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Sekisho(folder, self.server_core)
+
+    def attempts(
+        self, what: str, server: Sekisho, devices: Sequence[Device], expect: str, *, concurrency: int, each: int = 1
+    ) -> Sample:
+        """Let devices try to connect, so many at a time, each so often. Raises CannotMeasure.
+
+        Args:
+            expect: ``accepted`` or ``refused``.
+        """
+        job = {
+            "address": f"127.0.0.1:{server.port('ecdsa')}",
+            "server_name": "localhost",
+            "root_ca": str(server.data / "server" / "root-ca.pem"),
+            "server_key": "ecdsa",
+            "server_pid": server.pid,
+            "cores": [self.server_core, self.load_core],
+            "devices": [device.for_load() for device in devices],
+            "work": {
+                "attempts": {"concurrency": min(concurrency, len(devices)), "rounds": each, "expect": expect},
+            },
+        }
+        report = self.generator.report(what, job, _LOAD_SECONDS)
+        try:
+            sample = Sample.of(report)
+        except ValueError as error:
+            raise CannotMeasure(f"{what}: {error}") from None
+        last = f"  {report['last_failure']}" if sample.failed else ""
+        self.tell(what, sample, f"failed {sample.failed}{last}")
+        return sample
+
+    def tell(self, what: str, sample: Sample, more: str = "") -> None:
+        """Progress, while it runs."""
+        say(
+            f"{what:42} {sample.units:7} {sample.per_second:9.0f}/s {sample.cpu_per_unit:8.0f} µs  "
+            f"server {sample.server_busy:4.0%}  load {sample.load_busy:4.0%}  others {sample.others_busy:4.0%}  {more}"
+        )
+
+
+class Papers:
+    """A CA of one's own and devices that it signed."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder / name
+        self.folder.mkdir(mode=0o700, parents=True)
+        self.ca: CertificateAuthority = ca.create(f"Benchmark {name}", KeyType.P_256, now=utc_now(), lifetime=LIFETIME)
+        self._name = name
+
+    def make(self, count: int) -> list[Device]:
+        """Devices with P-256 keys."""
+        say(f"making {count} devices, {self._name}")
+        return [
+            make_device(self.folder, self.ca, f"{self._name}-{number:06}", KeyType.P_256) for number in range(count)
+        ]
+
+
+def certificate_id(device: Device) -> str:
+    """Of its certificate."""
+    return X509Certificate.from_pem(device.certificate.read_text()).certificate_id
+
+
+def api(server: Sekisho) -> Any:
+    """boto3's client for it."""
+    return iot_client(server.environment(), PARALLEL)
+
+
+def say(text: str) -> None:
+    """To standard error: standard output is for the results."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,124 @@
+"""Many devices at once: certificates made cheaply, all with one key, and MQTT 3.1.1 on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from tests import x509
+from tests.e2e.devices import WITHIN
+from tests.e2e.mqtt_wire import connect, publish
+from tests.e2e.running_server import RunningServer
+
+_TAKEN = b"\x20\x02\x00\x00"
+_ACKNOWLEDGED = b"\x40\x02\x00\x01"
+
+
+class Outcome(Enum):
+    """What came of one attempt."""
+
+    TAKEN = "CONNACK of success, and the publish acknowledged where there was one"
+    CLOSED = "closed after TLS, without a word"
+    UNREACHED = "no TLS, or cut off: the server is gone, or too slow"
+
+
+@dataclass(eq=False)
+class Member:
+    """One of the crowd."""
+
+    name: str
+    papers: x509.Papers
+    file: Path
+    """Certificate and key."""
+    _context: ssl.SSLContext | None = field(default=None, repr=False)
+
+    @property
+    def certificate_id(self) -> str:
+        return self.papers.certificate_id
+
+    def tls(self, server: RunningServer) -> ssl.SSLContext:
+        """Made once: most of an attempt's time would go into it."""
+        if self._context is None:
+            self._context = ssl.create_default_context(cafile=server.root_ca)
+            self._context.load_cert_chain(self.file)
+        return self._context
+
+
+def crowd(folder: Path, ca: x509.Papers, count: int, name: str) -> list[Member]:
+    """Devices of one CA. One key for all of them: a certificate is told by its serial number too."""
+    key = x509.p256()
+    folder.mkdir(exist_ok=True)
+    members = []
+    for number in range(count):
+        papers = x509.new_device(ca, f"{name}-{number}", key=key)
+        file = folder / f"{name}-{number}.pem"
+        file.write_text(papers.pem + papers.key_pem)
+        members.append(Member(f"{name}-{number}", papers, file))
+    return members
+
+
+async def attempt(
+    server: RunningServer,
+    member: Member,
+    topic: str | None = None,
+    *,
+    held: Callable[[], Awaitable[object]] | None = None,
+) -> Outcome:
+    """TLS, CONNECT, a publish at QoS 1 where a topic is given, and the end.
+
+    ``held`` is awaited between TLS and CONNECT, so that many may ask at one moment.
+    """
+    try:
+        async with asyncio.timeout(WITHIN):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", server.mqtt_port, ssl=member.tls(server), server_hostname="localhost"
+            )
+    except (OSError, TimeoutError):
+        return Outcome.UNREACHED
+    try:
+        if held is not None:
+            await held()
+        async with asyncio.timeout(WITHIN):
+            writer.write(connect(member.name))
+            if await reader.read(4) != _TAKEN:
+                return Outcome.CLOSED
+            if topic is not None:
+                writer.write(publish(topic, b"storm", qos=1))
+                if await reader.readexactly(4) != _ACKNOWLEDGED:
+                    return Outcome.CLOSED
+            writer.write(b"\xe0\x00")
+            return Outcome.TAKEN
+    except ConnectionResetError:
+        # The server closes with something of ours unread.
+        return Outcome.CLOSED
+    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        return Outcome.UNREACHED
+    finally:
+        writer.transport.abort()
+
+
+async def until_taken(
+    server: RunningServer, members: Sequence[Member], *, at_once: int = 50, within: float = 60.0
+) -> None:
+    """Each tries until it is let in, as devices do, waiting longer after each refusal."""
+    turn = asyncio.Semaphore(at_once)
+    deadline = time.monotonic() + within
+
+    async def go(member: Member) -> None:
+        pause = 0.1
+        while True:
+            async with turn:
+                if await attempt(server, member) is Outcome.TAKEN:
+                    return
+            assert time.monotonic() < deadline, f"{member.name} ({member.certificate_id}) is not let in"
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    async with asyncio.TaskGroup() as group:
+        for member in members:
+            group.create_task(go(member))

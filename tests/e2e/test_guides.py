@@ -1,0 +1,131 @@
+"""The guides to provisioning: what a reader is told to type, typed in the order of the page, on a server of its own.
+
+``Error:`` below a command says that it fails; other lines below one are lines that it prints. The port is a free one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.papers import openssl
+from tests.e2e.running_server import RunningServer, clean_environment
+from tests.tools import require
+
+ROOT = Path(__file__).parents[2]
+GUIDES = ROOT / "docs" / "provisioning"
+EXAMPLES = ROOT / "examples"
+
+EXAMPLE_OF = {
+    "register-beforehand.md": None,
+    "just-in-time-registration.md": "just-in-time-registration",
+    "just-in-time-provisioning.md": "just-in-time-provisioning",
+    "fleet-provisioning.md": "fleet-provisioning-by-claim",
+}
+"""Whose files a reader of each guide has."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command, and what the page shows below it."""
+
+    command: str
+    shown: tuple[str, ...]
+
+    @property
+    def fails(self) -> bool:
+        return any(line.startswith("Error:") for line in self.shown)
+
+
+def blocks(guide: str, language: str) -> list[str]:
+    """What stands in the page's blocks of a language."""
+    text = (GUIDES / guide).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def typed(guide: str) -> Iterator[Typed]:
+    for block in blocks(guide, "console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            end = next(number for number, line in enumerate(lines) if not line.endswith("\\")) + 1
+            yield Typed("\n".join(lines[:end]), tuple(lines[end:]))
+
+
+def test_every_guide_is_typed() -> None:
+    assert {page.name for page in GUIDES.glob("*.md")} == {"README.md", *EXAMPLE_OF}
+    assert list(typed("README.md")) == []
+
+
+@pytest.mark.parametrize("guide", [name for name, example in EXAMPLE_OF.items() if example])
+def test_code_and_settings_that_a_guide_shows_are_those_of_its_example(guide: str) -> None:
+    example = EXAMPLES / str(EXAMPLE_OF[guide])
+    written = "\n".join(file.read_text() for pattern in ("*.py", "*.toml") for file in example.glob(pattern))
+    lines = {line.partition("  #")[0].strip() for line in written.splitlines()}
+    for language in ("python", "toml"):
+        for block in blocks(guide, language):
+            assert [line for line in block.splitlines() if line.strip() and line.strip() not in lines] == []
+
+
+@pytest.mark.parametrize("guide", sorted(EXAMPLE_OF))
+def test_what_a_guide_says_to_type_works_as_it_says(tmp_path: Path, guide: str) -> None:
+    for program in ("aws", "mosquitto_pub", "openssl"):
+        require(program)
+    folder, data = tmp_path / "reader", tmp_path / "data"
+    example = EXAMPLE_OF[guide]
+    if example is None:
+        folder.mkdir()
+        [register] = blocks(guide, "json")
+        (folder / "register.json").write_text(register)
+    else:
+        shutil.copytree(EXAMPLES / example, folder)
+    data.mkdir(mode=0o700)
+    if guide == "fleet-provisioning.md":
+        # The handlers that the page speaks of sign with it from the server's start.
+        openssl("genrsa", "-out", folder / "ca.key", "2048")
+        openssl(
+            "req", "-x509", "-new", "-nodes", "-key", folder / "ca.key", "-days", "30", "-out", folder / "ca.crt",
+            "-subj", "/CN=Lamp CA",
+        )  # fmt: skip
+    for file in ("sekisho.toml", "activate.py", "hook.py", "ca.crt", "ca.key"):
+        if (folder / file).exists():
+            shutil.copy(folder / file, data)
+
+    commands = list(typed(guide))
+    assert len(commands) > 4
+    server = RunningServer(data).start()
+    try:
+        said = type_in(server, folder, commands)
+    finally:
+        server.stop()
+    for each in commands:
+        for line in each.shown:
+            assert line in said
+
+
+def type_in(server: RunningServer, folder: Path, commands: list[Typed]) -> str:
+    """In bash, which stops at the first command that does other than its page says; all that was printed."""
+    script = ["set -e", f'eval "$(sekisho env --data {server.data})"']
+    for each in commands:
+        command = each.command.replace("8883", str(server.mqtt_port))
+        script.append(f"if {command}\nthen echo 'did not fail' >&2; exit 1; fi" if each.fails else command)
+    done = subprocess.run(
+        ["bash", "-x", "-c", "\n".join(script)],
+        cwd=folder,
+        env=clean_environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{server.log()}"
+    return done.stdout

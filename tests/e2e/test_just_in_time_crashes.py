@@ -1,0 +1,200 @@
+"""kill -9 in the middle of a fleet's first connect: whatever was begun is whole afterwards, and nobody is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests import x509
+from tests.e2e.crowd import Member, Outcome, attempt, crowd, until_taken
+from tests.e2e.running_server import RunningServer
+from tests.e2e.test_handlers import Receiver, receiving, serving, waiting
+from tests.e2e.test_just_in_time_provisioning import inline, template
+from tests.e2e.test_just_in_time_registration import eventually
+
+DEVICES: Final = 150
+KILLS: Final = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """A certificate as it is on disk."""
+
+    status: str
+    generation_id: str
+    things: tuple[str, ...]
+    policies: tuple[str, ...]
+
+
+def select(server: RunningServer, statement: str, *values: str) -> list[Any]:
+    """Past the server: it may be dead."""
+    with closing(sqlite3.connect(server.data / "sekisho.db", timeout=30)) as database:
+        return database.execute(statement, values).fetchall()
+
+
+def on_disk(server: RunningServer, ca: x509.Papers) -> dict[str, Row]:
+    """What the registry holds of a CA's devices."""
+
+    def attached(statement: str) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for principal, name in select(server, statement):
+            certificate_id = principal.rpartition("/")[2]
+            found[certificate_id] = (*found.get(certificate_id, ()), name)
+        return found
+
+    things = attached("SELECT principal, thing_name FROM attachments")
+    policies = attached("SELECT target, policy_name FROM policy_targets")
+    rows = select(
+        server,
+        "SELECT certificate_id, status, generation_id FROM certificates WHERE ca_certificate_id = ?",
+        ca.certificate_id,
+    )
+    # The database has one row for each certificate; that none was removed and made anew the generation tells.
+    return {each: Row(status, made, things.get(each, ()), policies.get(each, ())) for each, status, made in rows}
+
+
+def unpublished(server: RunningServer) -> list[Any]:
+    return select(server, "SELECT topic FROM outbox")
+
+
+def pending(server: RunningServer) -> set[str]:
+    """Certificates of which a handler has still to be told."""
+    return {each for (each,) in select(server, "SELECT subject FROM deliveries WHERE state = 'pending'")}
+
+
+def told_of(receiver: Receiver) -> set[str]:
+    return {json.loads(payload)["certificateId"] for _, payload in list(receiver.seen)}
+
+
+async def killed_midway(server: RunningServer, members: Sequence[Member], chance: random.Random) -> None:
+    """All devices connect; the server is killed when some of them, at random, have been answered."""
+    answers_left = chance.randrange(1, len(members) // 2)
+    is_killed = False
+
+    async def go(member: Member) -> None:
+        nonlocal answers_left, is_killed
+        # Let go at once they would all be in one batch, or in none.
+        await asyncio.sleep(chance.uniform(0, 0.5))
+        if await attempt(server, member) is not Outcome.UNREACHED:
+            answers_left -= 1
+        if answers_left <= 0 and not is_killed:
+            is_killed = True
+            server.kill()
+
+    async with asyncio.TaskGroup() as group:
+        for member in members:
+            group.create_task(go(member))
+    assert is_killed, "too few were answered"
+
+
+class Seeded(random.Random):
+    """Shows its seed where a test fails."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._given = seed
+
+    def __repr__(self) -> str:
+        return f"Seeded({self._given})"
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    return Seeded(random.SystemRandom().randrange(2**32))
+
+
+def test_provisioning_is_whole_or_not_begun_after_kill_9(
+    own_server: RunningServer, tmp_path: Path, chance: random.Random
+) -> None:
+    server = own_server
+    ca = x509.new_ca("Crashed")
+    configured: dict[str, Any] = {"registrationConfig": inline(template({"ThingGroups": ["fleet"]}))}
+    server.session().iot.create_thing_group(thingGroupName="fleet")
+    server.session().iot.register_ca_certificate(
+        caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True, **configured
+    )
+    members = crowd(tmp_path / "crowd", ca, DEVICES, "device")
+    names = {member.certificate_id: member.name for member in members}
+    seen: dict[str, Row] = {}
+
+    for _ in range(KILLS):
+        new = [member for member in members if member.certificate_id not in seen]
+        asyncio.run(killed_midway(server, new, chance))
+        found = on_disk(server, ca)
+        # With its thing and its policy in one transaction: there is no moment in between.
+        for certificate_id, row in found.items():
+            assert (row.status, row.things, row.policies) == ("ACTIVE", (names[certificate_id],), ("fleet",))
+        assert select(server, "SELECT count(*) FROM things") == [(len(found),)]
+        assert seen.items() <= found.items(), "what was there before was touched, or is gone"
+        seen = found
+        server.start()
+
+    asyncio.run(until_taken(server, members))
+    found = on_disk(server, ca)
+    assert found.keys() == names.keys()
+    assert seen.items() <= found.items()
+    assert all(row.status == "ACTIVE" and row.things and row.policies == ("fleet",) for row in found.values())
+    grouped = server.session().iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName="fleet")
+    assert Counter(name for page in grouped for name in page["things"]) == dict.fromkeys(names.values(), 1)
+    assert unpublished(server) == []
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+@pytest.mark.parametrize("answers", [503, 200])
+def test_registration_is_told_of_at_least_once_after_kill_9(
+    tmp_path: Path, receiver: Receiver, chance: random.Random, answers: int
+) -> None:
+    server = serving(
+        tmp_path, f'[handlers.hook]\nurl = "{receiver.url}"\nretries = 1000\non_certificate_registered = true\n'
+    )
+    # 503: nobody is let in while the server is being killed. 200: they are, and that is cut off as well.
+    receiver.status, receiver.server = answers, server
+    try:
+        ca = x509.new_ca("Crashed")
+        server.session().iot.register_ca_certificate(
+            caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+        )
+        members = crowd(tmp_path / "crowd", ca, DEVICES, "device")
+        ids = {member.certificate_id for member in members}
+        generations: dict[str, str] = {}
+        for _ in range(KILLS):
+            left = [member for member in members if member.certificate_id not in generations]
+            asyncio.run(killed_midway(server, left, chance))
+            found = on_disk(server, ca)
+            # What the handler has not been called with is kept with the registration.
+            kept = pending(server)
+            assert found.keys() <= (kept if answers == 503 else kept | told_of(receiver))
+            now = {each: row.generation_id for each, row in found.items()}
+            assert generations.items() <= now.items(), "what was there before is gone, or was made anew"
+            generations = now
+            server.start()
+        eventually(lambda: generations.keys() <= told_of(receiver))
+
+        receiver.status = 200
+        asyncio.run(until_taken(server, members))
+
+        assert told_of(receiver) == ids
+        eventually(lambda: not pending(server))
+        found = on_disk(server, ca)
+        assert found.keys() == ids
+        assert {(row.status, row.policies) for row in found.values()} == {("ACTIVE", ("anything",))}
+        assert generations.items() <= {each: row.generation_id for each, row in found.items()}.items()
+        assert waiting(server)[0]["failed"] == 0
+        assert unpublished(server) == []
+    finally:
+        server.kill()

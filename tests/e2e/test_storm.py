@@ -1,0 +1,138 @@
+"""A storm: a fleet that nobody registered arrives at once, while another that is known goes about its business."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests import x509
+from tests.e2e.crowd import Member, Outcome, attempt, crowd
+from tests.e2e.devices import Device, allow, register
+from tests.e2e.papers import in_files
+from tests.e2e.running_server import RunningServer
+from tests.e2e.test_just_in_time_registration import EVENTS, eventually
+
+UNKNOWN: Final = 1000
+"""As many as CI has time for. ``bench`` does ten times as many."""
+
+NEW: Final = 50
+"""Registered, and never seen by the gate, which has to ask about them as about the unknown ones."""
+
+KNOWN: Final = 10
+"""Connect, publish and leave, over and over."""
+
+HELD: Final = 5.0
+"""Seconds at most between the first device's handshake and its CONNECT, for which the server has ten."""
+
+
+@dataclass
+class Watched:
+    """What became of the known devices, and how long it took them."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    async def count(self, server: RunningServer, member: Member) -> None:
+        begun = time.monotonic()
+        self.outcomes[await attempt(server, member, f"t/{member.name}")] += 1
+        self.seconds.append(time.monotonic() - begun)
+
+
+async def storm(server: RunningServer, unknown: Sequence[Member], new: Sequence[Member], watched: Watched) -> float:
+    """Each unknown device makes one attempt, all of them at one moment; seconds until the last has its answer."""
+    burst = asyncio.Event()
+    ready = 0
+
+    async def held() -> None:
+        nonlocal ready
+        ready += 1
+        if ready == len(unknown):
+            burst.set()
+        await burst.wait()
+
+    asyncio.get_running_loop().call_later(HELD, burst.set)
+    arriving = [asyncio.create_task(attempt(server, member, held=held)) for member in unknown]
+    await burst.wait()
+    begun = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for member in new:
+            group.create_task(watched.count(server, member))
+        await asyncio.gather(*arriving)
+        seconds = time.monotonic() - begun
+    return seconds
+
+
+async def about_their_business(
+    server: RunningServer, unknown: Sequence[Member], new: Sequence[Member], known: Sequence[Member]
+) -> tuple[Watched, float]:
+    """The storm, while the known devices connect, publish and leave, over and over, before, in and after it."""
+    watched = Watched()
+    passed = asyncio.Event()
+
+    async def lives(member: Member) -> None:
+        while not passed.is_set():
+            await watched.count(server, member)
+
+    async with asyncio.TaskGroup() as group:
+        for member in known:
+            group.create_task(lives(member))
+        while watched.outcomes.total() < len(known):
+            await asyncio.sleep(0.01)
+        seconds = await storm(server, unknown, new, watched)
+        passed.set()
+    return watched, seconds
+
+
+def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_known_out(
+    own_server: RunningServer, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    server, clients = own_server, own_server.session()
+    ca = x509.new_ca("Storm")
+    clients.iot.register_ca_certificate(
+        caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+    )
+    ca_id = ca.certificate_id
+    allow(clients.iot, "anything")
+    unknown = crowd(tmp_path / "unknown", ca, UNKNOWN, "unknown")
+    # Of the same CA: nothing but their registration tells them from the others.
+    known, new = crowd(tmp_path / "known", ca, KNOWN, "known"), crowd(tmp_path / "new", ca, NEW, "new")
+    for member in (*known, *new):
+        register(clients, in_files(tmp_path, member.papers), "anything")
+    for member in (*unknown, *known, *new):
+        member.tls(server)
+    listening = x509.new_device(None, "listener")
+    register(clients, in_files(tmp_path, listening), "anything")
+
+    with Device(server, in_files(tmp_path, listening), "listener") as listener:
+        assert not listener.subscribe(f"{EVENTS}{ca_id}", 1).is_failure
+        watched, seconds = asyncio.run(about_their_business(server, unknown, new, known))
+        told = Counter(json.loads(listener.message().payload)["certificateId"] for _ in unknown)
+        assert listener.messages.empty()
+
+    record_property("registrations per second", round(UNKNOWN / seconds))
+    record_property("attempts of known devices", watched.outcomes.total())
+    record_property("longest of them in seconds", round(max(watched.seconds), 2))
+    ids = {member.certificate_id for member in unknown}
+    pages = clients.iot.get_paginator("list_certificates_by_ca").paginate(
+        caCertificateId=ca_id, PaginationConfig={"PageSize": 250}
+    )
+    listed = [each for page in pages for each in page["certificates"]]
+    waiting = [each["certificateId"] for each in listed if each["status"] == "PENDING_ACTIVATION"]
+    assert Counter(waiting) == dict.fromkeys(ids, 1)
+    assert told == dict.fromkeys(ids, 1)
+    # Those that are known were let in, each time.
+    assert set(watched.outcomes) == {Outcome.TAKEN}
+    assert watched.outcomes.total() > NEW + KNOWN
+    eventually(lambda: len(refusals(server)) >= UNKNOWN)
+    reasons = Counter((line["reason"], line["certificate_id"]) for line in refusals(server))
+    assert reasons == {("DEVICE_CERTIFICATE_PENDING_ACTIVATION", each): 1 for each in ids}
+
+
+def refusals(server: RunningServer) -> list[dict[str, Any]]:
+    return [line for line in server.log_lines() if line["event"] == "connection refused"]
