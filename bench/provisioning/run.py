@@ -33,7 +33,7 @@ _QUIET: Final = 0.05
 """Part of the two cores that others may take before rates mean nothing."""
 
 _BENCHMARKS: Final[Mapping[str, Callable[[Stage, argparse.Namespace], Measure]]] = {
-    "jitr": lambda stage, chosen: jitr.measure(stage, chosen.devices, chosen.at_once or chosen.devices),
+    "jitr": lambda stage, chosen: jitr.measure(stage, chosen.devices, chosen.at_once),
     "register": lambda stage, chosen: register.measure(stage, chosen.certificates),
     "registry-size": lambda stage, chosen: registry_size.measure(stage, chosen.connecting, chosen.small, chosen.large),
     "knocking": lambda stage, chosen: knocking.measure(stage, chosen.attempts),
@@ -65,8 +65,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", choices=list(_BENCHMARKS), help="these alone")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each [3]")
-    parser.add_argument("--devices", type=int, default=10_000, help="jitr: devices that connect at once [10000]")
-    parser.add_argument("--at-once", type=int, help="jitr: connections being made at any moment [all]")
+    parser.add_argument("--devices", type=int, default=10_000, help="jitr: devices that connect [10000]")
+    parser.add_argument("--at-once", type=int, default=1000, help="jitr: connections being made at any moment [1000]")
     parser.add_argument("--certificates", type=int, default=5000, help="register: certificates of each way [5000]")
     parser.add_argument("--connecting", type=int, default=1000, help="registry-size: devices that connect [1000]")
     parser.add_argument("--small", type=int, default=10_000, help="registry-size: certificates in one [10000]")
@@ -78,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="for the servers' data, some 4 GB for a million certificates")
     parser.add_argument("--results", type=Path, default=_ROOT / "bench" / "results", help="folder for the JSON file")
     chosen = parser.parse_args()
-    sizes = ("rounds", "devices", "certificates", "connecting", "small", "large", "attempts")
+    sizes = ("rounds", "devices", "at_once", "certificates", "connecting", "small", "large", "attempts")
     if min(getattr(chosen, name) for name in sizes) < 1:
         parser.error("each number is at least 1")
     if not chosen.connecting <= chosen.small <= chosen.large:

@@ -8,37 +8,97 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the server and the load need a core each")
-@pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset is missing: util-linux has it")
-def test_the_benchmark_counts_connects_and_messages_on_both_servers(tmp_path: Path) -> None:
+pytestmark = [
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the server and the load need a core each"),
+    pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset is missing: util-linux has it"),
+]
+
+
+@pytest.fixture(scope="module")
+def load() -> Path:
+    """The load generator."""
     subprocess.run(["cargo", "build", "--quiet", "--package", "sekisho-load"], cwd=ROOT, check=True, timeout=600)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "sekisho-load"
+
+
+def run(module: str, options: str, load: Path, results: Path) -> tuple[str, list[dict[str, Any]]]:
+    """What it prints, and the results in its file."""
     server_core, load_core = sorted(os.sched_getaffinity(0))[:2]
-
-    options = (
-        f"--only connect-p256 --only one-in-flight --rounds 1 --seconds 0.3 --results {tmp_path} "
-        f"--server-core {server_core} --load-core {load_core} --load {ROOT}/target/debug/sekisho-load"
-    ).split()
-
+    cores = f"--server-core {server_core} --load-core {load_core}".split()
     measured = subprocess.run(
-        [sys.executable, "-m", "bench.run", *options],
+        [sys.executable, "-m", module, *options.split(), *cores, "--results", str(results), "--load", str(load)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+    assert measured.returncode == 0, measured.stderr + measured.stdout
+    (file,) = results.iterdir()
+    return measured.stdout, json.loads(file.read_text())["results"]
 
-    assert measured.returncode == 0, measured.stderr
-    assert "Nothing was lost, doubled or refused." in measured.stdout
-    (file,) = tmp_path.iterdir()
-    results = json.loads(file.read_text())["results"]
+
+def subjects(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Subject to its only sample."""
+    return {each["subject"]: each["samples"][0] for each in result["subjects"]}
+
+
+def test_the_benchmark_counts_connects_and_messages_on_both_servers(load: Path, tmp_path: Path) -> None:
+    options = "--only connect-p256 --only one-in-flight --rounds 1 --seconds 0.3"
+
+    told, results = run("bench.run", options, load, tmp_path)
+
+    assert "Nothing was lost, doubled or refused." in told
     assert [row["workload"] for row in results] == ["connect-p256", "one-in-flight"]
     for row in results:
         for server in ("mosquitto", "sekisho"):
             assert all(sample["units"] > 0 and sample["cpu_per_unit"] > 0 for sample in row[server])
+
+
+def test_the_benchmark_of_provisioning_registers_every_device_exactly_once(load: Path, tmp_path: Path) -> None:
+    told, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 60", load, tmp_path)
+
+    assert "Everything ended as it must." in told
+    assert {subject: sample["units"] for subject, sample in subjects(result).items()} == {
+        "known, first connect": 60,
+        "known, seen before": 60,
+        "unknown, registered": 60,
+    }
+
+
+def test_the_benchmark_of_registration_registers_all_certificates_in_every_way(load: Path, tmp_path: Path) -> None:
+    told, (result,) = run("bench.provisioning.run", "--only register --rounds 1 --certificates 40", load, tmp_path)
+
+    assert "Everything ended as it must." in told
+    samples = subjects(result)
+    assert {"sekisho, boto3", "sekisho, signed ahead"} <= set(samples)
+    assert all(sample["units"] == 40 and sample["failed"] == 0 for sample in samples.values())
+    # What could not be measured here is named, with what to do.
+    assert ("moto_server, boto3" in samples) != any("pipx install" in why for why in result["skipped"])
+
+
+def test_the_benchmark_of_registry_sizes_connects_to_a_registry_of_each_size(load: Path, tmp_path: Path) -> None:
+    options = "--only registry-size --rounds 1 --connecting 30 --small 30 --large 3000"
+
+    told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
+
+    assert "Everything ended as it must." in told
+    samples = subjects(result)
+    assert len(samples) == 4
+    assert all(sample["units"] == 30 and sample["failed"] == 0 for sample in samples.values())
+
+
+def test_the_benchmark_of_knocking_is_refused_each_time_and_only_then(load: Path, tmp_path: Path) -> None:
+    told, (result,) = run("bench.provisioning.run", "--only knocking --rounds 1 --attempts 2", load, tmp_path)
+
+    assert "Everything ended as it must." in told
+    samples = subjects(result)
+    assert set(samples) == {"known, connects", "CA_NOT_REGISTERED", "PENDING_ACTIVATION", "PROVISIONING_FAILED"}
+    assert all(sample["units"] == 128 and sample["failed"] == 0 for sample in samples.values())
