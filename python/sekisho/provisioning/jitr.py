@@ -24,7 +24,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from sekisho.errors import AwsException
+from sekisho.errors import AwsException, ResourceAlreadyExistsException
 from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.verify import NotAcceptable
@@ -80,13 +80,13 @@ class JustInTimeRegistration:
         store that cannot be written to costs only those that would be registered the connection.
         """
         verdicts = self._admission.answer(tickets)
-        new: dict[Key, Ticket] = {}
+        new: dict[Key, tuple[Ticket, CACertificate]] = {}
         waiting: dict[Key, Certificate] = {}
         for ticket, verdict in zip(tickets, verdicts, strict=True):
             if not ticket.at_connect:
                 continue
             if isinstance(verdict, CACertificate):
-                new.setdefault((verdict.realm, ticket.certificate_id), ticket)
+                new.setdefault((verdict.realm, ticket.certificate_id), (ticket, verdict))
             elif isinstance(verdict, Identity) and _waits(verdict.certificate):
                 waiting[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
         knocking = self._without_owner(waiting)
@@ -120,13 +120,26 @@ class JustInTimeRegistration:
         with self._store.read() as tx:
             return {key: each for key, each in waiting.items() if not tx.ownership_tokens.exists_for(*key)}
 
-    def _register(self, new: Mapping[Key, Ticket]) -> Mapping[Key, str]:
+    def _register(self, new: Mapping[Key, tuple[Ticket, CACertificate]]) -> Mapping[Key, str]:
         if not new:
             return {}
         try:
             with self._provisioning.writing() as tx:
                 now = self._clock()
-                reasons = {key: self._register_one(tx, now, key[0], ticket) for key, ticket in new.items()}
+                cas = {(ca.realm, ca.certificate_id): ca for _, ca in new.values()}
+                unchanged = {place for place, ca in cas.items() if tx.ca_certificates.get(*place) == ca}
+                reasons = {
+                    key: self._register_one(
+                        tx,
+                        now,
+                        ticket,
+                        ca
+                        # It was found to have signed this certificate; to verify that again costs most of a storm.
+                        if (ca.realm, ca.certificate_id) in unchanged
+                        else registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain),
+                    )
+                    for key, (ticket, ca) in new.items()
+                }
         except StoreFailure as failure:
             log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
             return dict.fromkeys(new, CONTROL_PLANE_FAILED)
@@ -138,12 +151,8 @@ class JustInTimeRegistration:
             log.error("events wait to be published", reason=str(failure))
         return reasons
 
-    def _register_one(self, tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> str:
+    def _register_one(self, tx: Transaction, now: datetime, ticket: Ticket, ca: CACertificate | str) -> str:
         """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
-        if tx.certificates.get(realm, ticket.certificate_id) is not None:
-            # Someone registered it since it was looked up; told of that, the gate asks again.
-            return DEVICE_CERTIFICATE_NOT_REGISTERED
-        ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
         if isinstance(ca, str):
             return ca
         certificate = X509Certificate.from_der(ticket.leaf)
@@ -152,6 +161,9 @@ class JustInTimeRegistration:
             registered = certificates.add_new(
                 tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
             )
+        except ResourceAlreadyExistsException:
+            # Someone registered it since it was looked up; told of that, the gate asks again.
+            return DEVICE_CERTIFICATE_NOT_REGISTERED
         except (NotAcceptable, AwsException) as error:
             log.warning(
                 "a certificate was not registered automatically",

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from sekisho import _sekisho
 from sekisho.errors import AwsException, InvalidRequestException, ServiceUnavailableException
 from sekisho.messaging.publishing import Message
+from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import jitr
 from sekisho.provisioning.jitp import JustInTimeProvisioning
@@ -23,6 +24,7 @@ from sekisho.provisioning.outbox import BATCH, Outbox
 from sekisho.realm import Realm
 from sekisho.registry.admission import Admission, Ticket
 from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.certificates import add_new
 from sekisho.registry.model import (
     AutoRegistrationStatus,
     Certificate,
@@ -248,6 +250,41 @@ def test_a_ca_that_does_not_register_registers_nothing(world: World, active: boo
     assert world.knock(device) == [why]
     assert world.kept(device) is None
     assert world.told_of() == []
+
+
+@pytest.mark.parametrize("what", ["registered", "CA inactive", "CA deleted"])
+def test_what_changes_between_look_and_write_counts(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    device, other = new_device(world.ca), new_device(world.ca)
+    write = SqlStore.write
+    to_do = [what]
+
+    @contextmanager
+    def late(store: SqlStore) -> Iterator[Transaction]:
+        if to_do and to_do.pop():
+            with write(store) as tx:
+                ca = tx.ca_certificates.get(HOME, world.ca.certificate_id)
+                assert ca is not None
+                if what == "registered":
+                    x509 = X509Certificate.from_der(device.der)
+                    add_new(tx, world.clock.now, HOME, x509, CertificateStatus.ACTIVE, SNI_ONLY, None)
+                elif what == "CA inactive":
+                    tx.ca_certificates.replace(replace(ca, status=type(ca.status).INACTIVE))
+                else:
+                    tx.ca_certificates.remove(HOME, ca.certificate_id)
+        with write(store) as tx:
+            yield tx
+
+    monkeypatch.setattr(SqlStore, "write", late)
+    answers = {
+        # Told of that, the gate asks again.
+        "registered": ["DEVICE_CERTIFICATE_NOT_REGISTERED", PENDING],
+        "CA inactive": ["CA_INACTIVE"] * 2,
+        "CA deleted": ["CA_NOT_REGISTERED"] * 2,
+    }
+    assert world.knock(device, other) == answers[what]
+    kept = world.kept(device)
+    assert (kept.status if kept else None) == (CertificateStatus.ACTIVE if what == "registered" else None)
+    assert world.told_of() == ([other.certificate_id] if what == "registered" else [])
 
 
 def test_what_register_certificate_would_refuse_is_not_registered(world: World) -> None:
