@@ -190,7 +190,12 @@ def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_templ
     token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
     with world.store.write() as tx:
         tx.ownership_tokens.add(token)
-    body = json.dumps({"Resources": {"t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "by-the-ca"}}}})
+    own_id = "AWS::IoT::Certificate::Id"
+    resources = {
+        "t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "by-the-ca"}},
+        "c": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": own_id}}},
+    }
+    body = json.dumps({"Parameters": {own_id: {"Type": "String"}}, "Resources": resources})
     config = RegistrationConfig(template_body=body, role_arn="arn:aws:iam::123456789012:role/provisioning")
     CACertificates(world.store, world.clock).update(HOME, world.ca.certificate_id, registration_config=config)
     [waits] = world.knock(device)
