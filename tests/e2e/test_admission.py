@@ -7,6 +7,7 @@ versions of MQTT. Only the policy's refusal is spoken, and only in MQTT 5.
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -27,7 +28,15 @@ from tests.e2e.running_server import Clients, RunningServer
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
-TEMPLATE = '{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}}'
+OWN_ID = "AWS::IoT::Certificate::Id"
+TEMPLATE = json.dumps(
+    {
+        "Parameters": {OWN_ID: {"Type": "String"}},
+        "Resources": {
+            "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": OWN_ID}}}
+        },
+    }
+)
 
 
 @dataclass(frozen=True)
