@@ -7,7 +7,7 @@ import json
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,20 @@ from typing import Any, Final
 import pytest
 
 from tests import x509
-from tests.e2e.crowd import Member, Outcome, attempt, crowd, until_taken
+from tests.e2e.crowd import Member, attempt, crowd, until_taken
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_handlers import Receiver, receiving, serving, waiting
 from tests.e2e.test_just_in_time_provisioning import inline, template
 from tests.e2e.test_just_in_time_registration import eventually
 
-DEVICES: Final = 150
-KILLS: Final = 3
+DEVICES: Final = 200
+KILLS: Final = 5
+
+MOMENT: Final = 0.2
+"""Seconds; a server registers some tens of devices in it."""
+
+HELD: Final = 5.0
+"""Seconds at most between the first device's handshake and its CONNECT, for which the server has ten."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +83,31 @@ def told_of(receiver: Receiver) -> set[str]:
 
 
 async def killed_midway(server: RunningServer, members: Sequence[Member], chance: random.Random) -> None:
-    """All devices connect; the server is killed when some of them, at random, have been answered."""
-    answers_left = chance.randrange(1, len(members) // 2)
-    is_killed = False
+    """Devices connect, in a moment; within twice that moment the server is killed."""
+    burst = asyncio.Event()
+    ready = 0
 
-    async def go(member: Member) -> None:
-        nonlocal answers_left, is_killed
-        # Let go at once they would all be in one batch, or in none.
-        await asyncio.sleep(chance.uniform(0, 0.5))
-        if await attempt(server, member) is not Outcome.UNREACHED:
-            answers_left -= 1
-        if answers_left <= 0 and not is_killed:
-            is_killed = True
-            server.kill()
+    async def held() -> None:
+        nonlocal ready
+        ready += 1
+        if ready == len(members):
+            burst.set()
+        await burst.wait()
+        # In one moment they would all be in one transaction, which is there or not.
+        await asyncio.sleep(chance.uniform(0, MOMENT))
 
-    async with asyncio.TaskGroup() as group:
-        for member in members:
-            group.create_task(go(member))
-    assert is_killed, "too few were answered"
+    attempts = [asyncio.create_task(attempt(server, member, held=held)) for member in members]
+    asyncio.get_running_loop().call_later(HELD, burst.set)
+    await burst.wait()
+    await asyncio.sleep(chance.uniform(0, 2 * MOMENT))
+    server.kill()
+    await asyncio.gather(*attempts)
+
+
+def wave(members: Sequence[Member], number: int, registered: Mapping[str, object]) -> Sequence[Member]:
+    """Those that come to one killing: the next, and of those before who is not registered yet."""
+    come = members[: (number + 1) * len(members) // KILLS]
+    return [member for member in come if member.certificate_id not in registered]
 
 
 class Seeded(random.Random):
@@ -127,9 +140,8 @@ def test_provisioning_is_whole_or_not_begun_after_kill_9(
     names = {member.certificate_id: member.name for member in members}
     seen: dict[str, Row] = {}
 
-    for _ in range(KILLS):
-        new = [member for member in members if member.certificate_id not in seen]
-        asyncio.run(killed_midway(server, new, chance))
+    for number in range(KILLS):
+        asyncio.run(killed_midway(server, wave(members, number, seen), chance))
         found = on_disk(server, ca)
         # With its thing and its policy in one transaction: there is no moment in between.
         for certificate_id, row in found.items():
@@ -172,9 +184,8 @@ def test_registration_is_told_of_at_least_once_after_kill_9(
         members = crowd(tmp_path / "crowd", ca, DEVICES, "device")
         ids = {member.certificate_id for member in members}
         generations: dict[str, str] = {}
-        for _ in range(KILLS):
-            left = [member for member in members if member.certificate_id not in generations]
-            asyncio.run(killed_midway(server, left, chance))
+        for number in range(KILLS):
+            asyncio.run(killed_midway(server, wave(members, number, generations), chance))
             found = on_disk(server, ca)
             # What the handler has not been called with is kept with the registration.
             kept = pending(server)

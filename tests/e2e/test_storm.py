@@ -11,18 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from tests import x509
 from tests.e2e.crowd import Member, Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, register
 from tests.e2e.papers import in_files
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_just_in_time_registration import EVENTS, eventually
-
-UNKNOWN: Final = 1000
-"""As many as CI has time for. ``bench`` does ten times as many."""
-
-NEW: Final = 50
-"""Registered, and never seen by the gate, which has to ask about them as about the unknown ones."""
 
 KNOWN: Final = 10
 """Connect, publish and leave, over and over."""
@@ -89,49 +85,63 @@ async def about_their_business(
     return watched, seconds
 
 
+@pytest.mark.parametrize(
+    ("unknown_devices", "new_devices"),
+    [
+        # As many as CI has time for; ``bench`` does ten times as many.
+        (1000, 0),
+        # Registered devices that the gate has not seen wait in one queue with those that are being registered, for 5 s
+        # at most: as many as a slow machine registers in a part of that.
+        (200, 50),
+    ],
+)
 def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_known_out(
-    own_server: RunningServer, tmp_path: Path, record_property: Callable[[str, object], None]
+    own_server: RunningServer,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+    unknown_devices: int,
+    new_devices: int,
 ) -> None:
     server, clients = own_server, own_server.session()
     ca = x509.new_ca("Storm")
     clients.iot.register_ca_certificate(
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )
-    ca_id = ca.certificate_id
     allow(clients.iot, "anything")
-    unknown = crowd(tmp_path / "unknown", ca, UNKNOWN, "unknown")
+    unknown = crowd(tmp_path / "unknown", ca, unknown_devices, "unknown")
     # Of the same CA: nothing but their registration tells them from the others.
-    known, new = crowd(tmp_path / "known", ca, KNOWN, "known"), crowd(tmp_path / "new", ca, NEW, "new")
+    known, new = crowd(tmp_path / "known", ca, KNOWN, "known"), crowd(tmp_path / "new", ca, new_devices, "new")
     for member in (*known, *new):
         register(clients, in_files(tmp_path, member.papers), "anything")
     for member in (*unknown, *known, *new):
         member.tls(server)
     listening = x509.new_device(None, "listener")
     register(clients, in_files(tmp_path, listening), "anything")
+    ids = {member.certificate_id for member in unknown}
 
     with Device(server, in_files(tmp_path, listening), "listener") as listener:
-        assert not listener.subscribe(f"{EVENTS}{ca_id}", 1).is_failure
+        assert not listener.subscribe(f"{EVENTS}{ca.certificate_id}", 1).is_failure
         watched, seconds = asyncio.run(about_their_business(server, unknown, new, known))
         told = Counter(json.loads(listener.message().payload)["certificateId"] for _ in unknown)
         assert listener.messages.empty()
 
-    record_property("registrations per second", round(UNKNOWN / seconds))
+    record_property("registrations per second", round(unknown_devices / seconds))
     record_property("attempts of known devices", watched.outcomes.total())
     record_property("longest of them in seconds", round(max(watched.seconds), 2))
-    ids = {member.certificate_id for member in unknown}
     pages = clients.iot.get_paginator("list_certificates_by_ca").paginate(
-        caCertificateId=ca_id, PaginationConfig={"PageSize": 250}
+        caCertificateId=ca.certificate_id, PaginationConfig={"PageSize": 250}
     )
     listed = [each for page in pages for each in page["certificates"]]
-    waiting = [each["certificateId"] for each in listed if each["status"] == "PENDING_ACTIVATION"]
-    assert Counter(waiting) == dict.fromkeys(ids, 1)
-    assert told == dict.fromkeys(ids, 1)
+    waiting = Counter(each["certificateId"] for each in listed if each["status"] == "PENDING_ACTIVATION")
+    assert waiting == told == dict.fromkeys(ids, 1)
     # Those that are known were let in, each time.
-    assert set(watched.outcomes) == {Outcome.TAKEN}
-    assert watched.outcomes.total() > NEW + KNOWN
-    eventually(lambda: len(refusals(server)) >= UNKNOWN)
-    reasons = Counter((line["reason"], line["certificate_id"]) for line in refusals(server))
-    assert reasons == {("DEVICE_CERTIFICATE_PENDING_ACTIVATION", each): 1 for each in ids}
+    assert watched.outcomes == {Outcome.TAKEN: watched.outcomes.total()}
+    assert watched.outcomes.total() > KNOWN + new_devices
+    eventually(lambda: len(refusals(server)) >= unknown_devices)
+    assert Counter(line["certificate_id"] for line in refusals(server)) == dict.fromkeys(ids, 1)
+    # On a slow machine some hear nothing in time; they are registered and told of all the same.
+    reasons = {line["reason"] for line in refusals(server)}
+    assert reasons <= {"DEVICE_CERTIFICATE_PENDING_ACTIVATION", "CONTROL_PLANE_TIMEOUT"}
 
 
 def refusals(server: RunningServer) -> list[dict[str, Any]]:
