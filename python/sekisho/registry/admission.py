@@ -69,21 +69,40 @@ class Admission:
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
         """For each ticket an identity, the CA that registers it, or the name of the reason why there is neither."""
         with self._store.read() as tx:
-            places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
-            known = tx.identities.look_up(
-                [
-                    (place, ticket.certificate_id)
-                    for place, ticket in zip(places, tickets, strict=True)
-                    if isinstance(place, Realm)
-                ]
-            )
             return [
-                known.get((place, ticket.certificate_id))
-                or registrar(tx, place, ticket.certificate_id, ticket.leaf, ticket.chain)
-                if isinstance(place, Realm)
+                found
+                if isinstance(found, Identity)
                 else place
-                for place, ticket in zip(places, tickets, strict=True)
+                if isinstance(place, str)
+                else registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
+                for ticket, place, found in _look_up(tx, tickets)
             ]
+
+    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+        """The identities of those that are registered; None for any other, about which ``answer`` has more to say.
+
+        It reads what ``answer`` reads first and examines nothing, so that it costs the same in a storm of strangers.
+        """
+        with self._store.read() as tx:
+            return [found for _, _, found in _look_up(tx, tickets)]
+
+
+def _look_up(
+    tx: Transaction, tickets: Sequence[Ticket]
+) -> Sequence[tuple[Ticket, Realm | str | None, Identity | None]]:
+    """Each ticket with its place (a reason where several would do, None where it has none) and who is registered there."""
+    places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
+    known = tx.identities.look_up(
+        [
+            (place, ticket.certificate_id)
+            for place, ticket in zip(places, tickets, strict=True)
+            if isinstance(place, Realm)
+        ]
+    )
+    return [
+        (ticket, place, known.get((place, ticket.certificate_id)) if isinstance(place, Realm) else None)
+        for ticket, place in zip(tickets, places, strict=True)
+    ]
 
 
 def registrar(
@@ -109,13 +128,11 @@ def registrar(
     return DEVICE_CERTIFICATE_NOT_REGISTERED if elsewhere else CA_NOT_REGISTERED
 
 
-def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | CACertificate | str:
+def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str | None:
     held = tx.certificates.everywhere(ticket.certificate_id)
     if not held:
         claim = tx.provisioning_claims.get(ticket.certificate_id)
-        if claim is not None:
-            return claim.realm
-        return registrar(tx, None, ticket.certificate_id, ticket.leaf, ticket.chain)
+        return None if claim is None else claim.realm
     default = [each for each in held if each.mode is CertificateMode.DEFAULT]
     if not default:
         return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
