@@ -34,6 +34,7 @@ from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
 from sekisho.registry import certificates
 from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, registrar
+from sekisho.registry.issuers import Namesakes
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
 
@@ -115,7 +116,8 @@ class JustInTimeRegistration:
         try:
             with self._store.write() as tx:
                 now = self._clock()
-                reasons = {key: self._register_one(tx, now, key[0], ticket) for key, ticket in new.items()}
+                namesakes = Namesakes(tx)
+                reasons = {key: self._register_one(tx, now, key[0], ticket, namesakes) for key, ticket in new.items()}
         except StoreFailure as failure:
             log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
             return dict.fromkeys(new, CONTROL_PLANE_FAILED)
@@ -127,12 +129,12 @@ class JustInTimeRegistration:
             log.error("events wait to be published", reason=str(failure))
         return reasons
 
-    def _register_one(self, tx: Transaction, now: datetime, realm: Realm, ticket: Ticket) -> str:
+    def _register_one(self, tx: Transaction, now: datetime, realm: Realm, ticket: Ticket, namesakes: Namesakes) -> str:
         """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
         if tx.certificates.get(realm, ticket.certificate_id) is not None:
             # Someone registered it since it was looked up; told of that, the gate asks again.
             return DEVICE_CERTIFICATE_NOT_REGISTERED
-        ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
+        ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain, namesakes)
         if isinstance(ca, str):
             return ca
         certificate = X509Certificate.from_der(ticket.leaf)

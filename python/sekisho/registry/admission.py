@@ -21,6 +21,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 from sekisho.realm import Realm
 from sekisho.registry import issuers
+from sekisho.registry.issuers import Namesakes
 from sekisho.registry.model import (
     AutoRegistrationStatus,
     CACertificate,
@@ -69,6 +70,7 @@ class Admission:
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
         """For each ticket an identity, the CA that registers it, or the name of the reason why there is neither."""
         with self._store.read() as tx:
+            namesakes = Namesakes(tx)
             places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
             known = tx.identities.look_up(
                 [
@@ -79,7 +81,7 @@ class Admission:
             )
             return [
                 known.get((place, ticket.certificate_id))
-                or registrar(tx, place, ticket.certificate_id, ticket.leaf, ticket.chain)
+                or registrar(tx, place, ticket.certificate_id, ticket.leaf, ticket.chain, namesakes)
                 if isinstance(place, Realm)
                 else place
                 for place, ticket in zip(places, tickets, strict=True)
@@ -87,7 +89,12 @@ class Admission:
 
 
 def registrar(
-    tx: Transaction, realm: Realm | None, certificate_id: str, leaf: bytes, chain: Sequence[bytes]
+    tx: Transaction,
+    realm: Realm | None,
+    certificate_id: str,
+    leaf: bytes,
+    chain: Sequence[bytes],
+    namesakes: Namesakes | None = None,
 ) -> CACertificate | str:
     """The CA that registers a certificate that is not registered, or the name of the reason why none does.
 
@@ -95,13 +102,14 @@ def registrar(
         realm: Whom the SNI named; None without SNI.
         leaf: DER.
         chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it.
+        namesakes: CAs that the transaction has read for other certificates of a batch.
     """
     certificate = _read(leaf)
     if certificate is None or verify.is_self_signed(certificate):
         return DEVICE_CERTIFICATE_NOT_REGISTERED
     if realm is None:
         return _registrar_without_sni(tx, certificate, chain)
-    cas = issuers.candidates(tx, realm, certificate).signed
+    cas = issuers.candidates(tx, realm, certificate, namesakes).signed
     if cas:
         return _the_nearest(cas)
     # Registered, but not here: the endpoint is the mistake, not the CA.
