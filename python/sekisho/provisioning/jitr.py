@@ -33,7 +33,7 @@ from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
 from sekisho.registry import certificates
-from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, registrar
+from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, read, registrar
 from sekisho.registry.issuers import Namesakes
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
@@ -137,7 +137,9 @@ class JustInTimeRegistration:
         ca = registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain, namesakes)
         if isinstance(ca, str):
             return ca
-        certificate = X509Certificate.from_der(ticket.leaf)
+        certificate = read(ticket.leaf)
+        if certificate is None:
+            return DEVICE_CERTIFICATE_NOT_REGISTERED
         try:
             verify.check_device_certificate(certificate, now)
             registered = certificates.add_new(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from sekisho.pki import verify
@@ -43,6 +44,9 @@ DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
 _LONGEST_CHAIN: Final = 10
 """Certificates of a chain that are looked at."""
+
+_READ: Final = 512
+"""Certificates kept as they were read: what a batch asks about is read to decide and again to register."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def registrar(
         chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it.
         namesakes: CAs that the transaction has read for other certificates of a batch.
     """
-    certificate = _read(leaf)
+    certificate = read(leaf)
     if certificate is None or verify.is_self_signed(certificate):
         return DEVICE_CERTIFICATE_NOT_REGISTERED
     if realm is None:
@@ -141,7 +145,7 @@ def _registrar_without_sni(
 ) -> CACertificate | str:
     if not chain:
         return CA_NOT_IN_CHAIN_AND_NO_SNI
-    sent = [each for each in map(_read, chain[:_LONGEST_CHAIN]) if each is not None]
+    sent = [each for each in map(read, chain[:_LONGEST_CHAIN]) if each is not None]
     cas = [
         ca
         for each in sent
@@ -170,7 +174,9 @@ def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:
     return (plain or automatic)[0]
 
 
-def _read(der: bytes) -> X509Certificate | None:
+@lru_cache(maxsize=_READ)
+def read(der: bytes) -> X509Certificate | None:
+    """A certificate that a client showed; None where it cannot be read."""
     try:
         return X509Certificate.from_der(der)
     except PemError:
