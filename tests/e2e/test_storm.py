@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from tests import x509
 from tests.e2e.crowd import Member, Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, register
 from tests.e2e.papers import in_files
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_just_in_time_registration import EVENTS, eventually
+
+UNKNOWN: Final = 1000
+"""As many as CI has time for. ``bench`` does ten times as many."""
+
+NEW: Final = 50
+"""Registered, and never seen by the gate, which has to ask about them as about the unknown ones."""
 
 KNOWN: Final = 10
 """Connect, publish and leave, over and over."""
@@ -85,22 +89,10 @@ async def about_their_business(
     return watched, seconds
 
 
-@pytest.mark.parametrize(
-    ("unknown_devices", "new_devices"),
-    [
-        # As many as CI has time for; ``bench`` does ten times as many.
-        (1000, 0),
-        # Registered devices that the gate has not seen wait in one queue with those that are being registered, for 5 s
-        # at most: as many as a slow machine registers in a part of that.
-        (200, 50),
-    ],
-)
 def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_known_out(
     own_server: RunningServer,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
-    unknown_devices: int,
-    new_devices: int,
 ) -> None:
     server, clients = own_server, own_server.session()
     ca = x509.new_ca("Storm")
@@ -108,9 +100,9 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )
     allow(clients.iot, "anything")
-    unknown = crowd(tmp_path / "unknown", ca, unknown_devices, "unknown")
+    unknown = crowd(tmp_path / "unknown", ca, UNKNOWN, "unknown")
     # Of the same CA: nothing but their registration tells them from the others.
-    known, new = crowd(tmp_path / "known", ca, KNOWN, "known"), crowd(tmp_path / "new", ca, new_devices, "new")
+    known, new = crowd(tmp_path / "known", ca, KNOWN, "known"), crowd(tmp_path / "new", ca, NEW, "new")
     for member in (*known, *new):
         register(clients, in_files(tmp_path, member.papers), "anything")
     for member in (*unknown, *known, *new):
@@ -125,7 +117,7 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
         told = Counter(json.loads(listener.message().payload)["certificateId"] for _ in unknown)
         assert listener.messages.empty()
 
-    record_property("registrations per second", round(unknown_devices / seconds))
+    record_property("registrations per second", round(UNKNOWN / seconds))
     record_property("attempts of known devices", watched.outcomes.total())
     record_property("longest of them in seconds", round(max(watched.seconds), 2))
     pages = clients.iot.get_paginator("list_certificates_by_ca").paginate(
@@ -136,8 +128,8 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
     assert waiting == told == dict.fromkeys(ids, 1)
     # Those that are known were let in, each time.
     assert watched.outcomes == {Outcome.TAKEN: watched.outcomes.total()}
-    assert watched.outcomes.total() > KNOWN + new_devices
-    eventually(lambda: len(refusals(server)) >= unknown_devices)
+    assert watched.outcomes.total() > KNOWN + NEW
+    eventually(lambda: len(refusals(server)) >= UNKNOWN)
     assert Counter(line["certificate_id"] for line in refusals(server)) == dict.fromkeys(ids, 1)
     # On a slow machine some hear nothing in time; they are registered and told of all the same.
     reasons = {line["reason"] for line in refusals(server)}

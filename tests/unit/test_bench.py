@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+from bench.provisioning.gauge import Reading
+from bench.provisioning.measure import Measure
+from bench.provisioning.measure import table as provisioning_table
 from bench.results import Comparison, Sample, table
 from bench.workloads import workloads
 
@@ -68,3 +71,44 @@ def test_every_workload_names_devices_that_it_has_asked_for() -> None:
         used = [end["device"] for group in groups for end in group["publishers"] + group["subscribers"]]
         assert len(used) == len(set(used)), f"{row.name}: a device has one connection"
         assert all(number < row.devices for number in used), row.name
+
+
+def sample(cpu: float, per_second: float, **more: int) -> Sample:
+    return Sample(10, per_second, cpu, server_busy=0.5, load_busy=0.25, others_busy=0.0, **more)
+
+
+def test_what_stands_beside_another_is_compared_round_by_round() -> None:
+    measure = Measure("jitr", "connect", {"new": "known"})
+    for known, new in ((100.0, 300.0), (200.0, 400.0), (100.0, 250.0)):
+        measure.add("known", sample(known, 10.0))
+        measure.add("new", sample(new, 5.0))
+    cpu, rate = measure.cpu_ratio("new"), measure.rate_ratio("new")
+    assert cpu is not None
+    assert rate is not None
+    assert (cpu.least, cpu.middle, cpu.most) == (2.0, 2.5, 3.0)
+    assert (rate.least, rate.most) == (0.5, 0.5)
+    assert measure.cpu_ratio("known") is None
+    assert "| jitr" in provisioning_table([measure])
+    assert measure.as_json()["subjects"][1]["times_the_cpu"] == {"least": 2.0, "middle": 2.5, "most": 3.0}
+
+
+def test_without_its_peer_a_subject_stands_alone() -> None:
+    measure = Measure("register", "certificate", {"moto_server": "sekisho"})
+    measure.add("sekisho", sample(100.0, 10.0))
+    assert [row[4:6] for row in measure.rows()] == [("-", "-")]
+
+
+def test_what_ended_otherwise_is_a_trouble() -> None:
+    measure = Measure("knocking", "attempt", {})
+    measure.add("refused", sample(100.0, 10.0, failed=3))
+    assert measure.troubles == ["knocking, refused: 3 ended otherwise than expected"]
+
+
+def test_the_gauge_counts_what_a_process_computes() -> None:
+    before = Reading.now(os.getpid(), [])
+    while Reading.now(os.getpid(), []).server - before.server < 0.02:
+        sum(range(100_000))
+    measured = before.until(Reading.now(os.getpid(), []), units=10)
+    assert measured.cpu_per_unit >= 2000
+    assert measured.server_busy > 0
+    assert measured.load_busy > 0

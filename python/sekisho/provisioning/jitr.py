@@ -33,7 +33,7 @@ from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
 from sekisho.registry import certificates
-from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, registrar
+from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, read, registrar
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
 
@@ -51,6 +51,7 @@ Key = tuple[Realm, str]
 class Admits(Protocol):
     """The registry's word, which changes nothing (``registry.admission.Admission``)."""
 
+    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]: ...
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]: ...
 
 
@@ -72,6 +73,16 @@ class JustInTimeRegistration:
         self._store = store
         self._clock = clock
         self._outbox = outbox
+
+    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+        """The identities of those about whom there is nothing to do; None for any other, who is for ``answer``.
+
+        It writes nothing and examines nothing, so that those who are registered never wait for those who are not.
+        """
+        return [
+            None if found is not None and ticket.at_connect and _waits(found.certificate) else found
+            for ticket, found in zip(tickets, self._admission.known(tickets), strict=True)
+        ]
 
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
         """For each ticket an identity, or the name of the reason why the connection is refused.
@@ -155,15 +166,20 @@ class JustInTimeRegistration:
         """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
         if isinstance(ca, str):
             return ca
-        certificate = X509Certificate.from_der(ticket.leaf)
+        certificate = read(ticket.leaf)
+        if certificate is None:
+            return DEVICE_CERTIFICATE_NOT_REGISTERED
         try:
             verify.check_device_certificate(certificate, now)
             registered = certificates.add_new(
                 tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
             )
         except ResourceAlreadyExistsException:
-            # Someone registered it since it was looked up; told of that, the gate asks again.
-            return DEVICE_CERTIFICATE_NOT_REGISTERED
+            # Someone registered it since it was looked up; told of that, the gate asks again. Or this very device has:
+            # it lost patience with its first attempt, and tries once more.
+            present = tx.certificates.get(ca.realm, ticket.certificate_id)
+            waits = present is not None and present.status is CertificateStatus.PENDING_ACTIVATION
+            return DEVICE_CERTIFICATE_PENDING_ACTIVATION if waits else DEVICE_CERTIFICATE_NOT_REGISTERED
         except (NotAcceptable, AwsException) as error:
             log.warning(
                 "a certificate was not registered automatically",

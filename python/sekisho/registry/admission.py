@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from sekisho.pki import verify
@@ -21,6 +22,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 from sekisho.realm import Realm
 from sekisho.registry import issuers
+from sekisho.registry.issuers import Namesakes
 from sekisho.registry.model import (
     AutoRegistrationStatus,
     CACertificate,
@@ -42,6 +44,9 @@ DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
 _LONGEST_CHAIN: Final = 10
 """Certificates of a chain that are looked at."""
+
+_READ: Final = 512
+"""Certificates kept as they were read: what a batch asks about is read to decide and again to register."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,13 @@ class Admission:
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
         """For each ticket an identity, the CA that registers it, or the name of the reason why there is neither."""
         with self._store.read() as tx:
+            namesakes = Namesakes(tx)
             return [
                 found
                 if isinstance(found, Identity)
                 else place
                 if isinstance(place, str)
-                else registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain)
+                else registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain, namesakes)
                 for ticket, place, found in _look_up(tx, tickets)
             ]
 
@@ -90,7 +96,8 @@ class Admission:
 def _look_up(
     tx: Transaction, tickets: Sequence[Ticket]
 ) -> Sequence[tuple[Ticket, Realm | str | None, Identity | None]]:
-    """Each ticket with its place (a reason where several would do, None where it has none) and who is registered there."""
+    """Each ticket with its place (a reason where several would do, None where there is none), and who is registered
+    there."""
     places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
     known = tx.identities.look_up(
         [
@@ -106,7 +113,12 @@ def _look_up(
 
 
 def registrar(
-    tx: Transaction, realm: Realm | None, certificate_id: str, leaf: bytes, chain: Sequence[bytes]
+    tx: Transaction,
+    realm: Realm | None,
+    certificate_id: str,
+    leaf: bytes,
+    chain: Sequence[bytes],
+    namesakes: Namesakes | None = None,
 ) -> CACertificate | str:
     """The CA that registers a certificate that is not registered, or the name of the reason why none does.
 
@@ -114,13 +126,14 @@ def registrar(
         realm: Whom the SNI named; None without SNI.
         leaf: DER.
         chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it.
+        namesakes: CAs that the transaction has read for other certificates of a batch.
     """
-    certificate = _read(leaf)
+    certificate = read(leaf)
     if certificate is None or verify.is_self_signed(certificate):
         return DEVICE_CERTIFICATE_NOT_REGISTERED
     if realm is None:
         return _registrar_without_sni(tx, certificate, chain)
-    cas = issuers.candidates(tx, realm, certificate).signed
+    cas = issuers.candidates(tx, realm, certificate, namesakes).signed
     if cas:
         return _the_nearest(cas)
     # Registered, but not here: the endpoint is the mistake, not the CA.
@@ -150,7 +163,7 @@ def _registrar_without_sni(
 ) -> CACertificate | str:
     if not chain:
         return CA_NOT_IN_CHAIN_AND_NO_SNI
-    sent = [each for each in map(_read, chain[:_LONGEST_CHAIN]) if each is not None]
+    sent = [each for each in map(read, chain[:_LONGEST_CHAIN]) if each is not None]
     cas = [
         ca
         for each in sent
@@ -179,7 +192,9 @@ def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:
     return (plain or automatic)[0]
 
 
-def _read(der: bytes) -> X509Certificate | None:
+@lru_cache(maxsize=_READ)
+def read(der: bytes) -> X509Certificate | None:
+    """A certificate that a client showed; None where it cannot be read."""
     try:
         return X509Certificate.from_der(der)
     except PemError:

@@ -39,11 +39,35 @@ class Candidates:
     """Those of the same name and another key."""
 
 
-def candidates(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Candidates:
-    """Every registered CA that may have issued the certificate, and every one that only looks so."""
+class Namesakes:
+    """The registered CAs of a name, read once each: a batch of devices has few CAs.
+
+    For one transaction, and only while that changes no CA.
+    """
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._read: dict[tuple[Realm, bytes], Sequence[CACertificate]] = {}
+
+    def of(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
+        """Those of a realm with this subject (DER)."""
+        found = self._read.get((realm, subject))
+        if found is None:
+            found = self._read[realm, subject] = self._tx.ca_certificates.with_subject(realm, subject)
+        return found
+
+
+def candidates(
+    tx: Transaction, realm: Realm, certificate: X509Certificate, namesakes_read: Namesakes | None = None
+) -> Candidates:
+    """Every registered CA that may have issued the certificate, and every one that only looks so.
+
+    Args:
+        namesakes_read: Where the transaction asks about many certificates, what it has read for others of them.
+    """
     signed: list[CACertificate] = []
     namesakes: list[CACertificate] = []
-    for ca in tx.ca_certificates.with_subject(realm, certificate.issuer):
+    for ca in (namesakes_read or Namesakes(tx)).of(realm, certificate.issuer):
         issued = verify.is_signed_by(certificate, x509.kept(ca.certificate_pem).public_key)
         (signed if issued else namesakes).append(ca)
     return Candidates(signed, namesakes)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,14 +13,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway
+from sekisho.gateway import pump as pump_module
+from sekisho.gateway.identity import identity_tuple
 from sekisho.gateway.pump import Pump
 from sekisho.messaging.requests import Request
 from sekisho.realm import Realm
 from sekisho.registry.admission import Ticket
 from sekisho.registry.model import Identity
 from sekisho.registry.ports import StoreFailure
+from tests.store.builders import certificate
 
 WAIT = 10.0
+IDENTITY = Identity(certificate(), policies=(), things=())
 
 
 @dataclass
@@ -46,6 +51,9 @@ class Registry:
     raises: bool = False
     asked: list[Sequence[Ticket]] = field(default_factory=list)
 
+    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+        return [None] * len(tickets)
+
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
         self.asked.append(tickets)
         if self.raises and len(self.asked) == 1:
@@ -69,6 +77,57 @@ def running(gate: Gate, registry: Registry) -> Pump:
     return pump
 
 
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_who_is_registered_does_not_wait_for_strangers(gate: Gate) -> None:
+    goes_on = threading.Event()
+
+    class Crowded:
+        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+            return [None if ticket.realm is None else IDENTITY for ticket in tickets]
+
+        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+            assert goes_on.wait(WAIT)
+            return ["CA_NOT_REGISTERED"] * len(tickets)
+
+    pump = Pump(cast(Gateway, gate), Crowded())
+    pump.start()
+    gate.batches.put([admit(1, account_id=None), admit(2)])
+    gate.batches.put([admit(3)])
+    for number in (2, 3):
+        [(ticket, answer)] = gate.answers.get(timeout=WAIT)
+        assert (ticket, answer) == (number, identity_tuple(IDENTITY))
+    goes_on.set()
+    assert gate.answers.get(timeout=WAIT) == [(1, "CA_NOT_REGISTERED")]
+    pump.stop()
+
+
+def test_more_strangers_than_may_wait_are_refused_for_now(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "WAITING", 3)
+    goes_on, is_busy = threading.Event(), threading.Event()
+
+    class Slow(Registry):
+        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+            is_busy.set()
+            assert goes_on.wait(WAIT)
+            return super().answer(tickets)
+
+    pump = running(gate, Slow())
+    gate.batches.put([admit(0)])
+    assert is_busy.wait(WAIT)
+    gate.batches.put([admit(number) for number in range(1, 6)])
+    assert gate.answers.get(timeout=WAIT) == [(number, "ADMISSION_QUEUE_FULL") for number in (4, 5)]
+    goes_on.set()
+    answered = [ticket for _ in range(2) for ticket, _ in gate.answers.get(timeout=WAIT)]
+    assert answered == [0, 1, 2, 3]
+    pump.stop()
+
+
 def test_a_batch_of_tickets_is_asked_once_and_answered_once(gate: Gate) -> None:
     registry = Registry()
     pump = running(gate, registry)
@@ -81,9 +140,11 @@ def test_a_batch_of_tickets_is_asked_once_and_answered_once(gate: Gate) -> None:
 
 
 def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gate: Gate) -> None:
-    pump = running(gate, Registry(raises=True))
+    registry = Registry(raises=True)
+    pump = running(gate, registry)
     with capture_logs() as logs:
         gate.batches.put([admit(1)])
+        eventually(lambda: bool(registry.asked))
         gate.batches.put([admit(2)])
         answers = gate.answers.get(timeout=WAIT)
     pump.stop()
@@ -93,6 +154,9 @@ def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gate: Gate
 
 def test_a_certificate_that_nobody_foresaw_costs_nobody_else_the_connection(gate: Gate) -> None:
     class Surprised:
+        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+            return [None] * len(tickets)
+
         def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
             if any(ticket.realm is None for ticket in tickets):
                 raise ArithmeticError("a certificate nobody foresaw")
@@ -108,19 +172,35 @@ def test_a_certificate_that_nobody_foresaw_costs_nobody_else_the_connection(gate
     assert [(line["event"], line["certificate_id"]) for line in logs] == [("a certificate was not examined", "ab" * 32)]
 
 
-def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate) -> None:
+@pytest.mark.parametrize("for_known", [True, False])
+def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate, for_known: bool) -> None:
     class Away:
-        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-            if tickets[0].realm is None:
+        def __init__(self, *, for_known: bool) -> None:
+            self.for_known = for_known
+            self.has_failed = False
+
+        def fail_once(self) -> None:
+            if not self.has_failed:
+                self.has_failed = True
                 raise StoreFailure("the disk is full")
+
+        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+            if self.for_known:
+                self.fail_once()
+            return [None] * len(tickets)
+
+        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+            self.fail_once()
             return ["CA_NOT_REGISTERED"] * len(tickets)
 
-    pump = Pump(cast(Gateway, gate), Away())
+    away = Away(for_known=for_known)
+    pump = Pump(cast(Gateway, gate), away)
     with capture_logs() as logs:
         pump.start()
-        gate.batches.put([admit(1, account_id=None)])
+        gate.batches.put([admit(1)])
+        eventually(lambda: away.has_failed)
         gate.batches.put([admit(2)])
-        gate.answers.get(timeout=WAIT)
+        assert gate.answers.get(timeout=WAIT) == [(2, "CA_NOT_REGISTERED")]
         pump.stop()
     [line] = logs
     assert (line["log_level"], line["reason"]) == ("error", "the disk is full")
@@ -205,6 +285,9 @@ def test_who_has_connected_is_told_again_where_the_store_did_not_take_it(
 
 def test_who_has_connected_is_told_though_nobody_could_be_admitted(gate: Gate) -> None:
     class Away:
+        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+            return [None] * len(tickets)
+
         def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
             raise StoreFailure(f"the disk is full, said to {len(tickets)}")
 

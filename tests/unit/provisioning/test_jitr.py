@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -27,6 +27,7 @@ from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificates import add_new
 from sekisho.registry.model import (
     AutoRegistrationStatus,
+    CACertificate,
     Certificate,
     CertificateMode,
     CertificateStatus,
@@ -35,6 +36,7 @@ from sekisho.registry.model import (
     RegistrationConfig,
 )
 from sekisho.registry.ports import Change, StoreFailure, Transaction
+from sekisho.store.ca_certificates import SqlCACertificates
 from sekisho.store.unit_of_work import SqlStore
 from tests.store.builders import ownership_token
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
@@ -226,6 +228,30 @@ def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
     assert world.told_of() == [first.certificate_id, second.certificate_id]
     # Both registered at once with their events; then the events are gone.
     assert written == [2, 0]
+
+
+def test_a_batch_reads_its_cas_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [new_device(world.ca) for _ in range(5)]
+    stranger = new_device(new_ca("Other"))
+    asked: list[tuple[Realm, bytes]] = []
+    with_subject = SqlCACertificates.with_subject
+
+    def counting(rows: SqlCACertificates, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
+        asked.append((realm, subject))
+        return with_subject(rows, realm, subject)
+
+    monkeypatch.setattr(SqlCACertificates, "with_subject", counting)
+    assert world.knock(*devices, stranger, stranger) == [PENDING] * 5 + ["CA_NOT_REGISTERED"] * 2
+    ours, theirs = ((HOME, X509Certificate.from_der(each.der).issuer) for each in (devices[0], stranger))
+    assert asked == [ours, theirs]
+
+
+def test_a_ca_that_changes_between_two_batches_is_read_anew(world: World) -> None:
+    assert world.knock(new_device(world.ca)) == [PENDING]
+    CACertificates(world.store, SetClock()).update(
+        HOME, world.ca.certificate_id, auto_registration_status=AutoRegistrationStatus.DISABLE
+    )
+    assert world.knock(new_device(world.ca)) == ["CA_AUTO_REGISTRATION_DISABLED"]
 
 
 def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(world: World) -> None:
