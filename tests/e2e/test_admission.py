@@ -27,7 +27,15 @@ from tests.e2e.running_server import Clients, RunningServer
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
-TEMPLATE = '{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}}'
+TEMPLATE = """{
+  "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},
+  "Resources": {
+    "certificate": {
+      "Type": "AWS::IoT::Certificate",
+      "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}
+    }
+  }
+}"""
 
 
 @dataclass(frozen=True)
