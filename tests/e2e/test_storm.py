@@ -92,7 +92,7 @@ async def about_their_business(
 def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_known_out(
     own_server: RunningServer,
     tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     server, clients = own_server, own_server.session()
     ca = x509.new_ca("Storm")
@@ -117,9 +117,9 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
         told = Counter(json.loads(listener.message().payload)["certificateId"] for _ in unknown)
         assert listener.messages.empty()
 
-    record_property("registrations per second", round(UNKNOWN / seconds))
-    record_property("attempts of known devices", watched.outcomes.total())
-    record_property("longest of them in seconds", round(max(watched.seconds), 2))
+    record_testsuite_property("storm: registrations per second", round(UNKNOWN / seconds))
+    record_testsuite_property("storm: attempts of known devices", watched.outcomes.total())
+    record_testsuite_property("storm: longest of them in seconds", round(max(watched.seconds), 2))
     pages = clients.iot.get_paginator("list_certificates_by_ca").paginate(
         caCertificateId=ca.certificate_id, PaginationConfig={"PageSize": 250}
     )
