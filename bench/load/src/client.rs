@@ -81,7 +81,7 @@ impl Dialer {
     async fn attempt_patiently(&self, device: &Dialable) -> Result<Attempt, Error> {
         let mut client = self.greet(device).await?;
         match client.connack().await {
-            Ok(()) => Ok(Attempt::Accepted(client)),
+            Ok(()) => Ok(Attempt::Accepted(Box::new(client))),
             // A refusal may be a CONNACK, or the end of the connection, with TLS's goodbye or without.
             Err(Error::Refused(..) | Error::Closed) => Ok(Attempt::Refused),
             Err(Error::Io(error)) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
@@ -107,7 +107,7 @@ impl Dialer {
 /// What the server said to a CONNECT.
 pub enum Attempt {
     /// Yes.
-    Accepted(Client),
+    Accepted(Box<Client>),
     /// No, or it closed the connection.
     Refused,
 }
