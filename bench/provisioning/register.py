@@ -1,7 +1,7 @@
 """RegisterCertificate beside moto_server, and beside a bulk registration of the same certificates.
 
-boto3 keeps its own core busier than the server is. So the same requests are also signed ahead and sent by clients that
-only write and read: then the rate is the server's. CPU time does not depend on it.
+boto3 takes half as long for a request as the server does. So the same requests are also signed ahead and sent by
+clients that only write and read: then the rate is the server's. CPU time does not depend on it.
 """
 
 from __future__ import annotations

@@ -63,8 +63,9 @@ class Stage:
         report = self.generator.report(what, job, _LOAD_SECONDS)
         try:
             sample = Sample.of(report)
-        except ValueError as error:
-            raise CannotMeasure(f"{what}: {error}") from None
+        except ValueError:
+            why = report["last_failure"] or "too few attempts for the clock of /proc, which ticks 100 times a second"
+            raise CannotMeasure(f"{what}: nothing was counted; {why}") from None
         last = f"  {report['last_failure']}" if sample.failed else ""
         self.tell(what, sample, f"failed {sample.failed}{last}")
         return sample

@@ -63,13 +63,13 @@ def test_the_benchmark_counts_connects_and_messages_on_both_servers(load: Path, 
 
 
 def test_the_benchmark_of_provisioning_registers_every_device_exactly_once(load: Path, tmp_path: Path) -> None:
-    told, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 60", load, tmp_path)
+    told, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 200", load, tmp_path)
 
     assert "Everything ended as it must." in told
     assert {subject: sample["units"] for subject, sample in subjects(result).items()} == {
-        "known, first connect": 60,
-        "known, seen before": 60,
-        "unknown, registered": 60,
+        "known, first connect": 200,
+        "known, seen before": 200,
+        "unknown, registered": 200,
     }
 
 
@@ -85,14 +85,14 @@ def test_the_benchmark_of_registration_registers_all_certificates_in_every_way(l
 
 
 def test_the_benchmark_of_registry_sizes_connects_to_a_registry_of_each_size(load: Path, tmp_path: Path) -> None:
-    options = "--only registry-size --rounds 1 --connecting 30 --small 30 --large 3000"
+    options = "--only registry-size --rounds 1 --connecting 200 --small 200 --large 3000"
 
     told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
 
     assert "Everything ended as it must." in told
     samples = subjects(result)
     assert len(samples) == 4
-    assert all(sample["units"] == 30 and sample["failed"] == 0 for sample in samples.values())
+    assert all(sample["units"] == 200 and sample["failed"] == 0 for sample in samples.values())
 
 
 def test_the_benchmark_of_knocking_is_refused_each_time_and_only_then(load: Path, tmp_path: Path) -> None:
