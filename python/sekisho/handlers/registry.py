@@ -7,11 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sekisho.handler_settings import CsrSigner, HandlerSettings, LambdaFunction, PythonFunction, Webhook
-from sekisho.handlers.aws_lambda import LambdaHandler
 from sekisho.handlers.call import Call, Handler
-from sekisho.handlers.python_function import PythonFunctions
-from sekisho.handlers.signer import SigningHandler
-from sekisho.handlers.webhook import WebhookHandler
 from sekisho.provisioning.handlers import HandlerFailed, handler_name
 from sekisho.realm import Realm
 from sekisho.registry.model import AccessKey
@@ -82,12 +78,21 @@ class ConfiguredHandlers:
 
 
 def _make(settings: HandlerSettings, api: str, credentials: Callable[[str], AccessKey | None], clock: Clock) -> Handler:
+    # Each kind is imported where it is used: most servers have one or none, and start the sooner.
     match settings.target:
         case PythonFunction() as target:
+            from sekisho.handlers.python_function import PythonFunctions
+
             return PythonFunctions(settings, target, api=api, credentials=credentials)
         case Webhook() as target:
+            from sekisho.handlers.webhook import WebhookHandler
+
             return WebhookHandler(settings, target, clock)
         case LambdaFunction() as target:
+            from sekisho.handlers.aws_lambda import LambdaHandler
+
             return LambdaHandler(settings, target)
         case CsrSigner() as target:
+            from sekisho.handlers.signer import SigningHandler
+
             return SigningHandler(settings, target, clock)
