@@ -36,9 +36,9 @@ from sekisho.errors import (
 from sekisho.messaging.requests import Reply, Request
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
+from sekisho.provisioning import templates
 from sekisho.provisioning.handlers import HandlerFailed, Handlers
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict, provision
-from sekisho.realm import Realm
 from sekisho.registry import certificates
 from sekisho.registry.certificates import Certificates
 from sekisho.registry.model import (
@@ -197,10 +197,8 @@ class FleetProvisioning:
         with _rejecting():
             with self._store.read() as tx:
                 certificate = self._owned(tx, request, digest)
-                template = _enabled(tx, request.realm, template_name)
-                version = tx.provisioning_templates.version(request.realm, template_name, template.default_version_id)
-            if version is None:
-                raise _Rejected(400, _BAD_TEMPLATE, f"Provisioning template {template_name} has no default version.")
+                template, version = templates.in_force(tx, request.realm, template_name)
+            _require_usable(template)
             if template.hook is not None:
                 parameters |= self._ask_hook(template, template.hook.target_arn, certificate, request, parameters)
             done = self._carry_out(request, digest, parse(version.body), parameters, version.version_id)
@@ -350,10 +348,8 @@ def _status(error: AwsException) -> int:
     return 400
 
 
-def _enabled(tx: Transaction, realm: Realm, name: str) -> ProvisioningTemplate:
-    template = tx.provisioning_templates.get(realm, name)
-    if template is None:
-        raise _Rejected(404, "ResourceNotFound", f"Provisioning template {name} does not exist.")
+def _require_usable(template: ProvisioningTemplate) -> None:
+    name = template.name
     if template.type is not TemplateType.FLEET_PROVISIONING:
         raise _Rejected(
             400, _BAD_TEMPLATE, f"Provisioning template {name} is of type {template.type}, not FLEET_PROVISIONING."
@@ -364,7 +360,6 @@ def _enabled(tx: Transaction, realm: Realm, name: str) -> ProvisioningTemplate:
             _BAD_TEMPLATE,
             f"Provisioning template {name} is not enabled; UpdateProvisioningTemplate enables it.",
         )
-    return template
 
 
 def _forget(tx: Transaction, token: OwnershipToken) -> None:

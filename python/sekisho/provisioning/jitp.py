@@ -25,6 +25,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, provision
 from sekisho.realm import Realm
+from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED
 from sekisho.registry.model import (
     AutoRegistrationStatus,
     CACertificate,
@@ -43,7 +44,6 @@ log = structlog.get_logger(__name__)
 CONTROL_PLANE_FAILED: Final = "CONTROL_PLANE_FAILED"
 DEVICE_CERTIFICATE_EXPIRED: Final = "DEVICE_CERTIFICATE_EXPIRED"
 DEVICE_CERTIFICATE_INACTIVE: Final = "DEVICE_CERTIFICATE_INACTIVE"
-DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
 DEVICE_CERTIFICATE_NOT_YET_VALID: Final = "DEVICE_CERTIFICATE_NOT_YET_VALID"
 DEVICE_CERTIFICATE_PENDING_ACTIVATION: Final = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 DEVICE_CERTIFICATE_PROVISIONED: Final = "DEVICE_CERTIFICATE_PROVISIONED"
@@ -199,12 +199,20 @@ def _provisioner(tx: Transaction, realm: Realm, ca_certificate_id: str) -> CACer
     return None if ca is None or ca.registration_config is None else ca
 
 
-def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> str | None:
-    """What keeps a certificate that waits from being provisioned, other than the template."""
+def not_valid_at(now: datetime, certificate: Certificate | X509Certificate) -> str | None:
+    """The gate's reason for a certificate outside its validity, or None."""
     if now < certificate.not_before:
         return DEVICE_CERTIFICATE_NOT_YET_VALID
     if now > certificate.not_after:
         return DEVICE_CERTIFICATE_EXPIRED
+    return None
+
+
+def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> str | None:
+    """What keeps a certificate that waits from being provisioned, other than the template."""
+    not_valid = not_valid_at(now, certificate)
+    if not_valid is not None:
+        return not_valid
     if ca.status is not CACertificateStatus.ACTIVE:
         hindrance = f"is {ca.status.value}"
     elif ca.auto_registration_status is not AutoRegistrationStatus.ENABLE:

@@ -20,32 +20,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
 from sekisho.errors import AwsException, ResourceAlreadyExistsException
 from sekisho.pki import verify
-from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.verify import NotAcceptable
-from sekisho.provisioning.jitp import JustInTimeProvisioning
+from sekisho.provisioning.jitp import (
+    CONTROL_PLANE_FAILED,
+    DEVICE_CERTIFICATE_PENDING_ACTIVATION,
+    JustInTimeProvisioning,
+    Key,
+    not_valid_at,
+)
 from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
-from sekisho.realm import Realm
 from sekisho.registry import certificates
 from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, read, registrar
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
 
 log = structlog.get_logger(__name__)
-
-CONTROL_PLANE_FAILED: Final = "CONTROL_PLANE_FAILED"
-DEVICE_CERTIFICATE_EXPIRED: Final = "DEVICE_CERTIFICATE_EXPIRED"
-DEVICE_CERTIFICATE_NOT_YET_VALID: Final = "DEVICE_CERTIFICATE_NOT_YET_VALID"
-DEVICE_CERTIFICATE_PENDING_ACTIVATION: Final = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
-
-Key = tuple[Realm, str]
-"""Whose certificate, and its id."""
 
 
 class Admits(Protocol):
@@ -190,7 +186,8 @@ class JustInTimeRegistration:
                 region=ca.realm.region,
                 client_id=ticket.client_id,
             )
-            return _why_not(certificate, now)
+            # The gate has reasons of its own for validity only; the rest is in the log.
+            return not_valid_at(now, certificate) or DEVICE_CERTIFICATE_NOT_REGISTERED
         if ca.registration_config is not None:
             return self._provisioning.provision_in(tx, now, ca, registered)
         event = registered_event(registered, now)
@@ -222,12 +219,3 @@ def registered_event(certificate: Certificate, now: datetime) -> Event:
 
 def _waits(certificate: Certificate) -> bool:
     return certificate.status is CertificateStatus.PENDING_ACTIVATION and certificate.ca_certificate_id is not None
-
-
-def _why_not(certificate: X509Certificate, now: datetime) -> str:
-    """The gate has reasons of its own for validity only; the rest is in the log."""
-    if now < certificate.not_before:
-        return DEVICE_CERTIFICATE_NOT_YET_VALID
-    if now > certificate.not_after:
-        return DEVICE_CERTIFICATE_EXPIRED
-    return DEVICE_CERTIFICATE_NOT_REGISTERED
