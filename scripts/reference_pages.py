@@ -83,9 +83,10 @@ def refusals() -> str:
     """Every reason for which the gate refuses, with its sentence."""
     lines = ["# Why the gate refuses", "", _WRITTEN, ""]
     lines += [
-        "Each refusal is one of these: the `reason` of a `connection refused` line in the log, and the counter "
-        "`refused.<reason>` in the statistics that `GET /_sekisho/health` shows. A log line also tells the account, "
-        "region, certificate id, client id, address and server name, as far as they were known.",
+        "Each refusal is one of these: the `reason` of a `connection refused` line (or `publish refused`, "
+        "`subscription refused`, `unsubscribe refused`, `delivery refused`, `packet refused`) in the log, and the "
+        "counter `refused.<reason>` in the statistics that `GET /_sekisho/health` shows. A log line also tells the "
+        "account, region, certificate id, client id, address and server name, as far as they were known.",
         "",
         "| reason | what happened, and what to do |",
         "|---|---|",

@@ -41,7 +41,8 @@ IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[Thi
 #     Answer each with ``complete``. Account and region are None where the client sent no SNI.
 AdmitEvent: TypeAlias = tuple[Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool]
 # ("refused", time, account id or None, region or None, certificate id or None, client id or None, peer "ip:port",
-#  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator)
+#  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator, operation that was refused:
+#  "connect", "publish", "subscribe", "unsubscribe", "receive", or "packet" for a packet that is none of these)
 RefusedEvent: TypeAlias = tuple[
     Literal["refused"],
     float,
@@ -51,6 +52,7 @@ RefusedEvent: TypeAlias = tuple[
     str | None,
     str,
     str | None,
+    str,
     str,
     str,
 ]

@@ -22,7 +22,7 @@ use crate::limits::{LONGEST_SESSION_EXPIRY_SECONDS, Limits};
 use crate::message::{Message, Source};
 use crate::presence::Presence;
 use crate::record::Record;
-use crate::refusal::{DisconnectReason, Refusal};
+use crate::refusal::{DisconnectReason, Operation, Refusal};
 use crate::retained::Retained;
 use crate::session::{Session, SessionKey};
 use crate::shared::Groups;
@@ -171,7 +171,9 @@ impl Broker {
             Packet::Unsubscribe(packet) => self.on_unsubscribe(now, connection, &packet, effects),
             Packet::PingReq => effects.send(connection, Outgoing::PingResp),
             Packet::Disconnect(packet) => self.on_disconnect(now, connection, &packet, effects),
-            Packet::Connect(_) => self.refuse_and_end(now, connection, Refusal::SecondConnect, "", effects),
+            Packet::Connect(_) => {
+                self.refuse_and_end(now, connection, Operation::Packet, Refusal::SecondConnect, "", effects)
+            }
             Packet::PubRec(_)
             | Packet::PubRel(_)
             | Packet::PubComp(_)
@@ -181,7 +183,14 @@ impl Broker {
             | Packet::UnsubAck(_)
             | Packet::PingResp => {
                 let about = packet.packet_type().name();
-                self.refuse_and_end(now, connection, Refusal::UnexpectedPacket, about, effects);
+                self.refuse_and_end(
+                    now,
+                    connection,
+                    Operation::Packet,
+                    Refusal::UnexpectedPacket,
+                    about,
+                    effects,
+                );
             }
         }
     }
@@ -203,7 +212,7 @@ impl Broker {
             _ => Refusal::MalformedPacket,
         };
         if self.connections.contains_key(connection) {
-            self.refuse_and_end(now, connection, refusal, &error.to_string(), effects);
+            self.refuse_and_end(now, connection, Operation::Packet, refusal, &error.to_string(), effects);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::limits::{self, Limits};
 use crate::message::Source;
 use crate::outbox::Outbox;
 use crate::record::Record;
-use crate::refusal::{DisconnectReason, Refusal};
+use crate::refusal::{DisconnectReason, Operation, Refusal};
 use crate::session::{Session, SessionKey};
 use crate::timers::Timer;
 use crate::will::Will;
@@ -131,7 +131,7 @@ impl Broker {
         refusal: Refusal,
         effects: &mut Effects,
     ) {
-        effects.refused(id, refusal, packet.client_id.as_str());
+        effects.refused(id, Operation::Connect, refusal, packet.client_id.as_str());
         let code = refusal.reason_code();
         let says_code = match packet.version {
             Version::V5 => true,

@@ -14,7 +14,7 @@ use crate::effect::{Delivery, Effect, Effects, Outgoing, StoreTicket};
 use crate::input::{ConnectionId, Now, TapId};
 use crate::message::Message;
 use crate::record::{MessageId, Owner, Record};
-use crate::refusal::Refusal;
+use crate::refusal::{Operation, Refusal};
 use crate::reserved;
 use crate::session::{Owed, SessionKey, SubscriptionOptions};
 use crate::shared::GroupKey;
@@ -271,7 +271,7 @@ impl Broker {
             Receive::Denied { asked } => {
                 if asked {
                     let about = parcel.live.topic.as_str();
-                    effects.refused(id, Refusal::ReceiveNotAuthorized, about);
+                    effects.refused(id, Operation::Receive, Refusal::ReceiveNotAuthorized, about);
                 }
                 Some(&mut self.counters.dropped_not_authorized)
             }

@@ -10,7 +10,7 @@ use crate::effect::{Effect, Effects};
 use crate::input::{ConnectionId, Now};
 use crate::lifecycle::LifecycleKind;
 use crate::record::Record;
-use crate::refusal::{DisconnectReason, Refusal};
+use crate::refusal::{DisconnectReason, Operation, Refusal};
 use crate::session::{Owed, SessionKey, SubscriptionPlace};
 use crate::shared::GroupKey;
 use crate::timers::Timer;
@@ -54,11 +54,12 @@ impl Broker {
         &mut self,
         now: Now,
         connection: ConnectionId,
+        operation: Operation,
         refusal: Refusal,
         about: &str,
         effects: &mut Effects,
     ) {
-        effects.refused(connection, refusal, about);
+        effects.refused(connection, operation, refusal, about);
         self.end(now, connection, End::refusing(refusal), effects);
     }
 
@@ -176,7 +177,7 @@ impl Broker {
             && let Some(session) = self.sessions.get_mut(key)
         {
             if session.expiry_seconds == 0 && requested > 0 {
-                self.refuse_and_end(now, id, Refusal::SessionExpiryFromZero, "", effects);
+                self.refuse_and_end(now, id, Operation::Packet, Refusal::SessionExpiryFromZero, "", effects);
                 return;
             }
             session.expiry_seconds = requested.min(self.limits.session_expiry_seconds);

@@ -10,7 +10,7 @@ use crate::lifecycle::LifecycleEvent;
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::record::Record;
-use crate::refusal::{DisconnectReason, Refusal};
+use crate::refusal::{DisconnectReason, Operation, Refusal};
 
 /// The most that is said of what a refusal was about: more than any topic AWS IoT takes.
 pub const ABOUT_BYTES: usize = 512;
@@ -72,6 +72,8 @@ pub enum Effect {
     Refused {
         /// Whose request.
         connection: ConnectionId,
+        /// What.
+        operation: Operation,
         /// Why.
         refusal: Refusal,
         /// The topic, topic filter or client id it was about; empty when about none. At most [`ABOUT_BYTES`], since a
@@ -179,12 +181,18 @@ impl Effects {
         self.0.push(effect);
     }
 
-    pub(crate) fn refused(&mut self, connection: ConnectionId, refusal: Refusal, about: &str) {
+    pub(crate) fn refused(
+        &mut self,
+        connection: ConnectionId,
+        operation: Operation,
+        refusal: Refusal,
+        about: &str,
+    ) {
         let mut end = about.len().min(ABOUT_BYTES);
         while !about.is_char_boundary(end) {
             end -= 1;
         }
-        self.0.push(Effect::Refused { connection, refusal, about: about[..end].to_owned() });
+        self.0.push(Effect::Refused { connection, operation, refusal, about: about[..end].to_owned() });
     }
 
     pub(crate) fn send(&mut self, connection: ConnectionId, outgoing: Outgoing) {

@@ -72,4 +72,4 @@ pub use limits::Limits;
 pub use message::{Message, Source};
 pub use outbox::Outbox;
 pub use record::{MessageId, Owner, Record, SessionRecord, SubscriptionRecord, WillRecord};
-pub use refusal::{DisconnectReason, Refusal};
+pub use refusal::{DisconnectReason, Operation, Refusal};

@@ -10,7 +10,7 @@ use crate::effect::{Effect, Effects, Outgoing};
 use crate::input::{ConnectionId, Now, Origin, ServerPublish};
 use crate::limits::{PAYLOAD_BYTES, TOPIC_BYTES, TOPIC_SLASHES, UNACKNOWLEDGED};
 use crate::message::{Message, Source, expiry_moment, properties_fit};
-use crate::refusal::Refusal;
+use crate::refusal::{Operation, Refusal};
 use crate::reserved;
 
 /// Below this many packets without an answer a paused client is read from again.
@@ -21,14 +21,23 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
         let (version, session) = (connection.version, connection.session);
         if packet.qos == QoS::ExactlyOnce {
-            return self.refuse_and_end(now, id, Refusal::QosNotSupported, &packet.topic, effects);
+            return self.refuse_and_end(
+                now,
+                id,
+                Operation::Publish,
+                Refusal::QosNotSupported,
+                &packet.topic,
+                effects,
+            );
         }
         let topic = match connection.resolve_topic(packet.topic.clone(), packet.properties.topic_alias) {
             Ok(topic) => topic,
-            Err(refusal) => return self.refuse_and_end(now, id, refusal, &packet.topic, effects),
+            Err(refusal) => {
+                return self.refuse_and_end(now, id, Operation::Publish, refusal, &packet.topic, effects);
+            }
         };
         if let Err(refusal) = check_size(packet.payload.len(), &packet.properties) {
-            return self.refuse_and_end(now, id, refusal, topic.as_str(), effects);
+            return self.refuse_and_end(now, id, Operation::Publish, refusal, topic.as_str(), effects);
         }
         if let Some(packet_id) = packet.packet_id.filter(|_| version == Version::V5) {
             if connection.unanswered.contains(&packet_id) {
@@ -38,6 +47,7 @@ impl Broker {
                 return self.refuse_and_end(
                     now,
                     id,
+                    Operation::Publish,
                     Refusal::ReceiveMaximumExceeded,
                     topic.as_str(),
                     effects,
@@ -127,10 +137,10 @@ impl Broker {
         match packet.packet_id {
             Some(packet_id) if version == Some(Version::V5) => {
                 let about = topic.as_str();
-                effects.refused(id, refusal, about);
+                effects.refused(id, Operation::Publish, refusal, about);
                 effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });
             }
-            _ => self.refuse_and_end(now, id, refusal, topic.as_str(), effects),
+            _ => self.refuse_and_end(now, id, Operation::Publish, refusal, topic.as_str(), effects),
         }
     }
 
@@ -143,7 +153,7 @@ impl Broker {
         topic: &TopicName,
         effects: &mut Effects,
     ) {
-        effects.refused(id, refusal, topic.as_str());
+        effects.refused(id, Operation::Publish, refusal, topic.as_str());
         let version = self.connections.get(id).and_then(Option::as_ref).map(|connection| connection.version);
         if let Some(packet_id) = packet.packet_id.filter(|_| version == Some(Version::V5)) {
             effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });

@@ -14,7 +14,7 @@ use crate::effect::{Delivery, Effects, Outgoing};
 use crate::input::Now;
 use crate::limits::{REDELIVERY_INTERVAL_MS, REDELIVERY_LIMIT_V5_MS, REDELIVERY_LIMIT_V311_MS};
 use crate::record::{Owner, Record};
-use crate::refusal::Refusal;
+use crate::refusal::{Operation, Refusal};
 use crate::session::{Owed, SessionKey};
 use crate::shared::GroupKey;
 use crate::timers::Timer;
@@ -152,7 +152,7 @@ impl Broker {
         } else if let Receive::Denied { asked } = connection.permissions.may_receive(message.topic.as_str()) {
             if asked {
                 let about = message.topic.as_str();
-                effects.refused(id, Refusal::ReceiveNotAuthorized, about);
+                effects.refused(id, Operation::Receive, Refusal::ReceiveNotAuthorized, about);
             }
             Some(&mut self.counters.dropped_not_authorized)
         } else if connection.maximum_packet_size.is_some_and(|most| exceeds(message, qos, most)) {

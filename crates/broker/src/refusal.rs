@@ -130,6 +130,37 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// What a client asked for when it was refused something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// To connect.
+    Connect,
+    /// To publish a message.
+    Publish,
+    /// To subscribe with a topic filter.
+    Subscribe,
+    /// To remove a subscription.
+    Unsubscribe,
+    /// To get a message that matched one of its subscriptions.
+    Receive,
+    /// To have a packet taken that is none of these, or that cannot be read.
+    Packet,
+}
+
+impl Operation {
+    /// The stable name, as it crosses to the control plane.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Connect => "connect",
+            Operation::Publish => "publish",
+            Operation::Subscribe => "subscribe",
+            Operation::Unsubscribe => "unsubscribe",
+            Operation::Receive => "receive",
+            Operation::Packet => "packet",
+        }
+    }
+}
+
 impl Refusal {
     /// What the `disconnected` event says when the refusal ends an open connection.
     pub fn disconnect_reason(self) -> DisconnectReason {

@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::message::user_properties_len;
 use crate::record::Record;
-use crate::refusal::Refusal;
+use crate::refusal::{Operation, Refusal};
 use crate::reserved;
 use crate::session::{SessionKey, Subscription, SubscriptionOptions, SubscriptionPlace};
 use crate::shared::Member;
@@ -59,7 +59,7 @@ impl Broker {
             None
         };
         if let Some(refusal) = refusal {
-            return self.refuse_and_end(now, id, refusal, first, effects);
+            return self.refuse_and_end(now, id, Operation::Subscribe, refusal, first, effects);
         }
 
         let verdicts: Vec<Result<(), Refusal>> = if is_in_use && version == Version::V5 {
@@ -71,7 +71,7 @@ impl Broker {
             && let Some((filter, refusal)) =
                 ends_connection(&packet.filters, &verdicts, self.limits.suback_on_refusal)
         {
-            return self.refuse_and_end(now, id, refusal, filter, effects);
+            return self.refuse_and_end(now, id, Operation::Subscribe, refusal, filter, effects);
         }
 
         let mut codes = Vec::with_capacity(verdicts.len());
@@ -91,7 +91,7 @@ impl Broker {
                 }
                 Err(refusal) => {
                     let about = filter.raw.as_str();
-                    effects.refused(id, refusal, about);
+                    effects.refused(id, Operation::Subscribe, refusal, about);
                     codes.push(refusal.reason_code());
                 }
             }
@@ -252,7 +252,7 @@ impl Broker {
             None
         };
         if let Some(refusal) = refusal {
-            return self.refuse_and_end(now, id, refusal, first, effects);
+            return self.refuse_and_end(now, id, Operation::Unsubscribe, refusal, first, effects);
         }
         let mut codes = Vec::with_capacity(packet.filters.len());
         let mut removed: Vec<Arc<str>> = Vec::new();
@@ -266,7 +266,7 @@ impl Broker {
             };
             if let Some(refusal) = refusal {
                 let about = filter.as_str();
-                effects.refused(id, refusal, about);
+                effects.refused(id, Operation::Unsubscribe, refusal, about);
                 codes.push(refusal.reason_code());
                 continue;
             }

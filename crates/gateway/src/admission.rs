@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
-use sekisho_broker::DisconnectReason;
+use sekisho_broker::{DisconnectReason, Operation};
 
 use crate::authority::ConnectionAuthority;
 use crate::bridge::{Bridge, Event, Question, RefusedEvent, Urgency};
@@ -370,6 +370,7 @@ impl Admission {
             sni: presented.sni.clone(),
             reason: refused.refusal.name(),
             detail: refused.detail.clone(),
+            operation: Operation::Connect.as_str(),
         });
     }
 

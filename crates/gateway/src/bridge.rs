@@ -70,6 +70,8 @@ pub struct RefusedEvent {
     pub reason: &'static str,
     /// A sentence for an operator.
     pub detail: String,
+    /// What was refused: the name of a [`sekisho_broker::Operation`].
+    pub operation: &'static str,
 }
 
 /// What a client asks of a service, by publishing on one of its topics.
@@ -530,6 +532,7 @@ mod tests {
             sni: None,
             reason: "NOT_TLS",
             detail: String::new(),
+            operation: "connect",
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use sekisho_broker::{
-    Broker, ConnectionId, Counters, DisconnectReason, Effect, Effects, Limits, Now, Peer, Published,
-    ServerPublish, StoreTicket, TapId,
+    Broker, ConnectionId, Counters, DisconnectReason, Effect, Effects, Limits, Now, Operation, Peer,
+    Published, ServerPublish, StoreTicket, TapId,
 };
 use sekisho_mqtt::{Connect, DecodeError, Packet, TopicFilter};
 use tokio::sync::Notify;
@@ -357,9 +357,9 @@ impl Realm {
                 stored.push(ticket);
                 return;
             }
-            Effect::Refused { connection, refusal, about } => {
+            Effect::Refused { connection, operation, refusal, about } => {
                 if let Some(outlet) = outlets.get(&connection) {
-                    self.report(outlet, refusal, &about);
+                    self.report(outlet, operation, refusal, &about);
                 }
                 return;
             }
@@ -392,7 +392,7 @@ impl Realm {
         });
     }
 
-    fn report(&self, outlet: &Outlet, refusal: sekisho_broker::Refusal, about: &str) {
+    fn report(&self, outlet: &Outlet, operation: Operation, refusal: sekisho_broker::Refusal, about: &str) {
         self.reports.metrics.broker_refused(refusal);
         if !outlet.is_news(refusal, Clock::unix_seconds()) {
             return;
@@ -413,6 +413,7 @@ impl Realm {
             sni: outlet.presented.sni.clone(),
             reason: refusal.as_str(),
             detail,
+            operation: operation.as_str(),
         });
     }
 

@@ -148,7 +148,8 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
             ("connected", &*realm.0, &*realm.1, &*certificate_id, &*client_id).into_pyobject(python)
         }
         Event::Refused(refused) => {
-            let RefusedEvent { time, realm, certificate_id, client_id, peer, sni, reason, detail } = *refused;
+            let RefusedEvent { time, realm, certificate_id, client_id, peer, sni, reason, detail, operation } =
+                *refused;
             let (account_id, region) = realm.unzip();
             (
                 "refused",
@@ -161,6 +162,7 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
                 sni.as_deref(),
                 reason,
                 detail,
+                operation,
             )
                 .into_pyobject(python)
         }

@@ -49,6 +49,16 @@ PATIENCE: Final = 1.0
 AGAIN: Final = 10.0
 """Seconds between two attempts to record what a store did not take: each makes admissions wait as well."""
 
+_REFUSED: Final = {
+    "connect": "connection refused",
+    "publish": "publish refused",
+    "subscribe": "subscription refused",
+    "unsubscribe": "unsubscribe refused",
+    "receive": "delivery refused",
+    "packet": "packet refused",
+}
+"""Log events by the operation that the gateway refused."""
+
 
 class Admits(Protocol):
     """Whoever answers for the registry (``provisioning.jitr.JustInTimeRegistration``)."""
@@ -126,9 +136,21 @@ class Pump:
                 case "connected":
                     self._untold[Realm(event[1], event[2]), event[3]] = None
                 case "refused":
-                    _, _, account_id, region, certificate_id, client_id, peer, server_name, reason, detail = event
+                    (
+                        _,
+                        _,
+                        account_id,
+                        region,
+                        certificate_id,
+                        client_id,
+                        peer,
+                        server_name,
+                        reason,
+                        detail,
+                        operation,
+                    ) = event
                     log.warning(
-                        "connection refused",
+                        _REFUSED[operation],
                         reason=reason,
                         detail=detail,
                         account_id=account_id,

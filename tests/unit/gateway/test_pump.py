@@ -207,10 +207,23 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate, for_know
     assert "exc_info" not in line
 
 
-def test_a_refusal_is_logged_with_its_reason_and_whom_it_met(gate: Gate) -> None:
+@pytest.mark.parametrize(
+    ("operation", "event"),
+    [
+        ("connect", "connection refused"),
+        ("publish", "publish refused"),
+        ("subscribe", "subscription refused"),
+        ("unsubscribe", "unsubscribe refused"),
+        ("receive", "delivery refused"),
+        ("packet", "packet refused"),
+    ],
+)
+def test_a_refusal_is_logged_with_its_operation_its_reason_and_the_client(
+    gate: Gate, operation: str, event: str
+) -> None:
     refused = (
         "refused", 1.0, "123456789012", "us-east-1", "ab" * 32, "pump-7", "192.0.2.1:5000", "localhost",
-        "DEVICE_CERTIFICATE_INACTIVE", "Activate it.",
+        "DEVICE_CERTIFICATE_INACTIVE", "Activate it.", operation,
     )  # fmt: skip
     with capture_logs() as logs:
         pump = running(gate, Registry())
@@ -218,7 +231,7 @@ def test_a_refusal_is_logged_with_its_reason_and_whom_it_met(gate: Gate) -> None
         gate.answers.get(timeout=WAIT)
         pump.stop()
     line = logs[0]
-    assert (line["event"], line["reason"]) == ("connection refused", "DEVICE_CERTIFICATE_INACTIVE")
+    assert (line["event"], line["reason"]) == (event, "DEVICE_CERTIFICATE_INACTIVE")
     assert (line["client_id"], line["peer"], line["certificate_id"]) == ("pump-7", "192.0.2.1:5000", "ab" * 32)
 
 

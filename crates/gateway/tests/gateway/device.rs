@@ -193,6 +193,12 @@ impl Client {
     }
 
     pub async fn subscribe(&mut self, filter: &str, qos: QoS) {
+        let code = self.try_subscribe(filter, qos).await;
+        assert!(!code.is_failure(), "{filter}: {code:?}");
+    }
+
+    /// Subscribes with one filter; the code of its SUBACK.
+    pub async fn try_subscribe(&mut self, filter: &str, qos: QoS) -> ReasonCode {
         let packet_id = self.next_id();
         let packet = Subscribe {
             packet_id,
@@ -202,7 +208,7 @@ impl Client {
         };
         self.send(Packet::Subscribe(packet)).await.unwrap();
         match self.receive().await {
-            Some(Packet::SubAck(suback)) => assert!(!suback.codes[0].is_failure(), "{suback:?}"),
+            Some(Packet::SubAck(suback)) => suback.codes[0],
             other => panic!("{other:?} came in place of SUBACK"),
         }
     }

@@ -72,6 +72,21 @@ async fn a_packet_beyond_the_limit_ends_the_connection_with_a_reason() {
     world.refusal("PACKET_TOO_LARGE");
 }
 
+#[tokio::test]
+async fn a_report_says_which_operation_was_refused() {
+    let world = World::new();
+    let (_, device) = registered(&world);
+    let mut client = device.connect("c").await.unwrap();
+    client.publish("$SYS/x", b"", QoS::AtLeastOnce).await.unwrap();
+    assert!(matches!(client.receive().await, Some(Packet::PubAck(ack)) if ack.reason.is_failure()));
+    assert!(client.try_subscribe("$SYS/#", QoS::AtLeastOnce).await.is_failure());
+    client.send_bytes(&[0xf0, 0]).await.unwrap();
+    assert!(client.ended().await.is_some());
+    let operations = ["TOPIC_RESERVED", "FILTER_RESERVED", "UNEXPECTED_PACKET"]
+        .map(|reason| world.refusal(reason).operation);
+    assert_eq!(operations, ["publish", "subscribe", "packet"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_stops_reading_costs_only_itself() {
     let world = World::new();
