@@ -207,6 +207,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         settings.handlers,
         api=_url(settings, api_socket),
         credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
+        accounts=accounts,
         clock=clock.utc_now,
     )
     stack.callback(handlers.close)
@@ -238,6 +239,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     )
     fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
     services.accounts.ensure(settings.account)
+    handlers.warn_of_missing_accounts()
     services.endpoints.describe(home)
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}

@@ -19,6 +19,12 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_TIMEOUT: Final = 900.0
 """Seconds; a Lambda function's own limit."""
 
+HOW_TO_RESTRICT: Final = (
+    "this server has more than one account, and [handlers.{name}] in sekisho.toml does not say for which it may be "
+    'called: write accounts = ["123456789012"] with their ids there, and start the server again'
+)
+"""What is said of a handler without ``accounts`` where there are several."""
+
 _LAMBDA_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_.-]+)?"
 )
@@ -93,7 +99,7 @@ class HandlerSettings:
     on_certificate_registered: bool
     """Whether it is called for certificates that just-in-time registration registers."""
     accounts: tuple[str, ...]
-    """Whose; empty: everyone's."""
+    """Account ids that it may be called for; empty: those of a server with one account."""
     ca_certificate_ids: tuple[str, ...]
     """Of which CAs; empty: of all."""
 

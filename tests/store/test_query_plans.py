@@ -315,7 +315,8 @@ CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
 }
 
 # These read whole tables, which are small: one row per realm, one per account, one per event that waits for a handler.
-WHOLE_TABLES = {"endpoints.all", "accounts.all", "deliveries.counts"}
+# ``are_several`` reads two rows.
+WHOLE_TABLES = {"endpoints.all", "accounts.all", "accounts.are_several", "deliveries.counts"}
 
 # One row per realm or account.
 SMALL = {"endpoints", "accounts", "registration_codes"}

@@ -77,6 +77,7 @@ def test_accounts_and_their_access_keys_come_back(store: SqlStore) -> None:
         assert tx.accounts.get("123456789012") == account()
         assert tx.accounts.get("1") is None
         assert tx.accounts.all() == [account(), account("000000000001", None)]
+        assert tx.accounts.are_several()
         assert tx.accounts.access_key(access_key(3).access_key_id) == access_key(3, "000000000001")
         assert tx.accounts.access_key("none") is None
         assert tx.accounts.access_keys("123456789012") == [access_key(2), access_key(1)]

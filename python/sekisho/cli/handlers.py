@@ -8,6 +8,7 @@ import typer
 
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import Data, Json, settings_of
+from sekisho.handler_settings import HOW_TO_RESTRICT, HandlerSettings
 
 app = typer.Typer(
     help="Handlers: what is called where AWS IoT calls a Lambda function.",
@@ -27,6 +28,7 @@ def list_handlers(data: Data = None, as_json: Json = False) -> None:
     try:
         with open_deliveries(settings) as deliveries:
             backlogs = deliveries.backlogs(list(settings.handlers))
+            is_shared = deliveries.are_accounts_several()
     except CannotStart as error:
         raise Failure(str(error)) from None
     rows = [
@@ -36,6 +38,7 @@ def list_handlers(data: Data = None, as_json: Json = False) -> None:
             "pending": each.pending,
             "failed": each.failed,
             "lastError": each.last_error,
+            "warning": _warning(settings.handlers.get(each.handler), is_shared=is_shared),
         }
         for each in backlogs
     ]
@@ -46,8 +49,17 @@ def list_handlers(data: Data = None, as_json: Json = False) -> None:
         show_line(
             f"{row['name']}  {row['kind'] or 'not in sekisho.toml'}  {row['pending']} pending, {row['failed']} failed"
         )
+        if row["warning"]:
+            show_line(f"  not called: {row['warning']}")
         if row["lastError"]:
             show_line(f"  {row['lastError']}")
+
+
+def _warning(handler: HandlerSettings | None, *, is_shared: bool) -> str | None:
+    """Why the handler is not called for any account; None where it is."""
+    if handler is None or handler.accounts or not is_shared:
+        return None
+    return HOW_TO_RESTRICT.format(name=handler.name)
 
 
 @app.command("retry")

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from sekisho.handler_settings import CsrSigner, HandlerSettings, LambdaFunction, PythonFunction, Webhook
+import structlog
+
+from sekisho.handler_settings import (
+    HOW_TO_RESTRICT,
+    CsrSigner,
+    HandlerSettings,
+    LambdaFunction,
+    PythonFunction,
+    Webhook,
+)
 from sekisho.handlers.call import Call, Handler
-from sekisho.provisioning.handlers import HandlerFailed, handler_name
+from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
 from sekisho.realm import Realm
 from sekisho.registry.model import AccessKey
-from sekisho.registry.ports import Clock
+from sekisho.registry.ports import Clock, StoreFailure
+
+log = structlog.get_logger(__name__)
 
 HOW_TO_WRITE = (
     'write into sekisho.toml: [handlers.{name}] and below it function = "module:function", url = "https://...", '
@@ -19,13 +30,26 @@ HOW_TO_WRITE = (
 )
 
 
+class AccountDirectory(Protocol):
+    """Which accounts this server has at present. Raises StoreFailure."""
+
+    def exists(self, account_id: str) -> bool:
+        """Whether there is such an account."""
+        ...
+
+    def are_several(self) -> bool:
+        """Whether there is more than one."""
+        ...
+
+
 class ConfiguredHandlers:
-    """Handlers by name.
+    """Handlers by name. A handler is called for the accounts in its ``accounts`` and for no other.
 
     Args:
         settings: By name.
         api: URL of this server's API.
         credentials: An access key of an account, or None where it has none.
+        accounts: Those of this server; asked at each call of a handler without ``accounts``.
 
     Raises ConfigError: a file that a handler needs is not there or not as it must be.
     """
@@ -36,9 +60,11 @@ class ConfiguredHandlers:
         *,
         api: str,
         credentials: Callable[[str], AccessKey | None],
+        accounts: AccountDirectory,
         clock: Clock,
     ) -> None:
         self._settings = settings
+        self._accounts = accounts
         self._handlers = {name: _make(each, api, credentials, clock) for name, each in settings.items()}
 
     def invoke(
@@ -62,6 +88,7 @@ class ConfiguredHandlers:
                 f"there is no handler {name!r} to call for {function}: {HOW_TO_WRITE.format(name=name)}",
                 is_permanent=True,
             )
+        self._check_account(self._settings[name], realm, function)
         seconds = self._settings[name].timeout if timeout is None else timeout
         return handler.invoke(Call(realm, event, seconds, request_id or str(uuid.uuid4())))
 
@@ -70,6 +97,48 @@ class ConfiguredHandlers:
         return [
             name for name, each in self._settings.items() if each.wants_registered(realm.account_id, ca_certificate_id)
         ]
+
+    def warn_of_missing_accounts(self) -> None:
+        """Log each handler that is refused because the server has several accounts. Raises StoreFailure."""
+        unrestricted = [name for name, each in self._settings.items() if not each.accounts]
+        if unrestricted and self._accounts.are_several():
+            for name in unrestricted:
+                log.warning("a handler will not be called", handler=name, reason=HOW_TO_RESTRICT.format(name=name))
+
+    def _check_account(self, settings: HandlerSettings, realm: Realm, function: str) -> None:
+        """Raise HandlerFailed where the handler is not this account's. The one check for every kind of call."""
+        try:
+            refusal = self._refusal(settings, realm.account_id, function_account(function))
+        except StoreFailure as failure:
+            raise HandlerFailed(f"handler {settings.name!r} was not called: {failure}") from None
+        if refusal is not None:
+            log.warning(
+                "a handler was refused to an account",
+                handler=settings.name,
+                account_id=realm.account_id,
+                region=realm.region,
+                reason=refusal,
+            )
+            raise HandlerFailed(refusal, is_permanent=True)
+
+    def _refusal(self, settings: HandlerSettings, account_id: str, named: str | None) -> str | None:
+        # AWS too calls functions of the caller's own account alone (Developer Guide, pre-provisioning-hook). An account
+        # that is not here is that of an ARN copied from AWS, in which the name alone has a meaning.
+        if named is not None and named != account_id and self._accounts.exists(named):
+            return (
+                f"handler {settings.name!r} was not called: the ARN names a function of account {named}, and the call "
+                f"is for account {account_id}: write {account_id} into the ARN"
+            )
+        if settings.accounts:
+            if account_id in settings.accounts:
+                return None
+            return (
+                f"handler {settings.name!r} is not for account {account_id}: "
+                "its accounts in sekisho.toml do not have it"
+            )
+        if self._accounts.are_several():
+            return f"handler {settings.name!r} was not called: {HOW_TO_RESTRICT.format(name=settings.name)}"
+        return None
 
     def close(self) -> None:
         """End what they hold; calls under way fail."""

@@ -305,6 +305,11 @@ class Deliveries:
                 for name in names
             ]
 
+    def are_accounts_several(self) -> bool:
+        """Whether the server has more than one account, so that handlers without ``accounts`` are refused."""
+        with self._store.read() as tx:
+            return tx.accounts.are_several()
+
     def retry(self, handler: str | None = None) -> int:
         """Have everything tried again that was given up, of one handler or of all; how much it was."""
         with self._store.write() as tx:

@@ -14,7 +14,8 @@ from sekisho.realm import Realm
 _NAME: Final = r"[A-Za-z0-9_-]{1,64}"
 _FUNCTION: Final = re.compile(
     # AWS Lambda API Reference, Invoke: FunctionName, with the qualifier that an ARN may end with.
-    rf"(?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{{12}}:function:)?(?P<name>{_NAME})(?P<qualifier>:[A-Za-z0-9$_-]{{1,128}})?"
+    r"(?:arn:aws[a-z-]*:lambda:[a-z0-9-]+:(?P<account>[0-9]{12}):function:)?"
+    rf"(?P<name>{_NAME})(?P<qualifier>:[A-Za-z0-9$_-]{{1,128}})?"
 )
 
 
@@ -47,7 +48,8 @@ class Handlers(Protocol):
         """What a handler answers to an event.
 
         Args:
-            realm: For whom it acts: a Python function gets this account's access key.
+            realm: For whom it acts: a Python function gets this account's access key. A handler that is not the
+                account's is refused.
             function: The ARN of a Lambda function, or a handler's name.
             event: What JSON can say.
             timeout: Seconds, in place of those in the configuration.
@@ -66,3 +68,9 @@ def handler_name(function: str) -> str | None:
     """The handler's name in a Lambda ARN or a name, or None where it is neither. A version or alias says nothing."""
     found = _FUNCTION.fullmatch(function)
     return None if found is None else found["name"]
+
+
+def function_account(function: str) -> str | None:
+    """Return the account in a Lambda ARN; None for a plain name, and for text that is neither."""
+    found = _FUNCTION.fullmatch(function)
+    return None if found is None else found["account"]

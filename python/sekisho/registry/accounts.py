@@ -65,6 +65,16 @@ class Accounts:
         with self._store.read() as tx:
             return tx.accounts.all()
 
+    def exists(self, account_id: str) -> bool:
+        """Whether this server has the account."""
+        with self._store.read() as tx:
+            return tx.accounts.get(account_id) is not None
+
+    def are_several(self) -> bool:
+        """Whether this server has more than one account. Another process may create one at any time."""
+        with self._store.read() as tx:
+            return tx.accounts.are_several()
+
     def access_keys(self, account_id: str) -> Sequence[AccessKey]:
         """The access keys of an account; none where there is no such account."""
         with self._store.read() as tx:

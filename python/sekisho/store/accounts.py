@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
 from sekisho.registry.model import AccessKey, Account
 from sekisho.store import schema
@@ -30,6 +30,7 @@ def _access_key(row: Row[Any]) -> AccessKey:
 
 _BY_ID = reading(_TABLE, _account, "account_id")
 _ALL = reading(_TABLE, _account)
+_FIRST_TWO = select(_TABLE.c.seq).limit(2)
 _KEY_BY_ID = reading(_KEYS, _access_key, "access_key_id")
 _KEYS_OF = reading(_KEYS, _access_key, "account_id")
 
@@ -54,6 +55,10 @@ class SqlAccounts:
     def all(self) -> Sequence[Account]:
         """Every account, oldest first."""
         return _ALL.all(self._connection, {})
+
+    def are_several(self) -> bool:
+        """Whether there is more than one account."""
+        return len(self._connection.execute(_FIRST_TWO).all()) > 1
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
         """The access key, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,9 +37,24 @@ def access_key(account_id: str) -> AccessKey | None:
     return AccessKey(f"AKIA{account_id}", account_id, datetime(2026, 1, 1, tzinfo=UTC), f"secret of {account_id}")
 
 
-def build(folder: Path, text: str) -> ConfiguredHandlers:
-    """All of a ``sekisho.toml``, as the server has them."""
-    return ConfiguredHandlers(read(folder, text), api=API, credentials=access_key, clock=SetClock())
+@dataclass
+class Directory:
+    """The accounts of a server."""
+
+    ids: set[str] = field(default_factory=lambda: {HOME.account_id})
+
+    def exists(self, account_id: str) -> bool:
+        return account_id in self.ids
+
+    def are_several(self) -> bool:
+        return len(self.ids) > 1
+
+
+def build(folder: Path, text: str, accounts: Directory | None = None) -> ConfiguredHandlers:
+    """All of a ``sekisho.toml``, as a server has them that has one account, or those given."""
+    return ConfiguredHandlers(
+        read(folder, text), api=API, credentials=access_key, accounts=accounts or Directory(), clock=SetClock()
+    )
 
 
 def call(event: Mapping[str, Any] | None = None, **changes: Any) -> Call:

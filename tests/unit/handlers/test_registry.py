@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from sekisho.handler_settings import NAME
+from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.provisioning.handlers import HandlerFailed, handler_name
-from tests.unit.handlers.arrange import build
+from sekisho.realm import Realm
+from sekisho.registry.ports import StoreFailure
+from tests.unit.handlers.arrange import Directory, build
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT
 from tests.x509 import new_ca, new_request, p256
 
@@ -73,6 +77,81 @@ def test_whatever_is_called_has_a_handlers_name_or_none(function: str) -> None:
 def test_every_name_is_found_in_its_arn(name: str, qualifier: str) -> None:
     assert handler_name(name) == name
     assert handler_name(f"arn:aws:lambda:eu-central-1:123456789012:function:{name}{qualifier}") == name
+
+
+SECOND = "000000000001"
+CSR = {"certificateSigningRequest": new_request(p256())}
+
+
+def refusal(handlers: ConfiguredHandlers, realm: Realm, function: str = "sign_it") -> str:
+    with capture_logs() as logs, pytest.raises(HandlerFailed) as failed:
+        handlers.invoke(realm, function, CSR)
+    assert failed.value.is_permanent
+    [line] = logs
+    assert (line["handler"], line["account_id"], line["region"]) == ("sign_it", realm.account_id, realm.region)
+    assert line["reason"] == str(failed.value)
+    return str(failed.value)
+
+
+def test_a_handler_is_called_for_its_accounts_and_refused_to_every_other(tmp_path: Path) -> None:
+    directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
+    handlers = build(tmp_path, signer(tmp_path, f'accounts = ["{HOME.account_id}"]\n'), directory)
+    own = f"arn:aws:lambda:eu-central-1:{OTHER_ACCOUNT.account_id}:function:sign_it"
+    for function in ("sign_it", own):
+        assert refusal(handlers, OTHER_ACCOUNT, function) == (
+            "handler 'sign_it' is not for account 210987654321: its accounts in sekisho.toml do not have it"
+        )
+    assert "certificatePem" in handlers.invoke(HOME, "sign_it", CSR)
+    # Also where the other is the only account.
+    directory.ids = {OTHER_ACCOUNT.account_id}
+    assert "is not for account 210987654321" in refusal(handlers, OTHER_ACCOUNT)
+
+
+def test_a_handler_without_accounts_is_refused_from_the_moment_on_at_which_there_is_a_second_account(
+    tmp_path: Path,
+) -> None:
+    directory = Directory()
+    handlers = build(tmp_path, signer(tmp_path), directory)
+    assert "certificatePem" in handlers.invoke(HOME, "sign_it", CSR)
+    directory.ids.add(SECOND)
+    for realm in (HOME, Realm(SECOND, "us-east-1")):
+        said = refusal(handlers, realm)
+        assert "this server has more than one account, and [handlers.sign_it] in sekisho.toml does not say" in said
+        assert 'write accounts = ["123456789012"]' in said
+
+
+def test_an_arn_of_another_account_of_the_server_is_refused_and_one_of_elsewhere_counts_for_its_name(
+    tmp_path: Path,
+) -> None:
+    directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
+    both = f'accounts = ["{HOME.account_id}", "{OTHER_ACCOUNT.account_id}"]\n'
+    handlers = build(tmp_path, signer(tmp_path, both), directory)
+    arn = f"arn:aws:lambda:eu-central-1:{HOME.account_id}:function:sign_it"
+    assert "names a function of account 123456789012, and the call is for account 210987654321" in refusal(
+        handlers, OTHER_ACCOUNT, arn
+    )
+    assert "certificatePem" in handlers.invoke(HOME, arn, CSR)
+    elsewhere = arn.replace(HOME.account_id, "999999999999")
+    assert "certificatePem" in handlers.invoke(OTHER_ACCOUNT, elsewhere, CSR)
+
+
+def test_where_the_accounts_cannot_be_read_nothing_is_called_and_the_call_may_be_made_again(tmp_path: Path) -> None:
+    class Broken(Directory):
+        def are_several(self) -> bool:
+            raise StoreFailure("the disk is full")
+
+    handlers = build(tmp_path, signer(tmp_path), Broken())
+    with pytest.raises(HandlerFailed, match="handler 'sign_it' was not called: the disk is full") as failed:
+        handlers.invoke(HOME, "sign_it", CSR)
+    assert not failed.value.is_permanent
+
+
+def test_the_start_warns_of_each_handler_that_will_be_refused(tmp_path: Path) -> None:
+    text = signer(tmp_path) + f'[handlers.hook]\nurl = "http://127.0.0.1:1/"\naccounts = ["{HOME.account_id}"]\n'
+    for ids, names in (({HOME.account_id}, []), ({HOME.account_id, SECOND}, ["sign_it"])):
+        with capture_logs() as logs:
+            build(tmp_path, text, Directory(ids)).warn_of_missing_accounts()
+        assert [line["handler"] for line in logs] == names
 
 
 def test_registrations_go_to_the_handlers_that_want_them(tmp_path: Path) -> None:

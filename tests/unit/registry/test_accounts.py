@@ -25,6 +25,17 @@ def test_a_new_account_has_an_access_key_of_the_form_that_aws_tools_expect(accou
     assert list(accounts.all()) == [account]
 
 
+def test_whether_there_are_several_is_told_from_the_second_account_on(accounts: Accounts) -> None:
+    assert not accounts.are_several()
+    accounts.create("000000000042")
+    assert not accounts.are_several()
+    assert accounts.exists("000000000042")
+    assert not accounts.exists("000000000043")
+    for _ in range(2):
+        accounts.create()
+        assert accounts.are_several()
+
+
 def test_a_secret_shows_in_no_repr(accounts: Accounts) -> None:
     _, key = accounts.create()
     assert key.secret_access_key not in repr(key)

@@ -1,0 +1,129 @@
+"""A handler is its accounts' own, on a real server: another account can neither call it nor have it called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.mqtt_wire import V311, attempt
+from tests.e2e.papers import Papers, new_ca, new_device, new_key, openssl
+from tests.e2e.running_server import RunningServer
+from tests.e2e.test_commands import answer, sekisho
+from tests.e2e.test_handlers import receiving
+from tests.e2e.test_just_in_time_registration import eventually
+
+FIRST, SECOND = "123456789012", "222222222222"
+
+
+def signer(folder: Path, accounts: str) -> tuple[RunningServer, Papers]:
+    """A server, not started, with the CSR signer of the first account's CA."""
+    data = folder / "data"
+    data.mkdir()
+    ca = new_ca(folder)
+    ca.key.chmod(0o600)
+    (data / "sekisho.toml").write_text(
+        f'[handlers.sign]\nca_certificate = "{ca.certificate}"\nca_key = "{ca.key}"\n{accounts}\n'
+    )
+    return RunningServer(data), ca
+
+
+def provider(server: RunningServer, account: str | None, named: str) -> Any:
+    """A client of an account that has the function as its certificate provider."""
+    iot = server.session(account).iot
+    iot.create_certificate_provider(
+        certificateProviderName="own-ca",
+        lambdaFunctionArn=f"arn:aws:lambda:us-east-1:{named}:function:sign",
+        accountDefaultForOperations=["CreateCertificateFromCsr"],
+    )
+    return iot
+
+
+def request(folder: Path, name: str) -> str:
+    return openssl("req", "-new", "-key", new_key(folder / f"{name}.key", "P-256"), "-subj", f"/CN={name}")
+
+
+@pytest.mark.parametrize("named", [FIRST, SECOND])
+def test_another_account_gets_no_certificate_of_a_ca_whose_signer_is_not_its_own(tmp_path: Path, named: str) -> None:
+    server, ca = signer(tmp_path, f'accounts = ["{FIRST}"]')
+    server.start()
+    try:
+        answer("account", "create", SECOND, "--data", server.data)
+        other = provider(server, SECOND, named)
+        with pytest.raises(ClientError) as refused:
+            other.create_certificate_from_csr(certificateSigningRequest=request(tmp_path, "anything"))
+        assert "handler 'sign' " in str(refused.value)
+        assert SECOND in str(refused.value)
+        assert other.list_certificates()["certificates"] == []
+        own = provider(server, None, FIRST)
+        made = own.create_certificate_from_csr(certificateSigningRequest=request(tmp_path, "lamp"))
+        (tmp_path / "lamp.crt").write_text(made["certificatePem"])
+        openssl("verify", "-CAfile", ca.certificate, tmp_path / "lamp.crt")
+    finally:
+        server.stop()
+
+
+def test_a_second_account_that_comes_while_the_server_runs_ends_the_calls_of_a_handler_without_accounts(
+    tmp_path: Path,
+) -> None:
+    server, _ = signer(tmp_path, "")
+    server.start()
+    try:
+        own = provider(server, None, FIRST)
+        assert own.create_certificate_from_csr(certificateSigningRequest=request(tmp_path, "lamp"))["certificateId"]
+        answer("account", "create", SECOND, "--data", server.data)
+        with pytest.raises(ClientError, match=r"write accounts = \[") as refused:
+            own.create_certificate_from_csr(certificateSigningRequest=request(tmp_path, "late"))
+        assert "more than one account" in str(refused.value)
+        [row] = answer("handlers", "list", "--data", server.data)
+        assert "write accounts = [" in row["warning"]
+        assert (
+            "not called: this server has more than one account"
+            in sekisho("handlers", "list", "--data", server.data).stdout
+        )
+        server.stop()
+        server.start()
+        line = server.wait_for_log("a handler will not be called")
+        assert (line["handler"], line["level"]) == ("sign", "warning")
+    finally:
+        server.stop()
+
+
+def test_events_that_are_refused_are_kept_and_delivered_once_the_handler_says_whose_it_is(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with receiving() as receiver:
+        hook = f'[handlers.hook]\nurl = "{receiver.url}"\non_certificate_registered = true\n'
+        (data / "sekisho.toml").write_text(hook)
+        server = RunningServer(data).start()
+        try:
+            answer("account", "create", SECOND, "--data", data)
+            ca = new_ca(tmp_path)
+            server.session().iot.register_ca_certificate(
+                caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+            )
+            device = new_device(tmp_path, ca)
+            assert attempt(server, device, "first", V311) == []
+
+            def row() -> dict[str, Any]:
+                [listed] = answer("handlers", "list", "--data", data)
+                found: dict[str, Any] = listed
+                return found
+
+            eventually(lambda: row()["failed"] == 1)
+            assert "write accounts = [" in row()["lastError"]
+            assert "is given up" in server.wait_for_log("given up", device.certificate_id)["event"]
+            assert receiver.seen == []
+            server.stop()
+            (data / "sekisho.toml").write_text(f'{hook}accounts = ["{FIRST}"]\n')
+            server.start()
+            assert row()["failed"] == 1
+            assert answer("handlers", "retry", "hook", "--data", data) == {"retried": 1}
+            eventually(lambda: row()["failed"] == row()["pending"] == 0)
+            [(_, body)] = receiver.seen
+            assert json.loads(body)["certificateId"] == device.certificate_id
+        finally:
+            server.stop()
