@@ -55,6 +55,8 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
 
     logging.configure(settings.log_level)
     with ExitStack() as stack:
+        # Last of all, what the log says of the end is written.
+        stack.callback(logging.flush)
         with _refusing_clearly():
             server = _build(settings, stack)
             run_file.write(settings.data, server.run)

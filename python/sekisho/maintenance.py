@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 
+from sekisho.observe.threads import SupervisedThread, record_failure
+
 log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 60.0
@@ -30,7 +32,7 @@ class Maintenance:
         self._tasks = dict(tasks)
         self._interval = interval
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
+        self._thread = SupervisedThread(self._run, "maintenance", stopping=self._stopping)
 
     def start(self) -> None:
         """Begin with the first round at once: a server may have been down for long."""
@@ -48,7 +50,8 @@ class Maintenance:
                     return
                 try:
                     task()
-                except Exception:
-                    # The thread must outlive any one task.
+                except Exception as error:
+                    # The others still have their turn.
+                    record_failure(error)
                     log.exception("maintenance failed", task=name)
             self._stopping.wait(self._interval)

@@ -1,32 +1,175 @@
-"""The log: structured, on standard error; lines for a person on a terminal, JSON for everything else."""
+"""The log: structured, on standard error; lines for a person on a terminal, JSON for everything else.
+
+Logging never raises and never waits for the log's destination (``log_writer``). What libraries log, warnings, and
+errors that reach the end of a thread or of the program go the same way.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import sys
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, TextIO
 
 import structlog
+
+from sekisho.observe.log_writer import FLUSH_TIMEOUT_SECONDS, LogState, LogWriter
+
+_writer: LogWriter | None = None
+_STANDARD_DESCRIPTORS: Final = 3
 
 
 def configure(level: str) -> None:
     """Set up structlog and the standard library's logging for the whole process. ``level``: as in ``Settings``."""
+    global _writer
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    is_terminal = sys.stderr.isatty()
+    _fill_standard_descriptors()
+    # None where the process was started without one.
+    stream: TextIO | None = sys.stderr
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"))
+        if stream is not None and stream.isatty()
+        else structlog.processors.JSONRenderer()
     )
+    stamps: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    shown: list[structlog.typing.Processor] = [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        renderer,
+    ]
+    if _writer is not None:
+        _writer.stop()
+    _writer = _writer_to(stream, [*stamps, renderer])
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        processors=[structlog.contextvars.merge_contextvars, *stamps, *shown],
+        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(threshold)),
+        logger_factory=_QueueLogger,
         cache_logger_on_first_use=True,
     )
+    handler = _StandardHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *stamps],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+        )
+    )
     # Libraries speak through the standard library: their warnings are wanted, their chatter is not.
-    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_thread_crash
+    sys.unraisablehook = _log_unraisable
+    atexit.unregister(flush)
+    atexit.register(flush)
+
+
+def flush(timeout: float = FLUSH_TIMEOUT_SECONDS) -> bool:
+    """Wait until every line is written, at most ``timeout`` seconds. False: some are not, or writing fails."""
+    return _writer is None or _writer.flush(timeout)
+
+
+def state() -> LogState:
+    """How the log is; of a process that has none, an empty one."""
+    return LogState(0, 0, 0, None, 0.0) if _writer is None else _writer.state
+
+
+def _put(text: str) -> None:
+    if _writer is not None:
+        _writer.put(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+class _QueueLogger:
+    """What structlog hands rendered lines to. It holds no writer: loggers are kept longer than a configuration."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def msg(self, message: str) -> None:
+        _put(message)
+
+    log = debug = info = warn = warning = error = critical = fatal = exception = msg
+
+
+def _never_raising(base: type[Any]) -> type[Any]:
+    """The logger class ``base``, whose methods drop and count a line that cannot be rendered."""
+
+    class Logger(base):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method_name, event, **event_kw)
+            except Exception:  # noqa: BLE001 - a value whose text cannot be had is no reason for its caller to fail
+                if _writer is not None:
+                    _writer.drop()
+
+    return Logger
+
+
+class _StandardHandler(logging.Handler):
+    """The standard library's way to the same queue."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _put(self.format(record))
+        except Exception:  # noqa: BLE001 - as above
+            if _writer is not None:
+                _writer.drop()
+
+
+def _writer_to(stream: TextIO | None, gap: list[structlog.typing.Processor]) -> LogWriter:
+    def describe_gap(count: int) -> bytes:
+        line: Any = {"event": "log lines were dropped", "count": count}
+        for processor in gap:
+            line = processor(None, "warning", line)
+        return str(line).encode() + b"\n"
+
+    if stream is None:
+        return LogWriter(len, describe_gap)
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        # A test's stream.
+        def write(data: bytes | memoryview) -> int:
+            stream.write(bytes(data).decode())
+            return len(data)
+
+        return LogWriter(write, describe_gap)
+    return LogWriter(lambda data: os.write(descriptor, data), describe_gap, descriptor)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open the null device where standard input, output or error is closed: the next file opened would become it."""
+    for descriptor in range(_STANDARD_DESCRIPTORS):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    structlog.get_logger("sekisho").critical("the server has failed", exc_info=(kind, error, trace))
+    flush()
+
+
+def _log_thread_crash(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is None or isinstance(arguments.exc_value, SystemExit):
+        return
+    name = None if arguments.thread is None else arguments.thread.name
+    exc_info = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+    structlog.get_logger("sekisho").error("a thread has failed", thread=name, exc_info=exc_info)
+
+
+def _log_unraisable(arguments: Any) -> None:
+    structlog.get_logger("sekisho").error(
+        "an error could not be raised",
+        where=repr(arguments.object)[:200],
+        exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback),
+    )
