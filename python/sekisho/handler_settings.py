@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -25,6 +25,16 @@ HOW_TO_RESTRICT: Final = (
 )
 """What is said of a handler without ``accounts`` where there are several."""
 
+RESERVED_VARIABLES: Final = re.compile(
+    # AWS Lambda Developer Guide, configuration-envvars: what the runtime sets cannot be set.
+    r"_HANDLER|LAMBDA_TASK_ROOT|AWS_LAMBDA_\w+|AWS_(DEFAULT_)?REGION|AWS_ENDPOINT_URL\w*"
+    r"|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
+    # These would win over the account's access key, or make it useless.
+    r"|AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_(SESSION|SECURITY)_TOKEN|AWS_(DEFAULT_)?PROFILE|AWS_ROLE_ARN"
+)
+"""Environment variables of a Python function that Sekisho sets or keeps away."""
+
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LAMBDA_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9$_.-]+)?"
 )
@@ -43,6 +53,10 @@ class PythonFunction:
     """Folder on ``sys.path``, in which it runs."""
     workers: int
     """Processes for each account and region."""
+    environment: tuple[str, ...] = ()
+    """Names of the server's environment variables that it gets too."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further environment variables, with their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +137,7 @@ class HandlerSettings:
 
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "function": ("path", "workers"),
+    "function": ("path", "workers", "environment", "variables"),
     "url": ("secret_file",),
     "lambda_arn": ("endpoint_url",),
     "ca_certificate": ("ca_key", "days"),
@@ -179,11 +193,11 @@ class _Keys:
 
     def __init__(self, section: Mapping[str, Any], source: str, folder: Path) -> None:
         self._section = section
-        self._source = source
+        self.source = source
         self._folder = folder
 
     def wrong(self, key: str, what: str) -> ValueError:
-        return ValueError(f"{self._source}: {key} is {what}, not {self._section.get(key)!r}")
+        return ValueError(f"{self.source}: {key} is {what}, not {self._section.get(key)!r}")
 
     def text(self, key: str, what: str) -> str:
         value = self._section.get(key)
@@ -256,10 +270,35 @@ class _Keys:
             raise self.wrong(key, f"a list of {what}")
         return tuple(value)
 
+    def variables(self, key: str) -> Mapping[str, str]:
+        value = self._section.get(key, {})
+        what = f'a table of texts, such as {key} = {{ LEVEL = "high" }}'
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{self.source}: {key} is {what}")
+        for name, content in value.items():
+            # The value may be a secret, and is not shown.
+            if not _VARIABLE.fullmatch(name) or not isinstance(content, str) or "\0" in content:
+                raise ValueError(f"{self.source}: {key} is {what}; {name!r} is not the name of one, or no text")
+        return dict(value)
+
 
 def _python_function(keys: _Keys) -> Target:
     found = keys.matched("function", _FUNCTION, "module:function, such as my_fleet.jitr:activate")
-    return PythonFunction(found["module"], found["name"], keys.folder("path"), keys.whole("workers", 1, 1, 64))
+    environment = keys.texts("environment", _VARIABLE, 'names of environment variables, such as ["INVENTORY_URL"]')
+    variables = keys.variables("variables")
+    for name in (*environment, *variables):
+        if RESERVED_VARIABLES.fullmatch(name):
+            raise ValueError(f"{keys.source}: the environment variable {name} is set by Sekisho: leave it out")
+        if name in environment and name in variables:
+            raise ValueError(f"{keys.source}: {name} is in environment and in variables: leave it out of one of them")
+    return PythonFunction(
+        module=found["module"],
+        function=found["name"],
+        path=keys.folder("path"),
+        workers=keys.whole("workers", 1, 1, 64),
+        environment=environment,
+        variables=variables,
+    )
 
 
 def _webhook(keys: _Keys) -> Target:

@@ -52,6 +52,14 @@ def test_a_python_function_is_found_beside_the_file_unless_told_otherwise(tmp_pa
     assert made.target == PythonFunction("f", "g", Path("/etc/code"), 1)
 
 
+def test_the_environment_of_a_function_is_named_and_its_values_are_not_shown(tmp_path: Path) -> None:
+    made = handler(tmp_path, 'function = "f:g"\nenvironment = ["A", "B_1"]\nvariables = { KEY = "the secret" }')
+    assert isinstance(made.target, PythonFunction)
+    assert made.target.environment == ("A", "B_1")
+    assert made.target.variables == {"KEY": "the secret"}
+    assert "the secret" not in repr(made)
+
+
 def test_the_other_kinds_are_read(tmp_path: Path) -> None:
     text = f"""
     [handlers.hook]
@@ -102,6 +110,15 @@ def test_a_handler_may_be_for_some_accounts_and_cas_only(tmp_path: Path) -> None
         ('function = "/f.py:g"', "function is module:function"),
         ("function = 1", "function is module:function.*not 1"),
         ('function = "f:g"\npath = 1', "path is a folder"),
+        ('function = "f:g"\nenvironment = "A"', "environment is a list of names of environment variables"),
+        ('function = "f:g"\nenvironment = ["A=B"]', "environment is a list of names of environment variables"),
+        ('function = "f:g"\nenvironment = ["AWS_PROFILE"]', "environment variable AWS_PROFILE is set by Sekisho"),
+        ('function = "f:g"\nvariables = { AWS_REGION = "a" }', "environment variable AWS_REGION is set by Sekisho"),
+        ('function = "f:g"\nenvironment = ["A"]\nvariables = { A = "a" }', "A is in environment and in variables"),
+        ('function = "f:g"\nvariables = ["A"]', "variables is a table of texts"),
+        ('function = "f:g"\nvariables = { A = 1 }', "variables is a table of texts.*'A' is not the name of one"),
+        ('function = "f:g"\nvariables = { "A B" = "1" }', "variables is a table of texts"),
+        ('url = "https://a.example"\nenvironment = ["A"]', "there is no 'environment' with 'url'"),
         ('function = "f:g"\nworkers = 0', "workers is a whole number from 1 to 64, not 0"),
         ('function = "f:g"\nworkers = true', "workers is a whole number"),
         ('function = "f:g"\ntimeout = 0', "timeout is a number of seconds from 0.1 to 900, not 0"),

@@ -2,6 +2,7 @@
 
 In a process of its own a function can be ended when its time is over, cannot take the server's interpreter lock nor end
 the server, and has an environment in which ``boto3.client("iot")`` speaks to this server for the account in question.
+Of the server's own environment, in which there may be passwords, it has what is named and little else (``INHERITED``).
 Each account and region has processes of its own, since each has its own access key. They are started when first needed,
 stay for the next call, and end after ``IDLE`` seconds without one.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -41,8 +43,12 @@ IDLE: Final = 300.0
 MAX_LINE: Final = 8192
 """Bytes of a printed line that are logged."""
 
-_SPOILS: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN")
-"""Variables that would win over the access key, or make it useless."""
+INHERITED: Final = re.compile(
+    r"PATH|HOME|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR"
+    # Without these the interpreter may not find itself.
+    r"|PYTHONPATH|PYTHONHOME|LD_LIBRARY_PATH"
+)
+"""Names of the server's environment variables that every function gets. Others may be secrets."""
 
 
 class PythonFunctions:
@@ -67,6 +73,7 @@ class PythonFunctions:
             raise ConfigError(f"{settings.source}: path {target.path} is not a folder")
         self._name = settings.name
         self._target = target
+        self._own_environment = _own_environment(settings, target)
         self._api = api
         self._api_host = urlsplit(api).hostname
         self._credentials = credentials
@@ -144,15 +151,9 @@ class PythonFunctions:
         return _Worker(self._name, realm, self._target, self._environment(realm, key), self._loading)
 
     def _environment(self, realm: Realm, key: AccessKey) -> Mapping[str, str]:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            # The server's own settings may hold the password of its database.
-            if name not in _SPOILS and not name.startswith(("SEKISHO_", "AWS_ENDPOINT_URL"))
-        }
         # A proxy of the environment knows no loopback of ours.
         unproxied = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), self._api_host)))
-        return inherited | {
+        return self._own_environment | {
             "no_proxy": unproxied,
             "NO_PROXY": unproxied,
             "AWS_ENDPOINT_URL": self._api,
@@ -173,6 +174,18 @@ class PythonFunctions:
 
     def _arn(self, realm: Realm) -> str:
         return f"arn:aws:lambda:{realm.region}:{realm.account_id}:function:{self._name}"
+
+
+def _own_environment(settings: HandlerSettings, target: PythonFunction) -> dict[str, str]:
+    """Return what is the same in all processes of a handler. Raises ConfigError: a variable is not set."""
+    named = {name: os.environ.get(name) for name in target.environment}
+    if missing := [name for name, value in named.items() if value is None]:
+        raise ConfigError(
+            f"{settings.source}: environment names {', '.join(missing)}, which the server's environment does not have: "
+            "set it before the start, or leave it out"
+        )
+    inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
+    return inherited | {name: value for name, value in named.items() if value is not None} | dict(target.variables)
 
 
 class _Pool:

@@ -1,15 +1,15 @@
 """Webhooks: an event is posted as JSON, and what is answered is the handler's answer.
 
-``Sekisho-Signature`` is ``v1=`` and the hex HMAC-SHA256, under the key in ``secret_file``, of the timestamp, a dot, and
-the body. Who verifies it also refuses timestamps (seconds since 1970) that are old, and remembers ``Sekisho-Delivery``:
-the same event may be posted twice.
+Requests are signed by the Standard Webhooks convention (https://www.standardwebhooks.com), with its own library: the
+headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``, which is an HMAC-SHA256 of id, timestamp and
+body. The id is ``<handler>:<account>:<region>:<delivery>``, so that the signature covers for whom the event is.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
-import hashlib
-import hmac
 import json
 import socket
 import threading
@@ -17,6 +17,7 @@ import time
 from typing import Any, Final
 
 import urllib3
+from standardwebhooks import Webhook as Signer
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, SSLError
@@ -30,6 +31,13 @@ from sekisho.registry.ports import Clock
 
 CHUNK: Final = 1 << 16
 
+BASE64_KEY_PREFIX: Final = "whsec_"
+"""Begins a key that is written in base64."""
+
+MIN_KEY_BYTES: Final = 24
+MAX_KEY_BYTES: Final = 64
+"""Of a key that is written in base64 (Standard Webhooks, signature scheme)."""
+
 _AGAIN: Final = (408, 429)
 """Statuses of a client's mistake that may be none the next time."""
 
@@ -41,12 +49,13 @@ class WebhookHandler:
         self._name = settings.name
         self._url = target.url
         self._clock = clock
-        self._secret: bytes | None = None
+        self._signer: Signer | None = None
         if target.secret_file is not None:
-            # A line feed at the end is an editor's, not the key's.
-            self._secret = read_secret(settings.source, "secret_file", target.secret_file).rstrip("\r\n").encode()
-            if not self._secret:
-                raise ConfigError(f"{settings.source}: secret_file {target.secret_file} is empty")
+            text = read_secret(settings.source, "secret_file", target.secret_file)
+            try:
+                self._signer = Signer(_key(text))
+            except ValueError as error:
+                raise ConfigError(f"{settings.source}: secret_file {target.secret_file} {error}") from None
         self._connections = urllib3.PoolManager(maxsize=4, retries=False, cert_reqs="CERT_REQUIRED")
         self._connections.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
@@ -56,12 +65,12 @@ class WebhookHandler:
         Raises HandlerFailed, permanent for 3xx, and for 4xx other than 408 and 429.
         """
         deadline = time.monotonic() + call.timeout
-        body = json.dumps(call.event, separators=(",", ":")).encode()
+        body = json.dumps(call.event, separators=(",", ":"))
         try:
             response = self._connections.request(
                 "POST",
                 self._url,
-                body=body,
+                body=body.encode(),
                 headers=self._headers(call, body),
                 redirect=False,
                 preload_content=False,
@@ -84,21 +93,19 @@ class WebhookHandler:
         """Close the connections that wait for the next call."""
         self._connections.clear()
 
-    def _headers(self, call: Call, body: bytes) -> dict[str, str]:
-        timestamp = str(int(self._clock().timestamp()))
+    def _headers(self, call: Call, body: str) -> dict[str, str]:
+        now = self._clock()
+        # No part can have a colon or a full stop, which separate the parts of what is signed.
+        message_id = f"{self._name}:{call.realm.account_id}:{call.realm.region}:{call.request_id}"
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
             "User-Agent": f"sekisho/{__version__}",
-            "Sekisho-Delivery": call.request_id,
-            "Sekisho-Handler": self._name,
-            "Sekisho-Account": call.realm.account_id,
-            "Sekisho-Region": call.realm.region,
-            "Sekisho-Timestamp": timestamp,
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
         }
-        if self._secret is not None:
-            signature = hmac.new(self._secret, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
-            headers["Sekisho-Signature"] = f"v1={signature}"
+        if self._signer is not None:
+            headers["webhook-signature"] = self._signer.sign(message_id, now, body)
         return headers
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, timeout: float) -> bytes:
@@ -134,6 +141,23 @@ class WebhookHandler:
 
     def _failed(self, what: str, *, is_permanent: bool = False) -> HandlerFailed:
         return HandlerFailed(f"handler {self._name!r}: {what}", is_permanent=is_permanent)
+
+
+def _key(text: str) -> bytes:
+    """Return the key that a secret file holds. Raises ValueError that says what is wrong with the file."""
+    # A line feed at the end is an editor's, not the key's.
+    text = text.rstrip("\r\n")
+    if not text:
+        raise ValueError("is empty")
+    if not text.startswith(BASE64_KEY_PREFIX):
+        return text.encode()
+    try:
+        key = base64.b64decode(text.removeprefix(BASE64_KEY_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"begins with {BASE64_KEY_PREFIX}, and what follows is not base64") from None
+    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        raise ValueError(f"has a key of {len(key)} bytes: it has {MIN_KEY_BYTES} to {MAX_KEY_BYTES}")
+    return key
 
 
 class _Punctual(HTTPConnection):

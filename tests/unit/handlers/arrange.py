@@ -16,6 +16,7 @@ from sekisho.handler_settings import HandlerSettings
 from sekisho.handlers.call import Call
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.registry.model import AccessKey
+from sekisho.registry.ports import Clock
 from tests.unit.registry.arrange import HOME, SetClock
 
 WITHIN = 15.0
@@ -50,10 +51,14 @@ class Directory:
         return len(self.ids) > 1
 
 
-def build(folder: Path, text: str, accounts: Directory | None = None) -> ConfiguredHandlers:
+def build(folder: Path, text: str, accounts: Directory | None = None, clock: Clock | None = None) -> ConfiguredHandlers:
     """All of a ``sekisho.toml``, as a server has them that has one account, or those given."""
     return ConfiguredHandlers(
-        read(folder, text), api=API, credentials=access_key, accounts=accounts or Directory(), clock=SetClock()
+        read(folder, text),
+        api=API,
+        credentials=access_key,
+        accounts=accounts or Directory(),
+        clock=clock or SetClock(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 
 from sekisho.config import ConfigError
 from sekisho.handler_settings import PythonFunction
-from sekisho.handlers.python_function import PythonFunctions
+from sekisho.handlers.python_function import INHERITED, PythonFunctions
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from tests.unit.handlers.arrange import API, WITHIN, access_key, call, read
@@ -116,7 +117,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
     def one(function: str, **options: Any) -> PythonFunctions:
         workers = options.pop("workers", 1)
         module = "" if ":" in function else "fleet:"
-        text = f'[handlers.h]\nfunction = "{module}{function}"\npath = "code"\nworkers = {workers}\n'
+        more = options.pop("more", "")
+        text = f'[handlers.h]\nfunction = "{module}{function}"\npath = "code"\nworkers = {workers}\n{more}\n'
         settings = read(tmp_path, text)["h"]
         assert isinstance(settings.target, PythonFunction)
         plain: dict[str, Any] = {"api": API, "credentials": access_key, "loading": WITHIN}
@@ -161,7 +163,7 @@ def test_context_and_environment_are_those_of_a_lambda(
     monkeypatch.setenv("AWS_ENDPOINT_URL_IOT", "https://elsewhere.example")
     monkeypatch.setenv("SEKISHO_DATABASE_URL", "postgresql://me:secret@db/x")
     monkeypatch.setenv("NO_PROXY", "intranet")
-    monkeypatch.setenv("OWN", "kept")
+    monkeypatch.setenv("LC_TIME", "C")
     told = make("tell").invoke(call(timeout=WITHIN))
     assert told["function_name"] == "h"
     assert told["aws_request_id"] == "id-1"
@@ -178,10 +180,35 @@ def test_context_and_environment_are_those_of_a_lambda(
         "AWS_SECRET_ACCESS_KEY": f"secret of {HOME.account_id}",
         "AWS_LAMBDA_FUNCTION_NAME": "h",
         "NO_PROXY": "intranet,127.0.0.1",
-        "OWN": "kept",
+        "LC_TIME": "C",
+        "PATH": os.environ["PATH"],
     }
     assert {name: environment.get(name) for name in expected} == expected
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_IOT", "SEKISHO_DATABASE_URL"} & set(environment)
+
+
+def test_of_the_servers_environment_a_function_has_what_is_named_and_what_every_program_needs(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "AWS_CONFIG_FILE", "GITHUB_TOKEN", "HTTPS_PROXY", "INVENTORY_URL", "CA"):
+        monkeypatch.setenv(name, f"{name} of the server")
+    more = 'environment = ["INVENTORY_URL", "CA"]\nvariables = { LEVEL = "high", EMPTY = "" }'
+    environment = make("tell", more=more).invoke(call())["environment"]
+    assert environment["INVENTORY_URL"] == "INVENTORY_URL of the server"
+    assert environment["CA"] == "CA of the server"
+    assert (environment["LEVEL"], environment["EMPTY"]) == ("high", "")
+    known = re.compile(
+        r"AWS_ENDPOINT_URL|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS|AWS_(DEFAULT_)?REGION|AWS_ACCESS_KEY_ID"
+        r"|AWS_SECRET_ACCESS_KEY|AWS_LAMBDA_\w+|LAMBDA_TASK_ROOT|_HANDLER|no_proxy|NO_PROXY"
+        r"|INVENTORY_URL|CA|LEVEL|EMPTY"
+    )
+    assert [name for name in environment if not known.fullmatch(name) and not INHERITED.fullmatch(name)] == []
+
+
+def test_a_variable_that_is_named_and_not_set_stops_the_start(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SET", "")
+    with pytest.raises(ConfigError, match=r"\[handlers.h\]: environment names NOT_SET, NOR_THIS, which the server's"):
+        make("tell", more='environment = ["NOT_SET", "SET", "NOR_THIS"]')
 
 
 def test_a_process_stays_for_the_next_call_and_each_realm_has_its_own(make: Make) -> None:

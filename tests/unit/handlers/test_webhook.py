@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import base64
 import json
 import socket
 import ssl
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from sekisho.clock import utc_now
 from sekisho.config import ConfigError
@@ -101,36 +101,70 @@ def failure(handlers: ConfiguredHandlers, **options: Any) -> HandlerFailed:
     return raised.value
 
 
-def test_an_event_is_posted_as_json_and_signed(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_an_event_is_posted_as_json_with_what_it_is_and_for_whom(hook: Hook, handlers: ConfiguredHandlers) -> None:
     assert invoke(handlers, request_id="delivery-7") == {"answer": 42}
     [(path, headers, body)] = hook.seen
     assert path == "/hook?from=sekisho"
     assert json.loads(body) == {"a": "ü"}
-    timestamp = str(int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()))
-    signature = hmac.new(SECRET.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
     expected = {
         "Content-Type": "application/json",
-        "Sekisho-Delivery": "delivery-7",
-        "Sekisho-Handler": "hook",
-        "Sekisho-Account": HOME.account_id,
-        "Sekisho-Region": HOME.region,
-        "Sekisho-Timestamp": timestamp,
-        "Sekisho-Signature": f"v1={signature}",
+        "webhook-id": f"hook:{HOME.account_id}:{HOME.region}:delivery-7",
+        "webhook-timestamp": str(int(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp())),
     }
     assert {name: headers.get(name) for name in expected} == expected
+
+
+KEY = bytes(range(24))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (f"whsec_{base64.b64encode(KEY).decode()}\n", f"whsec_{base64.b64encode(KEY).decode()}"),
+        (f"{SECRET}\n", SECRET.encode()),
+    ],
+)
+def test_the_library_of_the_convention_verifies_what_is_sent_and_nothing_else(
+    hook: Hook, tmp_path: Path, text: str, key: str | bytes
+) -> None:
+    (tmp_path / "hook.secret").write_text(text)
+    (tmp_path / "hook.secret").chmod(0o600)
+    written = f'[handlers.hook]\nurl = "{hook.url}"\nsecret_file = "hook.secret"\n'
+    with closing(build(tmp_path, written, clock=utc_now)) as handlers:
+        invoke(handlers, request_id="delivery-7")
+    [(_, headers, body)] = hook.seen
+    receiver = Webhook(key)
+    assert receiver.verify(body, headers) == {"a": "ü"}
+    handler, account, region, delivery = headers["webhook-id"].split(":")
+    for other in (
+        headers | {"webhook-id": ":".join(("another", account, region, delivery))},
+        headers | {"webhook-id": ":".join((handler, "210987654321", region, delivery))},
+        headers | {"webhook-id": ":".join((handler, account, "us-west-2", delivery))},
+        headers | {"webhook-id": ":".join((handler, account, region, "delivery-8"))},
+        headers | {"webhook-timestamp": str(int(headers["webhook-timestamp"]) + 1)},
+    ):
+        with pytest.raises(WebhookVerificationError):
+            receiver.verify(body, other)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verify(body + b" ", headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(b"another key").verify(body, headers)
+    # What is told in a header and not signed would be taken for signed.
+    assert not [name for name in headers if name.lower().startswith("sekisho")]
 
 
 def test_without_a_secret_nothing_is_signed(hook: Hook, tmp_path: Path) -> None:
     with closing(build(tmp_path, f'[handlers.hook]\nurl = "{hook.url}"\n')) as handlers:
         invoke(handlers)
     [(_, headers, _)] = hook.seen
-    assert "Sekisho-Signature" not in headers
+    assert "webhook-id" in headers
+    assert "webhook-signature" not in headers
 
 
 def test_each_call_has_an_id_of_its_own_and_the_connection_is_kept(hook: Hook, handlers: ConfiguredHandlers) -> None:
     for _ in range(3):
         invoke(handlers)
-    assert len({headers["Sekisho-Delivery"] for _, headers, _ in hook.seen}) == 3
+    assert len({headers["webhook-id"] for _, headers, _ in hook.seen}) == 3
     assert len(hook.connections) == 1
 
 
@@ -305,6 +339,10 @@ def test_the_certificate_of_the_server_is_verified(
         (b"x", 0o640, r"can be read by others than its owner: chmod 600"),
         (b"x", 0o604, "can be read by others"),
         (b"\n", 0o600, "is empty"),
+        (b"whsec_", 0o600, "has a key of 0 bytes: it has 24 to 64"),
+        (b"whsec_" + base64.b64encode(b"x" * 23), 0o600, "has a key of 23 bytes"),
+        (b"whsec_" + base64.b64encode(b"x" * 65), 0o600, "has a key of 65 bytes"),
+        (b"whsec_much ado", 0o600, "begins with whsec_, and what follows is not base64"),
         (b"\xff\xfe", 0o600, "is not a text file"),
     ],
 )
