@@ -35,6 +35,19 @@ def make(account: Account, name: str = "fleet", **options: Any) -> Any:
     )
 
 
+def test_the_certificate_s_id_needs_no_declaration(account: Account) -> None:
+    """As Terraform's acceptance test and CloudFormation's sample have it."""
+    given = json.loads(body())
+    for parameters in ({"SerialNumber": {"Type": "String"}}, None):
+        given["Parameters"] = parameters
+        if parameters is None:
+            del given["Parameters"]
+        name = "declared-others" if parameters else "declared-none"
+        make(account, name, templateBody=json.dumps(given))
+        described = account.iot.describe_provisioning_template(templateName=name)
+        assert json.loads(described["templateBody"]) == given
+
+
 def status_of(refusal: pytest.ExceptionInfo[ClientError]) -> int:
     return int(refusal.value.response["ResponseMetadata"]["HTTPStatusCode"])
 

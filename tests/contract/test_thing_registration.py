@@ -98,6 +98,16 @@ def test_a_registered_certificate_is_named_by_its_id(account: Account, other_acc
     assert status_of(refusal) == 400
 
 
+def test_a_quote_in_a_parameter_adds_no_statement_to_a_policy(account: Account) -> None:
+    statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:eu-central-1:1:topic/${Location}"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    policy = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "built", "PolicyDocument": {"Fn::Sub": text}}}
+    location = 'x"},{"Effect":"Allow","Action":"*","Resource":"*'
+    account.iot.register_thing(templateBody=body(policy=policy), parameters={"Location": location})
+    document = json.loads(account.iot.get_policy(policyName="built")["policyDocument"])
+    assert document["Statement"] == [{**statement, "Resource": f"arn:aws:iot:eu-central-1:1:topic/{location}"}]
+
+
 def test_a_thing_alone_has_no_certificate(account: Account) -> None:
     made: dict[str, Any] = dict(
         account.iot.register_thing(templateBody=body(thing=THING), parameters={"ThingName": "pump"})

@@ -53,6 +53,7 @@ from sekisho.templates.error import TemplateError
 from sekisho.templates.json_text import is_text
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
+from sekisho.templates.use import CERTIFICATE_PARAMETERS, Use
 
 log = structlog.get_logger(__name__)
 
@@ -194,32 +195,44 @@ class FleetProvisioning:
             raise _Rejected(400, _BAD_TOKEN, "Certificate ownership token cannot be empty.")
         digest = _digest(_text(asked, "certificateOwnershipToken"))
         parameters = _parameters(asked)
+        overrides: Mapping[str, str] = {}
         with _rejecting():
             with self._store.read() as tx:
                 certificate = self._owned(tx, request, digest)
                 template, version = templates.in_force(tx, request.realm, template_name)
+            _require_agreement(parameters, certificate)
             _require_usable(template)
             if template.hook is not None:
-                parameters |= self._ask_hook(template, template.hook.target_arn, certificate, request, parameters)
-            done = self._carry_out(request, digest, parse(version.body), parameters, version.version_id)
+                overrides = self._ask_hook(template, template.hook.target_arn, certificate, request, parameters)
+            body = parse(version.body, Use.FLEET_PROVISIONING)
+            done = self._carry_out(request, digest, body, parameters, overrides, version.version_id)
         return {
             "deviceConfiguration": dict(done.device_configuration),
             "thingName": done.thing_name,
         }
 
     def _carry_out(
-        self, request: Request, digest: str, template: Template, parameters: Mapping[str, str], version: int
+        self,
+        request: Request,
+        digest: str,
+        template: Template,
+        parameters: Mapping[str, str],
+        overrides: Mapping[str, str],
+        version: int,
     ) -> Provisioned:
         with self._store.write() as tx:
             # Somebody else may have used the token since it was looked at.
             certificate = self._owned(tx, request, digest)
-            given = {**parameters, **certificate_parameters(X509Certificate.from_pem(certificate.certificate_pem))}
+            supplied = _supplied(certificate)
+            given = {**parameters, **overrides, **supplied}
+            # A device may have chosen its certificate's subject. A hook that gives back a value has not chosen it.
+            from_device = {name for name, value in parameters.items() if overrides.get(name, value) == value}
             try:
                 done = provision(
                     tx,
                     request.realm,
                     self._clock(),
-                    template.resolve(given),
+                    template.resolve(given, from_device=from_device | supplied.keys()),
                     certificate=certificate,
                     engine=self._engine,
                     authority=self._authority,
@@ -263,7 +276,7 @@ class FleetProvisioning:
         request: Request,
         parameters: Mapping[str, str],
     ) -> Mapping[str, str]:
-        """What the hook puts in place of parameters, where it lets the device in."""
+        """The hook's values for parameters, where it allows the device to be provisioned."""
         event = {
             "claimCertificateId": request.certificate_id,
             "certificateId": certificate.certificate_id,
@@ -297,12 +310,29 @@ class FleetProvisioning:
             raise _Rejected(500, _FAILURE, "The pre-provisioning hook gave no answer that can be used.")
         if not allows:
             raise _Rejected(403, "ACCESS_DENIED", "The pre-provisioning hook refused to provision this device.")
+        other = _disagreement(overrides or {}, certificate)
+        if other is not None:
+            log.error(
+                "a pre-provisioning hook gave another value to a parameter of the certificate",
+                template_name=template.name,
+                function=function,
+                parameter=other,
+                certificate_id=certificate.certificate_id,
+                client_id=request.client_id,
+            )
+            raise _Rejected(
+                500,
+                _FAILURE,
+                f"The pre-provisioning hook gave {other} another value than the certificate's, which no hook may do.",
+            )
         return overrides or {}
 
 
 _BAD_TOKEN: Final = "InvalidCertificateOwnershipToken"  # noqa: S105 - the name of an error
 _BAD_TEMPLATE: Final = "InvalidTemplate"
 _FAILURE: Final = "InternalFailure"
+_RESERVED: Final = "AWS::"
+"""The prefix of parameters whose values the service supplies."""
 
 
 class _rejecting:  # noqa: N801 - reads as the statement that it is
@@ -393,12 +423,42 @@ def _parameters(asked: Mapping[str, Any]) -> dict[str, str]:
         return {}
     if not _is_texts(parameters):
         raise _Rejected(400, "InvalidParameters", "parameters has to be an object of texts.")
-    reserved = sorted(name for name in parameters if name.startswith("AWS::"))
-    if reserved:
-        raise _Rejected(
-            400, "InvalidParameters", f"{reserved[0]} is taken from the certificate and cannot be given as a parameter."
-        )
+    for name in sorted(parameters):
+        if name.startswith(_RESERVED) and name not in CERTIFICATE_PARAMETERS:
+            raise _Rejected(
+                400,
+                "InvalidParameters",
+                f"{name[:100]} is no parameter: names that begin with {_RESERVED} are the service's, which has "
+                f"{', '.join(sorted(CERTIFICATE_PARAMETERS))}.",
+            )
     return dict(parameters)
+
+
+def _supplied(certificate: Certificate) -> Mapping[str, str]:
+    return certificate_parameters(X509Certificate.from_pem(certificate.certificate_pem))
+
+
+def _disagreement(parameters: Mapping[str, str], certificate: Certificate) -> str | None:
+    """The name of a parameter of the certificate that is given another value than the certificate's, or None."""
+    repeated = sorted(name for name in parameters if name.startswith(_RESERVED))
+    if not repeated:
+        return None
+    supplied = _supplied(certificate)
+    return next((name for name in repeated if supplied.get(name) != parameters[name]), None)
+
+
+def _require_agreement(parameters: Mapping[str, str], certificate: Certificate) -> None:
+    # Published firmware repeats the id; a value that differs would be somebody else's certificate.
+    name = _disagreement(parameters, certificate)
+    if name is not None:
+        value = _supplied(certificate).get(name)
+        has = "the certificate has none" if value is None else f"its value is {value}"
+        raise _Rejected(
+            400,
+            "InvalidParameters",
+            f"{name} is taken from the certificate of the ownership token ({has}), and the request gives another "
+            "value. Leave it out, or give exactly that value.",
+        )
 
 
 def _is_texts(value: object) -> bool:

@@ -38,6 +38,7 @@ from sekisho.registry.ports import Clock, PolicyEngine, Store, StoreFailure, Tra
 from sekisho.templates.error import TemplateError
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
+from sekisho.templates.use import Use
 
 log = structlog.get_logger(__name__)
 
@@ -170,7 +171,7 @@ class JustInTimeProvisioning:
     def _carry_out(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Provisioned:
         template = _template(tx, ca)
         parameters = certificate_parameters(X509Certificate.from_pem(certificate.certificate_pem))
-        resources = template.resolve(parameters)
+        resources = template.resolve(parameters, from_device=parameters.keys())
         if resources.certificate is None:
             raise TemplateError(
                 "the template has no AWS::IoT::Certificate, so that the device would wait for good. Add one with "
@@ -246,4 +247,4 @@ def _template(tx: Transaction, ca: CACertificate) -> Template:
 @lru_cache(maxsize=256)
 def _parsed(body: str) -> Template:
     """A fleet has few templates and many devices. Raises TemplateError, which is not remembered."""
-    return parse(body)
+    return parse(body, Use.JITP)

@@ -46,6 +46,7 @@ from sekisho.registry.ports import (
     Window,
 )
 from sekisho.templates.template import Template
+from sekisho.templates.use import Use
 
 MAX_TEMPLATES: Final = 256
 """Provisioning templates of an account and region."""
@@ -101,7 +102,7 @@ class ProvisioningTemplates:
             ResourceAlreadyExistsException: There is a template of this name.
             LimitExceededException: There are 256.
         """
-        _require_certificate(_checked_body(body), template_type)
+        parsed = _checked_body(body, template_type)
         _check_role(role_arn)
         _check_hook(hook, template_type)
         now = self._clock()
@@ -135,6 +136,7 @@ class ProvisioningTemplates:
                 )
             if tags:
                 tx.tags.put(realm, arn.provisioning_template(realm, name), tags)
+        _warn(parsed, realm, name)
         return template
 
     def get(self, realm: Realm, name: str) -> tuple[ProvisioningTemplate, ProvisioningTemplateVersion]:
@@ -216,10 +218,14 @@ class ProvisioningTemplates:
             ResourceNotFoundException: No such template.
             VersionsLimitExceededException: It has five versions.
         """
-        parsed = _checked_body(body)
+        with self._store.read() as tx:
+            template_type = existing(tx, realm, name).type
+        parsed = _checked_body(body, template_type)
         with self._store.write() as tx:
             template = existing(tx, realm, name)
-            _require_certificate(parsed, template.type)
+            if template.type is not template_type:
+                # It was deleted and made anew since it was read.
+                _checked_body(body, template.type)
             if len(tx.provisioning_templates.page_versions(realm, name, Window(limit=MAX_VERSIONS)).items) >= (
                 MAX_VERSIONS
             ):
@@ -234,7 +240,8 @@ class ProvisioningTemplates:
             if set_as_default:
                 changed = replace(changed, default_version_id=version.version_id, modified_at=now)
             tx.provisioning_templates.replace(changed)
-            return version
+        _warn(parsed, realm, name)
+        return version
 
     def get_version(
         self, realm: Realm, name: str, version_id: int
@@ -333,17 +340,19 @@ def _existing_version(tx: Transaction, template: ProvisioningTemplate, version_i
     return found
 
 
-def _checked_body(body: str) -> Template:
-    return registration_config.check_template(body, "templateBody")
-
-
-def _require_certificate(body: Template, template_type: TemplateType) -> None:
+def _checked_body(body: str, template_type: TemplateType) -> Template:
+    template = registration_config.check_template(body, "templateBody", Use[template_type.value])
     # Provisioned through a template that does not name it, a device's certificate would wait for ever.
-    if template_type is TemplateType.FLEET_PROVISIONING and body.certificate_source is None:
+    if template_type is TemplateType.FLEET_PROVISIONING and template.certificate_source is None:
         raise InvalidRequestException(
             "templateBody has no certificate, which a template of type FLEET_PROVISIONING has to have: a resource of "
             'the type AWS::IoT::Certificate with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"} and a Status.'
         )
+    return template
+
+
+def _warn(body: Template, realm: Realm, name: str) -> None:
+    registration_config.warn(body, template_name=name, account_id=realm.account_id, region=realm.region)
 
 
 def _check_role(role_arn: str) -> None:

@@ -7,6 +7,8 @@ Source: Developer Guide, jit-provisioning and provision-template; the Registrati
 
 from __future__ import annotations
 
+import structlog
+
 from sekisho import arn
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
 from sekisho.realm import Realm
@@ -14,6 +16,9 @@ from sekisho.registry.model import RegistrationConfig, TemplateType
 from sekisho.registry.ports import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.template import Template, parse
+from sekisho.templates.use import Use
+
+log = structlog.get_logger(__name__)
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
@@ -43,7 +48,7 @@ def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
             f"registrationConfig.roleArn {config.role_arn[:200]!r} is not the ARN of a role: "
             "arn:aws:iam::<account>:role/<name>."
         )
-    check_template(config.template_body, "registrationConfig.templateBody")
+    warn(check_template(config.template_body, "registrationConfig.templateBody", Use.JITP))
     return config
 
 
@@ -66,13 +71,19 @@ def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig |
         )
 
 
-def check_template(body: str, where: str) -> Template:
+def warn(template: Template, **whose: str) -> None:
+    """Log what is dangerous about a template; the API has no field for it."""
+    for warning in template.warnings:
+        log.warning("a provisioning template builds a policy document as text", reason=warning, **whose)
+
+
+def check_template(body: str, where: str, use: Use) -> Template:
     """The template that a body is, if it is one for devices that come with their certificate.
 
     Raises InvalidRequestException; its message begins with ``where``.
     """
     try:
-        template = parse(body)
+        template = parse(body, use)
     except TemplateError as error:
         raise InvalidRequestException(f"{where}: {error}") from None
     source = template.certificate_source

@@ -2,7 +2,7 @@
 
 An expression gives a text or a list of texts. Which of them a place takes is checked when the template is read where
 the function tells, and else when it is evaluated. Values are bounded in length, because functions inside functions
-multiply it.
+multiply it. A text keeps which of its characters came from which parameter (``Traced``): a policy document has to know.
 
 Source: Developer Guide, provision-template; AWS CloudFormation User Guide, for what the former leaves open of
 ``Fn::Sub``.
@@ -17,20 +17,45 @@ from typing import ClassVar, Final, Protocol, TypeVar
 
 from sekisho.templates.error import Place, TemplateError
 from sekisho.templates.json_text import Node
+from sekisho.templates.use import CERTIFICATE, CERTIFICATE_PARAMETERS, Use
 
 MAX_LENGTH: Final = 65_536
 """Characters of a value."""
-
-CERTIFICATE: Final = "AWS::IoT::Certificate::"
-"""How the names of parameters begin whose values come from the certificate."""
 
 _SUBSTITUTE: Final = re.compile(r"\$\{(!?)([^{}]*)\}")
 _FUNCTION_PREFIX: Final = "Fn::"
 _LONGEST_INDEX: Final = 6
 
 _T = TypeVar("_T")
-Result = str | tuple[str, ...]
-Mappings = Mapping[str, Mapping[str, Mapping[str, Result]]]
+Mapped = str | tuple[str, ...]
+Mappings = Mapping[str, Mapping[str, Mapping[str, Mapped]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A text in parts: each with the name of the parameter whose value it is, or None where the template says it."""
+
+    parts: tuple[tuple[str, str | None], ...]
+
+    def __len__(self) -> int:
+        return sum(len(content) for content, _ in self.parts)
+
+    def __str__(self) -> str:
+        return "".join(content for content, _ in self.parts)
+
+    def between(self, begin: int, end: int) -> Traced:
+        """The characters from ``begin`` up to ``end``."""
+        found = []
+        position = 0
+        for content, name in self.parts:
+            cut = content[max(0, begin - position) : max(0, end - position)]
+            if cut:
+                found.append((cut, name))
+            position += len(content)
+        return Traced(tuple(found))
+
+
+Result = Traced | tuple[Traced, ...]
 
 
 class Expression(Protocol):
@@ -52,33 +77,61 @@ class Expression(Protocol):
 class Scope:
     """What the functions of a template may name."""
 
-    parameters: frozenset[str]
+    declared: frozenset[str]
     mappings: Mappings
+    template_use: Use = Use.DIRECT
     first_use: dict[str, Place] = field(default_factory=dict)
     """Where each parameter that is used is used first; filled while reading."""
 
+    def has(self, name: str) -> bool:
+        """Whether it is a parameter: declared, or supplied by the service."""
+        return name in self.declared or name in self.template_use.supplied
+
     def use(self, name: str, place: Place) -> None:
-        if name not in self.parameters:
-            raise TemplateError(
-                f"the parameter {_shown(name)} is not declared under Parameters. {_declared(self.parameters)}", place
-            )
+        if not self.has(name):
+            raise TemplateError(self._why_not(name), place)
         self.first_use.setdefault(name, place)
 
+    def _why_not(self, name: str) -> str:
+        use = self.template_use
+        if name in CERTIFICATE_PARAMETERS:
+            supplied = ", ".join(sorted(use.supplied)) or "none"
+            return (
+                f"the parameter {name} is not declared under Parameters. The service supplies it to templates of type "
+                f"JITP; {use.value} is supplied {supplied}."
+            )
+        if name.startswith(CERTIFICATE):
+            return (
+                f"there is no parameter {_shown(name)}. Those of the certificate are "
+                f"{_listed(sorted(CERTIFICATE_PARAMETERS))}."
+            )
+        return f"the parameter {_shown(name)} is not declared under Parameters. {_declared(self.declared)}"
 
-def text(expression: Expression, parameters: Mapping[str, str]) -> str:
+
+def traced(expression: Expression, parameters: Mapping[str, str]) -> Traced:
     """The value of an expression that has to be a text. Raises TemplateError."""
     value = expression.value(parameters)
-    if not isinstance(value, str):
+    if not isinstance(value, Traced):
         raise TemplateError("a string is needed here, and this gives a list.", expression.place)
     return value
 
 
-def texts(expression: Expression, parameters: Mapping[str, str]) -> tuple[str, ...]:
+def text(expression: Expression, parameters: Mapping[str, str]) -> str:
+    """As ``traced``, as a plain string."""
+    return str(traced(expression, parameters))
+
+
+def all_traced(expression: Expression, parameters: Mapping[str, str]) -> tuple[Traced, ...]:
     """The value of an expression that has to be a list. Raises TemplateError."""
     value = expression.value(parameters)
-    if isinstance(value, str):
+    if isinstance(value, Traced):
         raise TemplateError("a list is needed here, and this gives a string.", expression.place)
     return value
+
+
+def texts(expression: Expression, parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """As ``all_traced``, as plain strings."""
+    return tuple(map(str, all_traced(expression, parameters)))
 
 
 def unresolved(name: str, place: Place) -> TemplateError:
@@ -168,7 +221,7 @@ class Literal:
     gives: ClassVar[str] = "text"
 
     def value(self, parameters: Mapping[str, str]) -> Result:  # noqa: ARG002 - it has none
-        return self.content
+        return _said(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +233,7 @@ class Array:
     gives: ClassVar[str] = "list"
 
     def value(self, parameters: Mapping[str, str]) -> Result:
-        return tuple(text(item, parameters) for item in self.items)
+        return tuple(traced(item, parameters) for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +247,7 @@ class Ref:
     def value(self, parameters: Mapping[str, str]) -> Result:
         if self.name not in parameters:
             raise unresolved(self.name, self.place)
-        return parameters[self.name]
+        return Traced(((parameters[self.name], self.name),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +260,10 @@ class Join:
     gives: ClassVar[str] = "text"
 
     def value(self, parameters: Mapping[str, str]) -> Result:
-        items = texts(self.items, parameters)
+        items = all_traced(self.items, parameters)
         _require_length(len(self.separator) * len(items) + sum(map(len, items)), self.place)
-        return self.separator.join(items)
+        separator = _said(self.separator)
+        return _joined(part for number, item in enumerate(items) for part in ((separator, item) if number else (item,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +276,7 @@ class Select:
     gives: ClassVar[str] = "text"
 
     def value(self, parameters: Mapping[str, str]) -> Result:
-        items, index = texts(self.items, parameters), text(self.index, parameters)
+        items, index = all_traced(self.items, parameters), text(self.index, parameters)
         if not _is_index(index):
             raise TemplateError(f"the index of Fn::Select is a number, 0 or more, not {_shown(index)}.", self.place)
         if int(index) >= len(items):
@@ -240,7 +294,12 @@ class Split:
     gives: ClassVar[str] = "list"
 
     def value(self, parameters: Mapping[str, str]) -> Result:
-        return tuple(text(self.source, parameters).split(self.delimiter))
+        source = traced(self.source, parameters)
+        items, begin = [], 0
+        for item in str(source).split(self.delimiter):
+            items.append(source.between(begin, begin + len(item)))
+            begin += len(item) + len(self.delimiter)
+        return tuple(items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +315,8 @@ class FindInMap:
         first, top, second = (text(key, parameters) for key in self.keys)
         mapping = _entry(self.mappings, first, "Mappings has", self.keys[0].place)
         section = _entry(mapping, top, f"the mapping {_shown(first)} has", self.keys[1].place)
-        return _entry(section, second, f"{_shown(top)} of the mapping {_shown(first)} has", self.keys[2].place)
+        found = _entry(section, second, f"{_shown(top)} of the mapping {_shown(first)} has", self.keys[2].place)
+        return _said(found) if isinstance(found, str) else tuple(map(_said, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,10 +330,10 @@ class Sub:
     gives: ClassVar[str] = "text"
 
     def value(self, parameters: Mapping[str, str]) -> Result:
-        values = {name: text(each, parameters) for name, each in self.variables.items()}
-        parts = [values[each] if isinstance(each, str) else text(each, parameters) for each in self.pieces]
-        _require_length(sum(map(len, parts)), self.place)
-        return "".join(parts)
+        values = {name: traced(each, parameters) for name, each in self.variables.items()}
+        found = [values[each] if isinstance(each, str) else traced(each, parameters) for each in self.pieces]
+        _require_length(sum(map(len, found)), self.place)
+        return _joined(found)
 
 
 def _ref(argument: Node, scope: Scope) -> Expression:
@@ -352,7 +412,7 @@ def _sub(argument: Node, scope: Scope) -> Expression:
             pieces.append(Literal(f"${{{name}}}", template.place))
         elif name in variables:
             pieces.append(name)
-        elif name in scope.parameters:
+        elif scope.has(name) or name.startswith(CERTIFICATE):
             scope.use(name, template.place)
             pieces.append(Ref(name, template.place))
         else:
@@ -363,6 +423,16 @@ def _sub(argument: Node, scope: Scope) -> Expression:
             )
     pieces.append(Literal(content[end:], template.place))
     return Sub(tuple(pieces), variables, argument.name_place)
+
+
+def _said(content: str) -> Traced:
+    """A text of the template's own."""
+    return Traced(((content, None),))
+
+
+def _joined(pieces: Iterable[Traced]) -> Traced:
+    # Without empty parts there are never more of them than characters, which are bounded.
+    return Traced(tuple(part for piece in pieces for part in piece.parts if part[0]))
 
 
 def _arguments(node: Node, function: str, form: str, number: int) -> tuple[Node, ...]:

@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.x509.oid import NameOID
 
 from sekisho.pki.certificate import X509Certificate
-from sekisho.templates.expressions import CERTIFICATE
+from sekisho.templates.use import CERTIFICATE, CERTIFICATE_ID
 
 _ATTRIBUTES: Final = {
     "Country": NameOID.COUNTRY_NAME,
@@ -26,7 +26,7 @@ _ATTRIBUTES: Final = {
 
 def certificate_parameters(certificate: X509Certificate) -> dict[str, str]:
     """``AWS::IoT::Certificate::*`` and their values; what the subject does not have is left out."""
-    values = {f"{CERTIFICATE}Id": certificate.certificate_id}
+    values = {CERTIFICATE_ID: certificate.certificate_id}
     for name, oid in _ATTRIBUTES.items():
         for attribute in certificate.parsed.subject.get_attributes_for_oid(oid):
             if isinstance(attribute.value, str):

@@ -11,18 +11,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from sekisho.templates.error import Place, TemplateError
 from sekisho.templates.expressions import (
-    CERTIFICATE,
     MAX_LENGTH,
     Expression,
+    Literal,
+    Mapped,
     Mappings,
-    Result,
     Scope,
+    Traced,
     is_function,
     is_function_name,
     read_function,
@@ -30,9 +31,11 @@ from sekisho.templates.expressions import (
     read_texts,
     text,
     texts,
+    traced,
     unresolved,
 )
 from sekisho.templates.json_text import Node, is_text, plain, read
+from sekisho.templates.policy_text import document_of, string_of
 from sekisho.templates.resources import (
     CertificateResource,
     CertificateStatusWord,
@@ -43,6 +46,7 @@ from sekisho.templates.resources import (
     ThingOverrides,
     ThingResource,
 )
+from sekisho.templates.use import CERTIFICATE, Use
 
 MAX_BODY: Final = 10_240
 """Characters of a template (the ``iot`` model's TemplateBody). Callers hold to it."""
@@ -101,16 +105,20 @@ class _Document:
     node: Node
     expressions: Mapping[Place, Expression]
 
-    def text(self, parameters: Mapping[str, str]) -> str:
-        return json.dumps(self._value(self.node, parameters), separators=(",", ":"), ensure_ascii=False)
+    def text(self, parameters: Mapping[str, str], from_device: Set[str]) -> str:
+        found = self._value(self.node, parameters, from_device)
+        return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
-    def _value(self, node: Node, parameters: Mapping[str, str]) -> Any:
+    def _value(self, node: Node, parameters: Mapping[str, str], from_device: Set[str]) -> Any:
         if node.place in self.expressions:
-            return self.expressions[node.place].value(parameters)
+            value = self.expressions[node.place].value(parameters)
+            if isinstance(value, Traced):
+                return string_of(value, from_device, node.place)
+            return [string_of(each, from_device, node.place) for each in value]
         if isinstance(node.value, tuple):
-            return [self._value(each, parameters) for each in node.value]
+            return [self._value(each, parameters, from_device) for each in node.value]
         if isinstance(node.value, Mapping):
-            return {name: self._value(each, parameters) for name, each in node.value.items()}
+            return {name: self._value(each, parameters, from_device) for name, each in node.value.items()}
         return node.value
 
 
@@ -174,13 +182,18 @@ class _Policy:
     name: Expression | None
     document: Expression | _Document | None
 
-    def resolve(self, parameters: Mapping[str, str]) -> PolicyResource:
+    @property
+    def is_built_as_text(self) -> bool:
+        """Whether a function builds the document as JSON text."""
+        return self.document is not None and not isinstance(self.document, _Document | Literal)
+
+    def resolve(self, parameters: Mapping[str, str], from_device: Set[str]) -> PolicyResource:
         document = (
-            self.document.text(parameters)
+            self.document.text(parameters, from_device)
             if isinstance(self.document, _Document)
             else None
             if self.document is None
-            else text(self.document, parameters)
+            else document_of(traced(self.document, parameters), from_device, self.document.place)
         )
         if self.name is None:
             name = name_of(document or "")
@@ -200,6 +213,7 @@ class Template:
     _resources: tuple[_Resource, ...]
     _device_configuration: Mapping[str, Expression | int | float | bool]
     _first_use: Mapping[str, Place]
+    use: Use = Use.DIRECT
 
     @property
     def certificate_source(self) -> str | None:
@@ -209,12 +223,28 @@ class Template:
                 return next(source for source in _CERTIFICATE_SOURCES if source in resource.properties)
         return None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about parts that are allowed and dangerous, for the log of the operation that keeps it."""
+        return tuple(
+            f"line {each.place.line}: the policy {_shown(each.logical_id)} builds its PolicyDocument as JSON text out "
+            "of parameters. Their values are escaped inside strings; a device's value outside of a string is refused "
+            "when the device is provisioned. Give PolicyDocument as a JSON object with functions in its strings."
+            for each in self._resources
+            if isinstance(each, _Policy) and each.is_built_as_text
+        )
+
     def undeclared(self, parameters: Iterable[str]) -> tuple[str, ...]:
         """Names among ``parameters`` that the template does not declare; those of the certificate are never meant."""
         return tuple(name for name in parameters if name not in self.parameters and not name.startswith(CERTIFICATE))
 
-    def resolve(self, parameters: Mapping[str, str]) -> Resources:
-        """What the template asks for, given the values of its parameters. Values that it does not declare are ignored.
+    def resolve(self, parameters: Mapping[str, str], *, from_device: Set[str] = frozenset()) -> Resources:
+        """What the template asks for, given the values of its parameters.
+
+        Args:
+            parameters: Values by name. Those that the template neither declares nor is supplied are ignored.
+            from_device: Parameters among them whose values a device chose, or its certificate has. Such a value may
+                not widen a policy (``policy_text``). The other values, and Defaults, are the account's own.
 
         Raises:
             TemplateError: A parameter without value, a function that fails with these values, a value that is none
@@ -222,7 +252,7 @@ class Template:
         """
         values = {name: each.default for name, each in self.parameters.items() if each.default is not None}
         for name, value in parameters.items():
-            if name not in self.parameters:
+            if name not in self.parameters and name not in self.use.supplied:
                 continue
             if not is_text(value):
                 raise TemplateError(f"the value of the parameter {name!r} has half of a surrogate pair.")
@@ -232,7 +262,10 @@ class Template:
         for name, place in self._first_use.items():
             if name not in values:
                 raise unresolved(name, place)
-        resolved = [resource.resolve(values) for resource in self._resources]
+        resolved = [
+            each.resolve(values, from_device) if isinstance(each, _Policy) else each.resolve(values)
+            for each in self._resources
+        ]
         return Resources(
             thing=next((each for each in resolved if isinstance(each, ThingResource)), None),
             certificate=next((each for each in resolved if isinstance(each, CertificateResource)), None),
@@ -244,8 +277,11 @@ class Template:
         )
 
 
-def parse(body: str) -> Template:
+def parse(body: str, use: Use = Use.DIRECT) -> Template:
     """The template that ``body`` is.
+
+    Args:
+        use: What it is for, which says the parameters that need no declaration.
 
     Raises:
         TemplateError: It is none: what is wrong, and where.
@@ -265,10 +301,10 @@ def parse(body: str) -> Template:
         )
     _require_known(sections, _SECTIONS, "the template")
     parameters = _parameters(sections)
-    scope = Scope(frozenset(parameters), _mappings(sections))
+    scope = Scope(frozenset(parameters), _mappings(sections), use)
     resources = _resources(root, sections, scope)
     configuration = _device_configuration(sections, scope)
-    return Template(parameters, resources, configuration, scope.first_use)
+    return Template(parameters, resources, configuration, scope.first_use, use)
 
 
 def name_of(document: str) -> str:
@@ -319,7 +355,7 @@ def _mapping_part(node: Node, what: str) -> Mapping[str, Node]:
     return members
 
 
-def _mapped(node: Node, what: str) -> Result:
+def _mapped(node: Node, what: str) -> Mapped:
     if is_function(node):
         raise TemplateError("functions are not allowed in Mappings.", node.place)
     if isinstance(node.value, str):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import cbor2
 import pytest
@@ -454,7 +454,10 @@ class TestATemplate:
             ({"SerialNumber": "\ud800"}, "an object of texts"),
             ({"\udfff": "1"}, "an object of texts"),
             ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": "ab" * 32}, "AWS::IoT::Certificate::Id is taken from"),
-            ({"SerialNumber": "1", "AWS::anything": "x"}, "AWS::anything is taken from"),
+            ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": ""}, "the request gives another value"),
+            ({"SerialNumber": "1", "AWS::IoT::Certificate::Country": "JP"}, "(the certificate has none)"),
+            ({"SerialNumber": "1", "AWS::IoT::Certificate::id": "x"}, "AWS::IoT::Certificate::id is no parameter"),
+            ({"SerialNumber": "1", "AWS::anything": "x"}, "AWS::anything is no parameter"),
             ({"SerialNumber": "no name for a thing"}, "ThingName"),
             ({"SerialNumber": "\x00"}, "ThingName"),
             ({"SerialNumber": ""}, None),
@@ -470,6 +473,109 @@ class TestATemplate:
         assert (status, code) == (400, "InvalidParameters")
         assert says in message
         world.nothing_happened(certificate_id, token)
+
+
+class TestAParameterOfTheService:
+    """Four published firmwares send the id of the certificate that they provision with."""
+
+    OWN_ID: ClassVar = "AWS::IoT::Certificate::Id"
+    COUNTRY: ClassVar = "AWS::IoT::Certificate::Country"
+
+    @pytest.mark.parametrize("form", ["json", "cbor"])
+    @pytest.mark.parametrize("is_declared", [True, False])
+    def test_may_be_repeated_where_it_agrees(self, world: World, is_declared: bool, form: str) -> None:
+        declared = {name: each for name, each in BODY["Parameters"].items() if is_declared or name != self.OWN_ID}
+        world.template("repeated", {**BODY, "Parameters": declared})
+        certificate_id, token = world.claimed()
+        parameters = {"SerialNumber": "1", self.OWN_ID: certificate_id}
+        asked = {"certificateOwnershipToken": token, "parameters": parameters}
+        topic = "$aws/provisioning-templates/repeated/provision"
+        assert world.ask(topic, asked, form).given["thingName"] == "lamp-1"
+        assert world.status(certificate_id) is ACTIVE
+
+    def test_never_acts_with_another_value(self, world: World) -> None:
+        other, _ = world.claimed()
+        certificate_id, token = world.claimed()
+        for value in (other, certificate_id.upper(), f" {certificate_id}", f"{certificate_id}\n", certificate_id[:-1]):
+            parameters = {"SerialNumber": "1", self.OWN_ID: value}
+            asked = {"certificateOwnershipToken": token, "parameters": parameters}
+            status, code, message = world.ask(PROVISION, asked).refusal
+            assert (status, code) == (400, "InvalidParameters")
+            assert f"(its value is {certificate_id})" in message
+            assert world.status(other) is PENDING
+        world.nothing_happened(certificate_id, token)
+
+    def test_of_the_subject_is_never_the_device_s_word(self, world: World) -> None:
+        body = json.loads(json.dumps(BODY))
+        body["Parameters"][self.COUNTRY] = {"Type": "String", "Default": "none"}
+        body["Resources"]["thing"]["Properties"]["AttributePayload"] = {"country": {"Ref": self.COUNTRY}}
+        world.template("country", body)
+        topic = "$aws/provisioning-templates/country/provision"
+        _, token = world.claimed()
+        parameters = {"SerialNumber": "1", self.COUNTRY: "JP"}
+        asked = {"certificateOwnershipToken": token, "parameters": parameters}
+        assert "(the certificate has none)" in world.ask(topic, asked).refusal[2]
+        assert world.provision(token, "1", topic=topic).accepted
+        assert world.things.describe(HOME, "lamp-1").attributes == {"country": "none"}
+
+    @pytest.mark.parametrize("name", [OWN_ID, COUNTRY, "AWS::anything"])
+    def test_has_no_other_value_from_a_hook(self, world: World, name: str) -> None:
+        world.with_hook({"allowProvisioning": True, "parameterOverrides": {name: "ab" * 32}})
+        certificate_id, token = world.claimed()
+        with capture_logs() as logged:
+            status, code, message = world.provision(token, "1").refusal
+        assert (status, code) == (500, "InternalFailure")
+        assert name in message
+        assert [line["parameter"] for line in logged if line["log_level"] == "error"] == [name]
+        world.nothing_happened(certificate_id, token)
+
+
+class TestThePolicyOfADevice:
+    TEXT: ClassVar = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Publish","Resource":"%s"}]}'
+    RESOURCE: ClassVar = "arn:aws:iot:eu-central-1:123456789012:topic/${Location}"
+    INJECTED: ClassVar = 'attic"},{"Effect":"Allow","Action":"iot:Connect","Resource":"arn:aws:iot:a:1:client/x'
+
+    def asked(
+        self, world: World, location: str, document: object, overrides: Mapping[str, str] | None = None
+    ) -> Answer:
+        body = json.loads(json.dumps(BODY))
+        del body["Resources"]["thing"]["Properties"]["AttributePayload"]
+        body["Resources"]["policy"]["Properties"] = {"PolicyName": "built", "PolicyDocument": document}
+        world.handlers.answer = {"allowProvisioning": True, "parameterOverrides": overrides}
+        hook = None if overrides is None else ProvisioningHook(FUNCTION, "2020-04-01")
+        world.template("built", body, hook=hook)
+        parameters = {"SerialNumber": "1", "Location": location}
+        asked = {"certificateOwnershipToken": world.claimed()[1], "parameters": parameters}
+        return world.ask("$aws/provisioning-templates/built/provision", asked)
+
+    def resources(self, world: World) -> Sequence[str]:
+        """Of each statement of the policy that was made."""
+        with world.store.read() as tx:
+            [version] = tx.policies.versions(HOME, "built")
+        return [statement["Resource"] for statement in json.loads(version.document)["Statement"]]
+
+    def test_gains_no_statement_from_a_quote_in_a_value(self, world: World) -> None:
+        assert self.asked(world, self.INJECTED, {"Fn::Sub": self.TEXT % self.RESOURCE}).accepted
+        assert self.resources(world) == [self.RESOURCE.replace("${Location}", self.INJECTED)]
+
+    @pytest.mark.parametrize("value", ["*", "?", "${iot:ClientId}", "a*b"])
+    @pytest.mark.parametrize("is_text", [True, False])
+    def test_is_not_widened_by_a_value_of_the_device(self, world: World, value: str, is_text: bool) -> None:
+        statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": {"Fn::Sub": self.RESOURCE}}
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        given = {"Fn::Sub": self.TEXT % self.RESOURCE} if is_text else document
+        status, code, message = self.asked(world, value, given).refusal
+        assert (status, code) == (400, "InvalidParameters")
+        assert "the value of the parameter 'Location' has" in message
+        assert world.all_policies() == []
+
+    def test_may_be_widened_by_a_hook_that_chose_the_value(self, world: World) -> None:
+        assert self.asked(world, "attic", {"Fn::Sub": self.TEXT % self.RESOURCE}, {"Location": "*"}).accepted
+        assert self.resources(world) == [self.RESOURCE.replace("${Location}", "*")]
+
+    def test_is_not_widened_by_a_hook_that_gives_the_device_s_value_back(self, world: World) -> None:
+        assert not self.asked(world, "*", {"Fn::Sub": self.TEXT % self.RESOURCE}, {"Location": "*"}).accepted
+        assert world.all_policies() == []
 
 
 class TestAPayload:
@@ -636,10 +742,11 @@ class TestAHook:
         world.with_hook({"allowProvisioning": True, "parameterOverrides": overrides, "more": 1})
         assert world.provision(world.claimed()[1], "1").given["thingName"] == "lamp-1"
 
-    def test_puts_parameters_in_place_of_others_but_not_of_the_certificate(self, world: World) -> None:
-        overrides = {"SerialNumber": "9", "Location": "roof", "AWS::IoT::Certificate::Id": "ab" * 32, "Other": "x"}
-        world.with_hook({"allowProvisioning": True, "parameterOverrides": overrides})
+    def test_puts_parameters_in_place_of_others(self, world: World) -> None:
         certificate_id, token = world.claimed()
+        own_id = {"AWS::IoT::Certificate::Id": certificate_id}
+        overrides = {"SerialNumber": "9", "Location": "roof", "Other": "x", **own_id}
+        world.with_hook({"allowProvisioning": True, "parameterOverrides": overrides})
         assert world.provision(token, "1").given["thingName"] == "lamp-9"
         assert world.things.describe(HOME, "lamp-9").attributes == {"location": "roof"}
         assert world.status(certificate_id) is ACTIVE

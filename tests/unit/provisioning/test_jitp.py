@@ -56,7 +56,7 @@ ID: Final = "AWS::IoT::Certificate::Id"
 BEFORE_IT_IS_DUE: Final = BETWEEN.total_seconds() - 0.001
 
 
-def body(*, thing: Mapping[str, Any] | None = None, policy: Mapping[str, str] | None = None, **certificate: Any) -> str:
+def body(*, thing: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None, **certificate: Any) -> str:
     """A template as people write it, in many lines."""
     resources = {
         "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": COMMON_NAME}, **(thing or {})}},
@@ -447,6 +447,20 @@ class TestATemplateThatFails:
             PROVISIONED,
         ]
         assert (world.status(first), world.names()[0]) == (WAITING, ["kettle"])
+
+    @pytest.mark.parametrize("is_text", [True, False])
+    def test_a_wildcard_of_the_certificate_widens_no_policy(self, world: World, is_text: bool) -> None:
+        built = {"Fn::Sub": f"arn:aws:iot:eu-central-1:123456789012:topic/${{{COMMON_NAME}}}"}
+        text = json.dumps({"Resource": built["Fn::Sub"]})
+        document: Any = {"Fn::Sub": text} if is_text else {"Resource": built}
+        template = json.loads(body(policy={"PolicyName": "built", "PolicyDocument": document}))
+        template["Resources"]["thing"]["Properties"]["ThingName"] = "kettle"
+        device = new_device(world.trust(json.dumps(template)), "*")
+        [answer] = world.knock(device)
+        assert isinstance(answer, str)
+        assert answer.startswith("PROVISIONING_FAILED: ")
+        assert f"the value of the parameter '{COMMON_NAME}' has '*'" in answer
+        assert (world.status(device), world.names()) == (WAITING, ([], []))
 
     def test_a_name_that_the_certificate_does_not_have_is_said(self, world: World) -> None:
         country = "AWS::IoT::Certificate::Country"

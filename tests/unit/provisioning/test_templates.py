@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sekisho.errors import (
     AwsException,
@@ -48,6 +49,19 @@ CERTIFICATE = {
 }
 PARAMETERS = {"AWS::IoT::Certificate::Id": {"Type": "String"}}
 BODY = json.dumps({"Parameters": PARAMETERS, "Resources": {"thing": THING, "certificate": CERTIFICATE}})
+UNDECLARED = json.dumps({"Resources": {"thing": THING, "certificate": CERTIFICATE}})
+SUBJECT = json.dumps(
+    {
+        "Resources": {
+            "thing": {**THING, "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"}}},
+            "certificate": CERTIFICATE,
+        }
+    }
+)
+TEXT_POLICY = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": {"Fn::Sub": '{"Statement": "${P}"}'}}}
+BUILT_AS_TEXT = json.dumps(
+    {"Parameters": {"P": {"Type": "String"}}, "Resources": {"certificate": CERTIFICATE, "built": TEXT_POLICY}}
+)
 WITHOUT_CERTIFICATE = json.dumps({"Resources": {"thing": THING}})
 
 
@@ -124,6 +138,33 @@ def test_a_template_that_cannot_be_is_not_made(
     with pytest.raises(refusal, match=says):
         templates.create(HOME, **({"name": "t", "body": BODY, "role_arn": ROLE} | wrong), tags={"k": "v"})
     assert templates.list(HOME, Window(limit=5)).items == [there]
+
+
+@pytest.mark.parametrize("template_type", TemplateType)
+def test_the_certificate_s_id_needs_no_declaration(
+    templates: ProvisioningTemplates, template_type: TemplateType
+) -> None:
+    templates.create(HOME, "t", UNDECLARED, ROLE, template_type=template_type)
+    assert templates.create_version(HOME, "t", UNDECLARED).version_id == 2
+
+
+def test_parameters_of_the_subject_are_for_the_type_that_has_them(templates: ProvisioningTemplates) -> None:
+    templates.create(HOME, "jitp", SUBJECT, ROLE, template_type=TemplateType.JITP)
+    assert templates.create_version(HOME, "jitp", SUBJECT).version_id == 2
+    with pytest.raises(InvalidRequestException, match="The service supplies it to templates of type JITP"):
+        templates.create(HOME, "fleet", SUBJECT, ROLE)
+    templates.create(HOME, "fleet", BODY, ROLE)
+    with pytest.raises(InvalidRequestException, match="The service supplies it to templates of type JITP"):
+        templates.create_version(HOME, "fleet", SUBJECT)
+
+
+def test_a_policy_document_built_as_text_is_warned_of(templates: ProvisioningTemplates) -> None:
+    with capture_logs() as logged:
+        templates.create(HOME, "t", BUILT_AS_TEXT, ROLE)
+        templates.create_version(HOME, "t", BUILT_AS_TEXT)
+        templates.create_version(HOME, "t", BODY)
+    assert [(line["log_level"], line["template_name"]) for line in logged] == [("warning", "t")] * 2
+    assert "line 1: the policy 'built' builds its PolicyDocument as JSON text" in logged[0]["reason"]
 
 
 @pytest.mark.parametrize(

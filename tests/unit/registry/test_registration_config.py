@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
 from sekisho.registry.model import RegistrationConfig, TemplateType
@@ -44,6 +45,21 @@ def body(template: object) -> RegistrationConfig:
 def test_a_template_of_the_right_form_is_kept() -> None:
     config = body(TEMPLATE)
     assert checked(config) is config
+
+
+def test_parameters_of_the_certificate_need_no_declaration() -> None:
+    config = body({"Resources": TEMPLATE["Resources"]})
+    assert checked(config) is config
+
+
+def test_a_policy_document_built_as_text_is_warned_of() -> None:
+    document = {"Fn::Sub": '{"Statement": "${AWS::IoT::Certificate::CommonName}"}'}
+    policy = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": document}}
+    with capture_logs() as logged:
+        checked(body({"Resources": {**TEMPLATE["Resources"], "built": policy}}))
+        checked(body(TEMPLATE))
+    assert [line["log_level"] for line in logged] == ["warning"]
+    assert "the policy 'built' builds its PolicyDocument as JSON text" in logged[0]["reason"]
 
 
 def test_nothing_said_is_nothing_kept() -> None:

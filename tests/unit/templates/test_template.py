@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +16,7 @@ from sekisho.templates.error import TemplateError
 from sekisho.templates.expressions import MAX_LENGTH
 from sekisho.templates.resources import Override, Resources, ThingOverrides
 from sekisho.templates.template import parse
+from sekisho.templates.use import CERTIFICATE_PARAMETERS, Use
 
 ID: Final = "ab" * 32
 COMMON_NAME: Final = "AWS::IoT::Certificate::CommonName"
@@ -266,6 +268,88 @@ class TestValuesThatAreMissingOrWrong:
         resolved(body, P="x" * MAX_LENGTH)
         with pytest.raises(TemplateError, match=f"the parameter 'P' is longer than {MAX_LENGTH} characters"):
             resolved(body, P="x" * (MAX_LENGTH + 1))
+
+
+class TestParametersThatTheServiceSupplies:
+    """Terraform's acceptance test and CloudFormation's sample use the certificate's id without declaring it."""
+
+    MAPPINGS: ClassVar = {"Sites": {ID: {"name": "north"}}}
+
+    @pytest.mark.parametrize(
+        ("function", "value"),
+        [
+            ({"Ref": CERTIFICATE_ID}, ID),
+            ({"Fn::Sub": f"c-${{{CERTIFICATE_ID}}}"}, f"c-{ID}"),
+            ({"Fn::Sub": ["${a}", {"a": {"Ref": CERTIFICATE_ID}}]}, ID),
+            ({"Fn::Join": ["-", ["c", {"Ref": CERTIFICATE_ID}]]}, f"c-{ID}"),
+            ({"Fn::Select": ["0", {"Fn::Split": ["|", {"Ref": CERTIFICATE_ID}]}]}, ID),
+            ({"Fn::FindInMap": ["Sites", {"Ref": CERTIFICATE_ID}, "name"]}, "north"),
+        ],
+    )
+    @pytest.mark.parametrize("use", [Use.FLEET_PROVISIONING, Use.JITP])
+    @pytest.mark.parametrize("section", [True, False])
+    def test_need_no_declaration(self, function: Any, value: str, use: Use, section: bool) -> None:
+        body = template(DeviceConfiguration={"it": function}, Mappings=self.MAPPINGS)
+        if not section:
+            del body["Parameters"]
+        found = parse(json.dumps(body), use).resolve({CERTIFICATE_ID: ID})
+        assert found.device_configuration == {"it": value}
+
+    @pytest.mark.parametrize("name", sorted(CERTIFICATE_PARAMETERS))
+    def test_are_all_supplied_just_in_time(self, name: str) -> None:
+        body = json.dumps(template(DeviceConfiguration={"it": {"Ref": name}}))
+        assert parse(body, Use.JITP).resolve({name: "x"}).device_configuration == {"it": "x"}
+        with pytest.raises(TemplateError, match="Cannot resolve reference value"):
+            parse(body, Use.JITP).resolve({})
+
+    @pytest.mark.parametrize("name", sorted(CERTIFICATE_PARAMETERS - {CERTIFICATE_ID}))
+    @pytest.mark.parametrize("function", ["Ref", "Fn::Sub"])
+    def test_of_the_subject_are_for_templates_of_type_jitp(self, name: str, function: str) -> None:
+        argument = name if function == "Ref" else f"${{{name}}}"
+        body = template(DeviceConfiguration={"it": {function: argument}})
+        message = (
+            f"the parameter {name} is not declared under Parameters. The service supplies it to templates of type "
+            f"JITP; a template of type FLEET_PROVISIONING is supplied {CERTIFICATE_ID}."
+        )
+        with pytest.raises(TemplateError, match=re.escape(message)):
+            parse(json.dumps(body), Use.FLEET_PROVISIONING)
+        declared = json.dumps({**body, "Parameters": {name: {"Type": "String"}}})
+        found = parse(declared, Use.FLEET_PROVISIONING).resolve({name: "x"})
+        assert found.device_configuration == {"it": "x"}
+
+    def test_are_none_where_the_caller_gives_all(self) -> None:
+        body = json.dumps(template(DeviceConfiguration={"it": {"Ref": CERTIFICATE_ID}}))
+        with pytest.raises(
+            TemplateError, match="the template of RegisterThing or of a bulk registration is supplied none"
+        ):
+            parse(body)
+
+    @pytest.mark.parametrize("use", Use)
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "AWS::IoT::Certificate::ID",
+            "AWS::IoT::Certificate::",
+            "AWS::IoT::Certificate::Locality",
+            "AWS::Region",
+            "Id",
+        ],
+    )
+    @pytest.mark.parametrize("function", ["Ref", "Fn::Sub"])
+    def test_have_exactly_these_names(self, use: Use, name: str, function: str) -> None:
+        argument = name if function == "Ref" else f"${{{name}}}"
+        body = template(DeviceConfiguration={"it": {function: argument}})
+        with pytest.raises(TemplateError) as refusal:
+            parse(json.dumps(body), use)
+        assert name in refusal.value.message
+        if name.startswith("AWS::IoT::Certificate::"):
+            assert all(each in refusal.value.message for each in CERTIFICATE_PARAMETERS)
+
+    def test_have_a_value_before_the_default(self) -> None:
+        declared = {CERTIFICATE_ID: {"Type": "String", "Default": "d"}}
+        body = json.dumps({**template(DeviceConfiguration={"it": {"Ref": CERTIFICATE_ID}}), "Parameters": declared})
+        assert parse(body, Use.JITP).resolve({CERTIFICATE_ID: ID}).device_configuration == {"it": ID}
+        assert parse(body, Use.JITP).resolve({}).device_configuration == {"it": "d"}
 
 
 class TestTheForm:

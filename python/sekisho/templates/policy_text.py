@@ -1,0 +1,150 @@
+"""Parameters in policy documents: a value changes the string that it stands in, and never the document around it.
+
+A document is written as a JSON object with functions in its strings, or as JSON text that a function builds. In both a
+value is escaped as JSON wants it. Where it comes from a device it is refused if it would widen a policy: a wildcard
+(``*``, ``?``), the beginning of a policy variable (``$``), an MQTT wildcard (``+``, ``#``) in the ARN of a topic
+filter, or any value outside of the quotes of JSON text. AWS IoT documents no escape for wildcards in policies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Set
+from typing import Final
+
+from sekisho.templates.error import Place, TemplateError
+from sekisho.templates.expressions import MAX_LENGTH, Traced
+
+_POLICY_SYNTAX: Final = re.compile(r"[*?$]")
+_MQTT_WILDCARD: Final = re.compile(r"[+#]")
+_TOPIC_FILTER: Final = ":topicfilter/"
+_HEX_DIGITS_OF_ESCAPE: Final = 4
+
+
+def string_of(value: Traced, from_device: Set[str], place: Place) -> str:
+    """A string of a document that is given as an object.
+
+    Args:
+        from_device: Parameters whose values a device chose.
+        place: Where the string stands in the template.
+
+    Raises:
+        TemplateError: A value of a device has characters that mean something to a policy.
+    """
+    before = ""
+    for content, name in value.parts:
+        if name in from_device:
+            _require_plain(content, str(name), before, place)
+        before += content
+    return before
+
+
+def document_of(value: Traced, from_device: Set[str], place: Place) -> str:
+    """A document that a function builds as JSON text, with the values of parameters escaped inside its strings.
+
+    Outside of strings the value of a parameter is taken as it is, unless it comes from a device.
+
+    Args:
+        from_device: Parameters whose values a device chose.
+        place: Where the function stands in the template.
+
+    Raises:
+        TemplateError: As ``string_of``; and a device's value outside of a string, or any value inside an escape.
+    """
+    if all(name is None for _, name in value.parts):
+        return str(value)
+    text = _JsonText()
+    for content, name in value.parts:
+        if name is None:
+            text.read(content)
+            continue
+        if text.is_in_escape:
+            raise TemplateError(
+                f"the parameter {name!r} stands behind a backslash in the text of a policy document, within an escape "
+                "of JSON. Give PolicyDocument as an object.",
+                place,
+            )
+        if text.is_in_string:
+            if name in from_device:
+                _require_plain(content, name, text.string_so_far(), place)
+            text.read(json.dumps(content, ensure_ascii=False)[1:-1])
+        elif name in from_device:
+            raise TemplateError(
+                f"the parameter {name!r} stands outside of quotes in the text of a policy document, where its value "
+                "could add a statement. The value comes from a device; put the parameter inside a string, or have the "
+                "pre-provisioning hook give it in parameterOverrides.",
+                place,
+            )
+        else:
+            text.read(content)
+    document = text.written
+    if len(document) > MAX_LENGTH:
+        raise TemplateError(f"the policy document would be longer than {MAX_LENGTH} characters.", place)
+    return document
+
+
+def _require_plain(content: str, name: str, before: str, place: Place) -> None:
+    """Refuse a device's value that would widen the policy. ``before``: what the string has in front of it."""
+    found = _POLICY_SYNTAX.search(content)
+    if found is None and _TOPIC_FILTER in before + content:
+        found = _MQTT_WILDCARD.search(content)
+    if found is not None:
+        raise TemplateError(
+            f"the value of the parameter {name!r} has {found[0]!r}, which a policy document takes for a wildcard or a "
+            "policy variable. A device may not widen its policy: have it send a value without that character, or have "
+            "the pre-provisioning hook give the value in parameterOverrides.",
+            place,
+        )
+
+
+class _JsonText:
+    """JSON text as it is put together, and where in it the next character stands."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._string: list[str] | None = None
+        """Characters of the string that is open."""
+        self._is_after_backslash = False
+        self._hex_digits = 0
+        """Digits that a ``\\u`` escape still needs."""
+
+    @property
+    def is_in_string(self) -> bool:
+        return self._string is not None
+
+    @property
+    def is_in_escape(self) -> bool:
+        return self._is_after_backslash or self._hex_digits > 0
+
+    @property
+    def written(self) -> str:
+        return "".join(self._pieces)
+
+    def string_so_far(self) -> str:
+        """What the open string means."""
+        raw = "".join(self._string or ())
+        try:
+            return str(json.loads(f'"{raw}"'))
+        except ValueError:
+            # It is no JSON, and will be refused as a document.
+            return raw
+
+    def read(self, content: str) -> None:
+        self._pieces.append(content)
+        for character in content:
+            if self._string is None:
+                if character == '"':
+                    self._string = []
+                continue
+            if self._is_after_backslash:
+                self._is_after_backslash = False
+                self._hex_digits = _HEX_DIGITS_OF_ESCAPE if character == "u" else 0
+            elif self._hex_digits:
+                self._hex_digits -= 1
+            elif character == "\\":
+                self._is_after_backslash = True
+            elif character == '"':
+                self._string = None
+                continue
+            self._string.append(character)
