@@ -4,19 +4,22 @@
     → the operation's function → the response (codec)
 
 Any step may refuse with an exception of `sekisho.errors` or `sekisho.api.errors`; `sekisho.api.errors` turns it into
-the answer. All of it is synchronous and runs in a worker thread, because operations talk to a database.
+the answer. All of it is synchronous and runs in worker threads, because operations talk to a database: the first step
+in threads for requests that are not authenticated yet, the others in threads that accounts share (`fair_threads`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 import structlog
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -31,6 +34,7 @@ from sekisho.api.errors import (
     NotImplementedException,
     error_response,
 )
+from sekisho.api.fair_threads import Busy, FairThreads
 from sekisho.api.http import MAX_BODY_BYTES, HttpRequest, HttpResponse, header_text
 from sekisho.api.model import ModelError, ServiceModel, service_models
 from sekisho.api.operation import Call, Caller, Handler, Operations, installed_operations
@@ -42,7 +46,9 @@ from sekisho.errors import (
     InternalFailureException,
     RequestEntityTooLargeException,
     ServiceUnavailableException,
+    ThrottlingException,
 )
+from sekisho.observe.tally import Tally
 from sekisho.realm import Realm
 from sekisho.registry.ports import StoreFailure
 from sekisho.run_file import HEALTH_PATH
@@ -61,7 +67,29 @@ _SIGNING_NAMES: Mapping[str, Sequence[str]] = {
 }
 _ANY_SERVICE = ("iot", "iot-data", "iot-jobs-data")
 
+R = TypeVar("R")
+
+OPERATION_THREADS: Final = 40
+"""API requests of all accounts that are answered at a time; of one account alone, half of them."""
+
+OPERATIONS_WAITING: Final = (1000, 250, 250)
+"""API requests that wait for a thread: in all, of one account, of one access key. More are throttled."""
+
+AUTHENTICATION_THREADS: Final = 8
+"""Requests whose signature is verified at a time (and reports of bulk registrations); of one address alone, half."""
+
+AUTHENTICATIONS_WAITING: Final = (1000, 500, 250)
+"""Requests that wait to be authenticated: in all, from one address, with one claimed access key. More are throttled."""
+
 log = structlog.get_logger("sekisho.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Who makes a request, and which services it may mean."""
+
+    call: Call
+    services: Sequence[str]
 
 
 class Api:
@@ -102,11 +130,30 @@ class Api:
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """The response to `request`; never raises."""
+        authenticated = self.authenticate(request)
+        if isinstance(authenticated, HttpResponse):
+            return authenticated
+        return self.perform(request, authenticated)
+
+    def authenticate(self, request: HttpRequest) -> Authenticated | HttpResponse:
+        """Who makes a request, or the response that refuses it; never raises."""
         request_id = str(uuid4())
-        service: str | None = None
         try:
             realm, caller, services = self._authenticate(request)
             call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
+        except (AwsException, StoreFailure, OSError) as error:
+            return self._refusal(error, request, None, request_id)
+        except Exception:
+            log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
+            return self._failure(self._likely_service(request), request_id)
+        return Authenticated(call, services)
+
+    def perform(self, request: HttpRequest, authenticated: Authenticated) -> HttpResponse:
+        """The response to an authenticated request; never raises."""
+        call, services = authenticated.call, authenticated.services
+        request_id = call.request_id
+        service: str | None = None
+        try:
             if services == ("sts",):
                 return self._answer_query(request, call)
             if rotations.is_meant(request):
@@ -120,21 +167,31 @@ class Api:
             parameters = codec.parse(request, route.labels)
             validate(operation, parameters)
             response = codec.write(handler(call, parameters))
-        except AwsException as error:
-            log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
-            return error_response(error, self._models, service or self._likely_service(request), request_id)
-        except (StoreFailure, OSError) as failure:
-            # No fault of the code's: a full disk, a lock, a database that is down. Clients try 503 again by themselves.
-            log.error("the registry cannot be used", reason=str(failure), request_id=request_id)
-            unavailable = ServiceUnavailableException(
-                f"Sekisho's registry cannot be used at present. Its log has the reason under request id {request_id}."
-            )
-            return error_response(unavailable, self._models, service or self._likely_service(request), request_id)
+        except (AwsException, StoreFailure, OSError) as error:
+            return self._refusal(error, request, service, request_id)
         except Exception:
             log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
             return self._failure(service or self._likely_service(request), request_id)
-        log.debug("api request answered", operation=operation.name, realm=str(realm), request_id=request_id)
+        log.debug("api request answered", operation=operation.name, realm=str(call.realm), request_id=request_id)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
+
+    def _refusal(
+        self,
+        error: AwsException | StoreFailure | OSError,
+        request: HttpRequest,
+        service: str | None,
+        request_id: str,
+    ) -> HttpResponse:
+        service = service or self._likely_service(request)
+        if isinstance(error, AwsException):
+            log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
+            return error_response(error, self._models, service, request_id)
+        # No fault of the code's: a full disk, a lock, a database that is down. Clients try 503 again by themselves.
+        log.error("the registry cannot be used", reason=str(error), request_id=request_id)
+        unavailable = ServiceUnavailableException(
+            f"Sekisho's registry cannot be used at present. Its log has the reason under request id {request_id}."
+        )
+        return error_response(unavailable, self._models, service, request_id)
 
     def refuse(self, request: HttpRequest, error: AwsException) -> HttpResponse:
         """The answer to a request that is refused before it is read."""
@@ -226,8 +283,8 @@ def build(
     """The ASGI application: the AWS APIs on every path, `GET /_sekisho/health` and reports.
 
     Args:
-        health: What the health route answers as JSON, without authentication; called in a worker thread. The status
-            is 200 while its `status` is `ok`, else 503.
+        health: What the health route answers as JSON, without authentication; called in a thread of its own. The
+            status is 200 while its `status` is `ok`, else 503.
 
     The other arguments, and ModelError, are those of `Api`.
     """
@@ -240,13 +297,30 @@ def build(
         operations=operations,
     )
 
-    async def report_health(_request: Request) -> Response:
-        report = await run_in_threadpool(health)
-        return JSONResponse(dict(report), status_code=200 if report.get("status") == "ok" else 503)
+    host = _Host(api)
 
     # Looked up when it is asked for: tests build the application without services.
-    fetch_report = reports.route(lambda file: services.registration_tasks.report(file))
-    return Starlette(routes=[Route(HEALTH_PATH, report_health), fetch_report, Mount("/", _Host(api))])
+    fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
+    return Starlette(routes=[Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)])
+
+
+class _Health:
+    """Answers health in a thread of its own, so that it waits behind no other request.
+
+    Requests that come while a report is made get that report: however many come, one thread makes it.
+    """
+
+    def __init__(self, health: Callable[[], Mapping[str, Any]]) -> None:
+        self._health = health
+        self._limiter = CapacityLimiter(1)
+        self._report: asyncio.Task[Mapping[str, Any]] | None = None
+
+    async def answer(self, _request: Request) -> Response:
+        """200 with the report while its `status` is `ok`, else 503."""
+        if self._report is None or self._report.done():
+            self._report = asyncio.create_task(to_thread.run_sync(self._health, limiter=self._limiter))
+        report = await asyncio.shield(self._report)
+        return JSONResponse(dict(report), status_code=200 if report.get("status") == "ok" else 503)
 
 
 class _Host:
@@ -254,6 +328,9 @@ class _Host:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._authentication = FairThreads(AUTHENTICATION_THREADS, AUTHENTICATIONS_WAITING)
+        self._operations = FairThreads(OPERATION_THREADS, OPERATIONS_WAITING)
+        self._throttled = Tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -268,9 +345,38 @@ class _Host:
         except RequestEntityTooLargeException as error:
             answer = self._api.refuse(request, error)
         else:
-            answer = await run_in_threadpool(self._api.answer, _request(scope, body))
+            answer = await self._answer(_request(scope, body))
         response = Response(answer.body, answer.status, headers=dict(answer.headers))
         await response(scope, receive, send)
+
+    async def run_unauthenticated(self, source_ip: str, function: Callable[[], R]) -> R:
+        """What `function` returns, called in a thread for requests whose account is not known. Raises Busy."""
+        return await self._authentication.run((source_ip, ""), function)
+
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        scope = scope_of(request)
+        claimed = scope.access_key_id if scope is not None else ""
+        try:
+            authenticated = await self._authentication.run(
+                (request.source_ip, claimed), self._api.authenticate, request
+            )
+        except Busy:
+            return self._throttle(request, f"The address {request.source_ip}", source_ip=request.source_ip)
+        if isinstance(authenticated, HttpResponse):
+            return authenticated
+        account_id = authenticated.call.realm.account_id
+        try:
+            return await self._operations.run(
+                (account_id, authenticated.call.caller.access_key_id), self._api.perform, request, authenticated
+            )
+        except Busy:
+            return self._throttle(request, f"Account {account_id}", account_id=account_id)
+
+    def _throttle(self, request: HttpRequest, owner: str, **about: str) -> HttpResponse:
+        if count := self._throttled.add(owner):
+            log.warning("api requests throttled", count=count, **about)
+        error = ThrottlingException(f"{owner} has more requests than the server answers at a time. Try again later.")
+        return self._api.refuse(request, error)
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from sekisho.api.fair_threads import Busy
 from sekisho.provisioning.registration_tasks import ReportFile
 
 PATH: Final = "/_sekisho/reports"
@@ -20,13 +20,25 @@ def link(base_url: str, file: ReportFile) -> str:
     return f"{base_url}{PATH}/{file.task_id}/{file.token}/{file.name}"
 
 
-def route(find: Callable[[ReportFile], Sequence[str] | None]) -> Route:
-    """The route of all links. ``find`` gives the parts of a report, and is called in a worker thread."""
+Parts = Sequence[str] | None
+
+
+def route(find: Callable[[ReportFile], Parts], run: Callable[[str, Callable[[], Parts]], Awaitable[Parts]]) -> Route:
+    """The route of all links.
+
+    Args:
+        find: Gives the parts of a report.
+        run: Calls a function in a thread, for a client's address. Raises Busy.
+    """
 
     async def answer(request: Request) -> Response:
-        parts = await run_in_threadpool(find, ReportFile(**request.path_params))
+        file = ReportFile(**request.path_params)
         # Certificates, and whatever else a template names: not for a cache on the way.
         headers = {"Cache-Control": "no-store"}
+        try:
+            parts = await run(request.client.host if request.client else "", lambda: find(file))
+        except Busy:
+            return PlainTextResponse("Too many requests at a time. Try again later.\n", 429, headers)
         if parts is None:
             text = "There is no such report. Ask ListThingRegistrationTaskReports for a new link.\n"
             return PlainTextResponse(text, 404, headers)

@@ -1,0 +1,302 @@
+"""Threads of the API: no account, and nobody who is not authenticated, holds them all; health waits behind nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from starlette.applications import Starlette
+from structlog.testing import capture_logs
+
+from sekisho.api import app as app_module
+from sekisho.api.app import build
+from sekisho.api.fair_threads import Busy, FairThreads
+from sekisho.api.operation import Call, Operations
+from sekisho.api.sigv4 import SecretKey
+from sekisho.realm import Realm
+from sekisho.services import Services
+
+WAIT = 10.0
+HOME = Realm("123456789012", "eu-central-1")
+OTHER = SecretKey("210987654321", "arn:aws:iam::210987654321:root", "210987654321", "secret")
+SCOPED = "AWS4-HMAC-SHA256 Credential={key}/20260101/eu-central-1/iot/aws4_request, SignedHeaders=host, Signature=0"
+
+
+class Held:
+    """A function that returns once it is let go; counts who is in it."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self._entered = threading.Condition()
+        self.inside = 0
+
+    def __call__(self, *_: object) -> str:
+        with self._entered:
+            self.inside += 1
+            self._entered.notify_all()
+        assert self.go.wait(WAIT)
+        return "done"
+
+    async def has(self, count: int) -> None:
+        def wait() -> bool:
+            with self._entered:
+                return self._entered.wait_for(lambda: self.inside >= count, WAIT)
+
+        assert await asyncio.to_thread(wait), self.inside
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+# The threads themselves
+
+
+def test_an_owner_alone_gets_half_of_the_threads_and_another_one_gets_in_between() -> None:
+    async def scenario() -> None:
+        threads, held = FairThreads(4, (100, 50)), Held()
+        mine = [asyncio.create_task(threads.run(("A",), held)) for _ in range(10)]
+        await held.has(2)
+        assert await threads.run(("B",), str, 7) == "7", "while A's others wait"
+        assert threads.statistics() == {"threads": 4, "busy": 2, "waiting": 8}
+        held.go.set()
+        assert await asyncio.gather(*mine) == ["done"] * 10
+        assert threads.statistics() == {"threads": 4, "busy": 0, "waiting": 0}
+
+    asyncio.run(scenario())
+
+
+def test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later() -> None:
+    async def scenario() -> None:
+        threads, held = FairThreads(2, (100, 3), wait_seconds=0.05), Held()
+        busy = asyncio.create_task(threads.run(("A",), held))
+        await held.has(1)
+        waiting = [asyncio.create_task(threads.run(("A",), held)) for _ in range(3)]
+        await settled(lambda: threads.statistics()["waiting"] == 3)
+        with pytest.raises(Busy):
+            await threads.run(("A",), held)
+        assert all(isinstance(each, Busy) for each in await asyncio.gather(*waiting, return_exceptions=True))
+        assert held.inside == 1, "what was refused was not called"
+        held.go.set()
+        assert await busy == "done"
+        assert threads.statistics() == {"threads": 2, "busy": 0, "waiting": 0}
+
+    asyncio.run(scenario())
+
+
+def test_the_owner_with_most_gives_way_where_the_queue_is_full() -> None:
+    async def scenario() -> None:
+        threads, held = FairThreads(2, (4, 4)), Held()
+        first = [asyncio.create_task(threads.run(("A",), held)) for _ in range(5)]
+        await held.has(1)
+        await settled(lambda: threads.statistics()["waiting"] == 4)
+        others = [asyncio.create_task(threads.run(("B",), held)) for _ in range(2)]
+        await held.has(2)
+        await settled(lambda: first[4].done())
+        with pytest.raises(Busy):
+            await first[4]
+        held.go.set()
+        assert await asyncio.gather(*first[:4], *others) == ["done"] * 6
+
+    asyncio.run(scenario())
+
+
+def test_a_function_that_raises_and_a_request_that_is_given_up_leave_their_places() -> None:
+    async def scenario() -> None:
+        threads, held = FairThreads(2, (10, 10)), Held()
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(("A",), lambda: 1 // 0)
+        busy = asyncio.create_task(threads.run(("A",), held))
+        await held.has(1)
+        waiting = asyncio.create_task(threads.run(("A",), held))
+        await settled(lambda: threads.statistics()["waiting"] == 1)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        assert threads.statistics() == {"threads": 2, "busy": 1, "waiting": 0}
+        held.go.set()
+        await busy
+        assert threads.statistics() == {"threads": 2, "busy": 0, "waiting": 0}
+
+    asyncio.run(scenario())
+
+
+# The application
+
+
+def operations(slow: Callable[[], object]) -> Operations:
+    registered = Operations()
+
+    @registered.operation("iot", "CreateCertificateFromCsr")
+    def create(_call: Call, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        slow()
+        return {}
+
+    @registered.operation("iot", "DescribeEndpoint")
+    def describe(call: Call, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"endpointAddress": call.realm.account_id}
+
+    return registered
+
+
+def application(slow: Callable[[], object], **options: Any) -> Starlette:
+    return build(
+        cast(Services, None),
+        options.pop("credentials", {"AKIAOTHER": OTHER}.get),
+        lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        default_realm=HOME,
+        any_credentials=options.pop("any_credentials", True),
+        operations=operations(slow),
+        **options,
+    )
+
+
+async def ask(
+    app: Starlette, method: str, path: str, *, key: str | None = None, peer: str = "127.0.0.1"
+) -> tuple[int, str, Any]:
+    """(status, error type, body) of one request, without a socket."""
+    sent: list[Any] = []
+    headers = [(b"host", b"localhost"), (b"x-amz-date", b"20260101T000000Z")]
+    if key is not None:
+        headers.append((b"authorization", SCOPED.format(key=key).encode()))
+    body = b'{"certificateSigningRequest": "csr"}' if method == "POST" else b""
+    messages = iter([{"type": "http.request", "body": body}])
+
+    async def receive() -> Any:
+        message = next(messages, None)
+        return message if message is not None else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": headers,
+        "client": (peer, 1),
+    }
+    await app(scope, receive, send)
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    content = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], answered.get("x-amzn-errortype", "").rstrip(":"), json.loads(content)
+
+
+def tasks(count: int, make: Callable[[], Awaitable[Any]]) -> list[asyncio.Future[Any]]:
+    return [asyncio.ensure_future(make()) for _ in range(count)]
+
+
+def test_slow_calls_of_one_account_keep_neither_another_account_nor_health_waiting() -> None:
+    async def scenario() -> None:
+        held = Held()
+        app = application(held)
+        count = app_module.OPERATION_THREADS + 10
+        slow = tasks(count, lambda: ask(app, "POST", "/certificates"))
+        await held.has(app_module.OPERATION_THREADS // 2)
+        assert await ask(app, "GET", "/endpoint", key="AKIAOTHER") == (200, "", {"endpointAddress": OTHER.account_id})
+        assert await ask(app, "GET", "/_sekisho/health") == (200, "", {"status": "ok"})
+        assert held.inside == app_module.OPERATION_THREADS // 2
+        assert not any(each.done() for each in slow), "they were all asked before, and still wait"
+        held.go.set()
+        assert {status for status, *_ in await asyncio.gather(*slow)} == {200}
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT))
+
+
+def test_more_calls_of_one_account_than_may_wait_are_throttled_and_told_of_once() -> None:
+    async def scenario() -> list[Any]:
+        held = Held()
+        app = application(held)
+        slow = tasks(app_module.OPERATION_THREADS // 2, lambda: ask(app, "POST", "/certificates"))
+        await held.has(app_module.OPERATION_THREADS // 2)
+        waiting = tasks(app_module.OPERATIONS_WAITING[1] + 3, lambda: ask(app, "POST", "/certificates"))
+        await settled(lambda: sum(each.done() for each in waiting) == 3)
+        throttled = [each.result() for each in waiting if each.done()]
+        assert await ask(app, "GET", "/endpoint", key="AKIAOTHER") == (200, "", {"endpointAddress": OTHER.account_id})
+        held.go.set()
+        await asyncio.gather(*slow, *waiting)
+        return throttled
+
+    with capture_logs() as logs:
+        throttled = asyncio.run(asyncio.wait_for(scenario(), WAIT))
+    assert {(status, error) for status, error, _ in throttled} == {(400, "ThrottlingException")}
+    assert f"Account {HOME.account_id}" in throttled[0][2]["message"]
+    lines = [line for line in logs if line["event"] == "api requests throttled"]
+    assert [(line["account_id"], line["count"]) for line in lines] == [(HOME.account_id, 1)]
+
+
+def test_requests_that_are_not_authenticated_hold_neither_all_threads_nor_any_of_the_accounts() -> None:
+    async def scenario() -> None:
+        held = Held()
+
+        def credentials(access_key_id: str) -> SecretKey | None:
+            if access_key_id.startswith("AKIAUNKNOWN"):
+                held()
+            return {"AKIAOTHER": OTHER}.get(access_key_id)
+
+        app = application(lambda: None, credentials=credentials)
+        flood = [
+            asyncio.ensure_future(ask(app, "GET", "/endpoint", key=f"AKIAUNKNOWN{number}", peer="192.0.2.1"))
+            for number in range(100)
+        ]
+        await held.has(app_module.AUTHENTICATION_THREADS // 2)
+        answered = await ask(app, "GET", "/endpoint", key="AKIAOTHER", peer="192.0.2.2")
+        assert answered == (200, "", {"endpointAddress": OTHER.account_id})
+        assert await ask(app, "GET", "/_sekisho/health", peer="192.0.2.1") == (200, "", {"status": "ok"})
+        assert held.inside == app_module.AUTHENTICATION_THREADS // 2
+        assert not any(each.done() for each in flood)
+        held.go.set()
+        await asyncio.gather(*flood)
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT))
+
+
+def test_health_is_made_in_one_thread_however_many_ask() -> None:
+    async def scenario() -> int:
+        held = Held()
+
+        def health() -> Mapping[str, Any]:
+            held()
+            return {"status": "ok"}
+
+        app = application(lambda: None, health=health)
+        first = asyncio.ensure_future(ask(app, "GET", "/_sekisho/health"))
+        await held.has(1)
+        others = tasks(200, lambda: ask(app, "GET", "/_sekisho/health"))
+        assert await ask(app, "GET", "/endpoint") == (200, "", {"endpointAddress": HOME.account_id})
+        held.go.set()
+        assert {status for status, *_ in await asyncio.gather(first, *others)} == {200}
+        return held.inside
+
+    assert asyncio.run(asyncio.wait_for(scenario(), WAIT)) <= 2
+
+
+def test_a_health_report_that_raises_is_made_again_for_the_next_request() -> None:
+    async def scenario() -> None:
+        fails = iter([True, False])
+
+        def health() -> Mapping[str, Any]:
+            if next(fails):
+                raise RuntimeError("once")
+            return {"status": "ok"}
+
+        app = application(lambda: None, health=health)
+        with pytest.raises(RuntimeError):
+            await ask(app, "GET", "/_sekisho/health")
+        assert await ask(app, "GET", "/_sekisho/health") == (200, "", {"status": "ok"})
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT))
