@@ -207,7 +207,7 @@ def _in_bulk(iot: Any, ca_pem: str, server: Sekisho) -> Callable[[Sequence[str]]
     def prepare(some: Sequence[str]) -> _Send:
         nonlocal number
         number += 1
-        file = server.data / "buckets" / _BUCKET / f"{number}.json"
+        file = server.data / "buckets" / "123456789012" / _BUCKET / f"{number}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         lines = (json.dumps({"Certificate": each, "CACertificate": ca_pem}) for each in some)
         file.write_text("".join(f"{line}\n" for line in lines))

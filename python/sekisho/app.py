@@ -216,7 +216,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
     bulk = BulkRegistration(
         store,
         clock.utc_now,
-        _buckets(settings),
+        _buckets(settings, accounts),
         partial(provision, certificate=None, engine=engine, authority=authority),
     )
     services = Services(
@@ -412,14 +412,16 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _buckets(settings: Settings) -> Buckets:
+def _buckets(settings: Settings, accounts: Accounts) -> Buckets:
     if settings.s3_endpoint_url:
         from sekisho.buckets.s3 import S3Buckets
 
-        return S3Buckets(settings.s3_endpoint_url, settings.region)
+        return S3Buckets(settings.s3_endpoint_url, settings.region, settings.s3_buckets, accounts.are_several)
     from sekisho.buckets.folder import FolderBuckets
 
-    return FolderBuckets(settings.bulk_folder or settings.data / "buckets")
+    buckets = FolderBuckets(settings.bulk_folder or settings.data / "buckets")
+    buckets.warn_of_folders_without_account()
+    return buckets
 
 
 def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> SqlStore:

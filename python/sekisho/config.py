@@ -21,7 +21,7 @@ from sekisho.handler_settings import HandlerSettings, read_handlers
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
-FILE_ALONE: Final = frozenset({"handlers"})
+FILE_ALONE: Final = frozenset({"handlers", "s3_buckets"})
 """Settings that neither the environment nor the command line can hold."""
 
 
@@ -58,9 +58,11 @@ class Settings:
     any_credentials: bool = False
     """Take unsigned API requests and unknown access keys for the default account. Loopback only."""
     bulk_folder: Path | None = None
-    """Folder of the buckets of bulk registrations, a folder each; unset it is ``buckets`` in the data folder."""
+    """Folder of the inputs of bulk registrations, ``<account>/<bucket>/<key>``; unset: ``<data folder>/buckets``."""
     s3_endpoint_url: str = ""
     """URL of an S3-compatible store that has the buckets, in place of ``bulk_folder``; credentials as for AWS tools."""
+    s3_buckets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Section of the file: the buckets of each account in that store. Without it a server with one account uses all."""
     workers: int = 0
     """Threads of the data plane; 0 is one per core."""
     handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
@@ -143,6 +145,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return Path(str(value)).expanduser().absolute()
         case "handlers":
             return value
+        case "s3_buckets":
+            return _buckets(value, source)
         case "api_port" | "mqtt_port":
             return _integer(name, value, source, 0, 65535)
         case "workers":
@@ -173,6 +177,17 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return str(value)
 
 
+def _buckets(table: Any, source: str) -> Mapping[str, tuple[str, ...]]:
+    what = 's3_buckets is a section with a list of buckets for each account, such as 123456789012 = ["fleet"]'
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{source}: {what}, not {table!r}")
+    for account_id, buckets in table.items():
+        is_list = isinstance(buckets, list) and all(isinstance(each, str) and each for each in buckets)
+        if not re.fullmatch(r"[0-9]{12}", account_id) or not is_list:
+            raise ConfigError(f"{source}: {what}, not {account_id} = {buckets!r}")
+    return {account_id: tuple(buckets) for account_id, buckets in table.items()}
+
+
 def _integer(name: str, value: Any, source: str, least: int, most: int) -> int:
     try:
         number = int(str(value))
@@ -194,6 +209,8 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
     if settings.bulk_folder is not None and settings.s3_endpoint_url:
         raise ConfigError("bulk_folder and s3_endpoint_url both say where buckets are: give one of them")
+    if settings.s3_buckets and not settings.s3_endpoint_url:
+        raise ConfigError("s3_buckets says whose the buckets of an S3 store are: give its s3_endpoint_url too")
     if settings.any_credentials and not settings.is_loopback:
         raise ConfigError(
             f"any_credentials lets everyone in who can reach {settings.host}: "

@@ -63,7 +63,7 @@ def signing_request() -> str:
 def put(account: Account, *lines: Any, key: str = "fleet/input.json") -> str:
     """Put an input into a bucket of the account's; the bucket's name."""
     bucket = f"bucket-{account.realm.account_id}"
-    file = account.server.buckets / bucket / key
+    file = account.server.buckets / account.realm.account_id / bucket / key
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
     return bucket
@@ -195,6 +195,22 @@ def test_a_key_leads_to_nothing_outside_its_bucket(account: Account) -> None:
     task = ended(account, start(account, bucket, THING_ONLY, key="../../sekisho.db"))
     assert (task["status"], task["failureCount"]) == ("Failed", 0)
     assert "'..'" in task["message"]
+
+
+def test_a_bucket_of_another_account_is_not_read(account: Account, other_account: Account) -> None:
+    bucket = put(account, {"ThingName": "theirs"})
+    other = other_account.realm.account_id
+    for named, key in ((bucket, "fleet/input.json"), (account.realm.account_id, f"{bucket}/fleet/input.json")):
+        task = ended(other_account, start(other_account, named, THING_ONLY, key=key))
+        assert (task["status"], task["successCount"]) == ("Failed", 0)
+        assert f"Its place is {other}/{named}/{key} in the server's bulk_folder" in task["message"]
+    link = account.server.buckets / other / "link"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(account.server.buckets / account.realm.account_id / bucket)
+    task = ended(other_account, start(other_account, "link", THING_ONLY))
+    assert (task["status"], task["successCount"]) == ("Failed", 0)
+    assert "link is a symbolic link" in task["message"]
+    assert other_account.iot.list_things()["things"] == []
 
 
 def test_a_template_that_is_none_is_refused_at_once(account: Account) -> None:

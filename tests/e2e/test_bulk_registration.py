@@ -66,7 +66,7 @@ def reported(server: RunningServer, task_id: str, kind: Any) -> list[Any]:
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server: RunningServer, end: str) -> None:
-    bucket = own_server.data / "buckets" / "fleet"
+    bucket = own_server.data / "buckets" / "123456789012" / "fleet"
     bucket.mkdir(parents=True)
     # Each time that a line is provisioned its request gets another certificate: twice would be seen.
     request = signing_request()
@@ -128,7 +128,7 @@ def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server:
 
 
 def test_while_a_task_runs_the_api_answers(own_server: RunningServer) -> None:
-    bucket = own_server.data / "buckets" / "fleet"
+    bucket = own_server.data / "buckets" / "123456789012" / "fleet"
     bucket.mkdir(parents=True)
     request = signing_request()
     lines = [json.dumps({"ThingName": f"device-{number}", "CSR": request}) for number in range(2000)]

@@ -70,9 +70,10 @@ with SqlStore(url, lambda _: pass_by("step")) as store:
 
 @pytest.mark.parametrize("place", ["device", "step"])
 def test_kill_9_neither_repeats_a_line_nor_loses_one(url: str, tmp_path: Path, place: str) -> None:
-    (tmp_path / "bucket").mkdir()
+    folder = tmp_path / HOME.account_id / "bucket"
+    folder.mkdir(parents=True)
     lines = [json.dumps({"ThingName": f"t{number}"}) for number in range(1, MANY + 1)]
-    (tmp_path / "bucket" / "key").write_text("\n".join(lines))
+    (folder / "key").write_text("\n".join(lines))
     with SqlStore(url, lambda _: None) as store:
         tasks = RegistrationTasks(store, utc_now, lambda _realm, _task_id: None)
         task = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")

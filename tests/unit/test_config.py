@@ -123,3 +123,24 @@ def test_buckets_are_in_one_place(tmp_path: Path) -> None:
     assert loaded(tmp_path, s3_endpoint_url="https://s3.example").s3_endpoint_url == "https://s3.example"
     with pytest.raises(ConfigError, match="give one of them"):
         loaded(tmp_path, {"SEKISHO_BULK_FOLDER": "/buckets"}, s3_endpoint_url="https://s3.example")
+
+
+def test_buckets_of_an_s3_store_are_accounts_own(tmp_path: Path) -> None:
+    def said(text: str) -> Settings:
+        (tmp_path / "sekisho.toml").write_text(f's3_endpoint_url = "http://127.0.0.1:9000"\n{text}')
+        return load({"data": tmp_path}, environment={})
+
+    made = said('[s3_buckets]\n123456789012 = ["fleet", "more"]\n222222222222 = ["theirs"]\n')
+    assert made.s3_buckets == {"123456789012": ("fleet", "more"), "222222222222": ("theirs",)}
+    for wrong in (
+        's3_buckets = ["fleet"]',
+        '[s3_buckets]\nmine = ["fleet"]',
+        '[s3_buckets]\n123456789012 = "fleet"',
+        "[s3_buckets]\n123456789012 = [1]",
+        '[s3_buckets]\n123456789012 = [""]',
+    ):
+        with pytest.raises(ConfigError, match=r"sekisho.toml: s3_buckets is a section with a list of buckets for each"):
+            said(wrong)
+    (tmp_path / "sekisho.toml").write_text('[s3_buckets]\n123456789012 = ["fleet"]\n')
+    with pytest.raises(ConfigError, match="give its s3_endpoint_url too"):
+        load({"data": tmp_path}, environment={})

@@ -1,14 +1,33 @@
-"""Buckets that are folders: what S3 is to AWS IoT, a folder is to a server of one's own."""
+"""Buckets that are folders: what S3 is to AWS IoT, a folder is to a server of one's own.
+
+Each account has a folder of its own in the buckets folder, and its buckets are folders in that one:
+``<buckets folder>/<account id>/<bucket>/<key>``.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from sekisho.provisioning.bulk_input import InputError, InputUnavailable
+
+log = structlog.get_logger(__name__)
+
+MAX_FOLDERS_LOGGED: Final = 5
+"""Folders that belong to no account of which the start logs the names."""
+
+_ACCOUNT_ID: Final = re.compile(r"[0-9]{12}")
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# A pipe would wait here for whoever writes into it.
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FolderInput:
@@ -29,14 +48,17 @@ class FolderInput:
 
 
 class FolderBuckets:
-    """A bucket is a folder in ``root``, its keys are the paths of the files in it."""
+    """A bucket is a folder in the account's folder in ``root``, its keys are the paths of the files in it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextmanager
-    def open(self, bucket: str, key: str, offset: int) -> Iterator[FolderInput]:
+    def open(self, account_id: str, bucket: str, key: str, offset: int) -> Iterator[FolderInput]:
         """A file, to be read from its byte ``offset`` on.
+
+        Each part of the path is opened in the folder before it, and symbolic links are not followed: whatever is
+        changed there meanwhile, the file that is opened is in the account's folder.
 
         Raises:
             InputError: There is no such file, it may not be read, or the names lead out of the bucket.
@@ -45,15 +67,15 @@ class FolderBuckets:
         steps = [bucket, *key.split("/")]
         if any(step in ("", ".", "..") or "\0" in step for step in steps) or "/" in bucket:
             raise InputError(
-                f"{name} is not one: a bucket is a folder in the server's bulk_folder, and a key the path of a file in "
-                "it, without empty parts, '.' and '..'."
+                f"{name} is not one: a bucket is a folder in the account's folder in the server's bulk_folder, and a "
+                "key the path of a file in it, without empty parts, '.' and '..'."
             )
         try:
-            # A pipe would wait here for whoever writes into it.
-            descriptor = os.open(self._root.joinpath(*steps), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = self._open(account_id, steps)
         except OSError as error:
             raise InputError(
-                f"{name} cannot be opened: {error.strerror}. A bucket is a folder in the server's bulk_folder."
+                f"{name} cannot be opened: {error.strerror}. Its place is {account_id}/{bucket}/{key} in the server's "
+                "bulk_folder: each account has a folder of its own there, with a folder for each bucket."
             ) from None
         try:
             status = os.fstat(descriptor)
@@ -63,3 +85,46 @@ class FolderBuckets:
             yield FolderInput(descriptor, status, name)
         finally:
             os.close(descriptor)
+
+    def warn_of_folders_without_account(self) -> None:
+        """Log the folders in the buckets folder that are no account's: nothing in them can be read."""
+        found: list[Path] = []
+        with suppress(OSError):
+            found = [each for each in self._root.iterdir() if not _ACCOUNT_ID.fullmatch(each.name) and each.is_dir()]
+        if found:
+            log.warning(
+                "folders of buckets belong to no account: move each into a folder with the account's id",
+                folders=[str(each) for each in sorted(found)[:MAX_FOLDERS_LOGGED]],
+                count=len(found),
+                place=str(self._root / "<account id>" / "<bucket>"),
+            )
+
+    def _open(self, account_id: str, steps: Sequence[str]) -> int:
+        """Return a descriptor of the file. Raises OSError."""
+        # The operator's own links, such as to another disk, are followed up to here.
+        folder = os.open(self._root / account_id, _FOLDER)
+        try:
+            for step in steps[:-1]:
+                inner = _open_beneath(folder, step, _FOLDER)
+                os.close(folder)
+                folder = inner
+            return _open_beneath(folder, steps[-1], _FILE)
+        finally:
+            os.close(folder)
+
+
+def _open_beneath(folder: int, name: str, flags: int) -> int:
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError:
+        if _is_link(folder, name):
+            # The kernel says of a link that it is no folder, or that there are too many links.
+            message = f"{name} is a symbolic link, and links in an account's folder are not followed"
+            raise OSError(errno.ELOOP, message) from None
+        raise
+
+
+def _is_link(folder: int, name: str) -> bool:
+    with suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    return False

@@ -200,7 +200,8 @@ class BulkRegistration:
         except TemplateError as error:
             # It was accepted by a Sekisho that knew another language.
             raise InputError(f"The template cannot be used: {error}") from None
-        with self._buckets.open(task.input_bucket, task.input_key, task.bytes_done) as source:
+        place = (task.realm.account_id, task.input_bucket, task.input_key)
+        with self._buckets.open(*place, task.bytes_done) as source:
             task = self._opened(task, source)
             coming = bulk_input.lines(_to_the_end(source, task), after=task.lines_done, begin=task.bytes_done)
             waiting: deque[_Ready] = deque()

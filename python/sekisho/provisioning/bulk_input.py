@@ -45,10 +45,10 @@ class Input(Protocol):
 
 
 class Buckets(Protocol):
-    """Where inputs are: files by bucket and key."""
+    """Where inputs are: files by account, bucket and key. What is not the account's is never opened."""
 
-    def open(self, bucket: str, key: str, offset: int) -> AbstractContextManager[Input]:
-        """An input, to be read from its byte ``offset`` on. Raises InputError or InputUnavailable."""
+    def open(self, account_id: str, bucket: str, key: str, offset: int) -> AbstractContextManager[Input]:
+        """An input, to be read from its byte ``offset`` on. Raises InputError, InputUnavailable or StoreFailure."""
         ...
 
 

@@ -6,22 +6,27 @@ import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sekisho.buckets.folder import FolderBuckets
 from sekisho.provisioning.bulk_input import InputError
+
+OWN, OTHER = "123456789012", "222222222222"
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "buckets"
-    (root / "fleet" / "2026").mkdir(parents=True)
-    (root / "fleet" / "2026" / "input.json").write_bytes(b"0123456789")
+    (root / OWN / "fleet" / "2026").mkdir(parents=True)
+    (root / OWN / "fleet" / "2026" / "input.json").write_bytes(b"0123456789")
+    (root / OTHER / "theirs").mkdir(parents=True)
+    (root / OTHER / "theirs" / "input.json").write_text("theirs")
     (tmp_path / "secret").write_text("secret")
     return root
 
 
 def content(buckets: FolderBuckets, bucket: str, key: str, offset: int = 0) -> bytes:
-    with buckets.open(bucket, key, offset) as source:
+    with buckets.open(OWN, bucket, key, offset) as source:
         return b"".join(iter(lambda: source.read(3), b""))
 
 
@@ -29,18 +34,18 @@ def content(buckets: FolderBuckets, bucket: str, key: str, offset: int = 0) -> b
 def test_a_file_is_read_from_where_it_is_asked_for(root: Path, offset: int) -> None:
     buckets = FolderBuckets(root)
     assert content(buckets, "fleet", "2026/input.json", offset) == b"0123456789"[offset:]
-    with buckets.open("fleet", "2026/input.json", offset) as source:
+    with buckets.open(OWN, "fleet", "2026/input.json", offset) as source:
         assert source.size == 10
 
 
 def test_another_content_is_another_version(root: Path) -> None:
     def version() -> str:
-        with FolderBuckets(root).open("fleet", "2026/input.json", 0) as source:
+        with FolderBuckets(root).open(OWN, "fleet", "2026/input.json", 0) as source:
             return source.version
 
     before = version()
     assert version() == before
-    file = root / "fleet" / "2026" / "input.json"
+    file = root / OWN / "fleet" / "2026" / "input.json"
     file.write_bytes(b"0123456780")
     os.utime(file, ns=(1, 1))
     assert version() != before
@@ -59,6 +64,9 @@ def test_another_content_is_another_version(root: Path) -> None:
         ("fleet", "2026/input.json/"),
         ("fleet/2026", "input.json"),
         ("/etc", "passwd"),
+        (f"../{OTHER}/theirs", "input.json"),
+        (f"{OTHER}/theirs", "input.json"),
+        ("fleet", f"../../{OTHER}/theirs/input.json"),
         ("fleet", "a\0b"),
         ("", "fleet"),
     ],
@@ -86,6 +94,79 @@ def test_what_is_no_file_says_so(root: Path, bucket: str, key: str, reason: str)
 
 
 def test_a_pipe_is_refused_and_not_waited_for(root: Path) -> None:
-    os.mkfifo(root / "fleet" / "pipe")
+    os.mkfifo(root / OWN / "fleet" / "pipe")
     with pytest.raises(InputError, match="not a file"):
         content(FolderBuckets(root), "fleet", "pipe")
+
+
+@pytest.mark.parametrize(("bucket", "key"), [("theirs", "input.json"), (OTHER, "theirs/input.json")])
+def test_an_account_has_its_own_buckets_alone_and_is_told_where_they_are(root: Path, bucket: str, key: str) -> None:
+    with pytest.raises(InputError) as refused:
+        content(FolderBuckets(root), bucket, key)
+    assert str(refused.value) == (
+        f"The input file {key} in bucket {bucket} cannot be opened: No such file or directory. Its place is "
+        f"{OWN}/{bucket}/{key} in the server's bulk_folder: each account has a folder of its own there, with a folder "
+        "for each bucket."
+    )
+
+
+def test_a_file_where_it_had_its_place_before_accounts_had_folders_is_told_its_new_one(root: Path) -> None:
+    (root / "old").mkdir()
+    (root / "old" / "input.json").write_text("old")
+    with pytest.raises(InputError, match=f"Its place is {OWN}/old/input.json"):
+        content(FolderBuckets(root), "old", "input.json")
+    with capture_logs() as logs:
+        FolderBuckets(root).warn_of_folders_without_account()
+    [line] = logs
+    assert (line["log_level"], line["folders"], line["count"]) == ("warning", [str(root / "old")], 1)
+    (root / "old" / "input.json").unlink()
+    (root / "old").rmdir()
+    with capture_logs() as logs:
+        FolderBuckets(root).warn_of_folders_without_account()
+        FolderBuckets(root / "nowhere").warn_of_folders_without_account()
+    assert logs == []
+
+
+@pytest.mark.parametrize("link", ["linked", "fleet/linked", "fleet/linked.json", "fleet/2026/loop"])
+def test_links_are_not_followed_wherever_they_are(root: Path, link: str) -> None:
+    targets = {
+        "linked": root / OTHER / "theirs",
+        "fleet/linked": root / OTHER / "theirs",
+        "fleet/linked.json": root.parent / "secret",
+        "fleet/2026/loop": Path("loop"),
+    }
+    (root / OWN / link).symlink_to(targets[link])
+    bucket, _, key = (link if link.endswith((".json", "loop")) else f"{link}/input.json").partition("/")
+    with pytest.raises(InputError, match="is a symbolic link, and links in an account's folder are not followed"):
+        content(FolderBuckets(root), bucket, key)
+
+
+def test_a_link_in_place_of_an_accounts_folder_is_the_operators_own(root: Path, tmp_path: Path) -> None:
+    (root / OWN).rename(tmp_path / "elsewhere")
+    (root / OWN).symlink_to(tmp_path / "elsewhere")
+    assert content(FolderBuckets(root), "fleet", "2026/input.json") == b"0123456789"
+
+
+def test_a_folder_that_becomes_a_link_while_a_path_is_walked_leads_nowhere(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each step, what the path names by then is exchanged for a link to another account's folder."""
+    real = os.open
+    opened: list[int] = []
+
+    def exchanging(path: str | Path, flags: int, *, dir_fd: int | None = None) -> int:
+        descriptor = real(path, flags, dir_fd=dir_fd)
+        opened.append(descriptor)
+        if path == "fleet":
+            (root / OWN / "fleet").rename(root / OWN / "before")
+            (root / OTHER / "theirs" / "2026").mkdir()
+            (root / OTHER / "theirs" / "2026" / "input.json").write_text("theirs")
+            (root / OWN / "fleet").symlink_to(root / OTHER / "theirs")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", exchanging)
+    assert content(FolderBuckets(root), "fleet", "2026/input.json") == b"0123456789"
+    assert len(opened) == 4
+    for descriptor in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,6 +15,7 @@ from sekisho.buckets import s3
 from sekisho.buckets.s3 import S3Buckets
 from sekisho.provisioning.bulk_input import InputError, InputUnavailable
 
+OWN, OTHER = "123456789012", "222222222222"
 CONTENT = bytes(range(256)) * 1000
 
 
@@ -75,8 +76,16 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         thread.join()
 
 
-def content(store: Store, key: str = "2026/input.json", offset: int = 0) -> bytes:
-    with S3Buckets(store.url, "eu-central-1").open("fleet", key, offset) as source:
+def content(
+    store: Store,
+    key: str = "2026/input.json",
+    offset: int = 0,
+    owned: Mapping[str, Sequence[str]] | None = None,
+    *,
+    are_accounts_several: bool = False,
+) -> bytes:
+    buckets = S3Buckets(store.url, "eu-central-1", owned or {}, lambda: are_accounts_several)
+    with buckets.open(OWN, "fleet", key, offset) as source:
         assert (source.size, source.version) == (len(CONTENT), '"abc"')
         return b"".join(iter(lambda: source.read(10_000), b""))
 
@@ -133,3 +142,27 @@ def test_missing_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(InputError, match="credentials"):
         content(store)
+
+
+def test_a_bucket_is_read_for_the_accounts_that_the_settings_name_for_it(store: Store) -> None:
+    for several in (True, False):
+        assert content(store, owned={OWN: ["more", "fleet"]}, are_accounts_several=several) == CONTENT
+        before = len(store.asked)
+        for owned in ({OTHER: ["fleet"]}, {OWN: ["fleets"], OTHER: ["fleet"]}):
+            with pytest.raises(InputError, match=f"s3_buckets in sekisho.toml does not have this bucket for .*{OWN}"):
+                content(store, owned=owned, are_accounts_several=several)
+        assert len(store.asked) == before
+
+
+def test_where_there_are_several_accounts_a_bucket_that_is_nobodys_is_not_read(store: Store) -> None:
+    with pytest.raises(InputError, match=r"more than one account.* section \[s3_buckets\]") as refused:
+        content(store, are_accounts_several=True)
+    assert f'{OWN} = ["fleet"]' in str(refused.value)
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("key", ["../theirs/input.json", "2026/../../theirs/input.json", "./input.json", ".."])
+def test_a_key_that_a_proxy_takes_for_another_bucket_is_not_asked_for(store: Store, key: str) -> None:
+    with pytest.raises(InputError, match=r"a key has no parts '.' and '..'"):
+        content(store, key=key)
+    assert store.asked == []

@@ -56,7 +56,8 @@ class Drawer:
         return len(self.content) if self.announced_size is None else self.announced_size
 
     @contextmanager
-    def open(self, bucket: str, key: str, offset: int) -> Iterator[Reading]:
+    def open(self, account_id: str, bucket: str, key: str, offset: int) -> Iterator[Reading]:
+        assert account_id in (HOME.account_id, OTHER_ACCOUNT.account_id)
         assert (bucket, key) == ("bucket", "key")
         self.opened_at.append(offset)
         if self.refuses:
