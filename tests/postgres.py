@@ -62,6 +62,34 @@ class PostgreSQL:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop every process of the server where it is (SIGSTOP), and let them go on at the end of the block."""
+        try:
+            self.stand_still()
+            yield
+        finally:
+            self.go_on()
+
+    def stand_still(self) -> None:
+        """Stop every process of the server where it is. Its sockets stay open, and the kernel answers for them."""
+        # The first makes the others.
+        self._send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let them all go on."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(first, number)
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+        for line in listed.stdout.splitlines():
+            pid, parent = map(int, line.split())
+            if parent == first:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
     def new_database(self) -> str:
         """Make an empty database and return its URL.
 

@@ -19,7 +19,7 @@ def sync_folder(path: Path) -> None:
 def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
     """Write a temporary file beside ``path``, sync it, rename it over. ``mode``: permissions, 0o600 for keys.
 
-    Raises OSError; then whatever was at ``path`` before is still there.
+    Raises OSError that names the file; then whatever was at ``path`` before is still there.
     """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -29,6 +29,9 @@ def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # A full disk, say: a descriptor's error names no file.
+            error.filename = str(path)
         raise

@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sekisho.store import engines
+from sekisho.store import deadline
 from sekisho.store.errors import DamagedDatabase, ForeignDatabase, StoreBusy, StoreError, StoreUnavailable
+from sekisho.store.postgresql import WRITE_LOCK
 from sekisho.store.unit_of_work import SqlStore
 from tests.postgres import PostgreSQL
 from tests.store.builders import HOME, certificate, certificate_id
@@ -132,7 +133,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_database_that_another_program_holds_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "PATIENCE", 0.05)
+    monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 0.05)
     with at(tmp_path / "sekisho.db") as store:
         holder = sqlite3.connect(tmp_path / "sekisho.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
@@ -222,8 +223,8 @@ def test_a_writer_waits_for_another_server_no_longer_than_it_should(
     url = postgresql.new_database()
     with SqlStore(url, lambda _: None) as store:
         with psycopg.connect(url) as other:
-            other.execute("SELECT pg_advisory_xact_lock(%s)", [engines.WRITE_LOCK])
-            monkeypatch.setattr(engines, "PATIENCE", 0.05)
+            other.execute("SELECT pg_advisory_xact_lock(%s)", [WRITE_LOCK])
+            monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 0.05)
             with pytest.raises(StoreBusy, match="another server"), store.write():
                 raise AssertionError("it must not begin")
             with store.read() as tx:

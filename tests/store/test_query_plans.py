@@ -26,6 +26,7 @@ from sekisho.registry.model import (
     RotationState,
 )
 from sekisho.registry.ports import Window
+from sekisho.store import deadline
 from sekisho.store.identities import CHUNK
 from sekisho.store.unit_of_work import SqlStore, SqlTransaction
 from tests.postgres import PostgreSQL
@@ -363,6 +364,9 @@ def test_every_method_of_every_port_is_looked_at() -> None:
 def fill(store: SqlStore, many: int) -> None:
     """Rows enough for PostgreSQL to prefer an index, in three realms."""
     with store.write() as tx:
+        # More than a transaction of the server's does.
+        deadline.lift()
+        store._engines.allow_long_statements(connection_of(tx))
         tx.accounts.add(account())
         tx.accounts.add(account(OTHER_ACCOUNT.account_id))
         tx.policies.add(policy("policy 0"), version("policy 0"))

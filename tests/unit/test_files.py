@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -34,3 +36,14 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
         write_atomically(folder, b"new", mode=0o600)
     assert (folder / "inside").read_bytes() == b"kept"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_write_that_fails_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device") as failure:
+        write_atomically(tmp_path / "run.json", b"{}", mode=0o600)
+    assert failure.value.filename == str(tmp_path / "run.json")
+    assert list(tmp_path.iterdir()) == []

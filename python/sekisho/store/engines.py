@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sekisho.store.errors import ForeignDatabase, StoreError, StoreUnavailable
+from sekisho.store import deadline
+from sekisho.store.errors import StoreError, StoreUnavailable
+from sekisho.store.postgresql import PostgreSQLEngines
 
 OLDEST_SQLITE: Final = (3, 35, 0)
 """The first with RETURNING."""
-
-WRITE_LOCK: Final = int.from_bytes(b"sekisho1")
-"""Key of PostgreSQL's advisory lock that writers hold. Locks are per database; the key keeps off other programs'."""
-
-PATIENCE: float = 5.0
-"""Seconds to wait for the write lock that another program holds: a backup of an SQLite file, another server."""
 
 _PRAGMAS: Final = (
     # Readers see the last commit while one writes.
@@ -69,7 +67,7 @@ class SQLiteEngines:
 
     @staticmethod
     def _engine(url: URL, begin: str, **pool: Any) -> Engine:
-        connect_args = {"timeout": PATIENCE, "cached_statements": 256}
+        connect_args = {"timeout": deadline.STORE_TIMEOUT_SECONDS, "cached_statements": 256}
         engine = create_engine(url, hide_parameters=True, connect_args=connect_args, **pool)
 
         @event.listens_for(engine, "connect")
@@ -83,9 +81,17 @@ class SQLiteEngines:
 
         @event.listens_for(engine, "begin")
         def on_begin(connection: Connection) -> None:
+            # How long a lock of another program is waited for: a backup's, say.
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {deadline.milliseconds_left()}")
             connection.exec_driver_sql(begin)
 
         return engine
+
+    @contextmanager
+    def connect(self, engine: Engine) -> Iterator[Connection]:
+        """A connection of ``writing`` or ``reading``."""
+        with engine.connect() as connection:
+            yield connection
 
     def prepare(self) -> None:
         """Make folder (mode 0700) and file (mode 0600), or tighten the file's mode. SQLite gives it to its side files.
@@ -116,51 +122,9 @@ class SQLiteEngines:
     def lock_for_writing(self, connection: Connection) -> None:
         """Nothing to do: BEGIN IMMEDIATE has the lock."""
 
+    def allow_long_statements(self, connection: Connection) -> None:
+        """Nothing to do: a statement has no limit of its own."""
 
-class PostgreSQLEngines:
-    """A pool of connections to a server.
-
-    Durability is the server's: its ``fsync`` and ``synchronous_commit`` are on unless its owner has turned them off.
-    """
-
-    def __init__(self, url: URL) -> None:
-        self.place = url.set(drivername="postgresql").render_as_string(hide_password=True)
-        engine = create_engine(
-            url,
-            hide_parameters=True,
-            # A server that was restarted costs nobody a request.
-            pool_pre_ping=True,
-            pool_size=5,
-            max_overflow=27,
-            connect_args={"connect_timeout": 5, "client_encoding": "utf8", "application_name": "sekisho"},
-        )
-        # What waits for the write lock must read what its holder committed: a snapshot per statement, taken after it.
-        self.writing = engine.execution_options(isolation_level="READ COMMITTED")
-        # One snapshot for all that a transaction reads, as on SQLite.
-        self.reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-    def prepare(self) -> None:
-        """Nothing to make: the database is there, or connecting says that it is not."""
-
-    def check(self, connection: Connection) -> None:
-        """Raises ForeignDatabase where the database cannot keep every text."""
-        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
-        if encoding != "UTF8":
-            raise ForeignDatabase(f"{self.place} has the encoding {encoding}. Use a database with UTF8.")
-
-    def lock_for_writing(self, connection: Connection) -> None:
-        """Wait for the one lock of all servers on this database; the end of the transaction gives it up.
-
-        The same statement bounds the wait, and how long a server that stands still can hold it.
-        """
-        connection.execute(_LOCK, {"key": WRITE_LOCK, "patience": f"{round(PATIENCE * 1000)}ms"})
-
-
-_LOCK = text(
-    "SELECT set_config('lock_timeout', :patience, true),"
-    " set_config('idle_in_transaction_session_timeout', '60s', true),"
-    " pg_advisory_xact_lock(:key)"
-)
 
 Engines = SQLiteEngines | PostgreSQLEngines
 

@@ -61,6 +61,8 @@ def translate(error: DBAPIError, place: str) -> StoreError | None:
         return StoreBusy(f"{place} is locked by another program. End that program, or wait, and try again.")
     if state == "55P03":
         return StoreBusy(f"{place}: another server held the write lock for too long. Try again.")
+    if state == "57014":
+        return StoreBusy(f"{place}: a statement took too long and was ended ({text}). Try again.")
     if "readonly database" in text or "unable to open database file" in text:
         return StoreUnavailable(f"{place} cannot be opened for writing. Check the owner and mode of file and folder.")
     if "database or disk is full" in text or state == "53100":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sekisho.registry.ports import Change
-from sekisho.store import schema_version
+from sekisho.store import deadline, schema_version
 from sekisho.store.accounts import SqlAccounts
 from sekisho.store.attachments import SqlAttachments
 from sekisho.store.billing_groups import SqlBillingGroups
@@ -24,6 +25,7 @@ from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
 from sekisho.store.identities import SqlIdentities
+from sekisho.store.outage import Outage
 from sekisho.store.outbox import SqlOutbox
 from sekisho.store.ownership_tokens import SqlOwnershipTokens
 from sekisho.store.policies import SqlPolicies
@@ -125,7 +127,10 @@ class SqlStore:
         url: ``sqlite:////folder/file.db`` or ``postgresql://user:password@host/database``.
         announce: Given the changes of each transaction after it is committed, each once, in order; in the thread that
             committed. Commits of two threads may be announced in either order. What it raises reaches the writer,
-            though the transaction is kept.
+            though the transaction is kept. Where a commit failed it may be unknown whether the database has kept it:
+            its changes are announced with the next commit, which can only come once that is decided.
+
+    A transaction has ``deadline.STORE_TIMEOUT_SECONDS`` for all that it waits for; then it fails.
 
     Raises:
         StoreError: from every method, saying what is wrong with the database and what to do.
@@ -136,6 +141,13 @@ class SqlStore:
         self._announce = announce
         self._writing = threading.Lock()
         self._writer: int | None = None
+        self._write_outage = Outage(
+            lambda seconds: StoreBusy(
+                f"{self.place}: the write lock has been held elsewhere for {seconds:.0f} s. "
+                "Requests that write fail until it is free."
+            )
+        )
+        self._undecided: dict[Change, None] = {}
 
     @property
     def place(self) -> str:
@@ -148,10 +160,19 @@ class SqlStore:
         Raises NewerSchema, ForeignDatabase, DamagedDatabase, StoreBusy or StoreUnavailable.
         """
         self._engines.prepare()
-        with self._failing_clearly(), self._engines.writing.connect() as connection, connection.begin():
+        engine = self._engines.writing
+        with (
+            self._failing_clearly(),
+            deadline.begin(),
+            self._engines.connect(engine) as connection,
+            connection.begin(),
+        ):
             # Two servers may start at once.
             self._engines.lock_for_writing(connection)
             self._engines.check(connection)
+            # How long a migration takes depends on how much there is.
+            self._engines.allow_long_statements(connection)
+            deadline.lift()
             schema_version.bring_to_head(connection, self.place)
 
     def close(self) -> None:
@@ -171,7 +192,13 @@ class SqlStore:
     @contextmanager
     def read(self) -> Iterator[SqlTransaction]:
         """A transaction that sees one state of the store and changes nothing."""
-        with self._failing_clearly(), self._engines.reading.connect() as connection, connection.begin():
+        engine = self._engines.reading
+        with (
+            self._failing_clearly(),
+            deadline.begin(),
+            self._engines.connect(engine) as connection,
+            connection.begin(),
+        ):
             yield SqlTransaction(connection, None)
 
     @contextmanager
@@ -180,20 +207,60 @@ class SqlStore:
 
         Raises RuntimeError within another ``write`` of the same thread, which would wait for itself.
         """
+        block = _Block()
+        with deadline.begin(), ExitStack() as stack:
+            with self._write_outage.attempt():
+                stack.enter_context(self._alone())
+                stack.enter_context(self._keeping_undecided(block))
+                stack.enter_context(self._failing_clearly())
+                connection = stack.enter_context(self._engines.connect(self._engines.writing))
+                stack.enter_context(connection.begin())
+                self._engines.lock_for_writing(connection)
+            yield SqlTransaction(connection, block.changes)
+            block.has_ended = True
+        if block.changes:
+            self._announce(tuple(dict.fromkeys(block.changes)))
+
+    @contextmanager
+    def _keeping_undecided(self, block: _Block) -> Iterator[None]:
+        """Where the block's commit fails, keep its changes for the next that succeeds."""
+        try:
+            yield
+        except BaseException:
+            if block.has_ended:
+                # The database may have kept it all the same.
+                self._undecided.update(dict.fromkeys(block.changes))
+            raise
+        # Decided now: the transactions that they are of held the write lock that this one has had.
+        block.changes[:0] = self._undecided
+        self._undecided.clear()
+
+    def probe_read(self) -> None:
+        """Read as a request does. Raises StoreError where requests cannot."""
+        with self.read() as tx:
+            tx._connection.execute(_PROBE_READ)
+
+    def probe_write(self) -> None:
+        """Write and commit as a request does; nothing changes. Raises StoreError where requests cannot."""
+        with self.write() as tx:
+            tx._connection.execute(_PROBE_WRITE)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the process's write lock. Raises StoreBusy at the deadline."""
         me = threading.get_ident()
         if self._writer == me:
             raise RuntimeError("a write transaction cannot begin within another")
-        changes: list[Change] = []
-        with self._writing:
-            self._writer = me
-            try:
-                with self._failing_clearly(), self._engines.writing.connect() as connection, connection.begin():
-                    self._engines.lock_for_writing(connection)
-                    yield SqlTransaction(connection, changes)
-            finally:
-                self._writer = None
-        if changes:
-            self._announce(tuple(dict.fromkeys(changes)))
+        if not self._writing.acquire(timeout=deadline.seconds_left() or 0.0):
+            raise StoreBusy(
+                f"{self.place}: other requests held the write lock for {deadline.STORE_TIMEOUT_SECONDS:g} s. Try again."
+            )
+        self._writer = me
+        try:
+            yield
+        finally:
+            self._writer = None
+            self._writing.release()
 
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:
@@ -206,3 +273,17 @@ class SqlStore:
             raise clear from error
         except PoolTimeout as error:
             raise StoreBusy(f"{self.place}: all connections are in use. Try again.") from error
+
+
+@dataclass(slots=True)
+class _Block:
+    """The block of a ``write``."""
+
+    changes: list[Change] = field(default_factory=list)
+    """Announced within it."""
+    has_ended: bool = False
+    """It raised nothing, and what is left is the commit."""
+
+
+_PROBE_READ = text("SELECT version_num FROM alembic_version")
+_PROBE_WRITE = text("UPDATE alembic_version SET version_num = version_num")

@@ -1,0 +1,45 @@
+"""The time by which a transaction has to be over. Everything that it waits for draws from it.
+
+The waits are: the process's write lock, a free connection, a new connection, the database's write lock, each statement
+and the commit. So however many transactions wait for one thing, each ends or fails within the same time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+STORE_TIMEOUT_SECONDS: float = 5.0
+"""Seconds that a transaction may take with all its waits; beyond, it fails and the API answers 503."""
+
+_deadline: Final[ContextVar[float | None]] = ContextVar("sekisho_store_deadline", default=None)
+
+
+@contextmanager
+def begin() -> Iterator[None]:
+    """Give the block ``STORE_TIMEOUT_SECONDS`` from now; a block within another has its own."""
+    token = _deadline.set(time.monotonic() + STORE_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def lift() -> None:
+    """Take the deadline from the rest of the block: for a migration, whose length depends on the data."""
+    _deadline.set(None)
+
+
+def seconds_left() -> float | None:
+    """Seconds until the deadline, at least 0; None outside a block that has one."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def milliseconds_left() -> int:
+    """The same in whole milliseconds, at least 1; ``STORE_TIMEOUT_SECONDS`` outside such a block."""
+    left = seconds_left()
+    return max(1, round((STORE_TIMEOUT_SECONDS if left is None else left) * 1000))
