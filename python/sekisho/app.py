@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sekisho import __version__, clock, run_file
 from sekisho.config import Settings
+from sekisho.descriptors import ConnectionLimits, TooFewDescriptors, connection_limits, raise_limit
 from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.ports import Change, StoreFailure
@@ -30,9 +31,9 @@ from sekisho.store.engines import sqlite_url
 from sekisho.store.unit_of_work import SqlStore
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from sekisho._sekisho import Gateway
+    from sekisho.api.connections import ServerLimits
+    from sekisho.api.http_server import HttpServer
     from sekisho.gateway.pump import Pump
     from sekisho.provisioning.bulk_input import Buckets
     from sekisho.provisioning.deliveries import Deliveries
@@ -54,11 +55,13 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
     from sekisho.observe import logging
 
     logging.configure(settings.log_level)
+    # Before anything is opened: SQLite, sockets and handler processes live on what is left of these.
+    descriptors = raise_limit()
     with ExitStack() as stack:
         # Last of all, what the log says of the end is written.
         stack.callback(logging.flush)
         with _refusing_clearly():
-            server = _build(settings, stack)
+            server = _build(settings, stack, connection_limits(descriptors, settings.api_connections))
             run_file.write(settings.data, server.run)
         asyncio.run(server.serve(on_ready))
 
@@ -111,7 +114,14 @@ def _refusing_clearly() -> Iterator[None]:
         # The second is what a temporary file was to become.
         file = error.filename2 or error.filename
         raise CannotStart(f"{f'{file}: ' if file else ''}{error.strerror or error}") from None
-    except (StoreFailure, PemError, NotAcceptable, ServerCertificateUnusable, GatewayError) as error:
+    except (
+        StoreFailure,
+        PemError,
+        NotAcceptable,
+        ServerCertificateUnusable,
+        GatewayError,
+        TooFewDescriptors,
+    ) as error:
         raise CannotStart(str(error)) from None
 
 
@@ -123,7 +133,7 @@ class _Server:
     services: Services
     gateway: Gateway
     pump: Pump
-    http: uvicorn.Server
+    http: HttpServer
     api_socket: socket.socket
     run: Run
 
@@ -147,9 +157,10 @@ class _Server:
         self.http.should_exit = True
 
 
-def _build(settings: Settings, stack: ExitStack) -> _Server:
+def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) -> _Server:
     """Wire and start everything; ``stack`` takes it down again."""
     from sekisho._sekisho import Gateway, GatewayError
+    from sekisho.api.connections import ServerLimits
     from sekisho.gateway.broker import GatewayBroker
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
@@ -199,6 +210,7 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         host=settings.host,
         mqtt_port=settings.mqtt_port,
         workers=settings.workers,
+        max_connections=connections.mqtt,
         requests=FleetProvisioning.topics,
     )
     outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
@@ -300,13 +312,15 @@ def _build(settings: Settings, stack: ExitStack) -> _Server:
         root_ca=str(identity.root_file),
         version=__version__,
     )
-    return _Server(settings, services, gateway, pump, _http(settings, services, gateway), api_socket, run)
+    limits = ServerLimits(
+        connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
+    )
+    return _Server(settings, services, gateway, pump, _http(settings, services, gateway, limits), api_socket, run)
 
 
-def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.Server:
-    import uvicorn
-
+def _http(settings: Settings, services: Services, gateway: Gateway, limits: ServerLimits) -> HttpServer:
     from sekisho.api import app as api
+    from sekisho.api.http_server import HttpServer
     from sekisho.api.sigv4 import SecretKey
 
     def credentials(access_key_id: str) -> SecretKey | None:
@@ -318,7 +332,8 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
         return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
 
     def health() -> dict[str, Any]:
-        return {"status": "ok", "pid": os.getpid(), "version": __version__, "mqtt": dict(gateway.statistics())}
+        mqtt, http = dict(gateway.statistics()), server.statistics()
+        return {"status": "ok", "pid": os.getpid(), "version": __version__, "mqtt": mqtt, "api": http}
 
     application = api.build(
         services,
@@ -328,23 +343,8 @@ def _http(settings: Settings, services: Services, gateway: Gateway) -> uvicorn.S
         any_credentials=settings.any_credentials,
         health=health,
     )
-    config = uvicorn.Config(
-        application,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=int(GRACE),
-        timeout_keep_alive=60,
-    )
-
-    class Http(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            # Signals are ours: uvicorn would raise them again when it has stopped, before the gate is closed.
-            yield
-
-    return Http(config)
+    server = HttpServer(application, limits, grace=GRACE)
+    return server
 
 
 def _url(settings: Settings, api_socket: socket.socket) -> str:

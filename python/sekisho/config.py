@@ -63,6 +63,13 @@ class Settings:
     """URL of an S3-compatible store that has the buckets, in place of ``bulk_folder``; credentials as for AWS tools."""
     s3_buckets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Section of the file: the buckets of each account in that store. Without it a server with one account uses all."""
+    api_connections: int = 0
+    """Connections to the API at once, of which one source address gets half; 0 takes a quarter of the descriptors that
+    the process may open, 1000 at most. Devices get the others."""
+    api_request_timeout: int = 30
+    """Seconds for an API request to arrive, headers and body."""
+    api_idle_timeout: int = 60
+    """Seconds after which a connection to the API without a request is closed."""
     workers: int = 0
     """Threads of the data plane; 0 is one per core."""
     handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
@@ -149,6 +156,10 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _buckets(value, source)
         case "api_port" | "mqtt_port":
             return _integer(name, value, source, 0, 65535)
+        case "api_connections":
+            return _integer(name, value, source, 0, 1_000_000)
+        case "api_request_timeout" | "api_idle_timeout":
+            return _integer(name, value, source, 1, 3600)
         case "workers":
             return _integer(name, value, source, 0, 1024)
         case "any_credentials":

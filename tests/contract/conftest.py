@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-import uvicorn
 from botocore.config import Config
 
 from sekisho.api import app as api
+from sekisho.api.connections import ServerLimits
+from sekisho.api.http_server import HttpServer
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.messaging.publishing import Message, Publishing
@@ -162,7 +163,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         services = _services(store, folder, published, functions, bulk)
         application = api.build(services, _credentials(services.accounts), utc_now, default_realm=HOME)
         listener.bind(("127.0.0.1", 0))
-        http = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan="off"))
+        listener.listen()
+        http = HttpServer(application, ServerLimits())
         thread = threading.Thread(target=http.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

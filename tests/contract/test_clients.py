@@ -18,13 +18,14 @@ from typing import Any, cast
 
 import boto3
 import pytest
-import uvicorn
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sekisho.api.app import build
+from sekisho.api.connections import ServerLimits
 from sekisho.api.http import MAX_BODY_BYTES
+from sekisho.api.http_server import HttpServer
 from sekisho.api.operation import Call, Operations, installed_operations
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
@@ -109,7 +110,8 @@ def serving(received: Received, *, any_credentials: bool = False) -> Iterator[st
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(counting, log_level="warning", lifespan="off"))
+        listener.listen()
+        server = HttpServer(counting, ServerLimits())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -333,10 +333,6 @@ class _Host:
         self._throttled = Tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            # MQTT over WebSocket is served on the device port, not here.
-            await send({"type": "websocket.close"})
-            return
         request = _request(scope, b"")
         try:
             body = await _read_body(scope, receive)

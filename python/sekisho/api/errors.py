@@ -16,7 +16,12 @@ from xml.etree import ElementTree
 
 from sekisho.api.http import HttpResponse
 from sekisho.api.model import ServiceModel
-from sekisho.errors import AwsException, InvalidRequestException, RequestEntityTooLargeException
+from sekisho.errors import (
+    AwsException,
+    InvalidRequestException,
+    RequestEntityTooLargeException,
+    ServiceUnavailableException,
+)
 
 JSON = "application/json"
 XML = "text/xml"
@@ -50,6 +55,14 @@ class UnknownOperationException(AwsException):
     """No operation has this method and path."""
 
 
+class RequestTimeoutException(AwsException):
+    """The request did not arrive in time."""
+
+
+class RequestHeaderFieldsTooLargeException(AwsException):
+    """The request's headers are larger, or more, than are accepted."""
+
+
 class NotImplementedException(AwsException):
     """An operation of AWS IoT that Sekisho does not have."""
 
@@ -71,7 +84,10 @@ _FRONT_END: Mapping[type[AwsException], _FrontEnd] = {
     SerializationException: _FrontEnd(400, "MalformedInput"),
     InvalidRequestException: _FrontEnd(400, "ValidationError"),
     UnknownOperationException: _FrontEnd(404, "InvalidAction"),
+    RequestTimeoutException: _FrontEnd(408, "RequestTimeout"),
     RequestEntityTooLargeException: _FrontEnd(413, "RequestEntityTooLarge"),
+    RequestHeaderFieldsTooLargeException: _FrontEnd(431, "RequestHeaderFieldsTooLarge"),
+    ServiceUnavailableException: _FrontEnd(503, "ServiceUnavailableException"),
     # 501 says what it means and is not in the set that the AWS SDKs retry (500, 502, 503, 504).
     NotImplementedException: _FrontEnd(501, "NotImplemented"),
 }

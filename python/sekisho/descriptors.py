@@ -1,0 +1,61 @@
+"""File descriptors of the process: how many there may be, and how many of them are for connections to the API."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from typing import Final
+
+RESERVED_DESCRIPTORS: Final = 128
+"""Descriptors kept for everything that is no connection: database, logs, handler processes. Also in gateway.rs."""
+
+MAX_API_CONNECTIONS: Final = 1000
+"""Connections to the API that there may be, per process, where ``api_connections`` is 0."""
+
+API_SHARE: Final = 4
+"""Where ``api_connections`` is 0, the API gets at most one descriptor in so many; devices get the others."""
+
+_UNLIMITED: Final = 1 << 20
+
+
+class TooFewDescriptors(Exception):
+    """The descriptors do not suffice for what the settings ask; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections there may be at once, per process."""
+
+    api: int
+    mqtt: int
+
+
+def raise_limit() -> int:
+    """Raise the soft limit of open files to the hard one; the number of descriptors that the process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    except (ValueError, OSError):
+        # Some systems take fewer than the hard limit says. The gateway, which starts later, finds out how many.
+        pass
+    return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
+
+
+def connection_limits(descriptors: int, api_connections: int) -> ConnectionLimits:
+    """Divide ``descriptors`` between the API and devices.
+
+    Args:
+        api_connections: The setting; 0 takes a quarter of the descriptors, 1000 at most.
+
+    Raises TooFewDescriptors.
+    """
+    api = api_connections or max(1, min(MAX_API_CONNECTIONS, descriptors // API_SHARE))
+    mqtt = descriptors - RESERVED_DESCRIPTORS - api
+    if mqtt < 1:
+        raise TooFewDescriptors(
+            f"the process may open {descriptors} files, which are too few for {api} connections to the API "
+            f"(api_connections), {RESERVED_DESCRIPTORS} files of the server's own and any device: raise the limit "
+            "(ulimit -n, LimitNOFILE=)"
+        )
+    return ConnectionLimits(api, mqtt)
