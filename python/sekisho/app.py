@@ -173,7 +173,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.pki.issuing import IssuingAuthority
     from sekisho.provisioning.bulk import BulkRegistration
     from sekisho.provisioning.certificate_providers import HandlerCsrSigner
-    from sekisho.provisioning.deliveries import Dispatcher, Lane
+    from sekisho.provisioning.deliveries import Dispatcher, Enqueuing, Lane
     from sekisho.provisioning.fleet import FleetProvisioning
     from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
@@ -258,7 +258,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
     dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
-    registration_handlers = RegistrationHandlers(store, handlers, dispatcher.wake)
+    registration_handlers = RegistrationHandlers(store, handlers, Enqueuing(), dispatcher.wake)
 
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     identity.refresh()

@@ -30,24 +30,26 @@ def test_upcoming_are_the_pending_ones_of_a_handler_in_the_order_in_which_they_a
         for each in (late, early, same, delivery(4, state=FAILED), delivery(5, handler="another")):
             tx.deliveries.put(each)
     with store.read() as tx:
-        assert [each for _, each in tx.deliveries.upcoming("activate", 10)] == [early, same, late]
-        assert [each for _, each in tx.deliveries.upcoming("activate", 2)] == [early, same]
-        assert tx.deliveries.upcoming("nobody", 10) == []
+        assert [each for _, each in tx.deliveries.upcoming("activate", HOME.account_id, 10)] == [early, same, late]
+        assert [each for _, each in tx.deliveries.upcoming("activate", HOME.account_id, 2)] == [early, same]
+        assert tx.deliveries.upcoming("nobody", HOME.account_id, 10) == []
 
 
 def test_what_takes_the_place_of_a_delivery_is_not_touched_by_whoever_has_that_in_hand(store: SqlStore) -> None:
     with store.write() as tx:
         tx.deliveries.put(delivery())
         tx.deliveries.put(delivery(realm=OTHER_ACCOUNT))
-        [(number, in_hand), _] = tx.deliveries.upcoming("activate", 10)
+        [(number, in_hand)] = tx.deliveries.upcoming("activate", HOME.account_id, 10)
     with store.write() as tx:
         tx.deliveries.put(anew := delivery(payload=b"anew"))
     with store.write() as tx:
         tx.deliveries.update(number, replace(in_hand, state=FAILED))
         tx.deliveries.remove(number)
     with store.read() as tx:
-        waiting = tx.deliveries.upcoming("activate", 10)
-        assert [each for _, each in waiting] == [delivery(realm=OTHER_ACCOUNT), anew]
+        waiting = tx.deliveries.upcoming("activate", HOME.account_id, 10)
+        assert [each for _, each in waiting] == [anew]
+        others = tx.deliveries.upcoming("activate", OTHER_ACCOUNT.account_id, 10)
+        assert [each for _, each in others] == [delivery(realm=OTHER_ACCOUNT)]
         assert number not in [other for other, _ in waiting]
 
 
@@ -56,13 +58,13 @@ def test_a_delivery_is_updated_and_removed_by_its_number(store: SqlStore) -> Non
     with store.write() as tx:
         tx.deliveries.put(delivery())
         tx.deliveries.put(delivery(2))
-        [(number, _), _] = tx.deliveries.upcoming("activate", 10)
+        [(number, _), _] = tx.deliveries.upcoming("activate", HOME.account_id, 10)
         tx.deliveries.update(number, later)
     with store.write() as tx:
-        assert [each for _, each in tx.deliveries.upcoming("activate", 10)] == [delivery(2), later]
+        assert [each for _, each in tx.deliveries.upcoming("activate", HOME.account_id, 10)] == [delivery(2), later]
         tx.deliveries.remove(number)
         tx.deliveries.remove(number)
-        assert [each for _, each in tx.deliveries.upcoming("activate", 10)] == [delivery(2)]
+        assert [each for _, each in tx.deliveries.upcoming("activate", HOME.account_id, 10)] == [delivery(2)]
 
 
 def test_what_was_given_up_can_be_tried_again(store: SqlStore) -> None:
@@ -93,3 +95,40 @@ def test_counts_and_the_latest_are_told_by_handler_and_state(store: SqlStore) ->
         latest = tx.deliveries.latest("activate", FAILED)
         assert latest is not None
         assert latest.subject == certificate_id(3)
+
+
+def test_accounts_that_wait_are_gone_through_in_the_order_of_their_ids_each_with_what_is_due_first(
+    store: SqlStore,
+) -> None:
+    first, second = sorted((HOME, OTHER_ACCOUNT), key=lambda realm: realm.account_id)
+    with store.write() as tx:
+        assert tx.deliveries.next_account("activate", "") is None
+        for realm in (second, first):
+            tx.deliveries.put(delivery(1, realm=realm, next_attempt_at=NOW + SECOND))
+            tx.deliveries.put(delivery(2, realm=realm))
+            tx.deliveries.put(delivery(3, realm=realm, state=FAILED, next_attempt_at=NOW - SECOND))
+    with store.read() as tx:
+        found = []
+        after = ""
+        while (head := tx.deliveries.next_account("activate", after)) is not None:
+            found.append(head[1])
+            after = head[1].realm.account_id
+        assert found == [delivery(2, realm=first), delivery(2, realm=second)]
+        assert tx.deliveries.next_account("another", "") is None
+
+
+def test_an_accounts_deliveries_are_counted_and_those_that_failed_first_removed(store: SqlStore) -> None:
+    account_id = HOME.account_id
+    with store.write() as tx:
+        for number in range(4):
+            tx.deliveries.put(delivery(number, next_attempt_at=NOW - number * SECOND, state=FAILED))
+        tx.deliveries.put(delivery(8))
+        tx.deliveries.put(delivery(9, state=FAILED, realm=OTHER_ACCOUNT))
+        tx.deliveries.put(delivery(9, state=FAILED, handler="another"))
+        assert tx.deliveries.count("activate", account_id) == 5
+        assert tx.deliveries.count("nobody", account_id) == 0
+        assert tx.deliveries.remove_failed("activate", account_id, 3) == 3
+        assert tx.deliveries.get(HOME, "activate", certificate_id(0)) is not None
+        assert tx.deliveries.remove_failed("activate", account_id, 3) == 1
+        assert tx.deliveries.count("activate", account_id) == 1
+        assert tx.deliveries.counts() == {("activate", PENDING): 1, ("activate", FAILED): 1, ("another", FAILED): 1}

@@ -4,6 +4,9 @@ At least once: what was in hand when the server ended is delivered again. A call
 second, then 2, 4, and so on up to 5 minutes, each cut by up to half at random, so that many that failed together do
 not come back together. After ``Lane.retries`` of those, or where trying again is of no use, the delivery is FAILED, and
 kept until an operator has it tried again.
+
+Accounts are served in turn: an account with a thousand events delays another's by one call. An account keeps at most
+``MAX_EVENTS_PER_ACCOUNT`` events for one handler.
 """
 
 from __future__ import annotations
@@ -13,13 +16,16 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
+from sekisho.fair_queue import Shares
+from sekisho.observe.tally import Tally
+from sekisho.observe.threads import SupervisedThread, record_failure
 from sekisho.provisioning.handlers import HandlerFailed, Handlers
 from sekisho.registry.model import Delivery, DeliveryState, Event
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
@@ -29,8 +35,17 @@ log = structlog.get_logger(__name__)
 FIRST_DELAY: Final = timedelta(seconds=1)
 LONGEST_DELAY: Final = timedelta(minutes=5)
 
+BUSY_DELAY: Final = timedelta(seconds=1)
+"""Before the next attempt where the handler was busy and not called; such an attempt does not count."""
+
 LOOK: Final = 5.0
 """Seconds after which a lane looks into the store though nothing woke it: a retry is asked for in another process."""
+
+MAX_EVENTS_PER_ACCOUNT: Final = 10_000
+"""Events that the store keeps for one handler and account, those included that were given up."""
+
+MAX_EVENTS_FORGOTTEN: Final = 100
+"""Events that were given up and make room for new ones at once."""
 
 MAX_ERROR: Final = 1000
 """Characters of an error that are kept."""
@@ -38,25 +53,91 @@ MAX_ERROR: Final = 1000
 _IDS: Final = uuid.UUID("8a2c3ad6-3f1f-4cf4-9d0e-3f6c4f1b4a57")
 
 
-def enqueue_in(tx: Transaction, now: datetime, handler: str, event: Event, subject: str) -> None:
-    """Have a handler called with an event once ``tx`` is committed; call ``Dispatcher.wake`` then.
+class Enqueuing:
+    """Keeps events for handlers, as many as an account may have. May be used from any thread.
 
-    ``subject`` is what the event tells of. For each handler and subject there is one delivery: the event takes the
-    place of one that still waits or was given up.
+    Attributes:
+        limit: Events of one handler and account.
     """
-    tx.deliveries.put(
-        Delivery(
-            realm=event.realm,
-            handler=handler,
-            subject=subject,
-            payload=event.payload,
-            attempts=0,
-            next_attempt_at=now,
-            last_error=None,
-            state=DeliveryState.PENDING,
-            created_at=now,
+
+    def __init__(self, limit: int = MAX_EVENTS_PER_ACCOUNT) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        # What may be added before the store is counted anew: others only remove, but for other servers on one database.
+        self._room: dict[tuple[str, str], int] = {}
+        self._refused = Tally()
+        self._forgotten = Tally()
+
+    def enqueue_in(self, tx: Transaction, now: datetime, handler: str, event: Event, subject: str) -> bool:
+        """Have a handler called with an event once ``tx`` is committed; call ``Dispatcher.wake`` then.
+
+        For each handler and subject there is one delivery: the event takes the place of one that still waits or was
+        given up. Where the account has as many as it may, those that were given up first are forgotten, with a line in
+        the log; where all of them wait, the event is not kept, also with a line.
+
+        Args:
+            tx: A write transaction.
+            now: The present time.
+            handler: Its name.
+            event: Whose payload it is called with.
+            subject: What the event tells of.
+
+        Returns:
+            Whether the event was kept.
+        """
+        account_id = event.realm.account_id
+        if not self._has_room(tx, handler, account_id) and tx.deliveries.get(event.realm, handler, subject) is None:
+            if untold := self._refused.add((handler, account_id)):
+                log.error(
+                    "an event for a handler was not kept: too many of the account wait",
+                    handler=handler,
+                    subject=subject,
+                    account_id=account_id,
+                    region=event.realm.region,
+                    limit=self.limit,
+                    count=untold,
+                )
+            return False
+        tx.deliveries.put(
+            Delivery(
+                realm=event.realm,
+                handler=handler,
+                subject=subject,
+                payload=event.payload,
+                attempts=0,
+                next_attempt_at=now,
+                last_error=None,
+                state=DeliveryState.PENDING,
+                created_at=now,
+            )
         )
-    )
+        return True
+
+    def statistics(self) -> Mapping[str, int]:
+        """How many events were not kept, and how many that had been given up were forgotten, since the start."""
+        return {"not_kept": self._refused.total, "forgotten": self._forgotten.total}
+
+    def _has_room(self, tx: Transaction, handler: str, account_id: str) -> bool:
+        key = (handler, account_id)
+        with self._lock:
+            room = self._room.get(key, 0)
+            if room > 0:
+                self._room[key] = room - 1
+                return True
+        room = self.limit - tx.deliveries.count(handler, account_id)
+        if room <= 0 and (forgotten := tx.deliveries.remove_failed(handler, account_id, MAX_EVENTS_FORGOTTEN)):
+            room += forgotten
+            if untold := self._forgotten.add(key, forgotten):
+                log.error(
+                    "events that were given up are forgotten, to make room for new ones",
+                    handler=handler,
+                    account_id=account_id,
+                    limit=self.limit,
+                    count=untold,
+                )
+        with self._lock:
+            self._room[key] = max(0, room - 1)
+        return room > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +147,12 @@ class Lane:
     retries: int
     """Attempts after the first."""
     concurrency: int = 4
-    """Calls at once."""
+    """Calls at once for one account, while no other has any; twice as many for all accounts together."""
+
+    @property
+    def threads(self) -> int:
+        """Calls at once for all accounts, which share them (``fair_queue.Shares``)."""
+        return 2 * self.concurrency
 
 
 class Dispatcher:
@@ -141,10 +227,12 @@ class _LaneThreads:
         self._wakes = 0
         # Held while the store is read, which ``wake`` must not wait for.
         self._taking = threading.Lock()
-        self._in_hand: set[int] = set()
+        self._in_hand: dict[int, str] = {}
+        self._shares = Shares(lane.threads)
+        self._last_account = ""
         self._threads = [
-            threading.Thread(target=self._run, name=f"deliveries-{name}-{number}", daemon=True)
-            for number in range(lane.concurrency)
+            SupervisedThread(self._run, f"deliveries-{name}-{number}", stopping=stopping)
+            for number in range(lane.threads)
         ]
 
     def start(self) -> None:
@@ -173,35 +261,58 @@ class _LaneThreads:
                     finally:
                         # Not while another looks for one to take: it may have read this one before it was removed.
                         with self._taking:
-                            self._in_hand.discard(number)
+                            self._shares.give_back(self._in_hand.pop(number))
                     continue
             except StoreFailure as failure:
                 log.error("deliveries wait for the store", handler=self._name, reason=str(failure))
                 wait = LOOK
-            except Exception:
+            except Exception as error:
                 # The thread must outlive any one delivery, which is tried again.
+                record_failure(error)
                 log.exception("a delivery was not made", handler=self._name)
                 wait = LOOK
             with self._changed:
                 self._changed.wait_for(lambda: self._wakes != wakes, wait)  # noqa: B023 - called before it changes
 
     def _take(self) -> tuple[tuple[int, Delivery] | None, float]:
-        """A delivery that is due and in nobody's hand; else None and the seconds until one may be."""
+        """Return the next due delivery that no thread is processing; or None, and the seconds until one is due.
+
+        Accounts take turns in the order of their ids, beginning behind the one that was served last. An account whose
+        share of the threads is taken is passed over.
+        """
         with self._taking:
-            with self._store.read() as tx:
-                upcoming = tx.deliveries.upcoming(self._name, self._lane.concurrency + 1)
             now = self._clock()
             wait = LOOK
-            for number, delivery in upcoming:
-                if number in self._in_hand:
-                    continue
-                until = (delivery.next_attempt_at - now).total_seconds()
-                if until <= 0:
-                    self._in_hand.add(number)
-                    return (number, delivery), 0.0
-                wait = min(wait, until)
-                break
+            with self._store.read() as tx:
+                for number, delivery in self._heads(tx):
+                    until = (delivery.next_attempt_at - now).total_seconds()
+                    if until <= 0:
+                        account_id = delivery.realm.account_id
+                        self._shares.take(account_id)
+                        self._in_hand[number] = self._last_account = account_id
+                        return (number, delivery), 0.0
+                    wait = min(wait, until)
             return None, wait
+
+    def _heads(self, tx: Transaction) -> Iterator[tuple[int, Delivery]]:
+        """The delivery of each account that is due first, of those that no thread is processing."""
+        begin = after = self._last_account
+        has_wrapped = False
+        while True:
+            head = tx.deliveries.next_account(self._name, after)
+            if head is None or (has_wrapped and head[1].realm.account_id > begin):
+                if has_wrapped or not begin:
+                    return
+                after, has_wrapped = "", True
+                continue
+            after = account_id = head[1].realm.account_id
+            if not self._shares.may(account_id):
+                continue
+            if head[0] not in self._in_hand:
+                yield head
+                continue
+            several = tx.deliveries.upcoming(self._name, account_id, self._shares.held(account_id) + 1)
+            yield from [each for each in several if each[0] not in self._in_hand][:1]
 
     def _deliver(self, number: int, delivery: Delivery) -> None:
         # As Lambda does for asynchronous calls, each attempt has the same id: by it a handler knows what it has seen.
@@ -237,10 +348,12 @@ class _LaneThreads:
         )
 
     def _after_failure(self, number: int, delivery: Delivery, failure: HandlerFailed) -> None:
-        attempts = delivery.attempts + 1
         now = self._clock()
-        is_given_up = failure.is_permanent or attempts > self._lane.retries
-        after = timedelta() if is_given_up else self._delay(attempts)
+        attempts, is_given_up, after = delivery.attempts, False, BUSY_DELAY
+        if not failure.is_busy:
+            attempts += 1
+            is_given_up = failure.is_permanent or attempts > self._lane.retries
+            after = timedelta() if is_given_up else self._delay(attempts)
         with self._store.write() as tx:
             tx.deliveries.update(
                 number,

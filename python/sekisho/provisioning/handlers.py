@@ -24,12 +24,16 @@ class HandlerFailed(Exception):
 
     Attributes:
         is_permanent: The same call would fail again: trying again is of no use.
+        is_busy: It was not called, since others are being called: that counts as no attempt.
         trace: Where in the handler's own code it happened, in several lines; None where that is not known.
     """
 
-    def __init__(self, message: str, *, is_permanent: bool = False, trace: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, is_permanent: bool = False, is_busy: bool = False, trace: str | None = None
+    ) -> None:
         super().__init__(message)
         self.is_permanent = is_permanent
+        self.is_busy = is_busy
         self.trace = trace
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from sekisho.provisioning.deliveries import enqueue_in
+from sekisho.provisioning.deliveries import Enqueuing
 from sekisho.provisioning.handlers import Handlers
 from sekisho.realm import Realm
 from sekisho.registry.model import Certificate, DeliveryState, Event
@@ -27,17 +27,19 @@ BETWEEN: Final = timedelta(seconds=10)
 """Between two calls for one certificate."""
 
 REMEMBERED: Final = 10_000
-"""Certificates of which the last call is remembered."""
+"""Certificates of an account of which the last call is remembered."""
 
 
 class RegistrationHandlers:
     """What just-in-time registration tells handlers. ``wake``: called when something waits for a handler."""
 
-    def __init__(self, store: Store, handlers: Handlers, wake: Callable[[], None]) -> None:
+    def __init__(self, store: Store, handlers: Handlers, enqueuing: Enqueuing, wake: Callable[[], None]) -> None:
         self._store = store
         self._handlers = handlers
+        self._enqueuing = enqueuing
         self._wake = wake
-        self._last: OrderedDict[tuple[Realm, str], datetime] = OrderedDict()
+        # By account: an account with many devices does not make those of another forgotten.
+        self._last: dict[str, OrderedDict[tuple[Realm, str], datetime]] = {}
         self._lock = threading.Lock()
 
     def registered_in(self, tx: Transaction, now: datetime, certificate: Certificate, event: Event) -> None:
@@ -46,7 +48,7 @@ class RegistrationHandlers:
         if handlers:
             self._remember(now, certificate)
         for handler in handlers:
-            enqueue_in(tx, now, handler, event, certificate.certificate_id)
+            self._enqueuing.enqueue_in(tx, now, handler, event, certificate.certificate_id)
 
     def committed(self) -> None:
         """What was registered is on disk."""
@@ -70,7 +72,7 @@ class RegistrationHandlers:
                     for handler, certificate, event in wanted:
                         # Someone else may have done so since.
                         if not _waits(tx, handler, certificate):
-                            enqueue_in(tx, now, handler, event, certificate.certificate_id)
+                            self._enqueuing.enqueue_in(tx, now, handler, event, certificate.certificate_id)
         except StoreFailure as failure:
             log.error("handlers are not called", reason=str(failure), certificates=len(wanted))
             return
@@ -84,7 +86,8 @@ class RegistrationHandlers:
 
     def _is_due(self, now: datetime, certificate: Certificate) -> bool:
         with self._lock:
-            last = self._last.get((certificate.realm, certificate.certificate_id))
+            of_account = self._last.get(certificate.realm.account_id)
+            last = of_account.get((certificate.realm, certificate.certificate_id)) if of_account else None
         # A clock that was set back must not silence a device.
         if last is not None and timedelta() <= now - last < BETWEEN:
             return False
@@ -94,10 +97,11 @@ class RegistrationHandlers:
     def _remember(self, now: datetime, certificate: Certificate) -> None:
         key = (certificate.realm, certificate.certificate_id)
         with self._lock:
-            self._last[key] = now
-            self._last.move_to_end(key)
-            if len(self._last) > REMEMBERED:
-                self._last.popitem(last=False)
+            of_account = self._last.setdefault(certificate.realm.account_id, OrderedDict())
+            of_account[key] = now
+            of_account.move_to_end(key)
+            if len(of_account) > REMEMBERED:
+                of_account.popitem(last=False)
 
 
 def _waits(tx: Transaction, handler: str, certificate: Certificate) -> bool:

@@ -368,8 +368,20 @@ class DeliveryRows(Protocol):
         """Under a new number, in place of one of the same key: whoever has that in hand does not touch this one."""
         ...
 
-    def upcoming(self, handler: str, limit: int) -> Sequence[tuple[int, Delivery]]:
-        """The PENDING ones that are due first, each with its number; whether they are due is for the caller to see."""
+    def next_account(self, handler: str, after: str) -> tuple[int, Delivery] | None:
+        """The first PENDING one, with its number, of the account whose id comes next after ``after``; None: no more."""
+        ...
+
+    def upcoming(self, handler: str, account_id: str, limit: int) -> Sequence[tuple[int, Delivery]]:
+        """An account's PENDING ones that are due first, each with its number; whether they are due the caller sees."""
+        ...
+
+    def count(self, handler: str, account_id: str) -> int:
+        """How many an account has, in any state."""
+        ...
+
+    def remove_failed(self, handler: str, account_id: str, limit: int) -> int:
+        """Forget an account's FAILED ones, at most ``limit``, those that failed first; how many they were."""
         ...
 
     def update(self, number: int, delivery: Delivery) -> None:

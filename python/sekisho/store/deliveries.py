@@ -55,11 +55,22 @@ _REMOVE_BY_KEY = removing(_TABLE, *_KEY)
 _RETRY = replacing(_TABLE, "handler", "state")
 _LIMIT = bindparam("its_limit", type_=Integer())
 _IN_STATE = select(_TABLE).where(its(_TABLE, "handler", "state"))
-_UPCOMING = _IN_STATE.order_by(_TABLE.c.next_attempt_at, _TABLE.c.seq).limit(_LIMIT)
+_DUE_FIRST = (_TABLE.c.next_attempt_at, _TABLE.c.seq)
+_NEXT_ACCOUNT = (
+    _IN_STATE.where(_TABLE.c.account_id > bindparam("its_after")).order_by(_TABLE.c.account_id, *_DUE_FIRST).limit(1)
+)
+_OF_ACCOUNT = its(_TABLE, "handler", "state", "account_id")
+_UPCOMING = select(_TABLE).where(_OF_ACCOUNT).order_by(*_DUE_FIRST).limit(_LIMIT)
+_COUNT = select(func.count()).where(_OF_ACCOUNT)
+_FIRST = select(_TABLE.c.seq).where(_OF_ACCOUNT).order_by(*_DUE_FIRST).limit(_LIMIT)
 _LATEST = _IN_STATE.order_by(_TABLE.c.next_attempt_at.desc(), _TABLE.c.seq.desc()).limit(_LIMIT)
 _COUNTS = select(_TABLE.c.handler, _TABLE.c.state, func.count().label("many")).group_by(
     _TABLE.c.handler, _TABLE.c.state
 )
+
+
+def _of_account(handler: str, state: DeliveryState, account_id: str) -> dict[str, Any]:
+    return {"its_handler": handler, "its_state": state.value, "its_account_id": account_id}
 
 
 class SqlDeliveries:
@@ -80,10 +91,31 @@ class SqlDeliveries:
         self._connection.execute(_REMOVE_BY_KEY, key)
         self._connection.execute(_ADD, _values(delivery))
 
-    def upcoming(self, handler: str, limit: int) -> Sequence[tuple[int, Delivery]]:
-        """At most ``limit`` PENDING ones, each with its number, by the time of their next attempt."""
-        parameters = {"its_handler": handler, "its_state": DeliveryState.PENDING.value, "its_limit": limit}
+    def next_account(self, handler: str, after: str) -> tuple[int, Delivery] | None:
+        """The first PENDING one of the next account in the order of their ids, with its number, or None."""
+        parameters = {"its_handler": handler, "its_state": DeliveryState.PENDING.value, "its_after": after}
+        row = self._connection.execute(_NEXT_ACCOUNT, parameters).first()
+        return None if row is None else (row.seq, _make(row))
+
+    def upcoming(self, handler: str, account_id: str, limit: int) -> Sequence[tuple[int, Delivery]]:
+        """At most ``limit`` PENDING ones of an account, each with its number, by the time of their next attempt."""
+        parameters = _of_account(handler, DeliveryState.PENDING, account_id) | {"its_limit": limit}
         return [(row.seq, _make(row)) for row in self._connection.execute(_UPCOMING, parameters)]
+
+    def count(self, handler: str, account_id: str) -> int:
+        """How many an account has in any state."""
+        return sum(
+            self._connection.execute(_COUNT, _of_account(handler, state, account_id)).scalar_one()
+            for state in DeliveryState
+        )
+
+    def remove_failed(self, handler: str, account_id: str, limit: int) -> int:
+        """Remove an account's FAILED ones, the first ``limit`` by the time of their last attempt; how many it were."""
+        parameters = _of_account(handler, DeliveryState.FAILED, account_id) | {"its_limit": limit}
+        first = self._connection.execute(_FIRST, parameters).scalars().all()
+        if first:
+            self._connection.execute(_REMOVE, [{"its_seq": seq} for seq in first])
+        return len(first)
 
     def update(self, number: int, delivery: Delivery) -> None:
         """One that is gone is passed over."""

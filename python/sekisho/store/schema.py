@@ -489,6 +489,8 @@ deliveries = _listed(
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("handler", "subject", "account_id", "region"),
     Index(None, "handler", "state", "next_attempt_at", "seq"),
+    # For turns between accounts, and for what one of them has.
+    Index(None, "handler", "state", "account_id", "next_attempt_at", "seq"),
 )
 
 # No foreign keys: either certificate may go, what was done stays to be read.

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho.provisioning import deliveries
-from sekisho.provisioning.deliveries import Backlog, Deliveries, Dispatcher, Lane, enqueue_in
+from sekisho.provisioning.deliveries import Backlog, Deliveries, Dispatcher, Enqueuing, Lane
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.registry.model import Delivery, DeliveryState, Event
@@ -42,6 +42,7 @@ class Recorder:
     calls: list[tuple[Realm, str, Mapping[str, Any], str | None]] = field(default_factory=list)
     fails: Callable[[str], Exception | None] = lambda _: None
     gates: dict[str, threading.Event] = field(default_factory=dict)
+    turnstile: threading.Semaphore | None = None
 
     def invoke(
         self,
@@ -54,8 +55,11 @@ class Recorder:
     ) -> Any:
         assert timeout is None
         self.calls.append((realm, function, event, request_id))
-        if function in self.gates:
-            assert self.gates[function].wait(WITHIN)
+        for gate in (function, f"{function} {realm.account_id}"):
+            if gate in self.gates:
+                assert self.gates[gate].wait(WITHIN)
+        if self.turnstile is not None:
+            assert self.turnstile.acquire(timeout=WITHIN)
         if (failure := self.fails(function)) is not None:
             raise failure
 
@@ -73,6 +77,7 @@ class World:
     store: SqlStore
     clock: SetClock
     handlers: Recorder
+    enqueuing: Enqueuing = field(default_factory=Enqueuing)
     started: list[Dispatcher] = field(default_factory=list)
 
     def dispatcher(self, *, start: bool = True, **lanes: Lane) -> Dispatcher:
@@ -85,11 +90,15 @@ class World:
     def enqueue(self, n: Any, handler: str = "h", realm: Realm = HOME, subject: str | None = None) -> None:
         event = Event(realm, "t", json.dumps({"n": n}).encode())
         with self.store.write() as tx:
-            enqueue_in(tx, self.clock.now, handler, event, f"subject {n}" if subject is None else subject)
+            self.enqueuing.enqueue_in(tx, self.clock.now, handler, event, subject or f"subject {n}")
 
     def kept(self, handler: str = "h") -> list[Delivery]:
         with self.store.read() as tx:
-            return [delivery for _, delivery in tx.deliveries.upcoming(handler, 100)]
+            return [
+                delivery
+                for realm in (HOME, OTHER_ACCOUNT)
+                for _, delivery in tx.deliveries.upcoming(handler, realm.account_id, 1000)
+            ]
 
     def given_up(self, handler: str = "h") -> Delivery | None:
         with self.store.read() as tx:
@@ -126,7 +135,7 @@ def test_an_event_that_was_rolled_back_is_not_delivered(world: World) -> None:
 
     def failing() -> None:
         with world.store.write() as tx:
-            enqueue_in(tx, world.clock.now, "h", Event(HOME, "t", b'{"n": 1}'), "s")
+            world.enqueuing.enqueue_in(tx, world.clock.now, "h", Event(HOME, "t", b'{"n": 1}'), "s")
             raise ArithmeticError
 
     with suppress(ArithmeticError):
@@ -271,6 +280,105 @@ def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(w
     eventually(lambda: world.kept("slow") == [])
     # Each once, though those in hand were still in the store.
     assert len(world.handlers.calls) == 10
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_an_account_that_fills_a_lane_with_slow_calls_delays_no_other(world: World, concurrency: int) -> None:
+    for n in range(150):
+        world.enqueue(n)
+    gate = world.handlers.gates[f"h {HOME.account_id}"] = threading.Event()
+    dispatcher = world.dispatcher(h=Lane(5, concurrency=concurrency))
+    eventually(lambda: len(world.handlers.calls) == concurrency)
+    for n in range(20):
+        world.enqueue(n, realm=OTHER_ACCOUNT)
+    dispatcher.wake()
+
+    def has_all() -> bool:
+        with world.store.read() as tx:
+            return not tx.deliveries.upcoming("h", OTHER_ACCOUNT.account_id, 1)
+
+    eventually(has_all)
+    accounts = [realm.account_id for realm, *_ in world.handlers.calls]
+    # The first account goes on with its share, and with no more than that.
+    assert accounts.count(HOME.account_id) == concurrency
+    assert accounts.count(OTHER_ACCOUNT.account_id) == 20
+    gate.set()
+
+
+def test_accounts_take_turns_whatever_each_has_waiting(world: World) -> None:
+    realms = [Realm(account_id, "us-east-1") for account_id in ("111111111111", "222222222222", "333333333333")]
+    for many, realm in zip((40, 9, 5), realms, strict=True):
+        for n in range(many):
+            world.enqueue(n, realm=realm)
+    turnstile = world.handlers.turnstile = threading.Semaphore(0)
+    world.dispatcher(h=Lane(5, concurrency=1))
+    for done in range(15):
+        eventually(lambda: len(world.handlers.calls) == done + 2)  # noqa: B023 - called before it changes
+        turnstile.release()
+    accounts = [realm.account_id[0] for realm, *_ in world.handlers.calls]
+    assert "".join(accounts[:15]) == "123" * 5
+    # Within an account in the order in which they came.
+    assert [event["n"] for realm, _, event, _ in world.handlers.calls if realm == realms[0]][:5] == [0, 1, 2, 3, 4]
+    turnstile.release(1000)
+
+
+def test_an_account_keeps_so_many_events_for_a_handler_and_no_more(world: World) -> None:
+    world.enqueuing = Enqueuing(limit=5)
+    with capture_logs() as logs:
+        for n in range(7):
+            world.enqueue(n)
+            world.enqueue(n, "another")
+        for n in range(3):
+            world.enqueue(n, realm=OTHER_ACCOUNT)
+    assert [json.loads(each.payload)["n"] for each in world.kept() if each.realm == HOME] == [0, 1, 2, 3, 4]
+    assert len(world.kept()) == 5 + 3
+    assert len(world.kept("another")) == 5
+    assert [(line["handler"], line["account_id"], line["limit"]) for line in logs] == [
+        ("h", HOME.account_id, 5),
+        ("another", HOME.account_id, 5),
+    ]
+    assert world.enqueuing.statistics() == {"not_kept": 4, "forgotten": 0}
+    # What takes the place of another needs no room.
+    world.enqueue("anew", subject="subject 3")
+    assert [json.loads(each.payload)["n"] for each in world.kept() if each.realm == HOME] == [0, 1, 2, 4, "anew"]
+
+
+def test_events_that_were_given_up_make_room_for_new_ones_the_first_to_fail_first(world: World) -> None:
+    world.enqueuing = Enqueuing(limit=4)
+    world.handlers.fails = lambda _: HandlerFailed("no", is_permanent=True)
+    dispatcher = world.dispatcher(h=Lane(5, concurrency=1))
+    for n in range(4):
+        world.enqueue(n)
+        dispatcher.wake()
+        eventually(lambda: world.kept() == [])
+        world.clock.move(1)
+    dispatcher.stop(WITHIN)
+    with capture_logs() as logs:
+        world.enqueue("new")
+    [line] = logs
+    assert (line["event"], line["count"]) == ("events that were given up are forgotten, to make room for new ones", 4)
+    assert [json.loads(each.payload)["n"] for each in world.kept()] == ["new"]
+    assert world.enqueuing.statistics() == {"not_kept": 0, "forgotten": 4}
+
+
+def test_a_handler_that_was_busy_and_not_called_costs_no_attempt(world: World) -> None:
+    world.handlers.fails = lambda _: HandlerFailed("all of its processes are in use", is_busy=True)
+    dispatcher = world.dispatcher(h=Lane(retries=0))
+    world.enqueue(1)
+    for calls in range(1, 4):
+        dispatcher.wake()
+        eventually(lambda: len(world.handlers.calls) == calls)  # noqa: B023 - called before it changes
+        eventually(lambda: world.seconds_to_next() == 1)
+        [kept] = world.kept()
+        assert (kept.attempts, kept.state, kept.last_error) == (
+            0,
+            DeliveryState.PENDING,
+            "all of its processes are in use",
+        )
+        world.clock.move(1)
+    world.handlers.fails = lambda _: None
+    dispatcher.wake()
+    eventually(lambda: world.kept() == [])
 
 
 def test_what_takes_the_place_of_a_delivery_in_hand_is_delivered_too(world: World) -> None:

@@ -17,6 +17,7 @@ from sekisho import _sekisho, arn
 from sekisho.messaging.publishing import Message
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import jitp
+from sekisho.provisioning.deliveries import Enqueuing
 from sekisho.provisioning.jitp import BETWEEN, JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox import Outbox
@@ -120,7 +121,7 @@ class World:
             self.clock,
             Outbox(self.store, self.listener),
             JustInTimeProvisioning(self.store, self.clock, engine, self.authority),
-            RegistrationHandlers(self.store, Curious(), lambda: None),
+            RegistrationHandlers(self.store, Curious(), Enqueuing(), lambda: None),
         )
 
     def trust(
@@ -185,7 +186,7 @@ class World:
         """Certificates of which an event was published, or is to be, or a handler called."""
         with self.store.read() as tx:
             kept = [event.payload for _, event in tx.outbox.first(10)]
-            kept += [delivery.payload for _, delivery in tx.deliveries.upcoming("curious", 10)]
+            kept += [delivery.payload for _, delivery in tx.deliveries.upcoming("curious", HOME.account_id, 10)]
         return [json.loads(each)["certificateId"] for each in [*kept, *(each.payload for each in self.listener.heard)]]
 
 

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from sekisho.messaging.publishing import Message
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import registration_handlers
+from sekisho.provisioning.deliveries import Enqueuing
 from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox import Outbox
@@ -65,6 +66,7 @@ class World:
     listener: Listener
     woken: list[int]
     gate: JustInTimeRegistration
+    enqueuing: Enqueuing
 
     def knock(self, *devices: Papers) -> list[object]:
         return list(self.gate.answer([Ticket(HOME, each.certificate_id, each.der, [], "c") for each in devices]))
@@ -87,7 +89,7 @@ class World:
         """As the dispatcher does after a call."""
         with self.store.write() as tx:
             for handler in ("a", "b"):
-                for number, delivery in tx.deliveries.upcoming(handler, 10):
+                for number, delivery in tx.deliveries.upcoming(handler, HOME.account_id, 10):
                     if delivery.subject == device.certificate_id:
                         tx.deliveries.remove(number)
 
@@ -102,11 +104,12 @@ def world(tmp_path: Path) -> Iterator[World]:
             with store.read() as tx:
                 woken.append(sum(tx.deliveries.counts().values()))
 
-        handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), wake)
+        enqueuing = Enqueuing()
+        handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), enqueuing, wake)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
         outbox = Outbox(store, listener)
         gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning, handlers)
-        made = World(store, clock, ca, listener, woken, gate)
+        made = World(store, clock, ca, listener, woken, gate, enqueuing)
         made.trust(ca)
         yield made
 
@@ -181,7 +184,7 @@ def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
 def test_a_call_that_was_given_up_is_made_anew_by_the_next_attempt(world: World) -> None:
     world.knock(device := new_device(world.ca))
     with world.store.write() as tx:
-        [(number, delivery)] = tx.deliveries.upcoming("a", 10)
+        [(number, delivery)] = tx.deliveries.upcoming("a", HOME.account_id, 10)
         tx.deliveries.update(number, replace(delivery, state=DeliveryState.FAILED, attempts=6))
     world.clock.move(10)
     world.knock(device)
@@ -209,6 +212,21 @@ def test_only_so_many_certificates_are_remembered(world: World, monkeypatch: pyt
     # Forgotten, its next attempt counts as the first.
     world.knock(devices[0])
     assert world.kept(devices[0]) is not None
+
+
+def test_a_certificate_whose_event_was_not_kept_has_it_kept_when_there_is_room_again(world: World) -> None:
+    world.enqueuing.limit = 1
+    first, second = new_device(world.ca, "first"), new_device(world.ca, "second")
+    assert world.knock(first, second) == [PENDING, PENDING]
+    assert (world.kept(first) is None) != (world.kept(second) is None)
+    [late] = [device for device in (first, second) if world.kept(device) is None]
+    # Registered and told of on MQTT all the same.
+    assert len(world.listener.heard) == 2
+    for device in (first, second):
+        world.done(device)
+    world.clock.move(10)
+    world.knock(late)
+    assert world.kept(late) is not None
 
 
 def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
