@@ -13,7 +13,7 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -315,10 +315,16 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     limits = ServerLimits(
         connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
     )
-    return _Server(settings, services, gateway, pump, _http(settings, services, gateway, limits), api_socket, run)
+
+    def statistics() -> Mapping[str, int]:
+        return {**dict(gateway.statistics()), **pump.statistics(), **requests.statistics()}
+
+    return _Server(settings, services, gateway, pump, _http(settings, services, statistics, limits), api_socket, run)
 
 
-def _http(settings: Settings, services: Services, gateway: Gateway, limits: ServerLimits) -> HttpServer:
+def _http(
+    settings: Settings, services: Services, statistics: Callable[[], Mapping[str, int]], limits: ServerLimits
+) -> HttpServer:
     from sekisho.api import app as api
     from sekisho.api.http_server import HttpServer
     from sekisho.api.sigv4 import SecretKey
@@ -332,7 +338,7 @@ def _http(settings: Settings, services: Services, gateway: Gateway, limits: Serv
         return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
 
     def health() -> dict[str, Any]:
-        mqtt, http = dict(gateway.statistics()), server.statistics()
+        mqtt, http = dict(statistics()), server.statistics()
         return {"status": "ok", "pid": os.getpid(), "version": __version__, "mqtt": mqtt, "api": http}
 
     application = api.build(

@@ -1,25 +1,28 @@
-"""The thread that takes the data plane's events and answers them, batch by batch; and the one behind it.
+"""The thread that takes the data plane's events and answers them, batch by batch; and the one that registers.
 
-Nothing of a known certificate's traffic waits for them: they are asked only about papers never seen before, and about
-papers that changed. The first answers about those who are registered, from one look-up for a batch. All others, who are
-examined and perhaps registered, are for the second: however many strangers come at once, who is registered waits for a
-look-up and no more.
+Nothing of a known certificate's traffic waits for them: the pump handles certificates that are not cached, and
+certificates that changed. It answers about registered certificates from one look-up per batch. All others wait in the
+registration queue for the second thread, which examines and perhaps registers them: however many unregistered
+certificates come at once, a registered one waits for a look-up and no more. The registration queue serves accounts in
+turn, so an account with one new device does not wait for another account's thousands.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
 from sekisho._sekisho import Gateway
+from sekisho.fair_queue import FairQueue
 from sekisho.gateway.identity import identity_tuple
 from sekisho.messaging.requests import Request
+from sekisho.observe.tally import Tally
+from sekisho.observe.threads import SupervisedThread, beat, record_failure
 from sekisho.realm import Realm
 from sekisho.registry.admission import Ticket
 from sekisho.registry.model import Identity
@@ -34,19 +37,24 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 256
 """Most events taken at once: one registry look-up answers them all."""
 
-STRANGERS: Final = 64
-"""Most strangers examined at once: the transaction that registers them keeps every other writer waiting."""
+REGISTRATION_BATCH: Final = 64
+"""Most unregistered certificates examined at once: the transaction that registers them keeps every writer waiting."""
 
-WAITING: Final = 10_000
-"""Strangers that may wait to be examined; more are refused for now."""
+MAX_REGISTRATIONS_WAITING: Final = 10_000
+"""Unregistered certificates of all accounts in the registration queue; more are refused for now."""
+
+MAX_REGISTRATIONS_WAITING_PER_ACCOUNT: Final = MAX_REGISTRATIONS_WAITING // 2
+"""Of one account, or without SNI; more are refused for now."""
 
 ADMISSION_QUEUE_FULL: Final = "ADMISSION_QUEUE_FULL"
 
-PATIENCE: Final = 1.0
-"""Seconds that a take waits; how soon the thread notices that it is to end."""
+POLL_SECONDS: Final = 1.0
+"""Seconds that a thread waits for events; how soon it notices that it is to end."""
 
+MAX_SILENT_SECONDS: Final = 60.0
+"""Seconds after which a thread that handles one batch counts as stuck in the server's health."""
 
-AGAIN: Final = 10.0
+RETRY_SECONDS: Final = 10.0
 """Seconds between two attempts to record what a store did not take: each makes admissions wait as well."""
 
 _REFUSED: Final = {
@@ -93,13 +101,17 @@ class Pump:
         self._admission = admission
         self._asked = asked
         self._connected = connected
-        self._untold: dict[tuple[Realm, str], None] = {}
+        self._untold: dict[str, dict[tuple[Realm, str], None]] = {}
         self._not_before = 0.0
         self._stopping = threading.Event()
-        self._strangers: queue.Queue[AdmitEvent | None] = queue.Queue()
+        self._arrived = threading.Condition()
+        self._registrations: FairQueue[AdmitEvent] = FairQueue(
+            MAX_REGISTRATIONS_WAITING, MAX_REGISTRATIONS_WAITING_PER_ACCOUNT
+        )
+        self._refused = Tally()
         self._threads = [
-            threading.Thread(target=self._run, name="gateway-pump", daemon=True),
-            threading.Thread(target=self._run_for_strangers, name="gateway-strangers", daemon=True),
+            SupervisedThread(function, name, stopping=self._stopping, max_silent_seconds=MAX_SILENT_SECONDS)
+            for function, name in ((self._run, "gateway-pump"), (self._run_registrations, "gateway-registrations"))
         ]
 
     def start(self) -> None:
@@ -110,19 +122,30 @@ class Pump:
     def stop(self, timeout: float = 5.0) -> None:
         """Take no more events; waits for the batches in hand, at most ``timeout`` seconds for each thread."""
         self._stopping.set()
-        self._strangers.put(None)
+        with self._arrived:
+            self._arrived.notify_all()
         for thread in self._threads:
             thread.join(timeout)
 
+    def statistics(self) -> Mapping[str, int]:
+        """The registration queue: certificates that wait, and those refused since the start because it was full."""
+        with self._arrived:
+            return {
+                "registrations_waiting": len(self._registrations),
+                "registrations_refused": self._refused.total,
+            }
+
     def _run(self) -> None:
         while not self._stopping.is_set():
-            events = self._gateway.next_batch(BATCH, PATIENCE)
+            beat()
+            events = self._gateway.next_batch(BATCH, POLL_SECONDS)
             try:
                 self._handle(events)
             except StoreFailure as failure:
                 log.error("certificates cannot be looked up", reason=str(failure), events=len(events))
-            except Exception:
+            except Exception as error:
                 # The thread must outlive any one batch; its tickets run into their deadline and are refused.
+                record_failure(error)
                 log.exception("gateway events were not handled", events=len(events))
 
     def _handle(self, events: Sequence[Event]) -> None:
@@ -134,7 +157,7 @@ class Pump:
                 case "request":
                     self._asked(Request(Realm(event[1], event[2]), *event[3:]))
                 case "connected":
-                    self._untold[Realm(event[1], event[2]), event[3]] = None
+                    self._untold.setdefault(event[1], {})[Realm(event[1], event[2]), event[3]] = None
                 case "refused":
                     (
                         _,
@@ -170,48 +193,58 @@ class Pump:
 
     def _tell_of_connected(self) -> None:
         """One batch at a time, so that admissions come between two."""
-        batch = list(islice(self._untold, BATCH))
+        batch = self._next_connected()
         if not batch or time.monotonic() < self._not_before:
             return
         try:
             self._connected(batch)
         except StoreFailure as failure:
             # The gate says it once per look-up: with a connection that stays, nobody would say it again.
-            self._not_before = time.monotonic() + AGAIN
+            self._not_before = time.monotonic() + RETRY_SECONDS
             log.error(
                 "awaited certificates have connected, which cannot be recorded yet",
                 reason=str(failure),
-                certificates=len(self._untold),
+                certificates=sum(map(len, self._untold.values())),
             )
             return
-        except Exception:
+        except Exception as error:
+            record_failure(error)
             log.exception("it was not handled that awaited certificates have connected", certificates=len(batch))
         for each in batch:
-            del self._untold[each]
+            of_account = self._untold.pop(each[0].account_id)
+            del of_account[each]
+            if of_account:
+                # At the end: the next batch begins with another account.
+                self._untold[each[0].account_id] = of_account
 
-    def _run_for_strangers(self) -> None:
+    def _next_connected(self) -> Sequence[tuple[Realm, str]]:
+        """Of each account in turn."""
+        rounds = zip_longest(*(islice(of_account, BATCH) for of_account in self._untold.values()))
+        in_turn = (each for round_ in rounds for each in round_ if each is not None)
+        return list(islice(in_turn, BATCH))
+
+    def _run_registrations(self) -> None:
         while not self._stopping.is_set():
+            beat()
             # They are few where they come one by one, and a batch where they come in a storm.
-            batch = self._next_strangers()
+            batch = self._next_registrations()
             try:
                 if batch:
-                    self._admit(batch, self._answer_strangers)
+                    self._admit(batch, self._register)
             except StoreFailure as failure:
                 log.error("certificates cannot be looked up", reason=str(failure), events=len(batch))
-            except Exception:
+            except Exception as error:
+                record_failure(error)
                 log.exception("gateway events were not handled", events=len(batch))
 
-    def _next_strangers(self) -> Sequence[AdmitEvent]:
+    def _next_registrations(self) -> Sequence[AdmitEvent]:
+        """Of each account in turn; empty where none comes for a while."""
         batch: list[AdmitEvent] = []
-        event = self._strangers.get()
-        while event is not None:
-            batch.append(event)
-            if len(batch) == STRANGERS:
-                break
-            try:
-                event = self._strangers.get_nowait()
-            except queue.Empty:
-                break
+        with self._arrived:
+            if not self._registrations and not self._stopping.is_set():
+                self._arrived.wait(POLL_SECONDS)
+            while len(batch) < REGISTRATION_BATCH and (taken := self._registrations.take()) is not None:
+                batch.append(taken[1])
         return batch
 
     def _admit(self, admissions: Sequence[AdmitEvent], answer: Callable[[Sequence[AdmitEvent]], None]) -> None:
@@ -226,23 +259,40 @@ class Pump:
             for admission in admissions:
                 try:
                     self._admit([admission], answer)
-                except Exception:
+                except Exception as error:
+                    record_failure(error)
                     log.exception("a certificate was not examined", certificate_id=admission[4])
 
     def _answer_known(self, admissions: Sequence[AdmitEvent]) -> None:
         found = self._admission.known([_ticket(event) for event in admissions])
         answers: list[Answer] = []
+        unregistered: list[AdmitEvent] = []
         for event, identity in zip(admissions, found, strict=True):
             if identity is not None:
                 answers.append((event[1], identity_tuple(identity)))
-            elif self._strangers.qsize() < WAITING:
-                self._strangers.put(event)
             else:
-                answers.append((event[1], ADMISSION_QUEUE_FULL))
+                unregistered.append(event)
+        if unregistered:
+            answers += [(event[1], ADMISSION_QUEUE_FULL) for event in self._queue(unregistered)]
         if answers:
             self._gateway.complete(answers)
 
-    def _answer_strangers(self, admissions: Sequence[AdmitEvent]) -> None:
+    def _queue(self, events: Sequence[AdmitEvent]) -> Sequence[AdmitEvent]:
+        """Have certificates examined by the second thread; those that have no place in its queue."""
+        with self._arrived:
+            overflow = [each for event in events for each in self._registrations.put((event[2] or "",), event)]
+            self._arrived.notify()
+        for each in overflow:
+            if count := self._refused.add(each.path[0]):
+                log.warning(
+                    "the registration queue is full for an account",
+                    count=count,
+                    account_id=each.item[2],
+                    region=each.item[3],
+                )
+        return [each.item for each in overflow]
+
+    def _register(self, admissions: Sequence[AdmitEvent]) -> None:
         verdicts = self._admission.answer([_ticket(event) for event in admissions])
         self._gateway.complete(
             [

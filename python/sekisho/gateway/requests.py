@@ -1,43 +1,100 @@
-"""Carries what devices ask from the gate to the services, and the answers back.
+"""Carries what devices ask from the gateway to the services, and the answers back.
 
 One table leads from a topic to the service that listens there. Services may take their time (they issue keys, and ask
-handlers), so they have threads of their own, and a queue with a bound before them: beyond it a request is dropped and
-told of in the log, and its device asks again.
+handlers), so they have threads of their own. Accounts share the threads and the queue before them: no account can hold
+all threads, and accounts, certificates and connections are served in turn (``fair_queue``). A request that has no place
+is answered at once by its service, which says that the device is to try again later.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from sekisho._sekisho import Gateway, GatewayError
+from sekisho.fair_queue import FairQueue, Shares
 from sekisho.messaging.requests import Reply, Request, Service
+from sekisho.observe.tally import LOG_INTERVAL_SECONDS, Tally
+from sekisho.observe.threads import SupervisedThread, record_failure
 
 log = structlog.get_logger(__name__)
 
-THREADS: Final = 4
-"""Requests answered at a time."""
+THREADS: Final = 8
+"""Requests of all accounts answered at a time; of one account alone, half of them."""
 
-WAITING: Final = 1000
-"""Requests that may wait for a thread."""
+REQUEST_BYTES: Final = 1024
+"""What a waiting request counts beside its payload."""
+
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Requests that wait for a thread, of all accounts: about 16,000, with their payloads."""
+
+MAX_WAITING_BYTES_PER_ACCOUNT: Final = MAX_WAITING_BYTES // 2
+"""Of one account."""
+
+MAX_WAITING_BYTES_PER_CERTIFICATE: Final = MAX_WAITING_BYTES // 4
+"""Of one certificate, which may be the claim certificate of a whole fleet."""
+
+MAX_WAITING_BYTES_PER_CONNECTION: Final = 256 * 1024
+"""Of one connection: about 250 requests. A device waits for one answer before it asks again."""
+
+MAX_WAIT_SECONDS: Final = 60.0
+"""A request that has waited longer is throttled and not carried out: its device no longer waits for the answer."""
+
+MAX_REJECTIONS: Final = (10_000, 5_000, 5_000, 2_500)
+"""Throttled requests that wait for their answer: in all, per account, certificate, connection; more get none."""
+
+_REJECTIONS_AT_ONCE: Final = 64
 
 _AT_LEAST_ONCE: Final = 1
 _NO_PROPERTIES: Final = (None, None, None, None, None, list[tuple[str, str]]())
 
 
-class Requests:
-    """Answers requests in threads of its own. ``start`` once, ``stop`` once."""
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A request and when it came, by the monotonic clock."""
 
-    def __init__(self, gateway: Gateway, services: Sequence[Service]) -> None:
+    request: Request
+    since: float
+
+
+class Requests:
+    """Answers requests in threads of its own. ``start`` once, ``stop`` once.
+
+    Args:
+        gateway: Sends the answers.
+        services: Who answers, by its topics.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self, gateway: Gateway, services: Sequence[Service], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._gateway = gateway
         self._services = [(filter_.split("/"), service) for service in services for filter_ in service.topics]
-        self._waiting: queue.Queue[Request | None] = queue.Queue(WAITING)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._rejects = threading.Condition(self._lock)
+        self._waiting: FairQueue[_Waiting] = FairQueue(
+            MAX_WAITING_BYTES,
+            MAX_WAITING_BYTES_PER_ACCOUNT,
+            MAX_WAITING_BYTES_PER_CERTIFICATE,
+            MAX_WAITING_BYTES_PER_CONNECTION,
+        )
+        self._shares = Shares(THREADS)
+        self._rejected: FairQueue[Request] = FairQueue(*MAX_REJECTIONS)
+        self._unanswered = 0
+        self._throttled = Tally()
+        self._unsent = Tally()
+        self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, name=f"service-{number}", daemon=True) for number in range(THREADS)
+            *(SupervisedThread(self._run, f"service-{number}", stopping=self._stopping) for number in range(THREADS)),
+            SupervisedThread(self._run_rejections, "service-rejections", stopping=self._stopping),
         ]
 
     def start(self) -> None:
@@ -47,42 +104,130 @@ class Requests:
 
     def stop(self, timeout: float = 5.0) -> None:
         """Answer no more; waits for the requests in hand, at most ``timeout`` seconds for each thread."""
-        while True:
-            try:
-                self._waiting.get_nowait()
-            except queue.Empty:
-                break
-        for _ in self._threads:
-            self._waiting.put(None)
+        with self._lock:
+            self._stopping.set()
+            self._waiting.clear()
+            self._rejected.clear()
+            self._work.notify_all()
+            self._rejects.notify_all()
         for thread in self._threads:
             thread.join(timeout)
 
     def take(self, request: Request) -> None:
         """Take one to be answered; returns at once."""
-        try:
-            self._waiting.put_nowait(request)
-        except queue.Full:
-            log.error("a request was dropped: too many wait", topic=request.topic, client_id=request.client_id)
+        size = REQUEST_BYTES + len(request.payload)
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            for overflow in self._waiting.put(_path(request), _Waiting(request, self._clock()), size):
+                self._reject(overflow.item.request)
+            self._work.notify()
+
+    def statistics(self) -> Mapping[str, int]:
+        """What waits, what is being answered; since the start, what was throttled, and of that without an answer."""
+        with self._lock:
+            return {
+                "requests_waiting": len(self._waiting),
+                "requests_in_hand": THREADS - self._shares.free,
+                "requests_throttled": self._throttled.total,
+                "requests_throttled_unanswered": self._unanswered,
+            }
+
+    def _reject(self, request: Request) -> None:
+        """Have a request answered that is not carried out. The lock is held."""
+        # Only the topic is needed for it.
+        overflow = self._rejected.put(_path(request), replace(request, payload=b""))
+        self._unanswered += len(overflow)
+        if count := self._throttled.add(request.realm.account_id):
+            log.warning(
+                "requests of devices throttled",
+                count=count,
+                account_id=request.realm.account_id,
+                region=request.realm.region,
+                topic=request.topic,
+                client_id=request.client_id,
+                certificate_id=request.certificate_id,
+            )
+        self._rejects.notify()
 
     def _run(self) -> None:
-        while (request := self._waiting.get()) is not None:
+        while (request := self._next()) is not None:
             try:
                 self._answer(request)
-            except Exception:
+            except Exception as error:
                 # The thread must outlive any one request.
+                record_failure(error)
                 log.exception("a request was not answered", topic=request.topic, client_id=request.client_id)
+            finally:
+                with self._lock:
+                    self._shares.give_back(request.realm.account_id)
+
+    def _next(self) -> Request | None:
+        """The next request, once an account has one and may take a thread; None when all is over."""
+        with self._lock:
+            while not self._stopping.is_set():
+                taken = self._waiting.take(self._shares.may)
+                if taken is None:
+                    self._work.wait()
+                    continue
+                _, waiting = taken
+                if self._clock() - waiting.since > MAX_WAIT_SECONDS:
+                    self._reject(waiting.request)
+                    continue
+                self._shares.take(waiting.request.realm.account_id)
+                return waiting.request
+        return None
 
     def _answer(self, request: Request) -> None:
         service = self._listener(request.topic)
         reply = service.answer(request) if service is not None else None
-        if reply is None:
+        if reply is not None:
+            self._send([(request, reply)])
+
+    def _run_rejections(self) -> None:
+        while (batch := self._next_rejections()) is not None:
+            try:
+                self._send([(request, reply) for request in batch if (reply := self._rejection(request)) is not None])
+                for account_id, count in self._throttled.due():
+                    log.warning("requests of devices throttled", count=count, account_id=account_id)
+            except Exception as error:
+                record_failure(error)
+                log.exception("throttled requests were not answered", requests=len(batch))
+
+    def _next_rejections(self) -> Sequence[Request] | None:
+        with self._lock:
+            if not self._rejected and not self._stopping.is_set():
+                # What was throttled since the last line is told once its interval is over.
+                self._rejects.wait(LOG_INTERVAL_SECONDS)
+            if self._stopping.is_set():
+                return None
+            batch: list[Request] = []
+            while len(batch) < _REJECTIONS_AT_ONCE and (taken := self._rejected.take()) is not None:
+                batch.append(taken[1])
+            return batch
+
+    def _rejection(self, request: Request) -> Reply | None:
+        service = self._listener(request.topic)
+        return service.throttled(request) if service is not None else None
+
+    def _send(self, replies: Sequence[tuple[Request, Reply]]) -> None:
+        if not replies:
             return
+        publications = [(request.connection, _publication(request, reply)) for request, reply in replies]
         try:
-            unsent = self._gateway.reply([(request.connection, _publication(request, reply))])[0]
+            outcomes: Sequence[str | None] = self._gateway.reply(publications)
         except GatewayError as error:
-            unsent = str(error)
-        if unsent is not None:
-            log.warning("an answer was not sent", topic=reply.topic, client_id=request.client_id, reason=unsent)
+            outcomes = [str(error)] * len(replies)
+        for (request, reply), unsent in zip(replies, outcomes, strict=True):
+            if unsent is not None and (count := self._unsent.add(request.realm.account_id)):
+                log.warning(
+                    "an answer was not sent",
+                    count=count,
+                    topic=reply.topic,
+                    account_id=request.realm.account_id,
+                    client_id=request.client_id,
+                    reason=unsent,
+                )
 
     def _listener(self, topic: str) -> Service | None:
         levels = topic.split("/")
@@ -92,6 +237,11 @@ class Requests:
             ):
                 return service
         return None
+
+
+def _path(request: Request) -> tuple[Hashable, ...]:
+    # A connection's number is unique within its realm alone.
+    return (request.realm.account_id, request.certificate_id, (request.realm.region, request.connection))
 
 
 def _publication(

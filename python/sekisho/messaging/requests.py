@@ -45,3 +45,10 @@ class Service(Protocol):
     def answer(self, request: Request) -> Reply | None:
         """The reply, or None where there is nothing to say. Refusals are replies too."""
         ...
+
+    def throttled(self, request: Request) -> Reply | None:
+        """The reply to a request that is not carried out because too many wait; None where there is nothing to say.
+
+        Returns at once. Only the topic of the request is read; its payload may be missing.
+        """
+        ...

@@ -129,6 +129,11 @@ class FleetProvisioning:
             return _rejection(request, form, _Rejected(500, _FAILURE, "The server could not do it; its log says why."))
         return Reply(f"{request.topic}/accepted", form.write(answer))
 
+    def throttled(self, request: Request) -> Reply | None:
+        """The answer to a request that is not carried out because too many wait (``Service.throttled``)."""
+        form = _FORMS.get(request.topic.rsplit("/", 1)[-1])
+        return None if form is None else _rejection(request, form, _THROTTLED)
+
     def forget_unclaimed(self) -> int:
         """Remove certificates whose ownership token has expired, and the tokens; how many tokens there were.
 
@@ -331,6 +336,9 @@ class FleetProvisioning:
 _BAD_TOKEN: Final = "InvalidCertificateOwnershipToken"  # noqa: S105 - the name of an error
 _BAD_TEMPLATE: Final = "InvalidTemplate"
 _FAILURE: Final = "InternalFailure"
+_THROTTLED: Final = _Rejected(
+    429, "Throttling", "Too many requests of this account, certificate or connection wait. Try again later."
+)
 _RESERVED: Final = "AWS::"
 """The prefix of parameters whose values the service supplies."""
 

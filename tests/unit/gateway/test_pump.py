@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -84,7 +85,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_who_is_registered_does_not_wait_for_strangers(gate: Gate) -> None:
+def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gate: Gate) -> None:
     goes_on = threading.Event()
 
     class Crowded:
@@ -107,8 +108,10 @@ def test_who_is_registered_does_not_wait_for_strangers(gate: Gate) -> None:
     pump.stop()
 
 
-def test_more_strangers_than_may_wait_are_refused_for_now(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pump_module, "WAITING", 3)
+def test_more_unregistered_certificates_than_may_wait_are_refused_for_now(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATIONS_WAITING_PER_ACCOUNT", 3)
     goes_on, is_busy = threading.Event(), threading.Event()
 
     class Slow(Registry):
@@ -126,6 +129,65 @@ def test_more_strangers_than_may_wait_are_refused_for_now(gate: Gate, monkeypatc
     answered = [ticket for _ in range(2) for ticket, _ in gate.answers.get(timeout=WAIT)]
     assert answered == [0, 1, 2, 3]
     pump.stop()
+
+
+class Busy(Registry):
+    """Keeps the second thread in its first certificate until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on, self.is_busy = threading.Event(), threading.Event()
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        self.is_busy.set()
+        assert self.goes_on.wait(WAIT)
+        return super().answer(tickets)
+
+    @contextmanager
+    def hold(self, gate: Gate) -> Iterator[Pump]:
+        """What comes meanwhile waits."""
+        pump = running(gate, self)
+        try:
+            gate.batches.put([admit(0)])
+            assert self.is_busy.wait(WAIT)
+            yield pump
+        finally:
+            self.goes_on.set()
+            pump.stop()
+
+
+def test_an_account_does_not_wait_for_the_unregistered_certificates_of_another(gate: Gate) -> None:
+    registry = Busy()
+    with registry.hold(gate) as pump:
+        for first in range(1, 1000, 100):
+            gate.batches.put([admit(number) for number in range(first, first + 100)])
+        gate.batches.put([admit(2000, "210987654321"), admit(2001, None)])
+        eventually(lambda: pump.statistics()["registrations_waiting"] == 1002)
+        registry.goes_on.set()
+        assert gate.answers.get(timeout=WAIT) == [(0, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
+        second = [ticket for ticket, _ in gate.answers.get(timeout=WAIT)]
+        assert second[:4] == [1, 2000, 2001, 2], "one of each account per turn"
+        rest = [ticket for _ in range(15) for ticket, _ in gate.answers.get(timeout=WAIT)]
+    assert sorted(second + rest) == [*range(1, 1001), 2000, 2001], "each was answered once"
+
+
+def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATIONS_WAITING", 4)
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATIONS_WAITING_PER_ACCOUNT", 4)
+    registry = Busy()
+    with capture_logs() as logs, registry.hold(gate) as pump:
+        gate.batches.put([admit(number) for number in range(1, 8)])
+        full = [(number, "ADMISSION_QUEUE_FULL") for number in (5, 6, 7)]
+        assert gate.answers.get(timeout=WAIT) == full
+        gate.batches.put([admit(8, "210987654321")])
+        assert gate.answers.get(timeout=WAIT) == [(4, "ADMISSION_QUEUE_FULL")]
+        assert pump.statistics() == {"registrations_waiting": 4, "registrations_refused": 4}
+        registry.goes_on.set()
+        assert [ticket for _ in range(2) for ticket, _ in gate.answers.get(timeout=WAIT)] == [0, 1, 8, 2, 3]
+    lines = [line for line in logs if line["event"] == "the registration queue is full for an account"]
+    assert [(line["account_id"], line["count"]) for line in lines] == [("123456789012", 1)]
 
 
 def test_a_batch_of_tickets_is_asked_once_and_answered_once(gate: Gate) -> None:
@@ -264,7 +326,7 @@ def test_requests_and_connections_reach_whom_they_are_for(gate: Gate) -> None:
 def test_who_has_connected_is_told_again_where_the_store_did_not_take_it(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sekisho.gateway.pump.AGAIN", 0.0)
+    monkeypatch.setattr("sekisho.gateway.pump.RETRY_SECONDS", 0.0)
     told: queue.Queue[tuple[list[str], bool]] = queue.Queue()
     is_away = threading.Event()
     is_away.set()
@@ -314,7 +376,7 @@ def test_who_has_connected_is_told_though_nobody_could_be_admitted(gate: Gate) -
 
 def test_very_many_that_have_connected_are_told_batch_by_batch(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sekisho.gateway.pump.BATCH", 2)
-    monkeypatch.setattr("sekisho.gateway.pump.AGAIN", 0.0)
+    monkeypatch.setattr("sekisho.gateway.pump.RETRY_SECONDS", 0.0)
     told: queue.Queue[int] = queue.Queue()
     refusals = [StoreFailure("the disk is full")] * 3
     pump = Pump(cast(Gateway, gate), Registry(), connected=lambda connected: _count(connected, told, refusals))

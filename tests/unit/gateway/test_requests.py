@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway, GatewayError
-from sekisho.gateway.requests import THREADS, WAITING, Requests
+from sekisho.gateway import requests as requests_module
+from sekisho.gateway.requests import MAX_WAIT_SECONDS, THREADS, Requests
 from sekisho.messaging.requests import Reply, Request
 from sekisho.realm import Realm
 
 WAIT = 10.0
 REALM = Realm("123456789012", "us-east-1")
+OTHER = Realm("210987654321", "us-east-1")
 
 
 class Gate:
@@ -45,14 +48,31 @@ class Echo:
             raise ArithmeticError("nobody foresaw this")
         return None if request.payload == b"silence" else Reply(f"{request.topic}/accepted", request.payload)
 
+    def throttled(self, request: Request) -> Reply | None:
+        return Reply(f"{request.topic}/rejected", b"later")
 
-def request(payload: bytes, topic: str = "$aws/echo/json") -> Request:
-    return Request(REALM, 7, "client", "ab" * 32, topic, payload)
+
+def request(
+    payload: bytes,
+    topic: str = "$aws/echo/json",
+    *,
+    realm: Realm = REALM,
+    certificate_id: str = "ab" * 32,
+    connection: int = 7,
+) -> Request:
+    return Request(realm, connection, "client", certificate_id, topic, payload)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @contextmanager
-def running(gate: Gate, service: Any) -> Iterator[Requests]:
-    requests = Requests(cast(Gateway, gate), [service])
+def running(gate: Gate, service: Any, **options: Any) -> Iterator[Requests]:
+    requests = Requests(cast(Gateway, gate), [service], **options)
     requests.start()
     try:
         yield requests
@@ -102,23 +122,109 @@ def test_an_answer_that_cannot_be_sent_is_in_the_log() -> None:
         assert reason in logs[0]["reason"]
 
 
-def test_more_requests_than_may_wait_are_dropped_and_told_of() -> None:
-    gate = Gate()
-    hold = threading.Event()
-    busy = threading.Semaphore(0)
+class Slow(Echo):
+    """Answers once it is let go; counts who waits in it."""
 
-    class Slow(Echo):
-        def answer(self, request: Request) -> Reply | None:
-            busy.release()
-            assert hold.wait(WAIT), request
-            return None
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self._entered = threading.Condition()
+        self.inside = 0
 
-    with capture_logs() as logs, running(gate, Slow()) as requests:
-        for _ in range(THREADS):
+    def answer(self, request: Request) -> Reply | None:
+        with self._entered:
+            self.inside += 1
+            self._entered.notify_all()
+        if request.payload != b"quick":
+            assert self.go.wait(WAIT), request
+        return super().answer(request)
+
+    def has(self, count: int) -> None:
+        with self._entered:
+            assert self._entered.wait_for(lambda: self.inside >= count, WAIT), self.inside
+
+
+def answered(gate: Gate) -> tuple[int, str, bytes]:
+    """(connection, topic, payload) of the next reply."""
+    connection, publication = gate.replies.get(timeout=WAIT)
+    return connection, publication[2], publication[3]
+
+
+def test_an_account_is_answered_while_thousands_of_requests_of_another_wait() -> None:
+    gate, service = Gate(), Slow()
+    with running(gate, service) as requests:
+        for number in range(3000):
+            requests.take(request(b"slow", connection=number))
+        service.has(THREADS // 2)
+        requests.take(request(b"quick", realm=OTHER))
+        assert answered(gate) == (7, "$aws/echo/json/accepted", b"quick")
+        assert service.inside == THREADS // 2 + 1
+        assert requests.statistics()["requests_waiting"] == 3000 - THREADS // 2
+        service.go.set()
+        eventually(lambda: requests.statistics()["requests_waiting"] == 0)
+        assert sorted(answered(gate)[0] for _ in range(3000)) == list(range(3000)), "each once"
+
+
+def test_within_an_account_certificates_and_connections_are_served_in_turn() -> None:
+    gate, service = Gate(), Slow()
+    with running(gate, service) as requests:
+        for _ in range(THREADS // 2):
+            requests.take(request(b"slow", connection=0))
+        service.has(THREADS // 2)
+        for number in range(100):
+            requests.take(request(f"mine {number}".encode(), connection=1))
+        requests.take(request(b"same certificate", connection=2))
+        requests.take(request(b"other certificate", certificate_id="cd" * 32, connection=3))
+        service.go.set()
+        order = [answered(gate)[2] for _ in range(THREADS // 2 + 102)]
+    assert max(order.index(b"same certificate"), order.index(b"other certificate")) < 20
+
+
+def test_requests_without_a_place_are_answered_counted_and_told_of_once() -> None:
+    gate, service = Gate(), Slow()
+    with capture_logs() as logs, running(gate, service) as requests:
+        for _ in range(THREADS // 2):
+            requests.take(request(b"slow"))
+        service.has(THREADS // 2)
+        fit = requests_module.MAX_WAITING_BYTES_PER_CONNECTION // requests_module.REQUEST_BYTES
+        for _ in range(fit + 300):
             requests.take(request(b""))
-        for _ in range(THREADS):
-            assert busy.acquire(timeout=WAIT)
-        for _ in range(WAITING + 3):
-            requests.take(request(b""))
-        hold.set()
-    assert [line["event"] for line in logs] == ["a request was dropped: too many wait"] * 3
+        rejections = [answered(gate) for _ in range(300)]
+        statistics = requests.statistics()
+        requests.take(request(b"quick", connection=8))
+        requests.take(request(b"quick", realm=OTHER))
+        assert answered(gate)[2] == b"quick", "of the other account; this one's turn comes"
+        service.go.set()
+    assert set(rejections) == {(7, "$aws/echo/json/rejected", b"later")}
+    assert (statistics["requests_waiting"], statistics["requests_throttled"]) == (fit, 300)
+    assert statistics["requests_throttled_unanswered"] == 0
+    lines = [line for line in logs if line["event"] == "requests of devices throttled"]
+    assert [(line["count"], line["account_id"]) for line in lines] == [(1, REALM.account_id)]
+
+
+def test_large_payloads_are_bounded_by_their_bytes() -> None:
+    gate, service = Gate(), Slow()
+    with running(gate, service) as requests:
+        for _ in range(THREADS // 2):
+            requests.take(request(b"slow"))
+        service.has(THREADS // 2)
+        for number in range(1000):
+            requests.take(request(bytes(128 * 1024), connection=number))
+        waiting = requests.statistics()["requests_waiting"]
+        assert waiting * 128 * 1024 <= requests_module.MAX_WAITING_BYTES_PER_CERTIFICATE
+        assert requests.statistics()["requests_throttled"] == 1000 - waiting
+        service.go.set()
+
+
+def test_a_request_whose_device_no_longer_waits_is_not_carried_out() -> None:
+    gate, service, now = Gate(), Slow(), [0.0]
+    with running(gate, service, clock=lambda: now[0]) as requests:
+        for _ in range(THREADS // 2):
+            requests.take(request(b"slow"))
+        service.has(THREADS // 2)
+        requests.take(request(b"late", connection=8))
+        now[0] = MAX_WAIT_SECONDS + 1
+        requests.take(request(b"in time", connection=9))
+        service.go.set()
+        others = {answered(gate) for _ in range(THREADS // 2 + 2)} - {(7, "$aws/echo/json/accepted", b"slow")}
+    assert others == {(8, "$aws/echo/json/rejected", b"later"), (9, "$aws/echo/json/accepted", b"in time")}
+    assert service.inside == THREADS // 2 + 1

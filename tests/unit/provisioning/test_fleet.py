@@ -530,6 +530,22 @@ class TestAParameterOfTheService:
         world.nothing_happened(certificate_id, token)
 
 
+class TestARequestThatIsNotCarriedOutBecauseTooManyWait:
+    @pytest.mark.parametrize("topic", [CREATE, FROM_CSR, PROVISION])
+    @pytest.mark.parametrize("form", ["json", "cbor"])
+    def test_is_rejected_as_throttled(self, world: World, topic: str, form: str) -> None:
+        reply = world.fleet.throttled(Request(HOME, 7, "the lamp", CLAIM, f"{topic}/{form}", b""))
+        assert reply is not None
+        assert reply.topic == f"{topic}/{form}/rejected"
+        read = json.loads if form == "json" else cbor2.loads
+        status, code, message = Answer(False, read(reply.payload)).refusal
+        assert (status, code) == (429, "Throttling")
+        assert "Try again later" in message
+
+    def test_is_not_answered_on_a_topic_without_a_form(self, world: World) -> None:
+        assert world.fleet.throttled(Request(HOME, 7, "the lamp", CLAIM, f"{CREATE}/yaml", b"")) is None
+
+
 class TestThePolicyOfADevice:
     TEXT: ClassVar = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Publish","Resource":"%s"}]}'
     RESOURCE: ClassVar = "arn:aws:iot:eu-central-1:123456789012:topic/${Location}"

@@ -1,0 +1,139 @@
+"""Accounts share one server: what one of them asks for in thousands keeps none of the others waiting."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import urlopen
+
+import pytest
+
+from tests.e2e.devices import Device, allow, endpoint, register
+from tests.e2e.papers import new_key, new_self_signed, openssl
+from tests.e2e.running_server import Clients, RunningServer, clean_environment
+from tests.e2e.test_just_in_time_registration import eventually
+from tests.tools import require
+
+OTHER: Final = "222222222222"
+CREATE: Final = "$aws/certificates/create/json"
+
+# A signer that takes as long as somebody wants.
+FUNCTION: Final = """
+import pathlib, time
+
+
+def sign(event, context):
+    folder = pathlib.Path({folder!r})
+    (folder / "entered").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    return {{"certificatePem": "none"}}
+"""
+
+
+def other_account(server: RunningServer) -> Clients:
+    """A second account beside that of the server."""
+    subprocess.run(
+        [require("sekisho"), "account", "create", OTHER, "--json", "--data", str(server.data)],
+        check=True,
+        capture_output=True,
+        env=clean_environment(),
+    )
+    return server.session(OTHER)
+
+
+def health(server: RunningServer) -> dict[str, Any]:
+    with urlopen(f"{server.run['api']}/_sekisho/health") as answer:
+        report: dict[str, Any] = json.load(answer)
+    return report
+
+
+def test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting(
+    own_server: RunningServer, tmp_path: Path
+) -> None:
+    server, clients, other = own_server, own_server.session(), other_account(own_server)
+    greedy, modest = new_self_signed(tmp_path, "greedy"), new_self_signed(tmp_path, "modest")
+    register(clients, greedy, allow(clients.iot, "anything"))
+    register(other, modest, allow(other.iot, "anything"))
+    with (
+        Device(server, greedy, "greedy") as crowd,
+        Device(server, modest, "modest", server_name=endpoint(other)) as device,
+    ):
+        for asking in (crowd, device):
+            for outcome in ("accepted", "rejected"):
+                assert not asking.subscribe(f"{CREATE}/{outcome}").is_failure
+        for _ in range(3000):
+            crowd.client.publish(CREATE, b"{}")
+        # Acknowledged after all of these have come.
+        crowd.publish("done", b"", 1)
+        device.publish(CREATE, b"{}", 1)
+        answer = device.message()
+        assert answer.topic == f"{CREATE}/accepted", answer.payload
+        assert health(server)["mqtt"]["requests_waiting"] > 0, "requests that came before it still wait"
+        answers = [crowd.message() for _ in range(2600)]
+    outcomes = Counter(message.topic.rsplit("/", 1)[1] for message in answers)
+    assert outcomes["rejected"] > 2500, "each is answered, though most are not carried out"
+    told = next(json.loads(message.payload) for message in answers if message.topic.endswith("rejected"))
+    assert (told["statusCode"], told["errorCode"]) == (429, "Throttling")
+    line = server.wait_for_log("requests of devices throttled")
+    assert (line["account_id"], line["client_id"]) == (server.run["account"], "greedy")
+
+
+@pytest.fixture
+def slow_signer(tmp_path: Path) -> Iterator[tuple[RunningServer, Path]]:
+    """A server whose first account has a certificate provider that signs once the file ``go`` is there."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "own.py").write_text(FUNCTION.format(folder=str(tmp_path)))
+    (data / "sekisho.toml").write_text('[handlers.sign]\nfunction = "own:sign"\naccounts = ["123456789012"]\n')
+    server = RunningServer(data).start()
+    try:
+        server.session().iot.create_certificate_provider(
+            certificateProviderName="slow",
+            lambdaFunctionArn="arn:aws:lambda:eu-central-1:123456789012:function:sign",
+            accountDefaultForOperations=["CreateCertificateFromCsr"],
+        )
+        yield server, tmp_path
+    finally:
+        (tmp_path / "go").touch()
+        server.kill()
+
+
+def test_calls_that_wait_for_a_slow_handler_keep_neither_another_account_nor_health_waiting(
+    slow_signer: tuple[RunningServer, Path],
+) -> None:
+    server, folder = slow_signer
+    other = other_account(server)
+    request = openssl("req", "-new", "-key", new_key(folder / "device.key", "P-256"), "-subj", "/CN=lamp")
+    clients = server.session()
+    _ = clients.iot
+    begun = threading.Semaphore(0)
+
+    def call() -> str:
+        begun.release()
+        try:
+            clients.iot.create_certificate_from_csr(certificateSigningRequest=request)
+        except clients.iot.exceptions.ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "signed"
+
+    with ThreadPoolExecutor(60) as callers:
+        calls = [callers.submit(call) for _ in range(60)]
+        try:
+            for _ in calls:
+                assert begun.acquire(timeout=30)
+            eventually(lambda: (folder / "entered").exists())
+            assert other.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+            assert health(server)["status"] == "ok"
+            back = {each.result() for each in calls if each.done()}
+            assert back <= {"ThrottlingException"}, "no call that the handler keeps waiting was answered before"
+        finally:
+            (folder / "go").touch()
+    outcomes = Counter(each.result() for each in calls)
+    assert "InternalFailureException" not in outcomes, outcomes
