@@ -56,7 +56,7 @@ class Settings:
     server_key: Path | None = None
     """Its private key, PEM."""
     any_credentials: bool = False
-    """Take unsigned API requests and unknown access keys for the default account. Loopback only."""
+    """Take unsigned API requests and unknown access keys for the default account. Loopback only; not for web pages."""
     bulk_folder: Path | None = None
     """Folder of the inputs of bulk registrations, ``<account>/<bucket>/<key>``; unset: ``<data folder>/buckets``."""
     s3_endpoint_url: str = ""

@@ -136,6 +136,12 @@ def endpoint(received: Received) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def open_endpoint() -> Iterator[str]:
+    with serving(Received(), any_credentials=True) as url:
+        yield url
+
+
 def client(service: str, endpoint: str, *, secret: str = SECRET, key_id: str = KEY_ID, **config: Any) -> Any:
     return boto3.client(
         cast(Any, service),
@@ -266,6 +272,44 @@ def test_any_credentials_take_unsigned_and_unknown_clients() -> None:
         unknown = client("iot", endpoint, key_id="test", secret="test").create_thing(thingName="t")
         assert unknown["thingArn"] == "000000000000/eu-central-1"
         assert client("sts", endpoint, key_id="test").get_caller_identity()["Account"] == "000000000000"
+
+
+CROSS_SITE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+PREFLIGHT = {"Origin": "https://example.com", "Access-Control-Request-Method": "POST"}
+
+
+@pytest.mark.parametrize("path", ["/things", "/", "/_sekisho/rotations", "/_sekisho/health", "/_sekisho/reports/a/b/c"])
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", CROSS_SITE),
+        ("HEAD", CROSS_SITE),
+        ("GET", {"Host": "rebound.example:5883"}),
+        ("GET", {"Host": "rebound.example:5883", "Sec-Fetch-Site": "same-origin"}),
+        ("POST", {"Origin": "https://example.com", "Content-Type": "text/plain"}),
+        ("POST", {"Origin": "null", "Content-Type": "application/x-www-form-urlencoded"}),
+        ("OPTIONS", PREFLIGHT),
+    ],
+)
+def test_a_web_page_has_no_credentials_at_all(
+    open_endpoint: str, method: str, path: str, headers: dict[str, str]
+) -> None:
+    status, answered, body = exchange(open_endpoint, method, path, headers=headers)
+    assert status == 403
+    assert answered["x-amzn-errortype"] == "AccessDeniedException:"
+    assert not [name for name in answered if name.startswith("access-control-")]
+    assert method == "HEAD" or "any_credentials" in json.loads(body)["message"]
+
+
+def test_a_person_may_open_the_health_report_in_a_browser(open_endpoint: str) -> None:
+    assert exchange(open_endpoint, "GET", HEALTH_PATH, headers={"Sec-Fetch-Site": "none"})[0] == 200
+
+
+def test_without_any_credentials_a_page_is_refused_for_want_of_a_signature(endpoint: str) -> None:
+    for headers in (CROSS_SITE, {"Host": "rebound.example"}, PREFLIGHT):
+        assert exchange(endpoint, "GET", "/things", headers=headers)[0] == 403
+    # A proxy in front may ask under its own name whether the server is well.
+    assert exchange(endpoint, "GET", HEALTH_PATH, headers={"Host": "iot.example.com"})[0] == 200
 
 
 def exchange(endpoint: str, method: str, path: str, **request: Any) -> tuple[int, Mapping[str, str], bytes]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -122,3 +124,69 @@ def test_the_aws_cli_publishes_a_file(account: Account, tmp_path: Path) -> None:
     )
     assert (published.returncode, published.stdout) == (0, ""), published.stderr
     assert delivered(account) == [Message("a/b", b"\x00hello", qos=1)]
+
+
+@pytest.mark.parametrize(
+    "topic", ["a/../b", "../a", "a/..", "./a", "a/./b", "a//b", "/a", "a/", "//", "a%2Fb", "a &?=~"]
+)
+def test_every_level_of_a_topic_arrives_as_boto3_was_given_it(account: Account, topic: str) -> None:
+    account.data.publish(topic=topic, qos=1, payload=b"x")
+    assert delivered(account) == [Message(topic, b"x", qos=1)]
+
+
+@pytest.mark.parametrize("topic", [".", ".."])
+def test_a_topic_that_boto3_does_not_sign_is_refused_with_a_sentence(account: Account, topic: str) -> None:
+    with pytest.raises(ClientError, match=r"signed for the path .* sent with the path") as refused:
+        account.data.publish(topic=topic, payload=b"x")
+    assert refused.value.response["Error"]["Code"] == "InvalidSignatureException"
+    assert delivered(account) == []
+
+
+def sent_as(account: Account, path: str, sent: str, **added: str) -> tuple[int, str]:
+    """Sign a Publish for `path` and send it as `sent`, with headers added on its way: status, error type."""
+    url = urlsplit(account.server.url)
+    request = AWSRequest("POST", account.server.url + path, data=b"x")
+    key = account.key
+    SigV4Auth(Credentials(key.access_key_id, key.secret_access_key), "iotdata", account.region).add_auth(request)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=10)
+    headers = {name: str(value) for name, value in request.headers.items()} | {
+        name.replace("_", "-"): value for name, value in added.items()
+    }
+    connection.request("POST", sent, b"x", headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response.status, (response.headers["x-amzn-errortype"] or "").rstrip(":")
+
+
+@pytest.mark.parametrize(
+    ("sent", "added"),
+    [
+        ("/topics/x/../y?qos=0&retain=false", {}),
+        ("/topics//y?qos=0&retain=false", {}),
+        ("/topics/./y?qos=0&retain=false", {}),
+        ("/topics/y/?qos=0&retain=false", {}),
+        ("/topics/x%2F..%2Fy?qos=0&retain=false", {}),
+        ("/topics/%79?qos=0&retain=false", {}),
+        ("/topics/y?qos=1&retain=false", {}),
+        ("/topics/y?qos=0&retain=true", {}),
+        ("/topics/y?qos=0&retain=false&retain=true", {}),
+        ("/topics/y?qos=0", {}),
+        ("/topics/y?qos=0&retain=false", {"X_Amz_Mqtt5_User_Properties": "W3siYSI6ImIifV0="}),
+        ("/topics/y?qos=0&retain=false", {"X_Amz_Mqtt5_Payload_Format_Indicator": "UTF8_DATA"}),
+        ("/topics/y?qos=0&retain=false", {"X_Amz_Mqtt5_Correlation_Data": "YQ=="}),
+    ],
+)
+def test_a_signed_publish_cannot_be_changed_on_its_way(account: Account, sent: str, added: dict[str, str]) -> None:
+    signed = "/topics/y?qos=0&retain=false"
+    assert sent_as(account, signed, signed) == (200, "")
+    status, code = sent_as(account, signed, sent, **added)
+    assert (status, code) == (403, "InvalidSignatureException")
+    assert delivered(account) == [Message("y", b"x")]
+
+
+def test_a_parameter_that_is_signed_twice_is_refused(account: Account) -> None:
+    # The signature covers a query in sorted order, and so does not say which of the two comes last.
+    query = "/topics/y?qos=0&qos=1"
+    assert sent_as(account, query, query) == (400, "SerializationException")
+    assert delivered(account) == []

@@ -20,16 +20,17 @@ from uuid import uuid4
 import structlog
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from sekisho.api import query, reports, rotations
+from sekisho.api.browsers import RefuseWebPages
 from sekisho.api.codec import codec_of
 from sekisho.api.echo import echo
 from sekisho.api.errors import (
-    AccessDeniedException,
     InvalidSignatureException,
     NotImplementedException,
     error_response,
@@ -39,7 +40,7 @@ from sekisho.api.http import MAX_BODY_BYTES, HttpRequest, HttpResponse, header_t
 from sekisho.api.model import ModelError, ServiceModel, service_models
 from sekisho.api.operation import Call, Caller, Handler, Operations, installed_operations
 from sekisho.api.router import Router
-from sekisho.api.sigv4 import Credentials, SecretKey, scope_of, verify
+from sekisho.api.sigv4 import Credentials, SecretKey, header_scope_of, scope_of, verify
 from sekisho.api.validate import validate
 from sekisho.errors import (
     AwsException,
@@ -86,10 +87,15 @@ log = structlog.get_logger("sekisho.api")
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Who makes a request, and which services it may mean."""
+    """Who makes a request, and which services it may mean.
+
+    Attributes:
+        signed_headers: The names of the headers that the signature covers; None where no signature is verified.
+    """
 
     call: Call
     services: Sequence[str]
+    signed_headers: frozenset[str] | None = None
 
 
 class Api:
@@ -101,7 +107,8 @@ class Api:
         clock: The present time, aware.
         default_realm: The account and region of requests that name none (with `any_credentials` only).
         any_credentials: Take unsigned requests and unknown access keys for the default account, and verify no
-            signature. Whoever sets this makes sure that the server listens on loopback only.
+            signature. The account of a known key and the region are taken from the Authorization header alone. The
+            caller makes sure that the server listens on loopback only and that no web page reaches it (`build` does).
         operations: Those of `sekisho.api.operations` unless others are given.
 
     Raises:
@@ -139,14 +146,14 @@ class Api:
         """Who makes a request, or the response that refuses it; never raises."""
         request_id = str(uuid4())
         try:
-            realm, caller, services = self._authenticate(request)
+            realm, caller, services, signed_headers = self._authenticate(request)
             call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
         except (AwsException, StoreFailure, OSError) as error:
             return self._refusal(error, request, None, request_id)
         except Exception:
             log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
             return self._failure(self._likely_service(request), request_id)
-        return Authenticated(call, services)
+        return Authenticated(call, services, signed_headers)
 
     def perform(self, request: HttpRequest, authenticated: Authenticated) -> HttpResponse:
         """The response to an authenticated request; never raises."""
@@ -164,6 +171,7 @@ class Api:
             handler = self._handler(service, route.operation)
             operation = self._models[service].operation(route.operation)
             codec = codec_of(operation)
+            _refuse_unsigned_parameters(request, codec.header_names, authenticated.signed_headers)
             parameters = codec.parse(request, route.labels)
             validate(operation, parameters)
             response = codec.write(handler(call, parameters))
@@ -236,22 +244,17 @@ class Api:
 
     # Who, where, and for which service.
 
-    def _authenticate(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
+    def _authenticate(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str], frozenset[str] | None]:
         if self._any_credentials:
-            return self._take_anyone(request)
+            return *self._take_anyone(request), None
         signer = verify(request, self._credentials, self._clock)
         services = _services_of(signer.scope.service)
         realm = Realm(signer.key.account_id, signer.scope.region)
-        return realm, _caller(signer.scope.access_key_id, signer.key), services
+        return realm, _caller(signer.scope.access_key_id, signer.key), services, signer.signed_headers
 
     def _take_anyone(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
-        # A page of any web site may make its visitor's browser send requests to loopback; it cannot leave this out.
-        if request.header("origin") is not None:
-            raise AccessDeniedException(
-                "With any_credentials the API takes no requests from web pages, since any page could send them. "
-                "Sign requests, and run the server without any_credentials."
-            )
-        scope = scope_of(request)
+        # Clients with made-up keys choose their region in the Authorization header, which a web page cannot set.
+        scope = header_scope_of(request)
         if scope is None:
             services: Sequence[str] = ("sts",) if _looks_like_query(request) else _ANY_SERVICE
             return self._default_realm, _caller("", _anyone(self._default_realm)), services
@@ -301,7 +304,10 @@ def build(
 
     # Looked up when it is asked for: tests build the application without services.
     fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
-    return Starlette(routes=[Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)])
+    return Starlette(
+        routes=[Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)],
+        middleware=[Middleware(RefuseWebPages)] if any_credentials else [],
+    )
 
 
 class _Health:
@@ -405,6 +411,18 @@ def _refuse_unknown(operations: Operations, models: Mapping[str, ServiceModel]) 
             raise ModelError(
                 f"The installed botocore has no operation {service}:{name}. Check its spelling, or upgrade botocore."
             )
+
+
+def _refuse_unsigned_parameters(request: HttpRequest, names: Sequence[str], signed: frozenset[str] | None) -> None:
+    """Headers that carry parameters of an operation, such as X-Amz-Mqtt5-User-Properties, have to be signed."""
+    unsigned = [
+        name for name in names if request.header(name) is not None and signed is not None and name not in signed
+    ]
+    if unsigned:
+        raise InvalidSignatureException(
+            f"There were headers present in the request which were not signed: {', '.join(unsigned)}. "
+            "Name them in SignedHeaders."
+        )
 
 
 def _services_of(signing_name: str) -> Sequence[str]:

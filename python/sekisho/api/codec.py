@@ -13,7 +13,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
@@ -50,6 +50,11 @@ class Codec:
         self._body = _located(operation.input, None)
         _refuse_other_locations(operation.input, ("uri", "querystring", "header", None))
         _refuse_other_locations(operation.output, ("statusCode", None))
+
+    @property
+    def header_names(self) -> Sequence[str]:
+        """The headers that carry parameters, in lower case."""
+        return [member.wire_name.lower() for member in self._headers]
 
     def parse(self, request: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
         """The operation's parameters.
@@ -113,8 +118,11 @@ class Codec:
             if member.shape.type == "list":
                 item = _inner(member.shape.member)
                 parameters[member.name] = [_from_text(item, value, member.name) for value in values]
+            elif len(values) > 1:
+                # The signature covers the parameters in sorted order: it does not say which of them comes last.
+                raise SerializationException(f"The query parameter '{member.wire_name}' is given {len(values)} times.")
             else:
-                parameters[member.name] = _from_text(member.shape, values[-1], member.name)
+                parameters[member.name] = _from_text(member.shape, values[0], member.name)
 
     def _parse_body(self, body: bytes, parameters: dict[str, Any]) -> None:
         shape = self._operation.input

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 from typing import Final
-from uuid import uuid4
 
 import h11
 import structlog
@@ -45,6 +44,7 @@ from sekisho.api.errors import (
 )
 from sekisho.api.http import HttpResponse
 from sekisho.errors import AwsException, ServiceUnavailableException
+from sekisho.ids import unique
 from sekisho.observe.occasional import OccasionalLog
 
 ACCEPT_RETRY_SECONDS: Final = (0.01, 1.0)
@@ -338,7 +338,7 @@ def _within_header_limits(application: ASGIApp) -> ASGIApp:
         if len(headers) <= MAX_HEADER_COUNT and size <= MAX_HEADER_BYTES:
             await application(scope, receive, send)
             return
-        answer = error_response(_headers_too_large(), {}, None, str(uuid4()))
+        answer = error_response(_headers_too_large(), {}, None, unique())
         await Response(answer.body, answer.status, headers=dict(answer.headers))(scope, receive, send)
 
     return bounded
@@ -363,4 +363,4 @@ def _wire(response: HttpResponse) -> bytes:
 
 
 def _refusal(error: AwsException) -> bytes:
-    return _wire(error_response(error, {}, None, str(uuid4())))
+    return _wire(error_response(error, {}, None, unique()))

@@ -23,13 +23,17 @@ def parse_form(request: HttpRequest) -> dict[str, str]:
     """The request's fields, from the query string or the body.
 
     Raises:
-        SerializationException: The body is not a form in UTF-8.
+        SerializationException: The body is not a form in UTF-8, or a field is given twice.
     """
-    fields = dict(request.query)
     try:
-        fields |= dict(parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict"))
+        body = parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict")
     except ValueError:
         raise SerializationException("The body is not a form (application/x-www-form-urlencoded) in UTF-8.") from None
+    pairs = [*request.query, *body]
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        # The signature covers a query in sorted order: it does not say which of two comes last.
+        raise SerializationException("A parameter is given twice.")
     return fields
 
 

@@ -6,9 +6,13 @@ service in the scope says which service is meant.
 
 Where clients differ, both ways of signing the same request are tried:
 
-- most signers remove dot segments and double slashes from the path first, some sign it as it is;
 - most sign the query string re-encoded, some as it is;
 - signers for `iotdevicegateway` leave X-Amz-Security-Token out of the presigned canonical query, others do not.
+
+The path that was signed is the path that is routed, byte for byte. Most signers remove dot segments and double slashes
+from the path before they sign it; some HTTP clients then send the path with them. Such a request is refused: a proxy
+could otherwise send a request that was signed for `/topics/y` as `/topics/x/../y`, which is another topic. SDKs escape
+the slashes of a topic, so that their paths are the same either way, unless a whole label is `.` or `..`.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html; botocore.auth;
 for WebSocket, the AWS IoT developer guide, "MQTT over the WebSocket protocol".
@@ -24,7 +28,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from itertools import product
 from typing import Protocol
 from urllib.parse import quote, unquote_plus
 
@@ -46,6 +49,7 @@ MAX_EXPIRES = timedelta(days=7)
 
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+_CONTENT_HASH = "x-amz-content-sha256"
 _WEBSOCKET_SERVICE = "iotdevicegateway"
 _TIMESTAMP_FORM = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
@@ -98,10 +102,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A verified signature: the scope it was made for, and the key that made it."""
+    """A verified signature: the scope it was made for, the key that made it, and the names of the headers it covers."""
 
     scope: Scope
     key: SecretKey = field(repr=False)
+    signed_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,19 @@ class _Signature:
 
 def scope_of(request: HttpRequest) -> Scope | None:
     """The scope that a request claims, without verifying anything; None when it is not (properly) signed."""
+    signature = _claimed(request)
+    return None if signature is None else signature.scope
+
+
+def header_scope_of(request: HttpRequest) -> Scope | None:
+    """Like `scope_of`, but None for a presigned request too: a web page can make a browser send any query."""
+    signature = _claimed(request)
+    return None if signature is None or signature.is_presigned else signature.scope
+
+
+def _claimed(request: HttpRequest) -> _Signature | None:
     try:
-        return _read_signature(request).scope
+        return _read_signature(request)
     except (MissingAuthenticationTokenException, IncompleteSignatureException):
         return None
 
@@ -146,14 +162,26 @@ def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], d
     _check_time(claimed, clock())
     _check_signed_headers(request, claimed)
     signing_key = _signing_key(key.secret, claimed.scope)
+    sent = _canonical_path(request.raw_path)
+    if not _matches(signing_key, request, claimed, sent):
+        normal = _canonical_path(_normalised(request.raw_path))
+        if normal != sent and _matches(signing_key, request, claimed, normal):
+            raise InvalidSignatureException(
+                f"The request was signed for the path {echo(_normalised(request.raw_path))} and sent with the path "
+                f"{echo(request.raw_path)}. Sign the path as it is sent: in a topic or name, escape a slash as %2F and "
+                "a level '.' or '..' as %2E or %2E%2E."
+            )
+        raise InvalidSignatureException(_SIGNATURE_MISMATCH)
+    return Signer(claimed.scope, key, frozenset(claimed.signed_headers))
+
+
+def _matches(signing_key: bytes, request: HttpRequest, claimed: _Signature, path: str) -> bool:
     # Every candidate is computed and compared in constant time, so that time tells nothing of which came close.
     matches = [
         hmac.compare_digest(_hmac(signing_key, text).hex().encode(), claimed.signature.encode())
-        for text in _strings_to_sign(request, claimed)
+        for text in _strings_to_sign(request, claimed, path)
     ]
-    if not any(matches):
-        raise InvalidSignatureException(_SIGNATURE_MISMATCH)
-    return Signer(claimed.scope, key)
+    return any(matches)
 
 
 # Reading what the request presents.
@@ -165,6 +193,10 @@ def _read_signature(request: HttpRequest) -> _Signature:
         return _read_authorization(request, authorization)
     query = dict(request.query)
     if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
+        # The signature covers parameters in sorted order: it does not say which of two comes last.
+        names = [name for name, _ in request.query if name.startswith("X-Amz-")]
+        if len(names) != len(set(names)):
+            raise IncompleteSignatureException("An AWS query-string parameter (X-Amz-...) is given twice.")
         return _read_presigned(query)
     raise MissingAuthenticationTokenException(
         "Missing Authentication Token: the request is not signed. Configure the AWS access key that Sekisho gave "
@@ -335,24 +367,25 @@ def _span(span: timedelta) -> str:
 # The signature.
 
 
-def _strings_to_sign(request: HttpRequest, claimed: _Signature) -> Iterator[str]:
+def _strings_to_sign(request: HttpRequest, claimed: _Signature, path: str) -> Iterator[str]:
     """The strings to sign that a well-behaved client may have meant; one, for nearly every request."""
     headers = "".join(f"{name}:{_header_value(request, name)}\n" for name in claimed.signed_headers)
     names = ";".join(claimed.signed_headers)
-    for path, query in product(_canonical_paths(request), _canonical_queries(request, claimed)):
-        canonical = "\n".join((request.method, path, query, headers, names, _payload_hash(request)))
+    payload = _payload_hash(request, claimed)
+    for query in _canonical_queries(request, claimed):
+        canonical = "\n".join((request.method, path, query, headers, names, payload))
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         yield "\n".join((ALGORITHM, claimed.timestamp, claimed.scope.credential_scope, digest))
 
 
-def _canonical_paths(request: HttpRequest) -> Sequence[str]:
-    path = request.raw_path or "/"
+def _canonical_path(path: str) -> str:
+    return quote(path or "/", safe="/~")
+
+
+def _normalised(path: str) -> str:
+    """The path without empty and dot segments, as botocore signs it."""
     normal = posixpath.normpath("/" + path.lstrip("/"))
-    forms = [path, normal]
-    if path.endswith(("/", "/.", "/..")) and normal != "/":
-        # RFC 3986, section 5.2.4, keeps the slash before a last dot segment; botocore does not.
-        forms[1:] = [f"{normal}/", normal] if not path.endswith("/") else [f"{normal}/"]
-    return list(dict.fromkeys(quote(form, safe="/~") for form in forms))
+    return f"{normal}/" if path.endswith("/") and normal != "/" else normal
 
 
 def _canonical_queries(request: HttpRequest, claimed: _Signature) -> Sequence[str]:
@@ -382,9 +415,10 @@ def _header_value(request: HttpRequest, name: str) -> str:
     return ",".join(" ".join(value.split()) for value in values)
 
 
-def _payload_hash(request: HttpRequest) -> str:
-    """The hash of the body, unless the client declares, in a value that is itself signed, not to sign the body."""
-    if request.header("x-amz-content-sha256") == _UNSIGNED_PAYLOAD:
+def _payload_hash(request: HttpRequest, claimed: _Signature) -> str:
+    """The hash of the body, unless the client declares, in a header that is itself signed, not to sign the body."""
+    declared = request.header(_CONTENT_HASH) if _CONTENT_HASH in claimed.signed_headers else None
+    if declared == _UNSIGNED_PAYLOAD:
         return _UNSIGNED_PAYLOAD
     return hashlib.sha256(request.body).hexdigest()
 
