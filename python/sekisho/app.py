@@ -223,6 +223,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
         accounts=accounts,
         clock=clock.utc_now,
+        processes=settings.handler_processes,
     )
     stack.callback(handlers.close)
     bulk = BulkRegistration(

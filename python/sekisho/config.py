@@ -72,6 +72,8 @@ class Settings:
     """Seconds after which a connection to the API without a request is closed."""
     workers: int = 0
     """Threads of the data plane; 0 is one per core."""
+    handler_processes: int = 16
+    """Processes of all Python handlers together; beyond, idle ones end to make room. One account alone gets half."""
     handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
     """Who is called where AWS IoT calls a Lambda function: sections of the file, see docs/handlers.md."""
 
@@ -160,6 +162,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _integer(name, value, source, 0, 1_000_000)
         case "api_request_timeout" | "api_idle_timeout":
             return _integer(name, value, source, 1, 3600)
+        case "handler_processes":
+            return _integer(name, value, source, 1, 1024)
         case "workers":
             return _integer(name, value, source, 0, 1024)
         case "any_credentials":

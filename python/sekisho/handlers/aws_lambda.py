@@ -10,7 +10,7 @@ import threading
 from typing import Any, Final
 
 from sekisho.handler_settings import HandlerSettings, LambdaFunction
-from sekisho.handlers.call import MAX_RESULT, Call
+from sekisho.handlers.call import MAX_CALLS, MAX_RESULT, Call
 from sekisho.provisioning.handlers import HandlerFailed
 
 _AGAIN: Final = 429
@@ -76,6 +76,7 @@ class LambdaHandler:
                     config=Config(
                         connect_timeout=timeout,
                         read_timeout=timeout,
+                        max_pool_connections=MAX_CALLS,
                         # Whoever calls decides whether to try again.
                         retries={"total_max_attempts": 1},
                         # AWS_ENDPOINT_URL may well name this server, which has no functions.

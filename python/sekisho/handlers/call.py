@@ -13,6 +13,9 @@ from sekisho.realm import Realm
 MAX_RESULT: Final = 6 * 1024 * 1024
 """Bytes of an answer (AWS Lambda Developer Guide, gettingstarted-limits: synchronous invocation payload)."""
 
+MAX_CALLS: Final = 32
+"""Calls at once of one handler that is called over the network; one account alone gets half of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

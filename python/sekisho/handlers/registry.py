@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -16,11 +16,15 @@ from sekisho.handler_settings import (
     PythonFunction,
     Webhook,
 )
-from sekisho.handlers.call import Call, Handler
+from sekisho.handlers.call import MAX_CALLS, Call, Handler
+from sekisho.handlers.turns import Turns
 from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
 from sekisho.realm import Realm
 from sekisho.registry.model import AccessKey
 from sekisho.registry.ports import Clock, StoreFailure
+
+if TYPE_CHECKING:
+    from sekisho.handlers.processes import Processes
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,7 @@ class ConfiguredHandlers:
         api: URL of this server's API.
         credentials: An access key of an account, or None where it has none.
         accounts: Those of this server; asked at each call of a handler without ``accounts``.
+        processes: How many processes all Python functions may have at once.
 
     Raises ConfigError: a file that a handler needs is not there or not as it must be.
     """
@@ -62,10 +67,23 @@ class ConfiguredHandlers:
         credentials: Callable[[str], AccessKey | None],
         accounts: AccountDirectory,
         clock: Clock,
+        processes: int,
     ) -> None:
         self._settings = settings
         self._accounts = accounts
-        self._handlers = {name: _make(each, api, credentials, clock) for name, each in settings.items()}
+        self._processes: Processes | None = None
+        if any(isinstance(each.target, PythonFunction) for each in settings.values()):
+            from sekisho.handlers.processes import Processes
+
+            self._processes = Processes(processes)
+        self._handlers = {
+            name: _make(each, api, credentials, clock, self._processes) for name, each in settings.items()
+        }
+        self._turns = {
+            name: Turns(MAX_CALLS, f"calls of {name!r} at once")
+            for name, each in settings.items()
+            if isinstance(each.target, Webhook | LambdaFunction)
+        }
 
     def invoke(
         self,
@@ -90,7 +108,16 @@ class ConfiguredHandlers:
             )
         self._check_account(self._settings[name], realm, function)
         seconds = self._settings[name].timeout if timeout is None else timeout
-        return handler.invoke(Call(realm, event, seconds, request_id or str(uuid.uuid4())))
+        call = Call(realm, event, seconds, request_id or str(uuid.uuid4()))
+        if name not in self._turns:
+            return handler.invoke(call)
+        with self._turns[name].place(name, realm.account_id, seconds):
+            return handler.invoke(call)
+
+    def statistics(self) -> Mapping[str, Mapping[str, int]]:
+        """Of the pool of processes and of each handler that is called over the network: ``Turns.statistics``."""
+        pool = {} if self._processes is None else {"processes": self._processes.statistics()}
+        return pool | {f"handler {name}": turns.statistics() for name, turns in self._turns.items()}
 
     def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:
         """Handlers with ``on_certificate_registered`` whose accounts and CAs these are."""
@@ -144,15 +171,24 @@ class ConfiguredHandlers:
         """End what they hold; calls under way fail."""
         for handler in self._handlers.values():
             handler.close()
+        if self._processes is not None:
+            self._processes.close()
 
 
-def _make(settings: HandlerSettings, api: str, credentials: Callable[[str], AccessKey | None], clock: Clock) -> Handler:
+def _make(
+    settings: HandlerSettings,
+    api: str,
+    credentials: Callable[[str], AccessKey | None],
+    clock: Clock,
+    processes: Processes | None,
+) -> Handler:
     # Each kind is imported where it is used: most servers have one or none, and start the sooner.
     match settings.target:
         case PythonFunction() as target:
             from sekisho.handlers.python_function import PythonFunctions
 
-            return PythonFunctions(settings, target, api=api, credentials=credentials)
+            assert processes is not None  # noqa: S101 - there is a pool where there is a Python function
+            return PythonFunctions(settings, target, processes, api=api, credentials=credentials)
         case Webhook() as target:
             from sekisho.handlers.webhook import WebhookHandler
 

@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError, SSLError
 from sekisho import __version__
 from sekisho.config import ConfigError
 from sekisho.handler_settings import HandlerSettings, Webhook
-from sekisho.handlers.call import MAX_RESULT, Call, read_secret
+from sekisho.handlers.call import MAX_CALLS, MAX_RESULT, Call, read_secret
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.registry.ports import Clock
 
@@ -56,7 +56,7 @@ class WebhookHandler:
                 self._signer = Signer(_key(text))
             except ValueError as error:
                 raise ConfigError(f"{settings.source}: secret_file {target.secret_file} {error}") from None
-        self._connections = urllib3.PoolManager(maxsize=4, retries=False, cert_reqs="CERT_REQUIRED")
+        self._connections = urllib3.PoolManager(maxsize=MAX_CALLS, retries=False, cert_reqs="CERT_REQUIRED")
         self._connections.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def invoke(self, call: Call) -> Any:

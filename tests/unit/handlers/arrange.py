@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ def build(folder: Path, text: str, accounts: Directory | None = None, clock: Clo
         credentials=access_key,
         accounts=accounts or Directory(),
         clock=clock or SetClock(),
+        processes=8,
     )
 
 
@@ -66,6 +68,14 @@ def call(event: Mapping[str, Any] | None = None, **changes: Any) -> Call:
     """A call for the home realm."""
     plain: dict[str, Any] = {"realm": HOME, "event": event or {}, "timeout": WITHIN, "request_id": "id-1"}
     return Call(**(plain | changes))
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that comes true by itself."""
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from structlog.testing import capture_logs
 
 from sekisho.config import ConfigError
 from sekisho.handler_settings import PythonFunction
+from sekisho.handlers.processes import Processes
 from sekisho.handlers.python_function import INHERITED, PythonFunctions
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-from tests.unit.handlers.arrange import API, WITHIN, access_key, call, read
+from tests.unit.handlers.arrange import API, WITHIN, access_key, call, eventually, read
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
 
 CODE = '''
@@ -112,7 +113,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """A handler of one of the functions above, or of ``function``; ended after the test."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "fleet.py").write_text(CODE)
-    made: list[PythonFunctions] = []
+    pools: list[Processes] = []
 
     def one(function: str, **options: Any) -> PythonFunctions:
         workers = options.pop("workers", 1)
@@ -121,20 +122,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
         text = f'[handlers.h]\nfunction = "{module}{function}"\npath = "code"\nworkers = {workers}\n{more}\n'
         settings = read(tmp_path, text)["h"]
         assert isinstance(settings.target, PythonFunction)
+        pool = Processes(options.pop("limit", 8), idle_seconds=options.pop("idle", 300.0))
+        pools.append(pool)
         plain: dict[str, Any] = {"api": API, "credentials": access_key, "loading": WITHIN}
-        made.append(PythonFunctions(settings, settings.target, **(plain | options)))
-        return made[-1]
+        return PythonFunctions(settings, settings.target, pool, **(plain | options))
 
     yield one
-    for each in made:
+    for each in pools:
         each.close()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_running(pid: int) -> bool:
@@ -346,10 +341,75 @@ def test_a_call_does_not_wait_longer_than_its_time_for_a_free_process(make: Make
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(handler.invoke, call(event))
         eventually((tmp_path / "began").exists)
-        with pytest.raises(HandlerFailed, match=r"none of its processes was free within 0.2 s; give it more workers"):
+        with pytest.raises(
+            HandlerFailed, match=r"none of its processes was free within 0.2 s; give it more workers"
+        ) as busy:
             handler.invoke(call(event, timeout=0.2))
+        assert busy.value.is_busy
         go.touch()
         assert answer.result(WITHIN) > 0
+
+
+def test_there_are_never_more_processes_than_the_limit_and_others_make_room_for_a_call(make: Make) -> None:
+    handler = make("count", limit=3)
+    [_, others] = handler.invoke(call(realm=OTHER_ACCOUNT))
+    pids = []
+    with capture_logs() as logs:
+        for number in range(12):
+            [calls, pid] = handler.invoke(call(realm=Realm(HOME.account_id, f"region-{number}")))
+            assert calls == 1
+            pids.append(pid)
+            # The process that is ended is gone before another is started.
+            assert sum(map(is_running, [others, *pids])) <= 3
+            assert handler._processes.statistics()["running"] <= 3
+    assert handler._processes.statistics()["ended_for_room"] == 10
+    made_room = [line for line in logs if "make room" in line["event"]]
+    assert [line["region"] for line in made_room] == [f"region-{number}" for number in range(10)]
+    # The account with most processes makes room for itself.
+    assert handler.invoke(call(realm=OTHER_ACCOUNT)) == [2, others]
+    assert handler.invoke(call(realm=Realm(HOME.account_id, "region-11"))) == [2, pids[11]]
+
+
+def test_a_process_is_never_another_accounts_however_few_there_may_be(make: Make) -> None:
+    handler = make("tell", limit=1)
+    for realm in (HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, HOME):
+        told = handler.invoke(call(realm=realm))
+        environment = told["environment"]
+        assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_REGION"]) == (
+            f"AKIA{realm.account_id}",
+            realm.region,
+        )
+        assert told["invoked_function_arn"] == f"arn:aws:lambda:{realm.region}:{realm.account_id}:function:h"
+    assert handler._processes.statistics()["ended_for_room"] == 3
+
+
+def test_an_account_that_would_hold_every_process_leaves_some_for_another(make: Make, tmp_path: Path) -> None:
+    handler = make("wait", limit=4)
+    go = tmp_path / "go"
+
+    def event(number: int) -> dict[str, str]:
+        return {"file": str(go), "began": str(tmp_path / f"began-{number}")}
+
+    regions = [Realm(HOME.account_id, f"region-{number}") for number in range(6)]
+    with ThreadPoolExecutor(8) as threads:
+        slow = [threads.submit(handler.invoke, call(event(n), realm=realm)) for n, realm in enumerate(regions[:5])]
+        eventually(lambda: len(list(tmp_path.glob("began-*"))) == 2)
+        other = threads.submit(handler.invoke, call(event(10), realm=OTHER_ACCOUNT))
+        eventually((tmp_path / "began-10").exists)
+        assert len(list(tmp_path.glob("began-*"))) == 3
+        with pytest.raises(
+            HandlerFailed, match=r"none of the 4 processes of Python functions \(handler_processes\)"
+        ) as no:
+            handler.invoke(call(event(5), realm=regions[5], timeout=0.1))
+        assert no.value.is_busy
+        go.touch()
+        assert len({each.result(WITHIN) for each in (*slow, other)}) > 2
+
+
+def test_more_workers_than_an_account_can_have_are_a_mistake_of_the_configuration(make: Make) -> None:
+    make("echo", limit=4, workers=2)
+    with pytest.raises(ConfigError, match=r"workers is 3, and handler_processes 4, .* write handler_processes = 6"):
+        make("echo", limit=4, workers=3)
 
 
 def test_a_process_that_is_not_called_ends(make: Make) -> None:
@@ -365,7 +425,7 @@ def test_closing_ends_processes_that_wait_and_calls_that_run(make: Make, tmp_pat
     with ThreadPoolExecutor(1) as threads:
         answer = threads.submit(handler.invoke, call({"file": str(go), "began": str(began)}))
         eventually(began.exists)
-        handler.close()
+        handler._processes.close()
         with pytest.raises(HandlerFailed, match="ended by signal 9"):
             answer.result(WITHIN)
     with pytest.raises(HandlerFailed, match="the server is stopping"):
@@ -375,10 +435,9 @@ def test_closing_ends_processes_that_wait_and_calls_that_run(make: Make, tmp_pat
 def test_a_process_does_not_outlive_the_server(make: Make) -> None:
     handler = make("count")
     [_, pid] = handler.invoke(call())
-    [pool] = handler._pools.values()
-    [worker] = pool._idle
+    [(_, process)] = handler._processes._idle
     # As the kernel does with a server that was killed.
-    worker._stdin.close()
+    process._stdin.close()
     eventually(lambda: not is_running(pid))
 
 
@@ -392,6 +451,6 @@ def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Pa
     assert isinstance(settings.target, PythonFunction)
     with (
         pytest.raises(ConfigError, match=r"\[handlers.h\]: path .*nowhere is not a folder"),
-        closing(PythonFunctions(settings, settings.target, api=API, credentials=access_key)),
+        closing(PythonFunctions(settings, settings.target, Processes(8), api=API, credentials=access_key)),
     ):
         pass

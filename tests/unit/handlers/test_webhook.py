@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,12 +23,14 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from sekisho.clock import utc_now
 from sekisho.config import ConfigError
+from sekisho.handlers.call import MAX_CALLS
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.pki import ca, issue, keys
 from sekisho.pki.keys import KeyType
 from sekisho.provisioning.handlers import HandlerFailed
-from tests.unit.handlers.arrange import build, http_server
-from tests.unit.registry.arrange import HOME
+from sekisho.realm import Realm
+from tests.unit.handlers.arrange import WITHIN, Directory, build, eventually, http_server
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT
 
 DAY = timedelta(days=1)
 SECRET = "much ado about nothing"
@@ -232,6 +235,35 @@ def test_a_body_that_comes_too_slowly_is_cut_off(hook: Hook, handlers: Configure
     assert "did not finish its answer within 0.5 s" in str(failure(handlers, timeout=0.5))
     ended.set()
     assert time.monotonic() - begun < 10
+
+
+def test_an_account_whose_calls_are_slow_leaves_connections_for_another(hook: Hook, tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        ended.wait(30)
+        yield b"1"
+
+    hook.pieces = slow
+    directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
+    both = f'accounts = ["{HOME.account_id}", "{OTHER_ACCOUNT.account_id}"]'
+    text = f'[handlers.hook]\nurl = "{hook.url}"\n{both}\n'
+    with closing(build(tmp_path, text, directory)) as handlers, ThreadPoolExecutor(2 * MAX_CALLS) as threads:
+
+        def submit(realm: Realm) -> Future[Any]:
+            return threads.submit(handlers.invoke, realm, "hook", {}, timeout=30.0)
+
+        calls = [submit(HOME) for _ in range(MAX_CALLS)]
+        eventually(lambda: len(hook.seen) == MAX_CALLS // 2)
+        eventually(lambda: handlers.statistics()["handler hook"]["waiting"] == MAX_CALLS // 2)
+        calls.append(submit(OTHER_ACCOUNT))
+        eventually(lambda: len(hook.seen) == MAX_CALLS // 2 + 1)
+        assert OTHER_ACCOUNT.account_id in hook.seen[-1][1]["webhook-id"]
+        with pytest.raises(HandlerFailed, match=r"none of the 32 calls of 'hook' at once was free") as refused:
+            handlers.invoke(HOME, "hook", {}, timeout=0.05)
+        assert refused.value.is_busy
+        ended.set()
+        assert {each.result(WITHIN) for each in calls} == {1}
 
 
 def test_silence_is_waited_for_only_so_long(hook: Hook, handlers: ConfiguredHandlers) -> None:
