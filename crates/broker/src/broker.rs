@@ -304,7 +304,7 @@ impl Broker {
             Waiting::Subscribe { suback, retained, .. } => {
                 self.finish_subscribe(now, connection, suback, retained, effects);
             }
-            Waiting::Unsubscribe { unsuback, .. } => effects.packet(connection, unsuback),
+            Waiting::Unsubscribe { unsuback, .. } => self.finish_unsubscribe(connection, unsuback, effects),
         }
     }
 

@@ -144,7 +144,8 @@ impl Broker {
         if says_code {
             let reason_string = Utf8::try_from(refusal.to_string()).ok();
             let properties = ConnAckProperties { reason_string, ..ConnAckProperties::default() };
-            effects.packet(id, ConnAck { session_present: false, code, properties });
+            let most = packet.properties.maximum_packet_size.map(NonZeroU32::get);
+            effects.packet(id, packet.version, most, ConnAck { session_present: false, code, properties });
         }
         let reason = match refusal {
             Refusal::ConnectNotAuthorized | Refusal::WillNotAuthorized | Refusal::WillRetainNotAuthorized => {
@@ -216,7 +217,9 @@ impl Broker {
             Version::V311 => ConnAckProperties::default(),
             Version::V5 => connack_properties(packet, expiry_seconds, is_assigned.then_some(&*client_id)),
         };
-        effects.packet(id, ConnAck { session_present, code: ReasonCode::Success, properties });
+        let most = packet.properties.maximum_packet_size.map(NonZeroU32::get);
+        let connack = ConnAck { session_present, code: ReasonCode::Success, properties };
+        effects.packet(id, packet.version, most, connack);
         self.lifecycle(now, &identity, LifecycleKind::Connected { version_number }, effects);
         self.pump(now, key, effects);
     }

@@ -7,7 +7,7 @@ use sekisho_mqtt::{PacketId, TopicName, Version};
 use crate::authority::{Action, Authority};
 use crate::input::Now;
 use crate::lifecycle::Identity;
-use crate::limits::TOPIC_ALIASES;
+use crate::limits::{RULE_PREFIX_BYTES, TOPIC_ALIASES, TOPIC_BYTES};
 use crate::message::Source;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
@@ -74,7 +74,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The alias is out of range or stands for nothing yet; without an alias, the text is no topic name.
+    /// The alias is out of range (0x94) or stands for nothing yet (0x82); or the text is no topic name.
     pub fn resolve_topic(
         &mut self,
         text: sekisho_mqtt::Utf8,
@@ -88,10 +88,14 @@ impl Connection {
         }
         let index = usize::from(alias - 1);
         if text.is_empty() {
-            return self.aliases.get(index).cloned().flatten().ok_or(Refusal::TopicAliasInvalid);
+            return self.aliases.get(index).cloned().flatten().ok_or(Refusal::TopicAliasUnknown);
         }
         // Detached: it stays for as long as the connection does.
         let topic = TopicName::new(text.detached()).map_err(|_| Refusal::TopicInvalid)?;
+        // A longer one is about to be refused, and not worth keeping.
+        if topic.len() > TOPIC_BYTES + RULE_PREFIX_BYTES {
+            return Ok(topic);
+        }
         if self.aliases.len() <= index {
             self.aliases.resize(index + 1, None);
         }

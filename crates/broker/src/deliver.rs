@@ -355,7 +355,7 @@ impl Broker {
         let Some(group) = self.groups.get(key) else { return };
         let count = group.members.len();
         let first = if count > 1 { self.random.random_range(0..count) } else { 0 };
-        let mut busy = None;
+        let mut is_wanted = group.keeps_messages();
         let mut chosen = None;
         for member in (0..count).map(|step| group.members[(first + step) % count]) {
             let Some(session) = self.sessions.get(member.session) else { continue };
@@ -376,18 +376,18 @@ impl Broker {
                 chosen = Some((member.session, qos));
                 break;
             }
-            busy.get_or_insert((member.session, qos));
+            is_wanted = true;
         }
-        let keeps = parcel.live.qos != QoS::AtMostOnce && group.keeps_messages();
         if let Some((session, qos)) = chosen {
             self.deliver(now, session, parcel, qos, false, Some(key), effects);
-        } else if keeps {
+        } else if is_wanted && parcel.live.qos != QoS::AtMostOnce {
+            // It belongs to the group, not to a member, until one has room: a member that never acknowledges keeps
+            // what fits its window and no more.
+            let stored = group.keeps_messages();
             let retention = u64::from(self.limits.session_expiry_seconds) * 1000;
             let until = Some(now.unix_ms + retention);
-            let owed = Owed { until, ..parcel.owed(false, Some(key), true) };
+            let owed = Owed { until, ..parcel.owed(false, Some(key), stored) };
             self.enqueue_in_group(now, key, owed, effects);
-        } else if let Some((session, qos)) = busy {
-            self.deliver(now, session, parcel, qos, false, Some(key), effects);
         }
     }
 }

@@ -71,7 +71,7 @@ impl Broker {
                 let mut packet = Disconnect::new(code);
                 packet.reason_string =
                     end.refusal.and_then(|refusal| Utf8::try_from(refusal.to_string()).ok());
-                effects.packet(id, packet);
+                effects.packet(id, connection.version, connection.maximum_packet_size, packet);
             }
             effects.push(Effect::Close { connection: id, reason: end.reason, refusal: end.refusal });
         }
@@ -82,7 +82,6 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(key) {
             session.connection = None;
             session.disconnected_at = Some(now.unix_ms);
-            session.requeue_inflight();
             self.timers.cancel(&mut session.unacknowledged_timer, Timer::Unacknowledged(key));
             is_over = !session.persistent;
             // A will waits no longer than its session lives [MQTT-3.1.3-9]; `end_session` sees to that.
@@ -101,6 +100,7 @@ impl Broker {
                 self.store(record, effects);
             }
         }
+        self.requeue_inflight(now, key, effects);
         let kind = LifecycleKind::Disconnected { version_number, reason: end.reason, refusal: end.refusal };
         self.presence.disconnected(now, &identity.client_id);
         self.lifecycle(now, &identity, kind, effects);
@@ -124,16 +124,12 @@ impl Broker {
             self.store(Record::SessionEnded { client_id: Arc::clone(&session.client_id) }, effects);
             self.presence.session_ended(&session.client_id);
         }
-        session.requeue_inflight();
         for subscription in std::mem::take(&mut session.subscriptions) {
             match subscription.place {
                 SubscriptionPlace::Own(slot) => {
                     self.tree.remove(slot);
                 }
-                SubscriptionPlace::Shared(group) => {
-                    let returned = session.queue.take_of_group(group);
-                    self.leave_group(now, group, key, returned, effects);
-                }
+                SubscriptionPlace::Shared(group) => self.leave_group(group, key, effects),
             }
         }
         if let Some(will) = session.delayed_will {
@@ -141,25 +137,35 @@ impl Broker {
         }
     }
 
-    /// Takes a session out of a group. What it was given and did not acknowledge goes to another member (MQTT 5 section
-    /// 4.8.2).
-    pub(crate) fn leave_group(
-        &mut self,
-        now: Now,
-        group: GroupKey,
-        session: SessionKey,
-        returned: Vec<Owed>,
-        effects: &mut Effects,
-    ) {
-        match self.groups.leave(group, session) {
-            Some((slot, ended)) => {
-                self.tree.remove(slot);
-                if ended.is_recorded {
-                    self.store(Record::GroupEnded { group: ended.name }, effects);
-                }
+    /// Takes a session out of a group.
+    pub(crate) fn leave_group(&mut self, group: GroupKey, session: SessionKey, effects: &mut Effects) {
+        if let Some((slot, ended)) = self.groups.leave(group, session) {
+            self.tree.remove(slot);
+            if ended.is_recorded {
+                self.store(Record::GroupEnded { group: ended.name }, effects);
             }
-            None if !returned.is_empty() => self.return_to_group(now, group, returned, effects),
-            None => {}
+        }
+    }
+
+    /// Takes back what was under way on a connection that has ended: what a shared group gave goes to another member
+    /// of the group that has room, or waits in the group (MQTT 5 section 4.8.2); all else waits in the session, before
+    /// what waits there already. It gets new packet identifiers, as AWS IoT may do (MQTT page).
+    fn requeue_inflight(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let mut returned: Vec<(GroupKey, Vec<Owed>)> = Vec::new();
+        for owed in session.inflight.drain().rev() {
+            // A group that has ended has nobody to give it to.
+            let Some(group) = owed.group.filter(|group| self.groups.get(*group).is_some()) else {
+                session.queue.push_front(owed);
+                continue;
+            };
+            match returned.iter_mut().find(|(other, _)| *other == group) {
+                Some((_, messages)) => messages.push(owed),
+                None => returned.push((group, vec![owed])),
+            }
+        }
+        for (group, newest_first) in returned {
+            self.return_to_group(now, group, newest_first, effects);
         }
     }
 

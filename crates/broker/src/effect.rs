@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sekisho_mqtt::{Packet, PacketId, PublishHead, QoS, ReasonCode};
+use sekisho_mqtt::{Packet, PacketId, PublishHead, QoS, ReasonCode, Version};
 
 use crate::input::{ConnectionId, TapId};
 use crate::lifecycle::LifecycleEvent;
@@ -199,7 +199,16 @@ impl Effects {
         self.0.push(Effect::Send { connection, outgoing });
     }
 
-    pub(crate) fn packet(&mut self, connection: ConnectionId, packet: impl Into<Packet>) {
-        self.send(connection, Outgoing::Packet(Box::new(packet.into())));
+    /// Sends a packet in a form that a client with this Maximum Packet Size takes, if there is one.
+    pub(crate) fn packet(
+        &mut self,
+        connection: ConnectionId,
+        version: Version,
+        maximum_packet_size: Option<u32>,
+        packet: impl Into<Packet>,
+    ) {
+        if let Some(packet) = packet.into().fitted(version, maximum_packet_size) {
+            self.send(connection, Outgoing::Packet(Box::new(packet)));
+        }
     }
 }

@@ -82,14 +82,11 @@ impl Inflight {
     }
 
     /// When something is next to be done about a message: the earliest of resending and giving up.
-    pub fn next_deadline(&self, resend_after: Option<u64>, give_up_after: u64) -> Option<u64> {
+    pub fn next_deadline(&self, resend_after: u64, give_up_after: u64) -> Option<u64> {
         self.sent
             .iter()
             .filter(|sent| sent.owed.is_some())
-            .map(|sent| {
-                let give_up = sent.first_sent + give_up_after;
-                resend_after.map_or(give_up, |after| give_up.min(sent.last_sent + after))
-            })
+            .map(|sent| (sent.first_sent + give_up_after).min(sent.last_sent + resend_after))
             .min()
     }
 }
@@ -144,10 +141,10 @@ mod tests {
     fn a_message_given_up_keeps_its_identifier_but_has_no_deadline() {
         let mut inflight = Inflight::default();
         inflight.push(owed(), 5);
-        assert_eq!(inflight.next_deadline(Some(10), 100), Some(15));
-        assert_eq!(inflight.next_deadline(None, 100), Some(105));
+        assert_eq!(inflight.next_deadline(10, 100), Some(15));
+        assert_eq!(inflight.next_deadline(1000, 100), Some(105));
         inflight.iter_mut().for_each(|sent| sent.owed = None);
-        assert_eq!(inflight.next_deadline(Some(10), 100), None);
+        assert_eq!(inflight.next_deadline(10, 100), None);
         assert_eq!(inflight.len(), 1);
     }
 }

@@ -54,9 +54,10 @@ impl Message {
         self.expires_at.is_some_and(|moment| moment <= now.unix_ms)
     }
 
-    /// The Message Expiry Interval to forward: whole seconds that are left, 0 when less than one is.
+    /// The Message Expiry Interval to forward: the seconds that are left, rounded up, so that a message which is
+    /// delivered in time never says that it has expired.
     pub fn remaining_expiry(&self, now: Now) -> Option<u32> {
-        let left = self.expires_at?.saturating_sub(now.unix_ms) / 1000;
+        let left = self.expires_at?.saturating_sub(now.unix_ms).div_ceil(1000);
         Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
 

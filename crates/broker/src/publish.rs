@@ -8,7 +8,7 @@ use crate::authority::Action;
 use crate::broker::{Broker, Published, Waiting};
 use crate::effect::{Effect, Effects, Outgoing};
 use crate::input::{ConnectionId, Now, Origin, ServerPublish};
-use crate::limits::{PAYLOAD_BYTES, TOPIC_BYTES, TOPIC_SLASHES, UNACKNOWLEDGED};
+use crate::limits::{PAYLOAD_BYTES, RULE_PREFIX_BYTES, TOPIC_BYTES, TOPIC_SLASHES, UNACKNOWLEDGED};
 use crate::message::{Message, Source, expiry_moment, properties_fit};
 use crate::refusal::{Operation, Refusal};
 use crate::reserved;
@@ -212,7 +212,11 @@ impl Broker {
 
 /// The limits on a topic, and what reserved topics allow. Decided before policies are asked, as AWS is seen to do.
 fn check_topic(topic: &TopicName, retain: bool, is_client: bool) -> Result<(), Refusal> {
-    if topic.counted().len() > TOPIC_BYTES || topic.slash_count() > TOPIC_SLASHES {
+    let rule_prefix = topic.len() - topic.counted().len();
+    if topic.counted().len() > TOPIC_BYTES
+        || topic.slash_count() > TOPIC_SLASHES
+        || rule_prefix > RULE_PREFIX_BYTES
+    {
         return Err(Refusal::TopicInvalid);
     }
     if is_client && !reserved::accepts_publish(topic.as_str()) {

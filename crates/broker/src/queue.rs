@@ -42,12 +42,12 @@ impl Broker {
         &mut self,
         now: Now,
         key: GroupKey,
-        owed: Vec<Owed>,
+        newest_first: Vec<Owed>,
         effects: &mut Effects,
     ) {
         let until = Some(now.unix_ms + u64::from(self.limits.session_expiry_seconds) * 1000);
         let Some(group) = self.groups.get_mut(key) else { return };
-        for owed in owed.into_iter().rev() {
+        for owed in newest_first {
             group.queue.push_front(Owed { until, ..owed });
         }
         self.pump_group(now, key, effects);
@@ -206,32 +206,25 @@ impl Broker {
     /// Sets the session's timer for what is under way.
     pub(crate) fn arm_unacknowledged(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let (resend_after, give_up_after) = match session.version {
-            Version::V311 => (Some(REDELIVERY_INTERVAL_MS), REDELIVERY_LIMIT_V311_MS),
-            // MQTT 5 resends on a new connection only [MQTT-4.4.0-1].
-            Version::V5 => (None, REDELIVERY_LIMIT_V5_MS),
-        };
-        if let Some(at) = session.inflight.next_deadline(resend_after, give_up_after) {
+        let give_up_after = give_up_after(session.version);
+        if let Some(at) = session.inflight.next_deadline(REDELIVERY_INTERVAL_MS, give_up_after) {
             self.timers.set(&mut session.unacknowledged_timer, at, Timer::Unacknowledged(key));
         }
     }
 
-    /// The timer fired: gives up what is too old, and sends the rest to a 3.1.1 client again.
+    /// The timer fired: gives up what is too old, and sends the rest again.
     pub(crate) fn unacknowledged(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.unacknowledged_timer = None;
         let Some(id) = session.connection else { return };
         let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
-        let (resends, give_up_after) = match session.version {
-            Version::V311 => (true, REDELIVERY_LIMIT_V311_MS),
-            Version::V5 => (false, REDELIVERY_LIMIT_V5_MS),
-        };
+        let give_up_after = give_up_after(session.version);
         let mut given_up = Vec::new();
         for sent in session.inflight.iter_mut() {
             let Some(owed) = &sent.owed else { continue };
             if now.unix_ms >= sent.first_sent + give_up_after || owed.is_expired(now) {
                 given_up.extend(sent.owed.take());
-            } else if resends && now.unix_ms >= sent.last_sent + REDELIVERY_INTERVAL_MS {
+            } else if now.unix_ms >= sent.last_sent + REDELIVERY_INTERVAL_MS {
                 // Whether or not there is room: if not, the next interval is soon enough.
                 sent.last_sent = now.unix_ms;
                 let may = connection.permissions.may_receive(owed.message.topic.as_str()) == Receive::Allowed;
@@ -253,5 +246,13 @@ impl Broker {
             self.settle(key, &owed, effects);
         }
         self.arm_unacknowledged(key);
+    }
+}
+
+/// Milliseconds after which an unacknowledged message is given up.
+fn give_up_after(version: Version) -> u64 {
+    match version {
+        Version::V311 => REDELIVERY_LIMIT_V311_MS,
+        Version::V5 => REDELIVERY_LIMIT_V5_MS,
     }
 }

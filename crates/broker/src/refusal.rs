@@ -85,7 +85,9 @@ refusals! {
     RetainOnReservedTopic = "RETAIN_ON_RESERVED_TOPIC", TopicNameInvalid,
         "A message on a reserved topic cannot be retained; publish it without RETAIN.";
     TopicAliasInvalid = "TOPIC_ALIAS_INVALID", TopicAliasInvalid,
-        "The topic alias is 0, above 8 or was never given a topic; use 1 to 8 and send the topic first.";
+        "The topic alias is 0 or above the 8 that CONNACK announces; use 1 to 8.";
+    TopicAliasUnknown = "TOPIC_ALIAS_UNKNOWN", ProtocolError,
+        "The topic is empty and its alias was given no topic on this connection; send the topic with the alias first.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", QuotaExceeded,
         "The payload is larger than 128 KB; send it in parts.";
     PropertiesTooLarge = "PROPERTIES_TOO_LARGE", QuotaExceeded,

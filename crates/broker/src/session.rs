@@ -121,15 +121,6 @@ impl OwedQueue {
         self.taken(owed)
     }
 
-    /// Takes out what a group gave, oldest first.
-    pub fn take_of_group(&mut self, group: GroupKey) -> Vec<Owed> {
-        let (of_group, own): (Vec<Owed>, Vec<Owed>) =
-            self.owed.drain(..).partition(|owed| owed.group == Some(group));
-        self.bytes = own.iter().map(|owed| u64::from(owed.message.cost())).sum();
-        self.owed = own.into();
-        of_group
-    }
-
     fn taken(&mut self, owed: Option<Owed>) -> Option<Owed> {
         self.bytes -= owed.as_ref().map_or(0, |owed| u64::from(owed.message.cost()));
         owed
@@ -176,15 +167,6 @@ impl Session {
             expiry_timer: None,
             will_timer: None,
             unacknowledged_timer: None,
-        }
-    }
-
-    /// The connection is gone: what was under way has to be sent again, before what waits.
-    ///
-    /// It gets new packet identifiers, as AWS IoT may do (MQTT page).
-    pub fn requeue_inflight(&mut self) {
-        for owed in self.inflight.drain().rev() {
-            self.queue.push_front(owed);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Shared subscription groups: `$share/<share name>/<filter>`, developer guide "Shared subscriptions".
 //!
 //! A group is the pair of name and filter. Each gets its own copy of a message and gives it to one member that is
-//! online, picked at random. A QoS 1 message that no member can take now waits in the group when one of the members has
-//! a persistent session; what a member did not acknowledge comes back when its session ends.
+//! online and has room, picked at random. A QoS 1 message that no member can take now waits in the group until one of
+//! them has room; with no member online, only when one of them has a persistent session. What a member did not
+//! acknowledge comes back to the group when its connection ends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub struct Member {
 }
 
 impl Group {
-    /// Whether QoS 1 messages are kept while nobody can take them.
+    /// Whether QoS 1 messages are kept while no member is online.
     pub fn keeps_messages(&self) -> bool {
         self.members.iter().any(|member| member.persistent && member.qos == QoS::AtLeastOnce)
     }

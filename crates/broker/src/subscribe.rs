@@ -126,7 +126,7 @@ impl Broker {
     ) {
         let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
         let key = connection.session;
-        effects.packet(id, suback);
+        effects.packet(id, connection.version, connection.maximum_packet_size, suback);
         for wanted in retained {
             if let Some(message) = self.retained.get(now, &wanted.topic).map(Arc::clone) {
                 self.deliver_retained(now, key, &message, wanted.granted, effects);
@@ -254,6 +254,12 @@ impl Broker {
         if let Some(refusal) = refusal {
             return self.refuse_and_end(now, id, Operation::Unsubscribe, refusal, first, effects);
         }
+        // UNSUBACK of 3.1.1 has no codes: an answer would say that the filter is gone.
+        let invalid = packet.filters.iter().find(|filter| TopicFilter::new((*filter).clone()).is_err());
+        if let Some(filter) = invalid.filter(|_| version == Version::V311) {
+            let refusal = Refusal::FilterInvalid;
+            return self.refuse_and_end(now, id, Operation::Unsubscribe, refusal, filter, effects);
+        }
         let mut codes = Vec::with_capacity(packet.filters.len());
         let mut removed: Vec<Arc<str>> = Vec::new();
         for filter in &packet.filters {
@@ -272,7 +278,7 @@ impl Broker {
             }
             // 0x11 for a filter that was not subscribed to is not among the codes AWS lists.
             codes.push(ReasonCode::Success);
-            if self.unsubscribe(now, key, filter, effects) {
+            if self.unsubscribe(key, filter, effects) {
                 removed.push(filter.as_str().into());
             }
         }
@@ -290,26 +296,29 @@ impl Broker {
                 self.leave_unanswered(id, packet.packet_id, effects);
                 self.waiting.insert(ticket, Waiting::Unsubscribe { connection: id, unsuback });
             }
-            None => effects.packet(id, unsuback),
+            None => self.finish_unsubscribe(id, unsuback, effects),
         }
         if let Some(identity) = self.identity(id).filter(|_| !removed.is_empty()) {
             self.lifecycle(now, &identity, LifecycleKind::Unsubscribed { filters: removed }, effects);
         }
     }
 
-    /// Removes one subscription. Messages that wait for it already are still sent, as MQTT allows (section 3.10.4); those
-    /// of a shared group go back to it.
-    fn unsubscribe(&mut self, now: Now, key: SessionKey, filter: &str, effects: &mut Effects) -> bool {
+    /// Sends UNSUBACK.
+    pub(crate) fn finish_unsubscribe(&mut self, id: ConnectionId, unsuback: UnsubAck, effects: &mut Effects) {
+        let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
+        effects.packet(id, connection.version, connection.maximum_packet_size, unsuback);
+    }
+
+    /// Removes one subscription. Messages that wait for it already are still sent, as MQTT allows (section 3.10.4); what
+    /// waits in a shared group stays there.
+    fn unsubscribe(&mut self, key: SessionKey, filter: &str, effects: &mut Effects) -> bool {
         let Some(session) = self.sessions.get_mut(key) else { return false };
         let Some(position) = session.subscription(filter) else { return false };
         match session.subscriptions.swap_remove(position).place {
             SubscriptionPlace::Own(slot) => {
                 self.tree.remove(slot);
             }
-            SubscriptionPlace::Shared(group) => {
-                let returned = session.queue.take_of_group(group);
-                self.leave_group(now, group, key, returned, effects);
-            }
+            SubscriptionPlace::Shared(group) => self.leave_group(group, key, effects),
         }
         true
     }

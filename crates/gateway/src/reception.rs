@@ -1,6 +1,7 @@
 //! From a bare socket to an admitted connection: TLS, the first packet, admission.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -175,7 +176,7 @@ async fn refuse_first(mut stream: TlsStream<TcpStream>, error: &DecodeError) -> 
     match error {
         DecodeError::ConnectExpected(_) => Refused::with(Refusal::FirstPacketNotConnect, error.to_string()),
         DecodeError::UnsupportedVersion(_) => {
-            answer(&mut stream, Version::V311, ReasonCode::UnsupportedProtocolVersion, None).await;
+            answer(&mut stream, Version::V311, ReasonCode::UnsupportedProtocolVersion, None, None).await;
             Refused::with(Refusal::ProtocolVersionUnsupported, error.to_string())
         }
         other => Refused::with(Refusal::ConnectMalformed, other.to_string()),
@@ -198,7 +199,8 @@ async fn admit(
             // AWS IoT answers no CONNACK when it is the certificate that is at fault.
             if listener.verbose_refusals {
                 let text = refused.refusal.sentence();
-                answer(&mut stream, version, ReasonCode::NotAuthorized, Some(text)).await;
+                let most = connect.properties.maximum_packet_size.map(NonZeroU32::get);
+                answer(&mut stream, version, ReasonCode::NotAuthorized, Some(text), most).await;
             } else {
                 say_goodbye(&mut stream).await;
             }
@@ -227,12 +229,14 @@ async fn answer<S: Transport>(
     version: Version,
     code: ReasonCode,
     text: Option<&'static str>,
+    maximum_packet_size: Option<u32>,
 ) {
     let reason_string = text.and_then(Utf8::from_static);
     let properties = ConnAckProperties { reason_string, ..ConnAckProperties::default() };
     let mut buffer = BytesMut::new();
     let packet = Packet::ConnAck(Box::new(ConnAck { session_present: false, code, properties }));
-    if encode(&packet, version, &mut buffer).is_ok() {
+    let packet = packet.fitted(version, maximum_packet_size);
+    if packet.is_some_and(|packet| encode(&packet, version, &mut buffer).is_ok()) {
         let _ = timeout(LINGER, stream.write_all(&buffer)).await;
     }
     say_goodbye(stream).await;

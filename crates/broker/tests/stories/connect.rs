@@ -4,7 +4,9 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use sekisho_broker::{Action, DisconnectClient, DisconnectReason, Effects, Limits, Outgoing, Peer, Refusal};
+use sekisho_broker::{
+    Action, Broker, DisconnectClient, DisconnectReason, Effect, Effects, Limits, Now, Outgoing, Peer, Refusal,
+};
 use sekisho_mqtt::{ConnAck, Packet, QoS, ReasonCode, Version};
 
 use crate::story::*;
@@ -327,4 +329,40 @@ fn shutdown_says_goodbye_to_everyone() {
     assert_eq!(story.take(a), ["DISCONNECT 8B", "CLOSE SERVER_INITIATED_DISCONNECT"]);
     assert_eq!(story.take(b), ["CLOSE SERVER_INITIATED_DISCONNECT"]);
     assert_eq!((story.broker.connection_count(), story.broker.session_count()), (0, 0));
+}
+
+/// The encoded packets that a client was sent.
+fn sizes(effects: &Effects, version: Version) -> Vec<usize> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Send { outgoing: Outgoing::Packet(packet), .. } => {
+                let mut bytes = bytes::BytesMut::new();
+                sekisho_mqtt::encode(packet, version, &mut bytes).unwrap();
+                Some(bytes.len())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn no_answer_is_larger_than_the_clients_maximum_packet_size() {
+    let refused_connect = |most: u32| {
+        let mut broker = Broker::new(Limits::default(), [7; 32]);
+        let mut effects = Effects::new();
+        let authority = rules(|_| true);
+        let give = |_: &Arc<str>| Arc::clone(&authority);
+        let remote = "192.0.2.1:5000".parse().unwrap();
+        let peer = Peer { principal: "cert".into(), remote, thing_name: None, authority: &give };
+        let connect = client("$reserved").v5().maximum_packet_size(most).packet;
+        broker.connect(Now::from_unix_ms(START), connect, &peer, &mut effects);
+        sizes(&effects, Version::V5)
+    };
+    // Fixed header, flags, code and property length: below, nothing can be said [MQTT-3.1.2-24].
+    assert!(refused_connect(4).is_empty());
+    for most in [5, 20, 100] {
+        assert_eq!(refused_connect(most), [5], "the reason string is left out [MQTT-3.2.2-19]");
+    }
+    assert!(refused_connect(1000)[0] > 100, "where there is room it is sent");
 }

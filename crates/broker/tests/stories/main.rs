@@ -10,6 +10,7 @@ mod durability;
 mod lifecycle;
 mod model;
 mod publish;
+mod reserved;
 mod retained;
 mod session;
 mod shared;

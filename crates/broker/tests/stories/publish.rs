@@ -213,11 +213,49 @@ fn topic_aliases_stand_for_the_topic_last_given() {
 
 #[test]
 fn aliases_that_are_out_of_range_or_unknown_end_the_connection() {
-    for packet in [publish("a", "x").alias(0), publish("a", "x").alias(9), publish("", "x").alias(1)] {
+    for (packet, code) in [
+        (publish("a", "x").alias(0), 0x94),
+        (publish("a", "x").alias(9), 0x94),
+        (publish("", "x").alias(0), 0x94),
+        (publish("", "x").alias(9), 0x94),
+        (publish("", "x").alias(8), 0x82),
+        (publish("", "x").alias(1).qos1(1), 0x82),
+    ] {
         let mut story = Story::new();
         let id = story.join(client("p").v5());
         story.publish(id, packet);
-        assert_eq!(story.take(id), ["DISCONNECT 94", "CLOSE CLIENT_ERROR"]);
+        assert_eq!(story.take(id), [format!("DISCONNECT {code:02X}"), "CLOSE CLIENT_ERROR".to_owned()]);
+    }
+}
+
+#[test]
+fn an_alias_keeps_no_topic_that_is_too_long_to_be_published_to() {
+    let long = ["t".repeat(1000), format!("$aws/rules/{}/t", "r".repeat(1000))];
+    for topic in long {
+        let mut story = Story::new();
+        let id = story.join(client("p").v5());
+        story.publish(id, publish(&topic, "x").alias(1).qos1(1));
+        assert_eq!(story.take(id), ["PUBACK 90 #1"]);
+        story.publish(id, publish("", "x").alias(1));
+        assert_eq!(story.take(id), ["DISCONNECT 82", "CLOSE CLIENT_ERROR"]);
+    }
+}
+
+#[test]
+fn what_is_left_of_a_message_expiry_is_rounded_up() {
+    let mut story = Story::new();
+    let publisher = story.join(client("p").v5());
+    for (waited, left) in [(0, 2), (1, 2), (999, 2), (1000, 1), (1001, 1), (1600, 1), (1999, 1)] {
+        let id = story.join(client("s").v5().persistent());
+        story.follow(id, &[("a", 1)]);
+        story.lose(id);
+        story.publish(publisher, publish("a", "x").qos1(1).expiry(2));
+        story.wait(waited);
+        let id = story.connect(client("s").v5().persistent());
+        let seen = story.take_and_acknowledge(id);
+        assert_eq!(seen[1..], [format!("PUBLISH a=x qos1 expiry{left}")], "after {waited} ms");
+        story.wait(10_000);
+        story.lose(id);
     }
 }
 
@@ -272,7 +310,7 @@ fn message_expiry_counts_down_and_is_kept_between_a_second_and_a_week() {
     let id = story.connect(client("s").persistent());
     assert_eq!(
         story.take(id),
-        ["CONNACK 00 present", "PUBLISH a=3 qos1 expiry89 #3"],
+        ["CONNACK 00 present", "PUBLISH a=3 qos1 expiry90 #3"],
         "the version of the publisher decides: a 3.1.1 subscriber gets no expired message either"
     );
     assert_eq!(story.broker.counters().dropped_expired, 1);

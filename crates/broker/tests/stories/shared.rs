@@ -94,6 +94,67 @@ fn a_busy_member_leaves_messages_to_the_others() {
     assert_eq!(story.take(quick).len(), 29);
 }
 
+/// Publishes numbered messages before anything is acknowledged, as a burst arrives; then acknowledges all that `quick`
+/// is sent until nothing more comes. What `quick` and `stuck` saw.
+fn burst(story: &mut Story, stuck: Client, quick: Client, count: u16) -> (Vec<String>, Vec<String>) {
+    let publisher = story.join(client("p"));
+    let (stuck, quick) = (story.join(stuck), story.join(quick));
+    for member in [stuck, quick] {
+        story.follow(member, &[("$share/g/a", 1)]);
+    }
+    for number in 1..=count {
+        story.publish(publisher, publish("a", &number.to_string()).qos1(number));
+    }
+    let seen = story.take_and_acknowledge(quick);
+    (seen, story.take(stuck))
+}
+
+#[test]
+fn a_member_that_never_acknowledges_keeps_its_window_and_no_more() {
+    for persistent in [false, true] {
+        let member = |id: &str| {
+            let member = client(id);
+            if persistent { member.persistent() } else { member }
+        };
+        let mut story = Story::new();
+        let (quick, stuck) = burst(&mut story, member("stuck"), member("quick"), 1000);
+        assert_eq!((stuck.len(), quick.len()), (100, 900));
+        assert_eq!(story.broker.session("stuck").unwrap().queued, 0, "what waits belongs to the group");
+        assert_eq!(story.broker.counters().dropped_queue_full, 0);
+    }
+}
+
+#[test]
+fn what_a_member_did_not_acknowledge_goes_to_another_as_soon_as_its_connection_ends() {
+    for persistent in [false, true] {
+        let mut story = Story::new();
+        let stuck = if persistent { client("stuck").persistent() } else { client("stuck") };
+        let (mut seen, _) = burst(&mut story, stuck, client("quick"), 300);
+        let connection = |story: &Story, id: &str| story.broker.session(id).unwrap().connection.unwrap();
+        let (stuck, quick) = (connection(&story, "stuck"), connection(&story, "quick"));
+        story.lose(stuck);
+        seen.extend(story.take_and_acknowledge(quick));
+        let mut numbers: Vec<u32> = seen
+            .iter()
+            .map(|line| line.trim_start_matches("PUBLISH a=").trim_end_matches(" qos1").parse().unwrap())
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=300).collect::<Vec<u32>>(), "each once");
+    }
+}
+
+#[test]
+fn what_a_member_did_not_acknowledge_before_it_left_the_group_goes_to_another_too() {
+    let mut story = Story::new();
+    let (seen, _) = burst(&mut story, client("stuck"), client("quick"), 20);
+    let connection = |story: &Story, id: &str| story.broker.session(id).unwrap().connection.unwrap();
+    let (stuck, quick) = (connection(&story, "stuck"), connection(&story, "quick"));
+    story.unsubscribe(stuck, &["$share/g/a"]);
+    assert!(story.take(quick).is_empty(), "MQTT lets a delivery that has begun go on (section 3.10.4)");
+    story.lose(stuck);
+    assert_eq!(seen.len() + story.take_and_acknowledge(quick).len(), 20);
+}
+
 #[test]
 fn what_a_member_did_not_acknowledge_goes_to_another_when_its_session_ends() {
     let mut story = Story::new();

@@ -162,6 +162,19 @@ fn after_unsubscribe_nothing_comes_and_unknown_filters_are_no_error() {
 }
 
 #[test]
+fn an_invalid_filter_in_unsubscribe_ends_a_3_1_1_connection_and_removes_nothing() {
+    for invalid in ["x/#/y", "a+", "$share/g", "$share//a", ""] {
+        let mut story = Story::new();
+        let id = story.join(client("s").persistent());
+        story.follow(id, &[("a", 0)]);
+        story.unsubscribe(id, &["a", invalid]);
+        assert_eq!(story.take(id), ["CLOSE CLIENT_ERROR"], "{invalid}");
+        assert_eq!(story.take_refused(), ["FILTER_INVALID"]);
+        assert_eq!(story.broker.session("s").unwrap().subscriptions.len(), 1);
+    }
+}
+
+#[test]
 fn leading_wildcards_do_not_see_reserved_topics() {
     let mut story = Story::new();
     let id = story.join(client("s"));

@@ -1,6 +1,7 @@
 //! The codec judged from outside: named packets, round trips, another codec, and a naive topic matcher.
 
 mod differential;
+mod fitted;
 mod round_trip;
 mod strategies;
 mod topics;
