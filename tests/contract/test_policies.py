@@ -210,8 +210,10 @@ def test_each_refusal_of_attaching_has_its_class(account: Account, other_account
         )
     with pytest.raises(refused.InvalidRequestException, match=other_account.realm.account_id):
         iot.attach_policy(policyName="telemetry", target=add_certificate(other_account))
-    with pytest.raises(refused.ResourceNotFoundException):
+    with pytest.raises(refused.ResourceNotFoundException) as missing:
         iot.list_targets_for_policy(policyName="shadow")
+    assert missing.value.response["Error"]["Message"] == "Policy not found"
+    assert iot.list_policy_principals(policyName="shadow")["principals"] == []
 
 
 def test_the_older_principal_operations_do_the_same(account: Account) -> None:
@@ -249,3 +251,23 @@ def test_the_aws_cli_makes_a_policy_from_a_file_and_attaches_it(account: Account
     assert (attached.returncode, attached.stdout) == (0, "")
     listed = account.aws("iot", "list-attached-policies", "--target", target, "--query", "policies[].policyName")
     assert json.loads(listed.stdout) == ["telemetry"]
+
+
+def test_a_document_may_begin_with_a_byte_order_mark_and_is_kept_without_it(account: Account, tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text("\ufeff" + ANYTHING, encoding="utf-8")
+    assert (
+        account.aws("iot", "create-policy", "--policy-name", "marked", "--policy-document", f"file://{file}").returncode
+        == 0
+    )
+    assert account.iot.get_policy(policyName="marked")["policyDocument"] == ANYTHING
+    version = account.iot.create_policy_version(policyName="marked", policyDocument="\ufeff" + ANYTHING)
+    assert version["policyDocument"] == ANYTHING
+
+
+def test_a_file_name_in_place_of_a_document_is_named_as_such(account: Account) -> None:
+    said = account.aws("iot", "create-policy", "--policy-name", "file", "--policy-document", "file:/policy.json")
+    assert said.returncode != 0
+    assert "MalformedPolicyException" in said.stderr
+    assert "is a file name, not a document" in said.stderr
+    assert "file://policy.json" in said.stderr

@@ -175,3 +175,11 @@ def test_the_aws_cli_makes_a_thing_and_attaches_a_certificate(account: Account) 
     assert "(ResourceNotFoundException) when calling the DescribeThing operation: Thing valve cannot be found." in (
         missing.stderr
     )
+
+
+def test_principals_of_a_missing_thing_are_refused_in_the_words_of_aws(account: Account) -> None:
+    words = "Failed to list principals for thing ghost because the thing does not exist in your account"
+    for call in (account.iot.list_thing_principals, account.iot.list_thing_principals_v2):
+        with pytest.raises(account.iot.exceptions.ResourceNotFoundException) as refused:
+            call(thingName="ghost")
+        assert refused.value.response["Error"]["Message"] == words

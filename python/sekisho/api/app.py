@@ -24,11 +24,12 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sekisho.api import query, reports, rotations
 from sekisho.api.browsers import RefuseWebPages
 from sekisho.api.codec import codec_of
+from sekisho.api.documents import take_documents
 from sekisho.api.echo import echo
 from sekisho.api.errors import (
     InvalidSignatureException,
@@ -174,7 +175,7 @@ class Api:
             _refuse_unsigned_parameters(request, codec.header_names, authenticated.signed_headers)
             parameters = codec.parse(request, route.labels)
             validate(operation, parameters)
-            response = codec.write(handler(call, parameters))
+            response = codec.write(handler(call, take_documents(parameters)))
         except (AwsException, StoreFailure, OSError) as error:
             return self._refusal(error, request, service, request_id)
         except Exception:
@@ -304,10 +305,25 @@ def build(
 
     # Looked up when it is asked for: tests build the application without services.
     fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
-    return Starlette(
-        routes=[Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)],
-        middleware=[Middleware(RefuseWebPages)] if any_credentials else [],
-    )
+    middleware = [Middleware(_RoutedAsSent)]
+    if any_credentials:
+        middleware.insert(0, Middleware(RefuseWebPages))
+    routes = [Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)]
+    return Starlette(routes=routes, middleware=middleware)
+
+
+class _RoutedAsSent:
+    """ASGI middleware: has paths routed as they were sent, with their escapes.
+
+    Starlette's patterns know no line feed: `/things/a%0Ab`, unescaped, would match none of them, and
+    `/_sekisho/health%0A` would be health.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "path": _raw_path(scope)}, receive, send)
 
 
 class _Health:
@@ -393,16 +409,20 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _request(scope: Scope, body: bytes) -> HttpRequest:
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     client = scope.get("client")
     return HttpRequest(
         method=scope["method"],
-        raw_path=header_text(raw_path.partition(b"?")[0]),
+        raw_path=_raw_path(scope),
         query_string=header_text(scope.get("query_string", b"")),
         headers=[(name.decode("latin-1").lower(), header_text(value)) for name, value in scope["headers"]],
         body=body,
         source_ip=client[0] if client else "",
     )
+
+
+def _raw_path(scope: Scope) -> str:
+    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return header_text(raw_path.partition(b"?")[0])
 
 
 def _refuse_unknown(operations: Operations, models: Mapping[str, ServiceModel]) -> None:

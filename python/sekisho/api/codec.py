@@ -20,6 +20,7 @@ from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
+from sekisho.api.documents import without_mark
 from sekisho.api.echo import echo
 from sekisho.api.errors import JSON, SerializationException
 from sekisho.api.http import HttpRequest, HttpResponse
@@ -165,7 +166,7 @@ def _refuse_other_locations(shape: Shape | None, known: tuple[str | None, ...]) 
 def load_json(body: bytes) -> Any:
     """The JSON value in a body. Raises SerializationException."""
     try:
-        text = body.decode()
+        text = without_mark(body.decode())
     except UnicodeDecodeError as error:
         raise SerializationException(
             f"The body is not UTF-8 (byte {error.start} of {len(body)}). Send JSON in UTF-8."
@@ -388,8 +389,9 @@ def _from_json_header(_shape: Shape, text: str, path: str) -> str:
     clients send the base64 of the JSON itself. Either way the parameter is the JSON text, as boto3's users type it.
     """
     try:
-        content = json.loads(base64.b64decode(text, validate=True).decode())
+        content = json.loads(without_mark(base64.b64decode(text, validate=True).decode()))
         if isinstance(content, str):
+            content = without_mark(content)
             json.loads(content)
             return content
     except (ValueError, RecursionError):

@@ -11,6 +11,7 @@ Source: the Smithy constraint traits; validation messages as AWS's own services 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ from sekisho.errors import AwsException, InvalidRequestException, ValidationExce
 
 MAX_FAILURES = 10
 """How many failures a message lists. It still says how many there are."""
+
+_CONTROLS = ("Cc", "Zl", "Zp")
+"""Unicode categories of characters that end or forge lines: controls, line and paragraph separators."""
 
 _NUMBERS = ("integer", "long", "float", "double")
 
@@ -34,9 +38,24 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
     """
     if operation.input is None:
         return
-    failures = list(_structure_failures(operation.input, parameters, "", hidden=False))
+    failures = [
+        *_label_failures(operation, operation.input, parameters),
+        *_structure_failures(operation.input, parameters, "", hidden=False),
+    ]
     if failures:
         raise _refusal(operation)(_message(failures))
+
+
+def _label_failures(operation: Operation, shape: Shape, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Control characters in labels of the path that have no pattern. The topics of a data plane are the broker's."""
+    if operation.service != "iot":
+        return
+    for name, member in shape.members.items():
+        value = parameters.get(name)
+        if member.location != "uri" or member.shape.pattern is not None or not isinstance(value, str):
+            continue
+        if any(unicodedata.category(character) in _CONTROLS for character in value):
+            yield _failure(value, name, "Member must not contain control characters", hidden=member.shape.sensitive)
 
 
 def _refusal(operation: Operation) -> Callable[[str], AwsException]:

@@ -211,7 +211,14 @@ class Policies:
     def targets_of(self, realm: Realm, name: str, window: Window) -> Slice[str]:
         """What a policy is attached to. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
-            _existing(tx, realm, name)
+            if tx.policies.get(realm, name) is None:
+                # AWS's words, which name neither the policy nor the region here.
+                raise ResourceNotFoundException("Policy not found")
+            return tx.policies.targets_of(realm, name, window)
+
+    def principals_of(self, realm: Realm, name: str, window: Window) -> Slice[str]:
+        """What a policy is attached to; nothing where there is no such policy, as AWS IoT answers."""
+        with self._store.read() as tx:
             return tx.policies.targets_of(realm, name, window)
 
     def _with_default(self, policy: Policy, version_id: int) -> Policy:

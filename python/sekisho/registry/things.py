@@ -193,7 +193,11 @@ class Things:
     ) -> Slice[Attachment]:
         """What is attached to a thing, all or of one type. Raises ResourceNotFoundException: no such thing."""
         with self._store.read() as tx:
-            existing(tx, realm, name)
+            if tx.things.get(realm, name) is None:
+                # AWS's words, which differ from those about other operations on a missing thing.
+                raise ResourceNotFoundException(
+                    f"Failed to list principals for thing {name} because the thing does not exist in your account"
+                )
             return _of_type(lambda part: tx.attachments.of_thing(realm, name, part), window, principal_type)
 
     def things_of(

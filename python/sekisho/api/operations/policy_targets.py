@@ -82,11 +82,14 @@ def list_principal_policies(call: Call, request: ListPrincipalPoliciesRequestTyp
 
 @operation("iot", "ListPolicyPrincipals")
 def list_policy_principals(call: Call, request: ListPolicyPrincipalsRequestTypeDef) -> Mapping[str, Any]:
-    """The principals that a policy is attached to, newest first unless asked otherwise; deprecated."""
+    """The principals that a policy is attached to, newest first unless asked otherwise; deprecated.
+
+    There are none where there is no such policy, as AWS IoT answers.
+    """
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )
-    found = call.services.policies.targets_of(call.realm, request["policyName"], window)
+    found = call.services.policies.principals_of(call.realm, request["policyName"], window)
     return {"principals": list(found.items), "nextMarker": pages.next_marker(found.next_after)}
 
 
