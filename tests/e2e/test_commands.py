@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shlex
 import subprocess
 import sys
@@ -262,6 +264,29 @@ def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(server: Runn
     said = sekisho("sub", "-t", "for/people", "-C", "1", "-W", "20", *device)
     assert (said.returncode, said.stdout) == (0, "for/people  hello\n")
     assert "0 of 1 messages" in failure("sub", "-t", "silence", "-C", "1", "-W", "0.2", *device)
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_sub_does_not_let_a_device_steer_the_terminal(server: RunningServer, papers: Papers, on_terminal: bool) -> None:
+    device, payload = as_device(server, papers), "a\x1b[2J\x9b1m\x07b\nc"
+    topic = f"for/terminal/{on_terminal}"
+    assert sekisho("pub", "-t", topic, "-m", payload, "-r", "-q", "1", *device).returncode == 0
+    command = [require("sekisho"), "sub", "-t", topic, "-C", "1", "-W", "20", *map(str, device)]
+    if not on_terminal:
+        said = subprocess.run(command, env=clean_environment(), capture_output=True, check=True)
+        assert said.stdout == f"{topic}  {payload}\n".encode()
+        return
+    ours, theirs = pty.openpty()
+    try:
+        subscriber = subprocess.Popen(command, env=clean_environment(), stdout=theirs, stdin=theirs)
+        os.close(theirs)
+        shown = b""
+        while b"\n" not in shown:
+            shown += os.read(ours, 4096)
+        assert subscriber.wait(timeout=START_WITHIN) == 0
+    finally:
+        os.close(ours)
+    assert shown.decode().rstrip("\r\n") == f"{topic}  a\\x1b[2J\\x9b1m\\x07b\\nc"
 
 
 def test_pub_and_sub_say_what_is_wrong_in_one_line(

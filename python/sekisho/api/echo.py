@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from sekisho.printable import printable
+
 MAX_ECHO = 100
 """How many characters of a value a message repeats."""
 
 
 def echo(text: str) -> str:
     """The beginning of `text`, with control characters escaped: they would let it forge lines in a terminal or log."""
-    cut = text[:MAX_ECHO]
-    printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in cut)
-    return printable if len(text) <= MAX_ECHO else printable + "…"
+    shown = printable(text[:MAX_ECHO])
+    return shown if len(text) <= MAX_ECHO else shown + "…"

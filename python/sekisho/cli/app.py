@@ -54,7 +54,9 @@ def main() -> int:
     try:
         app(standalone_mode=True)
     except Failure as failure:
-        print(f"sekisho: {failure}", file=sys.stderr)  # noqa: T201 - the command line speaks here
+        from sekisho.cli.output import for_stream
+
+        print(for_stream(f"sekisho: {failure}", sys.stderr), file=sys.stderr)  # noqa: T201 - the command line speaks here
         return 1
     except BrokenPipeError:
         # Whoever read our output has seen enough.

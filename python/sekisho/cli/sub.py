@@ -37,11 +37,12 @@ def sub(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Print each message that arrives: topic and payload, or one JSON object a line with --json."""
-    import json
+    """Print each message that arrives: topic and payload, or one JSON object a line with --json.
 
+    Payloads that are not UTF-8 are printed in base64. On a terminal characters that are not printable are escaped.
+    """
     from sekisho.cli.device_client import DeviceClient, locate
-    from sekisho.cli.output import show_line
+    from sekisho.cli.output import show_json_line, show_line
 
     place = locate(data, host, port, cafile)
     seen = 0
@@ -55,7 +56,7 @@ def sub(
                     text, encoding = base64.b64encode(arrival.payload).decode(), "base64"
                 if as_json:
                     facts = {"topic": arrival.topic, "payload": text, "encoding": encoding}
-                    show_line(json.dumps(facts | {"qos": arrival.qos, "retain": arrival.retain}, ensure_ascii=False))
+                    show_json_line(facts | {"qos": arrival.qos, "retain": arrival.retain})
                 else:
                     show_line(f"{arrival.topic}  {text}")
                 seen += 1

@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 import structlog
 
 from sekisho.observe.log_writer import FLUSH_TIMEOUT_SECONDS, LogState, LogWriter
+from sekisho.printable import printable
 
 _writer: LogWriter | None = None
 _STANDARD_DESCRIPTORS: Final = 3
@@ -30,9 +31,10 @@ def configure(level: str) -> None:
     _fill_standard_descriptors()
     # None where the process was started without one.
     stream: TextIO | None = sys.stderr
+    is_terminal = stream is not None and stream.isatty()
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"))
-        if stream is not None and stream.isatty()
+        if is_terminal
         else structlog.processors.JSONRenderer()
     )
     stamps: list[structlog.typing.Processor] = [
@@ -42,6 +44,7 @@ def configure(level: str) -> None:
     shown: list[structlog.typing.Processor] = [
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
+        *([_printable] if is_terminal else []),
         renderer,
     ]
     if _writer is not None:
@@ -78,6 +81,14 @@ def flush(timeout: float = FLUSH_TIMEOUT_SECONDS) -> bool:
 def state() -> LogState:
     """How the log is; of a process that has none, an empty one."""
     return LogState(0, 0, 0, None, 0.0) if _writer is None else _writer.state
+
+
+def _printable(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape what would steer a terminal: client ids, names in certificates and reasons are of others' making."""
+    for name, value in line.items():
+        if isinstance(value, str):
+            line[name] = printable(value, keep="\n\t" if name in ("exception", "stack") else "")
+    return line
 
 
 def _put(text: str) -> None:

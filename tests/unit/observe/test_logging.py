@@ -177,3 +177,20 @@ def test_errors_at_the_end_of_a_thread_or_of_the_program_are_logged(monkeypatch:
     assert (first["event"], first["thread"]) == ("a thread has failed", "mine")
     assert (second["event"], second["level"]) == ("the server has failed", "critical")
     assert all("RuntimeError: it failed" in line["exception"] for line in (first, second))
+
+
+def test_a_line_on_a_terminal_does_not_steer_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal(is_terminal=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("NO_COLOR", "1")
+    logging.configure("info")
+    structlog.get_logger("test").warning("connection refused", client_id="a\x1b[2J\nforged\x9b", names=["\x1b"])
+    standard_logging.getLogger("library").warning("\x1b]0;title\x07")
+    try:
+        raise RuntimeError("\x1b[31m")
+    except RuntimeError:
+        structlog.get_logger("test").exception("a request failed")
+    said = stream.said()
+    assert "a\\x1b[2J\\nforged\\x9b" in said
+    assert all(line.isprintable() for line in said.replace("\t", " ").splitlines())
+    assert len([line for line in said.splitlines() if "connection refused" in line]) == 1
