@@ -259,7 +259,8 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
     dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
-    registration_handlers = RegistrationHandlers(store, handlers, Enqueuing(), dispatcher.wake)
+    enqueuing = Enqueuing()
+    registration_handlers = RegistrationHandlers(store, handlers, enqueuing, dispatcher.wake)
 
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     identity.refresh()
@@ -318,7 +319,8 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     )
 
     def statistics() -> Mapping[str, int]:
-        return {**dict(gateway.statistics()), **pump.statistics(), **requests.statistics()}
+        counts = (pump.statistics(), requests.statistics(), handlers.statistics(), enqueuing.statistics())
+        return dict(gateway.statistics()) | {name: value for each in counts for name, value in each.items()}
 
     return _Server(settings, services, gateway, pump, _http(settings, services, statistics, limits), api_socket, run)
 

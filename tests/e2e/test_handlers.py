@@ -87,13 +87,13 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
+def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
+    answering = receiver or Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            code = receiver.handle(dict(self.headers), body)
+            code = answering.handle(dict(self.headers), body)
             self.send_response(code)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -101,11 +101,11 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        receiver.url = f"http://127.0.0.1:{http.server_port}/hook"
+        answering.url = f"http://127.0.0.1:{http.server_port}/hook"
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield receiver
+            yield answering
         finally:
             http.shutdown()
             thread.join()

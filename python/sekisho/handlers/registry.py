@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +19,7 @@ from sekisho.handler_settings import (
 )
 from sekisho.handlers.call import MAX_CALLS, Call, Handler
 from sekisho.handlers.turns import Turns
+from sekisho.observe.tally import Tally
 from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
 from sekisho.realm import Realm
 from sekisho.registry.model import AccessKey
@@ -71,6 +73,7 @@ class ConfiguredHandlers:
     ) -> None:
         self._settings = settings
         self._accounts = accounts
+        self._refusals = Tally()
         self._processes: Processes | None = None
         if any(isinstance(each.target, PythonFunction) for each in settings.values()):
             from sekisho.handlers.processes import Processes
@@ -114,10 +117,20 @@ class ConfiguredHandlers:
         with self._turns[name].place(name, realm.account_id, seconds):
             return handler.invoke(call)
 
-    def statistics(self) -> Mapping[str, Mapping[str, int]]:
-        """Of the pool of processes and of each handler that is called over the network: ``Turns.statistics``."""
-        pool = {} if self._processes is None else {"processes": self._processes.statistics()}
-        return pool | {f"handler {name}": turns.statistics() for name, turns in self._turns.items()}
+    def statistics(self) -> Mapping[str, int]:
+        """Of the pool of processes, and of webhooks and Lambda functions together: ``Turns.statistics``.
+
+        ``handler_refusals`` counts the calls that were refused because the handler is not the account's.
+        """
+        pool = {} if self._processes is None else self._processes.statistics()
+        calls: Counter[str] = Counter()
+        for turns in self._turns.values():
+            calls.update(turns.statistics())
+        return {
+            "handler_refusals": self._refusals.total,
+            **{f"handler_processes_{name}": value for name, value in pool.items()},
+            **{f"handler_calls_{name}": value for name, value in calls.items()},
+        }
 
     def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:
         """Handlers with ``on_certificate_registered`` whose accounts and CAs these are."""
@@ -139,13 +152,15 @@ class ConfiguredHandlers:
         except StoreFailure as failure:
             raise HandlerFailed(f"handler {settings.name!r} was not called: {failure}") from None
         if refusal is not None:
-            log.warning(
-                "a handler was refused to an account",
-                handler=settings.name,
-                account_id=realm.account_id,
-                region=realm.region,
-                reason=refusal,
-            )
+            if untold := self._refusals.add((settings.name, realm.account_id)):
+                log.warning(
+                    "a handler was refused to an account",
+                    handler=settings.name,
+                    account_id=realm.account_id,
+                    region=realm.region,
+                    reason=refusal,
+                    count=untold,
+                )
             raise HandlerFailed(refusal, is_permanent=True)
 
     def _refusal(self, settings: HandlerSettings, account_id: str, named: str | None) -> str | None:

@@ -4,7 +4,8 @@ A step is one write transaction: the devices of some lines, what is reported of 
 whatever ends the server, each line is provisioned once, and the next server goes on behind the last step. Within a
 step each line stands alone: one that fails undoes nothing of its neighbours.
 
-Steps are short, and between two of them there is a pause in which whoever waits for the store has its turn.
+Steps are short, and between two of them, also of different tasks, there is a pause in which other writers have their
+turn: the tasks of a hundred accounts together take no more of the store than one.
 
 Source: Developer Guide, bulk-provisioning. What a report's line looks like is known from AWS's sample programs alone
 (aws-samples, aws-iot-device-management-workshop): ``response`` with ``ResourceArns`` and ``CertificatePem``.
@@ -17,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NoReturn, Protocol
@@ -50,7 +51,7 @@ STEP: Final = 0.05
 """Seconds after which a step takes no further line."""
 
 PAUSE: Final = 0.01
-"""Seconds between two steps."""
+"""Seconds between two steps of all tasks together."""
 
 PATIENCE: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before each further attempt to use an input that is unavailable. The store is waited for without end."""
@@ -108,6 +109,7 @@ class BulkRegistration:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[tuple[Realm, str], threading.Thread] = {}
+        self._turns = _Turns()
 
     def start(self) -> None:
         """Go on with what an earlier server left unfinished. Raises StoreFailure."""
@@ -217,11 +219,14 @@ class BulkRegistration:
                     if broken is not None:
                         raise broken
                     self._end(task.realm, task.task_id, RegistrationTaskStatus.COMPLETED)
-                task = self._take(task, list(waiting))
+                with self._turns.turn():
+                    if self._stopping.is_set():
+                        return
+                    task = self._take(task, list(waiting))
+                    self._stopping.wait(PAUSE)
                 patience.begin_anew()
                 while waiting and waiting[0].line.number <= task.lines_done:
                     waiting.popleft()
-                self._stopping.wait(PAUSE)
 
     def _opened(self, task: RegistrationTask, source: Input) -> RegistrationTask:
         """Remember which content it is that the lines are counted in."""
@@ -323,6 +328,29 @@ class BulkRegistration:
             failed=task.failure_count,
         )
         raise _Ended
+
+
+class _Turns:
+    """One step at a time, with the pause after it. Tasks take turns: each account has one task."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._given = 0
+        self._served = 0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for all that came before, and have others wait."""
+        with self._changed:
+            number = self._given
+            self._given += 1
+            self._changed.wait_for(lambda: self._served == number)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._served += 1
+                self._changed.notify_all()
 
 
 class _Patience:

@@ -115,7 +115,7 @@ class Enqueuing:
 
     def statistics(self) -> Mapping[str, int]:
         """How many events were not kept, and how many that had been given up were forgotten, since the start."""
-        return {"not_kept": self._refused.total, "forgotten": self._forgotten.total}
+        return {"handler_events_not_kept": self._refused.total, "handler_events_forgotten": self._forgotten.total}
 
     def _has_room(self, tx: Transaction, handler: str, account_id: str) -> bool:
         key = (handler, account_id)

@@ -84,13 +84,22 @@ CSR = {"certificateSigningRequest": new_request(p256())}
 
 
 def refusal(handlers: ConfiguredHandlers, realm: Realm, function: str = "sign_it") -> str:
-    with capture_logs() as logs, pytest.raises(HandlerFailed) as failed:
+    before = handlers.statistics()["handler_refusals"]
+    with pytest.raises(HandlerFailed) as failed:
         handlers.invoke(realm, function, CSR)
     assert failed.value.is_permanent
-    [line] = logs
-    assert (line["handler"], line["account_id"], line["region"]) == ("sign_it", realm.account_id, realm.region)
-    assert line["reason"] == str(failed.value)
+    assert handlers.statistics()["handler_refusals"] == before + 1
     return str(failed.value)
+
+
+def test_refusals_are_logged_with_the_account_once_in_an_interval(tmp_path: Path) -> None:
+    directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
+    handlers = build(tmp_path, signer(tmp_path), directory)
+    with capture_logs() as logs:
+        said = {realm: [refusal(handlers, realm) for _ in range(3)] for realm in (HOME, OTHER_ACCOUNT)}
+    assert [(line["handler"], line["account_id"], line["region"], line["reason"]) for line in logs] == [
+        ("sign_it", realm.account_id, realm.region, reasons[0]) for realm, reasons in said.items()
+    ]
 
 
 def test_a_handler_is_called_for_its_accounts_and_refused_to_every_other(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_an_account_whose_calls_are_slow_leaves_connections_for_another(hook: Ho
 
         calls = [submit(HOME) for _ in range(MAX_CALLS)]
         eventually(lambda: len(hook.seen) == MAX_CALLS // 2)
-        eventually(lambda: handlers.statistics()["handler hook"]["waiting"] == MAX_CALLS // 2)
+        eventually(lambda: handlers.statistics()["handler_calls_waiting"] == MAX_CALLS // 2)
         calls.append(submit(OTHER_ACCOUNT))
         eventually(lambda: len(hook.seen) == MAX_CALLS // 2 + 1)
         assert OTHER_ACCOUNT.account_id in hook.seen[-1][1]["webhook-id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -91,11 +92,13 @@ class Provisioner:
     before: Callable[[str], None] = lambda _: None
     after: Callable[[str], None] = lambda _: None
     called: list[str] = field(default_factory=list)
+    realms: list[Realm] = field(default_factory=list)
 
     def __call__(self, tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned:
         assert resources.thing is not None
         name = resources.thing.name
         self.called.append(name)
+        self.realms.append(realm)
         self.before(name)
         if tx.things.get(realm, name) is not None:
             raise LimitExceededException(f"{name} is there already")
@@ -526,3 +529,31 @@ def test_a_report_that_is_not_there_is_none(world: World, name: str) -> None:
     assert world.tasks(bulk).report(replace(good, name=name)) is None
     assert world.tasks(bulk).report(replace(good, token="é")) is None
     assert world.tasks(bulk).report(replace(good, task_id="another")) is None
+
+
+def test_tasks_of_two_accounts_take_turns_and_never_hold_the_store_together(world: World) -> None:
+    world.fill(30)
+    bulk = world.server(step=0.0)
+    tasks = RegistrationTasks(world.store, world.clock, lambda _realm, _task_id: None)
+    started = {realm: tasks.start(realm, TEMPLATE, "bucket", "key", "role").task_id for realm in (HOME, OTHER_ACCOUNT)}
+    at_once: list[int] = []
+    running = threading.Semaphore(1)
+
+    def before(_: str) -> None:
+        at_once.append(not running.acquire(blocking=False))
+
+    world.provisioner.before, world.provisioner.after = before, lambda _: running.release()
+    for realm, task_id in started.items():
+        bulk.begin(realm, task_id)
+    deadline = time.monotonic() + 30
+    while len(world.provisioner.realms) < 60:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert not any(at_once)
+    accounts = ["first" if realm == HOME else "second" for realm in world.provisioner.realms]
+    # From when both are there until one has ended.
+    begin = max(accounts.index("first"), accounts.index("second"))
+    end = min(len(accounts) - 1 - accounts[::-1].index(account) for account in ("first", "second"))
+    together = accounts[begin : end + 1]
+    assert len(together) > 20
+    assert all(one != other for one, other in itertools.pairwise(together))

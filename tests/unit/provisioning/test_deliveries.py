@@ -337,7 +337,7 @@ def test_an_account_keeps_so_many_events_for_a_handler_and_no_more(world: World)
         ("h", HOME.account_id, 5),
         ("another", HOME.account_id, 5),
     ]
-    assert world.enqueuing.statistics() == {"not_kept": 4, "forgotten": 0}
+    assert world.enqueuing.statistics() == {"handler_events_not_kept": 4, "handler_events_forgotten": 0}
     # What takes the place of another needs no room.
     world.enqueue("anew", subject="subject 3")
     assert [json.loads(each.payload)["n"] for each in world.kept() if each.realm == HOME] == [0, 1, 2, 4, "anew"]
@@ -358,7 +358,7 @@ def test_events_that_were_given_up_make_room_for_new_ones_the_first_to_fail_firs
     [line] = logs
     assert (line["event"], line["count"]) == ("events that were given up are forgotten, to make room for new ones", 4)
     assert [json.loads(each.payload)["n"] for each in world.kept()] == ["new"]
-    assert world.enqueuing.statistics() == {"not_kept": 0, "forgotten": 4}
+    assert world.enqueuing.statistics() == {"handler_events_not_kept": 0, "handler_events_forgotten": 4}
 
 
 def test_a_handler_that_was_busy_and_not_called_costs_no_attempt(world: World) -> None:
