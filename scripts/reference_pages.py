@@ -63,6 +63,11 @@ def settings() -> str:
         "4. the environment;",
         "5. the command line.",
         "",
+        "In the file a value has the setting's own type, and a relative path is relative to the file's folder. In the "
+        "environment every value is text; an empty one counts as none. An unknown name is an error in either place. "
+        "The server does not start if other users can write to the file, to the data folder, or to what a setting "
+        "names for a key, a certificate or a handler.",
+        "",
         "| in the file | in the environment | on the command line | default | |",
         "|---|---|---|---|---|",
     ]
@@ -164,7 +169,7 @@ def _field_docstrings(kind: type) -> dict[str, str]:
 def _default(value: object) -> str:
     if value is MISSING:
         return "`$HOME/.sekisho`"
-    return "–" if value in (None, "") else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return "–" if value in (None, "", ()) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _sentence(text: str | None) -> str:

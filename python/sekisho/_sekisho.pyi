@@ -114,6 +114,11 @@ class Gateway:
         """Serve these (certificate chain PEM, private key PEM), the best for each client first: one ECDSA, one RSA,
         say. Acts on the next handshake. Raises GatewayError where a key and a chain do not belong together."""
 
+    def set_named_certificates(self, named: Sequence[tuple[Sequence[str], Sequence[tuple[str, str]]]]) -> None:
+        """Serve to clients that ask (SNI) for one of these server names, or for one label in place of the ``*`` of a
+        wildcard, the chains that come with it; ``set_server_certificates`` is for all other clients. The whole table is
+        replaced. Raises GatewayError as that does; then the former table stays."""
+
     def set_endpoints(self, endpoints: Sequence[tuple[str, str, str]]) -> None:
         """The whole table of (server name, account id, region): which SNI speaks for which realm."""
 

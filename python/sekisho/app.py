@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import ipaddress
 import os
 import signal
 import socket
@@ -20,9 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sekisho import __version__, clock, run_file
+from sekisho import __version__, clock, data_folder, listen_host, run_file
 from sekisho.config import Settings
+from sekisho.data_folder import DataFolderUnusable
 from sekisho.descriptors import ConnectionLimits, TooFewDescriptors, connection_limits, raise_limit
+from sekisho.files import WritableByOthers
 from sekisho.realm import Realm
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.ports import Change, StoreFailure
@@ -89,7 +92,7 @@ def open_deliveries(settings: Settings) -> Iterator[Deliveries]:
 def _open_store(settings: Settings) -> Iterator[SqlStore]:
     run = run_file.answering(settings.data)
     with _refusing_clearly():
-        _make_folder(settings.data)
+        data_folder.make(settings.data)
         store = _new_store(settings, announce=lambda _changes: None)
         if run is not None and run.store != store.place:
             raise CannotStart(
@@ -121,6 +124,8 @@ def _refusing_clearly() -> Iterator[None]:
         ServerCertificateUnusable,
         GatewayError,
         TooFewDescriptors,
+        DataFolderUnusable,
+        WritableByOthers,
     ) as error:
         raise CannotStart(str(error)) from None
 
@@ -165,6 +170,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
     from sekisho.gateway.pump import Pump
+    from sekisho.gateway.region_filter import InServedRegions
     from sekisho.gateway.requests import Requests
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.handlers.registry import ConfiguredHandlers
@@ -199,8 +205,10 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.registry.transfers import Transfers
     from sekisho.services import Services
 
-    _make_folder(settings.data)
+    data_folder.make(settings.data)
+    data_folder.refuse_what_others_can_change(settings)
     stack.enter_context(_locked(settings.data))
+    data_folder.tidy(settings)
     api_socket = stack.enter_context(contextlib.closing(_listen(settings)))
 
     projector = Projector()
@@ -213,7 +221,8 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         max_connections=connections.mqtt,
         requests=FleetProvisioning.topics,
     )
-    outbox = Outbox(store, GatewayBroker(gateway, is_service=True))
+    regions = settings.known_regions
+    outbox = Outbox(store, GatewayBroker(gateway, regions, is_service=True))
     engine = RustPolicyEngine()
     authority = IssuingAuthority.load_or_create(settings.data / "issuing")
     accounts = Accounts(store, clock.utc_now)
@@ -242,7 +251,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         endpoints=Endpoints(store, home, settings.domain),
         policies=Policies(store, clock.utc_now, engine),
         provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
-        publishing=Publishing(GatewayBroker(gateway)),
+        publishing=Publishing(GatewayBroker(gateway, regions)),
         rotations=Rotations(store, clock.utc_now),
         registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
         tags=Tags(store),
@@ -263,7 +272,8 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     registration_handlers = RegistrationHandlers(store, handlers, enqueuing, dispatcher.wake)
 
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
-    identity.refresh()
+    identity.serve_certificates()
+    identity.serve_endpoints()
     try:
         mqtt_port = gateway.start()
     except GatewayError as error:
@@ -284,7 +294,8 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         JustInTimeProvisioning(store, clock.utc_now, engine, authority),
         registration_handlers,
     )
-    pump = Pump(gateway, registration, asked=requests.take, connected=services.rotations.connected)
+    admission = InServedRegions(registration, regions)
+    pump = Pump(gateway, admission, asked=requests.take, connected=services.rotations.connected)
     pump.start()
     stack.callback(pump.stop)
     # The gate ends before the pump, which waits for its events and is woken by its end.
@@ -296,6 +307,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         {
             "forget expired claims": services.provisioning_templates.forget_expired_claims,
             "forget unclaimed certificates": fleet.forget_unclaimed,
+            "renew server certificates": identity.renew,
         }
     )
     maintenance.start()
@@ -349,6 +361,7 @@ def _http(
         credentials=credentials,
         clock=clock.utc_now,
         default_realm=Realm(settings.account, settings.region),
+        regions=settings.known_regions,
         any_credentials=settings.any_credentials,
         health=health,
     )
@@ -364,18 +377,9 @@ def _url(settings: Settings, api_socket: socket.socket) -> str:
 
 def _reachable(host: str) -> str:
     """Where a client on this machine finds a server that listens on ``host``."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - listening is not decided here
-
-
-def _make_folder(data: Path) -> None:
-    try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise CannotStart(f"the data folder {data} cannot be made: {error.strerror}") from None
-    if not os.access(data, os.W_OK | os.X_OK):
-        raise CannotStart(
-            f"the data folder {data} cannot be written to: change its owner, or choose another with --data"
-        )
+    if not listen_host.is_every_address(host):
+        return host
+    return "127.0.0.1" if isinstance(listen_host.address_of(host), ipaddress.IPv4Address) else "::1"
 
 
 @contextmanager

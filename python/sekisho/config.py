@@ -2,24 +2,48 @@
 
 A setting has one name in all of them: ``mqtt_port`` here and in the file, ``SEKISHO_MQTT_PORT`` in the environment,
 ``--mqtt-port`` on the command line. The file is TOML: ``sekisho.toml`` in the data folder, or the one that
-``--config`` or ``SEKISHO_CONFIG`` names. Everything is validated once, here. Handlers are in the file alone.
+``--config`` or ``SEKISHO_CONFIG`` names; relative paths in it are relative to its folder. Everything is validated once,
+here. A value of the file has the setting's own type; those of the environment are text. Handlers are in the file alone.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from sekisho.handler_settings import HandlerSettings, read_handlers
+from sekisho import listen_host
+from sekisho.files import WritableByOthers, refuse_writable_by_others
+from sekisho.handler_settings import HandlerSettings, LambdaFunction, read_handlers
+from sekisho.regions import MAX_OWN_REGIONS, NAME, Regions
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
+_PREFIX: Final = "SEKISHO_"
+
+OTHER_VARIABLES: Final = frozenset({"SEKISHO_CONFIG", "SEKISHO_ROOT_CA"})
+"""Names in the environment that are no settings: the file, and what ``sekisho env`` tells clients."""
+
+_OF_KUBERNETES: Final = re.compile(
+    r"SEKISHO_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|PORT)"
+)
+"""Names that Kubernetes and Docker links give every container beside a service whose name begins with "sekisho"."""
+
+_FILE_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "str": ((str,), "text in quotes"),
+    "int": ((int,), "a whole number without quotes"),
+    "float": ((int, float), "a number without quotes"),
+    "bool": ((bool,), "true or false, without quotes"),
+    "Path": ((str,), "a path in quotes"),
+    "Path | None": ((str,), "a path in quotes"),
+    "tuple[str, ...]": ((list,), 'a list of texts, such as ["one", "two"]'),
+}
+"""By the type of a field of Settings: what TOML has for it, and how that is written."""
 
 FILE_ALONE: Final = frozenset({"handlers", "s3_buckets"})
 """Settings that neither the environment nor the command line can hold."""
@@ -42,7 +66,9 @@ class Settings:
     mqtt_port: int = 8883
     """TCP port of MQTT over TLS; 0 takes a free one."""
     region: str = "us-east-1"
-    """Home region: where the default account's endpoint is plain ``localhost``."""
+    """Home region: where the default account's endpoint is plain ``localhost``. One of AWS, or of ``regions``."""
+    regions: tuple[str, ...] = ()
+    """Names of a site's own regions, beside those of AWS; in the environment with commas between them."""
     account: str = "123456789012"
     """The default account, made at the first start."""
     domain: str = "localhost"
@@ -80,18 +106,20 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether nobody outside this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return listen_host.is_loopback(self.host)
+
+    @property
+    def known_regions(self) -> Regions:
+        """The regions that the server serves."""
+        return Regions(self.regions)
 
 
-def default_data_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """``SEKISHO_DATA``, or ``~/.sekisho``."""
-    chosen = environment.get("SEKISHO_DATA")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".sekisho"
+def data_folder(chosen: Path | str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that the command line chose, else ``SEKISHO_DATA``, else ``~/.sekisho``. Raises ConfigError."""
+    if chosen is not None:
+        return _path("data", chosen, "--data", Path.cwd())
+    named = environment.get("SEKISHO_DATA")
+    return _path("data", named or "~/.sekisho", "SEKISHO_DATA", Path.cwd())
 
 
 def load(
@@ -104,22 +132,29 @@ def load(
 
     Raises ConfigError naming the setting and its source.
     """
-    names = {each.name for each in fields(Settings)}
+    types = {each.name: str(each.type) for each in fields(Settings)}
     values: dict[str, tuple[Any, str]] = {}
-    data = chosen.get("data") or default_data_folder(environment)
+    _refuse_unknown_variables(environment, types)
+    data = data_folder(chosen.get("data"), environment)
 
-    named_file = config_file or (Path(environment["SEKISHO_CONFIG"]) if environment.get("SEKISHO_CONFIG") else None)
-    file = named_file or Path(data) / "sekisho.toml"
-    if named_file is not None or file.is_file():
+    named = environment.get("SEKISHO_CONFIG")
+    named_file = config_file or (_path("config", named, "SEKISHO_CONFIG", Path.cwd()) if named else None)
+    file = (named_file or data / "sekisho.toml").absolute()
+    if named_file is not None or _is_file(file):
         for name, value in _read(file).items():
-            if name not in names:
-                raise ConfigError(f"{file}: there is no setting {name!r}; there are {', '.join(sorted(names))}")
-            values[name] = (_handlers(value, file) if name == "handlers" else value, str(file))
+            if name not in types:
+                raise ConfigError(
+                    f"{file}: there is no setting {name!r}{_nearest(name, types)}; there are {', '.join(sorted(types))}"
+                )
+            values[name] = (
+                _handlers(value, file) if name == "handlers" else _of_file(name, value, types[name], file),
+                str(file),
+            )
     aws_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if aws_region and "region" not in values:
-        values["region"] = (aws_region, "AWS_REGION")
-    for name in names - FILE_ALONE:
-        variable = f"SEKISHO_{name.upper()}"
+        values["region"] = (aws_region, "AWS_REGION" if environment.get("AWS_REGION") else "AWS_DEFAULT_REGION")
+    for name in types.keys() - FILE_ALONE:
+        variable = f"{_PREFIX}{name.upper()}"
         if environment.get(variable):
             values[name] = (environment[variable], variable)
     for name, value in chosen.items():
@@ -128,17 +163,72 @@ def load(
     values.setdefault("data", (data, "SEKISHO_DATA"))
 
     settings = Settings(**{name: _convert(name, value, source) for name, (value, source) in values.items()})
+    _check_regions(settings, values)
     _check_together(settings)
     return settings
 
 
+def _refuse_unknown_variables(environment: Mapping[str, str], names: Iterable[str]) -> None:
+    known = {f"{_PREFIX}{name.upper()}" for name in names if name not in FILE_ALONE} | OTHER_VARIABLES
+    for variable in sorted(environment):
+        if not variable.startswith(_PREFIX) or variable in known or _OF_KUBERNETES.fullmatch(variable):
+            continue
+        if variable.removeprefix(_PREFIX).lower() in FILE_ALONE:
+            raise ConfigError(f"{variable}: this setting is in the file sekisho.toml alone; unset the variable")
+        raise ConfigError(
+            f"{variable} in the environment is no setting{_nearest(variable, known)}; unset it, or correct its name. "
+            "docs/reference/settings.md lists them all"
+        )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    # Compared without what all of them begin with, which would make all of them similar.
+    rests = {each.removeprefix(_PREFIX): each for each in known}
+    close = difflib.get_close_matches(name.removeprefix(_PREFIX), rests, n=1)
+    return f" (did you mean {rests[close[0]]}?)" if close else ""
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        refuse_writable_by_others(file)
+        # Editors of Windows begin a file with a byte-order mark.
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except WritableByOthers as refusal:
+        raise ConfigError(str(refusal)) from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: not a TOML file: {error}") from None
+
+
+def _of_file(name: str, value: Any, kind: str, file: Path) -> Any:
+    """A value of the file, which has the setting's own type; a path is relative to the file's folder."""
+    if name in FILE_ALONE:
+        # Tables, each with checks of its own.
+        return value
+    types, what = _FILE_TYPES[kind]
+    # bool is a subclass of int, and true is no number.
+    if type(value) not in types:
+        raise ConfigError(f"{file}: {name} is {what}, not {value!r}")
+    return _path(name, value, str(file), file.parent) if kind.startswith("Path") else value
+
+
+def _path(name: str, value: Any, source: str, folder: Path) -> Path:
+    """A path; where it is relative, from ``folder`` on."""
+    text = str(value)
+    if not text or "\0" in text:
+        raise ConfigError(f"{source}: {name} is a path, not {text!r}")
+    try:
+        return (folder / Path(text).expanduser()).absolute()
+    except RuntimeError:
+        raise ConfigError(f"{source}: {name} is in the home folder of a user who is not known: {text!r}") from None
 
 
 def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
@@ -151,7 +241,7 @@ def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
 def _convert(name: str, value: Any, source: str) -> Any:
     match name:
         case "data" | "server_certificate" | "server_key" | "bulk_folder":
-            return Path(str(value)).expanduser().absolute()
+            return _path(name, value, source, Path.cwd())
         case "handlers":
             return value
         case "s3_buckets":
@@ -178,8 +268,8 @@ def _convert(name: str, value: Any, source: str) -> Any:
             if str(value).lower() not in LOG_LEVELS:
                 raise ConfigError(f"{source}: log_level is one of {', '.join(LOG_LEVELS)}, not {value!r}")
             return str(value).lower()
-        case "region":
-            return _text(name, value, source, r"[a-z0-9-]{1,32}", "letters, digits and hyphens, such as eu-central-1")
+        case "regions":
+            return _own_regions(value, source)
         case "account":
             return _text(name, value, source, r"[0-9]{12}", "12 digits")
         case "domain":
@@ -187,7 +277,12 @@ def _convert(name: str, value: Any, source: str) -> Any:
         case "s3_endpoint_url":
             return _text(name, value, source, r"(https?://[^\s/]+/?)?", "a URL such as http://localhost:9000")
         case "host":
-            return _text(name, value, source, r"[0-9A-Za-z.:-]+", "an IP address or a host name")
+            try:
+                return listen_host.parse(str(value))
+            except ValueError:
+                raise ConfigError(
+                    f"{source}: host is an IP address or a host name, such as 127.0.0.1, not {value!r}"
+                ) from None
         case _:
             return str(value)
 
@@ -201,6 +296,29 @@ def _buckets(table: Any, source: str) -> Mapping[str, tuple[str, ...]]:
         if not re.fullmatch(r"[0-9]{12}", account_id) or not is_list:
             raise ConfigError(f"{source}: {what}, not {account_id} = {buckets!r}")
     return {account_id: tuple(buckets) for account_id, buckets in table.items()}
+
+
+def _own_regions(value: Any, source: str) -> tuple[str, ...]:
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{source}: regions has names of up to 32 lower-case letters, digits and hyphens, such as plant-1, "
+                f"not {name!r}"
+            )
+    if len(names) > MAX_OWN_REGIONS:
+        raise ConfigError(f"{source}: regions has at most {MAX_OWN_REGIONS} names, not {len(names)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _check_regions(settings: Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+    known = settings.known_regions
+    if settings.region not in known:
+        raise ConfigError(f"{values['region'][1]}: {known.why_not(settings.region)}")
+    for handler in settings.handlers.values():
+        target = handler.target
+        if isinstance(target, LambdaFunction) and target.region not in known:
+            raise ConfigError(f"{handler.source}: lambda_arn: {known.why_not(target.region)}")
 
 
 def _integer(name: str, value: Any, source: str, least: int, most: int) -> int:

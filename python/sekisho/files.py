@@ -1,37 +1,136 @@
-"""Writing files that must be whole or not there: keys, certificates, run.json."""
+"""Writing files that must be whole or not there (keys, certificates, run.json), and looking at who else may write."""
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import re
+import shlex
+import shutil
+import stat
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+_SUFFIX: Final = ".tmp"
+_LEFTOVER: Final = re.compile(r"\.(.+\.(key|crt|pem|json)|ecdsa|rsa|issuing)\.[a-z0-9_]{8}(\.tmp)?")
+"""Names of temporary files and folders of this and of earlier versions."""
+
+
+class WritableByOthers(ValueError):
+    """A file or folder that the server relies on can be changed by other users; the message says what to type."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let every OSError of the block name ``path``: those of write, fsync and close name no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def sync_folder(path: Path) -> None:
     """See to it that what was written into a folder is still there after a power cut, its names too. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with naming(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
     """Write a temporary file beside ``path``, sync it, rename it over. ``mode``: permissions, 0o600 for keys.
 
-    Raises OSError that names the file; then whatever was at ``path`` before is still there.
+    Raises OSError that names ``path``; then whatever was there before is still there.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with naming(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
+        try:
+            _write(descriptor, content, mode)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def create_folder(folder: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+    """Make ``folder`` (mode 0700) with these files, given with their modes: all of them or, after a kill, none.
+
+    Raises OSError that names ``folder``: it cannot be written, or is there already and not empty.
+    """
+    with naming(folder):
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_SUFFIX))
+        try:
+            for name, (content, mode) in files.items():
+                _write(os.open(temporary / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), content, mode)
+            sync_folder(temporary)
+            # Over an empty folder too.
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_folder(folder.parent)
+
+
+def _write(descriptor: int, content: bytes, mode: int) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from ``folder`` what a killed process left of ``write_atomically`` and ``create_folder``.
+
+    Only for a folder that no other process writes to. Raises OSError.
+    """
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if _LEFTOVER.fullmatch(entry.name):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def refuse_writable_by_others(path: Path) -> None:
+    """Look at a file or folder and at every folder above it.
+
+    In a folder with the sticky bit, such as /tmp, nobody can replace what is another's, so it is well above ``path``.
+
+    Raises:
+        WritableByOthers: Other users could change ``path`` or put something else in its place.
+        OSError: It is not there.
+    """
+    given = path.absolute()
+    above = {each: None for start in (given, given.resolve()) for each in start.parents}
+    for place in (given, *above):
+        status = place.stat()
+        if place != given and status.st_mode & stat.S_ISVTX:
+            continue
+        if status.st_mode & 0o002:
+            who = "every user of this machine"
+        elif status.st_mode & 0o020 and (members := _others_of_group(status.st_gid, status.st_uid)):
+            who = f"the group of {', '.join(sorted(members)[:3])}"
+        else:
+            continue
+        uses = "" if place == given else f", which holds {given},"
+        raise WritableByOthers(f"{place}{uses} can be written to by {who}: type chmod go-w {shlex.quote(str(place))}")
+
+
+def _others_of_group(group: int, owner: int) -> set[str]:
+    """The members of a group but for root, the owner and this process's user; often a group is one user's own."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            # A full disk, say: a descriptor's error names no file.
-            error.filename = str(path)
-        raise
+        members = set(grp.getgrgid(group).gr_mem)
+    except KeyError:
+        members = set()
+    trusted = {0, owner, os.geteuid()}
+    users = pwd.getpwall()
+    members |= {user.pw_name for user in users if user.pw_gid == group}
+    return members - {user.pw_name for user in users if user.pw_uid in trusted}

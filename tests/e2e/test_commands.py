@@ -87,6 +87,69 @@ def test_boto3_finds_the_server_by_what_env_exports_alone(server: RunningServer)
     assert said.stdout == "localhost\n"
 
 
+PROXIED = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ({}, "localhost,127.0.0.1,::1,[::1]"),
+        ({"NO_PROXY": "intranet, localhost"}, "intranet,localhost,127.0.0.1,::1,[::1]"),
+        ({"NO_PROXY": "upper", "no_proxy": "lower"}, "lower,localhost,127.0.0.1,::1,[::1]"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_aws_tools_behind_a_proxy_reach_the_server_by_what_env_exports(
+    server: RunningServer, present: dict[str, str], expected: str
+) -> None:
+    kept = {name: value for name, value in clean_environment().items() if name.lower() != "no_proxy"} | PROXIED
+    exported = {}
+    for form in ("--json", None):
+        said = subprocess.run(
+            [require("sekisho"), "env", "--data", str(server.data), *([form] if form else [])],
+            env=kept | present, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        if form:
+            exported = json.loads(said.stdout)
+            assert exported["NO_PROXY"] == exported["no_proxy"] == expected
+        else:
+            assert f"export NO_PROXY={shlex.quote(expected)}\n" in said.stdout
+            assert f"export no_proxy={shlex.quote(expected)}\n" in said.stdout
+    listed = subprocess.run(
+        [require("aws"), "iot", "list-things"],
+        env=kept | present | exported, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert listed.returncode == 0, listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("up", "--data", ""), "path on the command line is empty"),
+        (("env", "--data", ""), "path on the command line is empty"),
+        (("up", "--config", ""), "path on the command line is empty"),
+        (("ca", "create", "--out", ""), "path on the command line is empty"),
+        (("up", "--region", "tokyo"), "'tokyo' is no region of AWS"),
+    ],
+)
+def test_a_value_that_would_mean_something_else_is_refused(
+    arguments: tuple[str, ...], named: str, tmp_path: Path
+) -> None:
+    assert named in failure(*arguments, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_variable_is_refused_by_commands_that_read_settings(server: RunningServer) -> None:
+    for command in ("up", "env"):
+        said = subprocess.run(
+            [require("sekisho"), command, "--data", str(server.data)],
+            env=clean_environment() | {"SEKISHO_MQTT_PROT": "1"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert said.returncode == 1
+        assert "SEKISHO_MQTT_PROT" in said.stderr
+        assert "SEKISHO_MQTT_PORT" in said.stderr
+
+
 def test_env_without_a_server_or_for_an_unknown_account_says_what_to_do(server: RunningServer, tmp_path: Path) -> None:
     assert "sekisho up" in failure("env", "--data", tmp_path / "nobody")
     assert "sekisho account list" in failure("env", "--data", server.data, "--account", "999999999999")

@@ -51,11 +51,12 @@ def replaced_by_a_folder(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage", "named"),
     [
-        ("server/ecdsa/server.key", overwritten, "server.key is damaged"),
-        ("server/ecdsa/root.key", Path.unlink, "server/ecdsa/root.key: No such file"),
-        ("server/rsa/intermediate.crt", overwritten, "intermediate.crt"),
+        ("server/ecdsa/root.key", overwritten, "root.key is damaged"),
+        ("server/ecdsa/root.key", Path.unlink, "server/ecdsa/root.key is missing beside root.crt"),
+        ("server/rsa/root.crt", Path.unlink, "server/rsa/root.crt is missing beside root.key"),
         ("issuing/ca.key", overwritten, "issuing"),
-        ("issuing/ca.key", Path.unlink, "issuing/ca.key: No such file"),
+        ("issuing/ca.key", Path.unlink, "issuing/ca.key is missing beside ca.crt"),
+        ("issuing/ca.crt", Path.unlink, "issuing/ca.crt is missing beside ca.key"),
         ("run.json", replaced_by_a_folder, "run.json: Is a directory"),
         ("sekisho.db", overwritten, "sekisho.db is not an SQLite database"),
     ],

@@ -111,8 +111,9 @@ def test_the_panel_says_where_everything_is_and_what_to_type_next(data: Path) ->
     assert not (data / "run.json").exists()
 
 
-def test_private_keys_and_the_data_folder_are_their_owners_alone(own_server: RunningServer) -> None:
-    assert own_server.data.stat().st_mode & 0o777 == 0o700
+def test_private_keys_are_their_owners_alone(own_server: RunningServer) -> None:
+    # Other users may pass through the folder, to the root certificates, and list nothing.
+    assert own_server.data.stat().st_mode & 0o777 == 0o711
     keys = [
         file
         for file in own_server.data.rglob("*")

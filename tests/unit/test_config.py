@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sekisho.config import ConfigError, Settings, load
+from sekisho.config import FILE_ALONE, ConfigError, Settings, load
+from sekisho.regions import MAX_OWN_REGIONS
 
 
 def loaded(
@@ -57,7 +60,7 @@ def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_
         ("api_port", "http", "from 0 to 65535"),
         ("mqtt_port", -1, "from 0 to 65535"),
         ("log_level", "loud", "debug, info, warning, error"),
-        ("region", "EU West", "such as eu-central-1"),
+        ("region", "EU West", "no region of AWS, and none of the setting regions. Did you mean eu-west-3?"),
         ("account", "12345", "12 digits"),
         ("account", "12345678901x", "12 digits"),
         ("domain", "Not A Name", "DNS name"),
@@ -144,3 +147,171 @@ def test_buckets_of_an_s3_store_are_accounts_own(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('[s3_buckets]\n123456789012 = ["fleet"]\n')
     with pytest.raises(ConfigError, match="give its s3_endpoint_url too"):
         load({"data": tmp_path}, environment={})
+
+
+# Types, paths, names
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("domain = 3", "domain is text in quotes, not 3"),
+        ("host = 5", "host is text in quotes, not 5"),
+        ("bulk_folder = 5", "bulk_folder is a path in quotes, not 5"),
+        ("data = true", "data is a path in quotes, not True"),
+        ('server_key = ["a"]', "server_key is a path in quotes"),
+        ("any_credentials = 1", "any_credentials is true or false, without quotes, not 1"),
+        ('any_credentials = "yes"', "any_credentials is true or false, without quotes, not 'yes'"),
+        ('api_port = "80"', "api_port is a whole number without quotes, not '80'"),
+        ("mqtt_port = true", "mqtt_port is a whole number without quotes, not True"),
+        ("workers = 1.0", "workers is a whole number without quotes, not 1.0"),
+        ("account = 123456789012", "account is text in quotes, not 123456789012"),
+        ("log_level = false", "log_level is text in quotes, not False"),
+        ("region = {}", "region is text in quotes"),
+        ("region = 2026-01-01", "region is text in quotes"),
+        ('regions = "plant-1"', "regions is a list of texts"),
+        ("regions = [1]", "regions has names of up to 32"),
+        ('regions = ["Plant 1"]', "regions has names of up to 32"),
+        ("database_url = 1", "database_url is text in quotes"),
+        ("s3_endpoint_url = 1", "s3_endpoint_url is text in quotes"),
+        ("handlers = 1", "handlers is a table"),
+        ('bulk_folder = ""', "bulk_folder is a path, not ''"),
+        ('bulk_folder = "a\\u0000b"', "bulk_folder is a path, not"),
+        ('bulk_folder = "~no-such-user/b"', "bulk_folder is in the home folder of a user who is not known"),
+    ],
+)
+def test_a_value_of_the_file_has_the_settings_own_type(tmp_path: Path, line: str, complaint: str) -> None:
+    file = tmp_path / "sekisho.toml"
+    file.write_text(line)
+    with pytest.raises(ConfigError, match=re.escape(complaint)) as refusal:
+        loaded(tmp_path)
+    assert str(refusal.value).startswith(str(file))
+
+
+def test_every_setting_has_a_type_that_the_file_is_checked_for(tmp_path: Path) -> None:
+    for setting in fields(Settings):
+        if setting.name not in FILE_ALONE:
+            (tmp_path / "sekisho.toml").write_text(f"{setting.name} = 00:00:00")
+            with pytest.raises(ConfigError, match=rf"sekisho\.toml: {setting.name} is .*, not datetime"):
+                loaded(tmp_path)
+
+
+def test_relative_paths_in_the_file_are_relative_to_its_folder_and_others_to_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    file = tmp_path / "etc" / "named.toml"
+    file.parent.mkdir()
+    file.write_text('bulk_folder = "buckets"\nserver_certificate = "../tls/s.crt"\nserver_key = "/tls/s.key"\n')
+    settings = loaded(tmp_path, config_file=Path("../etc/named.toml"))
+    assert settings.bulk_folder == here / "../etc/buckets"
+    assert settings.server_certificate == here / "../etc/../tls/s.crt"
+    assert settings.server_key == Path("/tls/s.key")
+    assert loaded(tmp_path, {"SEKISHO_BULK_FOLDER": "buckets"}).bulk_folder == here / "buckets"
+    assert load({"data": Path("data")}, environment={}).data == here / "data"
+
+
+def test_an_empty_data_folder_is_not_the_current_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--data: data is a path, not ''"):
+        load({"data": ""}, environment={})
+    assert load({}, environment={"SEKISHO_DATA": "", "HOME": str(tmp_path)}).data.name == ".sekisho"
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("SEKISHO_MQTT_PROT", "did you mean SEKISHO_MQTT_PORT?"),
+        ("SEKISHO_REGON", "did you mean SEKISHO_REGION?"),
+        ("SEKISHO_DATABASE", "did you mean SEKISHO_DATABASE_URL?"),
+        ("SEKISHO_HANDLERS", "in the file sekisho.toml alone"),
+        ("SEKISHO_QQQQQQ", "is no setting; unset it"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest_that_is_known(
+    tmp_path: Path, variable: str, nearest: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(nearest)) as refusal:
+        loaded(tmp_path, {variable: "1"})
+    assert str(refusal.value).startswith(variable)
+
+
+def test_variables_that_are_no_settings_are_known(tmp_path: Path) -> None:
+    loaded(
+        tmp_path,
+        {
+            # What sekisho env exports.
+            "SEKISHO_ROOT_CA": "/ca.pem",
+            # What Kubernetes gives every container beside a service named sekisho.
+            "SEKISHO_SERVICE_HOST": "10.0.0.1",
+            "SEKISHO_SERVICE_PORT_MQTT": "8883",
+            "SEKISHO_PORT": "tcp://10.0.0.1:8883",
+            "SEKISHO_PORT_8883_TCP_ADDR": "10.0.0.1",
+            "SEKISHOLIKE": "x",
+        },
+    )
+
+
+def test_an_unknown_setting_in_the_file_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text("mqtt_prot = 1\n")
+    with pytest.raises(ConfigError, match=r"no setting 'mqtt_prot' \(did you mean mqtt_port\?\)"):
+        loaded(tmp_path)
+
+
+def test_a_file_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "sekisho.toml"
+    file.write_text("api_port = 1\n")
+    file.chmod(0o666)
+    with pytest.raises(ConfigError, match=f"chmod go-w {file}"):
+        loaded(tmp_path)
+
+
+def test_a_byte_order_mark_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_bytes(b"\xef\xbb\xbfapi_port = 1001\n")
+    assert loaded(tmp_path).api_port == 1001
+
+
+# Regions
+
+
+def test_a_region_is_one_of_aws_or_of_the_sites_own(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text('regions = ["plant-1", "plant-1", "plant-2"]\nregion = "plant-2"\n')
+    settings = loaded(tmp_path)
+    assert (settings.regions, settings.region) == (("plant-1", "plant-2"), "plant-2")
+    assert "plant-1" in settings.known_regions
+    assert loaded(tmp_path, {"SEKISHO_REGIONS": "here, there"}, region="there").regions == ("here", "there")
+
+
+@pytest.mark.parametrize("source", ["--region", "SEKISHO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_a_region_that_is_not_in_the_list_is_refused_wherever_it_comes_from(tmp_path: Path, source: str) -> None:
+    chosen: dict[str, Any] = {"region": "tokyo"} if source == "--region" else {}
+    with pytest.raises(ConfigError, match=r"'tokyo' is no region of AWS.*ap-northeast-1.*SEKISHO_REGIONS") as refusal:
+        loaded(tmp_path, {source: "tokyo"}, **chosen)
+    assert str(refusal.value).startswith(f"{source}: ")
+
+
+def test_a_region_of_a_lambda_function_is_in_the_list(tmp_path: Path) -> None:
+    (tmp_path / "sekisho.toml").write_text(
+        '[handlers.a]\nlambda_arn = "arn:aws:lambda:eu-central-9:123456789012:function:a"\n'
+    )
+    with pytest.raises(ConfigError, match=r"\[handlers\.a\]: lambda_arn: 'eu-central-9' is no region"):
+        loaded(tmp_path)
+
+
+def test_a_sites_own_regions_are_bounded(tmp_path: Path) -> None:
+    names = [f"plant-{n}" for n in range(MAX_OWN_REGIONS + 1)]
+    with pytest.raises(ConfigError, match=f"at most {MAX_OWN_REGIONS} names, not {MAX_OWN_REGIONS + 1}"):
+        loaded(tmp_path, {"SEKISHO_REGIONS": ",".join(names)})
+    assert len(loaded(tmp_path, {"SEKISHO_REGIONS": ",".join(names[1:])}).regions) == MAX_OWN_REGIONS
+
+
+@pytest.mark.parametrize("host", ["fe80::1%eth0", "bücher.example", "::ffff:127.0.0.1"])
+def test_a_host_may_be_any_address_or_name(tmp_path: Path, host: str) -> None:
+    assert loaded(tmp_path, host=host).host == (host if host.isascii() else "xn--bcher-kva.example")
+
+
+@pytest.mark.parametrize("host", ["", "0", "127.1", "[::1]", "a..b"])
+def test_a_host_that_is_neither_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError, match="--host: host is an IP address or a host name"):
+        loaded(tmp_path, host=host)

@@ -22,7 +22,7 @@ use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::realm::{Realm, Realms, Reports};
 use crate::tls;
-use crate::tls::server_certificates::{ServerCertificateError, ServerCertificates};
+use crate::tls::server_certificates::{NamedCertificates, ServerCertificateError, ServerCertificates};
 
 /// Connections that the kernel completes before we accept them.
 const BACKLOG: i32 = 4096;
@@ -192,6 +192,14 @@ impl Gateway {
     /// [`GatewayError::ServerCertificate`]; then the former ones stay.
     pub fn set_server_certificates(&self, chains: &[(String, String)]) -> Result<(), GatewayError> {
         Ok(self.certificates.replace(chains)?)
+    }
+
+    /// Serve these pairs to clients that ask for one of their names; the whole table.
+    ///
+    /// # Errors
+    /// [`GatewayError::ServerCertificate`]; then the former table stays.
+    pub fn set_named_certificates(&self, named: &[NamedCertificates]) -> Result<(), GatewayError> {
+        Ok(self.certificates.replace_named(named)?)
     }
 
     /// The whole table of (server name, account id, region).

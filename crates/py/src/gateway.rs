@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sekisho_gateway::Config;
+use sekisho_gateway::tls::server_certificates::NamedCertificates;
 
 use crate::convert::{self, AnswerValue, ChangeTuple, PublicationTuple};
 use crate::error;
@@ -46,6 +47,10 @@ impl Gateway {
 
     fn set_server_certificates(&self, chains: Vec<(String, String)>) -> PyResult<()> {
         self.0.set_server_certificates(&chains).map_err(|cause| error::gateway(&cause))
+    }
+
+    fn set_named_certificates(&self, named: Vec<NamedCertificates>) -> PyResult<()> {
+        self.0.set_named_certificates(&named).map_err(|cause| error::gateway(&cause))
     }
 
     fn set_endpoints(&self, endpoints: Vec<(String, String, String)>) {

@@ -52,6 +52,7 @@ from sekisho.errors import (
 )
 from sekisho.observe.tally import Tally
 from sekisho.realm import Realm
+from sekisho.regions import Regions
 from sekisho.registry.ports import StoreFailure
 from sekisho.run_file import HEALTH_PATH
 
@@ -107,6 +108,7 @@ class Api:
         credentials: Looks up access keys.
         clock: The present time, aware.
         default_realm: The account and region of requests that name none (with `any_credentials` only).
+        regions: Those that the server serves; AWS's own unless others are given.
         any_credentials: Take unsigned requests and unknown access keys for the default account, and verify no
             signature. The account of a known key and the region are taken from the Authorization header alone. The
             caller makes sure that the server listens on loopback only and that no web page reaches it (`build` does).
@@ -123,6 +125,7 @@ class Api:
         clock: Callable[[], datetime],
         *,
         default_realm: Realm,
+        regions: Regions | None = None,
         any_credentials: bool = False,
         operations: Operations | None = None,
     ) -> None:
@@ -130,6 +133,7 @@ class Api:
         self._credentials = credentials
         self._clock = clock
         self._default_realm = default_realm
+        self._regions = regions or Regions()
         self._any_credentials = any_credentials
         self._operations = installed_operations() if operations is None else operations
         self._models = service_models()
@@ -250,7 +254,7 @@ class Api:
             return *self._take_anyone(request), None
         signer = verify(request, self._credentials, self._clock)
         services = _services_of(signer.scope.service)
-        realm = Realm(signer.key.account_id, signer.scope.region)
+        realm = self._realm(signer.key.account_id, signer.scope.region)
         return realm, _caller(signer.scope.access_key_id, signer.key), services, signer.signed_headers
 
     def _take_anyone(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
@@ -261,10 +265,18 @@ class Api:
             return self._default_realm, _caller("", _anyone(self._default_realm)), services
         key = self._credentials(scope.access_key_id) or _anyone(self._default_realm)
         return (
-            Realm(key.account_id, scope.region),
+            self._realm(key.account_id, scope.region),
             _caller(scope.access_key_id, key),
             _services_of(scope.service),
         )
+
+    def _realm(self, account_id: str, region: str) -> Realm:
+        """The realm that a request is signed for. Every object that a request makes is below one of these."""
+        if region not in self._regions:
+            raise InvalidSignatureException(
+                f"Credential should be scoped to a valid region. {self._regions.why_not(region)}"
+            )
+        return Realm(account_id, region)
 
     def _likely_service(self, request: HttpRequest) -> str | None:
         """The service whose form of error the client will understand, before anything is verified."""
@@ -280,6 +292,7 @@ def build(
     clock: Callable[[], datetime],
     *,
     default_realm: Realm,
+    regions: Regions | None = None,
     any_credentials: bool = False,
     health: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"},
     operations: Operations | None = None,
@@ -297,6 +310,7 @@ def build(
         credentials,
         clock,
         default_realm=default_realm,
+        regions=regions,
         any_credentials=any_credentials,
         operations=operations,
     )

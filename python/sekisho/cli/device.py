@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Force, Json, KeyType, OutputFolder
+from sekisho.cli.options import Force, Json, KeyType, OutputFolder, path
 
 app = typer.Typer(help="Device keys and certificates, signed by your own CA.", no_args_is_help=True)
 
@@ -16,8 +16,8 @@ app = typer.Typer(help="Device keys and certificates, signed by your own CA.", n
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="Common name of the certificate; also names the files.")],
-    ca: Annotated[Path, typer.Option("--ca", help="The CA's certificate, PEM.")],
-    ca_key: Annotated[Path, typer.Option("--ca-key", help="The CA's private key, PEM.")],
+    ca: Annotated[Path, typer.Option("--ca", parser=path, metavar="PATH", help="The CA's certificate, PEM.")],
+    ca_key: Annotated[Path, typer.Option("--ca-key", parser=path, metavar="PATH", help="The CA's private key, PEM.")],
     out: OutputFolder = Path(),
     key_type: KeyType = "P-256",
     days: Annotated[int, typer.Option(min=1, max=36500, help="How long it is valid.")] = 3650,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from typing import Final
+from urllib.parse import urlsplit
 
 from sekisho.cli.options import Account, Data, Json
+
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1", "[::1]")
+"""Where no proxy is to be asked; Python's libraries look for an IPv6 address with its brackets, others without."""
 
 
 def env(
@@ -30,6 +36,10 @@ def env(
         "SEKISHO_ROOT_CA": run.root_ca,
         "SEKISHO_DATA": str(found.folder),
     }
+    # Tools read one of the two spellings; where both are set, most of them the lower one.
+    values["NO_PROXY"] = values["no_proxy"] = _without_proxy(
+        os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "", run.api
+    )
     if as_json:
         show_json(values)
         return
@@ -37,3 +47,11 @@ def env(
     show_line("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN")
     for name, value in values.items():
         show_line(f"export {name}={shlex.quote(value)}")
+
+
+def _without_proxy(present: str, api: str) -> str:
+    """What NO_PROXY says already, with the loopback and the API's host in it."""
+    hosts = [host for host in (each.strip() for each in present.split(",")) if host]
+    if "*" in hosts:
+        return "*"
+    return ",".join(dict.fromkeys([*hosts, *_LOOPBACK, urlsplit(api).hostname or ""]))

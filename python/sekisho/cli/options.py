@@ -10,18 +10,35 @@ import typer
 if TYPE_CHECKING:
     from sekisho.config import Settings
 
+
+def path(text: str) -> Path:
+    """A path as typed. An empty one, which Path takes for the current folder, is most often an unset variable.
+
+    Raises Failure.
+    """
+    from sekisho.cli.failure import Failure
+
+    if not text:
+        raise Failure("a path on the command line is empty: is a variable unset? Write . for the current folder")
+    return Path(text)
+
+
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Data folder. [default: $SEKISHO_DATA, else ~/.sekisho]"),
+    typer.Option("--data", parser=path, metavar="DIR", help="Data folder. [default: $SEKISHO_DATA, else ~/.sekisho]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def data_folder(chosen: Path | None) -> Path:
-    """The data folder that a command works on."""
-    from sekisho.config import default_data_folder
+    """The data folder that a command works on. Raises Failure."""
+    from sekisho.cli.failure import Failure
+    from sekisho.config import ConfigError, data_folder
 
-    return (chosen or default_data_folder()).expanduser().absolute()
+    try:
+        return data_folder(chosen)
+    except ConfigError as error:
+        raise Failure(str(error)) from None
 
 
 def settings_of(chosen: Path | None) -> Settings:
@@ -36,20 +53,27 @@ def settings_of(chosen: Path | None) -> Settings:
 
 
 Account = Annotated[str | None, typer.Option(help="Account to sign as. [default: the server's default account]")]
-Certificate = Annotated[Path, typer.Option("--cert", help="The device's certificate, PEM.")]
-Key = Annotated[Path, typer.Option("--key", help="Its private key, PEM.")]
+Certificate = Annotated[
+    Path, typer.Option("--cert", parser=path, metavar="PATH", help="The device's certificate, PEM.")
+]
+Key = Annotated[Path, typer.Option("--key", parser=path, metavar="PATH", help="Its private key, PEM.")]
 ClientId = Annotated[str | None, typer.Option("--client-id", "-i", help="MQTT client ID. [default: made up]")]
 Qos = Annotated[int, typer.Option("--qos", "-q", min=0, max=1, help="0 or 1.")]
 Host = Annotated[str | None, typer.Option("--host", "-h", help="Endpoint. [default: the running server's]")]
 Port = Annotated[int | None, typer.Option("--port", "-p", help="[default: the running server's]")]
 CaFile = Annotated[
     Path | None,
-    typer.Option("--cafile", help="Root of the server's certificate. [default: $SEKISHO_ROOT_CA, or the server's]"),
+    typer.Option(
+        "--cafile",
+        parser=path,
+        metavar="PATH",
+        help="Root of the server's certificate. [default: $SEKISHO_ROOT_CA, or the server's]",
+    ),
 ]
 MqttVersion = Annotated[str, typer.Option("--mqtt-version", "-V", help="5 or 3.1.1.")]
 
 KeyType = Annotated[
     str, typer.Option("--key-type", help="RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or P-521.", metavar="TYPE")
 ]
-OutputFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
+OutputFolder = Annotated[Path, typer.Option("--out", parser=path, metavar="DIR", help="Folder to write to.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]

@@ -20,6 +20,7 @@ from sekisho.cli.options import (
     MqttVersion,
     Port,
     Qos,
+    path,
 )
 
 
@@ -28,7 +29,10 @@ def pub(
     certificate: Certificate,
     key: Key,
     message: Annotated[str | None, typer.Option("--message", "-m", help="The payload.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Take the payload from a file; - is stdin.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", "-f", parser=path, metavar="PATH", help="Take the payload from a file; - is stdin."),
+    ] = None,
     client_id: ClientId = None,
     qos: Qos = 0,
     retain: Annotated[bool, typer.Option("--retain", "-r", help="Keep it for later subscribers.")] = False,

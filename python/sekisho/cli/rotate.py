@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Account, Data, Json
+from sekisho.cli.options import Account, Data, Json, path
 
 if TYPE_CHECKING:
     from sekisho.cli.api_client import ApiClient
@@ -36,17 +36,26 @@ def rotate(
         str | None, typer.Argument(metavar="[CERTIFICATE_ID]", help="The certificate that is to be replaced.")
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(help="Its replacement, PEM, if you have made one. [default: one is made]")
+        Path | None,
+        typer.Option(
+            parser=path, metavar="PATH", help="Its replacement, PEM, if you have made one. [default: one is made]"
+        ),
     ] = None,
     ca: Annotated[
         str | None,
         typer.Option(metavar="CA_CERTIFICATE_ID", help="Replace every ACTIVE certificate registered with this CA."),
     ] = None,
-    ca_certificate: Annotated[Path | None, typer.Option(help="The CA that signs the new certificates, PEM.")] = None,
-    ca_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    ca_certificate: Annotated[
+        Path | None, typer.Option(parser=path, metavar="PATH", help="The CA that signs the new certificates, PEM.")
+    ] = None,
+    ca_key: Annotated[Path | None, typer.Option(parser=path, metavar="PATH", help="Its private key, PEM.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for DIR/<old certificate id>/device.key (mode 0600) and device.crt."),
+        typer.Option(
+            parser=path,
+            metavar="DIR",
+            help="Folder for DIR/<old certificate id>/device.key (mode 0600) and device.crt.",
+        ),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=36500, help="How long the new certificates are valid.")] = 3650,
     key_type: Annotated[

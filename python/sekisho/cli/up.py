@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Data, Json
+from sekisho.cli.options import Data, Json, path
 
 if TYPE_CHECKING:
     from sekisho.run_file import Run
@@ -32,15 +32,19 @@ def up(
         ),
     ] = None,
     server_certificate: Annotated[
-        Path | None, typer.Option(help="Your own server certificate chain, PEM. [default: Sekisho's own]")
+        Path | None,
+        typer.Option(
+            parser=path, metavar="PATH", help="Your own server certificate chain, PEM. [default: Sekisho's own]"
+        ),
     ] = None,
-    server_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    server_key: Annotated[Path | None, typer.Option(parser=path, metavar="PATH", help="Its private key, PEM.")] = None,
     any_credentials: Annotated[
         bool | None,
         typer.Option("--any-credentials", help="Take unsigned requests and unknown access keys. Loopback only."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file. [default: sekisho.toml in the data folder]")
+        Path | None,
+        typer.Option(parser=path, metavar="PATH", help="Settings file. [default: sekisho.toml in the data folder]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -87,9 +91,9 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
     facts.add_row("Root CA", run.root_ca)
     facts.add_row("Data", str(data))
     facts.add_row("Account", f"{run.account}, {run.region}")
-    from sekisho.config import default_data_folder
+    from sekisho.config import data_folder
 
-    option = "" if data == default_data_folder() else f" --data {shlex.quote(str(data))}"
+    option = "" if data == data_folder() else f" --data {shlex.quote(str(data))}"
     facts.add_row("", "")
     facts.add_row("Next", f'eval "$(sekisho env{option})"')
     facts.add_row("", "aws iot describe-endpoint --endpoint-type iot:Data-ATS")

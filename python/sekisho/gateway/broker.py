@@ -9,6 +9,7 @@ from sekisho import _sekisho
 from sekisho.errors import InvalidRequestException, ServiceUnavailableException, ThrottlingException
 from sekisho.messaging.publishing import Message
 from sekisho.realm import Realm
+from sekisho.regions import Regions
 
 _FOR_NOW: Final = frozenset({"PUBLISH_RATE", "RETAINED_STORE_FULL"})
 """Refusals that may be gone when the caller tries again."""
@@ -18,15 +19,19 @@ class GatewayBroker:
     """``messaging.publishing.Broker`` over ``Gateway.publish``.
 
     Args:
+        regions: Those that the server serves. A message for another is refused: it would make a realm there.
         is_service: What is published is the service's own, such as events, and may go to reserved topics.
     """
 
-    def __init__(self, gateway: _sekisho.Gateway, *, is_service: bool = False) -> None:
+    def __init__(self, gateway: _sekisho.Gateway, regions: Regions | None = None, *, is_service: bool = False) -> None:
         self._gateway = gateway
+        self._regions = regions or Regions()
         self._is_service = is_service
 
     def publish(self, realm: Realm, message: Message) -> None:
         """Publish with no connection; returns when what is to be kept is kept."""
+        if realm.region not in self._regions:
+            raise InvalidRequestException(self._regions.why_not(realm.region))
         properties = (
             message.payload_is_utf8,
             message.expiry_seconds,

@@ -1,13 +1,20 @@
-"""What the gate shows of itself: the names it answers to and the certificates it serves, in step with the endpoints."""
+"""What the gateway shows of itself: its endpoints' names and the certificates for them, in step with the registry.
+
+Each region of the list has a certificate for ``*.iot.<region>.<domain>``, used or not. A client that asks for such a
+name by SNI sees it; any other sees the default certificate, for ``localhost``, the host that the server listens on and
+its addresses. So a client does not learn which regions others use, and certificates depend on the settings alone.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Final
 
 import structlog
 
+from sekisho import listen_host, regions
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.config import Settings
 from sekisho.pki import server
@@ -17,78 +24,115 @@ from sekisho.registry.ports import Clock, StoreFailure
 
 log = structlog.get_logger(__name__)
 
+RENEWAL_CHECK_INTERVAL: Final = timedelta(hours=1)
+"""How often a running server looks at the time its certificates have left, and at the files of the user's own."""
+
+_LOGGED_REGIONS: Final = 20
+"""How many names of regions one line of the log holds."""
+
 
 class ServerCertificateUnusable(ValueError):
     """The user's own server certificate or key cannot be read, or they do not belong together."""
 
 
 class ServedIdentity:
-    """Hands the gate its names and certificates: at the start, and whenever a realm gets its endpoint."""
+    """Hands the gateway its names and certificates: at the start, for each new endpoint, and every hour."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints, gateway: Gateway, clock: Clock) -> None:
         self._settings = settings
+        self._regions = settings.known_regions
         self._endpoints = endpoints
         self._gateway = gateway
         self._clock = clock
         self._refreshing = threading.Lock()
-        self.root_file = settings.data / "server" / "root-ca.pem"
+        self._not_served: Collection[str] = ()
+        self._next_check = clock() + RENEWAL_CHECK_INTERVAL
+        self.root_file = settings.data / "server" / server.ROOT_FILE
         """What clients have to trust."""
 
     def follow(self) -> None:
         """Called when a realm got its endpoint, in the thread of the request that asked for it. Raises nothing."""
         try:
-            self.refresh()
-        except (OSError, ValueError, StoreFailure, GatewayError) as error:
-            # The endpoint is given and kept; the next one, or the next start, brings the gate up to date.
-            log.error("the gate does not serve the latest endpoints", reason=str(error))
+            self.serve_endpoints()
+        except (StoreFailure, GatewayError) as error:
+            # The endpoint is given and kept; the next one, or the next check, brings the gateway up to date.
+            log.error("the gateway does not serve the latest endpoints", reason=str(error))
 
-    def refresh(self) -> None:
-        """Serve what endpoints there are now.
+    def renew(self) -> None:
+        """Renew certificates of which little time is left; to be called now and then. Raises nothing."""
+        now = self._clock()
+        # A clock that was set back must not put the next check off by as much.
+        if self._next_check - RENEWAL_CHECK_INTERVAL <= now < self._next_check:
+            return
+        self._next_check = now + RENEWAL_CHECK_INTERVAL
+        try:
+            self.serve_certificates()
+        except (OSError, ValueError, GatewayError) as error:
+            log.error("the former server certificates are served on", reason=str(error))
+        self.follow()
+
+    def serve_endpoints(self) -> None:
+        """Let the gateway have what endpoints there are now, in the regions of the list.
+
+        Raises GatewayError, StoreFailure: the gateway does not take them, or the registry is away.
+        """
+        # One at a time: who has read the list earlier must not hand it over later.
+        with self._refreshing:
+            self._gateway.set_endpoints(
+                [
+                    (endpoint.server_name, endpoint.realm.account_id, endpoint.realm.region)
+                    for endpoint in self._served(self._endpoints.all())
+                ]
+            )
+
+    def _served(self, known: Sequence[ServedEndpoint]) -> Sequence[ServedEndpoint]:
+        others = sorted({each.realm.region for each in known if each.realm.region not in self._regions})
+        if others and others != self._not_served:
+            log.warning(
+                "endpoints in regions that are not in the list are kept and not served",
+                regions=others[:_LOGGED_REGIONS],
+                count=len(others),
+                remedy=f"name those you need in the setting regions: {regions.setting(others[:3])}",
+            )
+        self._not_served = others
+        return [each for each in known if each.realm.region in self._regions]
+
+    def serve_certificates(self) -> None:
+        """Let the gateway have the certificates that are good now.
 
         Raises:
             ServerCertificateUnusable: The user's own certificate.
             OSError, PemError, NotAcceptable: Sekisho's own, as ``pki.server.load_or_create``.
-            GatewayError, StoreFailure: The gate does not take them, or the registry is away.
+            GatewayError: The gateway does not take them.
         """
-        # One at a time: who has read the list earlier must not hand it over later.
-        with self._refreshing:
-            known = self._endpoints.all()
-            self._gateway.set_endpoints(
-                [(endpoint.server_name, endpoint.realm.account_id, endpoint.realm.region) for endpoint in known]
-            )
-            self._serve_certificates(known)
-
-    def _serve_certificates(self, known: Sequence[ServedEndpoint]) -> None:
         settings = self._settings
         if settings.server_certificate is not None and settings.server_key is not None:
             try:
                 chain = server.load_given(settings.server_certificate, settings.server_key)
-            except (OSError, ValueError) as error:
+                self._gateway.set_server_certificates([chain])
+            except (OSError, ValueError, GatewayError) as error:
                 raise ServerCertificateUnusable(f"the server certificate cannot be used: {error}") from None
-            self._gateway.set_server_certificates([chain])
             self.root_file = settings.server_certificate
             return
+        names, addresses = _of_host(settings.host)
         own = server.load_or_create(
             settings.data / "server",
-            names=_names(settings, known),
-            addresses=["127.0.0.1", "::1", *([settings.host] if _is_address(settings.host) else [])],
+            names=names,
+            addresses=addresses,
+            further_names=[f"*.iot.{region}.{settings.domain}" for region in self._regions],
             now=self._clock(),
         )
         self._gateway.set_server_certificates(own.chains)
+        self._gateway.set_named_certificates([([name], chains) for name, chains in own.by_name.items()])
         self.root_file = own.root_file
 
 
-def _names(settings: Settings, endpoints: Sequence[ServedEndpoint]) -> list[str]:
-    """Names for the server certificate: a wildcard per region keeps it small however many accounts there are."""
-    names = ["localhost"]
-    names += sorted({f"*.iot.{endpoint.realm.region}.{settings.domain}" for endpoint in endpoints})
-    if not _is_address(settings.host) and settings.host not in names:
-        names.append(settings.host)
-    return names
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
+def _of_host(host: str) -> tuple[Sequence[str], Sequence[str]]:
+    """DNS names and IP addresses of the default certificate of a server that listens on ``host``."""
+    address = listen_host.address_of(host)
+    names, addresses = ["localhost"], ["127.0.0.1", "::1"]
+    if address is None:
+        names.append(host)
+    elif not listen_host.is_every_address(host):
+        addresses.append(str(address))
+    return names, addresses

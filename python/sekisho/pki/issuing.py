@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sekisho.files import write_atomically
+from sekisho.files import create_folder
 from sekisho.pki import ca, issue, keys
 from sekisho.pki.ca import CertificateAuthority
 from sekisho.pki.certificate import X509Certificate
@@ -51,8 +51,17 @@ class IssuingAuthority:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> IssuingAuthority:
-        """The authority of ``folder``. Raises OSError, or ValueError saying which file is wrong."""
+        """The authority of ``folder``. Raises OSError, or ValueError saying which file is wrong and what to do.
+
+        One that is there is never replaced: it has signed the certificates of devices.
+        """
         certificate, key = folder / "ca.crt", folder / "ca.key"
+        for file, other in ((certificate, key), (key, certificate)):
+            if not file.exists() and other.exists():
+                raise PemError(
+                    f"{file} is missing beside {other.name}. Restore {folder} from a backup; or move this folder away "
+                    "for a new CA, which signs what is issued from then on."
+                )
         if not certificate.exists():
             return cls(folder, None)
         try:
@@ -101,9 +110,10 @@ class IssuingAuthority:
         with self._making:
             if self._authority is None:
                 made = ca.create(_CA_NAME, KeyType.RSA_2048, now=now, lifetime=NOT_AFTER - now)
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                # The certificate comes last: where it is, the key is.
-                write_atomically(self._folder / "ca.key", made.key_pem.encode(), mode=0o600)
-                write_atomically(self._folder / "ca.crt", made.certificate_pem.encode(), mode=0o644)
+                # Both files or none: a key without its certificate would be taken for one whose certificate was lost.
+                create_folder(
+                    self._folder,
+                    {"ca.key": (made.key_pem.encode(), 0o600), "ca.crt": (made.certificate_pem.encode(), 0o644)},
+                )
                 self._authority = made
             return self._authority

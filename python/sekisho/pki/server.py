@@ -1,35 +1,41 @@
 """The server's own identity: what devices see when they connect, and the roots they have to trust.
 
-Two hierarchies of root, intermediate and server certificate: ECDSA P-256, and RSA-2048 for clients that offer no ECDSA.
-They live in a folder of the data folder:
+Two hierarchies of root, intermediate and server certificates: ECDSA P-256, and RSA-2048 for clients without ECDSA. They
+live in a folder of the data folder:
 
-    root-ca.pem                    both roots: the file for --cafile
-    ecdsa/root.{crt,key}           20 years
-    ecdsa/intermediate.{crt,key}   10 years
-    ecdsa/server.{crt,key}         397 days; server.crt is the chain that is served
-    rsa/…                          the same
+    root-ca.pem                      both roots: the file for --cafile, readable by every user
+    ecdsa/root.{crt,key}             20 years
+    ecdsa/intermediate.{crt,key}     10 years
+    ecdsa/server.{crt,key}           397 days; the chain for clients that name no endpoint of a region
+    ecdsa/regions.crt                397 days; for each region a certificate of the same key, without its chain
+    ecdsa/replaced/                  what was put aside
+    rsa/…                            the same
 
-Server certificates are made anew at a start when less than 30 days of them are left, or when the names have changed.
+A root is made once, and never replaced: clients trust nothing else. What is below it is made anew when little of its
+time is left, when its names have changed, and when it cannot be used; so nothing there keeps a server from starting.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
+import structlog
 from cryptography import x509
 
 from sekisho import ids
-from sekisho.files import write_atomically
+from sekisho.files import create_folder, remove_leftovers, write_atomically
 from sekisho.pki import issue, keys, pem, verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issue import Signer
 from sekisho.pki.keys import KeyType, PrivateKey
 from sekisho.pki.pem import PemError
+
+log = structlog.get_logger(__name__)
 
 ROOT_LIFETIME: Final = timedelta(days=20 * 365)
 INTERMEDIATE_LIFETIME: Final = timedelta(days=10 * 365)
@@ -42,42 +48,70 @@ ROOT_FILE: Final = "root-ca.pem"
 _HIERARCHIES: Final = (("ecdsa", "ECDSA", KeyType.P_256), ("rsa", "RSA", KeyType.RSA_2048))
 """Folder, word in the names, kind of key; the best for each client first."""
 
+_REGIONS_FILE: Final = "regions.crt"
+_REPLACED: Final = "replaced"
+
+Chain: TypeAlias = tuple[str, str]
+"""Certificate chain PEM, server's certificate first; private key PEM."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """What the gate serves."""
+    """What the gateway serves. Chains are in the order of preference: the best for each client first."""
 
-    chains: Sequence[tuple[str, str]] = field(repr=False)
-    """(certificate chain PEM, server's certificate first; private key PEM), the best for each client first."""
+    chains: Sequence[Chain] = field(repr=False)
+    """For clients that name no endpoint of a region."""
+    by_name: Mapping[str, Sequence[Chain]] = field(repr=False)
+    """For clients that name an endpoint of a region: by the one DNS name, a wildcard, that the certificate has."""
     root_file: Path
     """What clients have to trust."""
 
 
-def load_or_create(folder: Path, *, names: Sequence[str], addresses: Sequence[str], now: datetime) -> ServerIdentity:
-    """The identity kept in ``folder``, with whatever is missing, about to end, or for other names made anew.
+def load_or_create(
+    folder: Path,
+    *,
+    names: Sequence[str],
+    addresses: Sequence[str],
+    now: datetime,
+    further_names: Sequence[str] = (),
+) -> ServerIdentity:
+    """The identity kept in ``folder``; server certificates that are missing, about to end or unusable are made anew.
 
     Args:
-        names: DNS names, wildcards among them.
+        names: DNS names of the default certificate.
         addresses: IP addresses, for clients that connect by one.
+        further_names: DNS names, wildcards, that have a certificate of their own each. The caller bounds how many.
 
     Raises:
-        OSError: A file cannot be read or written.
-        ValueError: A file is damaged, or a name is none; the message says which.
+        OSError: A file of a root cannot be read or written.
+        ValueError: A root is damaged or lost, is over, or is not that of ``root-ca.pem``; or a name is none. The
+            message says which, and what to do.
     """
-    alternative_names = _alternative_names(names, addresses)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    chains = []
-    roots = []
-    for name, word, key_type in _HIERARCHIES:
-        hierarchy = _Hierarchy(folder / name, word, key_type, now)
-        root = hierarchy.root()
+    default_names = _alternative_names(names, addresses)
+    further = {name: _alternative_names([name], ()) for name in further_names}
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    # Other users may pass, to read the roots; all else is in folders of the owner's alone.
+    folder.chmod(0o711)
+    chains: list[Chain] = []
+    by_name: dict[str, list[Chain]] = {name: [] for name in further}
+    hierarchies = [_Hierarchy(folder / name, word, key_type, now) for name, word, key_type in _HIERARCHIES]
+    roots = [hierarchy.root() for hierarchy in hierarchies]
+    root_file = _root_file(folder / ROOT_FILE, [root.certificate for root in roots])
+    for hierarchy, root in zip(hierarchies, roots, strict=True):
         intermediate = hierarchy.intermediate(root)
-        server = hierarchy.server(intermediate, alternative_names)
-        roots.append(root.certificate.pem)
-        chains.append((server.certificate.pem + intermediate.certificate.pem, keys.to_pem(server.key)))
-    root_file = folder / ROOT_FILE
-    _write_if_other(root_file, "".join(roots))
-    return ServerIdentity(tuple(chains), root_file)
+        server = hierarchy.server(intermediate, default_names)
+        key = keys.to_pem(server.key)
+        chains.append((server.certificate.pem + intermediate.certificate.pem, key))
+        for name, certificate in hierarchy.further(intermediate, server.key, further).items():
+            by_name[name].append((certificate.pem + intermediate.certificate.pem, key))
+    return ServerIdentity(chains, by_name, root_file)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove temporary files that a killed server left. Only while no server runs on the folder. Raises OSError."""
+    remove_leftovers(folder)
+    for name, _, _ in _HIERARCHIES:
+        remove_leftovers(folder / name)
 
 
 def load_given(certificate: Path, key: Path) -> tuple[str, str]:
@@ -115,41 +149,48 @@ class _Pair:
 
 
 class _Hierarchy:
-    """One root, intermediate and server certificate, as files of one folder."""
+    """One root, intermediate and server certificates, as files of one folder."""
 
     def __init__(self, folder: Path, word: str, key_type: KeyType, now: datetime) -> None:
         self._folder = folder
         self._word = word
         self._key_type = key_type
         self._now = now
-        folder.mkdir(mode=0o700, exist_ok=True)
 
     def root(self) -> _Pair:
-        """The root. One that is there is never replaced while it is valid: clients were given it."""
+        """The root: the one that is there, whatever has become of it, or a new one where nothing is.
+
+        Raises OSError, or PemError saying what to do.
+        """
+        certificate_file, key_file = self._folder / "root.crt", self._folder / "root.key"
+        for file, other in ((certificate_file, key_file), (key_file, certificate_file)):
+            if not file.exists() and other.exists():
+                copy = f" {ROOT_FILE} has a copy of it." if file is certificate_file else ""
+                raise PemError(f"{file} is missing beside {other.name}.{copy} {self._advice}")
+        if not certificate_file.exists():
+            return self._new_root()
         present = self._load("root")
-        if present is not None:
-            if not keys.fits(present.key, present.certificate.public_key):
-                raise PemError(
-                    f"{self._folder}: root.key does not belong to root.crt. Restore both from one backup; or remove "
-                    "both for a new root, which every client then has to be given."
-                )
-            if present.certificate.not_after > self._now:
-                return present
-        key = keys.generate(self._key_type)
-        certificate = issue.sign_ca(
-            None,
-            self._name("Root CA"),
-            key,
-            path_length=1,
-            not_before=self._begins,
-            not_after=self._now + ROOT_LIFETIME,
-        )
-        return self._keep("root", _Pair(certificate, key))
+        if not keys.fits(present.key, present.certificate.public_key):
+            raise PemError(f"{self._folder}: root.key does not belong to root.crt. {self._advice}")
+        if present.certificate.not_after <= self._now:
+            raise PemError(
+                f"{certificate_file} ended on {present.certificate.not_after:%Y-%m-%d}, and this machine's clock says "
+                f"{self._now:%Y-%m-%d}. Set the clock right. For a new root, which every client then has to be given, "
+                f"move the folder {self._folder.parent} away."
+            )
+        if self._now < present.certificate.not_before:
+            log.warning(
+                "this machine's clock is before the beginning of the root certificate: one of the two is wrong",
+                root=str(certificate_file),
+                begins=present.certificate.not_before.isoformat(),
+                clock=self._now.isoformat(),
+            )
+        return present
 
     def intermediate(self, root: _Pair) -> _Pair:
         """The intermediate below ``root``."""
-        present = self._load("intermediate")
-        if present is not None and self._is_good(present, root):
+        present, why = self._usable("intermediate", root)
+        if present is not None:
             return present
         key = keys.generate(self._key_type)
         certificate = issue.sign_ca(
@@ -160,19 +201,46 @@ class _Hierarchy:
             not_before=self._begins,
             not_after=min(self._now + INTERMEDIATE_LIFETIME, root.certificate.not_after),
         )
-        return self._keep("intermediate", _Pair(certificate, key))
+        return self._keep("intermediate", _Pair(certificate, key), why)
 
     def server(self, intermediate: _Pair, alternative_names: Sequence[x509.GeneralName]) -> _Pair:
-        """The server's certificate below ``intermediate``, for exactly these names."""
-        present = self._load("server")
-        if (
-            present is not None
-            and self._is_good(present, intermediate)
-            and _names_of(present.certificate) == set(alternative_names)
-        ):
-            return present
+        """The default server certificate below ``intermediate``, for exactly these names."""
+        present, why = self._usable("server", intermediate)
+        if present is not None:
+            if _names_of(present.certificate) == set(alternative_names):
+                return present
+            why = "it is for other names"
         key = keys.generate(self._key_type)
-        certificate = issue.sign_server(
+        made = _Pair(self._leaf(intermediate, key, alternative_names), key)
+        return self._keep("server", made, why, intermediate.certificate)
+
+    def further(
+        self, intermediate: _Pair, key: PrivateKey, wanted: Mapping[str, Sequence[x509.GeneralName]]
+    ) -> Mapping[str, X509Certificate]:
+        """For each name a certificate of ``key`` for it alone; those in the file where they are good, else new ones."""
+        file = self._folder / _REGIONS_FILE
+        present: dict[frozenset[x509.GeneralName], X509Certificate] = {}
+        why = ""
+        try:
+            if wanted and (file.exists() or file.is_symlink()):
+                certificates = map(X509Certificate.from_der, pem.read_chain(_read(file)))
+                present = {frozenset(_names_of(each)): each for each in certificates}
+        except (OSError, PemError) as error:
+            why = str(error)
+        good: dict[str, X509Certificate] = {}
+        for name, alternative_names in wanted.items():
+            certificate = present.get(frozenset(alternative_names))
+            if certificate is None or self._why_not(_Pair(certificate, key), intermediate):
+                certificate = self._leaf(intermediate, key, alternative_names)
+            good[name] = certificate
+        if set(good.values()) != set(present.values()):
+            self._write(file, "".join(each.pem for each in good.values()).encode(), why)
+        return good
+
+    def _leaf(
+        self, intermediate: _Pair, key: PrivateKey, alternative_names: Sequence[x509.GeneralName]
+    ) -> X509Certificate:
+        return issue.sign_server(
             intermediate.signer,
             issue.common_name("Sekisho"),
             key.public_key(),
@@ -180,41 +248,143 @@ class _Hierarchy:
             not_before=self._begins,
             not_after=min(self._now + SERVER_LIFETIME, intermediate.certificate.not_after),
         )
-        return self._keep("server", _Pair(certificate, key), intermediate.certificate)
 
     @property
     def _begins(self) -> datetime:
         return self._now - issue.BACKDATED
 
+    @property
+    def _advice(self) -> str:
+        folder = self._folder.parent
+        return (
+            f"Restore {folder} from a backup. For a new root, which every client then has to be given, move this "
+            "folder away."
+        )
+
     def _name(self, rank: str) -> x509.Name:
         # Clients that are given the roots of two servers tell them apart by name.
         return issue.common_name(f"Sekisho {self._word} {rank} {ids.short(6)}")
 
-    def _is_good(self, pair: _Pair, issuer: _Pair) -> bool:
-        certificate = pair.certificate
-        return (
-            certificate.not_before <= self._now < certificate.not_after - RENEW_BEFORE
-            and verify.is_issued_by(certificate, issuer.certificate)
-            # Not so where the server was killed between the writing of the two.
-            and keys.fits(pair.key, certificate.public_key)
+    def _new_root(self) -> _Pair:
+        root_file = self._folder.parent / ROOT_FILE
+        if root_file.exists() or (self._folder.exists() and any(self._folder.iterdir())):
+            left = root_file if root_file.exists() else self._folder
+            raise PemError(f"{self._folder}: root.crt and root.key are missing, but {left} is there. {self._advice}")
+        key = keys.generate(self._key_type)
+        certificate = issue.sign_ca(
+            None,
+            self._name("Root CA"),
+            key,
+            path_length=1,
+            not_before=self._begins,
+            not_after=self._now + ROOT_LIFETIME,
         )
+        # Both files or none: a key without its certificate would be taken for one whose certificate was lost.
+        create_folder(
+            self._folder,
+            {"root.key": (keys.to_pem(key).encode(), 0o600), "root.crt": (certificate.pem.encode(), 0o644)},
+        )
+        return _Pair(certificate, key)
 
-    def _load(self, rank: str) -> _Pair | None:
-        certificate, key = self._folder / f"{rank}.crt", self._folder / f"{rank}.key"
-        if not certificate.exists():
-            return None
+    def _usable(self, rank: str, issuer: _Pair) -> tuple[_Pair | None, str]:
+        """What is kept under ``rank``, if it can be served for long enough; else None and why, empty for "none yet"."""
+        try:
+            pair = self._load(rank)
+        except FileNotFoundError as error:
+            return None, str(error) if any(file.exists() for file in self._files(rank)) else ""
+        except (OSError, PemError) as error:
+            return None, str(error)
+        why = self._why_not(pair, issuer)
+        return (None, why) if why else (pair, "")
+
+    def _why_not(self, pair: _Pair, issuer: _Pair) -> str:
+        """Why a certificate below ``issuer`` cannot be served for long enough; empty if it can."""
+        certificate = pair.certificate
+        if not verify.is_issued_by(certificate, issuer.certificate):
+            return "another CA has signed it"
+        if not keys.fits(pair.key, certificate.public_key):
+            # So it is where the server was killed between the writing of the two.
+            return "the key does not belong to the certificate"
+        # One that ends with its issuer cannot be had for longer.
+        ends = certificate.not_after
+        if self._now >= ends or (self._now >= ends - RENEW_BEFORE and ends < issuer.certificate.not_after):
+            return f"it ends on {certificate.not_after:%Y-%m-%d}"
+        # A clock before the root's own beginning is wrong, and no reason to replace anything.
+        if issuer.certificate.not_before <= self._now < certificate.not_before:
+            return f"it begins on {certificate.not_before:%Y-%m-%d} only"
+        return ""
+
+    def _load(self, rank: str) -> _Pair:
+        certificate, key = self._files(rank)
         try:
             first = pem.read_chain(_read(certificate))[0]
             return _Pair(X509Certificate.from_der(first), keys.load(_read(key), made_here=True))
         except PemError as error:
-            raise PemError(f"{self._folder}: {rank}.crt or {rank}.key is damaged: {error}") from None
+            raise PemError(
+                f"{self._folder}: {rank}.crt or {rank}.key is damaged: {error}"
+                + (f" {self._advice}" if rank == "root" else "")
+            ) from None
 
-    def _keep(self, rank: str, pair: _Pair, *issuers: X509Certificate) -> _Pair:
+    def _files(self, rank: str) -> tuple[Path, Path]:
+        return self._folder / f"{rank}.crt", self._folder / f"{rank}.key"
+
+    def _keep(self, rank: str, pair: _Pair, why: str, *issuers: X509Certificate) -> _Pair:
+        """Write what was made in place of what could not be used because of ``why``."""
+        certificate, key = self._files(rank)
         # The certificate comes last: where it is, a key is.
-        write_atomically(self._folder / f"{rank}.key", keys.to_pem(pair.key).encode(), mode=0o600)
-        chain = "".join(each.pem for each in (pair.certificate, *issuers))
-        write_atomically(self._folder / f"{rank}.crt", chain.encode(), mode=0o644)
+        self._write(key, keys.to_pem(pair.key).encode(), why)
+        self._write(certificate, "".join(each.pem for each in (pair.certificate, *issuers)).encode(), why)
         return pair
+
+    def _write(self, file: Path, content: bytes, why: str) -> None:
+        """Write a file below the root; what cannot be kept is served all the same. ``why``: as logged."""
+        try:
+            if why:
+                self._put_aside(file)
+                log.warning("a server certificate is made anew", file=str(file), reason=why)
+            write_atomically(file, content, mode=0o600 if file.suffix == ".key" else 0o644)
+        except OSError as error:
+            log.error("a server certificate is served but cannot be kept", file=str(file), reason=str(error))
+
+    def _put_aside(self, file: Path) -> None:
+        """Move a file to the folder ``replaced``: of an intermediate all that ever were, of others the last one."""
+        if not file.exists() and not file.is_symlink():
+            return
+        folder = self._folder / _REPLACED
+        folder.mkdir(mode=0o700, exist_ok=True)
+        when = f".{self._now:%Y%m%dT%H%M%S}" if file.stem == "intermediate" else ""
+        aside = folder / f"{file.stem}{when}{file.suffix}"
+        if aside.exists() and (when or aside.is_dir() or file.is_dir()):
+            # A folder in place of a file: nothing can be renamed over it, or it over another.
+            aside = aside.with_suffix(f".{ids.short(8)}{file.suffix}")
+        file.rename(aside)
+
+
+def _root_file(file: Path, roots: Sequence[X509Certificate]) -> Path:
+    """``root-ca.pem`` with these roots in it, written where it is missing or not readable.
+
+    Certificates that someone added are left in it. Raises PemError where it has others in place of these: clients were
+    given those.
+    """
+    wanted = "".join(root.pem for root in roots)
+    if file.exists():
+        try:
+            present = set(pem.read_chain(_read(file)))
+        except PemError as error:
+            aside = file.with_suffix(".pem.replaced")
+            file.rename(aside)
+            log.warning("the file of the roots was damaged and is written anew", file=str(file), reason=str(error))
+        else:
+            missing = [root for root in roots if pem.read_certificate(root.pem) not in present]
+            if not missing:
+                return file
+            raise PemError(
+                f"{file} lacks the root {missing[0].subject_text} of the folders beside it. Clients were given what is "
+                f"in this file: restore {file.parent} from one backup. If the folders beside it are right, move the "
+                "file away, and it is written anew."
+            )
+    write_atomically(file, wanted.encode(), mode=0o644)
+    return file
 
 
 def _alternative_names(names: Sequence[str], addresses: Sequence[str]) -> list[x509.GeneralName]:
@@ -242,8 +412,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise PemError(f"{path} is not text: it has to be PEM.") from None
-
-
-def _write_if_other(path: Path, text: str) -> None:
-    if not path.exists() or path.read_bytes() != text.encode():
-        write_atomically(path, text.encode(), mode=0o644)

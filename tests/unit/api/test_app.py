@@ -6,10 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from sekisho.api.app import Api
 from sekisho.api.coverage import coverage
@@ -25,6 +30,7 @@ from sekisho.errors import (
     UnsupportedDocumentEncodingException,
 )
 from sekisho.realm import Realm
+from sekisho.regions import Regions
 from sekisho.registry.ports import StoreFailure
 from sekisho.services import Services
 
@@ -124,6 +130,29 @@ def test_any_credentials_take_no_account_and_no_region_from_a_presigned_query() 
     )
     sent = HttpRequest("POST", "/things/a", query, [("host", "localhost")], b"")
     assert json.loads(api().answer(sent).body)["thingArn"] == "123456789012/eu-central-1"
+
+
+@pytest.mark.parametrize("region", ["tokyo", "us-east-9", "aws-global", "plant-2"])
+def test_any_credentials_take_no_region_that_is_not_in_the_list(region: str) -> None:
+    response = api().answer(request("POST", "/things/a", authorization=scoped("iot", region=region)))
+    assert (response.status, code(response)) == (403, "InvalidSignatureException")
+    message = json.loads(response.body)["message"]
+    assert message.startswith(f"Credential should be scoped to a valid region. {region!r} is no region of AWS")
+    assert f"SEKISHO_REGIONS={region}" in message
+
+
+@pytest.mark.parametrize("signer", [SigV4Auth, SigV4QueryAuth])
+def test_a_signed_request_for_a_region_that_is_not_in_the_list_is_refused(signer: Any) -> None:
+    sent = AWSRequest("POST", "http://localhost/things/a", headers={"host": "localhost"})
+    signer(Credentials("AKIAKNOWN", SECRET), "iot", "plant-2").add_auth(sent)
+    headers = [(name.lower(), value) for name, value in sent.headers.items()]
+    signed = HttpRequest("POST", "/things/a", urlsplit(sent.url).query, headers, b"")
+    serving = partial(Api, NO_SERVICES, {"AKIAKNOWN": KEY}.get, lambda: datetime.now(UTC), default_realm=HOME)
+    refused = serving(operations=toy_operations()).answer(signed)
+    assert (refused.status, code(refused)) == (403, "InvalidSignatureException")
+    assert "'plant-2' is no region of AWS" in json.loads(refused.body)["message"]
+    taken = serving(operations=toy_operations(), regions=Regions(("plant-2",))).answer(signed)
+    assert json.loads(taken.body)["thingArn"] == "210987654321/plant-2"
 
 
 def test_without_any_credentials_an_unsigned_request_is_refused() -> None:

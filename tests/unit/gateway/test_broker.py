@@ -9,6 +9,7 @@ from sekisho.errors import AwsException, InvalidRequestException, ServiceUnavail
 from sekisho.gateway.broker import GatewayBroker
 from sekisho.messaging.publishing import Message
 from sekisho.realm import Realm
+from sekisho.regions import Regions
 
 HOME = Realm("123456789012", "eu-central-1")
 
@@ -75,3 +76,13 @@ def test_a_real_gateway_takes_what_it_may_and_refuses_a_reserved_topic_by_reason
     broker.publish(HOME, Message("a", user_properties=(("n", "v"),), expiry_seconds=1, correlation_data=b"c"))
     with pytest.raises(InvalidRequestException, match="TOPIC_RESERVED: The topic begins with"):
         broker.publish(HOME, Message("$nothing"))
+
+
+def test_a_message_for_a_region_that_is_not_in_the_list_does_not_cross() -> None:
+    gateway = Answering(None)
+    broker = GatewayBroker(cast(_sekisho.Gateway, gateway), Regions(("plant-1",)))
+    with pytest.raises(InvalidRequestException, match="'plant-2' is no region of AWS"):
+        broker.publish(Realm("123456789012", "plant-2"), Message(topic="t", payload=b""))
+    assert gateway.taken == []
+    broker.publish(Realm("123456789012", "plant-1"), Message(topic="t", payload=b""))
+    assert len(gateway.taken) == 1

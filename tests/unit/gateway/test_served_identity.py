@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sekisho._sekisho import Gateway
+import pytest
+from cryptography import x509
+from structlog.testing import capture_logs
+
+from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import utc_now
 from sekisho.config import Settings
-from sekisho.gateway.served_identity import ServedIdentity
+from sekisho.gateway.served_identity import RENEWAL_CHECK_INTERVAL, ServedIdentity, ServerCertificateUnusable
+from sekisho.pki import pem
+from sekisho.pki.certificate import X509Certificate
 from sekisho.realm import Realm
+from sekisho.regions import Regions
 from sekisho.registry.endpoints import Endpoints
 from sekisho.registry.model import ServedEndpoint
+from tests.x509 import new_ca, new_device
 
 HOME = ServedEndpoint(Realm("123456789012", "us-east-1"), "localhost")
 OTHER = ServedEndpoint(Realm("123456789012", "eu-west-1"), "abc-ats.iot.eu-west-1.localhost")
+
+
+WEST = "*.iot.eu-west-1.localhost"
 
 
 class OvertakenEndpoints:
@@ -40,18 +52,22 @@ class Gate:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.default: Any = None
+        self.named: dict[str, Any] = {}
 
-    def set_endpoints(self, endpoints: Sequence[tuple[str, str, str]]) -> None:
-        self.names = [name for name, _, _ in endpoints]
+    def set_endpoints(self, _endpoints: Sequence[tuple[str, str, str]]) -> None:
+        self.names = [name for name, _, _ in _endpoints]
 
-    def set_server_certificates(self, _chains: Any) -> None: ...
+    def set_server_certificates(self, chains: Any) -> None:
+        self.default = chains
+
+    def set_named_certificates(self, named: Sequence[tuple[Sequence[str], Sequence[tuple[str, str]]]]) -> None:
+        self.named = {name: chains for names, chains in named for name in names}
 
 
 def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: Path) -> None:
     endpoints, gate = OvertakenEndpoints(), Gate()
     identity = ServedIdentity(Settings(data=tmp_path), cast(Endpoints, endpoints), cast(Gateway, gate), utc_now)
-    identity.refresh()  # makes the keys, so that the rest is quick
-    endpoints.first_has_read.clear()
 
     def second() -> None:
         endpoints.first_has_read.wait(10)
@@ -66,13 +82,131 @@ def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: P
     assert gate.names == [HOME.server_name, OTHER.server_name]
 
 
-def test_an_endpoint_is_given_though_the_gate_cannot_serve_it_yet(tmp_path: Path) -> None:
+def test_an_endpoint_is_given_though_the_gateway_does_not_take_it(tmp_path: Path) -> None:
+    class Stopped(Gate):
+        def set_endpoints(self, _endpoints: Sequence[tuple[str, str, str]]) -> None:
+            raise GatewayError("it has stopped")
+
+    endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: [HOME]})())
+    identity = ServedIdentity(Settings(data=tmp_path), endpoints, cast(Gateway, Stopped()), utc_now)
+    with capture_logs() as lines:
+        identity.follow()
+    assert lines[0]["reason"] == "it has stopped"
+
+
+def serving(
+    tmp_path: Path,
+    known: Sequence[ServedEndpoint],
+    clock: Callable[[], datetime] = utc_now,
+    **settings: Any,
+) -> tuple[ServedIdentity, Gate]:
+    """An identity in step with these endpoints, and the gateway that it told."""
     gate = Gate()
-    known = [HOME]
-    endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: known}))
-    identity = ServedIdentity(Settings(data=tmp_path), cast(Any, endpoints)(), cast(Gateway, gate), utc_now)
-    identity.refresh()
-    (tmp_path / "server" / "ecdsa" / "root.key").write_text("damaged")
-    known.append(OTHER)
-    identity.follow()
-    assert gate.names == [HOME.server_name, OTHER.server_name]
+    endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: known})())
+    return ServedIdentity(Settings(data=tmp_path, **settings), endpoints, cast(Gateway, gate), clock), gate
+
+
+def names_in(chains: Sequence[tuple[str, str]]) -> list[set[str]]:
+    """The names and addresses in each leaf."""
+    leaves = [X509Certificate.from_der(pem.read_chain(chain)[0]).parsed for chain, _ in chains]
+    extensions = [leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value for leaf in leaves]
+    return [{str(name.value) for name in extension} for extension in extensions]
+
+
+def leaf_of(chains: Sequence[tuple[str, str]]) -> X509Certificate:
+    return X509Certificate.from_der(pem.read_chain(chains[0][0])[0])
+
+
+def test_each_region_has_a_certificate_of_its_own_whether_it_is_used_or_not(tmp_path: Path) -> None:
+    identity, gate = serving(tmp_path, [HOME, OTHER], regions=("plant-1",), domain="iot.example")
+    identity.serve_certificates()
+    assert names_in(gate.default) == [{"localhost", "127.0.0.1", "::1"}] * 2
+    assert set(gate.named) == {f"*.iot.{region}.iot.example" for region in Regions(("plant-1",))}
+    for name, chains in gate.named.items():
+        assert names_in(chains) == [{name}] * 2
+    # The same after a restart.
+    first = dict(gate.named)
+    serving(tmp_path, [], regions=("plant-1",), domain="iot.example")[0].serve_certificates()
+    identity.serve_certificates()
+    assert gate.named == first
+
+
+def test_endpoints_in_regions_that_are_not_in_the_list_are_not_served(tmp_path: Path) -> None:
+    made_up = [ServedEndpoint(Realm("123456789012", f"x{n}"), f"a{n}-ats.iot.x{n}.localhost") for n in range(1300)]
+    identity, gate = serving(tmp_path, [HOME, OTHER, *made_up], regions=("x7",))
+    with capture_logs() as lines:
+        identity.serve_endpoints()
+        identity.serve_endpoints()
+    assert gate.names == [HOME.server_name, OTHER.server_name, made_up[7].server_name]
+    [line] = [line for line in lines if "not in the list" in line["event"]]
+    assert line["count"] == 1299
+    assert 'regions = ["x0", "x1", "x10"]' in line["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("host", "more"),
+    [
+        ("0.0.0.0", set()),  # noqa: S104 - what a certificate says of it is the test
+        ("::", set()),
+        ("::ffff:0.0.0.0", set()),
+        ("127.0.0.1", set()),
+        ("192.0.2.7", {"192.0.2.7"}),
+        ("::ffff:192.0.2.7", {"192.0.2.7"}),
+        ("fe80::1%eth0", {"fe80::1"}),
+        ("2001:db8::1", {"2001:db8::1"}),
+        ("gateway.example.com", {"gateway.example.com"}),
+        ("xn--bcher-kva.example", {"xn--bcher-kva.example"}),
+    ],
+)
+def test_the_default_certificate_names_the_host_if_clients_can_connect_by_it(
+    tmp_path: Path, host: str, more: set[str]
+) -> None:
+    identity, gate = serving(tmp_path, [HOME], host=host)
+    identity.serve_certificates()
+    assert names_in(gate.default)[0] == {"localhost", "127.0.0.1", "::1"} | more
+    served = gate.default
+    identity.serve_certificates()
+    assert gate.default == served, "the same names are recognised as the same"
+
+
+def test_a_running_server_renews_its_certificates(tmp_path: Path) -> None:
+    now = utc_now()
+    identity, gate = serving(tmp_path, [HOME, OTHER], lambda: now)
+    identity.serve_certificates()
+    first = leaf_of(gate.default), leaf_of(gate.named[WEST])
+    now += RENEWAL_CHECK_INTERVAL
+    identity.renew()
+    assert (leaf_of(gate.default).pem, leaf_of(gate.named[WEST]).pem) == (first[0].pem, first[1].pem)
+    now += timedelta(days=370)
+    identity.renew()
+    for old, new in zip(first, (leaf_of(gate.default), leaf_of(gate.named[WEST])), strict=True):
+        assert new.not_after > old.not_after
+
+
+def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path: Path) -> None:
+    root = new_ca("Corporate")
+    device = new_device(root, "iot.example.com")
+    certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
+    certificate.write_text(device.pem)
+    key.write_text(device.key_pem)
+    now = utc_now()
+    identity, gate = serving(
+        tmp_path / "data", [HOME, OTHER], lambda: now, server_certificate=certificate, server_key=key
+    )
+    identity.serve_certificates()
+    assert leaf_of(gate.default).pem == device.pem
+    assert gate.named == {}
+    certificate.write_text("half of a renewal")
+    now += RENEWAL_CHECK_INTERVAL
+    with capture_logs() as lines:
+        identity.renew()
+    assert "the server certificate cannot be used" in lines[-1]["reason"]
+    assert leaf_of(gate.default).pem == device.pem
+    with pytest.raises(ServerCertificateUnusable, match="the server certificate cannot be used"):
+        identity.serve_certificates()
+    renewed = new_device(root, "iot.example.com")
+    certificate.write_text(renewed.pem)
+    key.write_text(renewed.key_pem)
+    now += RENEWAL_CHECK_INTERVAL
+    identity.renew()
+    assert leaf_of(gate.default).pem == renewed.pem

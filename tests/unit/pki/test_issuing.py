@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sekisho import files
 from sekisho.pki import keys, verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
@@ -76,3 +78,41 @@ def test_a_damaged_authority_is_not_replaced_behind_ones_back(tmp_path: Path) ->
     (tmp_path / "ca.key").write_text("scratched")
     with pytest.raises(PemError, match=rf"{tmp_path}: The CA's private key cannot be read"):
         IssuingAuthority.load_or_create(tmp_path)
+
+
+@pytest.mark.parametrize(("lost", "other"), [("ca.crt", "ca.key"), ("ca.key", "ca.crt")])
+def test_an_authority_of_which_a_file_is_lost_is_not_replaced(tmp_path: Path, lost: str, other: str) -> None:
+    folder = tmp_path / "issuing"
+    IssuingAuthority.load_or_create(folder).issue_for_request(new_request(p256()), NOW)
+    (folder / lost).unlink()
+    kept = (folder / other).read_bytes()
+    with pytest.raises(PemError, match=rf"{lost} is missing beside {other}\. Restore {folder} from a backup"):
+        IssuingAuthority.load_or_create(folder)
+    assert (folder / other).read_bytes() == kept
+
+
+def test_the_key_of_another_authority_is_refused(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        IssuingAuthority.load_or_create(tmp_path / name).issue_for_request(new_request(p256()), NOW)
+    (tmp_path / "one" / "ca.key").write_bytes((tmp_path / "two" / "ca.key").read_bytes())
+    with pytest.raises(PemError, match=rf"{tmp_path / 'one'}: The CA's private key does not belong"):
+        IssuingAuthority.load_or_create(tmp_path / "one")
+
+
+def test_a_kill_while_the_authority_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    authority = IssuingAuthority.load_or_create(tmp_path / "issuing")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_folder", killed)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            authority.issue_for_request(new_request(p256()), NOW)
+    assert [path.name for path in tmp_path.iterdir()] != []
+    files.remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    IssuingAuthority.load_or_create(tmp_path / "issuing").issue_for_request(new_request(p256()), NOW)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from sekisho import files
 from sekisho.pki import pem, server
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
@@ -24,9 +26,14 @@ ADDRESSES = ("127.0.0.1", "::1")
 
 
 def identity(
-    folder: Path, *, names: Sequence[str] = NAMES, addresses: Sequence[str] = ADDRESSES, now: datetime = NOW
+    folder: Path,
+    *,
+    names: Sequence[str] = NAMES,
+    addresses: Sequence[str] = ADDRESSES,
+    now: datetime = NOW,
+    further: Sequence[str] = (),
 ) -> ServerIdentity:
-    return server.load_or_create(folder, names=names, addresses=addresses, now=now)
+    return server.load_or_create(folder, names=names, addresses=addresses, now=now, further_names=further)
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +141,6 @@ def test_nothing_outlives_its_issuer(folder: Path) -> None:
         assert certificates[0].not_after <= certificates[1].not_after <= certificates[2].not_after
 
 
-def test_an_expired_root_is_replaced(folder: Path) -> None:
-    first = identity(folder).root_file.read_text()
-    assert identity(folder, now=NOW + timedelta(days=20 * 365 + 1)).root_file.read_text() != first
-
-
 def test_a_leaf_whose_key_was_not_written_is_made_anew(folder: Path) -> None:
     first = identity(folder)
     (folder / "ecdsa" / "server.key").write_text((folder / "ecdsa" / "intermediate.key").read_text())
@@ -147,18 +149,250 @@ def test_a_leaf_whose_key_was_not_written_is_made_anew(folder: Path) -> None:
     assert second.chains[1] == first.chains[1]
 
 
-def test_a_root_is_never_replaced_because_it_is_damaged(folder: Path) -> None:
-    identity(folder)
-    key = folder / "ecdsa" / "root.key"
-    kept = key.read_text()
-    key.write_text("scratched")
-    with pytest.raises(PemError, match=re.escape(f"{folder / 'ecdsa'}: root.crt or root.key is damaged")):
+def roots_of(folder: Path) -> dict[str, bytes]:
+    """Every file that must never be changed."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("root*")
+        if file.is_file() and "replaced" not in file.parts
+    }
+
+
+def scratched(file: Path) -> None:
+    file.write_text("scratched")
+
+
+def emptied(file: Path) -> None:
+    file.write_text("")
+
+
+def swapped(file: Path) -> None:
+    file.write_text((file.parent / "intermediate.key").read_text())
+
+
+@pytest.mark.parametrize("hierarchy", ["ecdsa", "rsa"])
+@pytest.mark.parametrize(
+    ("name", "damage", "complaint"),
+    [
+        ("root.crt", Path.unlink, r"root\.crt is missing beside root\.key\. root-ca\.pem has a copy of it"),
+        ("root.key", Path.unlink, r"root\.key is missing beside root\.crt"),
+        ("root.crt", scratched, r"root\.crt or root\.key is damaged"),
+        ("root.key", scratched, r"root\.crt or root\.key is damaged"),
+        ("root.crt", emptied, r"root\.crt or root\.key is damaged"),
+        ("root.key", emptied, r"root\.crt or root\.key is damaged"),
+        ("root.key", swapped, r"root\.key does not belong to root\.crt"),
+    ],
+)
+def test_a_root_is_never_replaced(
+    folder: Path, hierarchy: str, name: str, damage: Callable[[Path], None], complaint: str
+) -> None:
+    file = folder / hierarchy / name
+    kept = file.read_bytes()
+    damage(file)
+    before = roots_of(folder)
+    with pytest.raises(PemError, match=complaint) as refusal:
         identity(folder)
-    key.write_text((folder / "ecdsa" / "intermediate.key").read_text())
-    with pytest.raises(PemError, match=r"root.key does not belong to root.crt"):
-        identity(folder)
-    key.write_text(kept)
+    assert f"Restore {folder} from a backup" in str(refusal.value)
+    assert roots_of(folder) == before
+    file.write_bytes(kept)
     identity(folder)
+
+
+def test_a_root_whose_both_files_are_lost_is_not_replaced(folder: Path) -> None:
+    for name in ("root.crt", "root.key"):
+        (folder / "rsa" / name).unlink()
+    before = roots_of(folder)
+    with pytest.raises(PemError, match=r"rsa: root\.crt and root\.key are missing, but .*root-ca\.pem is there"):
+        identity(folder)
+    shutil.rmtree(folder / "rsa")
+    with pytest.raises(PemError, match=r"rsa: root\.crt and root\.key are missing, but .*root-ca\.pem is there"):
+        identity(folder)
+    assert roots_of(folder) == before
+
+
+def test_a_clock_that_is_far_ahead_replaces_no_root(folder: Path) -> None:
+    before = roots_of(folder)
+    with pytest.raises(PemError, match=r"root\.crt ended on .*, and this machine's clock says .*Set the clock right"):
+        identity(folder, now=NOW + timedelta(days=25 * 365))
+    assert roots_of(folder) == before
+
+
+def test_a_clock_before_the_root_replaces_nothing(folder: Path) -> None:
+    first = identity(folder)
+    with structlog.testing.capture_logs() as lines:
+        second = identity(folder, now=NOW - timedelta(days=20 * 365))
+    assert second.chains == first.chains
+    assert "clock is before the beginning" in lines[0]["event"]
+
+
+def test_what_was_made_while_the_clock_was_ahead_is_made_anew_when_it_is_right(folder: Path) -> None:
+    root = identity(folder).root_file.read_text()
+    identity(folder, now=NOW + timedelta(days=11 * 365))
+    made = identity(folder)
+    assert made.root_file.read_text() == root
+    for chain, _ in made.chains:
+        for certificate in map(X509Certificate.from_der, pem.read_chain(chain)):
+            assert certificate.not_before <= NOW < certificate.not_after
+
+
+def test_the_root_file_is_not_written_over_where_it_has_other_roots(folder: Path, tmp_path: Path) -> None:
+    other = identity(tmp_path / "other" / "server").root_file.read_text()
+    (folder / "root-ca.pem").write_text(other)
+    with pytest.raises(PemError, match=r"root-ca\.pem lacks the root CN=Sekisho ECDSA Root CA"):
+        identity(folder)
+    assert (folder / "root-ca.pem").read_text() == other
+
+
+def test_the_root_file_keeps_what_was_added_to_it(folder: Path) -> None:
+    file = folder / "root-ca.pem"
+    more = file.read_text() + new_ca("Corporate").pem
+    file.write_text(more)
+    identity(folder)
+    assert file.read_text() == more
+
+
+@pytest.mark.parametrize("damage", [emptied, scratched])
+def test_a_damaged_root_file_is_written_again(folder: Path, damage: Callable[[Path], None]) -> None:
+    file = folder / "root-ca.pem"
+    text = file.read_text()
+    damage(file)
+    identity(folder)
+    assert file.read_text() == text
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_first_start_that_was_killed_at_any_write_goes_on_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_write, real_unlink, real_rmtree = files._write, Path.unlink, shutil.rmtree
+    for count in range(30):
+        writes = iter(range(count))
+
+        def write(descriptor: int, content: bytes, mode: int, writes: object = writes) -> None:
+            if next(writes, None) is None:  # type: ignore[call-overload]
+                raise Killed
+            real_write(descriptor, content, mode)
+
+        folder = tmp_path / str(count) / "server"
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_write", write)
+            # Whoever is killed tidies up nothing.
+            patch.setattr(Path, "unlink", lambda *_, **__: None)
+            patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+            try:
+                identity(folder)
+            except Killed:
+                pass
+            else:
+                assert count > 10
+                return
+        assert (real_write, real_unlink, real_rmtree) == (files._write, Path.unlink, shutil.rmtree)
+        server.clean_up(folder)
+        assert not [file for file in folder.rglob("*") if file.name.startswith(".")]
+        identity(folder)
+    raise AssertionError("a start writes more files than thirty")
+
+
+WEST, NORTH = "*.iot.eu-west-1.localhost", "*.iot.eu-north-1.localhost"
+
+
+@pytest.mark.parametrize("hierarchy", ["ecdsa", "rsa"])
+@pytest.mark.parametrize("name", ["server.crt", "server.key", "intermediate.crt", "intermediate.key", "regions.crt"])
+@pytest.mark.parametrize("damage", ["scratched", "emptied", "lost", "binary", "a folder"])
+def test_what_is_below_a_root_never_stops_a_start(folder: Path, hierarchy: str, name: str, damage: str) -> None:
+    first = identity(folder, further=[WEST])
+    file = folder / hierarchy / name
+    match damage:
+        case "scratched":
+            scratched(file)
+        case "emptied":
+            emptied(file)
+        case "lost":
+            file.unlink()
+        case "binary":
+            file.write_bytes(b"\xff\x00" * 1000)
+        case _:
+            file.unlink()
+            file.mkdir()
+            (file / "inside").touch()
+    before = roots_of(folder)
+    with structlog.testing.capture_logs() as lines:
+        second = identity(folder, further=[WEST])
+    assert len(second.chains) == len(second.by_name[WEST]) == 2
+    assert (second.chains, second.by_name) != (first.chains, first.by_name)
+    assert roots_of(folder) == before
+    if damage != "lost":
+        assert str(file) in [line["file"] for line in lines]
+        assert any(each.name.startswith(file.stem) for each in (folder / hierarchy / "replaced").iterdir())
+    third = identity(folder, further=[WEST])
+    assert (third.chains, third.by_name) == (second.chains, second.by_name)
+
+
+def test_each_further_name_has_a_certificate_for_it_alone_which_stays(folder: Path) -> None:
+    first = identity(folder, further=[WEST])
+    second = identity(folder, further=[NORTH, WEST])
+    assert second.by_name[WEST] == first.by_name[WEST]
+    for name, chains in second.by_name.items():
+        for chain in chains:
+            names = leaf(chain).parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            assert [each.value for each in names] == [name]
+    for (shared, key), (default, default_key) in zip(second.by_name[WEST], second.chains, strict=True):
+        assert key == default_key
+        assert pem.read_chain(shared)[1:] == pem.read_chain(default)[1:]
+    third = identity(folder, further=[NORTH])
+    assert third.by_name == {NORTH: second.by_name[NORTH]}
+    assert len(pem.read_chain((folder / "ecdsa" / "regions.crt").read_text())) == 1
+
+
+def test_further_certificates_are_renewed_and_follow_the_key(folder: Path) -> None:
+    first = identity(folder, further=[WEST])
+    later = NOW + timedelta(days=368)
+    second = identity(folder, further=[WEST], now=later)
+    assert leaf(second.by_name[WEST][0]).not_after == later + timedelta(days=397)
+    assert leaf(first.by_name[WEST][0]).not_after < leaf(second.by_name[WEST][0]).not_after
+    third = identity(folder, further=[WEST], names=["other.example"], now=later)
+    assert third.by_name[WEST][0][1] == third.chains[0][1] != second.chains[0][1]
+
+
+def test_a_certificate_that_has_grown_large_is_put_aside(folder: Path) -> None:
+    grown = identity(folder, names=["localhost", *(f"*.iot.x{n}.localhost" for n in range(1300))])
+    second = identity(folder)
+    assert len(second.chains[0][0]) < 3000 < len(grown.chains[0][0])
+    assert (folder / "ecdsa" / "replaced" / "server.crt").read_text() == grown.chains[0][0]
+
+
+def test_keys_of_intermediates_are_kept(folder: Path) -> None:
+    identity(folder)
+    kept = (folder / "ecdsa" / "intermediate.key").read_text()
+    scratched(folder / "ecdsa" / "intermediate.crt")
+    identity(folder)
+    scratched(folder / "ecdsa" / "intermediate.crt")
+    identity(folder, now=NOW + timedelta(seconds=1))
+    aside = [file.read_text() for file in (folder / "ecdsa" / "replaced").glob("intermediate.*.key")]
+    assert len(aside) == 2
+    assert kept in aside
+
+
+def test_a_leaf_that_cannot_be_kept_is_served_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _content: bytes, **_mode: int) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(server, "write_atomically", full)
+    with structlog.testing.capture_logs() as lines:
+        made = identity(folder, names=["other.example"], further=[WEST])
+    assert len(made.chains) == len(made.by_name[WEST]) == 2
+    errors = [line for line in lines if "cannot be kept" in line["event"]]
+    assert "No space left on device" in errors[0]["reason"]
+    assert "server" in errors[0]["file"]
+
+
+def test_little_is_made_anew_near_the_end_of_a_root(folder: Path) -> None:
+    identity(folder)
+    late = NOW + timedelta(days=20 * 365 - 10)
+    assert identity(folder, now=late).chains == identity(folder, now=late + timedelta(days=1)).chains
 
 
 def test_a_lost_root_file_is_written_again(folder: Path) -> None:

@@ -1,5 +1,9 @@
 //! Which of our certificates a client sees, and how they are replaced while we run.
+//!
+//! A leaf with names of its own, such as that of a region, is shown to a client that asks for one of them by SNI. Any
+//! other client, with another name or with none, sees the default leaf. So a client sees no name but those it asked for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -47,34 +51,67 @@ pub enum ServerCertificateError {
     },
 }
 
-/// The server's certificates, best first. Replacing them acts on the next handshake.
+/// Server names, wildcards such as `*.example.com` among them, and the pairs of (chain PEM, private key PEM) for them, the
+/// best for each client first.
+pub type NamedCertificates = (Vec<String>, Vec<(String, String)>);
+
+/// The pairs for one name, best first.
+type Keys = Arc<[Arc<CertifiedKey>]>;
+
+/// The server's certificates. Replacing them acts on the next handshake.
 #[derive(Debug, Default)]
 pub struct ServerCertificates {
-    keys: ArcSwap<Vec<Arc<CertifiedKey>>>,
+    /// For clients that name none of `by_name`.
+    default: ArcSwap<Vec<Arc<CertifiedKey>>>,
+    /// By server name in lower case; of a wildcard without its `*`.
+    by_name: ArcSwap<HashMap<String, Keys>>,
 }
 
 impl ServerCertificates {
-    /// Serve these pairs of (chain PEM, private key PEM) from now on. On an error the old ones stay.
+    /// Serve these pairs of (chain PEM, private key PEM) by default from now on. On an error the old ones stay.
     ///
     /// # Errors
     /// [`ServerCertificateError`], which says which pair and why.
     pub fn replace(&self, chains: &[(String, String)]) -> Result<(), ServerCertificateError> {
-        if chains.is_empty() {
-            return Err(ServerCertificateError::None);
-        }
-        let keys = chains
-            .iter()
-            .enumerate()
-            .map(|(index, (chain, key))| read(index + 1, chain, key).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        self.keys.store(Arc::new(keys));
+        self.default.store(Arc::new(read_all(chains)?));
         Ok(())
+    }
+
+    /// Serve these pairs to clients that ask for one of their names, which are compared without regard to case. The whole
+    /// table is replaced; on an error the old one stays.
+    ///
+    /// # Errors
+    /// [`ServerCertificateError`], which says which pair of its names and why.
+    pub fn replace_named(&self, named: &[NamedCertificates]) -> Result<(), ServerCertificateError> {
+        let mut by_name = HashMap::new();
+        for (names, chains) in named {
+            let keys: Keys = read_all(chains)?.into();
+            let names = names.iter().map(|name| name.strip_prefix('*').unwrap_or(name).to_ascii_lowercase());
+            by_name.extend(names.map(|name| (name, keys.clone())));
+        }
+        self.by_name.store(Arc::new(by_name));
+        Ok(())
+    }
+
+    /// The pairs for this name, which rustls gives in lower case. A wildcard stands for one label.
+    fn named(&self, name: &str) -> Option<Keys> {
+        let by_name = self.by_name.load();
+        let wildcard = || name.find('.').and_then(|dot| by_name.get(&name[dot..]));
+        by_name.get(name).or_else(wildcard).cloned()
     }
 
     /// Is there anything to serve?
     pub fn is_empty(&self) -> bool {
-        self.keys.load().is_empty()
+        self.default.load().is_empty()
     }
+}
+
+fn read_all(chains: &[(String, String)]) -> Result<Vec<Arc<CertifiedKey>>, ServerCertificateError> {
+    if chains.is_empty() {
+        return Err(ServerCertificateError::None);
+    }
+    let numbered = chains.iter().enumerate();
+    numbered.map(|(index, (chain, key))| read(index + 1, chain, key).map(Arc::new)).collect()
 }
 
 fn read(position: usize, chain: &str, key: &str) -> Result<CertifiedKey, ServerCertificateError> {
@@ -97,7 +134,13 @@ fn read(position: usize, chain: &str, key: &str) -> Result<CertifiedKey, ServerC
 impl ResolvesServerCert for ServerCertificates {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let (suites, schemes) = (client_hello.cipher_suites(), client_hello.signature_schemes());
-        self.keys.load().iter().find(|candidate| is_usable(candidate, suites, schemes)).cloned()
+        let usable = |keys: &[Arc<CertifiedKey>]| {
+            keys.iter().find(|candidate| is_usable(candidate, suites, schemes)).cloned()
+        };
+        match client_hello.server_name().and_then(|name| self.named(name)) {
+            Some(keys) => usable(&keys),
+            None => usable(&self.default.load()),
+        }
     }
 }
 

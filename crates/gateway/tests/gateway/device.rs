@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::control_plane::{DEADLINE, World};
-use crate::papers::Papers;
+use crate::papers::{Papers, Server};
 
 /// Sends one certificate, whatever the server asks for.
 #[derive(Debug)]
@@ -55,8 +55,18 @@ impl Device {
         papers: Option<&Papers>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
+        Self::trusting(&world.server, world.port, papers, versions)
+    }
+
+    /// Trusts the root of this server certificate alone.
+    pub fn trusting(
+        server: &Server,
+        port: u16,
+        papers: Option<&Papers>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(world.server.root.clone()).unwrap();
+        roots.add(server.root.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -67,7 +77,7 @@ impl Device {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::in_memory_sessions(8);
-        Self { config: Arc::new(config), port: world.port, name: "localhost".try_into().unwrap() }
+        Self { config: Arc::new(config), port, name: "localhost".try_into().unwrap() }
     }
 
     /// Asks for another name. An IP address means that no SNI is sent.

@@ -176,6 +176,33 @@ async fn a_key_that_fits_no_certificate_is_not_served() {
     assert!(Device::new(&world, &papers).connect("c").await.is_some(), "the former one is still served");
 }
 
+#[tokio::test]
+async fn a_named_certificate_is_shown_to_clients_that_ask_for_its_name_and_to_no_other() {
+    let world = World::new();
+    let papers = papers::device("pump");
+    let [one, two] = [(), ()].map(|()| papers::server(&PKCS_ECDSA_P256_SHA256));
+    let named = |name: &str, server: &papers::Server| (vec![name.to_owned()], vec![server.chain.clone()]);
+    world.gateway.set_named_certificates(&[named("One.example", &one), named("*.Example", &two)]).unwrap();
+    // A handshake succeeds where the certificate shown is below the one root that the client trusts.
+    let shows = |name, server| {
+        let device = Device::trusting(server, world.port, Some(&papers), &[&TLS13]).asking_for(name);
+        async move { device.tls().await.is_ok() }
+    };
+    for (name, server) in [("one.example", &one), ("two.example", &two), ("localhost", &world.server)] {
+        for other in [&one, &two, &world.server] {
+            assert_eq!(shows(name, other).await, other.root == server.root, "{name}");
+        }
+    }
+    assert!(shows("unknown.example", &two).await, "a wildcard stands for one label");
+    assert!(!shows("a.one.example", &two).await, "and for no more");
+
+    let mixed = (vec!["two.example".to_owned()], vec![(two.chain.0.clone(), one.chain.1.clone())]);
+    world.gateway.set_named_certificates(&[named("one.example", &two), mixed]).unwrap_err();
+    assert!(shows("one.example", &one).await, "the former table is still served, all of it");
+    world.gateway.set_named_certificates(&[]).unwrap();
+    assert!(shows("one.example", &world.server).await);
+}
+
 /// What the gateway answers to a CONNECT sent with `openssl s_client`.
 fn s_client(world: &World, folder: &Folder, name: &str, arguments: &[&str]) -> Vec<u8> {
     let mut child = Command::new("openssl")

@@ -1,0 +1,118 @@
+"""The data folder before a server works on it: who may read it, who may write to it, and what a killed server left.
+
+Other users may pass through the folder (mode 0711), because a program that runs as another user, such as a bridge, has
+to read the root certificates. They cannot list it, and everything in it that is secret has a mode of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from sekisho.config import Settings
+from sekisho.files import refuse_writable_by_others, remove_leftovers
+from sekisho.handler_settings import CsrSigner, PythonFunction, Webhook
+
+log = structlog.get_logger(__name__)
+
+MODE: Final = 0o711
+SETTINGS_FILE: Final = "sekisho.toml"
+
+_LOGGED_NAMES: Final = 5
+"""How many names one line of the log holds."""
+
+
+class DataFolderUnusable(Exception):
+    """The data folder cannot be made or written to; the message says why and what to do."""
+
+
+def make(data: Path) -> None:
+    """Make the folder if it is not there. Raises DataFolderUnusable."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=MODE)
+    except OSError as error:
+        raise DataFolderUnusable(f"the data folder {data} cannot be made: {error.strerror}") from None
+    if not os.access(data, os.W_OK | os.X_OK):
+        raise DataFolderUnusable(
+            f"the data folder {data} cannot be written to: change its owner, or choose another with --data"
+        )
+
+
+def refuse_what_others_can_change(settings: Settings) -> None:
+    """Look at the folder, and at the files and folders that decide who is trusted and which code runs.
+
+    Raises WritableByOthers, or OSError where one of them cannot be looked at.
+    """
+    data = settings.data
+    places: list[Path | None] = [data, settings.server_certificate, settings.server_key]
+    for folder in (data / "server", data / "issuing"):
+        places += [folder, *folder.rglob("*")]
+    places += data.glob("sekisho.db*")
+    for handler in settings.handlers.values():
+        match handler.target:
+            case PythonFunction(path=path):
+                places.append(path)
+            case Webhook(secret_file=file):
+                places.append(file)
+            case CsrSigner(ca_certificate=certificate, ca_key=key):
+                places += [certificate, key]
+    for place in places:
+        # One that is missing is reported by the code that reads it.
+        if place is not None and place.exists():
+            refuse_writable_by_others(place)
+
+
+def tidy(settings: Settings) -> None:
+    """Remove what a killed server left, and set the modes of the folder and of ``buckets``. Raises OSError.
+
+    Call it with the folder's lock held.
+    """
+    from sekisho.pki import server
+
+    data = settings.data
+    remove_leftovers(data)
+    server.clean_up(data / "server")
+    if settings.bulk_folder is None and not settings.s3_endpoint_url:
+        # What is put there says which devices there are.
+        (data / "buckets").mkdir(mode=0o700, exist_ok=True)
+    _let_others_pass(settings)
+
+
+def _let_others_pass(settings: Settings) -> None:
+    """Give an earlier version's folder, which was its owner's alone, the mode of a new one.
+
+    It keeps the old one where files rely on it: ``sekisho.toml`` with a password, or others that the owner put there.
+    """
+    data = settings.data
+    status = data.stat()
+    exposed = [each.name for each in data.iterdir() if _is_exposed(each, settings)]
+    if status.st_mode & 0o001:
+        if SETTINGS_FILE in exposed:
+            log.warning(
+                "other users can read the settings, and a database URL in them",
+                file=str(data / SETTINGS_FILE),
+                remedy=f"type chmod 600 {data / SETTINGS_FILE}",
+            )
+    elif status.st_uid == os.geteuid():
+        if exposed:
+            log.warning(
+                "other users cannot read the root certificates: the data folder is its owner's alone",
+                folder=str(data),
+                remedy=f"to let them, type chmod o-rwx for {', '.join(sorted(exposed)[:_LOGGED_NAMES])} in it, and "
+                "start again",
+            )
+        else:
+            data.chmod(stat.S_IMODE(status.st_mode) | MODE)
+
+
+def _is_exposed(entry: Path, settings: Settings) -> bool:
+    """Whether an entry of the folder, which need not be public, is kept from other users by the folder's mode alone."""
+    if entry.name == "server" or entry.is_symlink() or not entry.lstat().st_mode & 0o007:
+        return False
+    return entry.name != SETTINGS_FILE or bool(
+        settings.database_url and "database_url" in entry.read_text(errors="replace")
+    )

@@ -1,0 +1,41 @@
+"""Admission in the regions that the server serves.
+
+The registry may hold certificates of regions that are no longer in the list, or never were: an earlier version took any
+text. Without SNI such a certificate names its region by itself, and would make a realm in the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sekisho.gateway.pump import Admits
+from sekisho.regions import Regions
+from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket
+from sekisho.registry.model import Identity
+
+_REASON: Final = DEVICE_CERTIFICATE_NOT_REGISTERED
+
+
+class InServedRegions:
+    """Passes on what ``admission`` answers, but for identities of regions that are not in the list."""
+
+    def __init__(self, admission: Admits, regions: Regions) -> None:
+        self._admission = admission
+        self._regions = regions
+
+    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+        """As ``Admits.known``."""
+        return [
+            found if found is not None and found.certificate.realm.region in self._regions else None
+            for found in self._admission.known(tickets)
+        ]
+
+    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        """As ``Admits.answer``."""
+        return [
+            f"{_REASON}: it is registered in another region. {self._regions.why_not(found.certificate.realm.region)}"
+            if isinstance(found, Identity) and found.certificate.realm.region not in self._regions
+            else found
+            for found in self._admission.answer(tickets)
+        ]

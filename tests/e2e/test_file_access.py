@@ -1,0 +1,189 @@
+"""Who may read and write the files of a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.e2e.test_data_folder import refusal
+from tests.tools import require
+
+FREE_PORTS = ("--api-port", "0", "--mqtt-port", "0")
+NOBODY = 65534
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+
+
+def as_another_user(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a program as a user that has nothing to do with the server."""
+    return subprocess.run(
+        [
+            require("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *map(str, command)
+        ],
+        capture_output=True, text=True, timeout=START_WITHIN, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that every user may pass; those of pytest are its user's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="sekisho-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def server(open_path: Path) -> Iterator[RunningServer]:
+    """A server with everything a data folder can hold."""
+    data = open_path / "data"
+    running = RunningServer(data).start()
+    running.session().iot.create_keys_and_certificate()
+    running.session(region="eu-west-1").iot.describe_endpoint()
+    yield running
+    running.kill()
+
+
+@as_root
+def test_other_users_read_the_root_certificates_and_nothing_else(server: RunningServer) -> None:
+    said = as_another_user("cat", server.environment()["SEKISHO_ROOT_CA"])
+    assert said.stdout.count("BEGIN CERTIFICATE") == 2, said.stderr
+    assert as_another_user("ls", server.data).returncode != 0
+    files = [file for file in server.data.rglob("*") if file.is_file()]
+    assert {"sekisho.db", "run.json", "lock", "root.key", "ca.key", "regions.crt"} <= {file.name for file in files}
+    readable = [file for file in files if as_another_user("cat", file).returncode == 0]
+    assert readable == [server.data / "server" / "root-ca.pem"]
+
+
+@as_root
+def test_an_earlier_versions_folder_lets_others_read_the_root_certificates_after_a_start(server: RunningServer) -> None:
+    assert server.stop() == 0
+    server.data.chmod(0o700)
+    (server.data / "server").chmod(0o700)
+    (server.data / "sekisho.toml").write_text('log_level = "info"\n')
+    server.start()
+    assert as_another_user("cat", server.root_ca).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("sekisho.toml", 'database_url = "{url}"\n'), ("notes.txt", "where the spare key is\n")],
+)
+def test_a_folder_in_which_other_files_rely_on_it_stays_its_owners_alone(
+    server: RunningServer, name: str, content: str
+) -> None:
+    assert server.stop() == 0
+    server.data.chmod(0o700)
+    file = server.data / name
+    file.write_text(content.format(url=f"sqlite:///{server.data}/sekisho.db"))
+    file.chmod(0o644)
+    server.start()
+    line = server.wait_for_log("other users cannot read the root certificates")
+    assert name in line["remedy"]
+    assert server.data.stat().st_mode & 0o777 == 0o700
+    assert server.stop() == 0
+    file.chmod(0o600)
+    server.start()
+    assert server.data.stat().st_mode & 0o777 == 0o711
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a server that has ended."""
+    running = RunningServer(tmp_path_factory.mktemp("used") / "data").start()
+    running.session().iot.create_keys_and_certificate()
+    assert running.stop() == 0
+    return running.data
+
+
+def a_configuration(data: Path) -> Path:
+    (data / "sekisho.toml").touch()
+    return data / "sekisho.toml"
+
+
+def a_signers_key(data: Path) -> Path:
+    (data / "sekisho.toml").write_text('[handlers.sign]\nca_certificate = "own.crt"\nca_key = "own.key"\n')
+    (data / "own.key").touch()
+    return data / "own.key"
+
+
+def a_handlers_folder(data: Path) -> Path:
+    (data / "sekisho.toml").write_text('[handlers.call]\nfunction = "a:b"\npath = "code"\n')
+    (data / "code").mkdir()
+    return data / "code"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda data: data,
+        lambda data: data.parent,
+        lambda data: data / "server",
+        lambda data: data / "server" / "root-ca.pem",
+        lambda data: data / "server" / "rsa" / "root.key",
+        lambda data: data / "issuing" / "ca.key",
+        lambda data: data / "sekisho.db",
+        a_configuration,
+        a_signers_key,
+        a_handlers_folder,
+    ],
+    ids=["data", "above", "server", "roots", "root key", "issuing key", "database", "file", "signer", "handler"],
+)
+def test_what_others_can_write_to_is_refused_with_the_command_that_mends_it(
+    used: Path, tmp_path: Path, place: Callable[[Path], Path]
+) -> None:
+    data = tmp_path / "above" / "data"
+    data.parent.mkdir()
+    shutil.copytree(used, data)
+    writable = place(data)
+    writable.chmod(writable.stat().st_mode | 0o002)
+    line = refusal("up", "--data", data, *FREE_PORTS)
+    assert line.endswith(f"type chmod go-w {writable}")
+
+
+def test_files_that_a_killed_first_start_left_are_removed(used: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(used, data)
+    left = [
+        data / ".run.json.ab12cd34.tmp",
+        data / ".issuing.ab12cd34.tmp",
+        data / "server" / ".rsa.ab12cd34.tmp",
+        # Of an earlier version.
+        data / "server" / "ecdsa" / ".root.key.ab12cd34",
+    ]
+    for file in left:
+        file.write_text("-----BEGIN PRIVATE KEY-----")
+    server = RunningServer(data).start()
+    try:
+        assert not [file for file in left if file.exists()]
+    finally:
+        server.stop()
+
+
+@as_root
+def test_a_full_disk_is_told_of_with_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    # In a mount namespace of its own, which goes with the process. Some sizes suffice for some of the files.
+    for pages in range(2, 14, 3):
+        said = subprocess.run(
+            [
+                require("unshare"), "--mount", "sh", "-c",
+                'mount -t tmpfs -o size="$3" none "$1" && exec "$2" up --data "$1/data" --api-port 0 --mqtt-port 0',
+                "sh", str(folder), require("sekisho"), str(pages * os.sysconf("SC_PAGE_SIZE")),
+            ],
+            env=clean_environment(), capture_output=True, text=True, timeout=START_WITHIN, check=False,
+        )  # fmt: skip
+        if "unshare" in said.stderr or "mount:" in said.stderr:
+            pytest.skip(f"mounts cannot be made here: {said.stderr.strip()}")
+        assert said.returncode == 1
+        [line] = [line for line in said.stderr.splitlines() if line.startswith("sekisho: ")]
+        assert f"{folder}/data" in line, line
+        assert "Traceback" not in said.stderr

@@ -1,0 +1,150 @@
+"""Regions are a list, each has a server certificate of its own, and none that was made up stops a start."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.devices import V5, Device, Refused, allow, endpoint, register
+from tests.e2e.papers import Papers, new_self_signed
+from tests.e2e.running_server import START_WITHIN, RunningServer
+from tests.tools import require
+
+MADE_UP = 1300
+
+
+def shown(server: RunningServer, papers: Papers, server_name: str | None) -> set[str]:
+    """The names and addresses in the leaf that the server shows to a client that asks for this name."""
+    handshake = subprocess.run(
+        [
+            require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-cert",
+            str(papers.certificate), "-key", str(papers.key),
+            *(["-servername", server_name] if server_name else ["-noservername"]),
+        ],
+        input="", capture_output=True, text=True, timeout=START_WITHIN, check=False,
+    )  # fmt: skip
+    leaf = re.search("-----BEGIN.*?-----END CERTIFICATE-----\n", handshake.stdout, re.DOTALL)
+    assert leaf, handshake
+    text = subprocess.run(
+        [require("openssl"), "x509", "-noout", "-ext", "subjectAltName"],
+        input=leaf[0], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(re.findall(r"(?:DNS|IP Address):([^,\s]+)", text.stdout))
+
+
+DEFAULT = {"localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"}
+
+
+def test_a_region_that_was_made_up_is_refused_everywhere_and_leaves_nothing(server: RunningServer) -> None:
+    for region in ("tokyo", "plant-1", "us-east-9"):
+        clients = server.session(region=region)
+        for ask in (clients.iot.describe_endpoint, clients.iot.list_things):
+            with pytest.raises(ClientError, match=f"'{region}' is no region of AWS.*setting regions") as refusal:
+                ask()
+            assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        with pytest.raises(ClientError, match=f"'{region}' is no region of AWS"):
+            clients.iot_data.publish(topic="t", payload=b"")
+    with closing(sqlite3.connect(server.data / "sekisho.db")) as connection:
+        regions = connection.execute("SELECT DISTINCT region FROM endpoints").fetchall()
+    assert regions == [("us-east-1",)]
+
+
+def test_a_client_sees_its_own_regions_names_and_no_others(server: RunningServer, tmp_path: Path) -> None:
+    papers = new_self_signed(tmp_path)
+    west, north = (endpoint(server.session(region=region)) for region in ("eu-west-1", "eu-north-1"))
+    assert shown(server, papers, west) == {"*.iot.eu-west-1.localhost"}
+    assert shown(server, papers, west.upper()) == {"*.iot.eu-west-1.localhost"}
+    assert shown(server, papers, north) == {"*.iot.eu-north-1.localhost"}
+    # A guess tells nothing: a region that nobody uses looks the same.
+    for region in ("eu-west-1", "sa-east-1"):
+        assert shown(server, papers, f"a-ats.iot.{region}.localhost") == {f"*.iot.{region}.localhost"}
+    for name in ("localhost", "example.com", "a.b.iot.eu-west-1.localhost", "a-ats.iot.x1.localhost", None):
+        assert shown(server, papers, name) == DEFAULT
+
+
+def test_a_device_connects_in_each_region_with_the_root_file_alone(server: RunningServer, tmp_path: Path) -> None:
+    clients = server.session(region="eu-west-2")
+    papers = new_self_signed(tmp_path)
+    allow(clients.iot, "anything")
+    register(clients, papers, "anything")
+    with Device(server, papers, "pump", server_name=endpoint(clients), version=V5) as device:
+        device.connect()
+
+
+@pytest.fixture
+def grown(own_server: RunningServer, tmp_path: Path) -> RunningServer:
+    """A stopped server, whose registry has endpoints in made-up regions and whose certificate all their names."""
+    own_server.session().iot.create_keys_and_certificate()
+    assert own_server.stop() == 0
+    with closing(sqlite3.connect(own_server.data / "sekisho.db")) as connection, connection:
+        connection.executemany(
+            "INSERT INTO endpoints (account_id, region, prefix) VALUES ('123456789012', ?, ?)",
+            [(f"x{n}", f"a{n:013}") for n in range(MADE_UP)],
+        )
+    folder = own_server.data / "server" / "ecdsa"
+    names = ",".join(["DNS:localhost", *(f"DNS:*.iot.x{n}.localhost" for n in range(MADE_UP))])
+    (tmp_path / "names").write_text(f"subjectAltName={names}\n")
+    for arguments in (
+        ["req", "-new", "-key", folder / "server.key", "-subj", "/CN=Sekisho", "-out", tmp_path / "csr"],
+        [
+            "x509", "-req", "-in", tmp_path / "csr", "-CA", folder / "intermediate.crt", "-CAkey",
+            folder / "intermediate.key", "-days", "300", "-extfile", tmp_path / "names", "-out", folder / "server.crt",
+        ],
+    ):  # fmt: skip
+        subprocess.run([require("openssl"), *map(str, arguments)], check=True, capture_output=True)
+    return own_server
+
+
+def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
+    grown: RunningServer, tmp_path: Path
+) -> None:
+    root = Path(grown.root_ca).read_bytes()
+    large = (grown.data / "server" / "ecdsa" / "server.crt").read_bytes()
+    assert len(large) > 20_000
+    grown.start()
+    papers = new_self_signed(tmp_path)
+    assert shown(grown, papers, None) == DEFAULT
+    assert Path(grown.root_ca).read_bytes() == root
+    assert (grown.data / "server" / "ecdsa" / "replaced" / "server.crt").read_bytes() == large
+    line = grown.wait_for_log("regions that are not in the list")
+    assert line["count"] == MADE_UP
+    assert "regions = [" in line["remedy"]
+    with closing(sqlite3.connect(grown.data / "sekisho.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM endpoints").fetchone() == (MADE_UP + 1,)
+    assert len(list((grown.data / "server").rglob("*"))) < 40, "no certificates for made-up regions"
+
+    # Without SNI a certificate names its realm by itself; its region has to be in the list all the same.
+    clients = grown.session()
+    allow(clients.iot, "anything")
+    arn = register(clients, papers, "anything")
+    assert grown.stop() == 0
+    identifier = arn.rsplit("/", 1)[1]
+    with closing(sqlite3.connect(grown.data / "sekisho.db")) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(
+            "UPDATE certificates SET region = 'x7', mode = 'DEFAULT' WHERE certificate_id = ?", (identifier,)
+        )
+    grown.start()
+    with pytest.raises(Refused), Device(grown, papers, "pump", server_name=None, version=V5) as device:
+        device.connect()
+    line = grown.wait_for_log("connection refused", "DEVICE_CERTIFICATE_NOT_REGISTERED", identifier)
+    assert "'x7' is no region of AWS" in line["detail"]
+
+
+def test_a_sites_own_region_is_served(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "sekisho.toml").write_text('regions = ["plant-1"]\n')
+    server = RunningServer(data).start()
+    try:
+        name = endpoint(server.session(region="plant-1"))
+        assert name.endswith("-ats.iot.plant-1.localhost")
+        assert shown(server, new_self_signed(tmp_path), name) == {"*.iot.plant-1.localhost"}
+    finally:
+        server.stop()

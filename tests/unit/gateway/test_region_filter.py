@@ -1,0 +1,40 @@
+"""Identities of regions that are not in the list stay out of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sekisho.gateway.region_filter import InServedRegions
+from sekisho.realm import Realm
+from sekisho.regions import Regions
+from sekisho.registry.admission import Ticket
+from sekisho.registry.model import Identity
+
+
+def identity(region: str) -> Identity:
+    certificate = type("Registered", (), {"realm": Realm("123456789012", region)})()
+    return Identity(cast(Any, certificate), (), ())
+
+
+HERE, OWN, MADE_UP = identity("us-east-1"), identity("plant-1"), identity("x1")
+
+
+class Registry:
+    def known(self, _tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+        return [HERE, OWN, MADE_UP, None]
+
+    def answer(self, _tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        return [HERE, OWN, MADE_UP, "CA_NOT_REGISTERED"]
+
+
+def test_an_identity_of_a_region_that_is_not_in_the_list_is_refused_with_the_setting_that_adds_it() -> None:
+    admission = InServedRegions(Registry(), Regions(("plant-1",)))
+    assert admission.known([]) == [HERE, OWN, None, None]
+    here, own, made_up, refused = admission.answer([])
+    assert (here, own, refused) == (HERE, OWN, "CA_NOT_REGISTERED")
+    assert isinstance(made_up, str)
+    assert made_up.startswith(
+        "DEVICE_CERTIFICATE_NOT_REGISTERED: it is registered in another region. 'x1' is no region"
+    )
+    assert "SEKISHO_REGIONS=x1" in made_up
