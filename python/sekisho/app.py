@@ -263,7 +263,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     )
     fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
     services.accounts.ensure(settings.account)
-    handlers.warn_of_missing_accounts()
+    handlers.warn_of_accounts()
     services.endpoints.describe(home)
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.devices import Device
 from tests.e2e.mqtt_wire import V311, attempt
 from tests.e2e.papers import Papers, new_ca, new_device, new_key, openssl
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_commands import answer, sekisho
+from tests.e2e.test_fleet_provisioning import HOOK_HANDLER, Provisioner, claim_certificate, serving, template
 from tests.e2e.test_handlers import receiving
 from tests.e2e.test_just_in_time_registration import eventually
 
@@ -92,6 +94,20 @@ def test_a_second_account_that_comes_while_the_server_runs_ends_the_calls_of_a_h
         server.stop()
 
 
+def test_a_hook_that_is_no_longer_the_accounts_lets_no_device_in(tmp_path: Path) -> None:
+    with serving(tmp_path, HOOK_HANDLER) as server:
+        hook = {"payloadVersion": "2020-04-01", "targetArn": f"arn:aws:lambda:us-east-1:{FIRST}:function:hook"}
+        template(server, "hooked", preProvisioningHook=hook)
+        with Device(server, claim_certificate(server, tmp_path, "hooked"), "lamp") as device:
+            fleet = Provisioner(device, "hooked")
+            _, token = fleet.create(tmp_path)
+            answer("account", "create", SECOND, "--data", server.data)
+            assert fleet.refused(token, "honest-1") == (500, "InternalFailure")
+        assert server.session().iot.list_things()["things"] == []
+        line = server.wait_for_log("a pre-provisioning hook failed")
+        assert "write accounts = [" in line["reason"]
+
+
 def test_events_that_are_refused_are_kept_and_delivered_once_the_handler_says_whose_it_is(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -116,6 +132,8 @@ def test_events_that_are_refused_are_kept_and_delivered_once_the_handler_says_wh
             eventually(lambda: row()["failed"] == 1)
             assert "write accounts = [" in row()["lastError"]
             assert "is given up" in server.wait_for_log("given up", device.certificate_id)["event"]
+            assert row()["accounts"] == {FIRST: {"pending": 0, "failed": 1}}
+            assert f"  {FIRST}: 0 pending, 1 failed\n" in sekisho("handlers", "list", "--data", data).stdout
             assert receiver.seen == []
             server.stop()
             (data / "sekisho.toml").write_text(f'{hook}accounts = ["{FIRST}"]\n')

@@ -134,7 +134,15 @@ def test_a_lambda_function_of_ones_own_lets_an_unknown_device_in(tmp_path: Path)
         said = server.wait_for_log("a handler says", "activating", device.certificate_id)
         assert (said["handler"], said["line"].split()[-1]) == ("activate", "activate")
         assert waiting(server) == [
-            {"name": "activate", "kind": "function", "pending": 0, "failed": 0, "lastError": None, "warning": None}
+            {
+                "name": "activate",
+                "kind": "function",
+                "pending": 0,
+                "failed": 0,
+                "lastError": None,
+                "warning": None,
+                "accounts": {},
+            }
         ]
     finally:
         assert server.stop() == 0

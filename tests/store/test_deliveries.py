@@ -10,6 +10,7 @@ from sekisho.store.unit_of_work import SqlStore
 from tests.store.builders import HOME, NOW, OTHER_ACCOUNT, certificate_id, delivery
 
 SECOND = timedelta(seconds=1)
+OWN = HOME.account_id
 PENDING, FAILED = DeliveryState.PENDING, DeliveryState.FAILED
 
 
@@ -80,10 +81,10 @@ def test_what_was_given_up_can_be_tried_again(store: SqlStore) -> None:
         again = tx.deliveries.get(HOME, "activate", certificate_id(1))
         assert again == replace(failed, attempts=0, next_attempt_at=NOW + SECOND, state=PENDING)
         assert tx.deliveries.get(HOME, "activate", certificate_id(2)) == delivery(2, attempts=2)
-        assert tx.deliveries.counts() == {("activate", PENDING): 2, ("another", FAILED): 1}
+        assert tx.deliveries.counts() == {("activate", OWN, PENDING): 2, ("another", OWN, FAILED): 1}
 
 
-def test_counts_and_the_latest_are_told_by_handler_and_state(store: SqlStore) -> None:
+def test_counts_are_told_by_handler_account_and_state_and_the_latest_by_handler_and_state(store: SqlStore) -> None:
     with store.write() as tx:
         assert tx.deliveries.counts() == {}
         assert tx.deliveries.latest("activate", FAILED) is None
@@ -91,7 +92,7 @@ def test_counts_and_the_latest_are_told_by_handler_and_state(store: SqlStore) ->
             tx.deliveries.put(delivery(number, next_attempt_at=NOW + number * SECOND, state=FAILED))
         tx.deliveries.put(delivery(7, next_attempt_at=NOW + timedelta(days=1)))
     with store.read() as tx:
-        assert tx.deliveries.counts() == {("activate", FAILED): 4, ("activate", PENDING): 1}
+        assert tx.deliveries.counts() == {("activate", OWN, FAILED): 4, ("activate", OWN, PENDING): 1}
         latest = tx.deliveries.latest("activate", FAILED)
         assert latest is not None
         assert latest.subject == certificate_id(3)
@@ -131,4 +132,8 @@ def test_an_accounts_deliveries_are_counted_and_those_that_failed_first_removed(
         assert tx.deliveries.get(HOME, "activate", certificate_id(0)) is not None
         assert tx.deliveries.remove_failed("activate", account_id, 3) == 1
         assert tx.deliveries.count("activate", account_id) == 1
-        assert tx.deliveries.counts() == {("activate", PENDING): 1, ("activate", FAILED): 1, ("another", FAILED): 1}
+        assert tx.deliveries.counts() == {
+            ("activate", OWN, PENDING): 1,
+            ("activate", OTHER_ACCOUNT.account_id, FAILED): 1,
+            ("another", OWN, FAILED): 1,
+        }

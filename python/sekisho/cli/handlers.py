@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,13 +31,17 @@ def list_handlers(data: Data = None, as_json: Json = False) -> None:
             is_shared = deliveries.are_accounts_several()
     except CannotStart as error:
         raise Failure(str(error)) from None
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": each.handler,
             "kind": settings.handlers[each.handler].kind if each.handler in settings.handlers else None,
             "pending": each.pending,
             "failed": each.failed,
             "lastError": each.last_error,
+            "accounts": {
+                account_id: {"pending": counts.pending, "failed": counts.failed}
+                for account_id, counts in each.accounts.items()
+            },
             "warning": _warning(settings.handlers.get(each.handler), is_shared=is_shared),
         }
         for each in backlogs
@@ -51,6 +55,9 @@ def list_handlers(data: Data = None, as_json: Json = False) -> None:
         )
         if row["warning"]:
             show_line(f"  not called: {row['warning']}")
+        if is_shared:
+            for account_id, counts in row["accounts"].items():
+                show_line(f"  {account_id}: {counts['pending']} pending, {counts['failed']} failed")
         if row["lastError"]:
             show_line(f"  {row['lastError']}")
 

@@ -138,12 +138,20 @@ class ConfiguredHandlers:
             name for name, each in self._settings.items() if each.wants_registered(realm.account_id, ca_certificate_id)
         ]
 
-    def warn_of_missing_accounts(self) -> None:
-        """Log each handler that is refused because the server has several accounts. Raises StoreFailure."""
-        unrestricted = [name for name, each in self._settings.items() if not each.accounts]
-        if unrestricted and self._accounts.are_several():
-            for name in unrestricted:
+    def warn_of_accounts(self) -> None:
+        """Log the handlers that are refused to every account, and accounts of handlers that the server does not have.
+
+        Raises StoreFailure.
+        """
+        are_several = self._accounts.are_several()
+        for name, each in self._settings.items():
+            if are_several and not each.accounts:
                 log.warning("a handler will not be called", handler=name, reason=HOW_TO_RESTRICT.format(name=name))
+            for account_id in each.accounts:
+                if not self._accounts.exists(account_id):
+                    log.warning(
+                        "a handler has an account that this server does not", handler=name, account_id=account_id
+                    )
 
     def _check_account(self, settings: HandlerSettings, realm: Realm, function: str) -> None:
         """Raise HandlerFailed where the handler is not this account's. The one check for every kind of call."""

@@ -48,6 +48,8 @@ class WebhookHandler:
     def __init__(self, settings: HandlerSettings, target: Webhook, clock: Clock) -> None:
         self._name = settings.name
         self._url = target.url
+        # A query may have a token in it, and messages reach the log and API clients.
+        self._shown_url = target.url.partition("?")[0]
         self._clock = clock
         self._signer: Signer | None = None
         if target.secret_file is not None:
@@ -84,9 +86,10 @@ class WebhookHandler:
                 raise
             response.release_conn()
         except SSLError as error:
-            raise self._failed(f"TLS with {self._url} failed: {error}") from None
+            raise self._failed(f"TLS with {self._shown_url} failed: {error}") from None
         except HTTPError as error:
-            raise self._failed(f"{self._url} was not reached or did not answer: {_plain(error)}") from None
+            reason = _plain(error).replace(self._url, self._shown_url)
+            raise self._failed(f"{self._shown_url} was not reached or did not answer: {reason}") from None
         return self._result(response, answer)
 
     def close(self) -> None:
@@ -114,20 +117,20 @@ class WebhookHandler:
         while chunk := response.read1(CHUNK):
             received += chunk
             if len(received) > MAX_RESULT:
-                raise self._failed(f"{self._url} answered with more than {MAX_RESULT} bytes")
+                raise self._failed(f"{self._shown_url} answered with more than {MAX_RESULT} bytes")
             if time.monotonic() > deadline:
-                raise self._failed(f"{self._url} did not finish its answer within {timeout:g} s")
+                raise self._failed(f"{self._shown_url} did not finish its answer within {timeout:g} s")
         return bytes(received)
 
     def _result(self, response: urllib3.BaseHTTPResponse, answer: bytes) -> Any:
         status = response.status
         if 300 <= status < 400:
-            where = response.headers.get("Location", "nowhere")[:200]
-            raise self._failed(f"{self._url} redirects to {where}: write that as its url", is_permanent=True)
+            where = response.headers.get("Location", "nowhere").partition("?")[0][:200]
+            raise self._failed(f"{self._shown_url} redirects to {where}: write that as its url", is_permanent=True)
         if not 200 <= status < 300:
             said = " ".join(answer[:200].decode(errors="replace").split())
             raise self._failed(
-                f"{self._url} answered {status}{f': {said}' if said else ''}",
+                f"{self._shown_url} answered {status}{f': {said}' if said else ''}",
                 is_permanent=400 <= status < 500 and status not in _AGAIN,
             )
         if not answer.strip():
@@ -136,7 +139,7 @@ class WebhookHandler:
             return json.loads(answer)
         except ValueError:
             if "json" in response.headers.get("Content-Type", ""):
-                raise self._failed(f"{self._url} answered with JSON that cannot be read") from None
+                raise self._failed(f"{self._shown_url} answered with JSON that cannot be read") from None
             return answer.decode(errors="replace")
 
     def _failed(self, what: str, *, is_permanent: bool = False) -> HandlerFailed:

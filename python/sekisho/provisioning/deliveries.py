@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -387,6 +387,14 @@ class _LaneThreads:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Events that wait, and events that were given up."""
+
+    pending: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits for one handler."""
 
@@ -394,6 +402,8 @@ class Backlog:
     pending: int
     failed: int
     last_error: str | None
+    accounts: Mapping[str, Counts] = field(default_factory=dict)
+    """Those that have something here, by account id."""
 
 
 class Deliveries:
@@ -407,16 +417,8 @@ class Deliveries:
         """Of these handlers, in their order, and then of all others for which something waits."""
         with self._store.read() as tx:
             counts = tx.deliveries.counts()
-            names = [*handlers, *sorted({name for name, _ in counts} - set(handlers))]
-            return [
-                Backlog(
-                    handler=name,
-                    pending=counts.get((name, DeliveryState.PENDING), 0),
-                    failed=counts.get((name, DeliveryState.FAILED), 0),
-                    last_error=_last_error(tx, name),
-                )
-                for name in names
-            ]
+            names = [*handlers, *sorted({name for name, *_ in counts} - set(handlers))]
+            return [_backlog(name, counts, _last_error(tx, name)) for name in names]
 
     def are_accounts_several(self) -> bool:
         """Whether the server has more than one account, so that handlers without ``accounts`` are refused."""
@@ -426,9 +428,22 @@ class Deliveries:
     def retry(self, handler: str | None = None) -> int:
         """Have everything tried again that was given up, of one handler or of all; how much it was."""
         with self._store.write() as tx:
-            names = [name for name, state in tx.deliveries.counts() if state is DeliveryState.FAILED]
+            names = sorted({name for name, _, state in tx.deliveries.counts() if state is DeliveryState.FAILED})
             now = self._clock()
             return sum(tx.deliveries.retry(name, now) for name in names if handler in (None, name))
+
+
+def _backlog(handler: str, counts: Mapping[tuple[str, str, DeliveryState], int], last_error: str | None) -> Backlog:
+    def of(account_id: str) -> Counts:
+        return Counts(*(counts.get((handler, account_id, state), 0) for state in _COUNTED))
+
+    accounts = {account_id: of(account_id) for name, account_id, _ in sorted(counts) if name == handler}
+    pending = sum(each.pending for each in accounts.values())
+    failed = sum(each.failed for each in accounts.values())
+    return Backlog(handler, pending, failed, last_error, accounts)
+
+
+_COUNTED: Final = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 
 def _last_error(tx: Transaction, handler: str) -> str | None:

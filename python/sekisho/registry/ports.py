@@ -397,8 +397,8 @@ class DeliveryRows(Protocol):
         """The one with the latest ``next_attempt_at``."""
         ...
 
-    def counts(self) -> Mapping[tuple[str, DeliveryState], int]:
-        """How many there are, by handler and state."""
+    def counts(self) -> Mapping[tuple[str, str, DeliveryState], int]:
+        """How many there are, by handler, account id and state."""
         ...
 
 

@@ -64,9 +64,8 @@ _UPCOMING = select(_TABLE).where(_OF_ACCOUNT).order_by(*_DUE_FIRST).limit(_LIMIT
 _COUNT = select(func.count()).where(_OF_ACCOUNT)
 _FIRST = select(_TABLE.c.seq).where(_OF_ACCOUNT).order_by(*_DUE_FIRST).limit(_LIMIT)
 _LATEST = _IN_STATE.order_by(_TABLE.c.next_attempt_at.desc(), _TABLE.c.seq.desc()).limit(_LIMIT)
-_COUNTS = select(_TABLE.c.handler, _TABLE.c.state, func.count().label("many")).group_by(
-    _TABLE.c.handler, _TABLE.c.state
-)
+_GROUP = (_TABLE.c.handler, _TABLE.c.state, _TABLE.c.account_id)
+_COUNTS = select(*_GROUP, func.count().label("many")).group_by(*_GROUP)
 
 
 def _of_account(handler: str, state: DeliveryState, account_id: str) -> dict[str, Any]:
@@ -144,6 +143,9 @@ class SqlDeliveries:
         row = self._connection.execute(_LATEST, parameters).first()
         return None if row is None else _make(row)
 
-    def counts(self) -> Mapping[tuple[str, DeliveryState], int]:
-        """How many there are, by handler and state."""
-        return {(row.handler, DeliveryState(row.state)): row.many for row in self._connection.execute(_COUNTS)}
+    def counts(self) -> Mapping[tuple[str, str, DeliveryState], int]:
+        """How many there are, by handler, account id and state."""
+        return {
+            (row.handler, row.account_id, DeliveryState(row.state)): row.many
+            for row in self._connection.execute(_COUNTS)
+        }

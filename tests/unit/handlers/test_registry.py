@@ -155,12 +155,16 @@ def test_where_the_accounts_cannot_be_read_nothing_is_called_and_the_call_may_be
     assert not failed.value.is_permanent
 
 
-def test_the_start_warns_of_each_handler_that_will_be_refused(tmp_path: Path) -> None:
+def test_the_start_warns_of_handlers_that_will_be_refused_and_of_accounts_that_are_not_there(tmp_path: Path) -> None:
     text = signer(tmp_path) + f'[handlers.hook]\nurl = "http://127.0.0.1:1/"\naccounts = ["{HOME.account_id}"]\n'
-    for ids, names in (({HOME.account_id}, []), ({HOME.account_id, SECOND}, ["sign_it"])):
+    for ids, told in (
+        ({HOME.account_id}, []),
+        ({HOME.account_id, SECOND}, [("a handler will not be called", "sign_it")]),
+        ({SECOND}, [("a handler has an account that this server does not", "hook")]),
+    ):
         with capture_logs() as logs:
-            build(tmp_path, text, Directory(ids)).warn_of_missing_accounts()
-        assert [line["handler"] for line in logs] == names
+            build(tmp_path, text, Directory(ids)).warn_of_accounts()
+        assert [(line["event"], line["handler"]) for line in logs] == told
 
 
 def test_registrations_go_to_the_handlers_that_want_them(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho.provisioning import deliveries
-from sekisho.provisioning.deliveries import Backlog, Deliveries, Dispatcher, Enqueuing, Lane
+from sekisho.provisioning.deliveries import Backlog, Counts, Deliveries, Dispatcher, Enqueuing, Lane
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.registry.model import Delivery, DeliveryState, Event
@@ -223,7 +223,7 @@ def test_after_its_retries_a_delivery_is_given_up_kept_and_tried_again_when_aske
     assert (failed.attempts, failed.payload) == (3, b'{"n": 1}')
     assert failed.last_error is not None
     assert len(failed.last_error) == deliveries.MAX_ERROR
-    assert operator.backlogs(["h"]) == [Backlog("h", 0, 1, failed.last_error)]
+    assert operator.backlogs(["h"]) == [Backlog("h", 0, 1, failed.last_error, {HOME.account_id: Counts(0, 1)})]
 
     dispatcher.wake()
     assert len(world.handlers.calls) == 3
@@ -461,10 +461,11 @@ def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, m
 def test_deliveries_of_a_handler_that_is_not_configured_wait_and_are_seen(world: World) -> None:
     dispatcher = world.dispatcher(h=Lane(5))
     world.enqueue(1, "gone")
+    world.enqueue(1, "gone", realm=OTHER_ACCOUNT)
     world.enqueue(2, "h")
     dispatcher.wake()
     eventually(lambda: world.handlers.events() == [2] and world.kept() == [])
     assert Deliveries(world.store, world.clock).backlogs(["h"]) == [
         Backlog("h", 0, 0, None),
-        Backlog("gone", 1, 0, None),
+        Backlog("gone", 2, 0, None, {HOME.account_id: Counts(1, 0), OTHER_ACCOUNT.account_id: Counts(1, 0)}),
     ]
