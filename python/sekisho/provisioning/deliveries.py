@@ -281,18 +281,24 @@ class _LaneThreads:
         share of the threads is taken is passed over.
         """
         with self._taking:
-            now = self._clock()
-            wait = LOOK
             with self._store.read() as tx:
-                for number, delivery in self._heads(tx):
-                    until = (delivery.next_attempt_at - now).total_seconds()
-                    if until <= 0:
-                        account_id = delivery.realm.account_id
-                        self._shares.take(account_id)
-                        self._in_hand[number] = self._last_account = account_id
-                        return (number, delivery), 0.0
-                    wait = min(wait, until)
-            return None, wait
+                taken, wait = self._first_due(tx)
+            # Once the transaction has ended: where that fails nothing is in hand.
+            if taken is not None:
+                number, account_id = taken[0], taken[1].realm.account_id
+                self._shares.take(account_id)
+                self._in_hand[number] = self._last_account = account_id
+            return taken, wait
+
+    def _first_due(self, tx: Transaction) -> tuple[tuple[int, Delivery] | None, float]:
+        now = self._clock()
+        wait = LOOK
+        for number, delivery in self._heads(tx):
+            until = (delivery.next_attempt_at - now).total_seconds()
+            if until <= 0:
+                return (number, delivery), 0.0
+            wait = min(wait, until)
+        return None, wait
 
     def _heads(self, tx: Transaction) -> Iterator[tuple[int, Delivery]]:
         """The delivery of each account that is due first, of those that no thread is processing."""
@@ -327,7 +333,12 @@ class _LaneThreads:
         except HandlerFailed as failed:
             failure = failed
         except Exception as error:
-            log.exception("a handler was not called", handler=delivery.handler)
+            log.exception(
+                "a handler was not called",
+                handler=delivery.handler,
+                account_id=delivery.realm.account_id,
+                region=delivery.realm.region,
+            )
             failure = HandlerFailed(f"handler {delivery.handler!r}: {type(error).__name__}: {error}")
         else:
             self._after_success(number, delivery)

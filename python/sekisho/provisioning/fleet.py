@@ -299,6 +299,8 @@ class FleetProvisioning:
                 function=function,
                 reason=str(error),
                 certificate_id=certificate.certificate_id,
+                account_id=request.realm.account_id,
+                region=request.realm.region,
                 client_id=request.client_id,
             )
             raise _Rejected(500, _FAILURE, "The pre-provisioning hook failed.") from None
@@ -310,6 +312,8 @@ class FleetProvisioning:
                 '{"allowProvisioning": true or false, "parameterOverrides": {"name": "text"}}',
                 template_name=template.name,
                 function=function,
+                account_id=request.realm.account_id,
+                region=request.realm.region,
                 client_id=request.client_id,
             )
             raise _Rejected(500, _FAILURE, "The pre-provisioning hook gave no answer that can be used.")
@@ -323,6 +327,8 @@ class FleetProvisioning:
                 function=function,
                 parameter=other,
                 certificate_id=certificate.certificate_id,
+                account_id=request.realm.account_id,
+                region=request.realm.region,
                 client_id=request.client_id,
             )
             raise _Rejected(

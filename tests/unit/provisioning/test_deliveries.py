@@ -458,6 +458,34 @@ def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, m
     assert logs[0]["reason"] == "the disk is full"
 
 
+def test_a_look_that_fails_at_its_end_leaves_no_delivery_and_no_thread_taken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LOOK", 0.02)
+    is_broken = threading.Event()
+    is_broken.set()
+    read = SqlStore.read
+    looks: list[int] = []
+
+    @contextmanager
+    def failing(store: SqlStore) -> Iterator[Transaction]:
+        with read(store) as tx:
+            yield tx
+        if is_broken.is_set():
+            looks.append(1)
+            raise StoreFailure("the connection is gone")
+
+    for n in range(3):
+        world.enqueue(n)
+    monkeypatch.setattr(SqlStore, "read", failing)
+    world.dispatcher(h=Lane(5, concurrency=1))
+    eventually(lambda: len(looks) > 6)
+    assert world.handlers.calls == []
+    is_broken.clear()
+    eventually(lambda: world.kept() == [])
+    assert sorted(world.handlers.events()) == [0, 1, 2]
+
+
 def test_deliveries_of_a_handler_that_is_not_configured_wait_and_are_seen(world: World) -> None:
     dispatcher = world.dispatcher(h=Lane(5))
     world.enqueue(1, "gone")
