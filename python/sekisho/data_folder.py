@@ -85,34 +85,43 @@ def tidy(settings: Settings) -> None:
 def _let_others_pass(settings: Settings) -> None:
     """Give an earlier version's folder, which was its owner's alone, the mode of a new one.
 
-    It keeps the old one where files rely on it: ``sekisho.toml`` with a password, or others that the owner put there.
+    What is in it was as private as the folder: first it gets a mode by which it still is. Where another user owns an
+    entry, so that this cannot be done, the folder keeps its mode.
     """
     data = settings.data
-    status = data.stat()
-    exposed = [each.name for each in data.iterdir() if _is_exposed(each, settings)]
-    if status.st_mode & 0o001:
-        if SETTINGS_FILE in exposed:
-            log.warning(
-                "other users can read the settings, and a database URL in them",
-                file=str(data / SETTINGS_FILE),
-                remedy=f"type chmod 600 {data / SETTINGS_FILE}",
-            )
-    elif status.st_uid == os.geteuid():
-        if exposed:
-            log.warning(
-                "other users cannot read the root certificates: the data folder is its owner's alone",
-                folder=str(data),
-                remedy=f"to let them, type chmod o-rwx for {', '.join(sorted(exposed)[:_LOGGED_NAMES])} in it, and "
-                "start again",
-            )
-        else:
-            data.chmod(stat.S_IMODE(status.st_mode) | MODE)
+    mode = stat.S_IMODE(data.stat().st_mode)
+    if mode & 0o001:
+        _warn_of_a_password_that_others_can_read(settings)
+        return
+    # What group and others could not reach before they shall not reach now.
+    kept_from = 0o007 if mode & 0o010 else 0o077
+    entries = [each for each in data.iterdir() if each.name != "server" and not each.is_symlink()]
+    exposed = [each for each in entries if each.lstat().st_mode & kept_from]
+    others = sorted(each.name for each in exposed if not _is_ours(each))
+    if others or not _is_ours(data):
+        log.warning(
+            "other users cannot read the root certificates: they may not pass through the data folder",
+            folder=str(data),
+            files_of_other_owners=others[:_LOGGED_NAMES],
+            remedy=f"type chmod o-rwx for these files, and chmod 711 {data}",
+        )
+        return
+    for each in exposed:
+        each.chmod(stat.S_IMODE(each.lstat().st_mode) & ~kept_from)
+    data.chmod(mode | MODE)
 
 
-def _is_exposed(entry: Path, settings: Settings) -> bool:
-    """Whether an entry of the folder, which need not be public, is kept from other users by the folder's mode alone."""
-    if entry.name == "server" or entry.is_symlink() or not entry.lstat().st_mode & 0o007:
-        return False
-    return entry.name != SETTINGS_FILE or bool(
-        settings.database_url and "database_url" in entry.read_text(errors="replace")
-    )
+def _is_ours(entry: Path) -> bool:
+    return entry.lstat().st_uid == os.geteuid()
+
+
+def _warn_of_a_password_that_others_can_read(settings: Settings) -> None:
+    file = settings.data / SETTINGS_FILE
+    if not settings.database_url or not file.is_file() or not file.stat().st_mode & 0o004:
+        return
+    if "database_url" in file.read_text(errors="replace"):
+        log.warning(
+            "other users can read the settings, and the database URL in them",
+            file=str(file),
+            remedy=f"type chmod 600 {file}",
+        )

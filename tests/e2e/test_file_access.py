@@ -72,26 +72,40 @@ def test_an_earlier_versions_folder_lets_others_read_the_root_certificates_after
     assert as_another_user("cat", server.root_ca).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [("sekisho.toml", 'database_url = "{url}"\n'), ("notes.txt", "where the spare key is\n")],
-)
-def test_a_folder_in_which_other_files_rely_on_it_stays_its_owners_alone(
-    server: RunningServer, name: str, content: str
-) -> None:
+@as_root
+def test_what_relied_on_the_mode_of_an_earlier_versions_folder_stays_private(server: RunningServer) -> None:
     assert server.stop() == 0
     server.data.chmod(0o700)
-    file = server.data / name
-    file.write_text(content.format(url=f"sqlite:///{server.data}/sekisho.db"))
-    file.chmod(0o644)
-    server.start()
-    line = server.wait_for_log("other users cannot read the root certificates")
-    assert name in line["remedy"]
-    assert server.data.stat().st_mode & 0o777 == 0o700
-    assert server.stop() == 0
-    file.chmod(0o600)
+    settings, notes, code = (server.data / name for name in ("sekisho.toml", "notes.txt", "code"))
+    settings.write_text(f'database_url = "sqlite:///{server.data}/sekisho.db"\n')
+    notes.write_text("where the spare key is\n")
+    code.mkdir()
+    (code / "handler.py").touch()
     server.start()
     assert server.data.stat().st_mode & 0o777 == 0o711
+    assert as_another_user("cat", server.root_ca).returncode == 0
+    for file in (settings, notes, code / "handler.py"):
+        assert as_another_user("cat", file).returncode != 0
+    # A file that is made public after that is its owner's choice; a password in it is told of.
+    assert server.stop() == 0
+    settings.chmod(0o644)
+    server.start()
+    line = server.wait_for_log("other users can read the settings")
+    assert line["remedy"] == f"type chmod 600 {settings}"
+
+
+@as_root
+def test_a_folder_with_files_of_another_user_keeps_its_mode(server: RunningServer) -> None:
+    assert server.stop() == 0
+    server.data.chmod(0o700)
+    file = server.data / "notes.txt"
+    file.write_text("of another user\n")
+    os.chown(file, NOBODY, NOBODY)
+    server.start()
+    line = server.wait_for_log("other users cannot read the root certificates")
+    assert line["files_of_other_owners"] == ["notes.txt"]
+    assert server.data.stat().st_mode & 0o777 == 0o700
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.fixture(scope="module")
