@@ -261,11 +261,13 @@ def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_na
 
 
 def test_commands_name_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
-    for command in ("list", "retry"):
-        assert f"no data folder {tmp_path}/nobody" in failure("handlers", command, "--data", tmp_path / "nobody")
+    for command in (["list"], ["retry"], ["discard", "hook"]):
+        assert f"no data folder {tmp_path}/nobody" in failure("handlers", *command, "--data", tmp_path / "nobody")
 
 
 def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://a.example/"\n')
     assert sekisho("handlers", "list", "--data", tmp_path).stdout == "hook  webhook  0 pending, 0 failed\n"
     assert sekisho("handlers", "retry", "--data", tmp_path).stdout == "0 events are tried again\n"
+    assert sekisho("handlers", "discard", "hook", "--data", tmp_path).stdout == "0 events are forgotten\n"
+    assert "'sekisho handlers list'" in failure("handlers", "discard", "nobody", "--data", tmp_path)

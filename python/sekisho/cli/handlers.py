@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import Data, Json, settings_of
 from sekisho.handler_settings import HOW_TO_RESTRICT, HandlerSettings
+
+if TYPE_CHECKING:
+    from sekisho.config import Settings
+    from sekisho.provisioning.deliveries import Deliveries
 
 app = typer.Typer(
     help="Handlers: what is called where AWS IoT calls a Lambda function.",
@@ -62,11 +66,42 @@ def list_handlers(data: Data = None, as_json: Json = False) -> None:
             show_line(f"  {row['lastError']}")
 
 
+def _require_known(deliveries: Deliveries, settings: Settings, name: str) -> None:
+    if name not in (each.handler for each in deliveries.backlogs(list(settings.handlers))):
+        raise Failure(f"there is no handler {name!r}: 'sekisho handlers list' shows those there are")
+
+
 def _warning(handler: HandlerSettings | None, *, is_shared: bool) -> str | None:
     """Why the handler is not called for any account; None where it is."""
     if handler is None or handler.accounts or not is_shared:
         return None
     return HOW_TO_RESTRICT.format(name=handler.name)
+
+
+@app.command("discard")
+def discard(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of this handler.")],
+    account: Annotated[str | None, typer.Option(help="Of this account. [default: of all]")] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Forget events that were given up: no handler is called with them any more."""
+    from sekisho.app import CannotStart, open_deliveries
+    from sekisho.cli.output import show_json, show_line
+
+    settings = settings_of(data)
+    if not settings.data.is_dir():
+        raise Failure(f"there is no data folder {settings.data}: 'sekisho up' makes one")
+    try:
+        with open_deliveries(settings) as deliveries:
+            _require_known(deliveries, settings, name)
+            many = deliveries.discard(name, account)
+    except CannotStart as error:
+        raise Failure(str(error)) from None
+    if as_json:
+        show_json({"discarded": many})
+        return
+    show_line(f"{many} {'event is' if many == 1 else 'events are'} forgotten")
 
 
 @app.command("retry")
@@ -84,9 +119,8 @@ def retry(
         raise Failure(f"there is no data folder {settings.data}: 'sekisho up' makes one")
     try:
         with open_deliveries(settings) as deliveries:
-            known = [each.handler for each in deliveries.backlogs(list(settings.handlers))]
-            if name is not None and name not in known:
-                raise Failure(f"there is no handler {name!r}: 'sekisho handlers list' shows those there are")
+            if name is not None:
+                _require_known(deliveries, settings, name)
             many = deliveries.retry(name)
     except CannotStart as error:
         raise Failure(str(error)) from None

@@ -443,6 +443,16 @@ class Deliveries:
             now = self._clock()
             return sum(tx.deliveries.retry(name, now) for name in names if handler in (None, name))
 
+    def discard(self, handler: str, account_id: str | None = None) -> int:
+        """Forget everything that was given up, of one account or of all; how much it was."""
+        with self._store.write() as tx:
+            counts = tx.deliveries.counts()
+            return sum(
+                tx.deliveries.remove_failed(name, account, many)
+                for (name, account, state), many in counts.items()
+                if name == handler and account_id in (None, account) and state is DeliveryState.FAILED
+            )
+
 
 def _backlog(handler: str, counts: Mapping[tuple[str, str, DeliveryState], int], last_error: str | None) -> Backlog:
     def of(account_id: str) -> Counts:

@@ -361,6 +361,24 @@ def test_events_that_were_given_up_make_room_for_new_ones_the_first_to_fail_firs
     assert world.enqueuing.statistics() == {"handler_events_not_kept": 0, "handler_events_forgotten": 4}
 
 
+def test_what_was_given_up_is_forgotten_when_asked_of_one_account_or_of_all(world: World) -> None:
+    world.handlers.fails = lambda _: HandlerFailed("not yours", is_permanent=True)
+    for n in range(3):
+        world.enqueue(n)
+        world.enqueue(n, realm=OTHER_ACCOUNT)
+        world.enqueue(n, "another")
+    dispatcher = world.dispatcher(h=Lane(5), another=Lane(5))
+    eventually(lambda: world.kept() == [] and world.kept("another") == [])
+    dispatcher.stop(WITHIN)
+    world.enqueue("waits")
+    operator = Deliveries(world.store, world.clock)
+    assert operator.discard("h", OTHER_ACCOUNT.account_id) == 3
+    assert operator.discard("h", OTHER_ACCOUNT.account_id) == 0
+    assert [(each.pending, each.failed) for each in operator.backlogs(["h", "another"])] == [(1, 3), (0, 3)]
+    assert operator.discard("h") == 3
+    assert [(each.pending, each.failed) for each in operator.backlogs(["h", "another"])] == [(1, 0), (0, 3)]
+
+
 def test_a_handler_that_was_busy_and_not_called_costs_no_attempt(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("all of its processes are in use", is_busy=True)
     dispatcher = world.dispatcher(h=Lane(retries=0))
