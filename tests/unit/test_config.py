@@ -66,6 +66,7 @@ def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_
         ("domain", "Not A Name", "DNS name"),
         ("host", "somewhere else", "IP address or a host name"),
         ("workers", "many", "from 0 to 1024"),
+        ("handler_processes", "0", "from 1 to 1024"),
         ("any_credentials", "perhaps", "true or false"),
         ("s3_endpoint_url", "localhost:9000", "such as http://localhost:9000"),
         ("s3_endpoint_url", "http://localhost:9000/bucket", "such as http://localhost:9000"),

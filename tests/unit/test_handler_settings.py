@@ -165,7 +165,8 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, complaint: s
 
 
 def test_the_environment_cannot_hold_handlers(tmp_path: Path) -> None:
-    assert load({"data": tmp_path}, environment={"SEKISHO_HANDLERS": "x"}).handlers == {}
+    with pytest.raises(ConfigError, match=r"SEKISHO_HANDLERS: this setting is in the file sekisho\.toml alone"):
+        load({"data": tmp_path}, environment={"SEKISHO_HANDLERS": "x"})
 
 
 KEYS = st.sampled_from([*KINDS, *(key for keys in KINDS.values() for key in keys), *COMMON, "else"])

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from sekisho.config import ConfigError
+from sekisho.files import WritableByOthers, refuse_writable_by_others
 from sekisho.handler_settings import HandlerSettings, PythonFunction
 from sekisho.handlers.call import Call
 from sekisho.handlers.process import Process, in_one_line
@@ -61,6 +62,11 @@ class PythonFunctions:
     ) -> None:
         if not target.path.is_dir():
             raise ConfigError(f"{settings.source}: path {target.path} is not a folder")
+        try:
+            # Its files are run as the server's user.
+            refuse_writable_by_others(target.path)
+        except WritableByOthers as refusal:
+            raise ConfigError(f"{settings.source}: path {refusal}") from None
         if target.workers > processes.share:
             raise ConfigError(
                 f"{settings.source}: workers is {target.workers}, and handler_processes {processes.limit}, of which "

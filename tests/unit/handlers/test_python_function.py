@@ -446,6 +446,19 @@ def test_an_account_without_an_access_key_is_told(make: Make) -> None:
         make("echo").invoke(call(realm=Realm("000000000000", "us-east-1")))
 
 
+def test_a_folder_of_code_that_others_can_write_to_is_a_mistake_of_the_configuration(
+    make: Make, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.chmod(0o757)
+    with pytest.raises(
+        ConfigError, match=rf"\[handlers.h\]: path {code} can be written to by every user .* chmod go-w"
+    ):
+        make("echo")
+    code.chmod(0o755)
+    assert make("echo").invoke(call({"a": 1})) == {"a": 1}
+
+
 def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
     settings = read(tmp_path, '[handlers.h]\nfunction = "f:g"\npath = "nowhere"\n')["h"]
     assert isinstance(settings.target, PythonFunction)
