@@ -102,7 +102,7 @@ def remove_leftovers(folder: Path) -> None:
 def refuse_writable_by_others(path: Path) -> None:
     """Look at a file or folder and at every folder above it.
 
-    In a folder with the sticky bit, such as /tmp, nobody can replace what is another's, so it is well above ``path``.
+    In a folder with the sticky bit, such as /tmp, users can replace their own files only; it may be above ``path``.
 
     Raises:
         WritableByOthers: Other users could change ``path`` or put something else in its place.

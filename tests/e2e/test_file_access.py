@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -177,6 +178,28 @@ def test_files_that_a_killed_first_start_left_are_removed(used: Path, tmp_path: 
     server = RunningServer(data).start()
     try:
         assert not [file for file in left if file.exists()]
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("seen", ["server/ecdsa", "server/rsa", "server/root-ca.pem"])
+def test_a_first_start_that_is_killed_goes_on(tmp_path: Path, seen: str) -> None:
+    data = tmp_path / "data"
+    process = subprocess.Popen(
+        [require("sekisho"), "up", "--data", str(data), *FREE_PORTS],
+        env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + START_WITHIN
+    while not (data / seen).exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    server = RunningServer(data).start()
+    try:
+        assert not [file for file in data.rglob("*") if file.name.endswith(".tmp")]
+        assert Path(server.root_ca).read_text().count("BEGIN CERTIFICATE") == 2
     finally:
         server.stop()
 

@@ -123,8 +123,12 @@ class ServedIdentity:
             now=self._clock(),
         )
         self._gateway.set_server_certificates(own.chains)
-        self._gateway.set_named_certificates([([name], chains) for name, chains in own.by_name.items()])
         self.root_file = own.root_file
+        try:
+            self._gateway.set_named_certificates([([name], chains) for name, chains in own.by_name.items()])
+        except GatewayError as error:
+            # The default certificate serves the endpoint at home, and the server is there to say what is wrong.
+            log.error("regions have no certificates of their own", reason=str(error))
 
 
 def _of_host(host: str) -> tuple[Sequence[str], Sequence[str]]:

@@ -162,7 +162,8 @@ class _Hierarchy:
 
         Raises OSError, or PemError saying what to do.
         """
-        certificate_file, key_file = self._folder / "root.crt", self._folder / "root.key"
+        certificate_file, key_file = self._files("root")
+        self._put_an_interrupted_start_aside()
         for file, other in ((certificate_file, key_file), (key_file, certificate_file)):
             if not file.exists() and other.exists():
                 copy = f" {ROOT_FILE} has a copy of it." if file is certificate_file else ""
@@ -264,6 +265,16 @@ class _Hierarchy:
     def _name(self, rank: str) -> x509.Name:
         # Clients that are given the roots of two servers tell them apart by name.
         return issue.common_name(f"Sekisho {self._word} {rank} {ids.short(6)}")
+
+    def _put_an_interrupted_start_aside(self) -> None:
+        """Move the folder away where an earlier version was killed in its first start, after it wrote the root's key.
+
+        No client was given this root: the file for them came last, and nothing was signed yet.
+        """
+        if (self._folder.parent / ROOT_FILE).exists() or not self._folder.exists():
+            return
+        if [file.name for file in self._folder.iterdir()] == ["root.key"]:
+            self._folder.rename(self._folder.with_name(f"{self._folder.name}.interrupted.{ids.short(8)}"))
 
     def _new_root(self) -> _Pair:
         root_file = self._folder.parent / ROOT_FILE

@@ -131,6 +131,20 @@ def test_each_region_has_a_certificate_of_its_own_whether_it_is_used_or_not(tmp_
     assert gate.named == first
 
 
+def test_certificates_of_regions_that_the_gateway_does_not_take_stop_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise GatewayError("server certificate 1 is too large")
+
+    identity, gate = serving(tmp_path, [HOME])
+    monkeypatch.setattr(gate, "set_named_certificates", refuse)
+    with capture_logs() as lines:
+        identity.serve_certificates()
+    assert gate.default is not None
+    assert lines[0]["reason"] == "server certificate 1 is too large"
+
+
 def test_endpoints_in_regions_that_are_not_in_the_list_are_not_served(tmp_path: Path) -> None:
     made_up = [ServedEndpoint(Realm("123456789012", f"x{n}"), f"a{n}-ats.iot.x{n}.localhost") for n in range(1300)]
     identity, gate = serving(tmp_path, [HOME, OTHER, *made_up], regions=("x7",))

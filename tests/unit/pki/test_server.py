@@ -210,6 +210,23 @@ def test_a_root_whose_both_files_are_lost_is_not_replaced(folder: Path) -> None:
     assert roots_of(folder) == before
 
 
+@pytest.mark.parametrize("hierarchy", ["ecdsa", "rsa"])
+def test_a_first_start_of_an_earlier_version_that_was_killed_goes_on(folder: Path, hierarchy: str) -> None:
+    (folder / "root-ca.pem").unlink()
+    key = (folder / hierarchy / "root.key").read_text()
+    for file in (folder / hierarchy).iterdir():
+        if file.name != "root.key":
+            file.unlink()
+    made = identity(folder)
+    assert len(pem.read_chain(made.root_file.read_text())) == 2
+    [aside] = folder.glob(f"{hierarchy}.interrupted.*")
+    assert (aside / "root.key").read_text() == key
+    # With anything that was signed, or the file for clients, it is a root that was lost.
+    (folder / hierarchy / "root.crt").unlink()
+    with pytest.raises(PemError, match=r"root\.crt is missing"):
+        identity(folder)
+
+
 def test_a_clock_that_is_far_ahead_replaces_no_root(folder: Path) -> None:
     before = roots_of(folder)
     with pytest.raises(PemError, match=r"root\.crt ended on .*, and this machine's clock says .*Set the clock right"):
@@ -279,7 +296,7 @@ def test_a_first_start_that_was_killed_at_any_write_goes_on_and_leaves_nothing(
         folder = tmp_path / str(count) / "server"
         with monkeypatch.context() as patch:
             patch.setattr(files, "_write", write)
-            # Whoever is killed tidies up nothing.
+            # A killed process tidies up nothing.
             patch.setattr(Path, "unlink", lambda *_, **__: None)
             patch.setattr(shutil, "rmtree", lambda *_, **__: None)
             try:
