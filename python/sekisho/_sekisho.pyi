@@ -8,7 +8,7 @@ Every list of tuples below is documented once, here. Times are Unix seconds (flo
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, Self, TypeAlias, final
+from typing import Final, Literal, Self, TypeAlias, TypedDict, final
 
 __all__ = [
     "CertificateError",
@@ -20,6 +20,9 @@ __all__ = [
     "certificate_variables",
     "check_policy",
     "evaluate",
+    "read_certificate",
+    "read_name",
+    "read_request",
     "refusal_reasons",
 ]
 
@@ -77,6 +80,72 @@ Answer: TypeAlias = tuple[int, IdentityTuple | str]
 PropertiesTuple: TypeAlias = tuple[bool | None, int | None, str | None, bytes | None, str | None, list[tuple[str, str]]]
 Publication: TypeAlias = tuple[str, str, str, bytes, int, bool, PropertiesTuple]
 
+# -- What read_certificate and read_request return ------------------------------------------------------------------
+# (DER, as RFC 4514 writes it, components in their order: each a list of (object identifier in dotted numbers, text or
+#  None where the value is no text, DER of the value))
+NameTuple: TypeAlias = tuple[bytes, str, list[list[tuple[str, str | None, bytes]]]]
+
+class PublicKeyFacts(TypedDict):
+    """A public key, not judged but for ``client_problem``."""
+
+    spki: bytes
+    """SubjectPublicKeyInfo, DER."""
+    kind: Literal["RSA", "RSA-PSS", "P-256", "P-384", "P-521", "other"]
+    bits: int
+    """0 where the kind is "other"."""
+    described: str
+    """For people: "an RSA key of 2048 bits"."""
+    client_problem: str | None
+    """Why the gateway cannot verify a client with this key, as the end of a sentence that begins "the certificate
+    has"; None where it can."""
+
+class SignatureFacts(TypedDict):
+    """A signature that was not verified."""
+
+    name: str
+    """The algorithm's name, or its object identifier in dotted numbers."""
+    scheme: Literal["rsa-pkcs1", "rsa-pss", "ecdsa", "dsa", "other"]
+    hash: str | None
+    """"sha256"; None where the algorithm has none, or one that is not known."""
+    salt_length: int
+    """Bytes of salt of rsa-pss."""
+    signed: bytes
+    """What is signed, DER."""
+    value: bytes
+    """The signature."""
+
+class CertificateFacts(TypedDict):
+    """What a certificate says; nothing of it was verified."""
+
+    version: int
+    """1, 2 or 3."""
+    serial: bytes
+    """Two's complement, at least one byte."""
+    issuer: NameTuple
+    subject: NameTuple
+    not_before: int
+    """Unix seconds."""
+    not_after: int
+    """Unix seconds."""
+    key: PublicKeyFacts
+    signature: SignatureFacts
+    names_one_algorithm: bool
+    """Whether the signature's algorithm is named by the same bytes within what is signed and beside it."""
+    is_ca: bool | None
+    """basicConstraints; None without the extension, or where ``is_ca_problem`` is a text."""
+    is_ca_problem: str | None
+    """What keeps basicConstraints from being read."""
+    subject_key_identifier: bytes | None
+    authority_key_identifier: bytes | None
+    """The key identifier of the issuer."""
+
+class RequestFacts(TypedDict):
+    """What a certificate signing request says; nothing of it was verified."""
+
+    subject: NameTuple
+    key: PublicKeyFacts
+    signature: SignatureFacts
+
 class GatewayError(Exception):
     """The data plane could not do as asked: a port in use, a key that fits no certificate, stopped already."""
 
@@ -84,7 +153,8 @@ class PolicyError(ValueError):
     """A policy document that AWS IoT would refuse; the message says what, where and what to do."""
 
 class CertificateError(ValueError):
-    """Bytes that are no X.509 certificate; the message says where reading failed."""
+    """Bytes that are no certificate or certificate signing request. The message ends a sentence that begins "the
+    certificate cannot be read:"."""
 
 @final
 class Gateway:
@@ -170,6 +240,15 @@ def certificate_id(der: bytes) -> str:
 
 def certificate_variables(der: bytes) -> list[tuple[str, list[str]]]:
     """Every ``iot:Certificate.*`` policy variable this certificate gives, with its values in order."""
+
+def read_certificate(der: bytes) -> CertificateFacts:
+    """Take a certificate of any version apart. Raises CertificateError."""
+
+def read_name(der: bytes) -> NameTuple:
+    """Take a distinguished name apart. Raises CertificateError."""
+
+def read_request(der: bytes) -> RequestFacts:
+    """Take a certificate signing request (PKCS #10) apart. Raises CertificateError."""
 
 # (action such as "iot:Publish", resource ARN)
 ActionTuple: TypeAlias = tuple[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -33,8 +34,13 @@ def description(connection: Connection) -> Any:
     """All that the database itself knows of its tables, whatever order they were made in."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
-        # A table's statement lists its constraints in any order.
-        return {row.name: sorted(line.strip().rstrip(",") for line in row.sql.splitlines()) for row in rows}
+        # A table's statement lists its constraints in any order, and columns that were added behind them.
+        return {
+            row.name: sorted(
+                re.sub(r"\s+", " ", part).strip(" ()") for part in re.split(r",(?![^(]*\))", row.sql.partition("(")[2])
+            )
+            for row in rows
+        }
     return [
         sorted(map(tuple, connection.execute(text(query))))
         for query in (

@@ -12,7 +12,7 @@ import pytest
 from sekisho import _sekisho
 
 # The contract names its tuples; a built module has no such objects.
-_TYPE_ALIASES = r"sekisho\._sekisho\.(\w+(Tuple|Event)|Answer|Event|Publication)"
+_TYPE_ALIASES = r"sekisho\._sekisho\.(\w+(Tuple|Event|Facts)|Answer|Event|Publication)"
 
 _ALLOW_ALL = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}}'
 

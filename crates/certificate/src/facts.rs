@@ -1,8 +1,8 @@
 //! What a certificate says about itself.
 
-use crate::error::parse;
-use crate::key::{KeyKind, take_apart};
-use crate::name::rfc4514;
+use crate::certificate::parse;
+use crate::der::hexadecimal;
+use crate::key::KeyKind;
 use crate::variables::variables;
 use crate::{CertificateError, CertificateId, certificate_id};
 
@@ -36,26 +36,24 @@ pub struct Facts {
 ///
 /// [`CertificateError`] where `der` is not exactly one certificate.
 pub fn read(der: &[u8]) -> Result<Facts, CertificateError> {
-    let certificate = parse(der)?.tbs_certificate;
+    let certificate = parse(der)?;
     let certificate_id = certificate_id(der);
-    let key = take_apart(certificate.subject_pki.raw)?.kind;
     Ok(Facts {
         certificate_id,
-        version: certificate.version.0 + 1,
-        serial_number: hexadecimal_serial(certificate.raw_serial()),
-        subject: rfc4514(&certificate.subject),
-        issuer: rfc4514(&certificate.issuer),
-        not_before: certificate.validity.not_before.timestamp(),
-        not_after: certificate.validity.not_after.timestamp(),
-        key,
+        version: certificate.version,
+        serial_number: hexadecimal_serial(certificate.serial),
+        subject: certificate.subject.rfc4514(),
+        issuer: certificate.issuer.rfc4514(),
+        not_before: certificate.not_before,
+        not_after: certificate.not_after,
         variables: variables(certificate_id, &certificate),
+        key: certificate.key.kind,
     })
 }
 
 fn hexadecimal_serial(bytes: &[u8]) -> String {
-    let digits = match bytes {
+    hexadecimal(match bytes {
         [0, rest @ ..] if !rest.is_empty() => rest,
         bytes => bytes,
-    };
-    digits.iter().map(|byte| format!("{byte:02x}")).collect()
+    })
 }

@@ -1,11 +1,11 @@
 //! The public key of a certificate, taken apart without judging it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use x509_parser::asn1_rs::{Any, FromDer as _, Tag};
-
 use crate::CertificateError;
-use crate::error::parse;
+use crate::certificate::parse;
+use crate::der::{Reader, dotted, tag, whole_bytes};
 
 /// A SubjectPublicKeyInfo (RFC 5280 section 4.1), as slices of the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,6 @@ pub struct SubjectPublicKeyInfo<'a> {
     /// What kind of key it says it is.
     pub kind: KeyKind,
     /// The contents of its AlgorithmIdentifier: object identifier and parameters, without the SEQUENCE around them.
-    /// This is the form in which rustls names the algorithms it verifies.
     pub algorithm: &'a [u8],
     /// The parameters alone, in DER; empty where there are none.
     pub parameters: &'a [u8],
@@ -72,43 +71,129 @@ impl fmt::Display for KeyKind {
     }
 }
 
+/// Names of curves that AWS IoT does not take (RFC 5480, RFC 5639, GB/T 32918).
+const OTHER_CURVES: [(&str, &str); 7] = [
+    ("1.3.132.0.10", "secp256k1"),
+    ("1.3.132.0.33", "secp224r1"),
+    ("1.2.840.10045.3.1.1", "secp192r1"),
+    ("1.3.36.3.3.2.8.1.1.7", "brainpoolP256r1"),
+    ("1.3.36.3.3.2.8.1.1.11", "brainpoolP384r1"),
+    ("1.3.36.3.3.2.8.1.1.13", "brainpoolP512r1"),
+    ("1.2.156.10197.1.301", "SM2"),
+];
+
+/// In place of an object identifier, for a curve that is written out.
+pub(crate) const EXPLICIT_CURVE: &str = "explicit parameters";
+
+impl KeyKind {
+    /// The key for people: `an RSA key of 2048 bits`.
+    pub fn described(&self) -> String {
+        match self {
+            KeyKind::Rsa { bits } => format!("an RSA key of {bits} bits"),
+            KeyKind::RsaPss { bits } => format!("an RSA-PSS key of {bits} bits"),
+            KeyKind::P256 => "an EC key on the curve P-256".to_owned(),
+            KeyKind::P384 => "an EC key on the curve P-384".to_owned(),
+            KeyKind::P521 => "an EC key on the curve P-521".to_owned(),
+            KeyKind::Ed25519 => "a key of the kind Ed25519".to_owned(),
+            KeyKind::Ed448 => "a key of the kind Ed448".to_owned(),
+            KeyKind::Dsa => "a key of the kind DSA".to_owned(),
+            KeyKind::OtherCurve(curve) if curve == EXPLICIT_CURVE => {
+                "an EC key that writes its curve out".to_owned()
+            }
+            KeyKind::OtherCurve(curve) => format!("an EC key on the curve {curve}"),
+            KeyKind::Other(algorithm) => format!("a key of the unknown algorithm {algorithm}"),
+        }
+    }
+
+    /// The AlgorithmIdentifier's contents as rustls names the algorithms it verifies; none for kinds it does not.
+    pub fn canonical_algorithm(&self) -> Option<&'static [u8]> {
+        Some(match self {
+            KeyKind::Rsa { .. } => &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0],
+            KeyKind::P256 => {
+                &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]
+            }
+            KeyKind::P384 => &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 0x22],
+            KeyKind::P521 => &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 0x23],
+            _ => return None,
+        })
+    }
+}
+
+impl SubjectPublicKeyInfo<'_> {
+    /// The SubjectPublicKeyInfo in DER with the algorithm as rustls writes it: an RSA key's parameters, which some
+    /// programs leave out, are NULL.
+    pub fn canonical(&self) -> Cow<'_, [u8]> {
+        match self.kind.canonical_algorithm() {
+            Some(algorithm) => {
+                let bits = [&[0], self.key_bits].concat();
+                let members = [element(tag::SEQUENCE, algorithm), element(tag::BIT_STRING, &bits)].concat();
+                Cow::Owned(element(tag::SEQUENCE, &members))
+            }
+            None => Cow::Borrowed(self.spki),
+        }
+    }
+}
+
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let significant = &length[length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1)..];
+    let mut bytes = vec![tag];
+    if content.len() >= 0x80 {
+        bytes.push(0x80 | u8::try_from(significant.len()).unwrap_or_default());
+    }
+    bytes.extend_from_slice(significant);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
 /// The public key of a certificate.
 ///
 /// # Errors
 ///
-/// As [`read`](crate::read); and [`CertificateError::PublicKey`] where an RSA key holds no modulus.
+/// As [`read`](crate::read).
 pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
-    take_apart(parse(der)?.tbs_certificate.subject_pki.raw)
+    parse(der).map(|certificate| certificate.key)
 }
 
-/// The parser of certificates keeps no slice of an algorithm's parameters, so the few elements are walked here.
+/// Takes a SubjectPublicKeyInfo apart.
+///
+/// # Errors
+///
+/// [`CertificateError::PublicKey`] where it is none, or an RSA key holds no modulus.
 pub(crate) fn take_apart(spki: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
     let broken = |reason| move |_| CertificateError::PublicKey { reason };
-    let (_, whole) = Any::from_der(spki).map_err(broken("it is no SEQUENCE"))?;
-    let (rest, algorithm) = Any::from_der(whole.data).map_err(broken("it names no algorithm"))?;
-    let (parameters, oid) =
-        Any::from_der(algorithm.data).map_err(broken("its algorithm has no identifier"))?;
-    let (_, bits) = Any::from_der(rest).map_err(broken("it has no key"))?;
-    let Some((0, key_bits)) = bits.data.split_first() else {
-        return Err(CertificateError::PublicKey { reason: "its key is no whole number of bytes" });
-    };
-    let kind = kind(&dotted(&oid), parameters, key_bits)?;
-    Ok(SubjectPublicKeyInfo { kind, algorithm: algorithm.data, parameters, key_bits, spki })
+    let whole = Reader::new(spki).take(tag::SEQUENCE).map_err(broken("is no SEQUENCE"))?;
+    let mut members = Reader::new(whole.content);
+    let algorithm = members.take(tag::SEQUENCE).map_err(broken("names no algorithm"))?;
+    let bits = members.take(tag::BIT_STRING).map_err(broken("has no key in it"))?;
+    members.end().map_err(broken("has bytes after its key"))?;
+    let mut identifier = Reader::new(algorithm.content);
+    let oid = identifier.take(tag::OID).map_err(broken("has an algorithm without an identifier"))?;
+    let parameters = &algorithm.content[oid.whole.len()..];
+    let key_bits =
+        whole_bytes(bits).ok_or(CertificateError::PublicKey { reason: "is no whole number of bytes" })?;
+    let kind = kind(&dotted(oid.content), parameters, key_bits)?;
+    Ok(SubjectPublicKeyInfo { kind, algorithm: algorithm.content, parameters, key_bits, spki })
 }
 
 fn kind(algorithm: &str, parameters: &[u8], key: &[u8]) -> Result<KeyKind, CertificateError> {
     Ok(match algorithm {
-        "1.2.840.113549.1.1.1" => KeyKind::Rsa { bits: modulus_bits(key)? },
-        "1.2.840.113549.1.1.10" => KeyKind::RsaPss { bits: modulus_bits(key)? },
-        "1.2.840.10045.2.1" => match Any::from_der(parameters) {
-            Ok((_, curve)) if curve.tag() == Tag::Oid => match dotted(&curve).as_str() {
+        "1.2.840.113549.1.1.1" => KeyKind::Rsa { bits: rsa_numbers(key)?.0 },
+        "1.2.840.113549.1.1.10" => KeyKind::RsaPss { bits: rsa_numbers(key)?.0 },
+        "1.2.840.10045.2.1" => {
+            let curve = Reader::new(parameters)
+                .take(tag::OID)
+                .map_or_else(|_| EXPLICIT_CURVE.to_owned(), |oid| dotted(oid.content));
+            match curve.as_str() {
                 "1.2.840.10045.3.1.7" => KeyKind::P256,
                 "1.3.132.0.34" => KeyKind::P384,
                 "1.3.132.0.35" => KeyKind::P521,
-                other => KeyKind::OtherCurve(other.to_owned()),
-            },
-            _ => KeyKind::OtherCurve("explicit parameters".to_owned()),
-        },
+                other => {
+                    let known = OTHER_CURVES.iter().find(|(oid, _)| *oid == other);
+                    KeyKind::OtherCurve(known.map_or(other, |(_, name)| name).to_owned())
+                }
+            }
+        }
         "1.3.101.112" => KeyKind::Ed25519,
         "1.3.101.113" => KeyKind::Ed448,
         "1.2.840.10040.4.1" => KeyKind::Dsa,
@@ -116,19 +201,21 @@ fn kind(algorithm: &str, parameters: &[u8], key: &[u8]) -> Result<KeyKind, Certi
     })
 }
 
-fn modulus_bits(key: &[u8]) -> Result<usize, CertificateError> {
-    let modulus = Any::from_der(key)
-        .and_then(|(_, sequence)| Any::from_der(sequence.data))
-        .map(|(_, modulus)| modulus)
-        .ok()
-        .filter(|modulus| modulus.tag() == Tag::Integer)
-        .ok_or(CertificateError::PublicKey { reason: "it is named RSA and holds no modulus" })?;
-    let zeros = modulus.data.iter().take_while(|byte| **byte == 0).count();
-    let significant = modulus.data.get(zeros..).unwrap_or_default();
-    let unused = significant.first().map_or(0, |byte| byte.leading_zeros() as usize);
-    Ok(significant.len() * 8 - unused)
+/// Bits of the modulus, and the bytes of the public exponent, which are empty where there is none.
+pub(crate) fn rsa_numbers(key: &[u8]) -> Result<(usize, &[u8]), CertificateError> {
+    let numbers = || {
+        let mut numbers = Reader::new(Reader::new(key).take(tag::SEQUENCE).ok()?.content);
+        let modulus = numbers.take(tag::INTEGER).ok()?.content;
+        Some((modulus, numbers.take(tag::INTEGER).map_or(&[][..], |exponent| exponent.content)))
+    };
+    let (modulus, exponent) =
+        numbers().ok_or(CertificateError::PublicKey { reason: "is named RSA and holds no modulus" })?;
+    Ok((bits(modulus), exponent))
 }
 
-fn dotted(object: &Any<'_>) -> String {
-    object.as_oid().map_or_else(|_| "unreadable".to_owned(), |oid| oid.to_id_string())
+/// Bits of an unsigned number.
+pub(crate) fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let significant = &number[zeros..];
+    significant.len() * 8 - significant.first().map_or(0, |byte| byte.leading_zeros() as usize)
 }

@@ -1,29 +1,48 @@
-//! Facts read from a device certificate, X.509 v1 included.
+//! Facts read from certificates, X.509 v1 included, and from certificate signing requests.
 //!
 //! Nothing here decides whether a certificate is good: no signature is verified, no time is compared, no extension is
 //! demanded. `openssl x509 -req` of OpenSSL 3.0 and 3.1 makes v1 certificates without extensions, and AWS IoT takes
 //! them, so they are read like any other.
 //!
+//! What the TLS libraries of devices read is read here, however odd; the reader is the one of control plane and gateway,
+//! so that a certificate has the same facts in both.
+//!
 //! | file | subject |
 //! |---|---|
 //! | `identity` | [`CertificateId`]: the SHA-256 of the DER |
-//! | `facts` | [`read`]: what a certificate says about itself |
+//! | `certificate` | [`parse`]: the structure of a certificate, as slices |
+//! | `request` | [`parse_request`]: that of a certificate signing request |
+//! | `facts` | [`read`]: what the gateway needs of a certificate |
 //! | `variables` | its `iot:Certificate.*` policy variables |
 //! | `name` | distinguished names and their values as text |
 //! | `key` | [`public_key`]: the SubjectPublicKeyInfo, without judging it |
+//! | `client_key` | [`client_key_problem`]: whether the gateway can verify a client with this key |
+//! | `signature` | signature algorithms and their parameters |
+//! | `der`, `time` | the elements of DER |
 //! | `error` | [`CertificateError`] |
 
+mod certificate;
+mod client_key;
+mod der;
 mod error;
 mod facts;
 mod identity;
 mod key;
 mod name;
+mod request;
+mod signature;
+mod time;
 mod variables;
 
+pub use certificate::{Certificate, parse};
+pub use client_key::{MAX_RSA_BITS, MAX_RSA_EXPONENT_BITS, MIN_RSA_BITS, client_key_problem};
 pub use error::CertificateError;
 pub use facts::{Facts, read};
 pub use identity::{CertificateId, InvalidCertificateId, certificate_id};
 pub use key::{KeyKind, SubjectPublicKeyInfo, public_key};
+pub use name::{Attribute, Name, parse_name};
+pub use request::{Request, parse_request};
+pub use signature::{Scheme, SignatureAlgorithm};
 
 /// The longest certificate that is read, in bytes of DER: AWS IoT's limit for `certificatePem`, in which a DER of this
 /// length would not even fit.

@@ -1,9 +1,7 @@
 //! Distinguished names and their values as text.
 
-use std::fmt::Write as _;
-
-use x509_parser::asn1_rs::{Any, Tag, ToDer as _};
-use x509_parser::x509::X509Name;
+use crate::CertificateError;
+use crate::der::{DerError, Element, Reader, dotted, hexadecimal, tag};
 
 /// Short names of RFC 4519 and their relatives, by object identifier.
 const SHORT_NAMES: [(&str, &str); 20] = [
@@ -29,38 +27,117 @@ const SHORT_NAMES: [(&str, &str); 20] = [
     ("1.2.840.113549.1.9.1", "emailAddress"),
 ];
 
-/// The name as RFC 4514 writes it: last component first, `CN=pump-7,O=Example\, Inc.,C=JP`.
-pub(crate) fn rfc4514(name: &X509Name<'_>) -> String {
-    let components: Vec<_> = name.iter_rdn().collect();
-    let mut text = String::new();
-    for component in components.into_iter().rev() {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        for (position, attribute) in component.iter().enumerate() {
-            if position > 0 {
-                text.push('+');
-            }
-            let oid = attribute.attr_type().to_id_string();
-            let short_name = SHORT_NAMES.iter().find(|(known, _)| *known == oid);
-            text.push_str(short_name.map_or(&oid, |(_, short_name)| short_name));
-            text.push('=');
-            match value_text(attribute.attr_value()).filter(|_| short_name.is_some()) {
-                Some(value) => push_escaped(&mut text, &value),
-                None => push_hexadecimal(&mut text, attribute.attr_value()),
-            }
-        }
+/// A distinguished name, as slices of its bytes.
+#[derive(Clone, Debug)]
+pub struct Name<'a> {
+    /// The whole, in DER.
+    pub der: &'a [u8],
+    components: Vec<Vec<Attribute<'a>>>,
+}
+
+/// One attribute of a name. Any bytes may be in any kind of string.
+#[derive(Clone, Debug)]
+pub struct Attribute<'a> {
+    /// Its type, an object identifier in dotted numbers.
+    pub oid: String,
+    value: Element<'a>,
+}
+
+impl<'a> Attribute<'a> {
+    /// The value as text; none where it is no string, or its bytes are not of the string's kind.
+    pub fn text(&self) -> Option<String> {
+        value_text(self.value)
     }
-    text
+
+    /// The value, in DER.
+    pub fn der(&self) -> &'a [u8] {
+        self.value.whole
+    }
+}
+
+impl<'a> Name<'a> {
+    /// Takes a name from the reader.
+    pub(crate) fn read(fields: &mut Reader<'a>) -> Result<Name<'a>, DerError> {
+        let name = fields.take(tag::SEQUENCE)?;
+        let mut rest = Reader::new(name.content);
+        let mut components = Vec::new();
+        while !rest.is_empty() {
+            let mut set = Reader::new(rest.take(tag::SET)?.content);
+            let mut component = Vec::new();
+            while !set.is_empty() {
+                let mut attribute = Reader::new(set.take(tag::SEQUENCE)?.content);
+                let oid = dotted(attribute.take(tag::OID)?.content);
+                let value = attribute.any()?;
+                attribute.end()?;
+                component.push(Attribute { oid, value });
+            }
+            components.push(component);
+        }
+        Ok(Name { der: name.whole, components })
+    }
+
+    /// Its components in their order, each a set of attributes.
+    pub fn components(&self) -> &[Vec<Attribute<'a>>] {
+        &self.components
+    }
+
+    /// Texts of the attributes of this type, in their order.
+    pub(crate) fn texts_of(&self, oid: &str) -> impl Iterator<Item = String> {
+        self.components
+            .iter()
+            .flatten()
+            .filter(move |attribute| attribute.oid == oid)
+            .filter_map(Attribute::text)
+    }
+
+    /// The name as RFC 4514 writes it: last component first, `CN=pump-7,O=Example\, Inc.,C=JP`; empty for an empty
+    /// name.
+    pub fn rfc4514(&self) -> String {
+        let mut text = String::new();
+        for component in self.components.iter().rev() {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            for (position, attribute) in component.iter().enumerate() {
+                if position > 0 {
+                    text.push('+');
+                }
+                let oid = &attribute.oid;
+                let short_name = SHORT_NAMES.iter().find(|(known, _)| known == oid);
+                text.push_str(short_name.map_or(oid.as_str(), |(_, short_name)| short_name));
+                text.push('=');
+                match attribute.text().filter(|_| short_name.is_some()) {
+                    Some(value) => push_escaped(&mut text, &value),
+                    None => {
+                        text.push('#');
+                        text.push_str(&hexadecimal(attribute.der()));
+                    }
+                }
+            }
+        }
+        text
+    }
+}
+
+/// Reads a name by itself.
+///
+/// # Errors
+///
+/// [`CertificateError`] where `der` is not exactly one name.
+pub fn parse_name(der: &[u8]) -> Result<Name<'_>, CertificateError> {
+    let mut reader = Reader::new(der);
+    let name = Name::read(&mut reader).map_err(CertificateError::of("name"))?;
+    reader.end().map_err(CertificateError::of("name"))?;
+    Ok(name)
 }
 
 /// The name as AWS IoT's `AlternativeName.DirectoryName` shows it: RFC 4514 with short names in lower case,
 /// `cn=LightBulbCert,ou=SmartHome,o=IoT,c=US` (Developer Guide, "Using X.509 certificate policy variables").
-pub(crate) fn directory_name(name: &X509Name<'_>) -> String {
+pub(crate) fn directory_name(name: &Name<'_>) -> String {
     let mut text = String::new();
     let mut in_value = false;
     let mut escaped = false;
-    for character in rfc4514(name).chars() {
+    for character in name.rfc4514().chars() {
         match character {
             '=' if !in_value => in_value = true,
             ',' | '+' if in_value && !escaped => in_value = false,
@@ -73,22 +150,26 @@ pub(crate) fn directory_name(name: &X509Name<'_>) -> String {
 }
 
 /// The text of a string of any ASN.1 kind; none where it is no string or its bytes are not of that kind.
-pub(crate) fn value_text(value: &Any<'_>) -> Option<String> {
-    match value.tag() {
-        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString | Tag::VisibleString => {
-            String::from_utf8(value.data.to_vec()).ok()
-        }
-        // Real certificates put ISO 8859-1 here, whatever T.61 says.
-        Tag::TeletexString => Some(value.data.iter().copied().map(char::from).collect()),
-        Tag::BmpString => {
-            let units = value.data.chunks(2).map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?)));
+fn value_text(value: Element<'_>) -> Option<String> {
+    let bytes = value.content;
+    match value.tag {
+        tag::UTF8_STRING
+        | tag::PRINTABLE_STRING
+        | tag::IA5_STRING
+        | tag::NUMERIC_STRING
+        | tag::VISIBLE_STRING => String::from_utf8(bytes.to_vec()).ok(),
+        // Real certificates put ISO 8859-1 here, whatever T.61 says; some put UTF-8, which is never mistaken for it.
+        tag::TELETEX_STRING => Some(
+            String::from_utf8(bytes.to_vec())
+                .unwrap_or_else(|_| bytes.iter().copied().map(char::from).collect()),
+        ),
+        tag::BMP_STRING => {
+            let units = bytes.chunks(2).map(|unit| Some(u16::from_be_bytes(unit.try_into().ok()?)));
             String::from_utf16(&units.collect::<Option<Vec<u16>>>()?).ok()
         }
-        Tag::UniversalString => value
-            .data
-            .chunks(4)
-            .map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?)))
-            .collect(),
+        tag::UNIVERSAL_STRING => {
+            bytes.chunks(4).map(|unit| char::from_u32(u32::from_be_bytes(unit.try_into().ok()?))).collect()
+        }
         _ => None,
     }
 }
@@ -98,7 +179,13 @@ fn push_escaped(text: &mut String, value: &str) {
     let last = value.chars().count().saturating_sub(1);
     for (position, character) in value.chars().enumerate() {
         match character {
-            '\0' => text.push_str("\\00"),
+            // They would move the cursor of the terminal that shows a log.
+            character if character.is_control() => {
+                for byte in character.to_string().bytes() {
+                    text.push('\\');
+                    text.push_str(&hexadecimal(&[byte]));
+                }
+            }
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', character]),
             ' ' if position == 0 || position == last => text.push_str("\\ "),
             '#' if position == 0 => text.push_str("\\#"),
@@ -107,18 +194,8 @@ fn push_escaped(text: &mut String, value: &str) {
     }
 }
 
-/// RFC 4514 section 2.4: `#` and the value's DER.
-fn push_hexadecimal(text: &mut String, value: &Any<'_>) {
-    text.push('#');
-    for byte in value.to_der_vec_raw().unwrap_or_default() {
-        let _ = write!(text, "{byte:02x}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use x509_parser::asn1_rs::FromDer as _;
-
     use super::*;
 
     /// Wraps the contents in a tag and a short length.
@@ -143,11 +220,16 @@ mod tests {
     fn a_name_is_written_last_component_first_with_escapes() {
         let bytes = name(&[
             attribute(O, 0x0c, b" A, \"B\"+<C>;D\\ "),
+            attribute(CN, 0x0c, "\0\u{1b}\u{85}".as_bytes()),
             [attribute(CN, 0x13, b"#x"), attribute(&[0x2a, 3], 0x0c, b"y")].concat(),
         ]);
-        let (_, parsed) = X509Name::from_der(&bytes).unwrap();
-        assert_eq!(rfc4514(&parsed), r#"CN=\#x+1.2.3=#0c0179,O=\ A\, \"B\"\+\<C\>\;D\\\ "#);
-        assert_eq!(directory_name(&parsed), r#"cn=\#x+1.2.3=#0c0179,o=\ A\, \"B\"\+\<C\>\;D\\\ "#);
+        let parsed = Name::read(&mut Reader::new(&bytes)).unwrap();
+        assert_eq!(parsed.der, bytes);
+        assert_eq!(parsed.rfc4514(), r#"CN=\#x+1.2.3=#0c0179,CN=\00\1b\c2\85,O=\ A\, \"B\"\+\<C\>\;D\\\ "#);
+        assert_eq!(
+            directory_name(&parsed),
+            r#"cn=\#x+1.2.3=#0c0179,cn=\00\1b\c2\85,o=\ A\, \"B\"\+\<C\>\;D\\\ "#
+        );
     }
 
     #[test]
@@ -156,15 +238,18 @@ mod tests {
             (0x0c, "関所".as_bytes(), Some("関所")),
             (0x0c, &[0xff][..], None),
             (0x14, &[0x5a, 0xfc][..], Some("Zü")),
+            (0x14, "Zü".as_bytes(), Some("Zü")),
+            (0x13, b"sensor_01 @*", Some("sensor_01 @*")),
+            (0x13, &[0x5a, 0xfc], None),
+            (0x0c, b"", Some("")),
+            (0x03, &[0, 0x41], None),
             (0x1e, &[0x95, 0xa2, 0x62, 0x40][..], Some("関所")),
             (0x1e, &[0x95][..], None),
             (0x1c, &[0, 1, 0xf6, 0x80][..], Some("🚀")),
             (0x1c, &[0, 0x11, 0, 0][..], None),
             (0x02, &[1][..], None),
         ] {
-            let bytes = der(tag, value);
-            // The parser refuses some strings of its own accord; then there is no text either.
-            let text = Any::from_der(&bytes).ok().and_then(|(_, value)| value_text(&value));
+            let text = value_text(Reader::new(&der(tag, value)).any().unwrap());
             assert_eq!(text.as_deref(), expected, "{tag:#x} {value:?}");
         }
     }

@@ -6,19 +6,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use x509_parser::certificate::TbsCertificate;
-use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
-use x509_parser::prelude::FromDer as _;
-use x509_parser::x509::X509Name;
-
 use crate::CertificateId;
-use crate::name::{directory_name, value_text};
+use crate::certificate::Certificate;
+use crate::der::{Element, Reader, tag};
+use crate::name::{Name, directory_name};
 
 const MAXIMUM_VALUES: usize = 5;
 const MAXIMUM_CHARACTERS: usize = 1024;
 
-const SUBJECT_ALTERNATIVE_NAME: &str = "2.5.29.17";
-const ISSUER_ALTERNATIVE_NAME: &str = "2.5.29.18";
+const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+const ISSUER_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x12];
 
 /// The attributes of a subject or issuer that have a variable, by object identifier.
 const ATTRIBUTES: [(&str, &str); 13] = [
@@ -38,7 +35,7 @@ const ATTRIBUTES: [(&str, &str); 13] = [
 ];
 
 /// Every variable that has a value, with its values in the order of the certificate.
-pub(crate) fn variables(id: CertificateId, certificate: &TbsCertificate<'_>) -> Vec<(String, Vec<String>)> {
+pub(crate) fn variables(id: CertificateId, certificate: &Certificate<'_>) -> Vec<(String, Vec<String>)> {
     let mut variables = vec![("iot:CertificateId".to_owned(), vec![id.to_string()])];
     let mut add = |name: String, values: Vec<String>| {
         let is_usable = |value: &String| !value.is_empty() && value.chars().count() <= MAXIMUM_CHARACTERS;
@@ -47,7 +44,7 @@ pub(crate) fn variables(id: CertificateId, certificate: &TbsCertificate<'_>) -> 
             variables.push((name, values));
         }
     };
-    add("iot:Certificate.SerialNumber".to_owned(), decimal_serial(certificate).into_iter().collect());
+    add("iot:Certificate.SerialNumber".to_owned(), decimal_serial(certificate.serial).into_iter().collect());
     for (whose, name, extension) in [
         ("Subject", &certificate.subject, SUBJECT_ALTERNATIVE_NAME),
         ("Issuer", &certificate.issuer, ISSUER_ALTERNATIVE_NAME),
@@ -65,44 +62,71 @@ pub(crate) fn variables(id: CertificateId, certificate: &TbsCertificate<'_>) -> 
 }
 
 /// The serial number as AWS IoT writes it: in decimal, `10525622389124227206` for `92:12:85:cb:b7:a5:e0:86`.
-fn decimal_serial(certificate: &TbsCertificate<'_>) -> Option<String> {
+fn decimal_serial(two_complement: &[u8]) -> Option<String> {
     // A byte is more than two digits, and turning a long number into decimal takes time of its square.
-    let is_short = certificate.raw_serial().len() <= MAXIMUM_CHARACTERS / 2;
-    is_short.then(|| certificate.serial.to_string())
+    if two_complement.len() > MAXIMUM_CHARACTERS / 2 {
+        return None;
+    }
+    let is_negative = two_complement.first().is_some_and(|byte| byte & 0x80 != 0);
+    let mut magnitude = two_complement.to_vec();
+    if is_negative {
+        magnitude.iter_mut().for_each(|byte| *byte = !*byte);
+        for byte in magnitude.iter_mut().rev() {
+            let carry;
+            (*byte, carry) = byte.overflowing_add(1);
+            if !carry {
+                break;
+            }
+        }
+    }
+    // Nine digits at a time, the last first.
+    let mut groups: Vec<u64> = Vec::new();
+    while magnitude.iter().any(|byte| *byte != 0) {
+        let mut remainder = 0;
+        for byte in &mut magnitude {
+            let value = remainder << 8 | u64::from(*byte);
+            *byte = u8::try_from(value / 1_000_000_000).unwrap_or_default();
+            remainder = value % 1_000_000_000;
+        }
+        groups.push(remainder);
+    }
+    let first = groups.pop().unwrap_or_default();
+    let mut text = format!("{}{first}", if is_negative { "-" } else { "" });
+    for group in groups.iter().rev() {
+        text.push_str(&format!("{group:09}"));
+    }
+    Some(text)
 }
 
-fn values_of(name: &X509Name<'_>, oid: &str) -> Vec<String> {
-    let attributes = name.iter_attributes().filter(|attribute| attribute.attr_type().to_id_string() == oid);
-    attributes
-        .filter_map(|attribute| value_text(attribute.attr_value()))
-        .map(|value| escaped(&value))
-        .collect()
+fn values_of(name: &Name<'_>, oid: &str) -> Vec<String> {
+    name.texts_of(oid).map(|value| escaped(&value)).collect()
 }
 
 /// Values by kind of name. An extension that cannot be read gives none, as if it were not there.
-fn alternative_names(certificate: &TbsCertificate<'_>, oid: &str) -> [(&'static str, Vec<String>); 5] {
-    let mut extensions =
-        certificate.extensions().iter().filter(|extension| extension.oid.to_id_string() == oid);
-    // Both extensions are GeneralNames (RFC 5280 sections 4.2.1.6 and 4.2.1.7).
-    let names = extensions
-        .next()
-        .and_then(|extension| SubjectAlternativeName::from_der(extension.value).ok())
-        .map_or_else(Vec::new, |(_, names)| names.general_names);
+fn alternative_names(certificate: &Certificate<'_>, oid: &[u8]) -> [(&'static str, Vec<String>); 5] {
     let mut mail = Vec::new();
     let mut hosts = Vec::new();
     let mut directory = Vec::new();
     let mut identifiers = Vec::new();
     let mut addresses = Vec::new();
-    for name in &names {
-        match name {
-            GeneralName::RFC822Name(text) => mail.push(escaped(text)),
-            GeneralName::DNSName(text) => hosts.push(escaped(text)),
+    // Both extensions are GeneralNames (RFC 5280 sections 4.2.1.6 and 4.2.1.7).
+    let names = certificate
+        .extension_value(oid)
+        .and_then(|value| Reader::new(value).take(tag::SEQUENCE).ok())
+        .and_then(|names| elements(names.content))
+        .unwrap_or_default();
+    let text = |content: &[u8]| std::str::from_utf8(content).ok().map(escaped);
+    for name in names {
+        match name.tag {
+            RFC822_NAME => mail.extend(text(name.content)),
+            DNS_NAME => hosts.extend(text(name.content)),
             // RFC 4514 has put its own backslashes in.
-            GeneralName::DirectoryName(name) => directory.push(directory_name(name)),
-            GeneralName::URI(text) => identifiers.push(escaped(text)),
-            GeneralName::IPAddress(octets) => {
-                addresses.extend(address(octets).map(|address| address.to_string()))
+            DIRECTORY_NAME => {
+                let read = Name::read(&mut Reader::new(name.content)).ok();
+                directory.extend(read.map(|name| directory_name(&name)));
             }
+            UNIFORM_RESOURCE_IDENTIFIER => identifiers.extend(text(name.content)),
+            IP_ADDRESS => addresses.extend(address(name.content).map(|address| address.to_string())),
             _ => {}
         }
     }
@@ -113,6 +137,21 @@ fn alternative_names(certificate: &TbsCertificate<'_>, oid: &str) -> [(&'static 
         ("RFC822Name", mail),
         ("UniformResourceIdentifier", identifiers),
     ]
+}
+
+const RFC822_NAME: u8 = tag::context(1);
+const DNS_NAME: u8 = tag::context(2);
+const DIRECTORY_NAME: u8 = tag::explicit(4);
+const UNIFORM_RESOURCE_IDENTIFIER: u8 = tag::context(6);
+const IP_ADDRESS: u8 = tag::context(7);
+
+fn elements(content: &[u8]) -> Option<Vec<Element<'_>>> {
+    let mut reader = Reader::new(content);
+    let mut found = Vec::new();
+    while !reader.is_empty() {
+        found.push(reader.any().ok()?);
+    }
+    Some(found)
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {
@@ -132,4 +171,27 @@ fn escaped(value: &str) -> String {
         text.push(character);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_of_any_sign_and_length_is_decimal() {
+        for (bytes, text) in [
+            (&[0][..], "0"),
+            (&[0, 0, 0], "0"),
+            (&[1], "1"),
+            (&[0xff], "-1"),
+            (&[0x80, 0], "-32768"),
+            (&[0xff, 0x04], "-252"),
+            (&[0x3b, 0x9a, 0xca, 0x00], "1000000000"),
+            (&[0, 0x92, 0x12, 0x85, 0xcb, 0xb7, 0xa5, 0xe0, 0x86], "10525622389124227206"),
+        ] {
+            assert_eq!(decimal_serial(bytes).as_deref(), Some(text));
+        }
+        assert_eq!(decimal_serial(&[1; 512]).map(|text| text.len()), Some(1231));
+        assert_eq!(decimal_serial(&[1; 513]), None);
+    }
 }

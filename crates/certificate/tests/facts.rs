@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanType, SerialNumber};
 use sekisho_certificate::{
-    CertificateError, Facts, KeyKind, MAXIMUM_DER_LENGTH, certificate_id, public_key, read,
+    CertificateError, Facts, KeyKind, MAXIMUM_DER_LENGTH, certificate_id, client_key_problem, parse,
+    parse_request, public_key, read,
 };
+use x509_parser::prelude::FromDer as _;
 
 const V1: &[u8] = include_bytes!("data/v1-rsa2048.der");
 const EVERY_ATTRIBUTE: &[u8] = include_bytes!("data/every-attribute.der");
@@ -232,10 +234,12 @@ fn what_is_not_exactly_one_certificate_is_refused() {
     assert_eq!(read(b"-----BEGIN CERTIFICATE-----\n"), Err(CertificateError::Pem));
     let too_long = vec![0x30; MAXIMUM_DER_LENGTH + 1];
     assert_eq!(read(&too_long), Err(CertificateError::TooLong { length: MAXIMUM_DER_LENGTH + 1 }));
-    for bytes in
-        [&b""[..], b"garbage", &[0x30, 0x80, 0, 0], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[0x30; 60_000]]
-    {
-        assert!(matches!(read(bytes), Err(CertificateError::NotCertificate { .. })));
+    for bytes in [&b""[..], b"garbage"] {
+        assert_eq!(read(bytes), Err(CertificateError::NotDer));
+    }
+    assert_eq!(read(&[0x30; 60_000]), Err(CertificateError::TrailingData { length: 59_950 }));
+    for bytes in [&[0x30, 0x80, 0, 0][..], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[0x30, 0x02, 0x30, 0x00]] {
+        assert!(matches!(read(bytes), Err(CertificateError::Field { .. })));
     }
 }
 
@@ -256,6 +260,125 @@ fn an_unknown_version_is_refused() {
     assert!(read(&der).unwrap_err().to_string().contains("version"));
 }
 
+/// Compares what another reader of X.509 reads of the same bytes.
+fn agrees_with_another_reader(der: &[u8]) {
+    let (_, theirs) =
+        x509_parser::certificate::X509Certificate::from_der(der).expect("another reader reads it");
+    let ours = parse(der).expect("it is a certificate");
+    assert_eq!(ours.version, theirs.version().0 + 1);
+    assert_eq!(ours.serial, theirs.raw_serial());
+    assert_eq!(ours.issuer.der, theirs.issuer().as_raw());
+    assert_eq!(ours.subject.der, theirs.subject().as_raw());
+    assert_eq!(ours.not_before, theirs.validity().not_before.timestamp());
+    assert_eq!(ours.not_after, theirs.validity().not_after.timestamp());
+    assert_eq!(ours.key.spki, theirs.public_key().raw);
+    assert_eq!(ours.signed, theirs.tbs_certificate.as_ref());
+    assert_eq!(ours.signature, theirs.signature_value.data.as_ref());
+    assert!(ours.names_one_algorithm);
+    assert_eq!(
+        ours.extension_identifiers().collect::<Vec<_>>(),
+        theirs.extensions().iter().map(|extension| extension.oid.to_id_string()).collect::<Vec<_>>()
+    );
+    let constraints = theirs.basic_constraints().expect("the extension is there once");
+    assert_eq!(
+        ours.is_ca().expect("the extension is good"),
+        constraints.map(|constraints| constraints.value.ca)
+    );
+    for (name, theirs) in [(&ours.issuer, theirs.issuer()), (&ours.subject, theirs.subject())] {
+        let attributes: Vec<_> =
+            name.components().iter().flatten().map(|attribute| attribute.oid.clone()).collect();
+        let expected: Vec<_> =
+            theirs.iter_attributes().map(|attribute| attribute.attr_type().to_id_string()).collect();
+        assert_eq!(attributes, expected);
+    }
+}
+
+#[test]
+fn another_reader_reads_the_same() {
+    for der in [V1, EVERY_ATTRIBUTE, RSA_PSS] {
+        agrees_with_another_reader(der);
+    }
+    agrees_with_another_reader(&certificate(|parameters| {
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.use_authority_key_identifier_extension = true;
+        parameters.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    }));
+}
+
+#[test]
+fn key_identifiers_are_read_and_one_that_is_broken_is_none() {
+    let der = certificate(|parameters| {
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.use_authority_key_identifier_extension = true;
+    });
+    let read = parse(&der).unwrap();
+    assert_eq!(read.subject_key_identifier().map(<[u8]>::len), Some(20));
+    assert_eq!(read.authority_key_identifier(), read.subject_key_identifier());
+    let broken = certificate(|parameters| {
+        for last in [14, 35] {
+            let extension = CustomExtension::from_oid_content(&[2, 5, 29, last], vec![0x30, 0x05, 0x82]);
+            parameters.custom_extensions.push(extension);
+        }
+    });
+    let read = parse(&broken).unwrap();
+    assert_eq!((read.subject_key_identifier(), read.authority_key_identifier()), (None, None));
+}
+
+#[test]
+fn a_basic_constraints_extension_that_is_there_twice_or_broken_is_an_error() {
+    for contents in [vec![vec![0x30, 3, 1, 1, 0xff], vec![0x30, 0]], vec![vec![0x30, 0x05, 0x82]]] {
+        let der = certificate(|parameters| {
+            for content in contents {
+                parameters
+                    .custom_extensions
+                    .push(CustomExtension::from_oid_content(&[2, 5, 29, 19], content));
+            }
+        });
+        let error = parse(&der).unwrap().is_ca().unwrap_err().to_string();
+        assert!(error.starts_with("its basicConstraints extension "), "{error}");
+    }
+}
+
+#[test]
+fn a_certificate_signing_request_is_read() {
+    let key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new(["pump.example".to_owned()]).unwrap();
+    parameters.distinguished_name.push(DnType::OrganizationName, "IoT");
+    let made = parameters.serialize_request(&key).unwrap();
+    let request = parse_request(made.der()).unwrap();
+    assert_eq!(request.subject.rfc4514(), "O=IoT,CN=rcgen self signed cert");
+    assert_eq!(request.key.spki, rcgen::PublicKeyData::subject_public_key_info(&key));
+    assert_eq!(request.signature_algorithm.name, "ecdsa-with-SHA256");
+    assert_eq!(request.signature_algorithm.hash, Some("sha256"));
+    assert_eq!(client_key_problem(&request.key), None);
+    for length in 0..made.der().len() {
+        assert!(parse_request(&made.der()[..length]).is_err(), "{length}");
+    }
+    assert!(parse_request(V1).is_err());
+    assert!(parse(made.der()).is_err());
+}
+
+#[test]
+fn keys_that_are_taken_and_keys_that_are_not() {
+    for (der, problem) in [(V1, None), (RSA_PSS, None)] {
+        assert_eq!(client_key_problem(&public_key(der).unwrap()), problem);
+    }
+    let ed25519 = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let der = CertificateParams::default().self_signed(&ed25519).unwrap();
+    let problem = client_key_problem(&public_key(der.der()).unwrap()).unwrap();
+    assert!(
+        problem.starts_with("a key of the kind Ed25519; allowed are RSA of 2048 bits and more"),
+        "{problem}"
+    );
+    let p256 = certificate(|_| {});
+    let at = public_key(&p256).unwrap().key_bits.as_ptr().addr() - p256.as_ptr().addr();
+    let mut elsewhere = p256.clone();
+    elsewhere[at + 20] ^= 1;
+    let problem = client_key_problem(&public_key(&elsewhere).unwrap()).unwrap();
+    assert!(problem.contains("not on the curve"), "{problem}");
+    assert_eq!(client_key_problem(&public_key(&p256).unwrap()), None);
+}
+
 #[test]
 fn deeply_nested_sequences_are_refused_without_recursion() {
     let mut der = Vec::new();
@@ -273,7 +396,11 @@ proptest! {
     fn damage_never_panics(position in 0..EVERY_ATTRIBUTE.len(), byte in any::<u8>(), drop in any::<bool>()) {
         let mut der = EVERY_ATTRIBUTE.to_vec();
         if drop { der.remove(position); } else { der[position] = byte; }
+        let _ = parse_request(&der);
         if let Ok(facts) = read(&der) {
+            let parsed = parse(&der).unwrap();
+            let _ = (parsed.is_ca(), parsed.subject_key_identifier(), parsed.authority_key_identifier());
+            let _ = (client_key_problem(&parsed.key), parsed.key.canonical());
             prop_assert_eq!(facts.certificate_id, certificate_id(&der));
             prop_assert!(public_key(&der).is_ok());
         }
@@ -283,5 +410,6 @@ proptest! {
     fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&bytes);
         let _ = public_key(&bytes);
+        let _ = parse_request(&bytes);
     }
 }

@@ -93,7 +93,7 @@ refusals! {
     AmbiguousWithoutSni = "AMBIGUOUS_WITHOUT_SNI",
         "Several accounts hold this certificate and the client sent no SNI; connect by the endpoint's name.";
     CaNotRegistered = "CA_NOT_REGISTERED",
-        "Device certificate is not registered, and neither is a CA that signed it.";
+        "Device certificate is not registered, and neither is the CA that directly signed it; register that CA certificate.";
     CaInactive = "CA_INACTIVE",
         "Device certificate is not registered, and the CA that signed it is INACTIVE; activate the CA or register the certificate.";
     CaAutoRegistrationDisabled = "CA_AUTO_REGISTRATION_DISABLED",
@@ -102,6 +102,12 @@ refusals! {
         "Automatic registration needs SNI, or the CA in the chain that the client sends.";
     CaIsSniOnlyAndNoSni = "CA_IS_SNI_ONLY_AND_NO_SNI",
         "The CA's mode is SNI_ONLY, so that automatic registration needs SNI; connect by the endpoint's name.";
+    RegistrationRefused = "REGISTRATION_REFUSED",
+        "Device certificate is not registered, and cannot be registered automatically; the detail says why.";
+    DeviceCertificateRevokedBefore = "DEVICE_CERTIFICATE_REVOKED_BEFORE",
+        "Device certificate is not registered, and a REVOKED certificate has the same public key, or the same issuer and serial number; automatic registration never replaces it. Give the device a new key and certificate, or register this one with RegisterCertificate.";
+    DeviceCertificateCopied = "DEVICE_CERTIFICATE_COPIED",
+        "Device certificate is not registered; it is a registered one with its signature encoded anew, which is not registered automatically. Use the certificate as it was registered.";
     DeviceCertificateProvisioned = "DEVICE_CERTIFICATE_PROVISIONED",
         "Device certificate was provisioned just now by its CA's template; the device's next attempt is let in, as on AWS.";
     ProvisioningFailed = "PROVISIONING_FAILED",

@@ -6,6 +6,7 @@ use sekisho_gateway::{authority, refusal};
 
 use crate::convert::{self, IdentityTuple};
 use crate::error;
+use crate::facts::{self, CertificateFacts, NameTuple, RequestFacts};
 
 /// Every reason for which the gate may refuse: (NAME, sentence).
 #[pyfunction]
@@ -29,6 +30,26 @@ pub fn certificate_id(der: &[u8]) -> String {
 #[pyfunction]
 pub fn certificate_variables(der: &[u8]) -> PyResult<Vec<(String, Vec<String>)>> {
     sekisho_certificate::read(der).map(|facts| facts.variables).map_err(|cause| error::certificate(&cause))
+}
+
+/// The facts of a certificate: `CertificateFacts` of the contract.
+#[pyfunction]
+pub fn read_certificate(der: &[u8]) -> PyResult<CertificateFacts<'_>> {
+    facts::certificate(der).map_err(|cause| error::certificate(&cause))
+}
+
+/// A distinguished name: `NameTuple` of the contract.
+#[pyfunction]
+pub fn read_name(der: &[u8]) -> PyResult<NameTuple<'_>> {
+    sekisho_certificate::parse_name(der)
+        .map(|name| facts::name(&name))
+        .map_err(|cause| error::certificate(&cause))
+}
+
+/// The facts of a certificate signing request: `RequestFacts` of the contract.
+#[pyfunction]
+pub fn read_request(der: &[u8]) -> PyResult<RequestFacts<'_>> {
+    facts::request(der).map_err(|cause| error::certificate(&cause))
 }
 
 /// One decision: (verdict, policies that allow, policies that deny, missing context values).

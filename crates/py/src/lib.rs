@@ -5,6 +5,7 @@
 
 mod convert;
 mod error;
+mod facts;
 mod functions;
 mod gateway;
 
@@ -14,7 +15,10 @@ mod _sekisho {
     #[pymodule_export]
     use crate::error::{CertificateError, GatewayError, PolicyError};
     #[pymodule_export]
-    use crate::functions::{certificate_id, certificate_variables, check_policy, evaluate, refusal_reasons};
+    use crate::functions::{
+        certificate_id, certificate_variables, check_policy, evaluate, read_certificate, read_name,
+        read_request, refusal_reasons,
+    };
     #[pymodule_export]
     use crate::gateway::Gateway;
 

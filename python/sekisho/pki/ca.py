@@ -37,7 +37,7 @@ class CertificateAuthority:
     @property
     def signer(self) -> Signer:
         """For ``pki.issue``."""
-        return Signer.of(self.certificate.parsed, self.key)
+        return Signer.of(self.certificate, self.key)
 
     def new_device(self, name: str, key_type: KeyType, *, now: datetime, lifetime: timedelta) -> Device:
         """A device's key, request and certificate.
@@ -52,7 +52,7 @@ class CertificateAuthority:
         """A certificate of the same subject as ``old``, for another key. Whoever signed ``old`` does not matter."""
         return issue.sign_device(
             self.signer,
-            old.parsed.subject,
+            old.subject_name.der,
             key.public_key(),
             not_before=now - issue.BACKDATED,
             not_after=now + lifetime,
@@ -63,8 +63,8 @@ class CertificateAuthority:
         request = issue.read_request(request_pem)
         return issue.sign_device(
             self.signer,
-            request.subject,
-            request.public_key,
+            request.subject.der,
+            request.spki,
             not_before=now - issue.BACKDATED,
             not_after=now + lifetime,
         )

@@ -1,40 +1,41 @@
 """A certificate as it was read, X.509 v1 included: facts, not judgements.
 
-``pki.verify`` judges. Each fact is read when it is first asked for and then kept.
+``pki.verify`` judges. The facts are those of the gateway's reader (``pki.reader``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import warnings
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import ExtensionOID
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from sekisho.pki import names, pem
+from sekisho.pki import names, pem, reader
+from sekisho.pki.names import Name
 from sekisho.pki.pem import PemError
 
-# Devices in the field have the serial number 0 (`openssl x509 -set_serial 0`); nothing here stands on serial numbers.
-warnings.filterwarnings("ignore", message="Parsed a serial number", category=CryptographyDeprecationWarning)
+if TYPE_CHECKING:
+    from sekisho.pki.reader import CertificateFacts, PublicKeyFacts, SignatureFacts
+
+VerifyingKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class X509Certificate:
-    """A certificate of version 1 or 3.
+    """A certificate of version 1, 2 or 3.
 
     Make one by ``from_pem`` or ``from_der``, which read everything that may be unreadable.
     """
 
-    def __init__(self, der: bytes, parsed: x509.Certificate, public_key: CertificatePublicKeyTypes | None) -> None:
+    def __init__(self, der: bytes, facts: CertificateFacts) -> None:
         self.der = der
-        self._parsed = parsed
-        self.public_key = public_key
-        """None where the key is of a kind that is not known here."""
+        self._facts = facts
 
     @classmethod
     def from_pem(cls, text: str) -> X509Certificate:
@@ -52,13 +53,9 @@ class X509Certificate:
     def from_der(cls, der: bytes) -> X509Certificate:
         """Raises PemError where it is no certificate."""
         try:
-            parsed = x509.load_der_x509_certificate(der)
-            public_key = _public_key(parsed)
-            # What may fail later: names of kinds of string that nobody knows, times that are none.
-            _ = parsed.subject, parsed.issuer, parsed.not_valid_before_utc, parsed.not_valid_after_utc
-        except pem.UNREADABLE as error:
-            raise PemError(f"The certificate cannot be read: {_plain(error)}.") from None
-        return cls(der, parsed, public_key)
+            return cls(der, reader.read_certificate(der))
+        except reader.Unreadable as error:
+            raise PemError(f"The certificate cannot be read: {error}.") from None
 
     @property
     def pem(self) -> str:
@@ -72,92 +69,128 @@ class X509Certificate:
 
     @cached_property
     def public_key_id(self) -> str:
-        """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo. Raises PemError: the key is of an unknown kind."""
-        if self.public_key is None:
-            raise PemError("The certificate has a key of an unknown kind.")
-        return hashlib.sha256(self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+        """Lower-case hex SHA-256 of the SubjectPublicKeyInfo, as it is encoded in the certificate."""
+        return hashlib.sha256(self.key["spki"]).hexdigest()
+
+    @cached_property
+    def signed_id(self) -> str:
+        """Lower-case hex SHA-256 of what is signed (TBSCertificate).
+
+        Certificates that differ in the encoding of their signature alone have the same.
+        """
+        return hashlib.sha256(self.signature["signed"]).hexdigest()
+
+    @cached_property
+    def issuer_serial_id(self) -> str:
+        """Lower-case hex SHA-256 of issuer (``names.canonical``) and serial number, by which CAs tell certificates
+        apart."""
+        return hashlib.sha256(b"%x:%b" % (self.serial_number, self.issuer)).hexdigest()
 
     @cached_property
     def subject(self) -> bytes:
         """Subject in the form to be compared (``names.canonical``)."""
-        return names.canonical(self._parsed.subject)
+        return names.canonical(self.subject_name)
 
     @cached_property
     def issuer(self) -> bytes:
         """Issuer in the form to be compared (``names.canonical``)."""
-        return names.canonical(self._parsed.issuer)
+        return names.canonical(self.issuer_name)
+
+    @cached_property
+    def subject_name(self) -> Name:
+        """Subject as it was read."""
+        return Name(*self._facts["subject"])
+
+    @cached_property
+    def issuer_name(self) -> Name:
+        """Issuer as it was read."""
+        return Name(*self._facts["issuer"])
 
     @property
     def subject_text(self) -> str:
         """Subject for people."""
-        return names.shown(self._parsed.subject)
+        return names.shown(self.subject_name)
 
     @property
     def issuer_text(self) -> str:
         """Issuer for people."""
-        return names.shown(self._parsed.issuer)
+        return names.shown(self.issuer_name)
 
     @property
     def common_names(self) -> list[str]:
         """Every CN of the subject."""
-        return names.common_names(self._parsed.subject)
+        return names.common_names(self.subject_name)
 
     @property
     def version(self) -> int:
-        """1 or 3."""
-        return 1 if self._parsed.version is x509.Version.v1 else 3
+        """1, 2 or 3."""
+        return self._facts["version"]
 
     @property
+    def serial_number(self) -> int:
+        """Of any length and sign."""
+        return int.from_bytes(self._facts["serial"], "big", signed=True)
+
+    @cached_property
     def not_before(self) -> datetime:
         """UTC."""
-        return self._parsed.not_valid_before_utc
+        return _EPOCH + timedelta(seconds=self._facts["not_before"])
 
-    @property
+    @cached_property
     def not_after(self) -> datetime:
         """UTC."""
-        return self._parsed.not_valid_after_utc
+        return _EPOCH + timedelta(seconds=self._facts["not_after"])
 
     @property
+    def key(self) -> PublicKeyFacts:
+        """Its public key as it was read."""
+        return self._facts["key"]
+
+    @cached_property
+    def public_key(self) -> VerifyingKey | None:
+        """Its public key, to verify with; None where it is of a kind that cannot be loaded."""
+        return loaded(self.key["spki"])
+
+    @property
+    def signature(self) -> SignatureFacts:
+        """Its signature as it was read."""
+        return self._facts["signature"]
+
+    @property
+    def names_one_algorithm(self) -> bool:
+        """Whether its signature's algorithm is the same within what is signed and beside it."""
+        return self._facts["names_one_algorithm"]
+
+    @cached_property
     def parsed(self) -> x509.Certificate:
-        """What ``cryptography`` read."""
-        return self._parsed
+        """What ``cryptography`` reads, for certificates made here. Raises ValueError where it does not read it."""
+        return x509.load_der_x509_certificate(self.der)
 
     @property
     def is_ca(self) -> bool | None:
         """What basicConstraints says; None without that extension. Raises PemError where it cannot be read."""
-        constraints = self._extension(ExtensionOID.BASIC_CONSTRAINTS)
-        return constraints.ca if isinstance(constraints, x509.BasicConstraints) else None
+        problem = self._facts["is_ca_problem"]
+        if problem is not None:
+            raise PemError(f"The certificate's extensions cannot be read: {problem}.")
+        return self._facts["is_ca"]
 
     @property
     def subject_key_identifier(self) -> str | None:
-        """The extension, in hex; None without it. Raises PemError where it cannot be read."""
-        found = self._extension(ExtensionOID.SUBJECT_KEY_IDENTIFIER)
-        return found.digest.hex() if isinstance(found, x509.SubjectKeyIdentifier) else None
+        """The extension, in hex; None without it or where it cannot be read."""
+        found = self._facts["subject_key_identifier"]
+        return None if found is None else found.hex()
 
     @property
     def authority_key_identifier(self) -> str | None:
-        """The extension's key identifier, in hex; None without it. Raises PemError where it cannot be read."""
-        found = self._extension(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
-        if not isinstance(found, x509.AuthorityKeyIdentifier) or found.key_identifier is None:
-            return None
-        return found.key_identifier.hex()
-
-    def _extension(self, oid: x509.ObjectIdentifier) -> x509.ExtensionType | None:
-        try:
-            return self._parsed.extensions.get_extension_for_oid(oid).value
-        except x509.ExtensionNotFound:
-            return None
-        except (*pem.UNREADABLE, x509.DuplicateExtension) as error:
-            raise PemError(f"The certificate's extensions cannot be read: {_plain(error)}.") from None
+        """The extension's key identifier, in hex; None without it or where it cannot be read."""
+        found = self._facts["authority_key_identifier"]
+        return None if found is None else found.hex()
 
 
-def _public_key(parsed: x509.Certificate) -> CertificatePublicKeyTypes | None:
+def loaded(spki: bytes) -> VerifyingKey | None:
+    """The public key of a SubjectPublicKeyInfo; None where it is of another kind or cannot be loaded."""
     try:
-        return parsed.public_key()
-    except UnsupportedAlgorithm:
+        key = load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm):
         return None
-
-
-def _plain(error: Exception) -> str:
-    """cryptography's words without what only its authors can use."""
-    return str(error).split("\n", 1)[0].rstrip(".").removeprefix("error parsing asn1 value: ")
+    return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | dsa.DSAPublicKey) else None

@@ -6,19 +6,21 @@ CA:FALSE and keyUsage (critical), extendedKeyUsage clientAuth, and both key iden
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sekisho.pki import keys, names, pem, verify
-from sekisho.pki.certificate import X509Certificate
+from sekisho.pki import der, keys, names, pem, reader, verify
+from sekisho.pki.certificate import X509Certificate, loaded
 from sekisho.pki.keys import KeyType, PrivateKey, PublicKey
+from sekisho.pki.names import Name
 from sekisho.pki.pem import PemError
 
 BACKDATED: Final = timedelta(minutes=2)
@@ -28,31 +30,43 @@ MAX_COMMON_NAME: Final = 64
 """Characters of a common name (RFC 5280, appendix A.1, ub-common-name)."""
 
 
+_REQUEST_SCHEMES: Final = frozenset({"rsa-pkcs1", "rsa-pss", "ecdsa"})
+_REQUEST_DIGESTS: Final = frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"})
+"""With which a certificate signing request may be signed. It is proof that its sender has the key and nothing more, so
+that AWS IoT takes SHA-1 (aws-amplify/aws-sdk-ios#3345); what is issued for it is signed with SHA-256 or better."""
+
+Extension = tuple[x509.ExtensionType, bool]
+"""With whether it is critical."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
     """Who signs: a name, a key, and the extension by which the signed points to it."""
 
-    name: x509.Name
+    name: bytes
+    """DER, as in the signer's own certificate."""
     key: PrivateKey = field(repr=False)
     identifier: x509.AuthorityKeyIdentifier
 
     @classmethod
-    def of(cls, certificate: x509.Certificate, key: PrivateKey) -> Signer:
+    def of(cls, certificate: X509Certificate, key: PrivateKey) -> Signer:
         """The signer whose certificate this is."""
-        try:
-            own = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-            identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
-        except x509.ExtensionNotFound:
-            identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-        return cls(certificate.subject, key, identifier)
+        own = certificate.subject_key_identifier
+        identifier = (
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+            if own is None
+            else x509.AuthorityKeyIdentifier(bytes.fromhex(own), None, None)
+        )
+        return cls(certificate.subject_name.der, key, identifier)
 
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
     """A certificate signing request whose signature and key have been looked at."""
 
-    subject: x509.Name
-    public_key: PublicKey
+    subject: Name
+    spki: bytes
+    """SubjectPublicKeyInfo, DER."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +79,16 @@ class Device:
     certificate_id: str
 
 
-def common_name(text: str) -> x509.Name:
-    """A name of one CN. Raises ValueError where it is empty or longer than 64 bytes of UTF-8."""
+def common_name(text: str) -> bytes:
+    """A name of one CN, in DER. Raises ValueError where it is empty or longer than 64 bytes of UTF-8."""
     if not 1 <= len(text.encode()) <= MAX_COMMON_NAME:
         raise ValueError(f"A common name has 1 to {MAX_COMMON_NAME} bytes; {text[:80]!r} has {len(text.encode())}.")
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]).public_bytes()
 
 
-def make_request(key: PrivateKey, subject: x509.Name) -> str:
-    """A certificate signing request (PKCS #10) in PEM."""
+def make_request(key: PrivateKey, common_name: str) -> str:
+    """A certificate signing request (PKCS #10) in PEM. Raises ValueError as ``common_name``."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     request = x509.CertificateSigningRequestBuilder(subject).sign(key, keys.signing_digest(key))
     return request.public_bytes(Encoding.PEM).decode()
 
@@ -83,45 +98,58 @@ def read_request(text: str) -> SigningRequest:
 
     Raises:
         PemError: There is none, or it cannot be read.
-        NotAcceptable: Its signature is not by its own key, or the key is weak or of a kind that AWS IoT does not take.
+        NotAcceptable: Its signature is not by its own key, or with a broken digest; or the gateway could not verify a
+            client with its key.
     """
-    der = pem.read_certificate_request(text)
+    read = pem.read_certificate_request(text)
     try:
-        request = x509.load_der_x509_csr(der)
-        subject, public_key, is_valid = request.subject, request.public_key(), request.is_signature_valid
-    except pem.UNREADABLE:
-        found = pem.misnamed(der)
+        request = reader.read_request(read)
+    except reader.Unreadable as error:
+        found = pem.misnamed(read)
         raise PemError(
-            "The certificate signing request cannot be read."
+            f"The certificate signing request cannot be read: {error}."
             if found is None
             else f"The text is labelled CERTIFICATE REQUEST and contains {found}."
         ) from None
+    subject, signature, spki = Name(*request["subject"]), request["signature"], request["key"]["spki"]
     whose = f"The certificate signing request ({names.shown(subject)})"
-    verify.check_key(public_key, whose)
-    if not is_valid:
+    verify.check_client_key(request["key"], whose)
+    if signature["scheme"] not in _REQUEST_SCHEMES or signature["hash"] not in _REQUEST_DIGESTS:
+        raise verify.NotAcceptable(
+            f"{whose} is signed with {verify.describe_signature(signature)}; allowed are RSA and ECDSA with SHA-256, "
+            "SHA-384 or SHA-512, and SHA-1 for old devices; with openssl, -sha256."
+        )
+    if not verify.is_signature_by(signature, loaded(spki)):
         raise verify.NotAcceptable(f"{whose} is not signed by the key it contains; it was damaged or put together.")
-    if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise verify.NotAcceptable(f"{whose} has {verify.describe_key(public_key)}.")
-    return SigningRequest(subject, public_key)
+    return SigningRequest(subject, spki)
 
 
 def sign_device(
-    signer: Signer, subject: x509.Name, public_key: PublicKey, *, not_before: datetime, not_after: datetime
+    signer: Signer, subject: bytes, public_key: PublicKey | bytes, *, not_before: datetime, not_after: datetime
 ) -> X509Certificate:
-    """A device's certificate."""
-    builder = (
-        _builder(subject, public_key, signer, not_before=not_before, not_after=not_after)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(key_usage(public_key), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(signer.identifier, critical=False)
-    )
-    return signed(builder, signer.key)
+    """A device's certificate.
+
+    Args:
+        subject: A name in DER; it is in the certificate byte for byte.
+        public_key: A key, or a SubjectPublicKeyInfo in DER that is in the certificate byte for byte.
+    """
+    spki = _spki(public_key)
+    key = loaded(spki)
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise ValueError("A device certificate is for an RSA or EC key.")
+    extensions: list[Extension] = [
+        (x509.SubjectKeyIdentifier.from_public_key(key), False),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (key_usage(key), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+        (signer.identifier, False),
+    ]
+    return _signed(signer, subject, spki, extensions, not_before=not_before, not_after=not_after)
 
 
 def sign_server(
     signer: Signer,
-    subject: x509.Name,
+    subject: bytes,
     public_key: PublicKey,
     *,
     alternative_names: Iterable[x509.GeneralName],
@@ -129,20 +157,20 @@ def sign_server(
     not_after: datetime,
 ) -> X509Certificate:
     """A server's certificate. Clients look at the alternative names and not at the subject (RFC 9525)."""
-    builder = (
-        _builder(subject, public_key, signer, not_before=not_before, not_after=not_after)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(key_usage(public_key), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(alternative_names), critical=False)
-        .add_extension(signer.identifier, critical=False)
-    )
-    return signed(builder, signer.key)
+    extensions: list[Extension] = [
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (key_usage(public_key), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.SubjectAlternativeName(alternative_names), False),
+        (signer.identifier, False),
+    ]
+    return _signed(signer, subject, _spki(public_key), extensions, not_before=not_before, not_after=not_after)
 
 
 def sign_ca(
     signer: Signer | None,
-    subject: x509.Name,
+    subject: bytes,
     key: PrivateKey,
     *,
     path_length: int | None,
@@ -152,13 +180,13 @@ def sign_ca(
     """A CA's certificate; ``signer`` None signs itself. ``path_length``: CAs that may follow below, None for any."""
     public_key = key.public_key()
     own = signer or Signer(subject, key, x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key))
-    builder = (
-        _builder(subject, public_key, own, not_before=not_before, not_after=not_after)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(_CA_KEY_USAGE, critical=True)
-        .add_extension(own.identifier, critical=False)
-    )
-    return signed(builder, own.key)
+    extensions: list[Extension] = [
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+        (x509.BasicConstraints(ca=True, path_length=path_length), True),
+        (_CA_KEY_USAGE, True),
+        (own.identifier, False),
+    ]
+    return _signed(own, subject, _spki(public_key), extensions, not_before=not_before, not_after=not_after)
 
 
 def new_device(signer: Signer, name: str, key_type: KeyType, *, not_before: datetime, not_after: datetime) -> Device:
@@ -166,7 +194,7 @@ def new_device(signer: Signer, name: str, key_type: KeyType, *, not_before: date
     subject = common_name(name)
     key = keys.generate(key_type)
     certificate = sign_device(signer, subject, key.public_key(), not_before=not_before, not_after=not_after)
-    return Device(keys.to_pem(key), make_request(key, subject), certificate.pem, certificate.certificate_id)
+    return Device(keys.to_pem(key), make_request(key, name), certificate.pem, certificate.certificate_id)
 
 
 def new_devices(
@@ -182,23 +210,54 @@ def key_usage(key: PublicKey) -> x509.KeyUsage:
     return _usage(digital_signature=True, key_encipherment=isinstance(key, rsa.RSAPublicKey))
 
 
-def signed(builder: x509.CertificateBuilder, key: PrivateKey) -> X509Certificate:
-    """The finished certificate."""
-    return X509Certificate.from_der(builder.sign(key, keys.signing_digest(key)).public_bytes(Encoding.DER))
+def _spki(key: PublicKey | bytes) -> bytes:
+    return key if isinstance(key, bytes) else key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _builder(
-    subject: x509.Name, public_key: PublicKey, signer: Signer, *, not_before: datetime, not_after: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signer.name)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before)
-        .not_valid_after(not_after)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+def _signed(
+    signer: Signer,
+    subject: bytes,
+    spki: bytes,
+    extensions: Sequence[Extension],
+    *,
+    not_before: datetime,
+    not_after: datetime,
+) -> X509Certificate:
+    """The finished certificate, of version 3 (RFC 5280, section 4.1)."""
+    algorithm = _algorithm(signer.key)
+    to_be_signed = der.sequence(
+        der.explicit(0, der.integer(2)),
+        der.integer(x509.random_serial_number()),
+        algorithm,
+        signer.name,
+        der.sequence(der.time(not_before), der.time(not_after)),
+        subject,
+        spki,
+        der.explicit(3, der.sequence(*map(_extension, extensions))),
+    )
+    digest = keys.signing_digest(signer.key)
+    if isinstance(signer.key, rsa.RSAPrivateKey):
+        signature = signer.key.sign(to_be_signed, padding.PKCS1v15(), digest)
+    else:
+        signature = signer.key.sign(to_be_signed, ec.ECDSA(digest))
+    return X509Certificate.from_der(der.sequence(to_be_signed, algorithm, der.bit_string(signature)))
+
+
+def _algorithm(key: PrivateKey) -> bytes:
+    """AlgorithmIdentifier of ``keys.signing_digest`` (RFC 5758, section 3.2; RFC 4055, section 5)."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return der.sequence(der.object_identifier("1.2.840.113549.1.1.11"), der.NULL)
+    digest = keys.signing_digest(key)
+    number = 2 if isinstance(digest, SHA256) else 3 if isinstance(digest, SHA384) else 4
+    return der.sequence(der.object_identifier(f"1.2.840.10045.4.3.{number}"))
+
+
+def _extension(extension: Extension) -> bytes:
+    value, is_critical = extension
+    return der.sequence(
+        der.object_identifier(value.oid.dotted_string),
+        der.TRUE if is_critical else b"",
+        der.octet_string(value.public_bytes()),
     )
 
 

@@ -100,8 +100,8 @@ class IssuingAuthority:
         request = issue.read_request(request_pem)
         return issue.sign_device(
             self._ready(now).signer,
-            request.subject,
-            request.public_key,
+            request.subject.der,
+            request.spki,
             not_before=now - issue.BACKDATED,
             not_after=NOT_AFTER,
         )

@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from sekisho.pki import names
+from sekisho.pki import names, reader
 
 CERTIFICATE: Final = "CERTIFICATE"
 CERTIFICATE_REQUEST: Final = "CERTIFICATE REQUEST"
@@ -57,8 +56,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_UNARMOURED: Final = 64
 """Characters of base64 that are unlikely to be a word or a path."""
 
-UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
-"""All that ``cryptography`` raises about bytes it cannot make sense of."""
+_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm)
+"""All that ``cryptography``, and ``reader`` with it, raise about bytes they cannot make sense of."""
 
 
 class PemError(ValueError):
@@ -101,13 +100,13 @@ def write(label: str, der: bytes) -> str:
 def misnamed(der: bytes) -> str | None:
     """What ``der`` is, where it is something that people mistake for a certificate or a CSR; None otherwise."""
     for name, load in (
-        (_NAMES[CERTIFICATE], x509.load_der_x509_certificate),
-        (_NAMES[CERTIFICATE_REQUEST], x509.load_der_x509_csr),
+        (_NAMES[CERTIFICATE], reader.read_certificate),
+        (_NAMES[CERTIFICATE_REQUEST], reader.read_request),
         ("a public key", load_der_public_key),
     ):
         try:
             load(der)
-        except UNREADABLE:
+        except _UNREADABLE:
             continue
         return name
     try:
@@ -230,6 +229,6 @@ def _too_many(blocks: Sequence[Block], wanted: str) -> str:
 
 def _subject(der: bytes) -> str:
     try:
-        return names.shown(x509.load_der_x509_certificate(der).subject)
-    except UNREADABLE:
+        return names.shown(names.Name(*reader.read_certificate(der)["subject"]))
+    except reader.Unreadable:
         return "(unreadable)"

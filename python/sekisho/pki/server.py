@@ -145,7 +145,7 @@ class _Pair:
 
     @property
     def signer(self) -> Signer:
-        return Signer.of(self.certificate.parsed, self.key)
+        return Signer.of(self.certificate, self.key)
 
 
 class _Hierarchy:
@@ -262,7 +262,7 @@ class _Hierarchy:
             "folder away."
         )
 
-    def _name(self, rank: str) -> x509.Name:
+    def _name(self, rank: str) -> bytes:
         # Clients that are given the roots of two servers tell them apart by name.
         return issue.common_name(f"Sekisho {self._word} {rank} {ids.short(6)}")
 

@@ -7,38 +7,39 @@ audit-chk-ca-cert-key-quality and audit-chk-device-cert-key-quality (what AWS Io
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.hashes import HashAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
+from cryptography.hazmat.primitives.hashes import MD5, SHA1, SHA224, SHA256, SHA384, SHA512, HashAlgorithm
 
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 
+if TYPE_CHECKING:
+    from sekisho.pki.reader import PublicKeyFacts, SignatureFacts
+
 MIN_RSA_BITS: Final = 2048
-MAX_RSA_BITS: Final = 8192
-"""The largest RSA key that the data plane's TLS library verifies a client with."""
 
 CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 """By the name ``cryptography`` has for them."""
 
-_SIGNATURES: Final = frozenset(
-    {
-        SignatureAlgorithmOID.RSA_WITH_SHA256,
-        SignatureAlgorithmOID.RSA_WITH_SHA384,
-        SignatureAlgorithmOID.RSA_WITH_SHA512,
-        SignatureAlgorithmOID.RSASSA_PSS,
-        SignatureAlgorithmOID.DSA_WITH_SHA256,
-        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
-        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
-        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
-    }
+_STRONG: Final = frozenset(
+    {(scheme, digest) for scheme in ("rsa-pkcs1", "rsa-pss", "ecdsa") for digest in ("sha256", "sha384", "sha512")}
+    | {("dsa", "sha256")}
 )
-_PSS_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
+"""(scheme, digest) of the signatures that AWS IoT takes on device certificates."""
+
+_DIGESTS: Final[dict[str, HashAlgorithm]] = {
+    # A certificate signed with a weak digest is told who signed it all the same, and refused by the digest's name.
+    "md5": MD5(),  # noqa: S303
+    "sha1": SHA1(),  # noqa: S303
+    "sha224": SHA224(),
+    "sha256": SHA256(),
+    "sha384": SHA384(),
+    "sha512": SHA512(),
+}
 
 _ALLOWED_KEYS: Final = "RSA of 2048 bits and more, P-256, P-384 or P-521"
 _ALLOWED_SIGNATURES: Final = (
@@ -65,7 +66,7 @@ def check_ca(certificate: X509Certificate, now: datetime) -> None:
         NotAcceptable: The key is weak or unknown, or now is not in its validity.
     """
     check_is_ca(certificate)
-    check_key(certificate.public_key, "The CA certificate")
+    _check_ca_key(certificate)
     check_validity(certificate, now, "The CA certificate")
 
 
@@ -83,24 +84,19 @@ def check_is_ca(certificate: X509Certificate) -> None:
 
 
 def check_device_certificate(certificate: X509Certificate, now: datetime) -> None:
-    """That AWS IoT lets a device connect by it: key, signature algorithm, validity. Version 1 will do.
+    """That a device can connect by it: key, signature algorithm, validity. Version 1 will do.
 
     Raises NotAcceptable.
     """
-    check_key(certificate.public_key, "The certificate")
-    _check_key_can_connect(certificate)
-    _check_signature_algorithm(certificate)
+    check_client_key(certificate.key, "The certificate")
+    check_signature_algorithm(certificate)
     check_validity(certificate, now, "The certificate")
 
 
-def check_key(key: CertificatePublicKeyTypes | None, whose: str) -> None:
-    """That the key is of an allowed kind and size. ``whose`` begins the message. Raises NotAcceptable."""
-    if isinstance(key, rsa.RSAPublicKey):
-        if key.key_size >= MIN_RSA_BITS:
-            return
-    elif isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES:
-        return
-    raise NotAcceptable(f"{whose} has {describe_key(key)}; allowed are {_ALLOWED_KEYS}.")
+def check_client_key(key: PublicKeyFacts, whose: str) -> None:
+    """That the gateway can verify a client with this key. ``whose`` begins the message. Raises NotAcceptable."""
+    if key["client_problem"] is not None:
+        raise NotAcceptable(f"{whose} has {key['client_problem']}.")
 
 
 def check_validity(certificate: X509Certificate, now: datetime, whose: str) -> None:
@@ -119,18 +115,26 @@ def check_validity(certificate: X509Certificate, now: datetime, whose: str) -> N
 
 def is_signed_by(certificate: X509Certificate, key: CertificatePublicKeyTypes | None) -> bool:
     """Whether the certificate's signature was made with the private half of ``key``. Names play no part."""
-    parsed = certificate.parsed
+    # The name of the algorithm beside what is signed is not signed: a certificate must not pass with another one.
+    return certificate.names_one_algorithm and is_signature_by(certificate.signature, key)
+
+
+def is_signature_by(signature: SignatureFacts, key: CertificatePublicKeyTypes | None) -> bool:
+    """Whether a signature was made with the private half of ``key``."""
+    digest = _DIGESTS.get(signature["hash"] or "")
+    if digest is None:
+        return False
+    value, signed = signature["value"], signature["signed"]
     try:
-        parameters = parsed.signature_algorithm_parameters
-        signed, signature = parsed.tbs_certificate_bytes, parsed.signature
-        digest = parsed.signature_hash_algorithm
-        match key:
-            case rsa.RSAPublicKey() if digest is not None and not isinstance(parameters, ec.ECDSA) and parameters:
-                key.verify(signature, signed, parameters, digest)
-            case ec.EllipticCurvePublicKey() if isinstance(parameters, ec.ECDSA):
-                key.verify(signature, signed, parameters)
-            case dsa.DSAPublicKey() if digest is not None and parameters is None:
-                key.verify(signature, signed, digest)
+        match key, signature["scheme"]:
+            case rsa.RSAPublicKey(), "rsa-pkcs1":
+                key.verify(value, signed, padding.PKCS1v15(), digest)
+            case rsa.RSAPublicKey(), "rsa-pss":
+                key.verify(value, signed, padding.PSS(padding.MGF1(digest), signature["salt_length"]), digest)
+            case ec.EllipticCurvePublicKey(), "ecdsa":
+                key.verify(value, signed, ec.ECDSA(digest))
+            case dsa.DSAPublicKey(), "dsa":
+                key.verify(value, signed, digest)
             case _:
                 return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
@@ -148,60 +152,40 @@ def is_self_signed(certificate: X509Certificate) -> bool:
     return is_issued_by(certificate, certificate)
 
 
-def describe_key(key: CertificatePublicKeyTypes | None) -> str:
-    """The key for people: ``an RSA key of 1024 bits``."""
-    match key:
-        case None:
-            return "a key of an unknown kind"
-        case rsa.RSAPublicKey():
-            return f"an RSA key of {key.key_size} bits"
-        case ec.EllipticCurvePublicKey():
-            return f"an EC key on the curve {CURVES.get(key.curve.name, key.curve.name)}"
-        case dsa.DSAPublicKey():
-            return f"a DSA key of {key.key_size} bits"
-        case _:
-            return f"a key of the kind {type(key).__name__.removesuffix('PublicKey')}"
-
-
-def _check_key_can_connect(certificate: X509Certificate) -> None:
-    key = certificate.public_key
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size > MAX_RSA_BITS:
+def check_signature_algorithm(certificate: X509Certificate) -> None:
+    """That it is signed with an algorithm that AWS IoT takes, and names one algorithm alone. Raises NotAcceptable."""
+    if not certificate.names_one_algorithm:
         raise NotAcceptable(
-            f"The certificate has {describe_key(key)}; this server verifies clients with up to {MAX_RSA_BITS} bits."
+            "The certificate names one signature algorithm in the part that is signed and another beside it, so that "
+            "its signature proves nothing. It was damaged or changed; issue it again."
         )
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        named = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if (
-            certificate.parsed.public_key_algorithm_oid != PublicKeyAlgorithmOID.EC_PUBLIC_KEY
-            or named not in certificate.der
-        ):
-            raise NotAcceptable(
-                "The certificate's EC key writes its curve out or its point compressed; TLS needs a named curve and an "
-                "uncompressed point (openssl: -pkeyopt ec_param_enc:named_curve)."
-            )
+    if (certificate.signature["scheme"], certificate.signature["hash"]) not in _STRONG:
+        raise NotAcceptable(
+            f"The certificate is signed with {describe_signature(certificate.signature)}; allowed are "
+            f"{_ALLOWED_SIGNATURES}."
+        )
 
 
-def _check_signature_algorithm(certificate: X509Certificate) -> None:
-    parsed = certificate.parsed
-    algorithm = parsed.signature_algorithm_oid
-    digest = _digest(certificate)
-    if algorithm in _SIGNATURES and (
-        algorithm != SignatureAlgorithmOID.RSASSA_PSS or (digest is not None and digest.name in _PSS_HASHES)
-    ):
+def describe_signature(signature: SignatureFacts) -> str:
+    """The signature's algorithm for people: ``sha1WithRSAEncryption``, ``rsassaPss and sha1``."""
+    name, digest = signature["name"], signature["hash"]
+    if digest is None or digest in name.lower().replace("-", ""):
+        return name
+    return f"{name} and {digest}"
+
+
+def _check_ca_key(certificate: X509Certificate) -> None:
+    """That the key is of an allowed kind and size; unlike a client's, it never meets the gateway."""
+    key = certificate.public_key
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size >= MIN_RSA_BITS:
+            return
+    elif isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES:
         return
-    # `_name` is the name the library prints; the dotted number is all there is for an algorithm it has no name for.
-    name = getattr(algorithm, "_name", "Unknown OID")
-    shown = algorithm.dotted_string if name == "Unknown OID" else name
-    if digest is not None and digest.name not in shown.lower().replace("-", ""):
-        shown = f"{shown} and {digest.name}"
-    raise NotAcceptable(f"The certificate is signed with {shown}; allowed are {_ALLOWED_SIGNATURES}.")
-
-
-def _digest(certificate: X509Certificate) -> HashAlgorithm | None:
-    try:
-        return certificate.parsed.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return None
+    described = certificate.key["described"]
+    if key is None and certificate.key["client_problem"] is None:
+        described += " that cannot be loaded to verify signatures"
+    raise NotAcceptable(f"The CA certificate has {described}; allowed are {_ALLOWED_KEYS}.")
 
 
 def _why_no_ca(certificate: X509Certificate) -> str:

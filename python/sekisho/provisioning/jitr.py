@@ -36,8 +36,15 @@ from sekisho.provisioning.jitp import (
 )
 from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
-from sekisho.registry import certificates
-from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket, read, registrar
+from sekisho.registry import certificates, fingerprints
+from sekisho.registry.admission import (
+    DEVICE_CERTIFICATE_NOT_REGISTERED,
+    DEVICE_CERTIFICATE_UNREADABLE,
+    REGISTRATION_REFUSED,
+    Ticket,
+    read,
+    registrar,
+)
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
 
@@ -164,9 +171,20 @@ class JustInTimeRegistration:
             return ca
         certificate = read(ticket.leaf)
         if certificate is None:
-            return DEVICE_CERTIFICATE_NOT_REGISTERED
+            return DEVICE_CERTIFICATE_UNREADABLE
+        whose = {
+            "certificate_id": ticket.certificate_id,
+            "ca_certificate_id": ca.certificate_id,
+            "account_id": ca.realm.account_id,
+            "region": ca.realm.region,
+            "client_id": ticket.client_id,
+        }
         try:
             verify.check_device_certificate(certificate, now)
+            refusal = fingerprints.refusal(tx, ca.realm, certificate)
+            if refusal is not None:
+                log.warning("a certificate was not registered automatically", reason=refusal, **whose)
+                return refusal
             registered = certificates.add_new(
                 tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
             )
@@ -177,17 +195,11 @@ class JustInTimeRegistration:
             waits = present is not None and present.status is CertificateStatus.PENDING_ACTIVATION
             return DEVICE_CERTIFICATE_PENDING_ACTIVATION if waits else DEVICE_CERTIFICATE_NOT_REGISTERED
         except (NotAcceptable, AwsException) as error:
-            log.warning(
-                "a certificate was not registered automatically",
-                reason=str(error),
-                certificate_id=ticket.certificate_id,
-                ca_certificate_id=ca.certificate_id,
-                account_id=ca.realm.account_id,
-                region=ca.realm.region,
-                client_id=ticket.client_id,
+            log.warning("a certificate was not registered automatically", reason=str(error), **whose)
+            return (
+                not_valid_at(now, certificate)
+                or f"{REGISTRATION_REFUSED}: Device certificate is not registered. {error}"
             )
-            # The gate has reasons of its own for validity only; the rest is in the log.
-            return not_valid_at(now, certificate) or DEVICE_CERTIFICATE_NOT_REGISTERED
         if ca.registration_config is not None:
             return self._provisioning.provision_in(tx, now, ca, registered)
         event = registered_event(registered, now)

@@ -1,8 +1,9 @@
 """The registry's word on certificates that the gate has not seen before, or that have changed.
 
 A registered certificate is answered with its identity; whether that may connect (status, validity, mode) the gate
-decides, at every connection. For any other the answer is the name of the reason, as ``_sekisho.refusal_reasons`` lists
-them, or the CA certificate that registers it automatically: whoever asks does so (``provisioning.jitr``).
+decides, at every connection. For any other the answer is the CA certificate that registers it automatically
+(``provisioning.jitr`` does so), or ``NAME: what the operator should know of this case``, where the name is one of
+``_sekisho.refusal_reasons``.
 
 A client that sends SNI has chosen its account and region by it. Without SNI only a certificate in DEFAULT mode tells
 which, since one account of a region may hold it.
@@ -20,6 +21,7 @@ from typing import Final
 from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
+from sekisho.pki.verify import NotAcceptable
 from sekisho.realm import Realm
 from sekisho.registry import issuers
 from sekisho.registry.issuers import Namesakes
@@ -41,6 +43,8 @@ CA_NOT_IN_CHAIN_AND_NO_SNI: Final = "CA_NOT_IN_CHAIN_AND_NO_SNI"
 CA_NOT_REGISTERED: Final = "CA_NOT_REGISTERED"
 CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI: Final = "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
 DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
+DEVICE_CERTIFICATE_UNREADABLE: Final = "DEVICE_CERTIFICATE_UNREADABLE"
+REGISTRATION_REFUSED: Final = "REGISTRATION_REFUSED"
 
 _LONGEST_CHAIN: Final = 10
 """Certificates of a chain that are looked at."""
@@ -72,7 +76,7 @@ class Admission:
         self._store = store
 
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
-        """For each ticket an identity, the CA that registers it, or the name of the reason why there is neither."""
+        """For each ticket an identity, the CA that registers it, or the reason why there is neither."""
         with self._store.read() as tx:
             namesakes = Namesakes(tx)
             return [
@@ -120,7 +124,7 @@ def registrar(
     chain: Sequence[bytes],
     namesakes: Namesakes | None = None,
 ) -> CACertificate | str:
-    """The CA that registers a certificate that is not registered, or the name of the reason why none does.
+    """The CA that registers a certificate that is not registered, or the reason why none does (``NAME: detail``).
 
     Args:
         realm: Whom the SNI named; None without SNI.
@@ -129,16 +133,34 @@ def registrar(
         namesakes: CAs that the transaction has read for other certificates of a batch.
     """
     certificate = read(leaf)
-    if certificate is None or verify.is_self_signed(certificate):
-        return DEVICE_CERTIFICATE_NOT_REGISTERED
+    if certificate is None:
+        # The gateway reads certificates by the same reader, and refuses this one in the handshake.
+        return DEVICE_CERTIFICATE_UNREADABLE
+    if verify.is_self_signed(certificate):
+        return (
+            f"{DEVICE_CERTIFICATE_NOT_REGISTERED}: Device certificate is not registered. It is self-signed, so that "
+            "no CA registers it: use RegisterCertificateWithoutCA."
+        )
     if realm is None:
         return _registrar_without_sni(tx, certificate, chain)
-    cas = issuers.candidates(tx, realm, certificate, namesakes).signed
-    if cas:
-        return _the_nearest(cas)
+    found = issuers.candidates(tx, realm, certificate, namesakes)
+    if found.signed:
+        return _the_nearest(found.signed)
+    try:
+        verify.check_signature_algorithm(certificate)
+    except NotAcceptable as error:
+        # No CA's key verifies it, whether one is registered or not.
+        return f"{REGISTRATION_REFUSED}: Device certificate is not registered. {error}"
     # Registered, but not here: the endpoint is the mistake, not the CA.
-    elsewhere = tx.certificates.everywhere(certificate_id) or tx.provisioning_claims.get(certificate_id)
-    return DEVICE_CERTIFICATE_NOT_REGISTERED if elsewhere else CA_NOT_REGISTERED
+    held = tx.certificates.everywhere(certificate_id)
+    claim = None if held else tx.provisioning_claims.get(certificate_id)
+    if held or claim is not None:
+        return (
+            f"{DEVICE_CERTIFICATE_NOT_REGISTERED}: Device certificate is not registered in "
+            f"{_where(realm)}, whose endpoint the client named by SNI; it is registered elsewhere. Connect to the "
+            "endpoint that DescribeEndpoint returns there."
+        )
+    return f"{CA_NOT_REGISTERED}: {issuers.why_no_ca(tx, realm, certificate, found.namesakes, _readable(chain))}"
 
 
 def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str | None:
@@ -163,15 +185,11 @@ def _registrar_without_sni(
 ) -> CACertificate | str:
     if not chain:
         return CA_NOT_IN_CHAIN_AND_NO_SNI
-    sent = [each for each in map(read, chain[:_LONGEST_CHAIN]) if each is not None]
-    cas = [
-        ca
-        for each in sent
-        if verify.is_issued_by(certificate, each)
-        for ca in tx.ca_certificates.everywhere(each.certificate_id)
-    ]
+    sent = _readable(chain)
+    direct = [each for each in sent if verify.is_issued_by(certificate, each)]
+    cas = [ca for each in direct for ca in tx.ca_certificates.everywhere(each.certificate_id)]
     if not cas:
-        return CA_NOT_REGISTERED
+        return f"{CA_NOT_REGISTERED}: {issuers.why_no_ca(tx, None, certificate, (), sent)}"
     default = [ca for ca in cas if ca.mode is CertificateMode.DEFAULT]
     return _the_nearest(default) if default else CA_IS_SNI_ONLY_AND_NO_SNI
 
@@ -180,16 +198,33 @@ def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:
     """Of several CA certificates with the key that signed, the one that is nearest to registering counts."""
     active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
     if not active:
-        return CA_INACTIVE
+        return (
+            f"{CA_INACTIVE}: Device certificate is not registered, and the CA certificate that signed it is INACTIVE: "
+            f"{issuers.listed(cas)} in {_where(cas[0].realm)}. Activate it with UpdateCACertificate, or register the "
+            "device certificate with RegisterCertificateWithoutCA."
+        )
     automatic = [ca for ca in active if ca.auto_registration_status is AutoRegistrationStatus.ENABLE]
     if not automatic:
-        return CA_AUTO_REGISTRATION_DISABLED
+        return (
+            f"{CA_AUTO_REGISTRATION_DISABLED}: Device certificate is not registered, and the CA certificate that "
+            f"signed it does not register automatically: {issuers.listed(active)} in {_where(active[0].realm)}. Set "
+            "newAutoRegistrationStatus ENABLE with UpdateCACertificate, or register the device certificate with "
+            "RegisterCertificate."
+        )
     if len({ca.realm for ca in automatic}) > 1:
         # Without SNI a CA in DEFAULT mode in several regions says not in which.
         return AMBIGUOUS_WITHOUT_SNI
     # A certificate that waits for somebody is the smaller mistake than one that a template lets in.
     plain = [ca for ca in automatic if ca.registration_config is None]
     return (plain or automatic)[0]
+
+
+def _readable(chain: Sequence[bytes]) -> Sequence[X509Certificate]:
+    return [each for each in map(read, chain[:_LONGEST_CHAIN]) if each is not None]
+
+
+def _where(realm: Realm) -> str:
+    return f"account {realm.account_id} and region {realm.region}"
 
 
 @lru_cache(maxsize=_READ)

@@ -28,12 +28,13 @@ from sekisho.errors import (
     ServiceUnavailableException,
 )
 from sekisho.pki import issue, names, verify
-from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.certificate import X509Certificate, loaded
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotAcceptable
 from sekisho.realm import Realm
 from sekisho.registry import certificate_providers, issuers, x509
+from sekisho.registry.fingerprints import fingerprints_of
 from sekisho.registry.model import (
     CACertificateStatus,
     Certificate,
@@ -431,7 +432,7 @@ def add_new(
     if mode is CertificateMode.DEFAULT:
         _require_sole_holder(tx, registered)
     try:
-        tx.certificates.add(registered)
+        tx.certificates.add(registered, fingerprints_of(certificate))
     except AlreadyThere:
         raise _already_there(tx, realm, certificate.certificate_id) from None
     return registered
@@ -473,7 +474,7 @@ def _fitting(
         certificate = X509Certificate.from_pem(answer)
     except PemError as error:
         raise InvalidRequestException(f"{whose} something else than one certificate: {error}") from None
-    if certificate.public_key != request.public_key:
+    if certificate.key["spki"] != request.spki and certificate.public_key != loaded(request.spki):
         raise InvalidRequestException(
             f"{whose} a certificate ({certificate.subject_text}) with another public key than that of the request."
         )

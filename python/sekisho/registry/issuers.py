@@ -19,7 +19,6 @@ from sekisho.errors import (
 )
 from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
-from sekisho.pki.pem import PemError
 from sekisho.realm import Realm
 from sekisho.registry import x509
 from sekisho.registry.model import CACertificate, CACertificateStatus
@@ -85,14 +84,14 @@ def the_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate) -> C
     if len(found.signed) > 1:
         raise CertificateConflictException(
             "Several registered CA certificates have the issuer's name and the key that signed the certificate. Say "
-            f"which one is meant with caCertificatePem: {_listed(found.signed)}."
+            f"which one is meant with caCertificatePem: {listed(found.signed)}."
         )
     if found.signed:
         return _active(found.signed[0])
     if found.namesakes:
         raise CertificateValidationException(
             f"The certificate was not signed by the key of any registered CA named {certificate.issuer_text}: "
-            f"{_listed(found.namesakes)}. A CA that is made anew under its old name has another key; register the CA "
+            f"{listed(found.namesakes)}. A CA that is made anew under its old name has another key; register the CA "
             f"certificate that signed this one.{_key_identifiers(certificate, found.namesakes)}"
         )
     raise _no_ca(tx, realm, certificate)
@@ -141,10 +140,10 @@ def _no_ca(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Certi
     else:
         present = tx.ca_certificates.page(realm, Window(limit=_SHOWN))
         more = "" if present.next_after is None else " and more"
-        listed = f"those of {_listed(present.items)}{more}" if present.items else "none"
+        registered = f"those of {listed(present.items)}{more}" if present.items else "none"
         why = (
             f"Its issuer is {certificate.issuer_text}{_authority(certificate)}; the CA certificates of account "
-            f"{realm.account_id} in {realm.region} are {listed}. Register the CA that directly signed it, or use "
+            f"{realm.account_id} in {realm.region} are {registered}. Register the CA that directly signed it, or use "
             "RegisterCertificateWithoutCA."
         )
     # The first sentence is AWS's; tools look for it.
@@ -163,11 +162,76 @@ def _named_ca_unknown(tx: Transaction, realm: Realm, ca_certificate: X509Certifi
         f"{realm.region}."
     )
     if same_key:
-        why += f" Another certificate of the same CA is: {_listed(same_key)}. Give that one, or none."
+        why += f" Another certificate of the same CA is: {listed(same_key)}. Give that one, or none."
     return CertificateStateException(f"No CA certificate exists for the given certificate. {why}")
 
 
-def _listed(cas: Sequence[CACertificate]) -> str:
+def why_no_ca(
+    tx: Transaction,
+    realm: Realm | None,
+    certificate: X509Certificate,
+    namesakes: Sequence[CACertificate],
+    chain: Sequence[X509Certificate],
+) -> str:
+    """Why no CA registers a certificate automatically, and which CA certificate would have to be registered.
+
+    Args:
+        realm: Whom the SNI named; None without SNI.
+        namesakes: The realm's CAs of the issuer's name and another key.
+        chain: What the client sent after its certificate.
+    """
+    facts = [
+        f"Device certificate is not registered, and neither is the CA that signed it: {certificate.issuer_text}"
+        f"{_authority(certificate)}."
+    ]
+    if namesakes:
+        facts.append(
+            f"Registered under that name, with another key, is {listed(namesakes)}."
+            f"{_key_identifiers(certificate, namesakes)}"
+        )
+    above = _registered_above(tx, realm, chain)
+    if above:
+        facts.append(
+            f"Registered is {listed(above)}, which is further up the chain: it counts only for certificates that it "
+            "signed itself."
+        )
+    if realm is not None:
+        facts.extend(_registered_elsewhere(tx, realm, certificate))
+    facts.append("Register the CA certificate that directly signed the device certificate.")
+    return " ".join(facts)
+
+
+def _registered_above(
+    tx: Transaction, realm: Realm | None, chain: Sequence[X509Certificate]
+) -> Sequence[CACertificate]:
+    """The registered CAs among the certificates that a client sent along."""
+    found = (
+        ca
+        for each in chain
+        for ca in tx.ca_certificates.everywhere(each.certificate_id)
+        if realm is None or ca.realm == realm
+    )
+    return list({ca.certificate_id: ca for ca in found}.values())
+
+
+def _registered_elsewhere(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Sequence[str]:
+    """That the CA is registered in another region of the account, or in another account."""
+    others = [
+        ca.realm
+        for ca in tx.ca_certificates.with_subject_anywhere(certificate.issuer, _SHOWN)
+        if ca.realm != realm and verify.is_signed_by(certificate, x509.kept(ca.certificate_pem).public_key)
+    ]
+    regions = sorted({other.region for other in others if other.account_id == realm.account_id})
+    if regions:
+        return [
+            f"In account {realm.account_id} it is registered in {', '.join(regions)}, not in {realm.region}: a CA is "
+            "registered in each region, and the client's endpoint names the region."
+        ]
+    return ["It is registered in another account: the client's endpoint names the account."] if others else []
+
+
+def listed(cas: Sequence[CACertificate]) -> str:
+    """CA certificates for a message: subject, id and status of each."""
     return ", ".join(
         f"{x509.kept(ca.certificate_pem).subject_text} (certificateId={ca.certificate_id}, {ca.status.value})"
         for ca in cas[:_SHOWN]
@@ -189,7 +253,4 @@ def _authority(certificate: X509Certificate) -> str:
 
 
 def _identifier(certificate: X509Certificate, *, of_issuer: bool) -> str | None:
-    try:
-        return certificate.authority_key_identifier if of_issuer else certificate.subject_key_identifier
-    except PemError:
-        return None
+    return certificate.authority_key_identifier if of_issuer else certificate.subject_key_identifier

@@ -112,6 +112,30 @@ class TransferData:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """By what a certificate is recognised in another encoding, or after it was issued again: halves of SHA-256."""
+
+    signed: bytes
+    """Of what is signed. Whoever has no CA key can change the rest of a certificate only, and with it the id."""
+    issuer_serial: bytes
+    """Of issuer and serial number, by which a CA tells its certificates apart."""
+    public_key: bytes
+    """Of the SubjectPublicKeyInfo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """Certificates of a realm that have something in common with one that is not registered there: their ids."""
+
+    same_signed: str | None = None
+    """One in which the same is signed, whatever its status."""
+    revoked_same_number: str | None = None
+    """A REVOKED one of the same issuer and serial number."""
+    revoked_same_key: str | None = None
+    """A REVOKED one of the same public key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """A device certificate registered in a realm."""
 

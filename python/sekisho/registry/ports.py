@@ -25,8 +25,10 @@ from sekisho.registry.model import (
     DeliveryState,
     Endpoint,
     Event,
+    Fingerprints,
     Identity,
     IdentityThing,
+    Kin,
     Membership,
     OwnershipToken,
     Policy,
@@ -108,6 +110,10 @@ class CACertificateRows(Protocol):
         """All CAs of this subject in the realm, oldest first: issuers are then told apart by key."""
         ...
 
+    def with_subject_anywhere(self, subject: bytes, limit: int) -> Sequence[CACertificate]:
+        """CAs of this subject in all realms, oldest first: to say where an issuer is registered."""
+        ...
+
     def elsewhere(self, certificate_id: str, region: str) -> Sequence[CACertificate]:
         """The same CA certificate in every account of a region (DEFAULT mode allows one account only)."""
         ...
@@ -121,9 +127,19 @@ class CertificateRows(Protocol):
     """Device certificates of all realms. Keys: (realm, certificate_id)."""
 
     def get(self, realm: Realm, certificate_id: str) -> Certificate | None: ...
-    def add(self, certificate: Certificate) -> None: ...
-    def replace(self, certificate: Certificate) -> None: ...
+    def add(self, certificate: Certificate, fingerprints: Fingerprints | None = None) -> None:
+        """Without ``fingerprints`` it is not found by ``kin``."""
+        ...
+
+    def replace(self, certificate: Certificate) -> None:
+        """Its fingerprints stay."""
+        ...
+
     def remove(self, realm: Realm, certificate_id: str) -> None: ...
+    def kin(self, realm: Realm, fingerprints: Fingerprints) -> Kin:
+        """What the realm has in common with a certificate that is not registered there."""
+        ...
+
     def page(self, realm: Realm, window: Window) -> Slice[Certificate]: ...
     def page_by_ca(self, realm: Realm, ca_certificate_id: str, window: Window) -> Slice[Certificate]: ...
     def page_outgoing(self, realm: Realm, window: Window) -> Slice[Certificate]:

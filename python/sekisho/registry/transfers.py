@@ -24,7 +24,8 @@ from sekisho.errors import (
     TransferConflictException,
 )
 from sekisho.realm import Realm
-from sekisho.registry import certificates
+from sekisho.registry import certificates, x509
+from sekisho.registry.fingerprints import fingerprints_of
 from sekisho.registry.model import Certificate, CertificateStatus, TransferData
 from sekisho.registry.ports import AlreadyThere, Change, ChangeKind, Clock, Slice, Store, Transaction, Window
 
@@ -82,7 +83,7 @@ class Transfers:
                 transfer=data,
             )
             try:
-                tx.certificates.add(incoming)
+                tx.certificates.add(incoming, fingerprints_of(x509.kept(incoming.certificate_pem)))
             except AlreadyThere:
                 raise TransferConflictException(
                     f"Account {target_account} has registered certificate {present.certificate_id} itself; it cannot "

@@ -77,6 +77,7 @@ _BY_KEY = reading(_TABLE, _make, *_KEY)
 _OF_REALM = reading(_TABLE, _make, "account_id", "region")
 _OF_TEMPLATE = reading(_TABLE, _make, "account_id", "region", "template_name")
 _OF_SUBJECT = reading(_TABLE, _make, "account_id", "region", "subject_sha256")
+_OF_SUBJECT_ANYWHERE = reading(_TABLE, _make, "subject_sha256")
 _OF_REGION = reading(_TABLE, _make, "certificate_id", "region")
 _EVERYWHERE = reading(_TABLE, _make, "certificate_id")
 _REPLACE = replacing(_TABLE, *_KEY)
@@ -126,3 +127,8 @@ class SqlCACertificates:
     def everywhere(self, certificate_id: str) -> Sequence[CACertificate]:
         """The same CA certificate in every realm, oldest registration first."""
         return _EVERYWHERE.all(self._connection, {"its_certificate_id": certificate_id})
+
+    def with_subject_anywhere(self, subject: bytes, limit: int) -> Sequence[CACertificate]:
+        """Those of this subject in all realms, oldest first."""
+        window = Window(limit=limit)
+        return _OF_SUBJECT_ANYWHERE.page(self._connection, window, {"its_subject_sha256": _digest(subject)}).items

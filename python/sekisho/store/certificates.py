@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, TextClause, bindparam, select
 
 from sekisho.realm import Realm
-from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus, TransferData
+from sekisho.registry.model import (
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    Fingerprints,
+    Kin,
+    TransferData,
+)
 from sekisho.registry.ports import Slice, Window
 from sekisho.store import schema
 from sekisho.store.statements import (
@@ -89,6 +96,29 @@ _OUTGOING = Rows(
     select(_TABLE).where(its(_TABLE, "account_id", "region") & schema.OUTGOING), _TABLE.c.seq, certificate_of
 )
 _EVERYWHERE = reading(_TABLE, certificate_of, "certificate_id")
+
+
+def _one(column: str, *conditions: TextClause) -> ColumnElement[str | None]:
+    """The id of a certificate of the realm whose fingerprint is the parameter of the column's name."""
+    return (
+        select(_TABLE.c.certificate_id)
+        .where(
+            _TABLE.c.account_id == bindparam("its_account_id"),
+            _TABLE.c.region == bindparam("its_region"),
+            _TABLE.c[column] == bindparam(f"its_{column}"),
+            *conditions,
+        )
+        .limit(1)
+        .scalar_subquery()
+        .label(column)
+    )
+
+
+_KIN = select(
+    _one("signed_sha256"),
+    _one("issuer_serial_sha256", schema.REVOKED),
+    _one("public_key_sha256", schema.REVOKED),
+)
 _REPLACE = replacing(_TABLE, *_KEY)
 _REMOVE = removing(_TABLE, *_KEY)
 
@@ -105,9 +135,24 @@ class SqlCertificates:
         """The certificate, or None."""
         return _BY_KEY.one(self._connection, realm_parameters(realm, certificate_id=certificate_id))
 
-    def add(self, certificate: Certificate) -> None:
+    def add(self, certificate: Certificate, fingerprints: Fingerprints | None = None) -> None:
         """Raises AlreadyThere where the realm has it."""
-        insert(self._connection, _TABLE, _values(certificate), certificate.certificate_id)
+        values = _values(certificate)
+        if fingerprints is not None:
+            values["signed_sha256"] = fingerprints.signed
+            values["issuer_serial_sha256"] = fingerprints.issuer_serial
+            values["public_key_sha256"] = fingerprints.public_key
+        insert(self._connection, _TABLE, values, certificate.certificate_id)
+
+    def kin(self, realm: Realm, fingerprints: Fingerprints) -> Kin:
+        """What the realm has in common with a certificate that is not registered there."""
+        parameters = realm_parameters(
+            realm,
+            signed_sha256=fingerprints.signed,
+            issuer_serial_sha256=fingerprints.issuer_serial,
+            public_key_sha256=fingerprints.public_key,
+        )
+        return Kin(*self._connection.execute(_KIN, parameters).one())
 
     def replace(self, certificate: Certificate) -> None:
         """Overwrite it. Raises KeyError where the realm has none of this id."""

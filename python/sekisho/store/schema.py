@@ -115,6 +115,8 @@ ca_certificates = _listed(
     UniqueConstraint("certificate_id", "region", "account_id"),
     Index(None, "account_id", "region", "seq"),
     Index(None, "account_id", "region", "subject_sha256", "seq"),
+    # For ``with_subject_elsewhere``.
+    Index(None, "subject_sha256", "seq"),
 )
 Index(
     None,
@@ -148,10 +150,27 @@ certificates = _listed(
     Column("transfer_accepted_at", Instant),
     Column("transfer_rejected_at", Instant),
     Column("transferred_to", String),
+    # Fingerprints; missing where the certificate could not be read when they were introduced.
+    Column("signed_sha256", LargeBinary),
+    Column("issuer_serial_sha256", LargeBinary),
+    Column("public_key_sha256", LargeBinary),
     # In this order it answers ``everywhere`` too.
     UniqueConstraint("certificate_id", "account_id", "region"),
     Index(None, "account_id", "region", "seq"),
+    # For ``kin``. A certificate is in few realms.
+    Index(None, "signed_sha256", "account_id", "region"),
 )
+# For ``kin``; a literal, as below.
+REVOKED: Final = text("status = 'REVOKED'")
+for _column in (certificates.c.issuer_serial_sha256, certificates.c.public_key_sha256):
+    Index(
+        f"ix_certificates_revoked_{_column.name}",
+        certificates.c.account_id,
+        certificates.c.region,
+        _column,
+        sqlite_where=REVOKED,
+        postgresql_where=REVOKED,
+    )
 Index(
     None,
     certificates.c.account_id,

@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 from sekisho.store import schema
 from sekisho.store.errors import ForeignDatabase, NewerSchema
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """Revision of the newest migration."""
 
 # As Alembic makes it.

@@ -28,8 +28,7 @@ def certificate_parameters(certificate: X509Certificate) -> dict[str, str]:
     """``AWS::IoT::Certificate::*`` and their values; what the subject does not have is left out."""
     values = {CERTIFICATE_ID: certificate.certificate_id}
     for name, oid in _ATTRIBUTES.items():
-        for attribute in certificate.parsed.subject.get_attributes_for_oid(oid):
-            if isinstance(attribute.value, str):
-                values[CERTIFICATE + name] = attribute.value
-                break
+        texts = certificate.subject_name.texts(oid.dotted_string)
+        if texts:
+            values[CERTIFICATE + name] = texts[0]
     return values

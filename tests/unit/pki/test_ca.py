@@ -132,7 +132,7 @@ def test_devices_are_made_as_they_are_taken(authority: ca.CertificateAuthority) 
 def test_a_ca_without_key_identifier_still_signs() -> None:
     papers = new_device(None, "x")
     assert isinstance(papers.key, ec.EllipticCurvePrivateKey)
-    signer = issue.Signer.of(papers.certificate, papers.key)
+    signer = issue.Signer.of(X509Certificate.from_der(papers.der), papers.key)
     certificate = issue.sign_device(
         signer, issue.common_name("d"), papers.key.public_key(), not_before=NOW, not_after=NOW + YEAR
     )

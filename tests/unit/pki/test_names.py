@@ -17,12 +17,16 @@ def name(
     return x509.Name([x509.NameAttribute(oid, text, kind)])
 
 
+def canonical(name: x509.Name) -> bytes:
+    return names.canonical(names.read(name.public_bytes()))
+
+
 def test_case_blanks_and_the_kind_of_string_do_not_count() -> None:
-    plain = names.canonical(name("My CA"))
-    assert names.canonical(name("my ca")) == plain
-    assert names.canonical(name("  My   CA ")) == plain
-    assert names.canonical(name("My CA", _ASN1Type.PrintableString)) == plain
-    assert names.canonical(name("My CA", _ASN1Type.BMPString)) == plain
+    plain = canonical(name("My CA"))
+    assert canonical(name("my ca")) == plain
+    assert canonical(name("  My   CA ")) == plain
+    assert canonical(name("My CA", _ASN1Type.PrintableString)) == plain
+    assert canonical(name("My CA", _ASN1Type.BMPString)) == plain
 
 
 def test_different_names_differ() -> None:
@@ -37,12 +41,12 @@ def test_different_names_differ() -> None:
         x509.Name([other, one]),
         x509.Name([x509.RelativeDistinguishedName([one, other])]),
     ]
-    assert len({names.canonical(each) for each in different}) == len(different)
+    assert len({canonical(each) for each in different}) == len(different)
 
 
 def test_the_parts_of_one_relative_name_have_no_order() -> None:
     one, other = x509.NameAttribute(NameOID.COMMON_NAME, "a"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "b")
-    assert names.canonical(x509.Name([x509.RelativeDistinguishedName([one, other])])) == names.canonical(
+    assert canonical(x509.Name([x509.RelativeDistinguishedName([one, other])])) == canonical(
         x509.Name([x509.RelativeDistinguishedName([other, one])])
     )
 
@@ -51,11 +55,11 @@ def test_the_parts_of_one_relative_name_have_no_order() -> None:
 def test_no_text_can_imitate_the_structure_of_a_name(first: str, second: str) -> None:
     together = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text) for text in (first, second)])
     joined = name(first + second)
-    assert names.canonical(together) != names.canonical(joined)
+    assert canonical(together) != canonical(joined)
 
 
 def test_a_name_is_shown_as_people_write_it_and_never_endlessly() -> None:
-    assert names.shown(name("MyCA")) == "CN=MyCA"
-    assert names.shown(x509.Name([])) == "(empty name)"
+    assert names.shown(names.read(name("MyCA").public_bytes())) == "CN=MyCA"
+    assert names.shown(names.read(x509.Name([]).public_bytes())) == "(empty name)"
     endless = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(1000)])
-    assert len(names.shown(endless)) == 201
+    assert len(names.shown(names.read(endless.public_bytes()))) == 201

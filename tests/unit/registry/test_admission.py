@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sekisho import _sekisho
 from sekisho.pki.pem import read_certificate
@@ -96,10 +98,23 @@ def ticket(device: Papers, realm: Realm | None = HOME, *chain: Papers) -> Ticket
     return Ticket(realm, device.certificate_id, device.der, [each.der for each in chain], "pump")
 
 
+def name(answer: Identity | CACertificate | str) -> Identity | str:
+    """Of a CA that registers its id, of a refusal the name of its reason."""
+    if isinstance(answer, CACertificate):
+        return answer.certificate_id
+    return answer.partition(":")[0] if isinstance(answer, str) else answer
+
+
 def reason(gate: Admission, asked: Ticket) -> Identity | str:
-    """Of a CA that registers: its id."""
     [answer] = gate.answer([asked])
-    return answer.certificate_id if isinstance(answer, CACertificate) else answer
+    return name(answer)
+
+
+def detail(gate: Admission, asked: Ticket) -> str:
+    """What the operator is told besides the name of the reason."""
+    [answer] = gate.answer([asked])
+    assert isinstance(answer, str)
+    return answer.partition(": ")[2]
 
 
 class TestWithSni:
@@ -166,7 +181,58 @@ class TestWithSni:
         assert reason(gate, ticket(device, OTHER_ACCOUNT)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
     def test_what_cannot_be_read_is_not_registered(self, gate: Admission) -> None:
-        assert reason(gate, Ticket(HOME, "0" * 64, b"\x30\x00", [], "pump")) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+        assert reason(gate, Ticket(HOME, "0" * 64, b"\x30\x00", [], "pump")) == "DEVICE_CERTIFICATE_UNREADABLE"
+
+    def test_the_issuer_that_would_have_to_be_registered_is_named_with_its_key(
+        self, gate: Admission, store: SqlStore
+    ) -> None:
+        ca = new_ca("Issuing")
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
+        device = new_device(ca, extensions=[identifier])
+        assert identifier.key_identifier is not None
+        said = detail(gate, ticket(device))
+        assert (
+            f"neither is the CA that signed it: CN=Issuing (key identifier {identifier.key_identifier.hex()})." in said
+        )
+        assert said.endswith("Register the CA certificate that directly signed the device certificate.")
+        add_ca(store, namesake := new_ca("Issuing"), automatic=ENABLE)
+        said = detail(gate, ticket(device))
+        assert "Registered under that name, with another key, is CN=Issuing" in said
+        assert namesake.certificate_id in said
+        assert "elsewhere" not in said
+
+    def test_a_registered_ca_further_up_the_chain_is_said_not_to_count(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, root := new_ca("Root"), automatic=ENABLE)
+        between = new_ca("Issuing", issuer=root)
+        device = new_device(between)
+        said = detail(gate, ticket(device, HOME, between, root))
+        assert f"Registered is CN=Root (certificateId={root.certificate_id}, ACTIVE), which is further up" in said
+        # Another account's registration is nothing to this one.
+        assert root.certificate_id not in detail(gate, ticket(device, OTHER_ACCOUNT, between, root))
+
+    def test_where_else_the_ca_is_registered_is_said(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, ca := new_ca(), automatic=ENABLE)
+        device = new_device(ca)
+        said = detail(gate, ticket(device, SAME_ACCOUNT_ELSEWHERE))
+        assert f"it is registered in {HOME.region}, not in {SAME_ACCOUNT_ELSEWHERE.region}" in said
+        said = detail(gate, ticket(device, OTHER_ACCOUNT))
+        assert "It is registered in another account" in said
+        assert HOME.account_id not in said
+        # One of the same name and another key is not it.
+        assert "another account" not in detail(gate, ticket(new_device(new_ca()), OTHER_ACCOUNT))
+
+    def test_what_a_known_ca_lacks_is_said_with_its_id(self, gate: Admission, store: SqlStore) -> None:
+        add_ca(store, inactive := new_ca("Inactive"), active=False, automatic=ENABLE)
+        add_ca(store, manual := new_ca("Manual"), automatic=DISABLE)
+        for ca, remedy in ((inactive, "Activate it with UpdateCACertificate"), (manual, "newAutoRegistrationStatus")):
+            said = detail(gate, ticket(new_device(ca)))
+            assert ca.certificate_id in said
+            assert remedy in said
+
+    def test_a_signature_that_no_ca_key_verifies_is_the_reason(self, gate: Admission) -> None:
+        by_ed25519 = new_device(new_ca(key=ed25519.Ed25519PrivateKey.generate(), digest=None), digest=None)
+        assert reason(gate, ticket(by_ed25519)) == "REGISTRATION_REFUSED"
+        assert "is signed with ed25519; allowed are RSA" in detail(gate, ticket(by_ed25519))
 
 
 class TestWithoutSni:
@@ -262,7 +328,7 @@ def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monk
 
     monkeypatch.setattr(SqlIdentities, "look_up", counting)
     answers = Admission(store).answer(tickets)
-    assert [each.certificate if isinstance(each, Identity) else each for each in answers] == [
+    assert [each.certificate if isinstance(each, Identity) else name(each) for each in answers] == [
         *known,
         *["CA_AUTO_REGISTRATION_DISABLED"] * 2,
         *known,
@@ -273,7 +339,7 @@ def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monk
 
 def test_every_reason_is_one_that_the_gate_knows() -> None:
     mine = {value for name, value in vars(admission).items() if name.isupper() and name == value}
-    assert len(mine) == 8
+    assert len(mine) == 10
     assert mine <= {name for name, _sentence in _sekisho.refusal_reasons()}
 
 
@@ -285,5 +351,5 @@ def test_the_decision_can_be_asked_for_by_itself(store: SqlStore) -> None:
         return admission.registrar(tx, realm, device.certificate_id, device.der, [])
 
     with store.read() as tx:
-        assert why(tx, HOME) == "CA_INACTIVE"
+        assert name(why(tx, HOME)) == "CA_INACTIVE"
         assert why(tx, None) == "CA_NOT_IN_CHAIN_AND_NO_SNI"

@@ -16,7 +16,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
-use sekisho_certificate::{CertificateId, KeyKind};
+use sekisho_certificate::{CertificateId, KeyKind, SubjectPublicKeyInfo, client_key_problem};
 
 use crate::refusal::Refusal;
 
@@ -106,23 +106,17 @@ impl ClientCertVerifier for ProofOfPossession {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let key = sekisho_certificate::public_key(end_entity).map_err(|error| {
-            RefusedCertificate::error(Refusal::DeviceCertificateUnreadable, end_entity, error.to_string())
+            let detail = format!("the certificate cannot be read: {error}");
+            RefusedCertificate::error(Refusal::DeviceCertificateUnreadable, end_entity, detail)
         })?;
-        match key.kind {
-            KeyKind::Rsa { bits } | KeyKind::RsaPss { bits } if bits < 2048 => {
-                let detail =
-                    format!("the certificate's RSA key has {bits} bits; AWS IoT takes 2048 and more");
-                Err(RefusedCertificate::error(Refusal::DeviceCertificateKeyUnsupported, end_entity, detail))
-            }
-            KeyKind::Rsa { .. } | KeyKind::RsaPss { .. } | KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => {
-                Ok(ClientCertVerified::assertion())
-            }
-            ref other => {
-                let detail = format!(
-                    "the certificate's key is {other}; AWS IoT takes RSA of 2048 bits and more, P-256, P-384 and P-521"
-                );
-                Err(RefusedCertificate::error(Refusal::DeviceCertificateKeyUnsupported, end_entity, detail))
-            }
+        // The control plane asks the same function before it registers a certificate.
+        match client_key_problem(&key) {
+            None => Ok(ClientCertVerified::assertion()),
+            Some(problem) => Err(RefusedCertificate::error(
+                Refusal::DeviceCertificateKeyUnsupported,
+                end_entity,
+                format!("the certificate has {problem}"),
+            )),
         }
     }
 
@@ -136,6 +130,10 @@ impl ClientCertVerifier for ProofOfPossession {
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = sekisho_certificate::public_key(cert)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        if let Some(parameters) = rsa_pss_parameters(dss.scheme, &key.kind)? {
+            return verify_rsa_pss(parameters, &key, message, dss);
+        }
+        let algorithm = key.kind.canonical_algorithm();
         let (_, candidates) = self
             .algorithms
             .mapping
@@ -144,7 +142,7 @@ impl ClientCertVerifier for ProofOfPossession {
             .ok_or(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
         candidates
             .iter()
-            .find(|candidate| candidate.public_key_alg_id().as_ref() == key.algorithm)
+            .find(|candidate| Some(candidate.public_key_alg_id().as_ref()) == algorithm)
             .and_then(|algorithm| algorithm.verify_signature(key.key_bits, message, dss.signature()).ok())
             .map(|()| HandshakeSignatureValid::assertion())
             .ok_or(Error::InvalidCertificate(CertificateError::BadSignature))
@@ -158,21 +156,42 @@ impl ClientCertVerifier for ProofOfPossession {
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = sekisho_certificate::public_key(cert)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        if let Some((_, parameters)) = RSA_PSS_KEYS.iter().find(|(scheme, _)| *scheme == dss.scheme) {
-            // These schemes are for keys of that OID and no others (RFC 8446 section 4.2.3).
-            if !matches!(key.kind, KeyKind::RsaPss { .. }) {
-                return Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
-            }
-            return UnparsedPublicKey::new(*parameters, key.key_bits)
-                .verify(message, dss.signature())
-                .map(|()| HandshakeSignatureValid::assertion())
-                .map_err(|_| Error::InvalidCertificate(CertificateError::BadSignature));
+        if let Some(parameters) = rsa_pss_parameters(dss.scheme, &key.kind)? {
+            return verify_rsa_pss(parameters, &key, message, dss);
         }
-        let spki = SubjectPublicKeyInfoDer::from(key.spki);
+        let spki = key.canonical();
+        let spki = SubjectPublicKeyInfoDer::from(&*spki);
         verify_tls13_signature_with_raw_key(message, &spki, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         SCHEMES.to_vec()
     }
+}
+
+/// The algorithm of a scheme for RSASSA-PSS keys; none for any other scheme. In TLS 1.2 they may be used as in 1.3.
+///
+/// # Errors
+/// The key is of another kind (RFC 8446 section 4.2.3).
+fn rsa_pss_parameters(
+    scheme: SignatureScheme,
+    kind: &KeyKind,
+) -> Result<Option<&'static RsaParameters>, Error> {
+    match RSA_PSS_KEYS.iter().find(|(known, _)| *known == scheme) {
+        None => Ok(None),
+        Some((_, parameters)) if matches!(kind, KeyKind::RsaPss { .. }) => Ok(Some(parameters)),
+        Some(_) => Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into()),
+    }
+}
+
+fn verify_rsa_pss(
+    parameters: &'static RsaParameters,
+    key: &SubjectPublicKeyInfo<'_>,
+    message: &[u8],
+    dss: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    UnparsedPublicKey::new(parameters, key.key_bits)
+        .verify(message, dss.signature())
+        .map(|()| HandshakeSignatureValid::assertion())
+        .map_err(|_| Error::InvalidCertificate(CertificateError::BadSignature))
 }

@@ -1,0 +1,35 @@
+"""Reading DER: the certificate reader of the data plane, for the control plane.
+
+The gateway and the registry take the same facts from the same bytes, so that what one of them reads the other does not
+refuse. The Rust module's reader is a pure function of bytes, as those of ``cryptography`` are; this module is the only
+one of the domain that imports it (``docs/decisions/0010-one-reader-of-certificates.md``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sekisho import _sekisho
+
+if TYPE_CHECKING:
+    # The contract's names for its dictionaries; the built module has no such objects.
+    from sekisho._sekisho import CertificateFacts, NameTuple, PublicKeyFacts, RequestFacts, SignatureFacts
+
+__all__ = [
+    "CertificateFacts",
+    "NameTuple",
+    "PublicKeyFacts",
+    "RequestFacts",
+    "SignatureFacts",
+    "Unreadable",
+    "read_certificate",
+    "read_name",
+    "read_request",
+]
+
+Unreadable: Final = _sekisho.CertificateError
+"""The message ends a sentence that begins "the certificate cannot be read:"."""
+
+read_certificate: Final = _sekisho.read_certificate
+read_name: Final = _sekisho.read_name
+read_request: Final = _sekisho.read_request

@@ -1,0 +1,220 @@
+"""A revoked certificate stays out, however it is encoded: automatic registration recognises it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sekisho.pki import der, pem
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.issuing import IssuingAuthority
+from sekisho.provisioning.jitp import JustInTimeProvisioning
+from sekisho.provisioning.jitr import JustInTimeRegistration
+from sekisho.provisioning.outbox import Outbox
+from sekisho.realm import Realm
+from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.certificates import Certificates
+from sekisho.registry.model import Account, Certificate, CertificateMode, CertificateStatus, RegistrationConfig
+from sekisho.registry.transfers import Transfers
+from sekisho.store.unit_of_work import SqlStore
+from tests.der import algorithm, attribute, certificate, name, spki, with_other_signature
+from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
+from tests.x509 import Papers, new_ca, new_device, p256
+
+PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+REVOKED_BEFORE = "DEVICE_CERTIFICATE_REVOKED_BEFORE"
+COPIED = "DEVICE_CERTIFICATE_COPIED"
+
+TEMPLATE = """{"Resources": {"certificate": {"Type": "AWS::IoT::Certificate", "Properties":
+  {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"}}}}"""
+
+
+class Silent:
+    """An account's listener that takes every event."""
+
+    def publish(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class World:
+    """A registry with one CA that registers automatically."""
+
+    store: SqlStore
+    certificates: Certificates
+    cas: CACertificates
+    gate: JustInTimeRegistration
+    ca: Papers
+
+    def connect(self, *ders: bytes, realm: Realm = HOME) -> list[str]:
+        """Names of the reasons why certificates that connect are refused."""
+        asked = [Ticket(realm, hashlib.sha256(each).hexdigest(), each, [], "c") for each in ders]
+        return [str(each).partition(":")[0] for each in self.gate.answer(asked)]
+
+    def kept(self, der: bytes) -> Certificate | None:
+        with self.store.read() as tx:
+            return tx.certificates.get(HOME, hashlib.sha256(der).hexdigest())
+
+    def set(self, der: bytes, status: CertificateStatus) -> None:
+        self.certificates.update(HOME, hashlib.sha256(der).hexdigest(), status)
+
+
+@pytest.fixture(params=["registration", "provisioning"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+        clock = SetClock()
+        authority = IssuingAuthority.load_or_create(tmp_path)
+        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), authority)
+        outbox = Outbox(store, Silent())
+        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
+        made = World(store, Certificates(store, clock, authority), CACertificates(store, clock), gate, new_ca())
+        config = RegistrationConfig(template_body=TEMPLATE, role_arn="arn:aws:iam::123456789012:role/r")
+        made.cas.register(
+            HOME,
+            made.ca.pem,
+            mode=CertificateMode.SNI_ONLY,
+            set_as_active=True,
+            allow_auto_registration=True,
+            registration_config=config if request.param == "provisioning" else None,
+        )
+        yield made
+
+
+def test_a_revoked_certificate_with_its_signature_rewritten_stays_out(world: World) -> None:
+    device = new_device(world.ca).der
+    world.connect(device)
+    world.set(device, CertificateStatus.REVOKED)
+    copy = with_other_signature(device)
+    assert hashlib.sha256(copy).digest() != hashlib.sha256(device).digest()
+    assert X509Certificate.from_der(copy).signed_id == X509Certificate.from_der(device).signed_id
+    assert world.connect(copy) == [REVOKED_BEFORE]
+    assert world.kept(copy) is None
+    # And again, and beside another device of the same CA.
+    assert world.connect(copy, new_device(world.ca).der)[0] == REVOKED_BEFORE
+
+
+@pytest.mark.parametrize(
+    "status", [CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.PENDING_ACTIVATION]
+)
+def test_a_copy_of_a_registered_certificate_is_not_registered_beside_it(
+    world: World, status: CertificateStatus
+) -> None:
+    """It would go on to connect after the original was switched off or revoked."""
+    device = new_device(world.ca).der
+    if status is CertificateStatus.PENDING_ACTIVATION:
+        world.connect(device)
+    else:
+        world.certificates.register(HOME, pem.write(pem.CERTIFICATE, device), status=status)
+    copy = with_other_signature(device)
+    assert world.connect(copy) == [COPIED]
+    assert world.kept(copy) is None
+
+
+def test_of_two_copies_in_one_batch_one_is_registered(world: World) -> None:
+    device = new_device(world.ca).der
+    first, second = world.connect(device, with_other_signature(device))
+    assert first in (PENDING, "DEVICE_CERTIFICATE_PROVISIONED")
+    assert second == COPIED
+
+
+def test_a_revoked_certificate_that_was_registered_in_any_way_is_recognised(world: World) -> None:
+    device = new_device(world.ca).der
+    world.certificates.register_without_ca(HOME, pem.write(pem.CERTIFICATE, device), status=CertificateStatus.REVOKED)
+    assert world.connect(with_other_signature(device)) == [REVOKED_BEFORE]
+    other = new_device(world.ca).der
+    with world.store.write() as tx:
+        tx.accounts.add(Account(OTHER_ACCOUNT.account_id, None, SetClock().now))
+    world.certificates.register(HOME, pem.write(pem.CERTIFICATE, other), status=CertificateStatus.INACTIVE)
+    transfers = Transfers(world.store, SetClock())
+    transfers.transfer(HOME, hashlib.sha256(other).hexdigest(), OTHER_ACCOUNT.account_id)
+    assert world.connect(with_other_signature(other)) == [COPIED]
+    transfers.accept(OTHER_ACCOUNT, hashlib.sha256(other).hexdigest())
+    # In the other account too, whose CA it would have to be.
+    world.cas.register(
+        OTHER_ACCOUNT, world.ca.pem, mode=CertificateMode.SNI_ONLY, set_as_active=True, allow_auto_registration=True
+    )
+    assert world.connect(with_other_signature(other), realm=OTHER_ACCOUNT) == [COPIED]
+
+
+def test_a_new_certificate_for_the_key_of_a_revoked_one_stays_out(world: World) -> None:
+    key = p256()
+    old, new = new_device(world.ca, "old", key=key).der, new_device(world.ca, "new", key=key).der
+    world.connect(old)
+    # A certificate that is not revoked keeps no other of its key out.
+    assert world.connect(new) != [REVOKED_BEFORE]
+    world.set(old, CertificateStatus.REVOKED)
+    assert world.connect(new_device(world.ca, "newer", key=key).der) == [REVOKED_BEFORE]
+
+
+def test_a_certificate_of_the_number_of_a_revoked_one_stays_out(world: World) -> None:
+    issuer, key = world.ca.certificate.subject.public_bytes(), world.ca.key
+    old, new, other = (
+        certificate(key, issuer, name(attribute(text)), spki(p256()), serial=serial)  # type: ignore[arg-type]
+        for text, serial in ((b"old", b"\x07"), (b"new", b"\x07"), (b"other", b"\x08"))
+    )
+    world.connect(old)
+    world.set(old, CertificateStatus.REVOKED)
+    assert world.connect(new, other)[0] == REVOKED_BEFORE
+    assert world.kept(new) is None
+    assert world.kept(other) is not None
+
+
+def test_fleets_of_one_serial_number_register_while_none_is_revoked(world: World) -> None:
+    issuer, key = world.ca.certificate.subject.public_bytes(), world.ca.key
+    fleet = [
+        certificate(key, issuer, name(attribute(b"d%d" % number)), spki(p256()), serial=b"\0")  # type: ignore[arg-type]
+        for number in range(3)
+    ]
+    world.connect(*fleet)
+    assert all(world.kept(each) is not None for each in fleet)
+
+
+def test_the_account_registers_what_it_asks_for(world: World) -> None:
+    """RegisterCertificate is a decision of the account's key holder."""
+    device = new_device(world.ca).der
+    world.connect(device)
+    world.set(device, CertificateStatus.REVOKED)
+    copy = with_other_signature(device)
+    registered = world.certificates.register(HOME, pem.write(pem.CERTIFICATE, copy), status=CertificateStatus.ACTIVE)
+    assert registered.status is CertificateStatus.ACTIVE
+
+
+def test_a_deleted_certificate_is_forgotten_and_another_realm_is_another(world: World) -> None:
+    device = new_device(world.ca).der
+    world.connect(device)
+    world.set(device, CertificateStatus.REVOKED)
+    world.cas.register(
+        SAME_ACCOUNT_ELSEWHERE,
+        world.ca.pem,
+        mode=CertificateMode.SNI_ONLY,
+        set_as_active=True,
+        allow_auto_registration=True,
+    )
+    copy = with_other_signature(device)
+    assert world.connect(copy, realm=SAME_ACCOUNT_ELSEWHERE) == [PENDING]
+    world.certificates.delete(HOME, hashlib.sha256(device).hexdigest())
+    assert world.connect(copy)[0] in (PENDING, "DEVICE_CERTIFICATE_PROVISIONED")
+
+
+@pytest.mark.parametrize("what", ["outer algorithm", "long length", "unused bits", "trailing byte", "more after"])
+def test_what_is_not_signed_has_one_encoding(world: World, what: str) -> None:
+    """Every other way to change the bytes around what is signed, and with them the certificate's id, is refused."""
+    whole = new_device(world.ca).der
+    body = whole[4:]
+    signed = body[: 4 + int.from_bytes(body[2:4], "big")] if body[1] == 0x82 else body[: 3 + body[2]]
+    signature = body[len(signed) + len(algorithm(p256())) :]
+    copy = {
+        "outer algorithm": der.sequence(signed, algorithm(p256(), der.NULL), signature),
+        "long length": b"\x30\x83\x00" + whole[2:],
+        "unused bits": der.sequence(signed, algorithm(p256()), signature[:2] + b"\x01" + signature[3:]),
+        "trailing byte": whole + b"\0",
+        "more after": der.sequence(signed, algorithm(p256()), signature, der.NULL),
+    }[what]
+    assert der.sequence(signed, algorithm(p256()), signature) == whole
+    assert world.connect(copy)[0] in ("DEVICE_CERTIFICATE_UNREADABLE", "CA_NOT_REGISTERED", "REGISTRATION_REFUSED")
+    assert world.kept(copy) is None
