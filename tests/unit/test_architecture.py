@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python" / "sekisho"
-# Decision 0010 says why the reader is one of them.
+# Decision 0011 says why the reader is one of them.
 MAY = {
     Path("app.py"),
     Path("pki/reader.py"),

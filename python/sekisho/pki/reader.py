@@ -2,7 +2,7 @@
 
 The gateway and the registry take the same facts from the same bytes, so that what one of them reads the other does not
 refuse. The Rust module's reader is a pure function of bytes, as those of ``cryptography`` are; this module is the only
-one of the domain that imports it (``docs/decisions/0010-one-reader-of-certificates.md``).
+one of the domain that imports it (``docs/decisions/0011-one-reader-of-certificates.md``).
 """
 
 from __future__ import annotations

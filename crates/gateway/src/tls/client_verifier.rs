@@ -16,7 +16,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
-use sekisho_certificate::{CertificateId, KeyKind, SubjectPublicKeyInfo, client_key_problem};
+use sekisho_certificate::{CertificateId, KeyKind, client_key_problem};
 
 use crate::refusal::Refusal;
 
@@ -130,9 +130,6 @@ impl ClientCertVerifier for ProofOfPossession {
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = sekisho_certificate::public_key(cert)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        if let Some(parameters) = rsa_pss_parameters(dss.scheme, &key.kind)? {
-            return verify_rsa_pss(parameters, &key, message, dss);
-        }
         let algorithm = key.kind.canonical_algorithm();
         let (_, candidates) = self
             .algorithms
@@ -156,8 +153,15 @@ impl ClientCertVerifier for ProofOfPossession {
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = sekisho_certificate::public_key(cert)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        if let Some(parameters) = rsa_pss_parameters(dss.scheme, &key.kind)? {
-            return verify_rsa_pss(parameters, &key, message, dss);
+        if let Some((_, parameters)) = RSA_PSS_KEYS.iter().find(|(scheme, _)| *scheme == dss.scheme) {
+            // These schemes are for keys of that OID and no others (RFC 8446 section 4.2.3).
+            if !matches!(key.kind, KeyKind::RsaPss { .. }) {
+                return Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+            }
+            return UnparsedPublicKey::new(*parameters, key.key_bits)
+                .verify(message, dss.signature())
+                .map(|()| HandshakeSignatureValid::assertion())
+                .map_err(|_| Error::InvalidCertificate(CertificateError::BadSignature));
         }
         let spki = key.canonical();
         let spki = SubjectPublicKeyInfoDer::from(&*spki);
@@ -167,31 +171,4 @@ impl ClientCertVerifier for ProofOfPossession {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         SCHEMES.to_vec()
     }
-}
-
-/// The algorithm of a scheme for RSASSA-PSS keys; none for any other scheme. In TLS 1.2 they may be used as in 1.3.
-///
-/// # Errors
-/// The key is of another kind (RFC 8446 section 4.2.3).
-fn rsa_pss_parameters(
-    scheme: SignatureScheme,
-    kind: &KeyKind,
-) -> Result<Option<&'static RsaParameters>, Error> {
-    match RSA_PSS_KEYS.iter().find(|(known, _)| *known == scheme) {
-        None => Ok(None),
-        Some((_, parameters)) if matches!(kind, KeyKind::RsaPss { .. }) => Ok(Some(parameters)),
-        Some(_) => Err(rustls::PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into()),
-    }
-}
-
-fn verify_rsa_pss(
-    parameters: &'static RsaParameters,
-    key: &SubjectPublicKeyInfo<'_>,
-    message: &[u8],
-    dss: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, Error> {
-    UnparsedPublicKey::new(parameters, key.key_bits)
-        .verify(message, dss.signature())
-        .map(|()| HandshakeSignatureValid::assertion())
-        .map_err(|_| Error::InvalidCertificate(CertificateError::BadSignature))
 }
