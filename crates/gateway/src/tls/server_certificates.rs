@@ -123,7 +123,8 @@ fn read(position: usize, chain: &str, key: &str) -> Result<CertifiedKey, ServerC
     let key_error = |cause: String| ServerCertificateError::Key { position, cause };
     let der = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| key_error(error.to_string()))?;
     let key = aws_lc_rs::sign::any_supported_type(&der).map_err(|error| key_error(error.to_string()))?;
-    let leaf_key = sekisho_certificate::public_key(leaf).map_err(|error| chain_error(error.to_string()))?;
+    let leaf_key = sekisho_certificate::public_key(leaf)
+        .map_err(|error| chain_error(format!("its first certificate cannot be read: {error}")))?;
     // Compared here rather than by rustls' `keys_match`, which reads the leaf with webpki and so refuses v1.
     if key.public_key().is_none_or(|own| own.as_ref() != leaf_key.spki) {
         return Err(ServerCertificateError::Mismatch { position });
