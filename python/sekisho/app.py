@@ -353,7 +353,7 @@ def _http(
         return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
 
     def health() -> dict[str, Any]:
-        mqtt, http = dict(statistics()), server.statistics()
+        mqtt, http = dict(statistics()), {**server.statistics(), **application.state.statistics()}
         return {"status": "ok", "pid": os.getpid(), "version": __version__, "mqtt": mqtt, "api": http}
 
     application = api.build(

@@ -299,6 +299,8 @@ def build(
 ) -> Starlette:
     """The ASGI application: the AWS APIs on every path, `GET /_sekisho/health` and reports.
 
+    Its `state.statistics()` counts the requests that are answered, wait, and were throttled.
+
     Args:
         health: What the health route answers as JSON, without authentication; called in a thread of its own. The
             status is 200 while its `status` is `ok`, else 503.
@@ -323,7 +325,9 @@ def build(
     if any_credentials:
         middleware.insert(0, Middleware(RefuseWebPages))
     routes = [Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)]
-    return Starlette(routes=routes, middleware=middleware)
+    application = Starlette(routes=routes, middleware=middleware)
+    application.state.statistics = host.statistics
+    return application
 
 
 class _RoutedAsSent:
@@ -384,6 +388,17 @@ class _Host:
     async def run_unauthenticated(self, source_ip: str, function: Callable[[], R]) -> R:
         """What `function` returns, called in a thread for requests whose account is not known. Raises Busy."""
         return await self._authentication.run((source_ip, ""), function)
+
+    def statistics(self) -> Mapping[str, int]:
+        """Requests that threads answer, and that wait for one; those throttled since the start."""
+        operations, authentication = self._operations.statistics(), self._authentication.statistics()
+        return {
+            "requests_in_hand": operations["busy"],
+            "requests_waiting": operations["waiting"],
+            "authentications_in_hand": authentication["busy"],
+            "authentications_waiting": authentication["waiting"],
+            "requests_throttled": self._throttled.total,
+        }
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         scope = scope_of(request)

@@ -24,6 +24,7 @@ from sekisho.store.deliveries import SqlDeliveries
 from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, translate
+from sekisho.store.fifo_lock import FifoLock
 from sekisho.store.identities import SqlIdentities
 from sekisho.store.outage import Outage
 from sekisho.store.outbox import SqlOutbox
@@ -119,7 +120,8 @@ class SqlStore:
     Write transactions are serialised, on SQLite by BEGIN IMMEDIATE and on PostgreSQL by an advisory lock that all
     servers on the database share. Why a lock, rather than SERIALIZABLE and trying again: the block of a ``with`` cannot
     be run twice; and it makes the order of ``seq`` that of the commits, so that a page never skips a row that was
-    committed late. Within one process a plain lock comes first, so that waiting costs no connection.
+    committed late. Within one process a lock comes first, so that waiting costs no connection; it goes to whoever has
+    waited longest, so that no writer is passed over by those who write much.
 
     Methods may be called from any thread, and ``read`` from many at once.
 
@@ -139,7 +141,7 @@ class SqlStore:
     def __init__(self, url: str, announce: Callable[[Sequence[Change]], None]) -> None:
         self._engines = engines(url)
         self._announce = announce
-        self._writing = threading.Lock()
+        self._writing = FifoLock()
         self._writer: int | None = None
         self._write_outage = Outage(
             lambda seconds: StoreBusy(

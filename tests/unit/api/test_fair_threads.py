@@ -226,6 +226,12 @@ def test_more_calls_of_one_account_than_may_wait_are_throttled_and_told_of_once(
         waiting = tasks(app_module.OPERATIONS_WAITING[1] + 3, lambda: ask(app, "POST", "/certificates"))
         await settled(lambda: sum(each.done() for each in waiting) == 3)
         throttled = [each.result() for each in waiting if each.done()]
+        counted = app.state.statistics()
+        assert (counted["requests_in_hand"], counted["requests_waiting"], counted["requests_throttled"]) == (
+            app_module.OPERATION_THREADS // 2,
+            app_module.OPERATIONS_WAITING[1],
+            3,
+        )
         assert await ask(app, "GET", "/endpoint", key="AKIAOTHER") == (200, "", {"endpointAddress": OTHER.account_id})
         held.go.set()
         await asyncio.gather(*slow, *waiting)

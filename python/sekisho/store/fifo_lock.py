@@ -1,0 +1,43 @@
+"""A lock that goes to whoever has waited longest. That of ``threading`` may pass a waiter over without end."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+
+class FifoLock:
+    """A lock that serves waiters in the order in which they came. Not reentrant."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._is_held = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def acquire(self, timeout: float) -> bool:
+        """Hold the lock. False where it was not had within ``timeout`` seconds."""
+        with self._changing:
+            if not self._is_held:
+                self._is_held = True
+                return True
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        if turn.acquire(timeout=max(timeout, 0.0)):
+            return True
+        with self._changing:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+        # It was handed over at the last moment.
+        return True
+
+    def release(self) -> None:
+        """Hand the lock to whoever has waited longest. Raises RuntimeError where nobody holds it."""
+        with self._changing:
+            if not self._is_held:
+                raise RuntimeError("the lock is not held")
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._is_held = False
