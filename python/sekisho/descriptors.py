@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ API_SHARE: Final = 4
 """Where ``api_connections`` is 0, the API gets at most one descriptor in so many; devices get the others."""
 
 _UNLIMITED: Final = 1 << 20
+_OPEN_MAX: Final = 10240
 
 
 class TooFewDescriptors(Exception):
@@ -33,12 +35,12 @@ class ConnectionLimits:
 def raise_limit() -> int:
     """Raise the soft limit of open files to the hard one; the number of descriptors that the process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    except (ValueError, OSError):
-        # Some systems take fewer than the hard limit says. The gateway, which starts later, finds out how many.
-        pass
+    # macOS says that the hard limit is infinite and takes no soft limit above OPEN_MAX.
+    for wanted in (hard, _OPEN_MAX):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+            break
     return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 

@@ -344,9 +344,30 @@ def test_a_body_over_the_limit_is_refused(endpoint: str, declared: bool) -> None
     assert str(MAX_BODY_BYTES) in json.loads(answer)["message"]
 
 
+def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(endpoint: str) -> None:
+    host, _, port = endpoint.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as peer:
+        peer.sendall(
+            b"POST /things/t HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert peer.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_at_the_limit_is_read(endpoint: str, received: Received) -> None:
     client("iot-data", endpoint).publish(topic="t", payload=b"x" * MAX_BODY_BYTES)
     assert len(received.calls[-1][1]["payload"]) == MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("target", ["OPTIONS *", "CONNECT localhost:1", "GET http://localhost/things", "GET things"])
+def test_a_target_that_is_no_path_is_refused_as_aws_refuses(endpoint: str, target: str) -> None:
+    host, _, port = endpoint.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as peer:
+        peer.sendall(f"{target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while chunk := peer.recv(65536):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"x-amzn-errortype: " in answer
 
 
 def test_a_websocket_is_refused_here(endpoint: str) -> None:

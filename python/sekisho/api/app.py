@@ -327,6 +327,8 @@ def build(
     routes = [Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)]
     application = Starlette(routes=routes, middleware=middleware)
     application.state.statistics = host.statistics
+    # Targets that are no path, such as `*`, match no route.
+    application.router.default = host
     return application
 
 
@@ -427,13 +429,18 @@ class _Host:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    request = Request(scope, receive)
+    too_large = RequestEntityTooLargeException(
+        f"The request's body is larger than the {MAX_BODY_BYTES} bytes that are accepted."
+    )
+    # The server has checked that it is a number.
+    if int(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+        raise too_large
     body = bytearray()
-    async for chunk in Request(scope, receive).stream():
+    async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise RequestEntityTooLargeException(
-                f"The request's body is larger than the {MAX_BODY_BYTES} bytes that are accepted."
-            )
+            raise too_large
     return bytes(body)
 
 

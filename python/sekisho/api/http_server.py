@@ -53,8 +53,11 @@ ACCEPT_RETRY_SECONDS: Final = (0.01, 1.0)
 EXPIRE_SECONDS: Final = 0.25
 """Seconds between two looks for connections whose time is over."""
 
-MAX_DISCARDED_BYTES: Final = 1024 * 1024
+MAX_DISCARDED_BYTES: Final = 4 * 1024 * 1024
 """Bytes that are read and discarded after a refusal, per connection, so that its peer can read why."""
+
+READ_BYTES: Final = 64 * 1024
+"""Bytes that are read at once, per connection: as many of pipelined requests are kept while one is answered."""
 
 _PIECE_BYTES: Final = 4096
 """Bytes that the parser gets at once, so that a header that is too large is found before all of it is read."""
@@ -80,6 +83,7 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 _within_header_limits(application),
                 http=BoundedProtocol,
+                loop="asyncio",
                 # MQTT over WebSocket is served on the device port, not here.
                 ws="none",
                 log_config=None,
@@ -207,6 +211,8 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Enter the table."""
         super().connection_made(transport)
+        # asyncio's own number is four times as high.
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         self._table.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -324,9 +330,12 @@ class BoundedProtocol(H11Protocol):
             self.cycle.message_event.set()
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
         self._table.enter(self, Phase.REFUSED)
+        try:
+            self.transport.write_eof()
+        except OSError:
+            # The peer has gone already.
+            self.transport.abort()
 
 
 def _within_header_limits(application: ASGIApp) -> ASGIApp:

@@ -32,9 +32,9 @@ def show_line(text: str = "") -> None:
     typer.echo(for_stream(text, sys.stdout), color=True)
 
 
-def for_stream(text: str, stream: TextIO) -> str:
-    """A line as it is written to ``stream``: escaped where that is a terminal."""
-    return printable(text) if stream.isatty() else text
+def for_stream(text: str, stream: TextIO | None) -> str:
+    """A line as it is written to ``stream`` (None where that is closed): escaped where that is a terminal."""
+    return printable(text) if stream is not None and stream.isatty() else text
 
 
 def _escaped(document: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -59,6 +60,13 @@ class Running:
         while not condition():
             assert time.monotonic() < deadline, self.server.statistics()
             threading.Event().wait(0.01)
+
+    def answers_after(self, release: threading.Event) -> bool:
+        """Whether a client gets its answer once the application is released; it is asked before."""
+        with self.connect() as peer:
+            peer.sendall(GET)
+            release.set()
+            return read_answer(peer)[0] == 200
 
     def answers(self) -> bool:
         """Whether a client that behaves gets its answer."""
@@ -362,6 +370,19 @@ def test_a_peer_that_sends_on_after_its_answer_is_ended() -> None:
         own.wait_until(lambda: own.counted("connections") == 0)
 
 
+def test_a_peer_that_has_gone_before_its_answer_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(_transport: asyncio.Transport) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.write_eof", gone)
+    with serving() as running, running.connect() as peer:
+        peer.sendall(b"nonsense\r\n\r\n")
+        running.wait_until(lambda: running.counted("connections") == 0)
+    assert not caplog.records
+
+
 def test_connections_that_send_nothing_make_room_for_those_that_do() -> None:
     with serving(connections=40) as running, ExitStack() as held:
         before = resident_bytes()
@@ -430,6 +451,28 @@ def test_bodies_that_never_end_are_bounded_together(monkeypatch: pytest.MonkeyPa
             peer.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + b"a" * 200_000)
         running.wait_until(lambda: running.counted("displaced") >= 14)
         assert running.answers()
+
+
+def test_requests_that_are_sent_ahead_are_bounded_per_connection() -> None:
+    release = threading.Event()
+
+    async def blocked(scope: Scope, receive: Receive, send: Send) -> None:
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        await hello(scope, receive, send)
+
+    with serving(blocked) as running, ExitStack() as held:
+        before = resident_bytes()
+        peers = [held.enter_context(running.connect()) for _ in range(200)]
+        ahead = GET * (1024 * 1024 // len(GET))
+        for _ in range(20):
+            for peer in peers:
+                peer.setblocking(False)
+                with suppress(BlockingIOError):
+                    peer.send(ahead)
+        running.wait_until(lambda: running.counted("accepted") == 200)
+        assert running.answers_after(release)
+        assert resident_bytes() - before < 48 * 1024 * 1024
 
 
 def test_without_descriptors_the_log_says_so_once_and_the_server_recovers() -> None:
