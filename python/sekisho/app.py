@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sekisho import __version__, clock, data_folder, listen_host, run_file
 from sekisho.config import Settings
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sekisho.api.connections import ServerLimits
     from sekisho.api.http_server import HttpServer
     from sekisho.gateway.pump import Pump
+    from sekisho.health import Health
     from sekisho.provisioning.bulk_input import Buckets
     from sekisho.provisioning.deliveries import Deliveries
     from sekisho.services import Services
@@ -174,6 +175,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.gateway.requests import Requests
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.handlers.registry import ConfiguredHandlers
+    from sekisho.health import Health
     from sekisho.maintenance import Maintenance
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
@@ -314,6 +316,17 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     stack.callback(maintenance.stop, GRACE)
     stack.callback(run_file.remove, settings.data)
 
+    def statistics() -> Mapping[str, int]:
+        counts = (pump.statistics(), requests.statistics(), handlers.statistics(), enqueuing.statistics())
+        return dict(gateway.statistics()) | {name: value for each in counts for name, value in each.items()}
+
+    health = Health(store, settings.data, statistics)
+    limits = ServerLimits(
+        connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
+    )
+    http = _http(settings, services, health, limits)
+    health.start()
+    stack.callback(health.stop, GRACE)
     run = Run(
         pid=os.getpid(),
         api=_url(settings, api_socket),
@@ -326,20 +339,10 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         root_ca=str(identity.root_file),
         version=__version__,
     )
-    limits = ServerLimits(
-        connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
-    )
-
-    def statistics() -> Mapping[str, int]:
-        counts = (pump.statistics(), requests.statistics(), handlers.statistics(), enqueuing.statistics())
-        return dict(gateway.statistics()) | {name: value for each in counts for name, value in each.items()}
-
-    return _Server(settings, services, gateway, pump, _http(settings, services, statistics, limits), api_socket, run)
+    return _Server(settings, services, gateway, pump, http, api_socket, run)
 
 
-def _http(
-    settings: Settings, services: Services, statistics: Callable[[], Mapping[str, int]], limits: ServerLimits
-) -> HttpServer:
+def _http(settings: Settings, services: Services, health: Health, limits: ServerLimits) -> HttpServer:
     from sekisho.api import app as api
     from sekisho.api.http_server import HttpServer
     from sekisho.api.sigv4 import SecretKey
@@ -352,10 +355,6 @@ def _http(
         root = f"arn:aws:iam::{key.account_id}:root"
         return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
 
-    def health() -> dict[str, Any]:
-        mqtt, http = dict(statistics()), {**server.statistics(), **application.state.statistics()}
-        return {"status": "ok", "pid": os.getpid(), "version": __version__, "mqtt": mqtt, "api": http}
-
     application = api.build(
         services,
         credentials=credentials,
@@ -366,6 +365,7 @@ def _http(
         health=health,
     )
     server = HttpServer(application, limits, grace=GRACE)
+    health.watch(server, application.state.statistics)
     return server
 
 

@@ -15,7 +15,9 @@ from sekisho.files import write_atomically
 
 NAME: Final = "run.json"
 HEALTH_PATH: Final = "/_sekisho/health"
-PATIENCE: Final = 5.0
+LIVE_PATH: Final = "/_sekisho/live"
+READY_PATH: Final = "/_sekisho/ready"
+HEALTH_TIMEOUT_SECONDS: Final = 5.0
 """Seconds that a server gets to answer."""
 
 
@@ -53,13 +55,16 @@ def read(data: Path) -> Run | None:
 
 
 def health(run: Run) -> dict[str, Any]:
-    """What the server says of itself. Raises OSError: it does not answer, or it is another than that of ``run``."""
+    """What the server says of itself (``sekisho.health.Health.report``), whether it is well or not.
+
+    Raises OSError: it does not answer, or it is another than that of ``run``.
+    """
     import http.client
     from urllib.parse import urlsplit
 
     place = urlsplit(run.api)
     # Not urllib: it would ask a proxy of the environment, which knows no loopback of ours.
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=HEALTH_TIMEOUT_SECONDS)
     try:
         connection.request("GET", HEALTH_PATH)
         said = json.loads(connection.getresponse().read())

@@ -30,8 +30,9 @@ from sekisho.api.operation import Call, Operations, installed_operations
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.errors import ResourceAlreadyExistsException, ResourceNotFoundException
+from sekisho.health import Part
 from sekisho.realm import Realm
-from sekisho.run_file import HEALTH_PATH
+from sekisho.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
 from sekisho.services import Services
 
 KEY_ID, SECRET = "AKIASEKISHOEXAMPLE00", "a/secret+key"
@@ -91,6 +92,19 @@ def toy_operations(received: Received) -> Operations:
     return operations
 
 
+class AlwaysWell:
+    """The health of a server that is well."""
+
+    def live(self) -> list[Part]:
+        return []
+
+    def ready(self) -> list[Part]:
+        return []
+
+    def report(self, *, is_detailed: bool) -> Mapping[str, Any]:
+        return {"status": "ok", "version": "1", "detailed": is_detailed}
+
+
 @contextlib.contextmanager
 def serving(received: Received, *, any_credentials: bool = False) -> Iterator[str]:
     """Serve the toy operations; yields the endpoint URL."""
@@ -100,7 +114,7 @@ def serving(received: Received, *, any_credentials: bool = False) -> Iterator[st
         utc_now,
         default_realm=Realm("000000000000", "us-west-2"),
         any_credentials=any_credentials,
-        health=lambda: {"status": "ok", "version": "1"},
+        health=AlwaysWell(),
         operations=toy_operations(received),
     )
 
@@ -324,7 +338,10 @@ def exchange(endpoint: str, method: str, path: str, **request: Any) -> tuple[int
 
 def test_health_needs_no_signature(endpoint: str) -> None:
     status, _, body = exchange(endpoint, "GET", HEALTH_PATH)
-    assert (status, json.loads(body)) == (200, {"status": "ok", "version": "1"})
+    assert (status, json.loads(body)) == (200, {"status": "ok", "version": "1", "detailed": True})
+    for path in (LIVE_PATH, READY_PATH):
+        status, _, body = exchange(endpoint, "GET", path)
+        assert (status, json.loads(body)["status"]) == (200, "ok")
 
 
 @pytest.mark.parametrize("declared", [True, False])

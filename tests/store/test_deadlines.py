@@ -355,6 +355,22 @@ def test_every_connection_of_postgresql_has_limits(pg_store: SqlStore) -> None:
     assert parameters["keepalives_idle"] == "10"
 
 
+def test_a_file_that_was_removed_or_replaced_under_the_server_is_found_out(tmp_path: Path) -> None:
+    """Commits to an open file without a name succeed, and are gone when the server ends."""
+    file = tmp_path / "sekisho.db"
+    with SqlStore(f"sqlite:///{file}", lambda _: None) as store:
+        add(store, 1)
+        kept_file = tmp_path / "kept.db"
+        file.rename(kept_file)
+        with pytest.raises(StoreUnavailable, match=r"sekisho\.db was removed while it was in use"):
+            store.probe_read()
+        file.write_bytes(b"")
+        with pytest.raises(StoreUnavailable, match="was replaced while it was in use"):
+            store.probe_read()
+        kept_file.replace(file)
+        store.probe_read()
+
+
 def test_the_probes_read_and_write_and_change_nothing(store: SqlStore) -> None:
     before = kept(store)
     store.probe_read()

@@ -10,20 +10,18 @@ in threads for requests that are not authenticated yet, the others in threads th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
 import structlog
-from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import Response
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sekisho.api import query, reports, rotations
@@ -36,7 +34,8 @@ from sekisho.api.errors import (
     NotImplementedException,
     error_response,
 )
-from sekisho.api.fair_threads import Busy, FairThreads
+from sekisho.api.fair_threads import WAIT_SECONDS, Busy, FairThreads, TooLate
+from sekisho.api.health import HealthRoutes, ReportsHealth
 from sekisho.api.http import MAX_BODY_BYTES, HttpRequest, HttpResponse, header_text
 from sekisho.api.model import ModelError, ServiceModel, service_models
 from sekisho.api.operation import Call, Caller, Handler, Operations, installed_operations
@@ -54,7 +53,6 @@ from sekisho.observe.tally import Tally
 from sekisho.realm import Realm
 from sekisho.regions import Regions
 from sekisho.registry.ports import StoreFailure
-from sekisho.run_file import HEALTH_PATH
 
 if TYPE_CHECKING:
     from sekisho.services import Services
@@ -294,16 +292,15 @@ def build(
     default_realm: Realm,
     regions: Regions | None = None,
     any_credentials: bool = False,
-    health: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"},
+    health: ReportsHealth | None = None,
     operations: Operations | None = None,
 ) -> Starlette:
-    """The ASGI application: the AWS APIs on every path, `GET /_sekisho/health` and reports.
+    """The ASGI application: the AWS APIs on every path, the server's health and reports.
 
     Its `state.statistics()` counts the requests that are answered, wait, and were throttled.
 
     Args:
-        health: What the health route answers as JSON, without authentication; called in a thread of its own. The
-            status is 200 while its `status` is `ok`, else 503.
+        health: The server's health; None leaves its routes out.
 
     The other arguments, and ModelError, are those of `Api`.
     """
@@ -324,8 +321,8 @@ def build(
     middleware = [Middleware(_RoutedAsSent)]
     if any_credentials:
         middleware.insert(0, Middleware(RefuseWebPages))
-    routes = [Route(HEALTH_PATH, _Health(health).answer), fetch_report, Mount("/", host)]
-    application = Starlette(routes=routes, middleware=middleware)
+    health_routes = [] if health is None else HealthRoutes(health).routes
+    application = Starlette(routes=[*health_routes, fetch_report, Mount("/", host)], middleware=middleware)
     application.state.statistics = host.statistics
     # Targets that are no path, such as `*`, match no route.
     application.router.default = host
@@ -346,25 +343,6 @@ class _RoutedAsSent:
         await self._app({**scope, "path": _raw_path(scope)}, receive, send)
 
 
-class _Health:
-    """Answers health in a thread of its own, so that it waits behind no other request.
-
-    Requests that come while a report is made get that report: however many come, one thread makes it.
-    """
-
-    def __init__(self, health: Callable[[], Mapping[str, Any]]) -> None:
-        self._health = health
-        self._limiter = CapacityLimiter(1)
-        self._report: asyncio.Task[Mapping[str, Any]] | None = None
-
-    async def answer(self, _request: Request) -> Response:
-        """200 with the report while its `status` is `ok`, else 503."""
-        if self._report is None or self._report.done():
-            self._report = asyncio.create_task(to_thread.run_sync(self._health, limiter=self._limiter))
-        report = await asyncio.shield(self._report)
-        return JSONResponse(dict(report), status_code=200 if report.get("status") == "ok" else 503)
-
-
 class _Host:
     """Carries requests between ASGI and an `Api`."""
 
@@ -373,6 +351,7 @@ class _Host:
         self._authentication = FairThreads(AUTHENTICATION_THREADS, AUTHENTICATIONS_WAITING)
         self._operations = FairThreads(OPERATION_THREADS, OPERATIONS_WAITING)
         self._throttled = Tally()
+        self._given_up = Tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope, b"")
@@ -409,6 +388,8 @@ class _Host:
             authenticated = await self._authentication.run(
                 (request.source_ip, claimed), self._api.authenticate, request
             )
+        except TooLate:
+            return self._give_up(request, source_ip=request.source_ip)
         except Busy:
             return self._throttle(request, f"The address {request.source_ip}", source_ip=request.source_ip)
         if isinstance(authenticated, HttpResponse):
@@ -418,6 +399,8 @@ class _Host:
             return await self._operations.run(
                 (account_id, authenticated.call.caller.access_key_id), self._api.perform, request, authenticated
             )
+        except TooLate:
+            return self._give_up(request, account_id=account_id)
         except Busy:
             return self._throttle(request, f"Account {account_id}", account_id=account_id)
 
@@ -425,6 +408,14 @@ class _Host:
         if count := self._throttled.add(owner):
             log.warning("api requests throttled", count=count, **about)
         error = ThrottlingException(f"{owner} has more requests than the server answers at a time. Try again later.")
+        return self._api.refuse(request, error)
+
+    def _give_up(self, request: HttpRequest, **about: str) -> HttpResponse:
+        if count := self._given_up.add(tuple(about.values())):
+            log.warning("api requests found no free thread in time", count=count, **about)
+        error = ServiceUnavailableException(
+            f"No thread of the server was free for this request within {WAIT_SECONDS:g} s. Try again later."
+        )
         return self._api.refuse(request, error)
 
 

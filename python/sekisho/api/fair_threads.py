@@ -24,6 +24,10 @@ class Busy(Exception):
     """The owner has more requests than its share of the threads can answer now."""
 
 
+class TooLate(Busy):
+    """No thread was free for the request in time."""
+
+
 class FairThreads:
     """Runs functions in a number of threads, of which no owner gets all.
 
@@ -33,13 +37,13 @@ class FairThreads:
     Args:
         threads: How many there are.
         waiting: Most requests that wait, in all, of one owner, of one owner below it, and so on (``FairQueue``).
-        wait_seconds: How long one waits at most.
+        wait_seconds: How long one waits at most; ``WAIT_SECONDS`` unless given.
     """
 
-    def __init__(self, threads: int, waiting: Sequence[int], wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, threads: int, waiting: Sequence[int], wait_seconds: float | None = None) -> None:
         self._shares = Shares(threads)
         self._waiting: FairQueue[asyncio.Future[bool]] = FairQueue(*waiting)
-        self._wait_seconds = wait_seconds
+        self._wait_seconds = WAIT_SECONDS if wait_seconds is None else wait_seconds
         self._limiter = CapacityLimiter(threads)
 
     async def run(self, path: Sequence[str], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -50,7 +54,8 @@ class FairThreads:
             function: Called with the other arguments.
 
         Raises:
-            Busy: The owner's share is taken and as many wait as may, or the wait was too long. Nothing was called.
+            Busy: The owner's share is taken and as many wait as may. Nothing was called.
+            TooLate: The wait was too long. Nothing was called.
         """
         await self._take_place(path)
         try:
@@ -78,7 +83,9 @@ class FairThreads:
             finally:
                 if not turn.done():
                     self._waiting.remove(path, turn)
-        if not turn.done() or not turn.result():
+        if not turn.done():
+            raise TooLate
+        if not turn.result():
             raise Busy
 
     def _give_back(self, path: Sequence[str]) -> None:

@@ -100,6 +100,11 @@ class HttpServer(uvicorn.Server):
         self._connections: Connections | None = None
         self._occasional = OccasionalLog(log)
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether it takes connections: it has started, is not stopping, and its tasks run."""
+        return self.started and not self.should_exit and not any(task.done() for task in self._tasks)
+
     def statistics(self) -> dict[str, int]:
         """Counters since the start, and the present number of connections."""
         if self._connections is None:

@@ -1,20 +1,35 @@
-"""``sekisho status``: does everything answer?"""
+"""``sekisho status``: is every part of the server well?"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from sekisho.cli.options import Data, Json, data_folder
 
+POLL_SECONDS: Final = 0.05
+
+NO_ANSWER: Final = 1
+"""Exit code: no server answers."""
+
+NOT_WELL: Final = 3
+"""Exit code: a server answers, and a part of it is not well. (2 is a wrong command line.)"""
+
+_WORDS: Final = {
+    "store": "the registry can be read and written",
+    "data_folder": "can be written to",
+    "threads": "all run",
+    "log": "is written",
+}
+
 
 def status(
     data: Data = None,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait so long for the server to answer.")] = 0.0,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait so long for the server to be well.")] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Exit 0 when the API and MQTT answer, 1 when they do not."""
+    """Exit 0 when every part of the server is well, 1 when no server answers, 3 when a part is not well."""
     import time
 
     from sekisho.cli.output import show_json, show_line
@@ -22,21 +37,26 @@ def status(
     folder = data_folder(data)
     deadline = time.monotonic() + wait
     while True:
-        report = _probe(str(folder))
-        if report["ok"] or time.monotonic() >= deadline:
+        code, report = _ask(str(folder))
+        if code == 0 or time.monotonic() >= deadline:
             break
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     if as_json:
         show_json(report)
     else:
-        for name in ("api", "mqtt"):
-            show_line(f"{name}: {report[name]}")
-    raise typer.Exit(0 if report["ok"] else 1)
+        for name, said in _lines(report):
+            show_line(f"{name}: {said}")
+    raise typer.Exit(code)
 
 
-def _probe(folder: str) -> dict[str, Any]:
-    """One look at the server: what each part said, and whether all of it was well."""
-    import socket
+def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+    parts = report.get("health", {}).get("parts", {})
+    lines = [("api", report["api"]), ("mqtt", report["mqtt"])]
+    return lines + [(name.replace("_", " "), report[name]) for name in parts if name not in ("api", "mqtt")]
+
+
+def _ask(folder: str) -> tuple[int, dict[str, Any]]:
+    """The exit code; and ``ok``, a sentence by the name of each part, and the server's own report as ``health``."""
     from pathlib import Path
 
     from sekisho import run_file
@@ -44,17 +64,15 @@ def _probe(folder: str) -> dict[str, Any]:
     run = run_file.read(Path(folder))
     if run is None:
         absent = f"no server is running on {folder}"
-        return {"ok": False, "api": absent, "mqtt": absent}
-    report: dict[str, Any] = {"ok": True, "pid": run.pid, "version": run.version}
+        return NO_ANSWER, {"ok": False, "api": absent, "mqtt": absent}
+    report: dict[str, Any] = {"ok": False, "pid": run.pid, "version": run.version}
     try:
-        report["health"] = run_file.health(run)
-        report["api"] = f"answers at {run.api}"
+        health = run_file.health(run)
     except OSError as error:
-        report |= {"ok": False, "api": f"does not answer at {run.api}: {error}"}
-    where = f"{run.mqtt_host}:{run.mqtt_port}"
-    try:
-        socket.create_connection((run.mqtt_host, run.mqtt_port), timeout=2).close()
-        report["mqtt"] = f"listens at {where}"
-    except OSError as error:
-        report |= {"ok": False, "mqtt": f"does not listen at {where}: {error}"}
-    return report
+        absent = f"does not answer at {run.api}: {error}"
+        return NO_ANSWER, report | {"api": absent, "mqtt": "unknown, since the API does not answer"}
+    words = {"api": f"answers at {run.api}", "mqtt": f"listens at {run.mqtt_host}:{run.mqtt_port}"} | _WORDS
+    for name, part in health.get("parts", {}).items():
+        report[name] = words.get(name, "is well") if part["ok"] else f"NOT WELL: {part.get('reason', 'see the log')}"
+    report = {**words, **report, "ok": health["status"] == "ok", "health": health}
+    return (0 if report["ok"] else NOT_WELL), report

@@ -67,9 +67,26 @@ def up(
     }
     try:
         settings = load(chosen, config_file=config)
-        app.run(settings, on_ready=lambda run: _show(run, settings.data, as_json=as_json))
+        app.run(settings, on_ready=lambda run: _announce(run, settings.data, as_json=as_json))
     except (ConfigError, app.CannotStart) as error:
         raise Failure(str(error)) from None
+
+
+def _announce(run: Run, data: Path, *, as_json: bool) -> None:
+    """Show where everything is, in a thread of its own: the server goes on where nobody reads its output."""
+    import os
+    import sys
+    import threading
+
+    def show() -> None:
+        try:
+            _show(run, data, as_json=as_json)
+            sys.stdout.flush()
+        except (OSError, SystemExit):
+            # Rich ends the program where its output is closed. What is buffered must not fail at the end either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    threading.Thread(target=show, name="announcement", daemon=True).start()
 
 
 def _show(run: Run, data: Path, *, as_json: bool) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import structlog
 
 from sekisho.handler_settings import PythonFunction
 from sekisho.handlers.call import MAX_RESULT, Call
+from sekisho.observe.threads import SupervisedThread
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 
@@ -63,8 +64,8 @@ class Process:
             raise HandlerFailed(f"handler {name!r}: its process cannot be started: {error.strerror}") from None
         for pipe in (self._stdin, self._stdout):
             os.set_blocking(pipe.fileno(), False)
-        self._log = threading.Thread(target=self._log_lines, name=f"handler-{name}-log", daemon=True)
-        self._log.start()
+        self._printed = io.BufferedReader(cast(io.FileIO, _there(self._process.stderr)))
+        SupervisedThread(self._log_lines, f"handler-{name}-log").start()
 
     @property
     def is_alive(self) -> bool:
@@ -173,17 +174,18 @@ class Process:
 
     def _log_lines(self) -> None:
         """What the function prints, a line of the log each."""
-        with _there(self._process.stderr) as pipe, os.fdopen(pipe.fileno(), "rb", closefd=False) as reader:
-            while line := reader.readline(MAX_LINE_BYTES):
-                text = line.decode(errors="replace").rstrip("\r\n")
-                if text:
-                    log.info(
-                        "a handler says",
-                        handler=self._name,
-                        account_id=self._realm.account_id,
-                        region=self._realm.region,
-                        line=text,
-                    )
+        while line := self._printed.readline(MAX_LINE_BYTES):
+            text = line.decode(errors="replace").rstrip("\r\n")
+            if text:
+                log.info(
+                    "a handler says",
+                    handler=self._name,
+                    account_id=self._realm.account_id,
+                    region=self._realm.region,
+                    line=text,
+                )
+        # At its end alone: after an unexpected error it is read on.
+        self._printed.close()
 
 
 def in_one_line(error: Mapping[str, str]) -> str:

@@ -29,6 +29,8 @@ class ThreadState:
     """How one background thread is."""
 
     name: str
+    is_alive: bool
+    """False where the thread itself is gone, which nothing restarts."""
     is_running: bool
     """False while it waits to run again after an error, and where the thread itself is gone."""
     failures: int
@@ -66,8 +68,10 @@ class SupervisedThread:
 
     Args:
         name: As it is shown; unique where that is possible.
-        stopping: While it is set, the function does not run again.
+        stopping: While it is set, the function does not run again. Given, the function must not return before it is
+            set: that counts as an error too.
         max_silent_seconds: The function promises to call ``beat`` at least this often.
+        restart_delay: Seconds; ``RESTART_DELAY_SECONDS`` unless given.
     """
 
     def __init__(
@@ -77,13 +81,14 @@ class SupervisedThread:
         *,
         stopping: threading.Event | None = None,
         max_silent_seconds: float | None = None,
-        restart_delay: float = RESTART_DELAY_SECONDS,
+        restart_delay: float | None = None,
     ) -> None:
         self.name = name
         self._function = function
+        self._may_return = stopping is None
         self._stopping = stopping or threading.Event()
         self._max_silent_seconds = max_silent_seconds
-        self._restart_delay = restart_delay
+        self._restart_delay = RESTART_DELAY_SECONDS if restart_delay is None else restart_delay
         self._is_waiting = False
         self._failures = 0
         self._last_error: str | None = None
@@ -117,6 +122,7 @@ class SupervisedThread:
         now = time.monotonic()
         return ThreadState(
             name=self.name,
+            is_alive=self._thread.is_alive(),
             is_running=self._thread.is_alive() and not self._is_waiting,
             failures=self._failures,
             last_error=self._last_error,
@@ -140,6 +146,8 @@ class SupervisedThread:
         while True:
             try:
                 self._function()
+                if not self._may_return and not self._stopping.is_set():
+                    raise RuntimeError("it has returned though nobody stopped it")
             except BaseException as error:
                 # SystemExit too: in a thread it would end it without a word.
                 self._is_waiting = True

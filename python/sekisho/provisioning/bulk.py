@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn, Protocol
 import structlog
 
 from sekisho.errors import AwsException
+from sekisho.observe.threads import SupervisedThread, record_failure
 from sekisho.provisioning import bulk_input
 from sekisho.provisioning.bulk_input import BadLine, Buckets, Input, InputError, InputUnavailable, Line
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
@@ -108,7 +109,7 @@ class BulkRegistration:
         self._step = step
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._threads: dict[tuple[Realm, str], threading.Thread] = {}
+        self._threads: dict[tuple[Realm, str], SupervisedThread] = {}
         self._turns = _Turns()
 
     def start(self) -> None:
@@ -125,9 +126,9 @@ class BulkRegistration:
             if key in self._threads or self._stopping.is_set():
                 return
             name = f"registration-task-{task_id}"
-            thread = threading.Thread(target=self._run, args=key, name=name, daemon=True)
-            self._threads[key] = thread
+            thread = SupervisedThread(lambda: self._run(*key), name)
             thread.start()
+            self._threads[key] = thread
 
     def stop(self, timeout: float = 5.0) -> None:
         """Take no further step. Waits for those in hand, at most ``timeout`` seconds; the next server goes on."""
@@ -139,17 +140,14 @@ class BulkRegistration:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self, realm: Realm, task_id: str) -> None:
-        try:
-            with (
-                structlog.contextvars.bound_contextvars(
-                    task_id=task_id, account_id=realm.account_id, region=realm.region
-                ),
-                suppress(_Ended),
-            ):
-                self._persist(realm, task_id)
-        finally:
-            with self._lock:
-                del self._threads[realm, task_id]
+        with (
+            structlog.contextvars.bound_contextvars(task_id=task_id, account_id=realm.account_id, region=realm.region),
+            suppress(_Ended),
+        ):
+            self._persist(realm, task_id)
+        # Not after an unexpected error: the thread runs this again.
+        with self._lock:
+            del self._threads[realm, task_id]
 
     def _persist(self, realm: Realm, task_id: str) -> None:
         """Try until the task has ended or the server ends."""
@@ -174,7 +172,8 @@ class BulkRegistration:
                     self._wait(realm, task_id, seconds)
             except InputError as error:
                 failed = str(error)
-            except Exception:
+            except Exception as error:
+                record_failure(error)
                 log.exception("a bulk registration failed")
                 failed = "Sekisho failed at this task. Its log has the reason."
 
@@ -249,7 +248,8 @@ class BulkRegistration:
             return self._write(task, ready)
         except (StoreFailure, OSError, _Ended):
             raise
-        except Exception:
+        except Exception as error:
+            record_failure(error)
             current = self._current(task.realm, task.task_id)
             if current.lines_done > task.lines_done:
                 log.exception("a step of a bulk registration was kept, and what follows it failed")

@@ -333,6 +333,7 @@ class _LaneThreads:
         except HandlerFailed as failed:
             failure = failed
         except Exception as error:
+            record_failure(error)
             log.exception(
                 "a handler was not called",
                 handler=delivery.handler,

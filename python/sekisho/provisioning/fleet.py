@@ -34,6 +34,7 @@ from sekisho.errors import (
     ThrottlingException,
 )
 from sekisho.messaging.requests import Reply, Request
+from sekisho.observe.threads import record_failure
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import templates
@@ -123,7 +124,8 @@ class FleetProvisioning:
                 "provisioning was rejected", code=rejected.code, reason=rejected.message, **_for_the_log(request)
             )
             return _rejection(request, form, rejected)
-        except Exception:
+        except Exception as error:
+            record_failure(error)
             # A device that is told so tries again; one that hears nothing waits.
             log.exception("provisioning failed", **_for_the_log(request))
             return _rejection(request, form, _Rejected(500, _FAILURE, "The server could not do it; its log says why."))

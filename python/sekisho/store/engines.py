@@ -62,6 +62,7 @@ class SQLiteEngines:
     def __init__(self, url: URL) -> None:
         self.file = Path(str(url.database)).absolute()
         self.place = str(self.file)
+        self._identity = (0, 0)
         self.writing = self._engine(url, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
         self.reading = self._engine(url, "BEGIN", pool_size=16, max_overflow=-1)
 
@@ -104,8 +105,10 @@ class SQLiteEngines:
         try:
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            if self.file.stat().st_mode & 0o077:
+            found = self.file.stat()
+            if found.st_mode & 0o077:
                 self.file.chmod(0o600)
+            self._identity = (found.st_dev, found.st_ino)
         except FileExistsError:
             raise StoreUnavailable(
                 f"{self.file.parent} is not a folder, so {self.file.name} cannot be in it."
@@ -115,6 +118,20 @@ class SQLiteEngines:
                 f"{self.place} cannot be opened for writing: {error.strerror}."
                 " Check the owner and mode of file and folder."
             ) from None
+
+    def check_place(self) -> None:
+        """Raises StoreUnavailable where the path leads no longer to the file that is open, and that commits go to."""
+        try:
+            found = self.file.stat()
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self.place} was removed while it was in use ({error.strerror}): what is written now is lost when "
+                "the server ends. Restore a backup, and restart the server."
+            ) from None
+        if (found.st_dev, found.st_ino) != self._identity:
+            raise StoreUnavailable(
+                f"{self.place} was replaced while it was in use: the server goes on with the former file. Restart it."
+            )
 
     def check(self, connection: Connection) -> None:
         """Nothing to check: a file of SQLite's is UTF-8, or becomes it."""

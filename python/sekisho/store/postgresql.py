@@ -120,6 +120,9 @@ class PostgreSQLEngines:
     def prepare(self) -> None:
         """Nothing to make: the database is there, or connecting says that it is not."""
 
+    def check_place(self) -> None:
+        """Nothing to check: a connection leads to the database, or fails."""
+
     def check(self, connection: Connection) -> None:
         """Raises ForeignDatabase where the database cannot keep every text."""
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
@@ -148,6 +151,8 @@ class PostgreSQLEngines:
                 limit = round(deadline.STORE_TIMEOUT_SECONDS * 1000)
                 connection.execute(_SESSION, (f"{limit}ms", f"{IDLE_TRANSACTION_SECONDS}s"))
                 connection.autocommit = False
+            except psycopg.errors.ConnectionTimeout:
+                made.set_exception(psycopg.OperationalError(_not_answered()))
             except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
                 made.set_exception(error)
             else:

@@ -239,6 +239,7 @@ class SqlStore:
 
     def probe_read(self) -> None:
         """Read as a request does. Raises StoreError where requests cannot."""
+        self._engines.check_place()
         with self.read() as tx:
             tx._connection.execute(_PROBE_READ)
 

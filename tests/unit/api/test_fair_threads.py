@@ -15,10 +15,12 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from sekisho.api import app as app_module
+from sekisho.api import fair_threads
 from sekisho.api.app import build
-from sekisho.api.fair_threads import Busy, FairThreads
+from sekisho.api.fair_threads import Busy, FairThreads, TooLate
 from sekisho.api.operation import Call, Operations
 from sekisho.api.sigv4 import SecretKey
+from sekisho.health import Part
 from sekisho.realm import Realm
 from sekisho.services import Services
 
@@ -83,7 +85,7 @@ def test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later(
         await settled(lambda: threads.statistics()["waiting"] == 3)
         with pytest.raises(Busy):
             await threads.run(("A",), held)
-        assert all(isinstance(each, Busy) for each in await asyncio.gather(*waiting, return_exceptions=True))
+        assert all(isinstance(each, TooLate) for each in await asyncio.gather(*waiting, return_exceptions=True))
         assert held.inside == 1, "what was refused was not called"
         held.go.set()
         assert await busy == "done"
@@ -147,7 +149,25 @@ def operations(slow: Callable[[], object]) -> Operations:
     return registered
 
 
+class SetHealth:
+    """A health whose report is that of a function."""
+
+    def __init__(self, report: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"}) -> None:
+        self._report = report
+
+    def live(self) -> list[Part]:
+        return []
+
+    def ready(self) -> list[Part]:
+        return []
+
+    def report(self, *, is_detailed: bool) -> Mapping[str, Any]:
+        assert is_detailed in (True, False)
+        return self._report()
+
+
 def application(slow: Callable[[], object], **options: Any) -> Starlette:
+    options["health"] = SetHealth(*([options["health"]] if "health" in options else []))
     return build(
         cast(Services, None),
         options.pop("credentials", {"AKIAOTHER": OTHER}.get),
@@ -245,6 +265,26 @@ def test_more_calls_of_one_account_than_may_wait_are_throttled_and_told_of_once(
     assert [(line["account_id"], line["count"]) for line in lines] == [(HOME.account_id, 1)]
 
 
+def test_a_call_that_finds_no_free_thread_in_time_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that waits for a database which stands still: 503, which clients try again by themselves."""
+    monkeypatch.setattr(fair_threads, "WAIT_SECONDS", 0.05)
+
+    async def scenario() -> Any:
+        held = Held()
+        app = application(held)
+        slow = tasks(app_module.OPERATION_THREADS // 2, lambda: ask(app, "POST", "/certificates"))
+        await held.has(app_module.OPERATION_THREADS // 2)
+        late = await ask(app, "POST", "/certificates")
+        held.go.set()
+        await asyncio.gather(*slow)
+        return late
+
+    with capture_logs() as logs:
+        status, error, _ = asyncio.run(asyncio.wait_for(scenario(), WAIT))
+    assert (status, error) == (503, "ServiceUnavailableException")
+    assert sum(line["event"] == "api requests found no free thread in time" for line in logs) == 1
+
+
 def test_requests_that_are_not_authenticated_hold_neither_all_threads_nor_any_of_the_accounts() -> None:
     async def scenario() -> None:
         held = Held()
@@ -291,7 +331,7 @@ def test_health_is_made_in_one_thread_however_many_ask() -> None:
     assert asyncio.run(asyncio.wait_for(scenario(), WAIT)) <= 2
 
 
-def test_a_health_report_that_raises_is_made_again_for_the_next_request() -> None:
+def test_a_health_report_that_raises_is_no_good_news_and_is_made_again_for_the_next_request() -> None:
     async def scenario() -> None:
         fails = iter([True, False])
 
@@ -301,8 +341,8 @@ def test_a_health_report_that_raises_is_made_again_for_the_next_request() -> Non
             return {"status": "ok"}
 
         app = application(lambda: None, health=health)
-        with pytest.raises(RuntimeError):
-            await ask(app, "GET", "/_sekisho/health")
+        status, _, body = await ask(app, "GET", "/_sekisho/health")
+        assert (status, body["status"]) == (503, "failing")
         assert await ask(app, "GET", "/_sekisho/health") == (200, "", {"status": "ok"})
 
     asyncio.run(asyncio.wait_for(scenario(), WAIT))

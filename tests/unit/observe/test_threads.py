@@ -93,6 +93,22 @@ def test_while_it_waits_to_run_again_it_does_not_count_as_running(ending: thread
     assert worker.runs == 1
 
 
+def test_one_that_returns_before_it_is_stopped_runs_again(ending: threading.Event) -> None:
+    runs = 0
+
+    def run() -> None:
+        nonlocal runs
+        runs += 1
+        if runs > 1:
+            ending.wait(WITHIN)
+
+    SupervisedThread(run, "worker-7", stopping=ending, restart_delay=0.0).start()
+    until(lambda: runs == 2)
+    state = state_of("worker-7")
+    assert state is not None
+    assert "it has returned" in str(state.last_error)
+
+
 def test_one_that_returns_is_no_longer_listed(ending: threading.Event) -> None:
     thread = SupervisedThread(Worker(ending), "worker-4")
     thread.start()

@@ -1,0 +1,92 @@
+"""The routes by which a load balancer, an orchestrator and ``sekisho status`` ask for the server's health.
+
+They need no signature and answer 200 or 503 with the parts of `sekisho.health` as JSON. Sentences, which hold paths and
+texts of the operating system, are for clients on the server's own machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sekisho.health import Part, verdict
+from sekisho.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
+
+log = structlog.get_logger(__name__)
+
+
+class ReportsHealth(Protocol):
+    """The server's health (`sekisho.health.Health`). `live` and `ready` return at once."""
+
+    def live(self) -> Sequence[Part]: ...
+    def ready(self) -> Sequence[Part]: ...
+    def report(self, *, is_detailed: bool) -> Mapping[str, Any]: ...
+
+
+class HealthRoutes:
+    """Answers health beside all other requests: in the event loop, or in a thread of its own.
+
+    Requests for the report that come while one is made get that one: however many come, one thread makes it.
+    """
+
+    def __init__(self, health: ReportsHealth) -> None:
+        self._health = health
+        self._limiter = CapacityLimiter(1)
+        self._reports: dict[bool, asyncio.Task[Mapping[str, Any]]] = {}
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """For the application's list of routes."""
+        return [
+            Route(LIVE_PATH, self._answer_live),
+            Route(READY_PATH, self._answer_ready),
+            Route(HEALTH_PATH, self._answer_report),
+        ]
+
+    async def _answer_live(self, request: Request) -> Response:
+        return _response(verdict(self._health.live(), is_detailed=_is_local(request)))
+
+    async def _answer_ready(self, request: Request) -> Response:
+        return _response(verdict(self._health.ready(), is_detailed=_is_local(request)))
+
+    async def _answer_report(self, request: Request) -> Response:
+        is_detailed = _is_local(request)
+        task = self._reports.get(is_detailed)
+        if task is None or task.done():
+            task = asyncio.create_task(
+                to_thread.run_sync(lambda: self._health.report(is_detailed=is_detailed), limiter=self._limiter)
+            )
+            self._reports[is_detailed] = task
+        try:
+            report = await asyncio.shield(task)
+        except Exception as error:
+            log.exception("the health report failed")
+            report = verdict([Part("health", f"the report failed: {error}")], is_detailed=is_detailed)
+        return _response(report)
+
+
+def _response(report: Mapping[str, Any]) -> Response:
+    return JSONResponse(
+        dict(report), status_code=200 if report["status"] == "ok" else 503, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the client is on this machine, and no proxy in front of another."""
+    if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+        return False
+    server = request.scope.get("server")
+    if server is not None and request.client.host == server[0]:
+        return True
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

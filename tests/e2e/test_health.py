@@ -1,0 +1,326 @@
+"""What ``sekisho status`` and the health routes say of a server whose surroundings fail, and that it recovers."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import resource
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.e2e.devices import Device, allow, register
+from tests.e2e.papers import new_self_signed
+from tests.e2e.running_server import RunningServer, clean_environment
+from tests.postgres import PostgreSQL, PostgreSQLMissing, running
+from tests.tools import require
+
+WITHIN = 60.0
+"""Seconds for what takes a probe's interval and the store's deadline."""
+
+UNAVAILABLE = "503 ServiceUnavailableException"
+
+
+def status(server: RunningServer, wait: float = 0.0) -> tuple[int, dict[str, Any]]:
+    """Exit code and report of ``sekisho status --json``."""
+    said = subprocess.run(
+        [require("sekisho"), "status", "--data", str(server.data), "--json", "--wait", str(wait)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=2 * WITHIN,
+        check=False,
+    )
+    assert said.stderr == ""
+    return said.returncode, json.loads(said.stdout)
+
+
+def get(server: RunningServer, path: str) -> tuple[int, Any]:
+    place = urlsplit(server.run["api"])
+    with contextlib.closing(http.client.HTTPConnection(place.hostname or "", place.port, timeout=WITHIN)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def fails(server: RunningServer, part: str) -> str:
+    """The sentence about a part, once ``status`` has one; everything else is well."""
+    until(lambda: status(server)[0] == 3, f"status does not say that {part} is not well")
+    code, report = status(server)
+    assert (code, report["ok"], report["health"]["failing"]) == (3, False, [part]), report
+    assert report[part].startswith("NOT WELL: ")
+    shown = subprocess.run(
+        [require("sekisho"), "status", "--data", str(server.data)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"{part.replace('_', ' ')}: NOT WELL: " in shown.stdout
+    return str(report[part])
+
+
+def recovers(server: RunningServer) -> None:
+    code, report = status(server, wait=WITHIN)
+    assert (code, report["ok"]) == (0, True), report
+
+
+def create(server: RunningServer, name: str) -> str | None:
+    """None, or status and code of the API's error."""
+    try:
+        server.session().iot.create_thing(thingName=name)
+    except ClientError as error:
+        return f"{error.response['ResponseMetadata']['HTTPStatusCode']} {error.response['Error']['Code']}"
+    return None
+
+
+def things(server: RunningServer) -> set[str]:
+    pages = server.session().iot.get_paginator("list_things").paginate()
+    return {thing["thingName"] for page in pages for thing in page["things"]}
+
+
+def test_asking_for_the_status_makes_no_connection_that_is_refused(own_server: RunningServer) -> None:
+    for _ in range(3):
+        code, report = status(own_server)
+        assert code == 0, report
+    assert set(report["health"]["parts"]) == {"api", "store", "data_folder", "mqtt", "threads", "log"}
+    assert report["health"]["mqtt"]["accepted"] == 0
+    assert [get(own_server, f"/_sekisho/{path}")[0] for path in ("live", "ready", "health")] == [200, 200, 200]
+    assert own_server.stop() == 0
+    assert "connection refused" not in own_server.log()
+
+
+def test_without_a_server_the_exit_code_is_another(own_server: RunningServer) -> None:
+    own_server.kill()
+    code, report = status(own_server)
+    assert (code, report["ok"]) == (1, False)
+    assert "does not answer" in report["api"]
+
+
+# The store
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgreSQL]:
+    try:
+        with running() as server:
+            yield server
+    except PostgreSQLMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+def test_a_postgresql_that_stands_still_is_answered_503_and_comes_back(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "sekisho.toml").write_text(f'database_url = "{postgresql.new_database()}"\n')
+    server = RunningServer(data).start()
+    try:
+        assert create(server, "before") is None
+        with postgresql.standing_still():
+            began = time.monotonic()
+            with ThreadPoolExecutor(60) as pool:
+                answers = list(pool.map(lambda number: create(server, f"during-{number}"), range(60)))
+            # Sixty one after the other would take five minutes.
+            assert time.monotonic() - began < WITHIN
+            assert set(answers) == {UNAVAILABLE}
+            assert "has not answered" in fails(server, "store") or "did not answer" in fails(server, "store")
+            assert get(server, "/_sekisho/ready")[0] == 503
+            assert get(server, "/_sekisho/live")[0] == 200
+        recovers(server)
+        assert create(server, "after") is None
+        assert things(server) >= {"before", "after"}
+        assert server.stop() == 0
+        assert "Traceback" not in server.log()
+    finally:
+        server.kill()
+
+
+def test_a_write_lock_that_is_held_elsewhere_is_answered_503_for_all_who_wait(own_server: RunningServer) -> None:
+    assert create(own_server, "before") is None
+    holder = sqlite3.connect(own_server.data / "sekisho.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(lambda number: create(own_server, f"during-{number}"), range(60)))
+    assert time.monotonic() - began < WITHIN
+    assert set(answers) == {UNAVAILABLE}
+    assert "write lock" in fails(own_server, "store") or "locked by another program" in fails(own_server, "store")
+    assert things(own_server) == {"before"}
+    holder.execute("ROLLBACK")
+    holder.close()
+    recovers(own_server)
+    assert create(own_server, "after") is None
+    assert things(own_server) == {"before", "after"}
+
+
+def test_a_full_disk_is_told_of_and_the_server_goes_on_when_there_is_room(
+    own_server: RunningServer, tmp_path: Path
+) -> None:
+    """No file of the server's may grow: the database, the data folder and the log fail at once."""
+    clients = own_server.session()
+    assert create(own_server, "before") is None
+    pid = int(own_server.run["pid"])
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
+    assert create(own_server, "during") == UNAVAILABLE
+    until(lambda: status(own_server)[0] == 3, "status does not say that the disk is full")
+    until(lambda: len(status(own_server)[1]["health"]["failing"]) == 3, "not all that fails is named")
+    _, report = status(own_server)
+    assert set(report["health"]["failing"]) == {"store", "data_folder", "log"}
+    assert str(own_server.data / "sekisho.db") in report["store"]
+    assert str(own_server.data) in report["data_folder"]
+    assert "cannot be written" in report["log"]
+    assert things(own_server) == {"before"}
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+    recovers(own_server)
+    assert create(own_server, "after") is None
+    # What is not cached is admitted as before.
+    papers = new_self_signed(tmp_path)
+    register(clients, papers, allow(clients.iot, "anything"))
+    with Device(own_server, papers, "kettle") as device:
+        device.publish("t1", "still here", 1)
+    # The lines of the time in between have waited.
+    assert own_server.wait_for_log("the registry cannot be used", "sekisho.db")
+
+
+# The log
+
+
+class WithPipe(RunningServer):
+    """A server whose standard error is a named pipe."""
+
+    def _program(self) -> list[str]:
+        return ["sh", "-c", 'exec sekisho "$@" 2>"$LOG_PIPE"', "sekisho"]
+
+
+@pytest.fixture
+def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.FileIO]:
+    """The end that reads."""
+    path = tmp_path / "log-pipe"
+    os.mkfifo(path)
+    monkeypatch.setenv("LOG_PIPE", str(path))
+    with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        yield reader
+
+
+@pytest.fixture
+def with_pipe(tmp_path: Path, pipe: io.FileIO) -> Iterator[WithPipe]:
+    assert not pipe.closed, "its reader is there before the server opens it"
+    started = WithPipe(tmp_path / "data").start()
+    yield started
+    started.kill()
+
+
+def make_log_lines(server: RunningServer, count: int) -> None:
+    """Connect without TLS: each is refused, with a line of the log."""
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", server.mqtt_port)) as connection:
+            connection.sendall(b"no TLS at all\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                connection.recv(100)
+
+
+def log_state(server: RunningServer) -> dict[str, Any]:
+    part: dict[str, Any] = get(server, "/_sekisho/health")[1]["parts"]["log"]
+    return part
+
+
+def admits_a_new_certificate(server: RunningServer, folder: Path) -> None:
+    clients = server.session()
+    papers = new_self_signed(folder)
+    register(clients, papers, allow(clients.iot, "anything"))
+    with Device(server, papers, "kettle") as device:
+        device.publish("t1", "it flows", 1)
+
+
+def test_a_reader_of_the_log_that_stands_still_stops_nothing_and_misses_nothing(
+    with_pipe: WithPipe, pipe: io.FileIO, tmp_path: Path
+) -> None:
+    # More than the pipe holds.
+    make_log_lines(with_pipe, 600)
+    until(lambda: log_state(with_pipe)["waiting"] > 0, "the pipe is not full")
+    admits_a_new_certificate(with_pipe, tmp_path)
+    assert "has not read" in fails(with_pipe, "log")
+    assert get(with_pipe, "/_sekisho/ready")[0] == 200
+
+    os.set_blocking(pipe.fileno(), True)
+    got = bytearray()
+    reader = threading.Thread(target=_read_all, args=(pipe, got), daemon=True)
+    reader.start()
+    recovers(with_pipe)
+    assert with_pipe.stop() == 0
+    reader.join(WITHIN)
+    lines = [json.loads(line) for line in got.decode().splitlines()]
+    refused = [line for line in lines if line["event"] == "connection refused"]
+    assert sum(1 + line.get("more", 0) for line in refused) >= 1
+    assert not [line for line in lines if line["event"] == "log lines were dropped"]
+
+
+def _read_all(pipe: io.FileIO, into: bytearray) -> None:
+    while data := pipe.read(1 << 16):
+        into += data
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nothing(with_pipe: WithPipe, pipe: io.FileIO, tmp_path: Path) -> None:
+    pipe.close()
+    make_log_lines(with_pipe, 10)
+    assert "cannot be written (BrokenPipeError" in fails(with_pipe, "log")
+    admits_a_new_certificate(with_pipe, tmp_path)
+    assert create(with_pipe, "kettle") is None
+    assert with_pipe.stop() == 0
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_server_whose_output_nobody_reads_starts_all_the_same(tmp_path: Path, as_json: bool) -> None:
+    reader, output = os.pipe()
+    os.close(reader)
+    data = tmp_path / "data"
+    command = ["up", "--data", str(data), "--api-port", "0", "--mqtt-port", "0", *(["--json"] if as_json else [])]
+    process = subprocess.Popen(
+        [require("sekisho"), *command], stdout=output, stderr=subprocess.DEVNULL, env=clean_environment()
+    )
+    os.close(output)
+    try:
+        said = subprocess.run(
+            [require("sekisho"), "status", "--data", str(data), "--wait", str(WITHIN)],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert said.returncode == 0, said.stdout
+    finally:
+        process.terminate()
+        assert process.wait(WITHIN) == 0
+
+
+def test_what_is_logged_at_the_end_is_written(own_server: RunningServer) -> None:
+    make_log_lines(own_server, 200)
+    accepted = get(own_server, "/_sekisho/health")[1]["mqtt"]["accepted"]
+    assert accepted == 200
+    assert own_server.stop() == 0
+    state = [line for line in own_server.log_lines() if line["event"] == "connection refused"]
+    assert state
+    assert own_server.log().endswith("\n")

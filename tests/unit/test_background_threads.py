@@ -1,0 +1,367 @@
+"""Each background thread goes on after an error that nobody foresaw, also one of its own logging, and health tells."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from sekisho import health, maintenance
+from sekisho._sekisho import Gateway
+from sekisho.gateway import pump, requests
+from sekisho.gateway.pump import Pump
+from sekisho.gateway.requests import Requests
+from sekisho.handler_settings import PythonFunction
+from sekisho.handlers import process, processes
+from sekisho.handlers.process import Process
+from sekisho.handlers.processes import Owner, Processes
+from sekisho.health import Health, Probe
+from sekisho.maintenance import Maintenance
+from sekisho.messaging.requests import Reply, Request
+from sekisho.observe import threads
+from sekisho.observe.log_writer import LogWriter
+from sekisho.provisioning import bulk, deliveries
+from sekisho.provisioning.bulk import BulkRegistration
+from sekisho.provisioning.deliveries import Dispatcher, Enqueuing, Lane
+from sekisho.provisioning.provisioner import Provisioned
+from sekisho.provisioning.registration_tasks import RegistrationTasks
+from sekisho.realm import Realm
+from sekisho.registry.model import Event, RegistrationTaskStatus
+from sekisho.registry.ports import Transaction
+from sekisho.store.unit_of_work import SqlStore
+from sekisho.templates.resources import Resources
+from tests.unit.registry.arrange import HOME, SetClock
+
+WITHIN = 15.0
+TEMPLATE = json.dumps(
+    {
+        "Parameters": {"ThingName": {"Type": "String"}},
+        "Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "ThingName"}}}},
+    }
+)
+
+
+class BrokenLog:
+    """A log whose every line raises, as one on a closed pipe did."""
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        def fail(*_: object, **__: object) -> None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        return fail
+
+
+@pytest.fixture(autouse=True)
+def broken_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (bulk, deliveries, health, maintenance, process, processes, pump, requests, threads):
+        if hasattr(module, "log"):
+            monkeypatch.setattr(module, "log", BrokenLog())
+    monkeypatch.setattr(threads, "RESTART_DELAY_SECONDS", 0.001)
+
+
+class Once:
+    """Raises the first time that it is called; then does nothing."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise ArithmeticError("nobody foresaw this")
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def told_of(name: str) -> bool:
+    """Whether a server's health says of a thread that it has failed and runs again."""
+    report = Health(cast(Any, None), Path(), dict).report(is_detailed=True)
+    return any(
+        each["name"].startswith(name) and each["failures"] and each["running"] and not report["parts"]["threads"]["ok"]
+        for each in report["threads"]
+    )
+
+
+class Plane:
+    """A gateway that has the events that are put into it."""
+
+    def __init__(self) -> None:
+        self.events: queue.Queue[Any] = queue.Queue()
+        self.completed: queue.Queue[Any] = queue.Queue()
+        self.replies: queue.Queue[Any] = queue.Queue()
+
+    def next_batch(self, _limit: int, _timeout: float) -> list[Any]:
+        try:
+            return [self.events.get(timeout=0.01)]
+        except queue.Empty:
+            return []
+
+    def complete(self, answers: Sequence[Any]) -> None:
+        for answer in answers:
+            self.completed.put(answer)
+
+    def reply(self, replies: Sequence[Any]) -> list[str | None]:
+        for reply in replies:
+            self.replies.put(reply)
+        return [None] * len(replies)
+
+
+def admission(ticket: int) -> tuple[Any, ...]:
+    return ("admit", ticket, HOME.account_id, HOME.region, "ab" * 32, b"leaf", [], "client", False)
+
+
+class Examining:
+    """Knows nobody, and refuses everybody; each step may break once."""
+
+    def __init__(self, *, known: Callable[[], None] = lambda: None, answer: Callable[[], None] = lambda: None) -> None:
+        self._known = known
+        self._answer = answer
+
+    def known(self, tickets: Sequence[Any]) -> list[Any]:
+        self._known()
+        return [None] * len(tickets)
+
+    def answer(self, tickets: Sequence[Any]) -> list[str]:
+        self._answer()
+        return ["CERTIFICATE_NOT_REGISTERED"] * len(tickets)
+
+
+@pytest.mark.parametrize(("step", "name"), [("known", "gateway-pump"), ("answer", "gateway-registrations")])
+def test_the_pump(step: str, name: str) -> None:
+    plane, once = Plane(), Once()
+    running = Pump(cast(Gateway, plane), Examining(**{step: once}))
+    running.start()
+    try:
+        plane.events.put(admission(1))
+        eventually(lambda: once.calls == 1)
+        plane.events.put(admission(2))
+        assert plane.completed.get(timeout=WITHIN)[0] == 2
+        assert told_of(name)
+    finally:
+        running.stop()
+
+
+class Echo:
+    """A service that breaks once."""
+
+    topics = ("$aws/echo/+",)
+
+    def __init__(self, once: Once) -> None:
+        self._once = once
+
+    def answer(self, request: Request) -> Reply:
+        self._once()
+        return Reply(f"{request.topic}/accepted", request.payload)
+
+    def throttled(self, request: Request) -> Reply:
+        self._once()
+        return Reply(f"{request.topic}/rejected", b"later")
+
+
+def a_request(payload: bytes) -> Request:
+    return Request(HOME, 7, "client", "ab" * 32, "$aws/echo/json", payload)
+
+
+def test_services_that_devices_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane, once = Plane(), Once()
+    monkeypatch.setattr(requests, "THREADS", 2)
+    running = Requests(cast(Gateway, plane), [Echo(once)])
+    running.start()
+    try:
+        running.take(a_request(b"first"))
+        eventually(lambda: once.calls == 1)
+        for _ in range(8):
+            running.take(a_request(b"next"))
+        for _ in range(8):
+            assert plane.replies.get(timeout=WITHIN)
+        assert told_of("service-")
+    finally:
+        running.stop()
+
+
+class OnceBroken:
+    """A store whose reading breaks once; of each thread that reads, where that is asked for."""
+
+    def __init__(self, store: SqlStore, once: Once) -> None:
+        self._store = store
+        self._once = once
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        self._once()
+        with self._store.read() as tx:
+            yield tx
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        return self._store.write()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    with SqlStore(f"sqlite:///{tmp_path}/sekisho.db", lambda _: None) as opened:
+        yield opened
+
+
+class Called:
+    """Handlers that keep what they are called with."""
+
+    def __init__(self) -> None:
+        self.calls: queue.Queue[Any] = queue.Queue()
+
+    def invoke(self, _realm: Realm, _function: str, event: Mapping[str, Any], **_: object) -> None:
+        self.calls.put(event)
+
+    def for_certificate_registered(self, *_: object) -> list[str]:
+        return []
+
+
+def test_the_dispatcher(store: SqlStore) -> None:
+    clock, handlers, once = SetClock(), Called(), Once()
+    running = Dispatcher(cast(Any, OnceBroken(store, once)), cast(Any, handlers), {"h": Lane(5)}, clock)
+    running.start()
+    try:
+        eventually(lambda: once.calls > 1)
+        with store.write() as tx:
+            Enqueuing().enqueue_in(tx, clock.now, "h", Event(HOME, "t", json.dumps({"n": 1}).encode()), "subject")
+        running.wake()
+        assert handlers.calls.get(timeout=WITHIN) == {"n": 1}
+        assert told_of("deliveries-h-")
+    finally:
+        running.stop()
+
+
+def test_bulk_registration(store: SqlStore) -> None:
+    clock, once = SetClock(), Once()
+    content = b'{"ThingName": "kettle"}\n'
+
+    class Source:
+        size, version = len(content), "1"
+
+        def __init__(self) -> None:
+            self._rest = [content]
+
+        def read(self, _size: int) -> bytes:
+            return self._rest.pop() if self._rest else b""
+
+    class Buckets:
+        @contextmanager
+        def open(self, *_: object) -> Iterator[Source]:
+            yield Source()
+
+    def provision(tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned:
+        return Provisioned({"thing": f"arn of {tx} {realm} {now} {resources}"}, "kettle", None, {})
+
+    running = BulkRegistration(cast(Any, OnceBroken(store, once)), clock, cast(Any, Buckets()), provision)
+    tasks = RegistrationTasks(store, clock, lambda *_: None)
+    task_id = tasks.start(HOME, TEMPLATE, "bucket", "key", "arn:aws:iam::123456789012:role/r").task_id
+    try:
+        running.begin(HOME, task_id)
+        eventually(lambda: tasks.describe(HOME, task_id).status is RegistrationTaskStatus.COMPLETED)
+        assert tasks.describe(HOME, task_id).success_count == 1
+        assert once.calls > 1
+    finally:
+        running.stop()
+
+
+def test_maintenance() -> None:
+    once = Once()
+    running = Maintenance({"forget": once}, interval=0.001)
+    running.start()
+    try:
+        eventually(lambda: once.calls > 2)
+        assert told_of("maintenance")
+    finally:
+        running.stop()
+
+
+def test_a_probe_of_health() -> None:
+    once = Once()
+    probe = Probe("part", once, interval=0.001)
+    with pytest.raises(BrokenPipeError):
+        probe.check_once()
+    probe._thread.start()
+    try:
+        eventually(lambda: once.calls > 2 and probe.part.problem is None)
+    finally:
+        probe.stop(WITHIN)
+
+
+def test_the_log_itself() -> None:
+    written, once = bytearray(), Once()
+
+    def write(data: bytes | memoryview) -> int:
+        once()
+        written.extend(data)
+        return len(data)
+
+    writer = LogWriter(write, lambda count: f"{count} dropped\n".encode())
+    try:
+        writer.put(b"first\n")
+        eventually(lambda: once.calls == 1)
+        writer.put(b"second\n")
+        assert writer.flush(WITHIN)
+        assert b"second\n" in written
+        assert told_of("log-writer")
+    finally:
+        writer.stop()
+
+
+def test_what_a_python_function_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+
+    class BreaksOnce(BrokenLog):
+        def info(self, _event: str, *, line: str, **_: object) -> None:
+            if not lines:
+                lines.append("")
+                raise ArithmeticError("nobody foresaw this")
+            lines.append(line)
+
+    monkeypatch.setattr(process, "log", BreaksOnce())
+    (tmp_path / "prints.py").write_text("import sys\nfor n in range(3):\n    print(n, file=sys.stderr, flush=True)\n")
+    target = PythonFunction(path=tmp_path, module="prints", function="absent", workers=1)
+    made = Process("prints", HOME, target, {}, 10.0)
+    try:
+        eventually(lambda: lines[-2:] == ["1", "2"])
+    finally:
+        made.kill()
+
+
+class Idle:
+    """A process that was not called for long; the first look at it breaks."""
+
+    def __init__(self) -> None:
+        self.look = Once()
+        self.ended = threading.Event()
+
+    @property
+    def idle_for(self) -> float:
+        self.look()
+        return 3600.0
+
+    def end(self) -> None:
+        self.ended.set()
+
+
+def test_what_ends_idle_processes() -> None:
+    idle, owner = Idle(), Owner("h", HOME)
+    running = Processes(2, idle_seconds=0.01)
+    running._idle.append((owner, cast(Process, idle)))
+    running._lane(owner, 1)
+    try:
+        assert idle.ended.wait(WITHIN)
+        assert told_of("handler-processes-idle")
+    finally:
+        running.close()
