@@ -227,7 +227,9 @@ class Gateway:
 
     def statistics(self) -> list[tuple[str, int]]:
         """Counters and gauges by name: connections, admissions, refusals as "refused.NAME", messages and bytes in
-        and out, drops as "messages_dropped.why"."""
+        and out, drops as "messages_dropped.why"; "listening", "accept_failing" and "task_failing" (1 or 0);
+        "tasks_failed", panics of the data plane's long-lived tasks, which run again; "heartbeat_age_ms", the
+        milliseconds since its runtime last ran a task."""
 
 def refusal_reasons() -> list[tuple[str, str]]:
     """Every reason for which the gate may refuse: (NAME, sentence). The one enumeration."""

@@ -260,7 +260,7 @@ class Health:
 
     def _check_mqtt(self) -> None:
         found = self._statistics()
-        if not found.get("listening", 1):
+        if not found["listening"]:
             raise NotWell("MQTT does not listen: its listener has ended")
         if found.get("accept_failing"):
             raise NotWell("MQTT accepts no connections: the process has no free descriptors or no memory")

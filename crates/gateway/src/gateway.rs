@@ -160,9 +160,11 @@ impl Gateway {
             ..Limits::default()
         };
         let for_realms = spawner.clone();
+        let supervising = metrics.vitals.clone();
         let created = Box::new(move |realm: &Arc<Realm>| {
             if let Some(handle) = &*lock(&for_realms) {
-                handle.spawn(realm.clone().keep_time());
+                let realm = realm.clone();
+                handle.spawn(supervising.clone().supervise(move || realm.clone().keep_time()));
             }
         });
         let realms = Arc::new(Realms::new(limits, config.requests.clone(), reports, created));
@@ -243,13 +245,29 @@ impl Gateway {
             stopping: stopped,
             alive,
         });
-        runtime.spawn(listener.run(socket));
-        runtime.spawn(expire_tickets(Arc::downgrade(&self.admission), self.config.admission_timeout));
+        let socket = Arc::new(socket);
+        runtime.spawn(self.supervised(move || listener.clone().run(socket.clone())));
+        runtime.spawn(self.metrics.vitals.clone().keep_beating());
+        let (admission, timeout) = (Arc::downgrade(&self.admission), self.config.admission_timeout);
+        runtime.spawn(self.supervised(move || expire_tickets(admission.clone(), timeout)));
         // Realms that came before the runtime get their timekeeper now; from here on each gets its own at once.
         *lock(&self.spawner) = Some(runtime.handle().clone());
-        self.realms.all().into_iter().for_each(|realm| drop(runtime.spawn(realm.keep_time())));
+        for realm in self.realms.all() {
+            runtime.spawn(self.supervised(move || realm.clone().keep_time()));
+        }
         *stage = Stage::Running(Running { runtime, port, stopping, ended });
         Ok(port)
+    }
+
+    /// A task that runs again after a panic.
+    fn supervised<F>(
+        &self,
+        make: impl Fn() -> F + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.metrics.vitals.clone().supervise(make)
     }
 
     /// The port, while it runs.

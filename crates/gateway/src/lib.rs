@@ -22,7 +22,7 @@
 //! | [`realm`] | an account in a region, its broker, its live connections |
 //! | [`bridge`] | questions out, answers in: bounded queues |
 //! | [`refusal`] | every reason to say no |
-//! | [`metrics`] | everything that is counted |
+//! | [`metrics`], [`vitals`] | everything that is counted; whether the data plane is at work |
 //!
 //! What lives here knows sockets and tasks; what a broker or a policy is, is decided elsewhere. Messages and sessions
 //! are kept in memory and do not outlive the process yet.
@@ -43,6 +43,7 @@ pub mod realm;
 pub mod reception;
 pub mod refusal;
 pub mod tls;
+pub mod vitals;
 
 pub use bridge::{ConnectedEvent, Event, RefusedEvent, RequestEvent};
 pub use config::Config;

@@ -38,7 +38,8 @@ pub struct Listener {
 
 impl Listener {
     /// Accept until the server stops.
-    pub async fn run(self: Arc<Self>, socket: TcpListener) {
+    pub async fn run(self: Arc<Self>, socket: Arc<TcpListener>) {
+        let _listening = self.metrics.vitals.listening();
         let mut stopping = self.stopping.clone();
         let mut back_off = BACK_OFF.0;
         loop {
@@ -54,6 +55,7 @@ impl Listener {
                 // Out of descriptors or memory: connections that end free some. The backlog keeps the clients.
                 Err(_) => {
                     self.metrics.accept_failures.increment();
+                    self.metrics.vitals.accept_failed();
                     tokio::time::sleep(back_off).await;
                     back_off = (back_off * 2).min(BACK_OFF.1);
                 }

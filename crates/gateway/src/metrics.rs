@@ -1,8 +1,10 @@
 //! What is counted, in one list.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::refusal::Refusal;
+use crate::vitals::Vitals;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $field:ident;)+) => {
@@ -12,6 +14,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $field: Counter,)+
             refusals: Box<[AtomicU64]>,
             broker_refusals: Box<[AtomicU64]>,
+            /// Whether the data plane is at work.
+            pub vitals: Arc<Vitals>,
         }
 
         impl Default for Metrics {
@@ -21,6 +25,7 @@ macro_rules! counters {
                     $($field: Counter::default(),)+
                     refusals: zeros(Refusal::ALL.len()),
                     broker_refusals: zeros(sekisho_broker::Refusal::ALL.len()),
+                    vitals: Arc::default(),
                 }
             }
         }
@@ -97,6 +102,7 @@ impl Metrics {
     /// Name and value of each; refusals as `refused.NAME`, those that never happened left out.
     pub fn snapshot(&self) -> Vec<(String, u64)> {
         let mut all = self.plain();
+        all.extend(self.vitals.snapshot());
         let gate = Refusal::ALL.iter().map(|refusal| refusal.name()).zip(self.refusals.iter());
         let broker = sekisho_broker::Refusal::ALL.iter().map(|refusal| refusal.as_str());
         for (name, count) in gate.chain(broker.zip(self.broker_refusals.iter())) {

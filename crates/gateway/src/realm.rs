@@ -81,6 +81,15 @@ struct Alarm {
     is_kept: AtomicBool,
 }
 
+/// Held by the task that keeps the time.
+struct Kept<'a>(&'a AtomicBool);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 impl std::fmt::Debug for Realm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Realm").field("account_id", &self.account_id).field("region", &self.region).finish()
@@ -273,6 +282,8 @@ impl Realm {
         if self.alarm.is_kept.swap(true, Ordering::SeqCst) {
             return;
         }
+        // However it ends, by a panic too, another may keep the time.
+        let _kept = Kept(&self.alarm.is_kept);
         loop {
             let at = *self.alarm.at.lock().unwrap_or_else(PoisonError::into_inner);
             let now = self.reports.clock.now();
