@@ -129,10 +129,11 @@ def test_a_policy_that_is_not_there_is_not_found(policies: Policies, store: Stor
         lambda: policies.create_version(HOME, "telemetry", "allow a"),
         lambda: policies.attach(HOME, "telemetry", principal),
         lambda: policies.detach(HOME, "telemetry", principal),
-        lambda: policies.targets_of(HOME, "telemetry", ALL),
     ):
         with pytest.raises(ResourceNotFoundException, match="Policy telemetry does not exist"):
             refused()
+    with pytest.raises(ResourceNotFoundException, match=r"^Policy not found$"):
+        policies.targets_of(HOME, "telemetry", ALL)
 
 
 def test_an_attached_policy_cannot_be_deleted(policies: Policies, store: Store) -> None:
