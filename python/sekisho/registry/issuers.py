@@ -197,7 +197,13 @@ def why_no_ca(
         )
     if realm is not None:
         facts.extend(_registered_elsewhere(tx, realm, certificate))
-    facts.append("Register the CA certificate that directly signed the device certificate.")
+    sent = next((each for each in chain if verify.is_issued_by(certificate, each)), None)
+    facts.append(
+        "Register the CA certificate that directly signed the device certificate."
+        if sent is None
+        else f"Register the CA certificate that the client sent along (certificateId={sent.certificate_id}): it "
+        "directly signed the device certificate."
+    )
     return " ".join(facts)
 
 

@@ -207,6 +207,9 @@ class TestWithSni:
         device = new_device(between)
         said = detail(gate, ticket(device, HOME, between, root))
         assert f"Registered is CN=Root (certificateId={root.certificate_id}, ACTIVE), which is further up" in said
+        assert (
+            f"Register the CA certificate that the client sent along (certificateId={between.certificate_id})" in said
+        )
         # Another account's registration is nothing to this one.
         assert root.certificate_id not in detail(gate, ticket(device, OTHER_ACCOUNT, between, root))
 
