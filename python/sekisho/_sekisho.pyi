@@ -40,9 +40,9 @@ IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[Thi
 
 # -- What next_batch returns: tuples, told apart by their first member -----------------------------------------------
 # ("admit", ticket, account id or None, region or None, certificate id, leaf DER, further certificates' DER,
-#  client id, is a re-examination of a live connection)
+#  client id, is a re-examination of a live connection, network of the client: IPv4 address, or first of an IPv6 /64)
 #     Answer each with ``complete``. Account and region are None where the client sent no SNI.
-AdmitEvent: TypeAlias = tuple[Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool]
+AdmitEvent: TypeAlias = tuple[Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool, str]
 # ("refused", time, account id or None, region or None, certificate id or None, client id or None, peer "ip:port",
 #  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator, operation that was refused:
 #  "connect", "publish", "subscribe", "unsubscribe", "receive", or "packet" for a packet that is none of these)
@@ -64,8 +64,9 @@ RefusedEvent: TypeAlias = tuple[
 RequestEvent: TypeAlias = tuple[Literal["request"], str, str, int, str, str, str, bytes]
 # ("connected", account id, region, certificate id, client id): a certificate that is awaited has a connection
 ConnectedEvent: TypeAlias = tuple[Literal["connected"], str, str, str, str]
-# ("dropped", queue name, how many events of it were dropped because Python did not take them)
-DroppedEvent: TypeAlias = tuple[Literal["dropped"], str, int]
+# ("dropped", queue name, account id or None where they are of several, how many events were dropped because Python did
+#     not take them)
+DroppedEvent: TypeAlias = tuple[Literal["dropped"], str, str | None, int]
 Event: TypeAlias = AdmitEvent | RequestEvent | ConnectedEvent | RefusedEvent | DroppedEvent
 
 # -- What complete takes ------------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ async def attempt(
     topic: str | None = None,
     *,
     held: Callable[[], Awaitable[object]] | None = None,
+    server_name: str = "localhost",
 ) -> Outcome:
     """TLS, CONNECT, a publish at QoS 1 where a topic is given, and the end.
 
@@ -76,7 +77,7 @@ async def attempt(
     try:
         async with asyncio.timeout(WITHIN):
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", server.mqtt_port, ssl=member.tls(server), server_hostname="localhost"
+                "127.0.0.1", server.mqtt_port, ssl=member.tls(server), server_hostname=server_name
             )
     except (OSError, TimeoutError):
         return Outcome.UNREACHED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import threading
@@ -14,13 +15,21 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests import x509
+from tests.e2e.crowd import Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, endpoint, register
-from tests.e2e.papers import new_key, new_self_signed, openssl
+from tests.e2e.papers import in_files, new_key, new_self_signed, openssl
 from tests.e2e.running_server import Clients, RunningServer, clean_environment
 from tests.e2e.test_just_in_time_registration import eventually
 from tests.tools import require
 
 OTHER: Final = "222222222222"
+STORM: Final = 400
+"""Unregistered certificates that come at once: several transactions of the registration queue."""
+
+HELD_SECONDS: Final = 5.0
+"""At most between the first handshake and its CONNECT, for which the server has ten seconds."""
+
 CREATE: Final = "$aws/certificates/create/json"
 
 # A signer that takes as long as somebody wants.
@@ -137,3 +146,49 @@ def test_calls_that_wait_for_a_slow_handler_keep_neither_another_account_nor_hea
             (folder / "go").touch()
     outcomes = Counter(each.result() for each in calls)
     assert "InternalFailureException" not in outcomes, outcomes
+
+
+def test_a_storm_of_unregistered_certificates_keeps_the_first_connection_at_another_account_waiting_no_longer(
+    own_server: RunningServer, tmp_path: Path
+) -> None:
+    server, clients, other = own_server, own_server.session(), other_account(own_server)
+    cas = x509.new_ca("Storm"), x509.new_ca("Calm")
+    for iot, ca in zip((clients.iot, other.iot), cas, strict=True):
+        iot.register_ca_certificate(
+            caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
+        )
+    storm = crowd(tmp_path / "storm", cas[0], STORM, "storm")
+    registered, unregistered = crowd(tmp_path / "calm", cas[1], 2, "calm")
+    register(other, in_files(tmp_path, registered.papers), allow(other.iot, "anything"))
+    server_name = endpoint(other)
+    for member in (*storm, registered, unregistered):
+        member.tls(server)
+
+    async def scenario() -> tuple[list[Outcome], int]:
+        burst, sent = asyncio.Event(), asyncio.Event()
+        ready = released = 0
+
+        async def all_are_ready() -> None:
+            nonlocal ready, released
+            ready += 1
+            if ready == STORM:
+                burst.set()
+            await burst.wait()
+            # The CONNECT is written without another pause.
+            released += 1
+            if released == STORM:
+                sent.set()
+
+        asyncio.get_running_loop().call_later(HELD_SECONDS, burst.set)
+        arriving = [asyncio.create_task(attempt(server, member, held=all_are_ready)) for member in storm]
+        calm = [attempt(server, each, held=sent.wait, server_name=server_name) for each in (registered, unregistered)]
+        outcomes = await asyncio.gather(*calm)
+        answered = sum(each.done() for each in arriving)
+        assert set(await asyncio.gather(*arriving)) == {Outcome.CLOSED}, "each was registered, and told to come again"
+        return outcomes, answered
+
+    outcomes, answered = asyncio.run(scenario())
+    assert outcomes == [Outcome.TAKEN, Outcome.CLOSED]
+    assert answered < STORM * 3 // 4, "others that came before still wait"
+    described = other.iot.describe_certificate(certificateId=unregistered.certificate_id)["certificateDescription"]
+    assert described["status"] == "PENDING_ACTIVATION"

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use sekisho_broker::{DisconnectReason, Operation};
 
 use crate::authority::ConnectionAuthority;
-use crate::bridge::{Bridge, Event, Question, RefusedEvent, Urgency};
+use crate::bridge::{Bridge, Event, Network, Owner, Question, RefusedEvent, Urgency};
 use crate::clock::Clock;
 use crate::identity::{Answer, Change, ChangeKind, Identity};
 use crate::metrics::Metrics;
@@ -159,6 +159,10 @@ impl Admission {
             certificate_id: key.certificate_id.to_string().into(),
             chain: presented.chain.clone(),
             client_id: presented.client_id.clone(),
+            owner: Owner {
+                account_id: realm.map(|realm| realm.account_id().clone()),
+                network: Network::of(presented.peer.ip()),
+            },
         };
         let Some(answer) = self.bridge.ask(question, &key, &presented.chain) else {
             return Err(Refused::because(Refusal::AdmissionQueueFull));
@@ -356,7 +360,7 @@ impl Admission {
         refused: &Refused,
     ) {
         self.metrics.refused(refused.refusal);
-        self.bridge.refused(RefusedEvent {
+        let event = RefusedEvent {
             time: Clock::unix_time(),
             realm: realm.map(|realm| (realm.account_id().clone(), realm.region().clone())),
             certificate_id: certificate_id.map(Arc::from).or_else(|| {
@@ -371,7 +375,8 @@ impl Admission {
             reason: refused.refusal.name(),
             detail: refused.detail.clone(),
             operation: Operation::Connect.as_str(),
-        });
+        };
+        self.bridge.refused(event, presented.peer.ip());
     }
 
     /// The realm of an endpoint, for reports.
@@ -441,6 +446,10 @@ fn question_about(outlet: &Outlet) -> Question {
         client_id: outlet
             .authority()
             .map_or_else(|| outlet.presented.client_id.clone(), |a| a.client_id().clone()),
+        owner: Owner {
+            account_id: Some(principal.realm.account_id().clone()),
+            network: Network::of(outlet.presented.peer.ip()),
+        },
     }
 }
 

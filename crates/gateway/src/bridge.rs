@@ -4,11 +4,16 @@
 //! |---|---|
 //! | certificates to admit | the connection is refused with ADMISSION_QUEUE_FULL |
 //! | live connections to re-examine | never full: at most one ticket per certificate with a connection |
-//! | requests to services | the newest is dropped and counted; its client gets no answer |
+//! | requests to services | one is dropped and counted; its client gets no answer |
 //! | awaited certificates that have connected | it is said when they connect again |
-//! | refusals to report | the newest is dropped and counted; the counters in the statistics still have it |
+//! | refusals to report | one is dropped and counted; the counters in the statistics still have it |
+//!
+//! Each serves accounts in turn and has a bound for each account ([`FairQueue`]): what one account fills delays and
+//! refuses nothing of another. Any peer may name any account's endpoint, so within an account peers' networks take
+//! turns, and for requests certificates.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +22,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
 use crate::admission::Refused;
+use crate::fair_queue::{Bounds, FairQueue};
 use crate::principals::{Epoch, Key, Principal};
+use crate::refusal::Refusal;
 
 /// What is asked about a certificate.
 #[derive(Debug)]
@@ -32,6 +39,37 @@ pub struct Question {
     pub chain: Arc<[CertificateDer<'static>]>,
     /// The client id of whoever asked first.
     pub client_id: Arc<str>,
+    /// In whose share it waits.
+    pub owner: Owner,
+}
+
+/// In whose share of a queue something waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The account of the endpoint, or of a live connection's certificate; none without SNI.
+    pub account_id: Option<Arc<str>>,
+    /// Where the client comes from.
+    pub network: Network,
+}
+
+/// The networks that have a share of their own: an IPv4 address, or the 64 bits of an IPv6 address that a site has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+impl Network {
+    /// The network of a peer.
+    pub fn of(peer: IpAddr) -> Self {
+        Self(match peer.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// What a connection that waits for an answer gets.
@@ -124,27 +162,54 @@ pub enum Event {
     Dropped {
         /// Which.
         queue: &'static str,
+        /// Of which account; none where it is of several.
+        account_id: Option<Arc<str>>,
         /// How many events of it were dropped since the last time this was said.
         count: u64,
     },
 }
 
-#[derive(Debug, Default)]
+type ByNetwork<T> = FairQueue<Option<Arc<str>>, Network, T>;
+type ByCertificate<T> = FairQueue<Arc<str>, Arc<str>, T>;
+
+#[derive(Debug)]
 struct State {
     last_ticket: u64,
     tickets: HashMap<u64, Ticket, RandomState>,
     /// More than one only where clients send different chains after the same leaf.
     by_key: HashMap<Key, Vec<u64>, RandomState>,
-    admissions: VecDeque<u64>,
-    reexaminations: VecDeque<u64>,
-    requests: VecDeque<Box<RequestEvent>>,
-    request_bytes: usize,
-    dropped_requests: u64,
-    connected: VecDeque<Box<ConnectedEvent>>,
-    refusals: VecDeque<Box<RefusedEvent>>,
+    admissions: ByNetwork<u64>,
+    reexaminations: ByNetwork<u64>,
+    requests: ByCertificate<Box<RequestEvent>>,
+    dropped_requests: HashMap<Arc<str>, u64, RandomState>,
+    connected: ByCertificate<Box<ConnectedEvent>>,
+    refusals: ByNetwork<Box<RefusedEvent>>,
     dropped_refusals: u64,
     last_answer: Option<Instant>,
     closed: bool,
+    counted: Counted,
+}
+
+/// How many events were dropped or refused since the start.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counted {
+    dropped_requests: u64,
+    dropped_refusals: u64,
+}
+
+/// How long the queues are, and what was dropped since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// Certificates that are asked about, taken ones included.
+    pub tickets: usize,
+    /// Requests to services.
+    pub requests: usize,
+    /// Requests to services that were dropped.
+    pub dropped_requests: u64,
+    /// Refusals to report.
+    pub refusals: usize,
+    /// Refusals that were not reported.
+    pub dropped_refusals: u64,
 }
 
 /// The queues.
@@ -152,22 +217,26 @@ struct State {
 pub struct Bridge {
     state: Mutex<State>,
     arrived: Condvar,
-    most_admissions: usize,
 }
 
 /// Chains behind one leaf that are asked about at a time. A device sends one; who sends a new one with each connection
 /// would only make the search among them long.
 const MOST_CHAINS: usize = 8;
 
-/// Refusals kept for the control plane.
-const MOST_REFUSALS: usize = 10_000;
+/// Refusals kept for the control plane: in all, of one account, and of one network at its endpoints.
+const MAX_REFUSALS: Bounds = Bounds { total: 10_000, account: 5_000, source: 2_500 };
 
-/// Requests kept for the control plane, and the bytes of their payloads.
-const MOST_REQUESTS: usize = 10_000;
-const MOST_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of requests kept for the control plane: in all, of one account, of one certificate. Those of a connection are
+/// bounded by the control plane, which answers what has no place there.
+const MAX_REQUEST_BYTES: Bounds =
+    Bounds { total: 16 * 1024 * 1024, account: 8 * 1024 * 1024, source: 8 * 1024 * 1024 };
 
-/// Awaited certificates that have connected, kept for the control plane.
-const MOST_CONNECTED: usize = 10_000;
+/// What a request counts beside its payload, in bytes.
+const REQUEST_BYTES: usize = 1024;
+
+/// Awaited certificates that have connected, kept for the control plane: in all, and of one account.
+const MAX_CONNECTED: usize = 40_000;
+const MAX_CONNECTED_PER_ACCOUNT: usize = 10_000;
 
 /// Re-examinations wait longer for their turn while the control plane answers others, since a change of one policy may
 /// bring up a hundred thousand of them, and to cut these off would be worse than to let them wait; but never longer
@@ -204,9 +273,25 @@ pub struct Audience {
 }
 
 impl Bridge {
-    /// Empty queues; at most this many certificates wait.
-    pub fn new(most_admissions: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), most_admissions }
+    /// Empty queues; at most this many certificates wait, and half as many of one account.
+    pub fn new(max_admissions: usize) -> Self {
+        let share = max_admissions.div_ceil(2);
+        let state = State {
+            last_ticket: 0,
+            tickets: HashMap::default(),
+            by_key: HashMap::default(),
+            admissions: FairQueue::new(Bounds { total: max_admissions, account: share, source: share }),
+            reexaminations: FairQueue::new(Bounds::NONE),
+            requests: FairQueue::new(MAX_REQUEST_BYTES),
+            dropped_requests: HashMap::default(),
+            connected: FairQueue::new(Bounds::NONE),
+            refusals: FairQueue::new(MAX_REFUSALS),
+            dropped_refusals: 0,
+            last_answer: None,
+            closed: false,
+            counted: Counted::default(),
+        };
+        Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Ask about a certificate for a new connection. `None` when the queue is full.
@@ -222,12 +307,19 @@ impl Bridge {
             ticket.waiters.push(sender);
             return Some(receiver);
         }
-        let chains = state.by_key.get(key).map_or(0, Vec::len);
-        if state.admissions.len() >= self.most_admissions || chains >= MOST_CHAINS {
+        if state.by_key.get(key).map_or(0, Vec::len) >= MOST_CHAINS {
             return None;
         }
-        let number = state.raise(Arc::new(question()), vec![sender], false);
-        state.admissions.push_back(number);
+        let question = Arc::new(question());
+        let Owner { account_id, network } = question.owner.clone();
+        let number = state.raise(question, vec![sender], false);
+        match state.admissions.push(account_id, network, number, 1) {
+            Ok(gave_way) => gave_way.into_iter().for_each(|number| state.give_way(number)),
+            Err(number) => {
+                state.remove(number);
+                return None;
+            }
+        }
         drop(state);
         self.arrived.notify_one();
         Some(receiver)
@@ -243,17 +335,20 @@ impl Bridge {
                 ticket.reexamination = true;
                 (number, ticket.taken.is_none())
             });
+            let Owner { account_id, network } = question.owner.clone();
             match (waits, urgency) {
                 (None, Urgency::Ordinary) => {
                     let number = state.raise(Arc::new(question), Vec::new(), true);
-                    state.reexaminations.push_back(number);
+                    state.examine_again(account_id, network, number);
                 }
                 (None, Urgency::Urgent) => {
                     let number = state.raise(Arc::new(question), Vec::new(), true);
-                    state.reexaminations.push_front(number);
+                    state.reexaminations.push_front(account_id, network, number, 1);
                 }
                 // Its former place in the queue is passed over when its turn comes.
-                (Some((number, true)), Urgency::Urgent) => state.reexaminations.push_front(number),
+                (Some((number, true)), Urgency::Urgent) => {
+                    state.reexaminations.push_front(account_id, network, number, 1);
+                }
                 (Some(_), _) => {}
             }
         }
@@ -261,17 +356,19 @@ impl Bridge {
         self.arrived.notify_one();
     }
 
-    /// Report a refusal.
-    pub fn refused(&self, event: RefusedEvent) {
+    /// Report a refusal of a peer at this address.
+    pub fn refused(&self, event: RefusedEvent, peer: IpAddr) {
         let mut state = self.lock();
         if state.closed {
             return;
         }
-        if state.refusals.len() >= MOST_REFUSALS {
-            state.dropped_refusals += 1;
-            return;
-        }
-        state.refusals.push_back(Box::new(event));
+        let account_id = event.realm.as_ref().map(|(account_id, _)| account_id.clone());
+        let dropped = match state.refusals.push(account_id, Network::of(peer), Box::new(event), 1) {
+            Ok(gave_way) => gave_way.len() as u64,
+            Err(_) => 1,
+        };
+        state.dropped_refusals += dropped;
+        state.counted.dropped_refusals += dropped;
         drop(state);
         self.arrived.notify_one();
     }
@@ -282,13 +379,15 @@ impl Bridge {
         if state.closed {
             return;
         }
-        let bytes = state.request_bytes + event.payload.len();
-        if state.requests.len() >= MOST_REQUESTS || bytes > MOST_REQUEST_BYTES {
-            state.dropped_requests += 1;
-            return;
+        let (account_id, size) = (event.realm.0.clone(), REQUEST_BYTES + event.payload.len());
+        let dropped = state
+            .requests
+            .push(account_id, event.certificate_id.clone(), Box::new(event), size)
+            .unwrap_or_else(|refused| vec![refused]);
+        for event in dropped {
+            state.counted.dropped_requests += 1;
+            *state.dropped_requests.entry(event.realm.0).or_default() += 1;
         }
-        state.request_bytes = bytes;
-        state.requests.push_back(Box::new(event));
         drop(state);
         self.arrived.notify_one();
     }
@@ -296,13 +395,18 @@ impl Bridge {
     /// A certificate that is waited for has connected. `false` when there is no room to say so now.
     pub fn connected(&self, event: ConnectedEvent) -> bool {
         let mut state = self.lock();
-        if state.closed || state.connected.len() >= MOST_CONNECTED {
+        let account_id = event.realm.0.clone();
+        if state.closed
+            || state.connected.len() >= MAX_CONNECTED
+            || state.connected.size_of(&account_id) >= MAX_CONNECTED_PER_ACCOUNT
+        {
             return false;
         }
-        state.connected.push_back(Box::new(event));
+        let certificate_id = event.certificate_id.clone();
+        let has_place = state.connected.push(account_id, certificate_id, Box::new(event), 1).is_ok();
         drop(state);
         self.arrived.notify_one();
-        true
+        has_place
     }
 
     /// Up to `limit` events, waiting at most `timeout` for the first. `epoch` is read as tickets are handed over.
@@ -342,10 +446,11 @@ impl Bridge {
         let Some(ticket) = state.tickets.get_mut(&number) else { return };
         ticket.taken = None;
         ticket.answered = false;
+        let Owner { account_id, network } = ticket.question.owner.clone();
         if ticket.reexamination {
-            state.reexaminations.push_front(number);
+            state.reexaminations.push_front(account_id, network, number, 1);
         } else {
-            state.admissions.push_front(number);
+            state.admissions.push_front(account_id, network, number, 1);
         }
         drop(state);
         self.arrived.notify_one();
@@ -407,10 +512,16 @@ impl Bridge {
         self.arrived.notify_all();
     }
 
-    /// (certificates waiting, refusals waiting, refusals dropped and not yet said).
-    pub fn lengths(&self) -> (usize, usize, u64) {
+    /// How long the queues are.
+    pub fn lengths(&self) -> Lengths {
         let state = self.lock();
-        (state.tickets.len(), state.refusals.len(), state.dropped_refusals)
+        Lengths {
+            tickets: state.tickets.len(),
+            requests: state.requests.len(),
+            dropped_requests: state.counted.dropped_requests,
+            refusals: state.refusals.len(),
+            dropped_refusals: state.counted.dropped_refusals,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -423,7 +534,7 @@ impl State {
         self.admissions.is_empty()
             && self.reexaminations.is_empty()
             && self.requests.is_empty()
-            && self.dropped_requests == 0
+            && self.dropped_requests.is_empty()
             && self.connected.is_empty()
             && self.refusals.is_empty()
             && self.dropped_refusals == 0
@@ -436,6 +547,27 @@ impl State {
             self.tickets.get(number).is_some_and(|ticket| *ticket.question.chain == *chain)
         })?;
         Some((number, self.tickets.get_mut(&number)?))
+    }
+
+    /// Have live connections examined anew, in turn.
+    fn examine_again(&mut self, account_id: Option<Arc<str>>, network: Network, number: u64) {
+        // It has no bound, so nothing gives way.
+        let _ = self.reexaminations.push(account_id, network, number, 1);
+    }
+
+    /// A certificate that waited for its turn has none any more: others have a better right to the place.
+    fn give_way(&mut self, number: u64) {
+        let Some(ticket) = self.tickets.get(&number).filter(|ticket| ticket.taken.is_none()) else { return };
+        if ticket.reexamination {
+            // Live connections are not refused for that.
+            let Owner { account_id, network } = ticket.question.owner.clone();
+            self.examine_again(account_id, network, number);
+            return;
+        }
+        for waiter in self.remove(number).into_iter().flat_map(|ticket| ticket.waiters) {
+            // A connection that gave up meanwhile has dropped its end.
+            let _ = waiter.send(Err(Refused::because(Refusal::AdmissionQueueFull)));
+        }
     }
 
     fn raise(
@@ -466,12 +598,15 @@ impl State {
     fn take(&mut self, limit: usize, epoch: Epoch) -> Vec<Event> {
         let mut events = Vec::with_capacity(limit.min(256));
         if self.dropped_refusals > 0 {
-            events
-                .push(Event::Dropped { queue: "refused", count: std::mem::take(&mut self.dropped_refusals) });
+            let count = std::mem::take(&mut self.dropped_refusals);
+            events.push(Event::Dropped { queue: "refused", account_id: None, count });
         }
-        if self.dropped_requests > 0 {
-            events
-                .push(Event::Dropped { queue: "request", count: std::mem::take(&mut self.dropped_requests) });
+        // A batch may be too short to say it of every account.
+        while events.len() < limit.div_ceil(2)
+            && let Some(account_id) = self.dropped_requests.keys().next().cloned()
+        {
+            let count = self.dropped_requests.remove(&account_id).unwrap_or_default();
+            events.push(Event::Dropped { queue: "request", account_id: Some(account_id), count });
         }
         // Neither a crowd at the gate nor a change of policy may starve the other, nor both the rest.
         let for_refusals = self.refusals.len().min(limit / 4);
@@ -485,7 +620,7 @@ impl State {
             } else {
                 (&mut self.admissions, &mut self.reexaminations)
             };
-            let Some(number) = first.pop_front().or_else(|| second.pop_front()) else { break };
+            let Some(number) = first.pop().or_else(|| second.pop()) else { break };
             from_reexaminations = !from_reexaminations;
             if let Some(ticket) = self.tickets.get_mut(&number).filter(|ticket| ticket.taken.is_none()) {
                 ticket.taken = Some((epoch, Instant::now()));
@@ -494,17 +629,13 @@ impl State {
             }
         }
         let left = limit.saturating_sub(events.len() + for_refusals + for_connected);
-        let requests = left.max(for_requests).min(self.requests.len());
-        let request_bytes = &mut self.request_bytes;
-        events.extend(self.requests.drain(..requests).map(|request| {
-            *request_bytes -= request.payload.len();
-            Event::Request(request)
-        }));
+        let requests = std::iter::from_fn(|| self.requests.pop()).take(left.max(for_requests));
+        events.extend(requests.map(Event::Request));
         let left = limit.saturating_sub(events.len() + for_refusals);
-        let connected = left.max(for_connected).min(self.connected.len());
-        events.extend(self.connected.drain(..connected).map(Event::Connected));
-        let reports = limit.saturating_sub(events.len()).min(self.refusals.len());
-        events.extend(self.refusals.drain(..reports).map(Event::Refused));
+        let connected = std::iter::from_fn(|| self.connected.pop()).take(left.max(for_connected));
+        events.extend(connected.map(Event::Connected));
+        let reports = limit.saturating_sub(events.len());
+        events.extend(std::iter::from_fn(|| self.refusals.pop()).take(reports).map(Event::Refused));
         events
     }
 }
@@ -519,7 +650,54 @@ mod tests {
 
     fn question(number: u8) -> Question {
         let certificate_id = key(number).certificate_id.to_string().into();
-        Question { key: key(number), realm: None, certificate_id, chain: Arc::new([]), client_id: "c".into() }
+        Question {
+            key: key(number),
+            realm: None,
+            certificate_id,
+            chain: Arc::new([]),
+            client_id: "c".into(),
+            owner: owner("A", 1),
+        }
+    }
+
+    fn owner(account_id: &str, host: u8) -> Owner {
+        Owner { account_id: Some(account_id.into()), network: Network::of(peer(host)) }
+    }
+
+    fn peer(host: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, host])
+    }
+
+    /// A question about a certificate of its own for each number.
+    fn question_of(account_id: &str, host: u8, number: u32) -> Question {
+        let certificate_id = sekisho_certificate::certificate_id(&number.to_be_bytes());
+        let key = Key { realm: None, certificate_id };
+        Question { key, owner: owner(account_id, host), ..question(0) }
+    }
+
+    fn ask_of(
+        bridge: &Bridge,
+        account_id: &str,
+        host: u8,
+        number: u32,
+    ) -> Option<oneshot::Receiver<Outcome>> {
+        let question = question_of(account_id, host, number);
+        let key = question.key;
+        bridge.ask(|| question, &key, &[])
+    }
+
+    /// The accounts of the certificates in a batch.
+    fn accounts(events: &[Event]) -> Vec<&str> {
+        events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Admit { question, .. } => question.owner.account_id.as_deref(),
+                Event::Request(request) => Some(&*request.realm.0),
+                Event::Connected(connected) => Some(&*connected.realm.0),
+                Event::Refused(refused) => refused.realm.as_ref().map(|(account_id, _)| &**account_id),
+                Event::Dropped { .. } => None,
+            })
+            .collect()
     }
 
     fn refused() -> RefusedEvent {
@@ -537,8 +715,12 @@ mod tests {
     }
 
     fn request(bytes: usize) -> RequestEvent {
+        request_of("1", bytes)
+    }
+
+    fn request_of(account_id: &str, bytes: usize) -> RequestEvent {
         RequestEvent {
-            realm: ("1".into(), "r".into()),
+            realm: (account_id.into(), "r".into()),
             connection: 1,
             client_id: "c".into(),
             certificate_id: "id".into(),
@@ -550,11 +732,11 @@ mod tests {
     #[test]
     fn requests_are_bounded_by_what_they_weigh_and_go_on_once_some_are_taken() {
         let bridge = Bridge::new(10);
-        let large = MOST_REQUEST_BYTES / 2;
+        let large = MAX_REQUEST_BYTES.account / 2 - REQUEST_BYTES;
         (0..3).for_each(|_| bridge.request(request(large)));
         assert!(matches!(
             take(&bridge, 10)[..],
-            [Event::Dropped { queue: "request", count: 1 }, Event::Request(_), Event::Request(_)]
+            [Event::Dropped { queue: "request", count: 1, .. }, Event::Request(_), Event::Request(_)]
         ));
         bridge.request(request(large));
         assert!(matches!(take(&bridge, 10)[..], [Event::Request(_)]));
@@ -565,7 +747,7 @@ mod tests {
         let bridge = Bridge::new(100);
         let waiters: Vec<_> = (0..50).map(|n| bridge.ask(|| question(n), &key(n), &[])).collect();
         (0..50).for_each(|_| bridge.request(request(1)));
-        (0..50).for_each(|_| bridge.refused(refused()));
+        (0..50).for_each(|_| bridge.refused(refused(), peer(1)));
         let (mut admissions, mut requests, mut refusals) = (0, 0, 0);
         for event in take(&bridge, 40) {
             match event {
@@ -585,9 +767,133 @@ mod tests {
     #[test]
     fn refusals_beyond_the_bound_are_dropped_and_counted_once() {
         let bridge = Bridge::new(10);
-        (0..MOST_REFUSALS + 5).for_each(|_| bridge.refused(refused()));
+        (0..MAX_REFUSALS.source + 5).for_each(|_| bridge.refused(refused(), peer(1)));
         assert!(matches!(take(&bridge, 2)[..], [Event::Dropped { count: 5, .. }, Event::Refused(_)]));
         assert!(matches!(take(&bridge, 1)[..], [Event::Refused(_)]));
+    }
+
+    #[test]
+    fn an_account_waits_for_one_certificate_of_each_other_account_per_turn() {
+        let bridge = Bridge::new(10_000);
+        let waiters: Vec<_> = (0..4_000).map(|number| ask_of(&bridge, "A", 1, number)).collect();
+        let other = ask_of(&bridge, "B", 2, 4_000);
+        let unnamed = bridge.ask(
+            || Question { owner: Owner { account_id: None, network: Network::of(peer(3)) }, ..question(9) },
+            &key(9),
+            &[],
+        );
+        assert!(waiters.iter().all(Option::is_some) && other.is_some() && unnamed.is_some());
+        let events = take(&bridge, 4);
+        assert_eq!(accounts(&events), ["A", "B", "A"], "and one without an account");
+    }
+
+    #[test]
+    fn an_account_that_fills_the_queue_is_refused_alone_and_gives_way_to_others() {
+        let bridge = Bridge::new(10);
+        let mut waiters: Vec<_> = (0..8).map(|number| ask_of(&bridge, "A", 1, number)).collect();
+        assert_eq!(waiters.iter().flatten().count(), 5, "half of the queue");
+        waiters.extend((100..105).map(|number| ask_of(&bridge, "B", 2, number)));
+        assert_eq!(waiters.iter().flatten().count(), 10);
+        assert!(ask_of(&bridge, "C", 3, 200).is_some(), "who holds less than the others has a place");
+        let is_refused = |waiter: &mut oneshot::Receiver<Outcome>| {
+            let outcome = waiter.try_recv().ok();
+            outcome.and_then(Result::err).is_some_and(|told| told.refusal == Refusal::AdmissionQueueFull)
+        };
+        let refused = waiters.iter_mut().flatten().map(is_refused).filter(|refused| *refused).count();
+        assert_eq!((bridge.lengths().tickets, refused), (10, 1), "one gave way, and was told");
+    }
+
+    #[test]
+    fn a_peer_that_floods_the_endpoint_of_an_account_gives_way_to_its_devices() {
+        let bridge = Bridge::new(20);
+        let mut flood: Vec<_> = (0..50).filter_map(|number| ask_of(&bridge, "A", 66, number)).collect();
+        assert_eq!(flood.len(), 10);
+        assert!(ask_of(&bridge, "A", 1, 100).is_some());
+        assert!(matches!(flood.last_mut().unwrap().try_recv(), Ok(Err(_))), "its newest is refused");
+        let _same_site = ask_of(&bridge, "A", 1, 101).unwrap();
+        let events = take(&bridge, 4);
+        let hosts: Vec<_> = events
+            .iter()
+            .map(|event| match event {
+                Event::Admit { question, .. } => question.owner.network,
+                _ => panic!("{event:?}"),
+            })
+            .collect();
+        assert_eq!(hosts, [66, 1, 66, 1].map(|host| Network::of(peer(host))));
+    }
+
+    #[test]
+    fn a_live_connection_whose_question_gives_way_is_examined_all_the_same() {
+        let bridge = Bridge::new(4);
+        let _waiters = [1, 2].map(|number| ask_of(&bridge, "A", 1, number));
+        bridge.reexamine([question_of("A", 1, 2)], Urgency::Ordinary);
+        assert!(ask_of(&bridge, "A", 2, 3).is_some(), "of another network: 2 gives way");
+        let events = take(&bridge, 10);
+        assert_eq!(events.len(), 3);
+        assert!(events.iter().any(|event| matches!(event, Event::Admit { reexamination: true, .. })));
+    }
+
+    #[test]
+    fn reexaminations_of_accounts_take_turns_also_where_they_are_urgent() {
+        let bridge = Bridge::new(10);
+        for urgency in [Urgency::Ordinary, Urgency::Urgent] {
+            bridge.reexamine((0..1000).map(|number| question_of("A", 1, number)), urgency);
+            bridge.reexamine([question_of("B", 2, 1000)], urgency);
+            assert_eq!(accounts(&take(&bridge, 2)), ["A", "B"]);
+            while !take(&bridge, 1000).is_empty() {}
+            bridge.expire(Duration::ZERO, Instant::now() + Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another() {
+        let bridge = Bridge::new(10);
+        (0..50_000).for_each(|_| bridge.request(request_of("A", 0)));
+        bridge.request(request_of("B", 0));
+        let events = take(&bridge, 3);
+        let dropped = 50_000 - MAX_REQUEST_BYTES.account / REQUEST_BYTES;
+        assert!(
+            matches!(&events[0], Event::Dropped { queue: "request", account_id: Some(account_id), count }
+                if &**account_id == "A" && *count == dropped as u64),
+            "{:?}",
+            events[0]
+        );
+        assert_eq!(accounts(&events), ["A", "B"]);
+        assert_eq!(bridge.lengths().dropped_requests, dropped as u64);
+
+        let bridge = Bridge::new(10);
+        let of =
+            |account_id: &str| RefusedEvent { realm: Some((account_id.into(), "r".into())), ..refused() };
+        for host in 0..8 {
+            (0..MAX_REFUSALS.source).for_each(|_| bridge.refused(of("A"), peer(host)));
+        }
+        bridge.refused(of("B"), peer(9));
+        assert_eq!(bridge.lengths().refusals, MAX_REFUSALS.account + 1);
+        assert_eq!(accounts(&take(&bridge, 4))[..2], ["A", "B"]);
+    }
+
+    #[test]
+    fn connected_certificates_of_accounts_take_turns_and_have_a_bound_each() {
+        let bridge = Bridge::new(10);
+        let connected = |account_id: &str| ConnectedEvent {
+            realm: (account_id.into(), "r".into()),
+            certificate_id: "id".into(),
+            client_id: "c".into(),
+        };
+        let said = (0..=MAX_CONNECTED_PER_ACCOUNT).filter(|_| bridge.connected(connected("A"))).count();
+        assert_eq!(said, MAX_CONNECTED_PER_ACCOUNT);
+        assert!(bridge.connected(connected("B")));
+        assert_eq!(accounts(&take(&bridge, 3)), ["A", "B", "A"]);
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_the_site_of_an_ipv6_address() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:ffff:ffff:ffff"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("2001:db8::1").to_string(), "2001:db8::");
     }
 
     #[test]
@@ -595,7 +901,7 @@ mod tests {
         let bridge = Bridge::new(100);
         let waiters: Vec<_> = (0..50).map(|n| bridge.ask(|| question(n), &key(n), &[])).collect();
         bridge.reexamine((100..150).map(question), Urgency::Ordinary);
-        (0..50).for_each(|_| bridge.refused(refused()));
+        (0..50).for_each(|_| bridge.refused(refused(), peer(1)));
         let (mut admissions, mut reexaminations, mut refusals) = (0, 0, 0);
         for event in take(&bridge, 40) {
             match event {
@@ -683,7 +989,7 @@ mod tests {
         assert_eq!(bridge.expire(patience, Instant::now() + 2 * patience), [key(2)]);
         assert!(waiter.try_recv().is_err());
         assert!(take(&bridge, 10).is_empty());
-        assert_eq!(bridge.lengths().0, 0);
+        assert_eq!(bridge.lengths().tickets, 0);
     }
 
     #[test]

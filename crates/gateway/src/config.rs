@@ -21,7 +21,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Certificates in the cache. The default holds a large fleet; a certificate takes one to two kilobytes.
     pub principals: usize,
-    /// Certificates that may wait for the control plane at a time, beyond which a connection is refused.
+    /// Certificates that may wait for the control plane at a time, half as many of one account; beyond it connections
+    /// are refused.
     pub admission_queue: usize,
     /// Send MQTT 3.1.1 return codes where AWS IoT closes without a word.
     pub verbose_refusals: bool,
@@ -39,7 +40,7 @@ impl Default for Config {
             admission_timeout: Duration::from_secs(5),
             max_connections: 0,
             principals: 1_000_000,
-            admission_queue: 10_000,
+            admission_queue: 20_000,
             verbose_refusals: false,
             requests: Vec::new(),
         }

@@ -347,11 +347,13 @@ impl Gateway {
     /// Counters and gauges by name.
     pub fn statistics(&self) -> Vec<(String, u64)> {
         let mut all = self.metrics.snapshot();
-        let (tickets, refusals, dropped) = self.bridge.lengths();
+        let lengths = self.bridge.lengths();
         all.push(("principals".to_owned(), self.admission.principals().len() as u64));
-        all.push(("tickets_waiting".to_owned(), tickets as u64));
-        all.push(("refusals_waiting".to_owned(), refusals as u64));
-        all.push(("refusals_dropped".to_owned(), dropped));
+        all.push(("tickets_waiting".to_owned(), lengths.tickets as u64));
+        all.push(("requests_not_taken".to_owned(), lengths.requests as u64));
+        all.push(("requests_dropped".to_owned(), lengths.dropped_requests));
+        all.push(("refusals_waiting".to_owned(), lengths.refusals as u64));
+        all.push(("refusals_dropped".to_owned(), lengths.dropped_refusals));
         let mut connections = 0;
         let mut sum = sekisho_broker::Counters::default();
         for realm in self.realms.all() {

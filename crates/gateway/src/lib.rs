@@ -21,6 +21,7 @@
 //! | [`outlet`] | where effects wait for that task |
 //! | [`realm`] | an account in a region, its broker, its live connections |
 //! | [`bridge`] | questions out, answers in: bounded queues |
+//! | [`fair_queue`] | a bounded queue that serves accounts in turn |
 //! | [`refusal`] | every reason to say no |
 //! | [`metrics`], [`vitals`] | everything that is counted; whether the data plane is at work |
 //!
@@ -33,6 +34,7 @@ pub mod bridge;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod fair_queue;
 pub mod gateway;
 pub mod identity;
 pub mod listener;

@@ -415,7 +415,7 @@ impl Realm {
         };
         let client_id =
             outlet.authority().map_or_else(|| outlet.presented.client_id.clone(), |a| a.client_id().clone());
-        self.reports.bridge.refused(RefusedEvent {
+        let event = RefusedEvent {
             time: Clock::unix_time(),
             realm: Some((self.account_id.clone(), self.region.clone())),
             certificate_id: Some(outlet.principal().certificate_id.clone()),
@@ -425,7 +425,8 @@ impl Realm {
             reason: refusal.as_str(),
             detail,
             operation: operation.as_str(),
-        });
+        };
+        self.reports.bridge.refused(event, outlet.presented.peer.ip());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -126,6 +126,7 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
                 further,
                 &*question.client_id,
                 reexamination,
+                question.owner.network.to_string(),
             )
                 .into_pyobject(python)
         }
@@ -166,7 +167,9 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
             )
                 .into_pyobject(python)
         }
-        Event::Dropped { queue, count } => ("dropped", queue, count).into_pyobject(python),
+        Event::Dropped { queue, account_id, count } => {
+            ("dropped", queue, account_id.as_deref(), count).into_pyobject(python)
+        }
     }
 }
 

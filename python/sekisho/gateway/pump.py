@@ -40,11 +40,14 @@ BATCH: Final = 256
 REGISTRATION_BATCH: Final = 64
 """Most unregistered certificates examined at once: the transaction that registers them keeps every writer waiting."""
 
-MAX_REGISTRATIONS_WAITING: Final = 10_000
-"""Unregistered certificates of all accounts in the registration queue; more are refused for now."""
+MAX_REGISTRATION_BYTES: Final = 64 * 1024 * 1024
+"""Certificate chains of all accounts in the registration queue; certificates beyond it are refused for now."""
 
-MAX_REGISTRATIONS_WAITING_PER_ACCOUNT: Final = MAX_REGISTRATIONS_WAITING // 2
-"""Of one account, or without SNI; more are refused for now."""
+MAX_REGISTRATION_BYTES_PER_ACCOUNT: Final = MAX_REGISTRATION_BYTES // 2
+"""Of the endpoints of one account, or without SNI: about 15,000 certificates; those beyond it are refused for now."""
+
+REGISTRATION_BYTES: Final = 1024
+"""What a certificate in the registration queue counts beside its chain."""
 
 ADMISSION_QUEUE_FULL: Final = "ADMISSION_QUEUE_FULL"
 
@@ -106,9 +109,10 @@ class Pump:
         self._stopping = threading.Event()
         self._arrived = threading.Condition()
         self._registrations: FairQueue[AdmitEvent] = FairQueue(
-            MAX_REGISTRATIONS_WAITING, MAX_REGISTRATIONS_WAITING_PER_ACCOUNT
+            MAX_REGISTRATION_BYTES, MAX_REGISTRATION_BYTES_PER_ACCOUNT, MAX_REGISTRATION_BYTES_PER_ACCOUNT
         )
         self._refused = Tally()
+        self._dropped = Tally()
         self._threads = [
             SupervisedThread(function, name, stopping=self._stopping, max_silent_seconds=MAX_SILENT_SECONDS)
             for function, name in ((self._run, "gateway-pump"), (self._run_registrations, "gateway-registrations"))
@@ -184,7 +188,13 @@ class Pump:
                         server_name=server_name,
                     )
                 case "dropped":
-                    log.error("events were dropped because they were not taken in time", queue=event[1], count=event[2])
+                    if count := self._dropped.add(event[1:3], event[3]):
+                        log.error(
+                            "events were dropped because they were not taken in time",
+                            queue=event[1],
+                            account_id=event[2],
+                            count=count,
+                        )
         try:
             if admissions:
                 self._admit(admissions, self._answer_known)
@@ -280,7 +290,11 @@ class Pump:
     def _queue(self, events: Sequence[AdmitEvent]) -> Sequence[AdmitEvent]:
         """Have certificates examined by the second thread; those that have no place in its queue."""
         with self._arrived:
-            overflow = [each for event in events for each in self._registrations.put((event[2] or "",), event)]
+            overflow = [
+                each
+                for event in events
+                for each in self._registrations.put(_owner(event), event, _registration_bytes(event))
+            ]
             self._arrived.notify()
         for each in overflow:
             if count := self._refused.add(each.path[0]):
@@ -302,8 +316,17 @@ class Pump:
         )
 
 
+def _owner(event: AdmitEvent) -> tuple[str, str]:
+    # Any peer may name any account's endpoint: within its share, networks take turns.
+    return event[2] or "", event[9]
+
+
+def _registration_bytes(event: AdmitEvent) -> int:
+    return REGISTRATION_BYTES + len(event[5]) + sum(map(len, event[6]))
+
+
 def _ticket(event: AdmitEvent) -> Ticket:
-    _, _, account_id, region, certificate_id, leaf, chain, client_id, live = event
+    _, _, account_id, region, certificate_id, leaf, chain, client_id, live, _ = event
     return Ticket(
         realm=Realm(account_id, region) if account_id is not None and region is not None else None,
         certificate_id=certificate_id,

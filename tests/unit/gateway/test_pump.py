@@ -62,9 +62,15 @@ class Registry:
         return ["DEVICE_CERTIFICATE_NOT_REGISTERED"] * len(tickets)
 
 
-def admit(ticket: int, account_id: str | None = "123456789012") -> tuple[Any, ...]:
+def admit(
+    ticket: int, account_id: str | None = "123456789012", *, network: str = "192.0.2.1", chain: int = 2
+) -> tuple[Any, ...]:
     region = "us-east-1" if account_id else None
-    return ("admit", ticket, account_id, region, "ab" * 32, b"leaf", [b"ca"], "client", False)
+    return ("admit", ticket, account_id, region, "ab" * 32, b"leaf", [bytes(chain)], "client", False, network)
+
+
+SIZE = pump_module.REGISTRATION_BYTES + 6
+"""Of such an event in the registration queue."""
 
 
 @pytest.fixture
@@ -111,7 +117,7 @@ def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gate: Gate
 def test_more_unregistered_certificates_than_may_wait_are_refused_for_now(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump_module, "MAX_REGISTRATIONS_WAITING_PER_ACCOUNT", 3)
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 3 * SIZE)
     goes_on, is_busy = threading.Event(), threading.Event()
 
     class Slow(Registry):
@@ -171,11 +177,37 @@ def test_an_account_does_not_wait_for_the_unregistered_certificates_of_another(g
     assert sorted(second + rest) == [*range(1, 1001), 2000, 2001], "each was answered once"
 
 
+def test_a_peer_that_floods_the_endpoint_of_an_account_keeps_its_devices_neither_waiting_nor_out(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 200 * SIZE)
+    registry = Busy()
+    with registry.hold(gate):
+        for first in (1, 201):
+            gate.batches.put([admit(number) for number in range(first, first + 200)])
+        assert gate.answers.get(timeout=WAIT) == [(number, "ADMISSION_QUEUE_FULL") for number in range(201, 401)]
+        gate.batches.put([admit(1000, network="192.0.2.2")])
+        assert gate.answers.get(timeout=WAIT) == [(200, "ADMISSION_QUEUE_FULL")], "the flood gives way"
+        registry.goes_on.set()
+        assert gate.answers.get(timeout=WAIT)[0][0] == 0
+        assert [ticket for ticket, _ in gate.answers.get(timeout=WAIT)][:3] == [1, 1000, 2]
+
+
+def test_the_registration_queue_is_bounded_by_the_bytes_of_chains(gate: Gate) -> None:
+    registry = Busy()
+    with registry.hold(gate) as pump:
+        for _ in range(20):
+            gate.batches.put([admit(number, chain=60_000) for number in range(100)])
+        eventually(lambda: pump.statistics()["registrations_refused"] > 1000)
+        waiting = pump.statistics()["registrations_waiting"]
+        assert 500 < waiting < pump_module.MAX_REGISTRATION_BYTES_PER_ACCOUNT / 60_000
+
+
 def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump_module, "MAX_REGISTRATIONS_WAITING", 4)
-    monkeypatch.setattr(pump_module, "MAX_REGISTRATIONS_WAITING_PER_ACCOUNT", 4)
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES", 4 * SIZE)
+    monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 4 * SIZE)
     registry = Busy()
     with capture_logs() as logs, registry.hold(gate) as pump:
         gate.batches.put([admit(number) for number in range(1, 8)])
@@ -188,6 +220,17 @@ def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
         assert [ticket for _ in range(2) for ticket, _ in gate.answers.get(timeout=WAIT)] == [0, 1, 8, 2, 3]
     lines = [line for line in logs if line["event"] == "the registration queue is full for an account"]
     assert [(line["account_id"], line["count"]) for line in lines] == [("123456789012", 1)]
+
+
+def test_dropped_events_are_told_of_once_per_queue_and_account(gate: Gate) -> None:
+    pump = running(gate, Registry())
+    with capture_logs() as logs:
+        gate.batches.put([("dropped", "request", "123456789012", 7), ("dropped", "request", "210987654321", 1)])
+        gate.batches.put([("dropped", "request", "123456789012", 5), ("dropped", "refused", None, 2), admit(1)])
+        gate.answers.get(timeout=WAIT)
+    pump.stop()
+    told = [(line["queue"], line["account_id"], line["count"]) for line in logs if "queue" in line]
+    assert told == [("request", "123456789012", 7), ("request", "210987654321", 1), ("refused", None, 2)]
 
 
 def test_a_batch_of_tickets_is_asked_once_and_answered_once(gate: Gate) -> None:
