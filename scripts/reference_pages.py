@@ -1,7 +1,8 @@
-"""Writes docs/reference from the program itself.
+"""Writes docs/reference and docs/limits.md from the program itself.
 
 ``make reference`` writes them; a test fails when a page on disk is not what this would write. They are never edited by
-hand: what is wrong in them is wrong in a help text, a docstring, a refusal's sentence or a registered operation.
+hand: what is wrong in them is wrong in a help text, a docstring, a refusal's sentence, a registered operation or a row
+of `scripts.bounds`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any, Final
 
 from typer.main import get_command
 
+from scripts.bounds import BOUNDS, other_limits
+from scripts.docstrings import below_names
 from sekisho import _sekisho
 from sekisho.api.coverage import coverage
 from sekisho.cli.app import app
 from sekisho.config import FILE_ALONE, Settings
 
-FOLDER: Final = Path(__file__).parents[1] / "docs" / "reference"
+FOLDER: Final = Path(__file__).parents[1] / "docs"
 
 _WRITTEN: Final = "Written by `make reference` from the program itself; not to be edited."
 
@@ -117,18 +120,48 @@ def operations() -> str:
     return "\n".join(lines)
 
 
+def limits() -> str:
+    """Every bound on what peers and accounts share, then every other limit of the control plane's code."""
+    lines = ["# Limits", "", _WRITTEN, ""]
+    lines += [
+        "What devices, accounts and callers share has a bound. The numbers are read from the code when the page is "
+        "written. A name in `code style` under *set by* is a [setting](reference/settings.md), others are constants. "
+        "[Security](security.md) says which of them holds which kind of peer.",
+        "",
+    ]
+    for subject, rows in groupby(BOUNDS, key=lambda row: row.subject):
+        lines += [f"## {subject}", ""]
+        lines += ["| what is bounded | per | default | set by | beyond | seen as |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"| {row.what} | {row.per} | {row.value} | {row.set_by} | {row.beyond} | {row.seen_as or '–'} |"
+            for row in rows
+        ]
+        lines.append("")
+    lines += [
+        "## Quotas and sizes",
+        "",
+        "Most are AWS IoT's own. A request beyond one is refused with the error that AWS documents for it.",
+        "",
+        "| limit | value | |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {each.name} | {each.value} | {_cell(each.meaning)} |" for each in other_limits()]
+    return "\n".join([*lines, ""])
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "cli.md": cli,
-    "settings.md": settings,
-    "refusals.md": refusals,
-    "operations.md": operations,
+    "limits.md": limits,
+    "reference/cli.md": cli,
+    "reference/settings.md": settings,
+    "reference/refusals.md": refusals,
+    "reference/operations.md": operations,
 }
 
 
 def write() -> None:
     """Write every page. Raises OSError."""
-    FOLDER.mkdir(exist_ok=True)
     for name, page in PAGES.items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_text(page(), encoding="utf-8")
 
 
@@ -155,15 +188,9 @@ def _meaning(option: Any) -> str:
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:
-    """What is written under each annotated field; Python itself keeps no such docstring."""
     body = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(body, ast.ClassDef)  # noqa: S101 - it is the source of a class
-    found = {}
-    for statement, following in zip(body.body, body.body[1:], strict=False):
-        match statement, following:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = text.replace("``", "`")
-    return found
+    return below_names(body.body)
 
 
 def _default(value: object) -> str:

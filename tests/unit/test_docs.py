@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts import reference_pages
+from scripts.bounds import BOUNDS, Bound
 from sekisho import _sekisho
 from sekisho.config import Settings
 from sekisho.templates.error import TemplateError
@@ -36,7 +37,7 @@ _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("name", sorted(reference_pages.PAGES))
 def test_a_written_page_is_what_the_program_would_write_today(name: str) -> None:
     on_disk = (reference_pages.FOLDER / name).read_text(encoding="utf-8")
-    assert on_disk == reference_pages.PAGES[name](), f"docs/reference/{name} is out of date: run `make reference`"
+    assert on_disk == reference_pages.PAGES[name](), f"docs/{name} is out of date: run `make reference`"
 
 
 def test_every_setting_is_on_the_page_of_settings_with_its_meaning() -> None:
@@ -44,6 +45,19 @@ def test_every_setting_is_on_the_page_of_settings_with_its_meaning() -> None:
     rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("| `")}
     assert set(rows) == {f"`{field.name}`" for field in fields(Settings)}
     assert all(len(row.split("|")[5].strip()) > 10 for row in rows.values())
+
+
+@pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.source)
+def test_every_bound_is_tried_by_a_test_that_is_there(bound: Bound) -> None:
+    assert bound.value
+    assert _has_test(bound.test), f"{bound.test} is not there"
+
+
+def test_every_test_that_the_page_of_security_names_is_there() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|crates)/[\w/.-]+::\w+)`", page)
+    assert len(named) > 20
+    assert [each for each in named if not _has_test(each)] == []
 
 
 def test_every_reason_to_refuse_is_on_its_page() -> None:
@@ -159,6 +173,14 @@ def test_the_guide_shows_the_errors_of_templates_as_they_are(body: str) -> None:
     with pytest.raises(TemplateError) as raised:
         parse(body).resolve({})
     assert f"\n{raised.value}\n" in guide
+
+
+def _has_test(named: str) -> bool:
+    path, _, name = named.partition("::")
+    file = ROOT / path
+    return (
+        file.is_file() and re.search(rf"\b(?:def|fn) {re.escape(name)}\(", file.read_text(encoding="utf-8")) is not None
+    )
 
 
 def _prose(page: Path) -> str:

@@ -10,7 +10,7 @@ import threading
 from typing import Any, Final
 
 from sekisho.handler_settings import HandlerSettings, LambdaFunction
-from sekisho.handlers.call import MAX_CALLS, MAX_RESULT, Call
+from sekisho.handlers.call import MAX_CALLS, MAX_RESULT_BYTES, Call
 from sekisho.provisioning.handlers import HandlerFailed
 
 _AGAIN: Final = 429
@@ -35,7 +35,7 @@ class LambdaHandler:
                 InvocationType="RequestResponse",
                 Payload=json.dumps(call.event).encode(),
             )
-            answer = response["Payload"].read(MAX_RESULT + 1)
+            answer = response["Payload"].read(MAX_RESULT_BYTES + 1)
         except ClientError as error:
             said = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -45,8 +45,8 @@ class LambdaHandler:
             ) from None
         except BotoCoreError as error:
             raise self._failed(str(error)) from None
-        if len(answer) > MAX_RESULT:
-            raise self._failed(f"answered with more than {MAX_RESULT} bytes")
+        if len(answer) > MAX_RESULT_BYTES:
+            raise self._failed(f"answered with more than {MAX_RESULT_BYTES} bytes")
         try:
             result = json.loads(answer) if answer else None
         except ValueError:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from sekisho.config import ConfigError
 from sekisho.realm import Realm
 
-MAX_RESULT: Final = 6 * 1024 * 1024
+MAX_RESULT_BYTES: Final = 6 * 1024 * 1024
 """Bytes of an answer (AWS Lambda Developer Guide, gettingstarted-limits: synchronous invocation payload)."""
 
 MAX_CALLS: Final = 32

@@ -17,7 +17,7 @@ from typing import IO, Any, Final, cast
 import structlog
 
 from sekisho.handler_settings import PythonFunction
-from sekisho.handlers.call import MAX_RESULT, Call
+from sekisho.handlers.call import MAX_RESULT_BYTES, Call
 from sekisho.observe.threads import SupervisedThread
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
@@ -147,8 +147,8 @@ class Process:
                 self._received = rest
                 answer: Mapping[str, Any] = json.loads(line)
                 return answer
-            if len(self._received) > MAX_RESULT:
-                raise HandlerFailed(f"handler {self._name!r} answered with more than {MAX_RESULT} bytes")
+            if len(self._received) > MAX_RESULT_BYTES:
+                raise HandlerFailed(f"handler {self._name!r} answered with more than {MAX_RESULT_BYTES} bytes")
             self._wait(self._stdout, selectors.EVENT_READ, deadline, too_long)
             try:
                 more = os.read(self._stdout.fileno(), 1 << 16)

@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError, SSLError
 from sekisho import __version__
 from sekisho.config import ConfigError
 from sekisho.handler_settings import HandlerSettings, Webhook
-from sekisho.handlers.call import MAX_CALLS, MAX_RESULT, Call, read_secret
+from sekisho.handlers.call import MAX_CALLS, MAX_RESULT_BYTES, Call, read_secret
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.registry.ports import Clock
 
@@ -116,8 +116,8 @@ class WebhookHandler:
         # urllib3 bounds each wait; this bounds their sum.
         while chunk := response.read1(CHUNK):
             received += chunk
-            if len(received) > MAX_RESULT:
-                raise self._failed(f"{self._shown_url} answered with more than {MAX_RESULT} bytes")
+            if len(received) > MAX_RESULT_BYTES:
+                raise self._failed(f"{self._shown_url} answered with more than {MAX_RESULT_BYTES} bytes")
             if time.monotonic() > deadline:
                 raise self._failed(f"{self._shown_url} did not finish its answer within {timeout:g} s")
         return bytes(received)

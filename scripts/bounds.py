@@ -1,0 +1,415 @@
+"""The rows of docs/limits.md: what is bounded, per what, and what happens beyond.
+
+A row names the constant, the setting or the data plane's limit that holds the number, and the test that tries to go
+beyond it. The number itself is read when the page is written. Constants of the control plane that no row names are
+listed by ``other_limits``, so that none is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from scripts.docstrings import below_names
+from sekisho.config import Settings
+
+_PACKAGE: Final = Path(__file__).parents[1] / "python" / "sekisho"
+_LIMIT: Final = re.compile(r"(MAX|MIN|MOST)_\w+|\w+_(SECONDS|BYTES|LIMIT|LENGTH)")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One bound on something that peers or accounts share."""
+
+    subject: str
+    """Heading under which the row stands."""
+    what: str
+    per: str
+    """Process, account, certificate, connection, address, ..."""
+    source: str
+    """``setting NAME``, or ``module.CONSTANT`` below ``sekisho``; of a constant with several numbers,
+    ``module.CONSTANT[i]``."""
+    beyond: str
+    """What happens to what does not fit."""
+    test: str
+    """``path::name`` of the test that tries to go beyond."""
+    seen_as: str = ""
+    """Counter in the health page, or words of the log line."""
+
+    @property
+    def value(self) -> str:
+        """The number, with its unit. Raises LookupError, AttributeError: ``source`` names nothing."""
+        kind, _, name = self.source.rpartition(" ")
+        if kind == "setting":
+            [found] = [field.default for field in fields(Settings) if field.name == name]
+            if found == 0:
+                return "by what there is"
+        else:
+            module, _, constant = _without_index(name).rpartition(".")
+            found = getattr(importlib.import_module(f"sekisho.{module}"), constant)
+            if name.endswith("]"):
+                found = found[int(name[name.index("[") + 1 : -1])]
+        return _with_unit(_without_index(name), found)
+
+    @property
+    def set_by(self) -> str:
+        """The setting, or the constant's name."""
+        kind, _, name = self.source.rpartition(" ")
+        return f"`{name}`" if kind == "setting" else _without_index(name).rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A constant of the control plane that is a limit."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def other_limits() -> Sequence[Limit]:
+    """Public constants named as limits that no row of ``BOUNDS`` names, by module."""
+    named = {_without_index(bound.source) for bound in BOUNDS}
+    return [limit for source, limit in _limits_in_code() if source not in named]
+
+
+def _limits_in_code() -> Iterator[tuple[str, Limit]]:
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        if "migrations" in path.parts:
+            continue
+        module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        meanings = below_names(body)
+        for statement in body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name)) if _LIMIT.fullmatch(name) and not name.startswith("_"):
+                    value = getattr(importlib.import_module(f"sekisho.{module}"), name)
+                    if isinstance(value, int | float):
+                        shown = Limit(f"{module}.{name}", _with_unit(name, value), meanings.get(name, ""))
+                        yield f"{module}.{name}", shown
+
+
+def _without_index(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _with_unit(name: str, value: Any) -> str:
+    lower = name.lower()
+    if lower.endswith(("seconds", "timeout")):
+        return f"{value:g} s"
+    if "bytes" in lower:
+        for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+            if value >= size and value % size == 0:
+                return f"{value // size:,} {unit}"
+        return f"{value:,} bytes"
+    return f"{value:,}"
+
+
+BOUNDS: Final[Sequence[Bound]] = (
+    Bound(
+        "Connections to the API",
+        "connections",
+        "process",
+        "setting api_connections",
+        "the connection that has been idle for longest ends, else the one that has been arriving for longest; where "
+        "all are being answered, the new one gets 503",
+        "tests/e2e/test_api_server.py::test_connections_that_send_nothing_take_nothing_from_clients_and_devices",
+        "`api.refused`, `api.displaced`",
+    ),
+    Bound(
+        "Connections to the API",
+        "connections where `api_connections` is 0; one descriptor in four at most",
+        "process",
+        "descriptors.MAX_API_CONNECTIONS",
+        "as above",
+        "tests/unit/test_descriptors.py::test_the_api_gets_its_part_and_devices_the_others",
+        "`api.connections`",
+    ),
+    Bound(
+        "Connections to the API",
+        "its part of the connections: one in so many",
+        "source address (IPv6: /64)",
+        "api.connections.ADDRESS_SHARE",
+        "an idle or arriving connection of the same address ends",
+        "tests/unit/api/test_http_server.py::test_one_address_gets_half_of_the_connections",
+        "`api.displaced`",
+    ),
+    Bound(
+        "Connections to the API",
+        "request line and headers",
+        "request",
+        "api.connections.MAX_HEADER_BYTES",
+        "431 RequestHeaderFieldsTooLarge, and the connection ends",
+        "tests/unit/api/test_http_server.py::test_an_endless_head_is_refused_and_the_server_stays_small",
+        "`api.invalid`",
+    ),
+    Bound(
+        "Connections to the API",
+        "headers",
+        "request",
+        "api.connections.MAX_HEADER_COUNT",
+        "the same",
+        "tests/unit/api/test_http_server.py::test_headers_are_counted",
+        "`api.invalid`",
+    ),
+    Bound(
+        "Connections to the API",
+        "requests that have arrived in part or wait for their answer",
+        "process",
+        "api.connections.MAX_ARRIVING_BYTES",
+        "the connection that has been arriving for longest ends",
+        "tests/unit/api/test_http_server.py::test_bodies_that_never_end_are_bounded_together",
+        "`api.displaced`",
+    ),
+    Bound(
+        "Connections to the API",
+        "time for a request to arrive, headers and body",
+        "request",
+        "setting api_request_timeout",
+        "408 RequestTimeout, and the connection ends",
+        "tests/unit/api/test_http_server.py::test_a_request_that_takes_too_long_is_ended",
+        "`api.timed_out`",
+    ),
+    Bound(
+        "Connections to the API",
+        "time between an answer and the next request",
+        "connection",
+        "setting api_idle_timeout",
+        "the connection is closed",
+        "tests/unit/api/test_http_server.py::test_an_idle_connection_is_closed_and_one_that_is_used_is_kept",
+    ),
+    Bound(
+        "Requests to the API",
+        "threads that answer operations; an account alone gets half",
+        "process, account",
+        "api.app.OPERATION_THREADS",
+        "requests wait in turn, account by account",
+        "tests/e2e/test_fairness.py::test_calls_that_wait_for_a_slow_handler_keep_neither_another_account_nor_health_waiting",
+    ),
+    Bound(
+        "Requests to the API",
+        "requests that wait for such a thread",
+        "process",
+        "api.app.OPERATIONS_WAITING[0]",
+        "ThrottlingException; the account with most gives way",
+        "tests/unit/api/test_fair_threads.py::test_the_owner_with_most_gives_way_where_the_queue_is_full",
+        "`api requests throttled`",
+    ),
+    Bound(
+        "Requests to the API",
+        "requests that wait for such a thread",
+        "account",
+        "api.app.OPERATIONS_WAITING[1]",
+        "ThrottlingException",
+        "tests/unit/api/test_fair_threads.py::test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later",
+        "`api requests throttled`",
+    ),
+    Bound(
+        "Requests to the API",
+        "time that a request waits for a thread",
+        "request",
+        "api.fair_threads.WAIT_SECONDS",
+        "503 ServiceUnavailableException",
+        "tests/unit/api/test_fair_threads.py::test_a_call_that_finds_no_free_thread_in_time_is_unavailable",
+    ),
+    Bound(
+        "Requests to the API",
+        "threads that verify signatures; an address alone gets half",
+        "process, address",
+        "api.app.AUTHENTICATION_THREADS",
+        "requests wait in turn, address by address",
+        "tests/unit/api/test_fair_threads.py::test_an_owner_alone_gets_half_of_the_threads_and_another_one_gets_in_between",
+    ),
+    Bound(
+        "Requests to the API",
+        "requests that wait to be authenticated",
+        "address",
+        "api.app.AUTHENTICATIONS_WAITING[1]",
+        "ThrottlingException",
+        "tests/unit/api/test_fair_threads.py::test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later",
+        "`api requests throttled`",
+    ),
+    Bound(
+        "The store",
+        "time of a transaction: write lock, connection, statements and commit together",
+        "transaction",
+        "store.deadline.STORE_TIMEOUT_SECONDS",
+        "503 ServiceUnavailableException; nothing of it is kept",
+        "tests/store/test_deadlines.py::test_forty_writers_behind_another_process_all_fail_in_time",
+        "part `store` of health",
+    ),
+    Bound(
+        "The store",
+        "connections to PostgreSQL",
+        "process",
+        "store.postgresql.MAX_CONNECTIONS",
+        "transactions wait, at most until their deadline",
+        "tests/store/test_deadlines.py::test_requests_to_a_server_that_stands_still_fail_in_time_and_nothing_acknowledged_is_lost",
+        "part `store` of health",
+    ),
+    Bound(
+        "The store",
+        "free bytes of the data folder's file system below which the server is not well",
+        "process",
+        "health.MIN_FREE_BYTES",
+        "part `data_folder` of health fails",
+        "tests/unit/test_health.py::test_a_file_system_that_is_nearly_full_is_told_of",
+        "part `data_folder` of health",
+    ),
+    Bound(
+        "The log",
+        "lines that wait to be written",
+        "process",
+        "observe.log_writer.MAX_WAITING_LINES",
+        "further lines are dropped and counted",
+        "tests/e2e/test_health.py::test_a_reader_of_the_log_that_stands_still_stops_nothing_and_misses_nothing",
+        "`log lines were dropped`; part `log` of health",
+    ),
+    Bound(
+        "The log",
+        "bytes of lines that wait to be written",
+        "process",
+        "observe.log_writer.MAX_WAITING_BYTES",
+        "the same",
+        "tests/unit/observe/test_log_writer.py::test_bytes_that_wait_have_a_bound_too",
+        "the same",
+    ),
+    Bound(
+        "The log",
+        "time between two lines about one account's or address's refusals",
+        "account, address",
+        "observe.tally.LOG_INTERVAL_SECONDS",
+        "one line with their count",
+        "tests/unit/observe/test_tally.py::test_the_first_is_told_at_once_and_the_others_once_per_interval",
+        "`count` of the line",
+    ),
+    Bound(
+        "Registration of devices",
+        "unregistered certificates that wait to be examined",
+        "process",
+        "gateway.pump.MAX_REGISTRATIONS_WAITING",
+        "`ADMISSION_QUEUE_FULL`: the account with most gives up its newest",
+        "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_gives_way_to_others",
+        "`registrations_refused`",
+    ),
+    Bound(
+        "Registration of devices",
+        "unregistered certificates that wait to be examined",
+        "account",
+        "gateway.pump.MAX_REGISTRATIONS_WAITING_PER_ACCOUNT",
+        "`ADMISSION_QUEUE_FULL`",
+        "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_gives_way_to_others",
+        "`registrations_refused`",
+    ),
+    Bound(
+        "Requests of devices to services",
+        "requests that are answered at a time; an account alone gets half",
+        "process, account",
+        "gateway.requests.THREADS",
+        "requests wait in turn: accounts, then certificates, then connections",
+        "tests/e2e/test_fairness.py::test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting",
+        "`requests_waiting`",
+    ),
+    Bound(
+        "Requests of devices to services",
+        "requests that wait",
+        "process",
+        "gateway.requests.MAX_WAITING_BYTES",
+        "rejected with 429; the account with most gives up its newest",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "`requests_throttled`",
+    ),
+    Bound(
+        "Requests of devices to services",
+        "requests that wait",
+        "account",
+        "gateway.requests.MAX_WAITING_BYTES_PER_ACCOUNT",
+        "rejected with 429",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "`requests_throttled`",
+    ),
+    Bound(
+        "Requests of devices to services",
+        "requests that wait",
+        "certificate",
+        "gateway.requests.MAX_WAITING_BYTES_PER_CERTIFICATE",
+        "rejected with 429",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "`requests_throttled`",
+    ),
+    Bound(
+        "Requests of devices to services",
+        "requests that wait",
+        "connection",
+        "gateway.requests.MAX_WAITING_BYTES_PER_CONNECTION",
+        "rejected with 429",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "`requests_throttled`",
+    ),
+    Bound(
+        "Handlers",
+        "processes of Python functions, idle ones included; an account alone gets half",
+        "process, account",
+        "setting handler_processes",
+        "an idle one ends to make room; else calls wait in turn for their own timeout, and fail as busy",
+        "tests/e2e/test_handler_fairness.py::test_a_function_that_is_called_in_many_regions_has_no_more_processes_than_the_limit",
+        "`handler_processes_busy`, `handler_processes_refused`",
+    ),
+    Bound(
+        "Handlers",
+        "calls at once of a webhook or Lambda function; an account alone gets half",
+        "handler, account",
+        "handlers.call.MAX_CALLS",
+        "calls wait in turn for their own timeout, and fail as busy",
+        "tests/unit/handlers/test_webhook.py::test_an_account_whose_calls_are_slow_leaves_connections_for_another",
+        "`handler_calls_refused`",
+    ),
+    Bound(
+        "Handlers",
+        "calls that wait for a place",
+        "handler",
+        "handlers.turns.MAX_WAITING",
+        "fail at once as busy",
+        "tests/unit/handlers/test_turns.py::test_only_so_many_wait",
+        "`handler_calls_refused`",
+    ),
+    Bound(
+        "Handlers",
+        "calls that wait for a place",
+        "account",
+        "handlers.turns.MAX_WAITING_OF_ACCOUNT",
+        "fail at once as busy",
+        "tests/unit/handlers/test_turns.py::test_only_so_many_wait",
+        "`handler_calls_refused`",
+    ),
+    Bound(
+        "Handlers",
+        "events that are kept until a handler has taken them, given-up ones included",
+        "handler and account",
+        "provisioning.deliveries.MAX_EVENTS_PER_ACCOUNT",
+        "given-up ones are forgotten, then new ones are not kept; the device's next attempt brings its event again",
+        "tests/unit/provisioning/test_deliveries.py::test_an_account_keeps_so_many_events_for_a_handler_and_no_more",
+        "`handler_events_not_kept`, `handler_events_forgotten`",
+    ),
+    Bound(
+        "Handlers",
+        "answer of a handler",
+        "call",
+        "handlers.call.MAX_RESULT_BYTES",
+        "the call fails",
+        "tests/unit/handlers/test_webhook.py::test_an_answer_without_end_is_cut_off",
+    ),
+    Bound(
+        "Regions",
+        "regions of a site's own, besides those of AWS",
+        "process",
+        "regions.MAX_OWN_REGIONS",
+        "the start is refused",
+        "tests/unit/test_config.py::test_a_sites_own_regions_are_bounded",
+    ),
+)
