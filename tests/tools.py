@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,12 +22,23 @@ def find(program: str) -> Path | None:
     return Path(found) if found else None
 
 
+def require_file(path: str, package: str) -> Path:
+    """A file of one of Debian's packages, such as a C header. Skips or fails like ``require``."""
+    file = Path(path)
+    if not file.is_file():
+        _missing(f"{path} is missing; install it with {INSTALL} (Debian: {package})")
+    return file
+
+
 def require(program: str) -> str:
     """The program's path. Skips the test that asks where it is missing; under CI=true fails it."""
     path = find(program)
     if path is None:
-        message = f"{program} is missing; install it with {INSTALL}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        _missing(f"{program} is missing; install it with {INSTALL}")
     return str(path)
+
+
+def _missing(message: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)

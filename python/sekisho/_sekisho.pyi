@@ -45,7 +45,8 @@ IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[Thi
 AdmitEvent: TypeAlias = tuple[Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool, str]
 # ("refused", time, account id or None, region or None, certificate id or None, client id or None, peer "ip:port",
 #  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator, operation that was refused:
-#  "connect", "publish", "subscribe", "unsubscribe", "receive", or "packet" for a packet that is none of these)
+#  "connect", "publish", "subscribe", "unsubscribe", "receive", or "packet" for a packet that is none of these;
+#  "connection" for an open connection that its client ended with a TLS alert)
 RefusedEvent: TypeAlias = tuple[
     Literal["refused"],
     float,
@@ -174,12 +175,16 @@ class Gateway:
         admission_timeout: float = 5.0,
         max_connections: int = 0,
         verbose_refusals: bool = False,
+        tls13_session_tickets: bool = False,
+        require_sni: bool = True,
         requests: Sequence[str] = ...,
     ) -> Self:
         """Nothing is opened yet. ``mqtt_port`` 0 takes a free port; ``workers`` 0 is one thread per core;
         ``max_connections`` 0 is as many as the process may open. ``verbose_refusals`` sends MQTT 3.1.1 return codes
-        where AWS IoT closes without a word. ``requests`` are topic filters: what clients publish there comes as
-        "request" events. Raises ValueError where one is no topic filter."""
+        where AWS IoT closes without a word. ``tls13_session_tickets`` lets clients resume in TLS 1.3; in TLS 1.2 they
+        may always. Without ``require_sni`` a certificate in SNI_ONLY mode may connect without SNI. ``requests`` are
+        topic filters: what clients publish there comes as "request" events. Raises ValueError where one is no topic
+        filter."""
 
     def set_server_certificates(self, chains: Sequence[tuple[str, str]]) -> None:
         """Serve these (certificate chain PEM, private key PEM), the best for each client first: one ECDSA, one RSA,

@@ -176,6 +176,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.handlers.registry import ConfiguredHandlers
     from sekisho.health import Health
+    from sekisho.loopback_names import LoopbackNames
     from sekisho.maintenance import Maintenance
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
@@ -221,6 +222,8 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         mqtt_port=settings.mqtt_port,
         workers=settings.workers,
         max_connections=connections.mqtt,
+        tls13_session_tickets=settings.tls13_session_tickets,
+        require_sni=settings.require_sni,
         requests=FleetProvisioning.topics,
     )
     regions = settings.known_regions
@@ -266,7 +269,11 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
     services.accounts.ensure(settings.account)
     handlers.warn_of_accounts()
-    services.endpoints.describe(home)
+    endpoint = services.endpoints.describe(home)
+    # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
+    is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
+    is_named = is_on_loopback and settings.server_certificate is None
+    dotted_names = LoopbackNames(endpoint.aliases if is_named else ())
 
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
     dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
@@ -289,7 +296,7 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     requests.start()
     stack.callback(requests.stop)
     registration = JustInTimeRegistration(
-        Admission(store),
+        Admission(store, require_sni=settings.require_sni),
         store,
         clock.utc_now,
         outbox,
@@ -332,12 +339,13 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         api=_url(settings, api_socket),
         mqtt_host=_reachable(settings.host),
         mqtt_port=mqtt_port,
-        endpoint=services.endpoints.describe(home).server_name,
+        endpoint=endpoint.server_name,
         region=settings.region,
         account=settings.account,
         store=store.place,
         root_ca=str(identity.root_file),
         version=__version__,
+        dotted_endpoint=next(iter(dotted_names.lead_here()), ""),
     )
     return _Server(settings, services, gateway, pump, http, api_socket, run)
 

@@ -26,7 +26,7 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _PREFIX: Final = "SEKISHO_"
 
-OTHER_VARIABLES: Final = frozenset({"SEKISHO_CONFIG", "SEKISHO_ROOT_CA"})
+OTHER_VARIABLES: Final = frozenset({"SEKISHO_CONFIG", "SEKISHO_DOTTED_ENDPOINT", "SEKISHO_ROOT_CA"})
 """Names in the environment that are no settings: the file, and what ``sekisho env`` tells clients."""
 
 _OF_KUBERNETES: Final = re.compile(
@@ -81,6 +81,10 @@ class Settings:
     """PEM chain to serve on MQTT in place of Sekisho's own."""
     server_key: Path | None = None
     """Its private key, PEM."""
+    tls13_session_tickets: bool = False
+    """Let devices resume TLS 1.3 sessions, which AWS IoT does not do: older wolfSSL ends the connection at a ticket."""
+    require_sni: bool = True
+    """Refuse certificates in SNI_ONLY mode where the client sends no server name, as AWS IoT does; see docs/java.md."""
     any_credentials: bool = False
     """Take unsigned API requests and unknown access keys for the default account. Loopback only; not for web pages."""
     bulk_folder: Path | None = None
@@ -256,14 +260,14 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _integer(name, value, source, 1, 1024)
         case "workers":
             return _integer(name, value, source, 0, 1024)
-        case "any_credentials":
+        case "any_credentials" | "tls13_session_tickets" | "require_sni":
             if isinstance(value, bool):
                 return value
             if str(value).lower() in ("1", "true", "yes", "on"):
                 return True
             if str(value).lower() in ("0", "false", "no", "off"):
                 return False
-            raise ConfigError(f"{source}: any_credentials is true or false, not {value!r}")
+            raise ConfigError(f"{source}: {name} is true or false, not {value!r}")
         case "log_level":
             if str(value).lower() not in LOG_LEVELS:
                 raise ConfigError(f"{source}: log_level is one of {', '.join(LOG_LEVELS)}, not {value!r}")

@@ -39,6 +39,8 @@ class Run:
     root_ca: str
     """File for ``--cafile``."""
     version: str
+    dotted_endpoint: str = ""
+    """``endpoint`` by a name with a dot, for Java clients, where this machine resolves one; else empty."""
 
 
 def write(data: Path, run: Run) -> None:

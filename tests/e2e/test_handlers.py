@@ -100,11 +100,7 @@ def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
 
         def log_message(self, *_: Any) -> None: ...
 
-    class Server(ThreadingHTTPServer):
-        # Of many connections at once the default of 5 resets some.
-        request_queue_size = 128
-
-    with Server(("127.0.0.1", 0), Handler) as http:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         answering.url = f"http://127.0.0.1:{http.server_port}/hook"
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests import x509
-from tests.e2e.devices import allow, register, tls
+from tests.e2e.devices import allow, register
 from tests.e2e.mqtt_wire import (
     DISCONNECT,
     PUBACK,
@@ -38,7 +35,6 @@ from tests.e2e.mqtt_wire import (
 )
 from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import Clients, RunningServer
-from tests.tools import require
 
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 SOON = 5.0
@@ -283,71 +279,3 @@ def test_a_will_is_sent_when_a_certificate_is_revoked(arrange: Callable[..., Reg
         assert wire.receive() is not None
         revoke(device)
         assert watcher.expect(PUBLISH).body == b"\x00\x05wills" + b"cut off"
-
-
-def test_a_resumed_session_of_tls_1_2_is_refused_after_revocation(arrange: Callable[..., Registered]) -> None:
-    device = arrange()
-    context = tls(device.server, device.papers)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-
-    def resume(session: ssl.SSLSession | None) -> tuple[Wire, bool]:
-        wire = Wire(device.server, device.papers, context=context, session=session)
-        return wire, bool(wire.tls.session_reused)
-
-    first, reused = resume(None)
-    assert not reused
-    first.connect(device.name)
-    session = first.tls.session
-    first.close()
-
-    with resume(session)[0] as again:
-        assert again.tls.session_reused
-        again.connect(device.name)
-        session = again.tls.session or session
-
-    revoke(device)
-    with resume(session)[0] as refused:
-        assert refused.tls.session_reused, "the ticket is still good; the certificate is not"
-        refused.send(connect(device.name))
-        assert refused.rest() == []
-    line = device.server.wait_for_log("connection refused", device.id)
-    assert line["reason"] == "DEVICE_CERTIFICATE_REVOKED"
-
-
-def over_openssl(device: Registered, *arguments: str | Path) -> tuple[bool, bool]:
-    """CONNECT through openssl's TLS 1.3: whether the session was resumed, and whether the client was taken."""
-    process = subprocess.Popen(
-        [
-            require("openssl"), "s_client", "-connect", f"127.0.0.1:{device.server.mqtt_port}", "-servername",
-            "localhost", "-CAfile", device.server.root_ca, "-cert", str(device.papers.certificate), "-key",
-            str(device.papers.key), "-tls1_3", *map(str, arguments),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    with process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(connect(device.name))
-        process.stdin.flush()
-        said, taken = b"", False
-        while not taken and (more := os.read(process.stdout.fileno(), 65536)):
-            said += more
-            taken = b"\x20\x02\x00\x00" in said
-        process.kill()
-    assert b"TLSv1.3" in said
-    return b"Reused, TLSv1.3" in said, taken
-
-
-def test_a_resumed_session_of_tls_1_3_is_refused_after_revocation(
-    arrange: Callable[..., Registered], tmp_path: Path
-) -> None:
-    device, ticket = arrange(), tmp_path / "ticket"
-    # A ticket is for one use, and each connection brings a new one.
-    assert over_openssl(device, "-sess_out", ticket) == (False, True)
-    assert over_openssl(device, "-sess_in", ticket, "-sess_out", ticket) == (True, True)
-    revoke(device)
-    assert over_openssl(device, "-sess_in", ticket) == (True, False)
-    line = device.server.wait_for_log("connection refused", device.id)
-    assert line["reason"] == "DEVICE_CERTIFICATE_REVOKED"

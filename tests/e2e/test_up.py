@@ -126,6 +126,7 @@ def test_private_keys_are_their_owners_alone(own_server: RunningServer) -> None:
 def test_with_json_one_line_says_where_everything_is(own_server: RunningServer) -> None:
     assert set(own_server.run) == {
         "pid", "api", "mqtt_host", "mqtt_port", "endpoint", "region", "account", "store", "root_ca", "version",
+        "dotted_endpoint",
     }  # fmt: skip
     assert own_server.run["region"] == "us-east-1"
     assert own_server.run["mqtt_host"] == "127.0.0.1"

@@ -68,6 +68,8 @@ def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_
         ("workers", "many", "from 0 to 1024"),
         ("handler_processes", "0", "from 1 to 1024"),
         ("any_credentials", "perhaps", "true or false"),
+        ("require_sni", "perhaps", "require_sni is true or false"),
+        ("tls13_session_tickets", "2", "tls13_session_tickets is true or false"),
         ("s3_endpoint_url", "localhost:9000", "such as http://localhost:9000"),
         ("s3_endpoint_url", "http://localhost:9000/bucket", "such as http://localhost:9000"),
     ],
@@ -244,6 +246,7 @@ def test_variables_that_are_no_settings_are_known(tmp_path: Path) -> None:
         {
             # What sekisho env exports.
             "SEKISHO_ROOT_CA": "/ca.pem",
+            "SEKISHO_DOTTED_ENDPOINT": "localhost.localdomain",
             # What Kubernetes gives every container beside a service named sekisho.
             "SEKISHO_SERVICE_HOST": "10.0.0.1",
             "SEKISHO_SERVICE_PORT_MQTT": "8883",

@@ -101,6 +101,7 @@ pub struct Admission {
     bridge: Arc<Bridge>,
     metrics: Arc<Metrics>,
     timeout: Duration,
+    require_sni: bool,
 }
 
 impl Admission {
@@ -111,8 +112,9 @@ impl Admission {
         metrics: Arc<Metrics>,
         capacity: usize,
         timeout: Duration,
+        require_sni: bool,
     ) -> Self {
-        Self { realms, principals: Principals::new(capacity), bridge, metrics, timeout }
+        Self { realms, principals: Principals::new(capacity), bridge, metrics, timeout, require_sni }
     }
 
     /// The cache.
@@ -143,8 +145,13 @@ impl Admission {
             Some(principal) => principal,
             None => self.ask(key, realm.as_deref(), presented).await?,
         };
-        examine(&principal, presented.sni.is_some(), Clock::unix_seconds())?;
+        examine(&principal, self.has_chosen(presented), Clock::unix_seconds())?;
         Ok(Admitted { key, principal })
+    }
+
+    /// May a certificate in SNI_ONLY mode connect at the name that the client asked for, if any?
+    fn has_chosen(&self, presented: &Presented) -> bool {
+        presented.sni.is_some() || !self.require_sni
     }
 
     async fn ask(
@@ -332,7 +339,7 @@ impl Admission {
         outcome: &Result<Arc<Principal>, Refused>,
     ) -> Result<(), Refused> {
         let principal = outcome.as_ref().map_err(Clone::clone)?;
-        examine(principal, outlet.presented.sni.is_some(), Clock::unix_seconds())?;
+        examine(principal, self.has_chosen(&outlet.presented), Clock::unix_seconds())?;
         if principal.realm.id() != realm.id() {
             return Err(Refused::because(Refusal::CertificateMovedAccount));
         }
@@ -479,7 +486,7 @@ mod tests {
         let (bridge, metrics) = (Arc::new(Bridge::new(10)), Arc::<Metrics>::default());
         let reports = Reports { bridge: bridge.clone(), metrics: metrics.clone(), clock: Clock::system() };
         let realms = Arc::new(Realms::new(Limits::default(), Vec::new(), reports, Box::new(|_| {})));
-        let admission = Admission::new(realms.clone(), bridge, metrics, 16, Duration::from_secs(5));
+        let admission = Admission::new(realms.clone(), bridge, metrics, 16, Duration::from_secs(5), true);
         let identity = Identity::for_test();
         let realm = realms.get_or_create(&identity.account_id, &identity.region);
         let principal =

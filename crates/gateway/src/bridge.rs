@@ -89,6 +89,9 @@ struct Ticket {
     answered: bool,
 }
 
+/// The operation of an open connection that its client ended with a TLS alert.
+pub const LOST: &str = "connection";
+
 /// A refusal, for the log and the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefusedEvent {
@@ -108,7 +111,7 @@ pub struct RefusedEvent {
     pub reason: &'static str,
     /// A sentence for an operator.
     pub detail: String,
-    /// What was refused: the name of a [`sekisho_broker::Operation`].
+    /// What was refused: the name of a [`sekisho_broker::Operation`]; or [`LOST`].
     pub operation: &'static str,
 }
 

@@ -26,6 +26,10 @@ pub struct Config {
     pub admission_queue: usize,
     /// Send MQTT 3.1.1 return codes where AWS IoT closes without a word.
     pub verbose_refusals: bool,
+    /// Send session tickets in TLS 1.3, which AWS IoT does not do.
+    pub tls13_session_tickets: bool,
+    /// Refuse certificates in SNI_ONLY mode where the client sends no SNI, as AWS IoT does.
+    pub require_sni: bool,
     /// Topic filters of the services: what clients publish there goes to the control plane, as requests.
     pub requests: Vec<TopicFilter>,
 }
@@ -42,6 +46,8 @@ impl Default for Config {
             principals: 1_000_000,
             admission_queue: 20_000,
             verbose_refusals: false,
+            tls13_session_tickets: false,
+            require_sni: true,
             requests: Vec::new(),
         }
     }

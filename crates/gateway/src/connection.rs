@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::metrics::Metrics;
 use crate::outlet::{News, Outlet};
 use crate::realm::Realm;
+use crate::tls::handshake;
 
 /// Room for one read: a TLS record's worth.
 const READ_SIZE: usize = 16 * 1024;
@@ -161,7 +162,7 @@ impl<S: Transport, P> Connection<S, P> {
             }
             match self.poll_write(context) {
                 Ok(()) => {}
-                Err(_) => return self.lost(),
+                Err(error) => return self.lost(Some(&error)),
             }
             // An error in saying goodbye means that the peer is gone, which is all we want of it.
             if self.phase == Phase::Closing
@@ -187,7 +188,8 @@ impl<S: Transport, P> Connection<S, P> {
             }
             let read = if self.may_read() { self.poll_read(context) } else { Poll::Pending };
             match read {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => return self.lost(),
+                Poll::Ready(Ok(0)) => return self.lost(None),
+                Poll::Ready(Err(error)) => return self.lost(Some(&error)),
                 Poll::Ready(Ok(_)) => continue,
                 Poll::Pending if has_news => continue,
                 Poll::Pending => {}
@@ -448,8 +450,11 @@ impl<S: Transport, P> Connection<S, P> {
         }
     }
 
-    fn lost(&mut self) -> Poll<()> {
+    fn lost(&mut self, cause: Option<&io::Error>) -> Poll<()> {
         if self.phase == Phase::Open {
+            if let Some(refused) = cause.and_then(handshake::alert_after_handshake) {
+                self.realm.report_lost(&self.outlet, refused);
+            }
             self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
         }
         Poll::Ready(())

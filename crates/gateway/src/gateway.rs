@@ -174,6 +174,7 @@ impl Gateway {
             metrics.clone(),
             config.principals,
             config.admission_timeout,
+            config.require_sni,
         ));
         let certificates = Arc::<ServerCertificates>::default();
         Self {
@@ -223,7 +224,7 @@ impl Gateway {
         if self.certificates.is_empty() {
             return Err(GatewayError::NoServerCertificate);
         }
-        let tls = tls::server_config(self.certificates.clone())?;
+        let tls = tls::server_config(self.certificates.clone(), self.config.tls13_session_tickets)?;
         let permits = self.permits();
         let socket = self.bind()?;
         let runtime = self.runtime()?;

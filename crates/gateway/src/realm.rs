@@ -16,9 +16,9 @@ use sekisho_broker::{
 use sekisho_mqtt::{Connect, DecodeError, Packet, TopicFilter};
 use tokio::sync::Notify;
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Refused};
 use crate::authority::{ConnectionAuthority, associated_thing};
-use crate::bridge::{Bridge, ConnectedEvent, RefusedEvent, RequestEvent};
+use crate::bridge::{Bridge, ConnectedEvent, LOST, RefusedEvent, RequestEvent};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::outlet::{News, Outlet};
@@ -403,6 +403,12 @@ impl Realm {
         });
     }
 
+    /// Count and log that a client ended its connection with a TLS alert.
+    pub fn report_lost(&self, outlet: &Outlet, refused: Refused) {
+        self.reports.metrics.refused(refused.refusal);
+        self.tell(outlet, LOST, refused.refusal.name(), refused.detail);
+    }
+
     fn report(&self, outlet: &Outlet, operation: Operation, refusal: sekisho_broker::Refusal, about: &str) {
         self.reports.metrics.broker_refused(refusal);
         if !outlet.is_news(refusal, Clock::unix_seconds()) {
@@ -413,6 +419,10 @@ impl Realm {
         } else {
             format!("{about}: {}", refusal.sentence())
         };
+        self.tell(outlet, operation.as_str(), refusal.as_str(), detail);
+    }
+
+    fn tell(&self, outlet: &Outlet, operation: &'static str, reason: &'static str, detail: String) {
         let client_id =
             outlet.authority().map_or_else(|| outlet.presented.client_id.clone(), |a| a.client_id().clone());
         let event = RefusedEvent {
@@ -422,9 +432,9 @@ impl Realm {
             client_id: Some(client_id).filter(|client_id| !client_id.is_empty()),
             peer: outlet.presented.peer.to_string(),
             sni: outlet.presented.sni.clone(),
-            reason: refusal.as_str(),
+            reason,
             detail,
-            operation: operation.as_str(),
+            operation,
         };
         self.reports.bridge.refused(event, outlet.presented.peer.ip());
     }

@@ -140,7 +140,13 @@ async fn first_packet(mut stream: TlsStream<TcpStream>, progress: &Progress) -> 
     let mut decoder = Decoder::new(Limits { max_packet_size: PACKET_BYTES });
     let mut buffer = BytesMut::with_capacity(FIRST_READ);
     loop {
-        match stream.read_buf(&mut buffer).await {
+        let read = stream.read_buf(&mut buffer).await;
+        if let Err(error) = &read
+            && let Some(refused) = handshake::alert_after_handshake(error)
+        {
+            return Err(refused);
+        }
+        match read {
             Ok(0) | Err(_) if buffer.is_empty() => {
                 return Err(if progress.presented.chain.is_empty() {
                     Refused::because(Refusal::DeviceCertificateMissing)

@@ -64,6 +64,8 @@ refusals! {
         "The client finished TLS and then sent no CONNECT in time; registration and admission happen at CONNECT.";
     ClosedBeforeConnect = "CLOSED_BEFORE_CONNECT",
         "The client finished TLS and closed without CONNECT, as openssl s_client does; registration and admission happen at CONNECT.";
+    TlsAlertReceived = "TLS_ALERT_RECEIVED",
+        "The client finished the TLS handshake and then ended the connection with a TLS alert, which the detail names; its TLS library could not take something that the server sent.";
     HttpInTls = "HTTP_IN_TLS",
         "The client speaks HTTPS to the MQTT port.";
     FirstPacketNotConnect = "FIRST_PACKET_NOT_CONNECT",
@@ -89,9 +91,9 @@ refusals! {
     DeviceCertificateNotYetValid = "DEVICE_CERTIFICATE_NOT_YET_VALID",
         "Device certificate's notBefore lies in the future; check the clock of whoever issued it.";
     CertificateIsSniOnlyAndNoSni = "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI",
-        "The certificate's mode is SNI_ONLY and the client sent no SNI, as clients do that connect by IP address; connect by the endpoint's name.";
+        "The certificate's mode is SNI_ONLY and the client sent no SNI: it connects by IP address, or it is a Java client, which sends none for a name without a dot such as localhost; connect by a name with a dot, have the client set the server name, or set require_sni = false (docs/java.md).";
     AmbiguousWithoutSni = "AMBIGUOUS_WITHOUT_SNI",
-        "Several accounts hold this certificate and the client sent no SNI; connect by the endpoint's name.";
+        "Several accounts or regions have this certificate, or a CA that registers it, and the client sent no SNI; connect by the endpoint's name, which for Java clients has to have a dot (docs/java.md).";
     CaNotRegistered = "CA_NOT_REGISTERED",
         "Device certificate is not registered, and neither is the CA that directly signed it; register that CA certificate.";
     CaInactive = "CA_INACTIVE",
@@ -99,9 +101,9 @@ refusals! {
     CaAutoRegistrationDisabled = "CA_AUTO_REGISTRATION_DISABLED",
         "Device certificate is not registered, and its CA does not register automatically; register the certificate or enable automatic registration.";
     CaNotInChainAndNoSni = "CA_NOT_IN_CHAIN_AND_NO_SNI",
-        "Automatic registration needs SNI, or the CA in the chain that the client sends.";
+        "Automatic registration needs SNI, or the CA in the chain that the client sends; Java clients send no SNI for a name without a dot (docs/java.md).";
     CaIsSniOnlyAndNoSni = "CA_IS_SNI_ONLY_AND_NO_SNI",
-        "The CA's mode is SNI_ONLY, so that automatic registration needs SNI; connect by the endpoint's name.";
+        "The CA's mode is SNI_ONLY, so that automatic registration needs SNI, and the client sent none; connect by the endpoint's name, which for Java clients has to have a dot (docs/java.md).";
     RegistrationRefused = "REGISTRATION_REFUSED",
         "Device certificate is not registered, and cannot be registered automatically; the detail says why.";
     DeviceCertificateRevokedBefore = "DEVICE_CERTIFICATE_REVOKED_BEFORE",

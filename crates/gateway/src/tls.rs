@@ -38,13 +38,18 @@ const CIPHER_SUITES: [rustls::SupportedCipherSuite; 9] = [
 
 /// The TLS side of the MQTT listener.
 ///
-/// Resumption is offered, which AWS IoT does not do: it saves a constrained device most of a handshake. It is safe
-/// here because it only carries over *which certificate* was proven. rustls skips the verifier on a resumed
-/// handshake, so nothing that decides about admission may live there, and nothing does.
+/// Resumption is offered in TLS 1.2, where the client asks for a ticket, and in TLS 1.3 with `tls13_session_tickets`
+/// alone: there a server sends tickets unasked, AWS IoT sends none, and clients are in use that end the connection
+/// over one (wolfSSL 5.5.4 takes ticket nonces of 8 bytes; rustls's have 32). Resumption is safe here because it
+/// only carries over *which certificate* was proven. rustls skips the verifier on a resumed handshake, so nothing that
+/// decides about admission may live there, and nothing does.
 ///
 /// # Errors
 /// [`rustls::Error`] where the system gives no random bytes for the ticket keys.
-pub fn server_config(certificates: Arc<ServerCertificates>) -> Result<ServerConfig, rustls::Error> {
+pub fn server_config(
+    certificates: Arc<ServerCertificates>,
+    tls13_session_tickets: bool,
+) -> Result<ServerConfig, rustls::Error> {
     let provider =
         Arc::new(CryptoProvider { cipher_suites: CIPHER_SUITES.to_vec(), ..aws_lc_rs::default_provider() });
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -56,7 +61,7 @@ pub fn server_config(certificates: Arc<ServerCertificates>) -> Result<ServerConf
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // A ticket carries the client's chain, and rustls sends two unless told otherwise.
-    config.send_tls13_tickets = 1;
+    config.send_tls13_tickets = usize::from(tls13_session_tickets);
     // ALPN stays empty: rustls would refuse a client whose protocols it does not know, and the AWS device SDKs offer
     // `x-amzn-mqtt-ca` on 8883 too.
     Ok(config)

@@ -18,7 +18,7 @@ pub struct Gateway(sekisho_gateway::Gateway);
 impl Gateway {
     #[new]
     #[pyo3(signature = (*, host, mqtt_port, workers = 0, handshake_timeout = 10.0, admission_timeout = 5.0,
-        max_connections = 0, verbose_refusals = false, requests = Vec::new()))]
+        max_connections = 0, verbose_refusals = false, tls13_session_tickets = false, require_sni = true, requests = Vec::new()))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python, and each has its default")]
     fn new(
         host: String,
@@ -28,6 +28,8 @@ impl Gateway {
         admission_timeout: f64,
         max_connections: usize,
         verbose_refusals: bool,
+        tls13_session_tickets: bool,
+        require_sni: bool,
         requests: Vec<String>,
     ) -> PyResult<Self> {
         let requests =
@@ -40,6 +42,8 @@ impl Gateway {
             admission_timeout: convert::seconds("admission_timeout", admission_timeout)?,
             max_connections,
             verbose_refusals,
+            tls13_session_tickets,
+            require_sni,
             requests,
             ..Config::default()
         })))

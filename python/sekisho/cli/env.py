@@ -40,6 +40,8 @@ def env(
     values["NO_PROXY"] = values["no_proxy"] = _without_proxy(
         os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "", run.api
     )
+    if run.dotted_endpoint:
+        values["SEKISHO_DOTTED_ENDPOINT"] = run.dotted_endpoint
     if as_json:
         show_json(values)
         return

@@ -105,6 +105,8 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("API", run.api)
     facts.add_row("MQTT", f"{run.endpoint}:{run.mqtt_port}  (mutual TLS)")
+    if run.dotted_endpoint:
+        facts.add_row("", f"{run.dotted_endpoint}:{run.mqtt_port}  (for Java)")
     facts.add_row("Root CA", run.root_ca)
     facts.add_row("Data", str(data))
     facts.add_row("Account", f"{run.account}, {run.region}")

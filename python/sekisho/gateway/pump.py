@@ -67,6 +67,7 @@ _REFUSED: Final = {
     "unsubscribe": "unsubscribe refused",
     "receive": "delivery refused",
     "packet": "packet refused",
+    "connection": "connection ended by a TLS alert",
 }
 """Log events by the operation that the gateway refused."""
 

@@ -1,8 +1,9 @@
 """What the gateway shows of itself: its endpoints' names and the certificates for them, in step with the registry.
 
 Each region of the list has a certificate for ``*.iot.<region>.<domain>``, used or not. A client that asks for such a
-name by SNI sees it; any other sees the default certificate, for ``localhost``, the host that the server listens on and
-its addresses. So a client does not learn which regions others use, and certificates depend on the settings alone.
+name by SNI sees it; any other sees the default certificate, for ``localhost``, ``localhost.localdomain``, the host that
+the server listens on and its addresses. So a client does not learn which regions others use, and certificates depend on
+the settings alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sekisho import listen_host, regions
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.config import Settings
 from sekisho.pki import server
-from sekisho.registry.endpoints import Endpoints
+from sekisho.registry.endpoints import LOCALHOST_WITH_DOT, Endpoints
 from sekisho.registry.model import ServedEndpoint
 from sekisho.registry.ports import Clock, StoreFailure
 
@@ -80,8 +81,9 @@ class ServedIdentity:
         with self._refreshing:
             self._gateway.set_endpoints(
                 [
-                    (endpoint.server_name, endpoint.realm.account_id, endpoint.realm.region)
+                    (name, endpoint.realm.account_id, endpoint.realm.region)
                     for endpoint in self._served(self._endpoints.all())
+                    for name in (endpoint.server_name, *endpoint.aliases)
                 ]
             )
 
@@ -134,7 +136,7 @@ class ServedIdentity:
 def _of_host(host: str) -> tuple[Sequence[str], Sequence[str]]:
     """DNS names and IP addresses of the default certificate of a server that listens on ``host``."""
     address = listen_host.address_of(host)
-    names, addresses = ["localhost"], ["127.0.0.1", "::1"]
+    names, addresses = ["localhost", LOCALHOST_WITH_DOT], ["127.0.0.1", "::1"]
     if address is None:
         names.append(host)
     elif not listen_host.is_every_address(host):

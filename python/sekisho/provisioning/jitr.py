@@ -43,7 +43,6 @@ from sekisho.registry.admission import (
     REGISTRATION_REFUSED,
     Ticket,
     read,
-    registrar,
 )
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
@@ -56,6 +55,7 @@ class Admits(Protocol):
 
     def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]: ...
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]: ...
+    def registrar_in(self, tx: Transaction, ticket: Ticket) -> CACertificate | str: ...
 
 
 class JustInTimeRegistration:
@@ -150,7 +150,7 @@ class JustInTimeRegistration:
                         ca
                         # It was found to have signed this certificate; to verify that again costs most of a storm.
                         if (ca.realm, ca.certificate_id) in unchanged
-                        else registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain),
+                        else self._admission.registrar_in(tx, ticket),
                     )
                     for key, (ticket, ca) in new.items()
                 }

@@ -6,7 +6,8 @@ decides, at every connection. For any other the answer is the CA certificate tha
 ``_sekisho.refusal_reasons``.
 
 A client that sends SNI has chosen its account and region by it. Without SNI only a certificate in DEFAULT mode tells
-which, since one account of a region may hold it.
+which, since one account of a region may hold it. With the setting ``require_sni = false`` one in SNI_ONLY mode tells it
+too, where a single realm has it; several are never chosen from, whatever its status in each.
 
 Source: Developer Guide, transport-security, auto-register-device-cert, manage-your-CA-certs.
 """
@@ -49,6 +50,10 @@ REGISTRATION_REFUSED: Final = "REGISTRATION_REFUSED"
 _LONGEST_CHAIN: Final = 10
 """Certificates of a chain that are looked at."""
 
+MAX_REALMS_SEARCHED: Final = 16
+"""Realms that are searched for the CA of a certificate that comes without SNI and without its CA (``require_sni`` is
+false). A server with endpoints in more of them searches none: such a client has to send its CA."""
+
 _READ: Final = 512
 """Certificates kept as they were read: what a batch asks about is read to decide and again to register."""
 
@@ -72,8 +77,10 @@ class Ticket:
 class Admission:
     """Answers the gate's questions, a batch with one look-up."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, require_sni: bool = True) -> None:
+        """``require_sni``: without it, a certificate or CA in SNI_ONLY mode tells its realm where only one has it."""
         self._store = store
+        self._require_sni = require_sni
 
     def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
         """For each ticket an identity, the CA that registers it, or the reason why there is neither."""
@@ -84,8 +91,8 @@ class Admission:
                 if isinstance(found, Identity)
                 else place
                 if isinstance(place, str)
-                else registrar(tx, ticket.realm, ticket.certificate_id, ticket.leaf, ticket.chain, namesakes)
-                for ticket, place, found in _look_up(tx, tickets)
+                else self.registrar_in(tx, ticket, namesakes)
+                for ticket, place, found in self._look_up(tx, tickets)
             ]
 
     def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
@@ -94,26 +101,37 @@ class Admission:
         It reads what ``answer`` reads first and examines nothing, so that it costs the same in a storm of strangers.
         """
         with self._store.read() as tx:
-            return [found for _, _, found in _look_up(tx, tickets)]
+            return [found for _, _, found in self._look_up(tx, tickets)]
 
+    def registrar_in(self, tx: Transaction, ticket: Ticket, namesakes: Namesakes | None = None) -> CACertificate | str:
+        """As ``registrar``, for the certificate of a ticket."""
+        return registrar(
+            tx,
+            ticket.realm,
+            ticket.certificate_id,
+            ticket.leaf,
+            ticket.chain,
+            namesakes,
+            require_sni=self._require_sni,
+        )
 
-def _look_up(
-    tx: Transaction, tickets: Sequence[Ticket]
-) -> Sequence[tuple[Ticket, Realm | str | None, Identity | None]]:
-    """Each ticket with its place (a reason where several would do, None where there is none), and who is registered
-    there."""
-    places = [ticket.realm or _place_without_sni(tx, ticket) for ticket in tickets]
-    known = tx.identities.look_up(
-        [
-            (place, ticket.certificate_id)
-            for place, ticket in zip(places, tickets, strict=True)
-            if isinstance(place, Realm)
+    def _look_up(
+        self, tx: Transaction, tickets: Sequence[Ticket]
+    ) -> Sequence[tuple[Ticket, Realm | str | None, Identity | None]]:
+        """Each ticket with its place (a reason where several would do, None where there is none), and who is registered
+        there."""
+        places = [ticket.realm or _place_without_sni(tx, ticket, self._require_sni) for ticket in tickets]
+        known = tx.identities.look_up(
+            [
+                (place, ticket.certificate_id)
+                for place, ticket in zip(places, tickets, strict=True)
+                if isinstance(place, Realm)
+            ]
+        )
+        return [
+            (ticket, place, known.get((place, ticket.certificate_id)) if isinstance(place, Realm) else None)
+            for ticket, place in zip(tickets, places, strict=True)
         ]
-    )
-    return [
-        (ticket, place, known.get((place, ticket.certificate_id)) if isinstance(place, Realm) else None)
-        for ticket, place in zip(tickets, places, strict=True)
-    ]
 
 
 def registrar(
@@ -123,14 +141,17 @@ def registrar(
     leaf: bytes,
     chain: Sequence[bytes],
     namesakes: Namesakes | None = None,
+    *,
+    require_sni: bool = True,
 ) -> CACertificate | str:
     """The CA that registers a certificate that is not registered, or the reason why none does (``NAME: detail``).
 
     Args:
         realm: Whom the SNI named; None without SNI.
         leaf: DER.
-        chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it.
+        chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it, where ``require_sni``.
         namesakes: CAs that the transaction has read for other certificates of a batch.
+        require_sni: The setting.
     """
     certificate = read(leaf)
     if certificate is None:
@@ -142,7 +163,7 @@ def registrar(
             "no CA registers it: use RegisterCertificateWithoutCA."
         )
     if realm is None:
-        return _registrar_without_sni(tx, certificate, chain)
+        return _registrar_without_sni(tx, certificate, chain, namesakes or Namesakes(tx), require_sni)
     found = issuers.candidates(tx, realm, certificate, namesakes)
     if found.signed:
         return _the_nearest(found.signed)
@@ -163,14 +184,18 @@ def registrar(
     return f"{CA_NOT_REGISTERED}: {issuers.why_no_ca(tx, realm, certificate, found.namesakes, _readable(chain))}"
 
 
-def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str | None:
+def _place_without_sni(tx: Transaction, ticket: Ticket, require_sni: bool) -> Realm | str | None:
     held = tx.certificates.everywhere(ticket.certificate_id)
     if not held:
         claim = tx.provisioning_claims.get(ticket.certificate_id)
         return None if claim is None else claim.realm
     default = [each for each in held if each.mode is CertificateMode.DEFAULT]
     if not default:
-        return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
+        if require_sni:
+            return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
+        # Its status must not choose: another account that registers it would take the device over from an inactive one.
+        realms = [each.realm for each in held if not each.is_incoming]
+        return realms[0] if len(realms) == 1 else AMBIGUOUS_WITHOUT_SNI
     if len(default) > 1:
         # Until a transfer is accepted the certificate is that of the account which offers it.
         default = [each for each in default if not each.is_incoming]
@@ -181,17 +206,27 @@ def _place_without_sni(tx: Transaction, ticket: Ticket) -> Realm | str | None:
 
 
 def _registrar_without_sni(
-    tx: Transaction, certificate: X509Certificate, chain: Sequence[bytes]
+    tx: Transaction, certificate: X509Certificate, chain: Sequence[bytes], namesakes: Namesakes, require_sni: bool
 ) -> CACertificate | str:
-    if not chain:
+    if not chain and require_sni:
         return CA_NOT_IN_CHAIN_AND_NO_SNI
     sent = _readable(chain)
     direct = [each for each in sent if verify.is_issued_by(certificate, each)]
     cas = [ca for each in direct for ca in tx.ca_certificates.everywhere(each.certificate_id)]
+    if not cas and not require_sni:
+        realms = namesakes.realms()
+        if len(realms) <= MAX_REALMS_SEARCHED:
+            cas = [ca for realm in realms for ca in issuers.candidates(tx, realm, certificate, namesakes).signed]
+        elif not chain:
+            return CA_NOT_IN_CHAIN_AND_NO_SNI
     if not cas:
         return f"{CA_NOT_REGISTERED}: {issuers.why_no_ca(tx, None, certificate, (), sent)}"
     default = [ca for ca in cas if ca.mode is CertificateMode.DEFAULT]
-    return _the_nearest(default) if default else CA_IS_SNI_ONLY_AND_NO_SNI
+    if default:
+        return _the_nearest(default)
+    if require_sni:
+        return CA_IS_SNI_ONLY_AND_NO_SNI
+    return _the_nearest(cas) if len({ca.realm for ca in cas}) == 1 else AMBIGUOUS_WITHOUT_SNI
 
 
 def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:

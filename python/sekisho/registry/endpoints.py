@@ -2,8 +2,9 @@
 
 The name is ``<prefix>-ats.iot.<region>.<domain>``; the prefix is made when it is first asked for and the same ever
 after. The default account in its home region is plain ``localhost`` on a server whose domain is ``localhost``, since
-names below ``localhost`` do not resolve everywhere. Home and domain are the server's configuration, and so the name
-follows them when they are changed.
+names below ``localhost`` do not resolve everywhere; the name that it would have otherwise, and
+``localhost.localdomain``, are its aliases. Home and domain are the server's configuration, and so the name follows them
+when they are changed.
 
 Source: Developer Guide, iot-connect-devices; API Reference, DescribeEndpoint.
 """
@@ -26,6 +27,7 @@ _NOT_SERVED: Final = ("iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor",
 
 _PREFIX_LENGTH: Final = 14
 _LOCALHOST: Final = "localhost"
+LOCALHOST_WITH_DOT: Final = "localhost.localdomain"
 
 
 class Endpoints:
@@ -77,6 +79,7 @@ class Endpoints:
 
     def _served(self, endpoint: Endpoint) -> ServedEndpoint:
         realm = endpoint.realm
+        name = f"{endpoint.prefix}-ats.iot.{realm.region}.{self._domain}"
         if realm == self._home and self._domain == _LOCALHOST:
-            return ServedEndpoint(realm, _LOCALHOST)
-        return ServedEndpoint(realm, f"{endpoint.prefix}-ats.iot.{realm.region}.{self._domain}")
+            return ServedEndpoint(realm, _LOCALHOST, aliases=(LOCALHOST_WITH_DOT, name))
+        return ServedEndpoint(realm, name)

@@ -47,6 +47,13 @@ class Namesakes:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._read: dict[tuple[Realm, bytes], Sequence[CACertificate]] = {}
+        self._realms: Sequence[Realm] | None = None
+
+    def realms(self) -> Sequence[Realm]:
+        """Realms that have an endpoint."""
+        if self._realms is None:
+            self._realms = [endpoint.realm for endpoint in self._tx.endpoints.all()]
+        return self._realms
 
     def of(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
         """Those of a realm with this subject (DER)."""

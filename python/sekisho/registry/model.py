@@ -481,6 +481,8 @@ class ServedEndpoint:
 
     realm: Realm
     server_name: str
+    aliases: tuple[str, ...] = ()
+    """Further names of it, with a dot, where ``server_name`` has none: Java clients send no SNI for that one."""
 
 
 @dataclass(frozen=True, slots=True)

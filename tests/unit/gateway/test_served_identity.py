@@ -82,6 +82,17 @@ def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: P
     assert gate.names == [HOME.server_name, OTHER.server_name]
 
 
+def test_an_endpoint_answers_to_its_aliases(tmp_path: Path) -> None:
+    alias = "abc-ats.iot.us-east-1.localhost"
+    named = ServedEndpoint(HOME.realm, "localhost", aliases=("localhost.localdomain", alias))
+    identity, gate = serving(tmp_path, [named, OTHER])
+    identity.serve_endpoints()
+    assert gate.names == ["localhost", "localhost.localdomain", alias, OTHER.server_name]
+    identity.serve_certificates()
+    assert all("localhost.localdomain" in names for names in names_in(gate.default))
+    assert set(gate.named) >= {"*.iot.us-east-1.localhost"}
+
+
 def test_an_endpoint_is_given_though_the_gateway_does_not_take_it(tmp_path: Path) -> None:
     class Stopped(Gate):
         def set_endpoints(self, _endpoints: Sequence[tuple[str, str, str]]) -> None:
@@ -120,7 +131,7 @@ def leaf_of(chains: Sequence[tuple[str, str]]) -> X509Certificate:
 def test_each_region_has_a_certificate_of_its_own_whether_it_is_used_or_not(tmp_path: Path) -> None:
     identity, gate = serving(tmp_path, [HOME, OTHER], regions=("plant-1",), domain="iot.example")
     identity.serve_certificates()
-    assert names_in(gate.default) == [{"localhost", "127.0.0.1", "::1"}] * 2
+    assert names_in(gate.default) == [{"localhost", "localhost.localdomain", "127.0.0.1", "::1"}] * 2
     assert set(gate.named) == {f"*.iot.{region}.iot.example" for region in Regions(("plant-1",))}
     for name, chains in gate.named.items():
         assert names_in(chains) == [{name}] * 2
@@ -177,7 +188,7 @@ def test_the_default_certificate_names_the_host_if_clients_can_connect_by_it(
 ) -> None:
     identity, gate = serving(tmp_path, [HOME], host=host)
     identity.serve_certificates()
-    assert names_in(gate.default)[0] == {"localhost", "127.0.0.1", "::1"} | more
+    assert names_in(gate.default)[0] == {"localhost", "localhost.localdomain", "127.0.0.1", "::1"} | more
     served = gate.default
     identity.serve_certificates()
     assert gate.default == served, "the same names are recognised as the same"

@@ -78,15 +78,10 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-class _Server(ThreadingHTTPServer):
-    # Of many connections at once the default of 5 resets some.
-    request_queue_size = 128
-
-
 @contextmanager
 def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """A real HTTP server on loopback; its URL without a slash at the end."""
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

@@ -163,31 +163,6 @@ def test_the_library_of_the_convention_verifies_what_is_sent_and_nothing_else(
     assert not [name for name in headers if name.lower().startswith("sekisho")]
 
 
-def test_the_receiver_in_the_documentation_takes_what_is_sent_once_and_nothing_else(
-    hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "handlers.md").read_text()
-    [code] = [block for block in page.split("```") if block.startswith("python\n# receiver.py")]
-    (tmp_path / "hook.secret").write_text(f"whsec_{base64.b64encode(KEY).decode()}\n")
-    (tmp_path / "hook.secret").chmod(0o600)
-    monkeypatch.chdir(tmp_path)
-    receiver: dict[str, Any] = {}
-    exec(code.removeprefix("python\n"), receiver)  # noqa: S102 - what readers copy
-    receive = receiver["receive"]
-    written = f'[handlers.hook]\nurl = "{hook.url}"\nsecret_file = "hook.secret"\n'
-    other = Realm("222222222222", HOME.region)
-    with closing(build(tmp_path, written, clock=utc_now)) as handlers:
-        for realm in (HOME, other):
-            handlers.invoke(realm, "hook", {"certificateId": "c-1"}, request_id="delivery-7")
-    [(_, headers, body), (_, of_other, its_body)] = hook.seen
-    for _ in range(2):
-        assert receive(headers, body) == 204
-    assert capsys.readouterr().out == f"certificate c-1 of {HOME.account_id} in {HOME.region}\n"
-    assert receive(of_other, its_body) == 403
-    assert receive(of_other | {"webhook-id": headers["webhook-id"]}, its_body) == 401
-    assert receive(headers, body + b" ") == 401
-
-
 def test_without_a_secret_nothing_is_signed(hook: Hook, tmp_path: Path) -> None:
     with closing(build(tmp_path, f'[handlers.hook]\nurl = "{hook.url}"\n')) as handlers:
         invoke(handlers)

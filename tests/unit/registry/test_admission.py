@@ -16,6 +16,7 @@ from sekisho.realm import Realm
 from sekisho.registry import admission
 from sekisho.registry.admission import Admission, Ticket
 from sekisho.registry.ca_certificates import CACertificates
+from sekisho.registry.endpoints import Endpoints
 from sekisho.registry.model import (
     Account,
     AutoRegistrationStatus,
@@ -309,6 +310,87 @@ class TestWithoutSni:
         device = new_device(ca)
         asked = Ticket(None, device.certificate_id, device.der, [b"garbage", ca.der], "pump")
         assert reason(gate, asked) == "CA_AUTO_REGISTRATION_DISABLED"
+
+
+class TestWithoutSniWhereItIsNotRequired:
+    """``require_sni = false``, for clients that send none for ``localhost``."""
+
+    @pytest.fixture
+    def gate(self, store: SqlStore) -> Admission:
+        return Admission(store, require_sni=False)
+
+    def test_the_only_realm_that_has_the_certificate_is_meant(self, gate: Admission, store: SqlStore) -> None:
+        certificate = add_device(store, device := new_device(None), realm=OTHER_ACCOUNT, mode=SNI_ONLY)
+        answer = reason(gate, ticket(device, None))
+        assert isinstance(answer, Identity)
+        assert answer.certificate == certificate
+        [known] = gate.known([ticket(device, None)])
+        assert known == answer
+
+    @pytest.mark.parametrize("status", [each for each in CertificateStatus if each.name != "PENDING_TRANSFER"])
+    @pytest.mark.parametrize("other", [OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE])
+    def test_of_several_none_is_chosen_by_its_status(
+        self, gate: Admission, store: SqlStore, status: CertificateStatus, other: Realm
+    ) -> None:
+        device = new_device(None)
+        add_device(store, device, mode=SNI_ONLY, status=status)
+        add_device(store, device, realm=other, mode=SNI_ONLY)
+        assert reason(gate, ticket(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
+        assert gate.known([ticket(device, None)]) == [None]
+        # With SNI each has its own.
+        for realm in (HOME, other):
+            answer = reason(gate, ticket(device, realm))
+            assert isinstance(answer, Identity)
+            assert answer.certificate.realm == realm
+
+    def test_default_mode_tells_the_account_as_ever(self, gate: Admission, store: SqlStore) -> None:
+        device = new_device(None)
+        add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
+        certificate = add_device(store, device, mode=DEFAULT)
+        answer = reason(gate, ticket(device, None))
+        assert isinstance(answer, Identity)
+        assert answer.certificate == certificate
+
+    @pytest.mark.parametrize("mode", CertificateMode)
+    @pytest.mark.parametrize("sent", [True, False])
+    def test_the_only_realm_whose_ca_registers_it_is_meant(
+        self, gate: Admission, store: SqlStore, mode: CertificateMode, sent: bool
+    ) -> None:
+        Endpoints(store, HOME, "localhost").describe(HOME)
+        add_ca(store, ca := new_ca(), mode=mode, automatic=ENABLE)
+        add_ca(store, new_ca(), mode=mode, automatic=ENABLE)
+        [answer] = gate.answer([ticket(new_device(ca), None, *([ca] if sent else []))])
+        assert isinstance(answer, CACertificate)
+        assert (answer.realm, answer.certificate_id) == (HOME, ca.certificate_id)
+
+    @pytest.mark.parametrize("sent", [True, False])
+    def test_a_ca_in_several_realms_registers_nothing(self, gate: Admission, store: SqlStore, sent: bool) -> None:
+        endpoints = Endpoints(store, HOME, "localhost")
+        ca = new_ca()
+        # Whatever its state in one of them: another account must not take devices over.
+        add_ca(store, ca, active=False)
+        add_ca(store, ca, realm=OTHER_ACCOUNT, automatic=ENABLE)
+        for realm in (HOME, OTHER_ACCOUNT):
+            endpoints.describe(realm)
+        assert reason(gate, ticket(new_device(ca), None, *([ca] if sent else []))) == "AMBIGUOUS_WITHOUT_SNI"
+
+    def test_a_ca_that_does_not_register_says_why(self, gate: Admission, store: SqlStore) -> None:
+        Endpoints(store, HOME, "localhost").describe(HOME)
+        add_ca(store, ca := new_ca(), automatic=DISABLE)
+        assert reason(gate, ticket(new_device(ca), None)) == "CA_AUTO_REGISTRATION_DISABLED"
+        assert reason(gate, ticket(new_device(new_ca()), None)) == "CA_NOT_REGISTERED"
+
+    def test_no_ca_is_searched_for_in_more_realms_than_a_few(
+        self, gate: Admission, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(admission, "MAX_REALMS_SEARCHED", 1)
+        endpoints = Endpoints(store, HOME, "localhost")
+        add_ca(store, ca := new_ca(), automatic=ENABLE)
+        endpoints.describe(HOME)
+        assert reason(gate, ticket(new_device(ca), None)) == ca.certificate_id
+        endpoints.describe(OTHER_ACCOUNT)
+        assert reason(gate, ticket(new_device(ca), None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
+        assert reason(gate, ticket(new_device(ca), None, ca)) == ca.certificate_id
 
 
 def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,16 @@ def test_the_default_account_at_home_connects_to_localhost(endpoints: Endpoints,
     assert endpoints.describe(HOME, endpoint_type).server_name == "localhost"
 
 
+def test_localhost_has_names_with_a_dot_beside_it(endpoints: Endpoints, store: Store) -> None:
+    served = endpoints.describe(HOME)
+    first, second = served.aliases
+    assert first == "localhost.localdomain"
+    assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.localhost", second)
+    assert list(endpoints.all()) == [served]
+    assert endpoints.describe(OTHER_ACCOUNT).aliases == ()
+    assert Endpoints(store, HOME, "iot.example.com").describe(HOME).aliases == ()
+
+
 def test_every_other_account_and_region_has_a_name_of_its_own(endpoints: Endpoints) -> None:
     form = re.compile(r"a[a-z0-9]{13}-ats\.iot\.(eu-central-1|us-east-1)\.localhost")
     names = {endpoints.describe(realm).server_name for realm in (OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE)}

@@ -5,6 +5,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 use sekisho_certificate::CertificateId;
 
+use crate::admission::Refused;
 use crate::refusal::Refusal;
 use crate::tls::client_verifier::RefusedCertificate;
 
@@ -50,6 +51,18 @@ pub fn failure(error: &io::Error) -> (Refusal, String, Option<CertificateId>) {
         other => other.sentence().to_owned(),
     };
     (refusal, detail, None)
+}
+
+/// Why a client ended the connection after the handshake, where it said so with an alert.
+pub fn alert_after_handshake(error: &io::Error) -> Option<Refused> {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())?;
+    let Error::AlertReceived(alert) = inner else { return None };
+    let refusal = match classify(inner) {
+        Refusal::ClosedDuringHandshake => return None,
+        Refusal::ServerCertificateRefused => Refusal::ServerCertificateRefused,
+        _ => Refusal::TlsAlertReceived,
+    };
+    Some(Refused::with(refusal, format!("{} (alert {alert:?}, {})", refusal.sentence(), u8::from(*alert))))
 }
 
 fn classify(error: &Error) -> Refusal {
@@ -111,5 +124,16 @@ mod tests {
             failure(&io::Error::other(Error::NoCertificatesPresented)).0,
             Refusal::DeviceCertificateMissing
         );
+    }
+
+    #[test]
+    fn an_alert_after_the_handshake_is_named() {
+        let after = |alert| alert_after_handshake(&io::Error::other(Error::AlertReceived(alert)));
+        let refused = after(AlertDescription::BadRecordMac).unwrap();
+        assert_eq!(refused.refusal, Refusal::TlsAlertReceived);
+        assert!(refused.detail.ends_with(" (alert BadRecordMac, 20)"), "{}", refused.detail);
+        assert_eq!(after(AlertDescription::UnknownCA).unwrap().refusal, Refusal::ServerCertificateRefused);
+        assert_eq!(after(AlertDescription::CloseNotify), None);
+        assert_eq!(alert_after_handshake(&io::ErrorKind::ConnectionReset.into()), None);
     }
 }

@@ -53,8 +53,28 @@ async fn no_sni_is_not_enough_for_a_certificate_in_sni_only_mode() {
     world.register_as(&papers, |identity| identity.mode = "SNI_ONLY".into());
     let device = Device::new(&world, &papers);
     assert!(device.clone().asking_for("127.0.0.1").connect("c").await.is_none());
-    world.refusal("CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI");
+    let refused = world.refusal("CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI");
+    assert!(refused.detail.contains("a name without a dot such as localhost"), "{}", refused.detail);
     assert!(device.connect("c").await.is_some(), "with SNI it is");
+}
+
+#[tokio::test]
+async fn no_sni_is_enough_in_sni_only_mode_where_the_server_does_not_require_it() {
+    let world = World::with(|config| config.require_sni = false);
+    let papers = papers::device("pump");
+    world.register_as(&papers, |identity| identity.mode = "SNI_ONLY".into());
+    let mut client = Device::new(&world, &papers).asking_for("127.0.0.1").connect("c").await.unwrap();
+    assert_eq!(world.asked()[0].account_id, None);
+    // A change has the certificate examined again, which lets it go on.
+    world.changed(&papers);
+    eventually_true("asked again", || world.asked().len() == 2);
+    assert!(client.ping().await);
+    world.register_as(&papers, |identity| {
+        identity.mode = "SNI_ONLY".into();
+        identity.status = "REVOKED".into();
+    });
+    world.changed(&papers);
+    assert_eq!(client.ended().await, Some(ReasonCode::NotAuthorized));
 }
 
 #[tokio::test]

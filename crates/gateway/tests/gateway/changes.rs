@@ -28,7 +28,7 @@ async fn revoking_a_certificate_ends_its_connection_and_bars_its_return() {
 
 #[tokio::test]
 async fn connect_revoke_resume_is_refused() {
-    let world = World::new();
+    let world = World::with(|config| config.tls13_session_tickets = true);
     let papers = papers::device("pump");
     world.register(&papers);
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
@@ -52,8 +52,26 @@ async fn connect_revoke_resume_is_refused() {
 }
 
 #[tokio::test]
+async fn tickets_of_tls_1_3_are_sent_where_they_are_wanted() {
+    let papers = papers::device("pump");
+    for wanted in [false, true] {
+        let world = World::with(|config| config.tls13_session_tickets = wanted);
+        world.register(&papers);
+        let device = Device::new(&world, &papers);
+        let mut first = device.connect("first").await.unwrap();
+        assert!(first.ping().await);
+        assert_eq!(first.tickets(), u32::from(wanted));
+        assert_eq!(device.connect("second").await.unwrap().is_resumed(), wanted);
+        // TLS 1.2 sends them to clients that ask for them.
+        let device = Device::speaking(&world, Some(&papers), &[&rustls::version::TLS12]);
+        assert!(device.connect("first").await.unwrap().ping().await);
+        assert!(device.connect("second").await.unwrap().is_resumed());
+    }
+}
+
+#[tokio::test]
 async fn a_resumed_session_still_shows_its_certificate_and_name() {
-    let world = World::new();
+    let world = World::with(|config| config.tls13_session_tickets = true);
     let papers = papers::device("pump");
     world.register_as(&papers, |identity| identity.mode = "SNI_ONLY".into());
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {

@@ -156,6 +156,25 @@ impl Client {
         Self { stream, decoder, buffer: BytesMut::new(), version, last_id: 0 }
     }
 
+    /// Session tickets of TLS 1.3 that have come.
+    pub fn tickets(&self) -> u32 {
+        self.stream.get_ref().1.tls13_tickets_received()
+    }
+
+    /// Ends the connection with the alert of a TLS library that cannot read what the server sent.
+    pub async fn end_with_alert(self) {
+        let (mut socket, mut session) = self.stream.into_inner();
+        let mut garbage = vec![23, 3, 3, 0, 32];
+        garbage.resize(5 + 32, 0);
+        session.read_tls(&mut &garbage[..]).unwrap();
+        assert!(session.process_new_packets().is_err());
+        let mut alert = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut alert).unwrap();
+        }
+        socket.write_all(&alert).await.unwrap();
+    }
+
     pub fn is_resumed(&self) -> bool {
         self.stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }

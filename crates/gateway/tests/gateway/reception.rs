@@ -69,6 +69,38 @@ async fn half_a_handshake_and_silence_is_ended() {
 }
 
 #[tokio::test]
+async fn an_alert_after_the_handshake_is_named() {
+    let world = World::new();
+    let papers = registered(&world);
+    for (number, version) in (1..).zip([&rustls::version::TLS12, &rustls::version::TLS13]) {
+        let stream = Device::speaking(&world, Some(&papers), &[version]).tls().await.unwrap();
+        // Until then an alert is one of the handshake.
+        eventually_true("the server has finished the handshake", || world.count("handshakes") == number);
+        Client::new(stream, Version::V5).end_with_alert().await;
+        let refused = world.refusal("TLS_ALERT_RECEIVED");
+        assert_eq!(refused.certificate_id.unwrap().as_ref(), papers.certificate_id());
+        assert!(refused.detail.contains("(alert "), "{}", refused.detail);
+        assert_eq!(refused.operation, "connect");
+    }
+    eventually_true("both are counted", || world.count("refused.TLS_ALERT_RECEIVED") == 2);
+    assert!(world.asked().is_empty(), "admission happens at CONNECT");
+}
+
+#[tokio::test]
+async fn an_alert_after_connect_is_named() {
+    let world = World::new();
+    let papers = registered(&world);
+    Device::new(&world, &papers).connect("c").await.unwrap().end_with_alert().await;
+    let refused = world.refusal("TLS_ALERT_RECEIVED");
+    assert_eq!((refused.client_id.as_deref(), refused.operation), (Some("c"), "connection"));
+    assert!(refused.detail.contains("(alert "), "{}", refused.detail);
+    // An end that says nothing is no news.
+    drop(Device::new(&world, &papers).connect("d").await.unwrap());
+    eventually_true("the second connection has ended", || world.count("disconnected") == 2);
+    assert_eq!(world.count("refused.TLS_ALERT_RECEIVED"), 1);
+}
+
+#[tokio::test]
 async fn tls_and_silence_is_ended() {
     let world = quick(500);
     let papers = registered(&world);
