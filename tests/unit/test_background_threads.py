@@ -120,7 +120,7 @@ class Plane:
 
 
 def admission(ticket: int) -> tuple[Any, ...]:
-    return ("admit", ticket, HOME.account_id, HOME.region, "ab" * 32, b"leaf", [], "client", False)
+    return ("admit", ticket, HOME.account_id, HOME.region, "ab" * 32, b"leaf", [], "client", False, "127.0.0.1")
 
 
 class Examining:
@@ -353,6 +353,29 @@ class Idle:
 
     def end(self) -> None:
         self.ended.set()
+
+
+class Stubborn:
+    """A process that was not called for long, and whose end fails."""
+
+    idle_for = 3600.0
+
+    def end(self) -> None:
+        raise OSError("it cannot be ended")
+
+
+def test_an_idle_process_that_cannot_be_ended_keeps_no_other_from_its_end() -> None:
+    others, owner = [Idle() for _ in range(2)], Owner("h", HOME)
+    for other in others:
+        other.look.calls = 1
+    running = Processes(3, idle_seconds=0.01)
+    running._idle += [(owner, cast(Process, each)) for each in (others[0], Stubborn(), others[1])]
+    running._lane(owner, 1)
+    try:
+        assert all(other.ended.wait(WITHIN) for other in others)
+    finally:
+        running._idle.clear()
+        running.close()
 
 
 def test_what_ends_idle_processes() -> None:

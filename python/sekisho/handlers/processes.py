@@ -206,5 +206,11 @@ class Processes:
             with self._lock:
                 old = [each for each in self._idle if each[1].idle_for > self._idle_seconds]
                 self._idle = [each for each in self._idle if each not in old]
+            failure: Exception | None = None
             for _, process in old:
-                process.end()
+                try:
+                    process.end()
+                except Exception as error:  # noqa: BLE001 - raised below: the others end first, nothing lists them now
+                    failure = error
+            if failure is not None:
+                raise failure
