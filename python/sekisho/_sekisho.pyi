@@ -178,13 +178,19 @@ class Gateway:
         tls13_session_tickets: bool = False,
         require_sni: bool = True,
         requests: Sequence[str] = ...,
+        max_message_bytes: int | None = None,
+        max_retained_bytes: int | None = None,
+        max_session_bytes: int | None = None,
+        max_persistent_sessions: int | None = None,
+        account_share: int | None = None,
     ) -> Self:
         """Nothing is opened yet. ``mqtt_port`` 0 takes a free port; ``workers`` 0 is one thread per core;
         ``max_connections`` 0 is as many as the process may open. ``verbose_refusals`` sends MQTT 3.1.1 return codes
         where AWS IoT closes without a word. ``tls13_session_tickets`` lets clients resume in TLS 1.3; in TLS 1.2 they
         may always. Without ``require_sni`` a certificate in SNI_ONLY mode may connect without SNI. ``requests`` are
-        topic filters: what clients publish there comes as "request" events. Raises ValueError where one is no topic
-        filter."""
+        topic filters: what clients publish there comes as "request" events. The ``max_`` limits and ``account_share``
+        (percent of each for one account) are those of the settings of the same names; None is their default. Raises
+        ValueError where a request is no topic filter."""
 
     def set_server_certificates(self, chains: Sequence[tuple[str, str]]) -> None:
         """Serve these (certificate chain PEM, private key PEM), the best for each client first: one ECDSA, one RSA,
@@ -233,9 +239,9 @@ class Gateway:
 
     def statistics(self) -> list[tuple[str, int]]:
         """Counters and gauges by name: connections, admissions, refusals as "refused.NAME", messages and bytes in
-        and out, drops as "messages_dropped.why"; "listening", "accept_failing" and "task_failing" (1 or 0);
-        "tasks_failed", panics of the data plane's long-lived tasks, which run again; "heartbeat_age_ms", the
-        milliseconds since its runtime last ran a task."""
+        and out, drops as "messages_dropped.why", what clients make the server hold as "held.what"; "listening",
+        "accept_failing" and "task_failing" (1 or 0); "tasks_failed", panics of the data plane's long-lived tasks, which
+        run again; "heartbeat_age_ms", the milliseconds since its runtime last ran a task."""
 
 def refusal_reasons() -> list[tuple[str, str]]:
     """Every reason for which the gate may refuse: (NAME, sentence). The one enumeration."""

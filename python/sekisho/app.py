@@ -224,6 +224,11 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         max_connections=connections.mqtt,
         tls13_session_tickets=settings.tls13_session_tickets,
         require_sni=settings.require_sni,
+        max_message_bytes=settings.max_message_bytes,
+        max_retained_bytes=settings.max_retained_bytes,
+        max_session_bytes=settings.max_session_bytes,
+        max_persistent_sessions=settings.max_persistent_sessions,
+        account_share=settings.account_share,
         requests=FleetProvisioning.topics,
     )
     regions = settings.known_regions

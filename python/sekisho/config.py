@@ -102,6 +102,18 @@ class Settings:
     """Seconds after which a connection to the API without a request is closed."""
     workers: int = 0
     """Threads of the data plane; 0 is one per core."""
+    max_message_bytes: int = 512 * 1024 * 1024
+    """Bytes of memory for messages that wait for MQTT clients or are on their way to them, of all accounts. Beyond, a
+    message that could only wait is refused (MQTT 5: PUBACK 0x97)."""
+    max_retained_bytes: int = 256 * 1024 * 1024
+    """Bytes of memory for retained messages of all accounts. Beyond, a retained message is refused."""
+    max_session_bytes: int = 512 * 1024 * 1024
+    """Bytes of memory for persistent sessions, subscriptions and wills of all accounts. Beyond, CONNECT or SUBSCRIBE is
+    refused (0x97)."""
+    max_persistent_sessions: int = 200_000
+    """Persistent MQTT sessions of all accounts. Beyond, CONNECT without a clean session is refused (0x97; 3.1.1: 3)."""
+    account_share: int = 50
+    """Percent of each of these limits that one account may use."""
     handler_processes: int = 16
     """Processes of all Python handlers together; beyond, idle ones end to make room. One account alone gets half."""
     handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
@@ -260,6 +272,12 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _integer(name, value, source, 1, 1024)
         case "workers":
             return _integer(name, value, source, 0, 1024)
+        case "max_message_bytes" | "max_retained_bytes" | "max_session_bytes":
+            return _integer(name, value, source, 1024 * 1024, 2**50)
+        case "max_persistent_sessions":
+            return _integer(name, value, source, 1, 2**32)
+        case "account_share":
+            return _integer(name, value, source, 1, 100)
         case "any_credentials" | "tls13_session_tickets" | "require_sni":
             if isinstance(value, bool):
                 return value

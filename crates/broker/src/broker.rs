@@ -12,6 +12,7 @@ use sekisho_mqtt::{
 use slotmap::SlotMap;
 
 use crate::authority::Authority;
+use crate::budget::{AccountBudget, Budget, BudgetLimits, Charged};
 use crate::connection::{Connection, Permissions};
 use crate::deliver::{Matches, Target};
 use crate::disconnect::End;
@@ -36,6 +37,7 @@ use crate::topic_tree::{Slot, TopicTree};
 /// in the same turn may still wait there.
 pub struct Broker {
     pub(crate) limits: Limits,
+    pub(crate) budget: Arc<AccountBudget>,
     pub(crate) random: StdRng,
     /// `None` only while a CONNECT is being judged.
     pub(crate) connections: SlotMap<ConnectionId, Option<Connection>>,
@@ -78,6 +80,8 @@ pub struct Counters {
     pub dropped_outbox_full: u64,
     /// QoS 1 messages dropped because a session's or group's queue is full.
     pub dropped_queue_full: u64,
+    /// Messages dropped for a receiver, a will among them, because the account's [budget](crate::budget) has no room.
+    pub dropped_budget: u64,
     /// Messages not delivered because they expired.
     pub dropped_expired: u64,
     /// Messages not delivered because the subscriber lacks `iot:Receive`.
@@ -121,6 +125,11 @@ impl Broker {
     /// A broker without clients. Client ids it assigns, session identifiers and the choice among the members of a
     /// shared subscription come from `seed`: take it from the operating system's generator.
     pub fn new(limits: Limits, seed: [u8; 32]) -> Broker {
+        Broker::with_budget(limits, seed, AccountBudget::new(Budget::new(&BudgetLimits::default())))
+    }
+
+    /// A broker that shares the budget of its account with the account's other realms.
+    pub fn with_budget(limits: Limits, seed: [u8; 32], budget: Arc<AccountBudget>) -> Broker {
         let session_expiry_seconds = limits.session_expiry_seconds.min(LONGEST_SESSION_EXPIRY_SECONDS);
         Broker {
             limits: Limits { session_expiry_seconds, ..limits },
@@ -129,10 +138,11 @@ impl Broker {
             sessions: SlotMap::with_key(),
             by_client_id: HashMap::default(),
             tree: TopicTree::default(),
-            groups: Groups::default(),
+            groups: Groups::new(Arc::clone(&budget)),
             retained: Retained::default(),
             timers: Timers::default(),
-            presence: Presence::default(),
+            presence: Presence::new(Arc::clone(&budget)),
+            budget,
             waiting: HashMap::default(),
             counters: Counters::default(),
             matches: Matches::default(),
@@ -373,7 +383,7 @@ impl Broker {
         effects: &mut Effects,
     ) -> Result<bool, Refusal> {
         let message = self.server_message(now, ServerPublish { retain: false, ..reply })?;
-        Ok(self.on_reply(now, connection, message, effects))
+        self.on_reply(now, connection, message, effects)
     }
 
     /// The session of a client id, if there is one.
@@ -452,8 +462,9 @@ impl Broker {
                 expires_at: None,
                 published_at: now.unix_ms,
                 source: Arc::clone(&self.own_source),
+                charged: Charged::default(),
             };
-            self.route(now, message, None, effects);
+            self.route_or_drop(now, message, effects);
         }
         effects.push(Effect::Lifecycle(event));
     }
@@ -466,6 +477,6 @@ impl Broker {
         if let Some(record) = record {
             self.store(record, effects);
         }
-        self.route(now, will.into_message(now), None, effects);
+        self.route_or_drop(now, will.into_message(now), effects);
     }
 }

@@ -11,6 +11,7 @@ use sekisho_mqtt::{ConnAck, ConnAckProperties, Connect, QoS, ReasonCode, Utf8, V
 
 use crate::authority::{Action, Authority};
 use crate::broker::Broker;
+use crate::budget::PersistenceCharge;
 use crate::connection::Connection;
 use crate::disconnect::End;
 use crate::effect::{Accepted, Effect, Effects};
@@ -34,6 +35,8 @@ struct Admitted {
     authority: Arc<dyn Authority>,
     identity: Arc<Identity>,
     source: Arc<Source>,
+    /// For a session that is to become persistent.
+    persistence: Option<PersistenceCharge>,
 }
 
 impl Broker {
@@ -99,7 +102,7 @@ impl Broker {
             principal: Some(Arc::clone(&peer.principal)),
         });
         let will = match packet.will.take() {
-            Some(will) => Some(Box::new(Will::new(will, Arc::clone(&source))?)),
+            Some(will) => Some(Box::new(Will::new(will, Arc::clone(&source), &self.budget)?)),
             None => None,
         };
         let expiry_seconds = match packet.version {
@@ -121,7 +124,26 @@ impl Broker {
             self.lifecycle(now, &identity, LifecycleKind::ConnectFailed { refusal }, effects);
             return Err(refusal);
         }
-        Ok(Admitted { client_id, is_assigned, expiry_seconds, will, authority, identity, source })
+        let is_charged = self
+            .by_client_id
+            .get(&client_id)
+            .and_then(|key| self.sessions.get(*key))
+            .is_some_and(|session| session.persistence.is_some());
+        let persistence = if expiry_seconds > 0 && !is_charged {
+            Some(PersistenceCharge::take(&self.budget)?)
+        } else {
+            None
+        };
+        Ok(Admitted {
+            client_id,
+            is_assigned,
+            expiry_seconds,
+            will,
+            authority,
+            identity,
+            source,
+            persistence,
+        })
     }
 
     fn refuse_connect(
@@ -132,12 +154,19 @@ impl Broker {
         effects: &mut Effects,
     ) {
         effects.refused(id, Operation::Connect, refusal, packet.client_id.as_str());
-        let code = refusal.reason_code();
+        let code = match (packet.version, refusal) {
+            // 3.1.1 has no code for a quota; it can try again later.
+            (Version::V311, Refusal::TooManySessions | Refusal::SessionMemoryFull) => {
+                ReasonCode::ServerUnavailable
+            }
+            _ => refusal.reason_code(),
+        };
         let says_code = match packet.version {
             Version::V5 => true,
             // AWS closes without a word but for client ids, where 2 is the specification's (reference: field reports).
             Version::V311 => {
                 code == ReasonCode::ClientIdentifierNotValid
+                    || code == ReasonCode::ServerUnavailable
                     || (self.limits.connack_on_refusal && code.v3_connect_return_code().is_some())
             }
         };
@@ -151,7 +180,9 @@ impl Broker {
             Refusal::ConnectNotAuthorized | Refusal::WillNotAuthorized | Refusal::WillRetainNotAuthorized => {
                 DisconnectReason::AuthError
             }
-            Refusal::ConnectRate => DisconnectReason::Throttled,
+            Refusal::ConnectRate | Refusal::TooManySessions | Refusal::SessionMemoryFull => {
+                DisconnectReason::Throttled
+            }
             _ => DisconnectReason::ClientError,
         };
         effects.push(Effect::Close { connection: id, reason, refusal: Some(refusal) });
@@ -165,8 +196,20 @@ impl Broker {
         admitted: Admitted,
         effects: &mut Effects,
     ) {
-        let Admitted { client_id, is_assigned, expiry_seconds, will, authority, identity, source } = admitted;
+        let Admitted {
+            client_id,
+            is_assigned,
+            expiry_seconds,
+            will,
+            authority,
+            identity,
+            source,
+            persistence,
+        } = admitted;
         self.take_over(now, &client_id, effects);
+        // A new session in place of a persistent one goes on with its charge.
+        let former = self.by_client_id.get(&client_id).and_then(|key| self.sessions.get_mut(*key));
+        let persistence = former.and_then(|session| session.persistence.take()).or(persistence);
         let (key, session_present) = self.find_session(now, &client_id, packet, effects);
 
         let session = self.sessions.get_mut(key).expect("found or made just now");
@@ -179,6 +222,7 @@ impl Broker {
         session.expiry_seconds = expiry_seconds;
         if expiry_seconds > 0 {
             session.persistent = true;
+            session.persistence = persistence;
             let record = Record::Session(session.record(will.as_deref()));
             self.set_membership(key);
             self.store(record, effects);
@@ -187,7 +231,7 @@ impl Broker {
         }
 
         let keep_alive = Limits::effective_keep_alive(packet.keep_alive);
-        let outbox = Arc::new(Outbox::new(&self.limits));
+        let outbox = Arc::new(Outbox::new(&self.limits, Arc::clone(&self.budget)));
         let receive_maximum =
             packet.properties.receive_maximum.map_or(limits::UNACKNOWLEDGED, NonZeroU16::get);
         let version_number = self.presence.connected(now, &client_id);
@@ -255,7 +299,7 @@ impl Broker {
             }
             self.end_session(now, key, effects);
         }
-        let key = self.sessions.insert(Session::new(Arc::clone(client_id), packet.version));
+        let key = self.sessions.insert(Session::new(Arc::clone(client_id), packet.version, &self.budget));
         self.by_client_id.insert(Arc::clone(client_id), key);
         (key, false)
     }

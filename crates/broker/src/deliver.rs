@@ -9,6 +9,7 @@ use rand::Rng;
 use sekisho_mqtt::{QoS, Version, publish_len};
 
 use crate::broker::Broker;
+use crate::budget::{Charge, Charged, Resource};
 use crate::connection::Receive;
 use crate::effect::{Delivery, Effect, Effects, Outgoing, StoreTicket};
 use crate::input::{ConnectionId, Now, TapId};
@@ -45,51 +46,68 @@ pub struct Matches {
 
 /// One message as it is handed around, with what is the same for all receivers.
 struct Parcel<'a> {
+    /// In memory of its own, if anybody gets it or it is kept.
     live: &'a Arc<Message>,
-    /// A copy that holds on to no read buffer, for queues and the retained store; made when first needed.
-    kept: Option<Arc<Message>>,
     cost: u32,
     message_expiry: Option<u32>,
     stored: Option<MessageId>,
+    /// Whether the budget had room for it in queues before it was charged.
+    may_wait: bool,
 }
 
 impl<'a> Parcel<'a> {
-    fn of(live: &'a Arc<Message>, now: Now) -> Parcel<'a> {
-        Parcel {
-            live,
-            kept: None,
-            cost: live.cost(),
-            message_expiry: live.remaining_expiry(now),
-            stored: None,
+    fn of(live: &'a Arc<Message>, now: Now, may_wait: bool) -> Parcel<'a> {
+        Parcel { live, cost: live.cost(), message_expiry: live.remaining_expiry(now), stored: None, may_wait }
+    }
+
+    fn owed(&self, retain: bool, group: Option<GroupKey>, stored: bool) -> Owed {
+        Owed {
+            message: Arc::clone(self.live),
+            retain,
+            stored: self.stored.filter(|_| stored),
+            group,
+            until: None,
         }
-    }
-
-    fn kept(&mut self) -> Arc<Message> {
-        Arc::clone(self.kept.get_or_insert_with(|| Arc::new(self.live.detached())))
-    }
-
-    fn owed(&mut self, retain: bool, group: Option<GroupKey>, stored: bool) -> Owed {
-        Owed { message: self.kept(), retain, stored: self.stored.filter(|_| stored), group, until: None }
     }
 }
 
 impl Broker {
     /// Publishes a message that may be published: retains it, and gives it to sessions, groups and taps. When it must
     /// be durable before its publisher hears of success, the ticket to wait for.
+    ///
+    /// # Errors
+    ///
+    /// The account's budget has no room for the message, or the retained store has none and `must_retain`. Nothing has
+    /// happened then, and the message comes back.
     pub(crate) fn route(
         &mut self,
         now: Now,
         message: Message,
         publisher: Option<SessionKey>,
+        must_retain: bool,
         effects: &mut Effects,
-    ) -> Option<StoreTicket> {
+    ) -> Result<Option<StoreTicket>, Box<(Refusal, Message)>> {
         let mut matches = std::mem::take(&mut self.matches);
         let any_persistent = self.find_receivers(&message, publisher, &mut matches);
+        let may_wait = self.budget.has_queue_room();
+        let is_for_clients = !(matches.hits.is_empty() && matches.groups.is_empty());
+        let mut message = message;
+        let mut retained = None;
+        if is_for_clients || message.retain {
+            match self.charge(now, &message, &matches, may_wait, must_retain) {
+                Ok((charged, for_store)) => {
+                    message = Message { charged, ..message.detached() };
+                    retained = for_store;
+                }
+                Err(refusal) => {
+                    self.matches = matches;
+                    return Err(Box::new((refusal, message)));
+                }
+            }
+        }
+        let is_kept = message.retain && (message.payload.is_empty() || retained.is_some());
         let live = &Arc::new(message);
-        let mut parcel = Parcel::of(live, now);
-        // Publishers were refused where there is no room. A will has nobody to refuse: it goes out and is not kept.
-        let is_kept = live.retain
-            && (live.payload.is_empty() || self.retained.has_room(now, &live.topic, &self.limits));
+        let mut parcel = Parcel::of(live, now, may_wait);
         // A retained message is kept whatever its QoS; that nothing of QoS 0 is waited for is for the caller.
         let ticket = if any_persistent || is_kept {
             Some(self.store_message(&mut parcel, &matches, is_kept, effects))
@@ -97,14 +115,14 @@ impl Broker {
             None
         };
         if is_kept {
-            self.retained.set(&parcel.kept());
+            self.retained.set(live, retained);
         }
         for hit in &matches.hits {
             let retain = live.retain && hit.retain_as_published;
-            self.deliver(now, hit.session, &mut parcel, live.qos.min(hit.qos), retain, None, effects);
+            self.deliver(now, hit.session, &parcel, live.qos.min(hit.qos), retain, None, effects);
         }
         for group in &matches.groups {
-            self.deliver_to_group(now, *group, &mut parcel, effects);
+            self.deliver_to_group(now, *group, &parcel, effects);
         }
         // A tap with several matching filters hears of the message once.
         matches.taps.sort_unstable();
@@ -116,7 +134,72 @@ impl Broker {
             }
         }
         self.matches = matches;
-        ticket
+        Ok(ticket)
+    }
+
+    /// Publishes a message whose publisher cannot be told that there is no room: a will or an event. It is then dropped,
+    /// or not retained, and counted.
+    pub(crate) fn route_or_drop(&mut self, now: Now, message: Message, effects: &mut Effects) {
+        if self.route(now, message, None, false, effects).is_err() {
+            self.counters.dropped_budget += 1;
+        }
+    }
+
+    /// Charges a message that some client is to get or that is to be retained. The charge of the retained store comes
+    /// apart.
+    fn charge(
+        &mut self,
+        now: Now,
+        message: &Message,
+        matches: &Matches,
+        may_wait: bool,
+        must_retain: bool,
+    ) -> Result<(Charged, Option<Charge>), Refusal> {
+        let mut charged = Charged::default();
+        if !(matches.hits.is_empty() && matches.groups.is_empty()) {
+            if message.qos != QoS::AtMostOnce && !may_wait && self.could_only_wait(message, matches) {
+                return Err(Refusal::MessageMemoryFull);
+            }
+            let charge = self.budget.take(Resource::Messages, message.held_bytes());
+            charged.0 = Some(charge.ok_or(Refusal::MessageMemoryFull)?);
+        }
+        let mut retained = None;
+        if message.retain && !message.payload.is_empty() {
+            retained = self.retained.reserve(now, message, &self.limits, &self.budget);
+            match &retained {
+                None if must_retain => return Err(Refusal::RetainedStoreFull),
+                None => self.counters.dropped_budget += 1,
+                Some(_) => {}
+            }
+        }
+        Ok((charged, retained))
+    }
+
+    /// Whether some client is to get a QoS 1 message, and none can be sent it now.
+    fn could_only_wait(&self, message: &Message, matches: &Matches) -> bool {
+        let mut would_wait = false;
+        let mut would_be_sent = |key: SessionKey, qos: QoS, keeps: bool| {
+            let Some(session) = self.sessions.get(key) else { return false };
+            let connection =
+                session.connection.and_then(|id| self.connections.get(id)).and_then(Option::as_ref);
+            let acknowledged = message.qos.min(qos) != QoS::AtMostOnce;
+            let is_sent = connection.is_some_and(|connection| !acknowledged || session.is_ready(connection));
+            would_wait |= !is_sent && acknowledged && (keeps || connection.is_some());
+            is_sent
+        };
+        for hit in &matches.hits {
+            let keeps = self.sessions.get(hit.session).is_some_and(|session| session.persistent);
+            if would_be_sent(hit.session, hit.qos, keeps) {
+                return false;
+            }
+        }
+        for group in matches.groups.iter().filter_map(|key| self.groups.get(*key)) {
+            let keeps = group.keeps_messages();
+            if group.members.iter().any(|member| would_be_sent(member.session, member.qos, keeps)) {
+                return false;
+            }
+        }
+        would_wait
     }
 
     /// Sends a stored message because of a new subscription.
@@ -124,12 +207,19 @@ impl Broker {
         &mut self,
         now: Now,
         session: SessionKey,
-        message: &Arc<Message>,
+        message: &Message,
         granted: QoS,
         effects: &mut Effects,
     ) {
-        let mut parcel = Parcel { kept: Some(Arc::clone(message)), ..Parcel::of(message, now) };
-        self.deliver(now, session, &mut parcel, message.qos.min(granted), true, None, effects);
+        let may_wait = self.budget.has_queue_room();
+        let Some(charge) = self.budget.take(Resource::Messages, message.held_bytes()) else {
+            self.counters.dropped_budget += 1;
+            return;
+        };
+        // The payload is shared with the store, but for longer than it may stay there.
+        let live = &Arc::new(Message { charged: Charged(Some(charge)), ..message.clone() });
+        let parcel = Parcel::of(live, now, may_wait);
+        self.deliver(now, session, &parcel, live.qos.min(granted), true, None, effects);
     }
 
     /// Gives a message to one connection, if its session has subscribed to the topic.
@@ -139,8 +229,8 @@ impl Broker {
         connection: ConnectionId,
         message: Message,
         effects: &mut Effects,
-    ) -> bool {
-        let Some(asked) = self.connections.get(connection).and_then(Option::as_ref) else { return false };
+    ) -> Result<bool, Refusal> {
+        let Some(asked) = self.connections.get(connection).and_then(Option::as_ref) else { return Ok(false) };
         let key = asked.session;
         let mut granted: Option<QoS> = None;
         self.tree.for_each_match(message.topic.as_str(), |target| match *target {
@@ -149,11 +239,14 @@ impl Broker {
             }
             _ => {}
         });
-        let Some(granted) = granted else { return false };
-        let live = &Arc::new(message);
-        let mut parcel = Parcel::of(live, now);
-        self.deliver(now, key, &mut parcel, live.qos.min(granted), false, None, effects);
-        true
+        let Some(granted) = granted else { return Ok(false) };
+        let may_wait = self.budget.has_queue_room();
+        let charge = self.budget.take(Resource::Messages, message.held_bytes());
+        let charged = Charged(Some(charge.ok_or(Refusal::MessageMemoryFull)?));
+        let live = &Arc::new(Message { charged, ..message });
+        let parcel = Parcel::of(live, now, may_wait);
+        self.deliver(now, key, &parcel, live.qos.min(granted), false, None, effects);
+        Ok(true)
     }
 
     /// Whether anybody would get a message on the topic.
@@ -236,7 +329,7 @@ impl Broker {
         if !owners.is_empty() {
             parcel.stored = Some(id);
         }
-        let record = Record::Message { id, message: parcel.kept(), retained: is_kept, owners };
+        let record = Record::Message { id, message: Arc::clone(parcel.live), retained: is_kept, owners };
         self.store(record, effects)
     }
 
@@ -245,7 +338,7 @@ impl Broker {
         &mut self,
         now: Now,
         key: SessionKey,
-        parcel: &mut Parcel<'_>,
+        parcel: &Parcel<'_>,
         qos: QoS,
         retain: bool,
         group: Option<GroupKey>,
@@ -263,7 +356,7 @@ impl Broker {
         else {
             if acknowledged && session.persistent {
                 let owed = parcel.owed(retain, group, stored);
-                self.enqueue(key, owed, effects);
+                self.enqueue(key, owed, parcel.may_wait, effects);
             }
             return;
         };
@@ -323,14 +416,7 @@ impl Broker {
             && connection.outbox.take(parcel.cost)
         {
             self.counters.delivered += 1;
-            // Where there is a copy that holds on to no read buffer, waiting for the acknowledgement needs no other.
-            let owed = Owed {
-                message: Arc::clone(parcel.kept.as_ref().unwrap_or(parcel.live)),
-                retain,
-                stored: parcel.stored.filter(|_| stored),
-                group,
-                until: None,
-            };
+            let owed = parcel.owed(retain, group, stored);
             let packet_id = Some(session.inflight.push(owed, now.unix_ms));
             let delivery = Delivery {
                 message: Arc::clone(parcel.live),
@@ -346,12 +432,12 @@ impl Broker {
             return;
         }
         let owed = parcel.owed(retain, group, stored);
-        if self.enqueue(key, owed, effects) {
+        if self.enqueue(key, owed, parcel.may_wait, effects) {
             self.pump(now, key, effects);
         }
     }
 
-    fn deliver_to_group(&mut self, now: Now, key: GroupKey, parcel: &mut Parcel<'_>, effects: &mut Effects) {
+    fn deliver_to_group(&mut self, now: Now, key: GroupKey, parcel: &Parcel<'_>, effects: &mut Effects) {
         let Some(group) = self.groups.get(key) else { return };
         let count = group.members.len();
         let first = if count > 1 { self.random.random_range(0..count) } else { 0 };
@@ -368,9 +454,7 @@ impl Broker {
                 continue;
             }
             let qos = parcel.live.qos.min(member.qos);
-            let is_ready = session.queue.is_empty()
-                && session.inflight.len() < connection.window
-                && connection.outbox.has_room();
+            let is_ready = session.is_ready(connection);
             // QoS 0 goes to the one that was picked and is dropped on any failure (MQTT page).
             if qos == QoS::AtMostOnce || is_ready {
                 chosen = Some((member.session, qos));
@@ -387,7 +471,7 @@ impl Broker {
             let retention = u64::from(self.limits.session_expiry_seconds) * 1000;
             let until = Some(now.unix_ms + retention);
             let owed = Owed { until, ..parcel.owed(false, Some(key), stored) };
-            self.enqueue_in_group(now, key, owed, effects);
+            self.enqueue_in_group(now, key, owed, parcel.may_wait, effects);
         }
     }
 }

@@ -108,7 +108,7 @@ impl Broker {
             self.end_session(now, key, effects);
         }
         if let Some(will) = will_now {
-            self.route(now, will.into_message(now), None, effects);
+            self.route_or_drop(now, will.into_message(now), effects);
         }
     }
 
@@ -133,7 +133,7 @@ impl Broker {
             }
         }
         if let Some(will) = session.delayed_will {
-            self.route(now, will.into_message(now), None, effects);
+            self.route_or_drop(now, will.into_message(now), effects);
         }
     }
 
@@ -206,6 +206,7 @@ impl Broker {
     pub(crate) fn make_transient(&mut self, key: SessionKey, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.persistent = false;
+        session.persistence = None;
         session.queue.forget_records();
         let sent = session.inflight.iter_mut().filter_map(|sent| sent.owed.as_mut());
         sent.filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);

@@ -98,6 +98,7 @@ mod tests {
     use sekisho_mqtt::{PublishProperties, QoS, TopicName};
 
     use super::*;
+    use crate::budget::Charged;
     use crate::message::{Message, Source};
 
     fn owed() -> Owed {
@@ -110,6 +111,7 @@ mod tests {
             expires_at: None,
             published_at: 0,
             source: Arc::new(Source { client_id: None, principal: None }),
+            charged: Charged::default(),
         };
         Owed { message: Arc::new(message), retain: false, stored: None, group: None, until: None }
     }

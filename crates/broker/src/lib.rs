@@ -28,6 +28,7 @@
 //! | [`authority`] | the question "may this principal do that?" |
 //! | [`refusal`] | every reason to say no, and every reason a connection ends |
 //! | [`limits`] | AWS IoT's quotas as named constants |
+//! | [`budget`] | what clients can make the server hold, for an account and for the process |
 //! | `session`, `inflight`, [`outbox`] | what is owed to a client, and how much of it is under way |
 //! | `topic_tree`, `shared`, `retained`, `will`, `reserved` | who gets what |
 //! | [`lifecycle`], `presence` | connected, disconnected, subscribed: who, when, why, and the number of the connection |
@@ -38,6 +39,7 @@
 
 pub mod authority;
 pub mod broker;
+pub mod budget;
 mod connect;
 mod connection;
 mod deliver;
@@ -65,6 +67,7 @@ mod will;
 
 pub use authority::{Action, Authority};
 pub use broker::{Broker, Counters, Published, SessionView};
+pub use budget::{AccountBudget, Budget, BudgetLimits, Charge, Resource};
 pub use effect::{Accepted, Delivery, Effect, Effects, Outgoing, StoreTicket};
 pub use input::{ConnectionId, DisconnectClient, Now, Origin, Peer, ServerPublish, TapId};
 pub use lifecycle::{Identity, LifecycleEvent, LifecycleKind};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sekisho_mqtt::{PublishProperties, QoS, TopicName, Utf8};
 
+use crate::budget::{Charged, MESSAGE_BYTES};
 use crate::input::Now;
 use crate::limits::{CONTENT_TYPE_BYTES, MESSAGE_EXPIRY_SECONDS, PROPERTY_BYTES};
 
@@ -37,6 +38,8 @@ pub struct Message {
     pub published_at: u64,
     /// Who published it.
     pub source: Arc<Source>,
+    /// What its memory is charged for, while a client is to get it or the broker keeps it.
+    pub charged: Charged,
 }
 
 impl Message {
@@ -61,13 +64,19 @@ impl Message {
         Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// A copy that holds on to no read buffer, for keeping longer than a turn.
-    pub(crate) fn detached(&self) -> Message {
+    /// What it takes in memory, in bytes.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        u64::from(self.cost()) + MESSAGE_BYTES
+    }
+
+    /// The message in memory of its own, for longer than a turn: a payload of a few bytes would hold on to the whole
+    /// buffer that it was read into.
+    pub(crate) fn detached(self) -> Message {
         Message {
             topic: TopicName::new(self.topic.as_utf8().detached()).expect("a copy of a topic name is one"),
             payload: Bytes::copy_from_slice(&self.payload),
             properties: detached_properties(&self.properties),
-            ..self.clone()
+            ..self
         }
     }
 }
@@ -139,6 +148,7 @@ mod tests {
             expires_at: None,
             published_at: 0,
             source: Arc::new(Source { client_id: None, principal: None }),
+            charged: Charged::default(),
         };
         assert!(message.cost() as usize >= taken);
     }

@@ -11,16 +11,29 @@
 //! - acknowledgements and the other control packets always go out: there is at most one for each packet read, and a
 //!   connection whose writes are stuck should not be read from.
 //!
+//! The messages are charged to the account where they are held. The entries of a long queue to the network are charged
+//! here: up to [`FREE_MESSAGES`] come with the connection, and beyond, room for all is taken from the account's
+//! [budget](crate::budget) at once, or there is none.
+//!
 //! Both sides hold one [`Outbox`]. When the broker has held something back, [`Outbox::written`] says so once there is
 //! room for half of it, and the network calls [`crate::Broker::drained`].
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::budget::{AccountBudget, Charge, Resource};
+use crate::effect::Outgoing;
 use crate::limits::Limits;
 
 /// Messages in the upper 24 bits, bytes in the lower 40: one atomic operation a delivery.
 const MESSAGE: u64 = 1 << 40;
 const BYTES: u64 = MESSAGE - 1;
+
+/// Messages to one connection whose entries are not charged: a connection costs more than they do.
+pub const FREE_MESSAGES: u64 = 1000;
+
+/// What an entry takes in memory, in bytes: a queue that has grown is at most half empty.
+const ENTRY_BYTES: u64 = 2 * size_of::<Outgoing>() as u64;
 
 /// Counts the messages handed to the network of one connection and not yet written.
 #[derive(Debug)]
@@ -30,10 +43,14 @@ pub struct Outbox {
     most_messages: u64,
     /// Set by the broker when it held something back, cleared by whoever tells it of room.
     waiting: AtomicBool,
+    budget: Arc<AccountBudget>,
+    /// For the entries beyond [`FREE_MESSAGES`], while there are many.
+    charge: Mutex<Option<Charge>>,
+    is_charged: AtomicBool,
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: &Limits) -> Outbox {
+    pub(crate) fn new(limits: &Limits, budget: Arc<AccountBudget>) -> Outbox {
         Outbox {
             queued: AtomicU64::new(0),
             // One message always fits on top, so stay clear of the fields' edges; with a bound of zero nothing could ever
@@ -41,6 +58,9 @@ impl Outbox {
             most_bytes: limits.outbox_bytes.clamp(1, BYTES / 2),
             most_messages: limits.outbox_messages.clamp(1, u64::MAX / MESSAGE / 2),
             waiting: AtomicBool::new(false),
+            budget,
+            charge: Mutex::new(None),
+            is_charged: AtomicBool::new(false),
         }
     }
 
@@ -48,7 +68,13 @@ impl Outbox {
     /// for room and there is enough: call [`crate::Broker::drained`].
     #[must_use = "the broker waits for `drained`"]
     pub fn written(&self, messages: u64, bytes: u64) -> bool {
-        self.queued.fetch_sub(messages * MESSAGE + bytes, Ordering::SeqCst);
+        let before = self.queued.fetch_sub(messages * MESSAGE + bytes, Ordering::SeqCst);
+        if before / MESSAGE - messages <= FREE_MESSAGES / 2 && self.is_charged.load(Ordering::SeqCst) {
+            // If the broker adds more meanwhile, it takes the charge again when they are many.
+            let charge = self.charge().take();
+            self.is_charged.store(false, Ordering::SeqCst);
+            drop(charge);
+        }
         self.waiting.load(Ordering::SeqCst)
             && self.is_half_empty()
             && self.waiting.swap(false, Ordering::SeqCst)
@@ -73,7 +99,24 @@ impl Outbox {
 
     pub(crate) fn has_room(&self) -> bool {
         let queued = self.queued.load(Ordering::SeqCst);
-        queued / MESSAGE < self.most_messages && (queued & BYTES) < self.most_bytes
+        queued / MESSAGE < self.most_messages
+            && (queued & BYTES) < self.most_bytes
+            && (queued / MESSAGE < FREE_MESSAGES
+                || self.is_charged.load(Ordering::SeqCst)
+                || self.take_charge())
+    }
+
+    /// Takes room for as many entries as there may be.
+    fn take_charge(&self) -> bool {
+        let entries = self.most_messages - FREE_MESSAGES;
+        let Some(charge) = self.budget.take(Resource::Messages, entries * ENTRY_BYTES) else { return false };
+        *self.charge() = Some(charge);
+        self.is_charged.store(true, Ordering::SeqCst);
+        true
+    }
+
+    fn charge(&self) -> MutexGuard<'_, Option<Charge>> {
+        self.charge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks to be told of room. `false` if there is enough by now, in which case nobody will tell.
@@ -85,7 +128,12 @@ impl Outbox {
 
     fn is_half_empty(&self) -> bool {
         let (messages, bytes) = self.queued();
-        messages <= self.most_messages / 2 && bytes <= self.most_bytes / 2
+        let most = if self.is_charged.load(Ordering::SeqCst) {
+            self.most_messages
+        } else {
+            FREE_MESSAGES.min(self.most_messages)
+        };
+        messages <= most / 2 && bytes <= self.most_bytes / 2
     }
 }
 
@@ -93,8 +141,37 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    use crate::budget::{Budget, BudgetLimits};
+
+    fn budget(message_bytes: u64) -> Arc<AccountBudget> {
+        let limits = BudgetLimits { message_bytes, account_share_percent: 100, ..BudgetLimits::default() };
+        AccountBudget::new(Budget::new(&limits))
+    }
+
     fn outbox(messages: u64, bytes: u64) -> Outbox {
-        Outbox::new(&Limits { outbox_messages: messages, outbox_bytes: bytes, ..Limits::default() })
+        let limits = Limits { outbox_messages: messages, outbox_bytes: bytes, ..Limits::default() };
+        Outbox::new(&limits, budget(1_000_000))
+    }
+
+    #[test]
+    fn many_messages_take_room_from_the_budget_and_give_it_back() {
+        let budget = budget(10_000 * ENTRY_BYTES);
+        let limits = Limits { outbox_messages: 10_000, ..Limits::default() };
+        let (first, second) =
+            (Outbox::new(&limits, Arc::clone(&budget)), Outbox::new(&limits, Arc::clone(&budget)));
+        let fill = |outbox: &Outbox| (0..20_000).take_while(|_| outbox.take(1)).count();
+        assert_eq!(fill(&first), 10_000);
+        assert_eq!(fill(&second), 1000, "there is no room for a second that is as long");
+        assert_eq!(budget.used(Resource::Messages), 9000 * ENTRY_BYTES);
+        assert!(second.wait());
+        assert!(!first.written(9499, 9499));
+        assert!(!first.written(1, 1));
+        assert_eq!(budget.used(Resource::Messages), 0);
+        assert!(!second.written(499, 499));
+        assert!(second.written(1, 1), "half of what it may hold without a charge");
+        assert_eq!(fill(&second), 9500);
+        drop((first, second));
+        assert_eq!(budget.used(Resource::Messages), 0);
     }
 
     #[test]

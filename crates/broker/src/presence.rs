@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::budget::{AccountBudget, Charge, Resource};
 use crate::connection::Rate;
 use crate::input::Now;
 use crate::limits::VERSION_NUMBER_MEMORY_MS;
@@ -12,8 +13,9 @@ use crate::limits::VERSION_NUMBER_MEMORY_MS;
 const MOST_REMEMBERED: usize = 200_000;
 
 /// Version numbers by client id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Presence {
+    budget: Arc<AccountBudget>,
     clients: HashMap<Arc<str>, Client, ahash::RandomState>,
     /// Clients to forget, in the order of their going.
     gone: VecDeque<(u64, Arc<str>)>,
@@ -25,9 +27,15 @@ struct Client {
     connects: Rate,
     /// When the last connection ended; `None` while there is one.
     gone_at: Option<u64>,
+    _charge: Charge,
 }
 
 impl Presence {
+    /// Nobody is known yet; what is remembered is charged to an account.
+    pub fn new(budget: Arc<AccountBudget>) -> Presence {
+        Presence { budget, clients: HashMap::default(), gone: VecDeque::new() }
+    }
+
     /// Whether the client id may connect now without exceeding a rate. Counts the attempt.
     pub fn may_connect(&mut self, now: Now, client_id: &str, per_second: u32) -> bool {
         self.clients.get_mut(client_id).is_none_or(|client| client.connects.count(now, per_second))
@@ -46,8 +54,11 @@ impl Presence {
             None => {
                 let mut connects = Rate::default();
                 connects.count(now, 1);
-                let client = Client { next_version: 1, connects, gone_at: None };
-                self.clients.insert(Arc::clone(client_id), client);
+                // With nothing more to forget, the client is not remembered: its next connection begins at 0 again.
+                if let Some(charge) = self.charge() {
+                    let client = Client { next_version: 1, connects, gone_at: None, _charge: charge };
+                    self.clients.insert(Arc::clone(client_id), client);
+                }
                 0
             }
         }
@@ -69,26 +80,67 @@ impl Presence {
         }
     }
 
+    /// Takes room for one more client, forgetting those that are gone longest as far as needed.
+    fn charge(&mut self) -> Option<Charge> {
+        loop {
+            let charge = self.budget.take(Resource::Presence, 1);
+            if charge.is_some() || !self.forget_oldest() {
+                return charge;
+            }
+        }
+    }
+
     fn forget(&mut self, now: Now) {
         while self.gone.front().is_some_and(|(gone_at, _)| {
             gone_at + VERSION_NUMBER_MEMORY_MS <= now.unix_ms || self.gone.len() > MOST_REMEMBERED
         }) {
-            let Some((gone_at, client_id)) = self.gone.pop_front() else { return };
-            // It may have come back, or come back and gone again: then a later entry stands for it.
-            if self.clients.get(&client_id).is_some_and(|client| client.gone_at == Some(gone_at)) {
-                self.clients.remove(&client_id);
-            }
+            self.forget_oldest();
         }
+    }
+
+    /// `false` when no client is gone.
+    fn forget_oldest(&mut self) -> bool {
+        let Some((gone_at, client_id)) = self.gone.pop_front() else { return false };
+        // It may have come back, or come back and gone again: then a later entry stands for it.
+        if self.clients.get(&client_id).is_some_and(|client| client.gone_at == Some(gone_at)) {
+            self.clients.remove(&client_id);
+        }
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::{Budget, BudgetLimits};
+
+    fn budget(presence_records: u64) -> Arc<AccountBudget> {
+        let limits = BudgetLimits { presence_records, account_share_percent: 100, ..BudgetLimits::default() };
+        AccountBudget::new(Budget::new(&limits))
+    }
+
+    #[test]
+    fn clients_that_are_gone_longest_are_forgotten_for_others_and_none_is_remembered_beyond_the_budget() {
+        let budget = budget(3);
+        let (mut presence, at) = (Presence::new(Arc::clone(&budget)), Now::from_unix_ms(0));
+        let ids: Vec<Arc<str>> = (0..5).map(|number| number.to_string().into()).collect();
+        for id in &ids[..3] {
+            assert_eq!(presence.connected(at, id), 0);
+        }
+        assert_eq!(presence.connected(at, &ids[3]), 0, "all others are here: it is not remembered");
+        assert_eq!(presence.connected(at, &ids[3]), 0);
+        presence.disconnected(at, &ids[1]);
+        presence.disconnected(at, &ids[0]);
+        assert_eq!(presence.connected(at, &ids[4]), 0, "in place of the one that went first");
+        assert_eq!([0, 0, 1, 1], [1, 0, 4, 2].map(|number: usize| presence.connected(at, &ids[number])));
+        assert_eq!(budget.used(Resource::Presence), 3);
+        drop(presence);
+        assert_eq!(budget.used(Resource::Presence), 0);
+    }
 
     #[test]
     fn version_numbers_rise_and_start_again_an_hour_after_the_last_connection() {
-        let (mut presence, id): (_, Arc<str>) = (Presence::default(), "dev1".into());
+        let (mut presence, id): (_, Arc<str>) = (Presence::new(budget(10)), "dev1".into());
         let at = Now::from_unix_ms;
         assert_eq!(presence.connected(at(0), &id), 0);
         presence.disconnected(at(1000), &id);

@@ -6,6 +6,7 @@ use sekisho_mqtt::{Ack, PacketId, Publish, PublishProperties, QoS, ReasonCode, T
 
 use crate::authority::Action;
 use crate::broker::{Broker, Published, Waiting};
+use crate::budget::Charged;
 use crate::effect::{Effect, Effects, Outgoing};
 use crate::input::{ConnectionId, Now, Origin, ServerPublish};
 use crate::limits::{PAYLOAD_BYTES, RULE_PREFIX_BYTES, TOPIC_BYTES, TOPIC_SLASHES, UNACKNOWLEDGED};
@@ -58,10 +59,8 @@ impl Broker {
             && !connection.publishes.count(now, most)
         {
             self.counters.dropped_rate += 1;
-            return self.discard_publish(id, Refusal::PublishRate, &packet, &topic, effects);
+            return self.discard_publish(id, Refusal::PublishRate, packet.packet_id, &topic, effects);
         }
-        let has_room =
-            !packet.retain || packet.payload.is_empty() || self.retained.has_room(now, &topic, &self.limits);
         let permissions = &connection.permissions;
         let refusal = if let Err(refusal) = check_topic(&topic, packet.retain, true) {
             Some(refusal)
@@ -75,18 +74,29 @@ impl Broker {
         if let Some(refusal) = refusal {
             return self.refuse_publish(now, id, refusal, &packet, &topic, effects);
         }
-        if !has_room {
-            return self.discard_publish(id, Refusal::RetainedStoreFull, &packet, &topic, effects);
-        }
 
-        self.counters.published += 1;
         let source = Arc::clone(&connection.source);
         let Publish { qos, retain, packet_id, payload, properties, .. } = packet;
         let expires_at = expiry_moment(now, properties.message_expiry_interval);
-        let properties = forwarded(properties);
-        let published_at = now.unix_ms;
-        let message = Message { topic, payload, qos, retain, properties, expires_at, published_at, source };
-        let ticket = self.route(now, message, Some(session), effects);
+        let message = Message {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties: forwarded(properties),
+            expires_at,
+            published_at: now.unix_ms,
+            source,
+            charged: Charged::default(),
+        };
+        let ticket = match self.route(now, message, Some(session), true, effects) {
+            Ok(ticket) => ticket,
+            Err(refused) => {
+                let (refusal, message) = *refused;
+                return self.discard_publish(id, refusal, packet_id, &message.topic, effects);
+            }
+        };
+        self.counters.published += 1;
         let Some(packet_id) = packet_id else { return };
         match ticket {
             Some(ticket) => {
@@ -149,13 +159,13 @@ impl Broker {
         &mut self,
         id: ConnectionId,
         refusal: Refusal,
-        packet: &Publish,
+        packet_id: Option<PacketId>,
         topic: &TopicName,
         effects: &mut Effects,
     ) {
         effects.refused(id, Operation::Publish, refusal, topic.as_str());
         let version = self.connections.get(id).and_then(Option::as_ref).map(|connection| connection.version);
-        if let Some(packet_id) = packet.packet_id.filter(|_| version == Some(Version::V5)) {
+        if let Some(packet_id) = packet_id.filter(|_| version == Some(Version::V5)) {
             effects.send(id, Outgoing::PubAck { packet_id, reason: refusal.reason_code() });
         }
     }
@@ -167,8 +177,8 @@ impl Broker {
         effects: &mut Effects,
     ) -> Result<Published, Refusal> {
         let message = self.server_message(now, publish)?;
+        let wait_for = self.route(now, message, None, true, effects).map_err(|refused| refused.0)?;
         self.counters.published += 1;
-        let wait_for = self.route(now, message, None, effects);
         // An HTTPS caller is told of success once, whatever the QoS: then it must be true of the retained store too.
         Ok(Published { wait_for })
     }
@@ -181,9 +191,6 @@ impl Broker {
         }
         check_size(payload.len(), &properties)?;
         check_topic(&topic, retain, matches!(origin, Origin::Api { .. }))?;
-        if retain && !payload.is_empty() && !self.retained.has_room(now, &topic, &self.limits) {
-            return Err(Refusal::RetainedStoreFull);
-        }
         let principal = match origin {
             Origin::Api { principal } => Some(principal),
             Origin::Service => None,
@@ -192,7 +199,8 @@ impl Broker {
         let expires_at = expiry_moment(now, properties.message_expiry_interval);
         let properties = forwarded(properties);
         let published_at = now.unix_ms;
-        Ok(Message { topic, payload, qos, retain, properties, expires_at, published_at, source })
+        let charged = Charged::default();
+        Ok(Message { topic, payload, qos, retain, properties, expires_at, published_at, source, charged })
     }
 
     /// PUBACK: one place in the window is free. Unknown identifiers are ignored: the message was given up, or sent on

@@ -21,7 +21,14 @@ use crate::timers::Timer;
 
 impl Broker {
     /// Puts a message into a group's queue, newest last, and offers it to the members.
-    pub(crate) fn enqueue_in_group(&mut self, now: Now, key: GroupKey, owed: Owed, effects: &mut Effects) {
+    pub(crate) fn enqueue_in_group(
+        &mut self,
+        now: Now,
+        key: GroupKey,
+        owed: Owed,
+        may_wait: bool,
+        effects: &mut Effects,
+    ) {
         let (messages, bytes) = (self.limits.queued_messages_per_group, self.limits.queued_bytes_per_group);
         let Some(group) = self.groups.get_mut(key) else { return };
         if !group.queue.has_room(messages, bytes) {
@@ -29,7 +36,12 @@ impl Broker {
             self.settle(SessionKey::default(), &owed, effects);
             return;
         }
-        group.queue.push_back(owed);
+        let pushed = if may_wait { group.queue.push_back(owed) } else { Err(owed) };
+        if let Err(owed) = pushed {
+            self.counters.dropped_budget += 1;
+            self.settle(SessionKey::default(), &owed, effects);
+            return;
+        }
         // While something waits, each member that is online is going to ask for it: after an acknowledgement or when
         // its outbox drains. So only the first has to be offered.
         if group.queue.len() == 1 {
@@ -61,8 +73,15 @@ impl Broker {
         }
     }
 
-    /// Puts a message into a session's queue. `false` when it is full: then the newest, this one, is dropped.
-    pub(crate) fn enqueue(&mut self, key: SessionKey, owed: Owed, effects: &mut Effects) -> bool {
+    /// Puts a message into a session's queue. `false` when it is full, or the budget had no room for the message to
+    /// wait: then the newest, this one, is dropped.
+    pub(crate) fn enqueue(
+        &mut self,
+        key: SessionKey,
+        owed: Owed,
+        may_wait: bool,
+        effects: &mut Effects,
+    ) -> bool {
         let (messages, bytes) =
             (self.limits.queued_messages_per_session, self.limits.queued_bytes_per_session);
         let Some(session) = self.sessions.get_mut(key) else { return false };
@@ -71,7 +90,12 @@ impl Broker {
             self.settle(key, &owed, effects);
             return false;
         }
-        session.queue.push_back(owed);
+        let pushed = if may_wait { session.queue.push_back(owed) } else { Err(owed) };
+        if let Err(owed) = pushed {
+            self.counters.dropped_budget += 1;
+            self.settle(key, &owed, effects);
+            return false;
+        }
         true
     }
 

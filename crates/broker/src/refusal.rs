@@ -101,7 +101,13 @@ refusals! {
     PublishRate = "PUBLISH_RATE", QuotaExceeded,
         "More than 100 messages in a second on one connection; the message was discarded, send fewer.";
     RetainedStoreFull = "RETAINED_STORE_FULL", QuotaExceeded,
-        "The account has as many retained messages as it may; delete some with an empty retained message.";
+        "The account has as many retained messages, or bytes of them, as it may; delete some with an empty retained message, or raise max_retained_bytes.";
+    MessageMemoryFull = "MESSAGE_MEMORY_FULL", QuotaExceeded,
+        "The messages that wait for clients of the account take as much memory as they may; let its subscribers read and acknowledge, or raise max_message_bytes.";
+    TooManySessions = "TOO_MANY_SESSIONS", QuotaExceeded,
+        "The account has as many persistent sessions as it may; connect with a clean session, let others expire, or raise max_persistent_sessions.";
+    SessionMemoryFull = "SESSION_MEMORY_FULL", QuotaExceeded,
+        "Persistent sessions, subscriptions and wills of the account take as much memory as they may; let some end, or raise max_session_bytes.";
     PacketIdInUse = "PACKET_ID_IN_USE", PacketIdentifierInUse,
         "The packet identifier belongs to a packet that is not acknowledged yet; use another.";
     ReceiveMaximumExceeded = "RECEIVE_MAXIMUM_EXCEEDED", ReceiveMaximumExceeded,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sekisho_mqtt::{QoS, TopicFilter, Version};
 
+use crate::budget::{AccountBudget, Charge, LEVEL_BYTES, PersistenceCharge, Resource, SUBSCRIPTION_BYTES};
+use crate::connection::Connection;
 use crate::inflight::Inflight;
 use crate::input::{ConnectionId, Now};
 use crate::message::Message;
@@ -25,6 +27,8 @@ pub struct Session {
     pub version: Version,
     /// Whether it outlives its connection.
     pub persistent: bool,
+    /// What it takes while it is persistent.
+    pub persistence: Option<PersistenceCharge>,
     /// For how many seconds.
     pub expiry_seconds: u32,
     pub connection: Option<ConnectionId>,
@@ -68,13 +72,27 @@ impl Owed {
 ///
 /// The [cost](Message::cost) of a message is counted for each queue it waits in, although all share it: what one of
 /// them holds would stay if the others let go.
-#[derive(Debug, Default)]
+///
+/// The memory of its entries is charged here, that of the messages where they are held ([`Message::charged`]).
+#[derive(Debug)]
 pub struct OwedQueue {
     owed: VecDeque<Owed>,
     bytes: u64,
+    entries: Charge,
 }
 
+/// What an entry takes in memory, in bytes: a queue that has grown is at most half empty.
+const ENTRY_BYTES: u64 = 2 * size_of::<Owed>() as u64;
+
+/// A queue with room for more entries than this gives memory back when it is mostly empty.
+const KEPT_ENTRIES: usize = 64;
+
 impl OwedQueue {
+    /// An empty queue of an account.
+    pub fn new(budget: &Arc<AccountBudget>) -> OwedQueue {
+        OwedQueue { owed: VecDeque::new(), bytes: 0, entries: budget.nothing(Resource::Messages) }
+    }
+
     /// Whether one more may wait. Judged before adding, so that one message larger than the bound still gets in.
     pub fn has_room(&self, most_messages: usize, most_bytes: u64) -> bool {
         self.owed.len() < most_messages && self.bytes < most_bytes
@@ -101,12 +119,20 @@ impl OwedQueue {
         self.owed.iter_mut().filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);
     }
 
-    pub fn push_back(&mut self, owed: Owed) {
+    /// Adds a message. Gives it back when the account's budget has no room for it.
+    pub fn push_back(&mut self, owed: Owed) -> Result<(), Owed> {
+        if !self.entries.resize(self.entries.amount() + ENTRY_BYTES) {
+            return Err(owed);
+        }
         self.bytes += u64::from(owed.message.cost());
         self.owed.push_back(owed);
+        Ok(())
     }
 
+    /// Takes a message back that was under way, before all others. It is not refused: at most a window of them comes,
+    /// and where the budget has no room for their entries these are not charged.
     pub fn push_front(&mut self, owed: Owed) {
+        self.entries.resize(self.entries.amount() + ENTRY_BYTES);
         self.bytes += u64::from(owed.message.cost());
         self.owed.push_front(owed);
     }
@@ -123,6 +149,13 @@ impl OwedQueue {
 
     fn taken(&mut self, owed: Option<Owed>) -> Option<Owed> {
         self.bytes -= owed.as_ref().map_or(0, |owed| u64::from(owed.message.cost()));
+        let taken = self.owed.len() as u64 * ENTRY_BYTES;
+        if self.entries.amount() > taken {
+            self.entries.resize(taken);
+        }
+        if self.owed.capacity() > KEPT_ENTRIES && self.owed.len() < self.owed.capacity() / 4 {
+            self.owed.shrink_to(self.owed.capacity() / 2);
+        }
         owed
     }
 }
@@ -133,6 +166,8 @@ pub struct Subscription {
     pub filter: TopicFilter,
     pub options: SubscriptionOptions,
     pub place: SubscriptionPlace,
+    /// What it takes in memory.
+    pub _charge: Charge,
 }
 
 /// What was granted.
@@ -151,16 +186,17 @@ pub enum SubscriptionPlace {
 }
 
 impl Session {
-    pub fn new(client_id: Arc<str>, version: Version) -> Session {
+    pub fn new(client_id: Arc<str>, version: Version, budget: &Arc<AccountBudget>) -> Session {
         Session {
             client_id,
             version,
             persistent: false,
+            persistence: None,
             expiry_seconds: 0,
             connection: None,
             subscriptions: Vec::new(),
             inflight: Inflight::default(),
-            queue: OwedQueue::default(),
+            queue: OwedQueue::new(budget),
             delayed_will: None,
             disconnected_at: None,
             mark: (0, 0),
@@ -168,6 +204,11 @@ impl Session {
             will_timer: None,
             unacknowledged_timer: None,
         }
+    }
+
+    /// Whether a QoS 1 message can be sent now, over its connection.
+    pub fn is_ready(&self, connection: &Connection) -> bool {
+        self.queue.is_empty() && self.inflight.len() < connection.window && connection.outbox.has_room()
     }
 
     pub fn subscription(&self, filter: &str) -> Option<usize> {
@@ -194,6 +235,11 @@ impl Session {
 }
 
 impl Subscription {
+    /// What a subscription with this filter takes in memory, in bytes: its text here, in the topic tree and in records.
+    pub fn held_bytes(filter: &TopicFilter) -> u64 {
+        SUBSCRIPTION_BYTES + 3 * filter.as_str().len() as u64 + LEVEL_BYTES * filter.levels().count() as u64
+    }
+
     pub fn record(&self) -> SubscriptionRecord {
         SubscriptionRecord {
             filter: self.filter.as_str().into(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sekisho_mqtt::QoS;
 use slotmap::SlotMap;
 
+use crate::budget::AccountBudget;
 use crate::session::{OwedQueue, SessionKey};
 use crate::topic_tree::Slot;
 
@@ -49,13 +50,19 @@ impl Group {
 }
 
 /// All groups of a realm.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Groups {
+    budget: Arc<AccountBudget>,
     groups: SlotMap<GroupKey, Group>,
     by_name: HashMap<Arc<str>, GroupKey, ahash::RandomState>,
 }
 
 impl Groups {
+    /// No groups yet, of an account.
+    pub fn new(budget: Arc<AccountBudget>) -> Groups {
+        Groups { budget, groups: SlotMap::default(), by_name: HashMap::default() }
+    }
+
     pub fn find(&self, share_name: &str, filter: &str) -> Option<GroupKey> {
         self.by_name.get(format!("{share_name}/{filter}").as_str()).copied()
     }
@@ -83,7 +90,7 @@ impl Groups {
         let group = Group {
             name: Arc::clone(&name),
             members: Vec::new(),
-            queue: OwedQueue::default(),
+            queue: OwedQueue::new(&self.budget),
             is_recorded: false,
             slot: None,
         };

@@ -12,6 +12,7 @@ use sekisho_mqtt::{
 
 use crate::authority::Action;
 use crate::broker::{Broker, Waiting};
+use crate::budget::Resource;
 use crate::deliver::Target;
 use crate::effect::Effects;
 use crate::input::{ConnectionId, Now};
@@ -192,6 +193,10 @@ impl Broker {
             return Ok((options, false));
         }
         let filter = TopicFilter::new(filter.as_utf8().detached()).map_err(|_| Refusal::FilterInvalid)?;
+        let charge = self
+            .budget
+            .take(Resource::Sessions, Subscription::held_bytes(&filter))
+            .ok_or(Refusal::SessionMemoryFull)?;
         let place = match filter.shared() {
             None => SubscriptionPlace::Own(self.tree.insert(filter.filter(), Target::Session(key, options))),
             Some((share_name, inner)) => {
@@ -214,7 +219,7 @@ impl Broker {
                 SubscriptionPlace::Shared(group)
             }
         };
-        session.subscriptions.push(Subscription { filter, options, place });
+        session.subscriptions.push(Subscription { filter, options, place, _charge: charge });
         if let SubscriptionPlace::Shared(group) = place {
             self.pump_group(now, group, effects);
         }

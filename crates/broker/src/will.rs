@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sekisho_mqtt::TopicName;
 
+use crate::budget::{AccountBudget, Charged, Resource};
 use crate::input::Now;
 use crate::limits::{PAYLOAD_BYTES, TOPIC_BYTES, TOPIC_SLASHES};
 use crate::message::{Message, Source, expiry_moment};
@@ -25,8 +26,13 @@ impl Will {
     ///
     /// # Errors
     ///
-    /// QoS 2, a topic that is too long, too deep or reserved, a payload or property that is too large.
-    pub fn new(will: sekisho_mqtt::Will, source: Arc<Source>) -> Result<Will, Refusal> {
+    /// QoS 2, a topic that is too long, too deep or reserved, a payload or property that is too large, or the account
+    /// has no memory left for it.
+    pub fn new(
+        will: sekisho_mqtt::Will,
+        source: Arc<Source>,
+        budget: &Arc<AccountBudget>,
+    ) -> Result<Will, Refusal> {
         if will.qos == sekisho_mqtt::QoS::ExactlyOnce {
             return Err(Refusal::WillQosNotSupported);
         }
@@ -39,7 +45,7 @@ impl Will {
         if message_expiry.is_some() {
             properties.message_expiry_interval = None;
         }
-        let message = Message {
+        let mut message = Message {
             topic: will.topic,
             payload: will.payload,
             qos: will.qos,
@@ -48,7 +54,11 @@ impl Will {
             expires_at: None,
             published_at: 0,
             source,
+            charged: Charged::default(),
         };
+        let charge =
+            budget.take(Resource::Sessions, message.held_bytes()).ok_or(Refusal::SessionMemoryFull)?;
+        message.charged = Charged(Some(charge));
         // Kept as long as the connection: it must not hold on to the buffer that CONNECT was read into.
         Ok(Will { message: Arc::new(message.detached()), message_expiry, delay_seconds: will.delay_interval })
     }

@@ -462,7 +462,7 @@ fn question_about(outlet: &Outlet) -> Question {
 
 #[cfg(test)]
 mod tests {
-    use sekisho_broker::Limits;
+    use sekisho_broker::{Budget, BudgetLimits, Limits};
     use sekisho_mqtt::{Connect, ConnectProperties, Utf8, Version};
 
     use super::*;
@@ -485,7 +485,13 @@ mod tests {
     fn a_live_connection_that_was_given_an_answer_out_of_date_is_asked_about_again() {
         let (bridge, metrics) = (Arc::new(Bridge::new(10)), Arc::<Metrics>::default());
         let reports = Reports { bridge: bridge.clone(), metrics: metrics.clone(), clock: Clock::system() };
-        let realms = Arc::new(Realms::new(Limits::default(), Vec::new(), reports, Box::new(|_| {})));
+        let realms = Arc::new(Realms::new(
+            Limits::default(),
+            Budget::new(&BudgetLimits::default()),
+            Vec::new(),
+            reports,
+            Box::new(|_| {}),
+        ));
         let admission = Admission::new(realms.clone(), bridge, metrics, 16, Duration::from_secs(5), true);
         let identity = Identity::for_test();
         let realm = realms.get_or_create(&identity.account_id, &identity.region);

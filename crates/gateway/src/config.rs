@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sekisho_broker::BudgetLimits;
 use sekisho_mqtt::TopicFilter;
 
 /// Settings of a [`Gateway`](crate::Gateway).
@@ -30,6 +31,8 @@ pub struct Config {
     pub tls13_session_tickets: bool,
     /// Refuse certificates in SNI_ONLY mode where the client sends no SNI, as AWS IoT does.
     pub require_sni: bool,
+    /// What clients can make the server hold, and the share of one account.
+    pub budget: BudgetLimits,
     /// Topic filters of the services: what clients publish there goes to the control plane, as requests.
     pub requests: Vec<TopicFilter>,
 }
@@ -48,6 +51,7 @@ impl Default for Config {
             verbose_refusals: false,
             tls13_session_tickets: false,
             require_sni: true,
+            budget: BudgetLimits::default(),
             requests: Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use sekisho_broker::{Accepted, DisconnectReason, Outgoing};
+use sekisho_broker::{Accepted, Charge, DisconnectReason, Outgoing, Resource};
 use sekisho_mqtt::{Ack, DecodeError, Decoder, Packet, Version, encode, encode_publish};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -58,6 +58,8 @@ pub struct Connection<S, P> {
     version: Version,
     /// The beginning of a packet; empty and without memory most of the time.
     partial: BytesMut,
+    /// What that takes, where it is more than a few bytes.
+    partial_charge: Option<Charge>,
     /// Packets that were too much for one turn of the broker.
     rest: Option<Box<Rest>>,
     /// Encoded and not yet written; likewise.
@@ -128,6 +130,7 @@ impl<S: Transport, P> Connection<S, P> {
             decoder,
             version,
             partial: leftover,
+            partial_charge: None,
             rest: None,
             unwritten: BytesMut::new(),
             backlog: VecDeque::new(),
@@ -310,9 +313,18 @@ impl<S: Transport, P> Connection<S, P> {
 
     fn give_back(&mut self, mut buffer: BytesMut) {
         if buffer.len() > COPIED {
+            // A packet that never ends keeps its connection alive for as long as a byte of it comes now and then.
+            self.partial_charge = None;
+            if self.phase == Phase::Open {
+                self.partial_charge = self.realm.budget().take(Resource::Messages, buffer.capacity() as u64);
+                if self.partial_charge.is_none() {
+                    self.realm.disconnect(&self.outlet, DisconnectReason::Throttled);
+                }
+            }
             self.partial = buffer;
             return;
         }
+        self.partial_charge = None;
         self.partial = if buffer.is_empty() { BytesMut::new() } else { BytesMut::from(&buffer[..]) };
         buffer.clear();
         SCRATCH.with_borrow_mut(|scratch| scratch.read = buffer);

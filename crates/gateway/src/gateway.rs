@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sekisho_broker::{Limits, Origin, ServerPublish};
+use sekisho_broker::{Budget, Limits, Origin, Resource, ServerPublish};
 use sekisho_mqtt::{PublishFields, PublishProperties, QoS, TopicName, Utf8};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -167,7 +167,8 @@ impl Gateway {
                 handle.spawn(supervising.clone().supervise(move || realm.clone().keep_time()));
             }
         });
-        let realms = Arc::new(Realms::new(limits, config.requests.clone(), reports, created));
+        let budget = Budget::new(&config.budget);
+        let realms = Arc::new(Realms::new(limits, budget, config.requests.clone(), reports, created));
         let admission = Arc::new(Admission::new(
             realms.clone(),
             bridge.clone(),
@@ -364,6 +365,7 @@ impl Gateway {
             sum.delivered += counters.delivered;
             sum.dropped_outbox_full += counters.dropped_outbox_full;
             sum.dropped_queue_full += counters.dropped_queue_full;
+            sum.dropped_budget += counters.dropped_budget;
             sum.dropped_expired += counters.dropped_expired;
             sum.dropped_not_authorized += counters.dropped_not_authorized;
             sum.dropped_too_large += counters.dropped_too_large;
@@ -376,6 +378,7 @@ impl Gateway {
             ("messages_delivered", sum.delivered),
             ("messages_dropped.outbox_full", sum.dropped_outbox_full),
             ("messages_dropped.queue_full", sum.dropped_queue_full),
+            ("messages_dropped.budget", sum.dropped_budget),
             ("messages_dropped.expired", sum.dropped_expired),
             ("messages_dropped.not_authorized", sum.dropped_not_authorized),
             ("messages_dropped.too_large", sum.dropped_too_large),
@@ -383,6 +386,10 @@ impl Gateway {
             ("messages_dropped.unacknowledged", sum.dropped_unacknowledged),
         ];
         all.extend(messages.map(|(name, count)| (name.to_owned(), count)));
+        let budget = self.realms.budget();
+        all.extend(
+            Resource::ALL.map(|resource| (format!("held.{}", resource.as_str()), budget.used(resource))),
+        );
         all
     }
 

@@ -52,4 +52,5 @@ pub use config::Config;
 pub use gateway::{Gateway, GatewayError, Publication};
 pub use identity::{Answer, AttachedThing, Change, ChangeKind, Identity, PolicyDocument};
 pub use refusal::Refusal;
+pub use sekisho_broker::BudgetLimits;
 pub use sekisho_mqtt::TopicFilter;

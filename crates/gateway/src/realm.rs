@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use sekisho_broker::{
-    Broker, ConnectionId, Counters, DisconnectReason, Effect, Effects, Limits, Now, Operation, Peer,
-    Published, ServerPublish, StoreTicket, TapId,
+    AccountBudget, Broker, Budget, BudgetLimits, ConnectionId, Counters, DisconnectReason, Effect, Effects,
+    Limits, Now, Operation, Peer, Published, ServerPublish, StoreTicket, TapId,
 };
 use sekisho_mqtt::{Connect, DecodeError, Packet, TopicFilter};
 use tokio::sync::Notify;
@@ -40,6 +40,7 @@ pub struct Realm {
     region: Arc<str>,
     arn_prefix: Arc<str>,
     reports: Reports,
+    budget: Arc<AccountBudget>,
     state: Mutex<State>,
     live: Live,
     alarm: Alarm,
@@ -102,13 +103,14 @@ impl Realm {
         account_id: &str,
         region: &str,
         limits: Limits,
+        budget: Arc<AccountBudget>,
         requests: &[TopicFilter],
         reports: Reports,
     ) -> Self {
         let mut seed = [0; 32];
         aws_lc_rs::rand::fill(&mut seed)
             .expect("the operating system's generator does not fail once it is seeded");
-        let mut broker = Broker::new(limits, seed);
+        let mut broker = Broker::with_budget(limits, seed, budget.clone());
         requests.iter().for_each(|filter| broker.add_tap(REQUESTS, filter));
         Self {
             id,
@@ -116,6 +118,7 @@ impl Realm {
             region: region.into(),
             arn_prefix: format!("arn:aws:iot:{region}:{account_id}:").into(),
             reports,
+            budget,
             state: Mutex::new(State { broker, effects: Effects::new(), outlets: Outlets::default() }),
             live: Live::default(),
             alarm: Alarm::default(),
@@ -126,7 +129,8 @@ impl Realm {
     pub fn detached(account_id: &str, region: &str) -> Arc<Realm> {
         let reports =
             Reports { bridge: Arc::new(Bridge::new(0)), metrics: Arc::default(), clock: Clock::system() };
-        Arc::new(Self::new(RealmId(0), account_id, region, Limits::default(), &[], reports))
+        let budget = AccountBudget::new(Budget::new(&BudgetLimits::default()));
+        Arc::new(Self::new(RealmId(0), account_id, region, Limits::default(), budget, &[], reports))
     }
 
     /// Its number.
@@ -147,6 +151,11 @@ impl Realm {
     /// What every ARN of this realm begins with.
     pub fn arn_prefix(&self) -> &Arc<str> {
         &self.arn_prefix
+    }
+
+    /// What its account may make the server hold.
+    pub fn budget(&self) -> &Arc<AccountBudget> {
+        &self.budget
     }
 
     /// Its live connections by certificate.
@@ -505,6 +514,9 @@ impl Live {
 /// All realms, and which endpoint speaks for which.
 pub struct Realms {
     by_name: RwLock<HashMap<RealmName, Arc<Realm>>>,
+    budget: Arc<Budget>,
+    /// Those of the accounts whose realms there are.
+    account_budgets: Mutex<HashMap<Arc<str>, Arc<AccountBudget>>>,
     endpoints: ArcSwap<HashMap<String, Arc<Realm>>>,
     limits: Limits,
     requests: Vec<TopicFilter>,
@@ -527,8 +539,23 @@ impl std::fmt::Debug for Realms {
 
 impl Realms {
     /// No realms yet. `requests` are the topic filters of the services; `created` is told of each realm that comes to be.
-    pub fn new(limits: Limits, requests: Vec<TopicFilter>, reports: Reports, created: Created) -> Self {
-        Self { by_name: RwLock::default(), endpoints: ArcSwap::default(), limits, requests, reports, created }
+    pub fn new(
+        limits: Limits,
+        budget: Arc<Budget>,
+        requests: Vec<TopicFilter>,
+        reports: Reports,
+        created: Created,
+    ) -> Self {
+        Self {
+            by_name: RwLock::default(),
+            budget,
+            account_budgets: Mutex::default(),
+            endpoints: ArcSwap::default(),
+            limits,
+            requests,
+            reports,
+            created,
+        }
     }
 
     /// The realm, if it has been heard of.
@@ -548,7 +575,8 @@ impl Realms {
             Entry::Occupied(entry) => return entry.get().clone(),
             Entry::Vacant(entry) => {
                 let (limits, reports) = (self.limits.clone(), self.reports.clone());
-                let realm = Realm::new(id, account_id, region, limits, &self.requests, reports);
+                let budget = self.account_budget(account_id);
+                let realm = Realm::new(id, account_id, region, limits, budget, &self.requests, reports);
                 entry.insert(Arc::new(realm)).clone()
             }
         };
@@ -556,6 +584,17 @@ impl Realms {
         drop(by_name);
         (self.created)(&realm);
         realm
+    }
+
+    /// What the process may hold for all accounts together.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The budget that the realms of an account share.
+    fn account_budget(&self, account_id: &str) -> Arc<AccountBudget> {
+        let mut budgets = self.account_budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.entry(account_id.into()).or_insert_with(|| AccountBudget::new(self.budget.clone())).clone()
     }
 
     /// Every realm.
@@ -642,7 +681,8 @@ mod tests {
         };
         let realms = Arc::new_cyclic(|realms: &Weak<Realms>| {
             let realms = realms.clone();
-            Realms::new(Limits::default(), Vec::new(), reports, Box::new(move |_| created(&realms)))
+            let budget = Budget::new(&BudgetLimits::default());
+            Realms::new(Limits::default(), budget, Vec::new(), reports, Box::new(move |_| created(&realms)))
         });
         std::thread::spawn(move || {
             realms.get_or_create("123456789012", "eu-central-1");

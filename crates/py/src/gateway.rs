@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use sekisho_gateway::Config;
 use sekisho_gateway::tls::server_certificates::NamedCertificates;
+use sekisho_gateway::{BudgetLimits, Config};
 
 use crate::convert::{self, AnswerValue, ChangeTuple, PublicationTuple};
 use crate::error;
@@ -18,7 +18,9 @@ pub struct Gateway(sekisho_gateway::Gateway);
 impl Gateway {
     #[new]
     #[pyo3(signature = (*, host, mqtt_port, workers = 0, handshake_timeout = 10.0, admission_timeout = 5.0,
-        max_connections = 0, verbose_refusals = false, tls13_session_tickets = false, require_sni = true, requests = Vec::new()))]
+        max_connections = 0, verbose_refusals = false, tls13_session_tickets = false, require_sni = true,
+        requests = Vec::new(), max_message_bytes = None, max_retained_bytes = None, max_session_bytes = None,
+        max_persistent_sessions = None, account_share = None))]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python, and each has its default")]
     fn new(
         host: String,
@@ -31,7 +33,21 @@ impl Gateway {
         tls13_session_tickets: bool,
         require_sni: bool,
         requests: Vec<String>,
+        max_message_bytes: Option<u64>,
+        max_retained_bytes: Option<u64>,
+        max_session_bytes: Option<u64>,
+        max_persistent_sessions: Option<u64>,
+        account_share: Option<u64>,
     ) -> PyResult<Self> {
+        let default = BudgetLimits::default();
+        let budget = BudgetLimits {
+            message_bytes: max_message_bytes.unwrap_or(default.message_bytes),
+            retained_bytes: max_retained_bytes.unwrap_or(default.retained_bytes),
+            session_bytes: max_session_bytes.unwrap_or(default.session_bytes),
+            persistent_sessions: max_persistent_sessions.unwrap_or(default.persistent_sessions),
+            account_share_percent: account_share.unwrap_or(default.account_share_percent),
+            ..default
+        };
         let requests =
             requests.iter().map(|filter| convert::topic_filter(filter)).collect::<PyResult<_>>()?;
         Ok(Self(sekisho_gateway::Gateway::new(Config {
@@ -45,6 +61,7 @@ impl Gateway {
             tls13_session_tickets,
             require_sni,
             requests,
+            budget,
             ..Config::default()
         })))
     }

@@ -11,7 +11,7 @@ from sekisho.messaging.publishing import Message
 from sekisho.realm import Realm
 from sekisho.regions import Regions
 
-_FOR_NOW: Final = frozenset({"PUBLISH_RATE", "RETAINED_STORE_FULL"})
+_FOR_NOW: Final = frozenset({"PUBLISH_RATE", "RETAINED_STORE_FULL", "MESSAGE_MEMORY_FULL"})
 """Refusals that may be gone when the caller tries again."""
 
 

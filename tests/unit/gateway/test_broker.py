@@ -59,6 +59,7 @@ def test_a_message_crosses_as_the_tuple_of_the_contract() -> None:
         ("TOPIC_RESERVED", InvalidRequestException, "TOPIC_RESERVED: The topic begins with $"),
         ("TOPIC_RESERVED: in other words", InvalidRequestException, "TOPIC_RESERVED: in other words"),
         ("RETAINED_STORE_FULL", ThrottlingException, "RETAINED_STORE_FULL: "),
+        ("MESSAGE_MEMORY_FULL", ThrottlingException, "MESSAGE_MEMORY_FULL: "),
         ("topic is no text", InvalidRequestException, "topic is no text"),
         (_sekisho.GatewayError("stopped"), ServiceUnavailableException, "stopped"),
     ],
@@ -86,3 +87,15 @@ def test_a_message_for_a_region_that_is_not_in_the_list_does_not_cross() -> None
     assert gateway.taken == []
     broker.publish(Realm("123456789012", "plant-1"), Message(topic="t", payload=b""))
     assert len(gateway.taken) == 1
+
+
+def test_the_limits_of_the_settings_reach_the_gateway_and_what_is_held_is_counted() -> None:
+    gateway = _sekisho.Gateway(host="127.0.0.1", mqtt_port=0, max_retained_bytes=4096, account_share=50)
+    broker = GatewayBroker(gateway)
+    broker.publish(HOME, Message("kept", b"x" * 1024, retain=True))
+    held = dict(gateway.statistics())["held.retained_bytes"]
+    assert 1024 < held <= 2048
+    with pytest.raises(ThrottlingException, match=r"RETAINED_STORE_FULL: .* max_retained_bytes"):
+        broker.publish(HOME, Message("more", b"x" * 1024, retain=True))
+    broker.publish(HOME, Message("kept", retain=True))
+    assert dict(gateway.statistics())["held.retained_bytes"] == 0

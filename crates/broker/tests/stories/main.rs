@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a story that does not go as told has failed")]
 
 mod backpressure;
+mod budget;
 mod connect;
 mod durability;
 mod lifecycle;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_broker::{
-    Accepted, Action, Authority, Broker, ConnectionId, Effect, Effects, LifecycleEvent, Limits, Message, Now,
-    Origin, Outbox, Outgoing, Peer, Published, Record, Refusal, ServerPublish, StoreTicket, TapId,
+    Accepted, AccountBudget, Action, Authority, Broker, Budget, BudgetLimits, ConnectionId, Effect, Effects,
+    LifecycleEvent, Limits, Message, Now, Origin, Outbox, Outgoing, Peer, Published, Record, Refusal,
+    ServerPublish, StoreTicket, TapId,
 };
 use sekisho_mqtt::{
     Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, Publish, PublishFields, PublishProperties,
@@ -57,8 +58,12 @@ impl Story {
     }
 
     pub fn with(limits: Limits) -> Story {
+        Story::of_account(limits, AccountBudget::new(Budget::new(&BudgetLimits::default())))
+    }
+
+    pub fn of_account(limits: Limits, budget: Arc<AccountBudget>) -> Story {
         Story {
-            broker: Broker::new(limits, [7; 32]),
+            broker: Broker::with_budget(limits, [7; 32], budget),
             now: START,
             stores_at_once: true,
             reads_at_once: true,

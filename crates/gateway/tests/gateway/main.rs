@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing good has failed")]
 
 mod admission;
+mod budget;
 mod changes;
 mod control_plane;
 mod device;
