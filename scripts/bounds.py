@@ -12,6 +12,7 @@ import importlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,8 +33,8 @@ class Bound:
     per: str
     """Process, account, certificate, connection, address, ..."""
     source: str
-    """``setting NAME``, or ``module.CONSTANT`` below ``sekisho``; of a constant with several numbers,
-    ``module.CONSTANT[i]``."""
+    """``setting NAME``; ``module.CONSTANT`` below ``sekisho``, or ``module.CONSTANT[i]`` of one with several numbers;
+    ``CRATE/FILE.rs CONSTANT`` or ``CRATE/FILE.rs CONSTANT.field`` of the data plane."""
     beyond: str
     """What happens to what does not fit."""
     test: str
@@ -49,6 +50,8 @@ class Bound:
             [found] = [field.default for field in fields(Settings) if field.name == name]
             if found == 0:
                 return "by what there is"
+        elif kind:
+            found = _of_crate(kind, name)
         else:
             module, _, constant = _without_index(name).rpartition(".")
             found = getattr(importlib.import_module(f"sekisho.{module}"), constant)
@@ -60,7 +63,9 @@ class Bound:
     def set_by(self) -> str:
         """The setting, or the constant's name."""
         kind, _, name = self.source.rpartition(" ")
-        return f"`{name}`" if kind == "setting" else _without_index(name).rpartition(".")[2]
+        if kind:
+            return f"`{name}`" if kind == "setting" else name
+        return _without_index(name).rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,17 @@ def _limits_in_code() -> Iterator[tuple[str, Limit]]:
                     if isinstance(value, int | float):
                         shown = Limit(f"{module}.{name}", _with_unit(name, value), meanings.get(name, ""))
                         yield f"{module}.{name}", shown
+
+
+def _of_crate(file: str, name: str) -> int:
+    """The number of a constant, or of a field in it, in the source of the data plane. Raises LookupError."""
+    crate, _, path = file.partition("/")
+    source = (_PACKAGE.parents[1] / "crates" / crate / "src" / path).read_text(encoding="utf-8")
+    number = r"(?: [\w:]+ =)?\s+(?:Duration::from_secs\()?([0-9_]+(?: \* [0-9_]+)*)\)?\s*[,;}]"
+    found = re.search(r"\b" + r"\b[^;]*?\b".join(name.split(".")) + ":" + number, source)
+    if found is None:
+        raise LookupError(f"{file} has no number {name}")
+    return prod(int(factor) for factor in found[1].split(" * "))
 
 
 def _without_index(name: str) -> str:
@@ -403,6 +419,120 @@ BOUNDS: Final[Sequence[Bound]] = (
         "handlers.call.MAX_RESULT_BYTES",
         "the call fails",
         "tests/unit/handlers/test_webhook.py::test_an_answer_without_end_is_cut_off",
+    ),
+    Bound(
+        "Connections of devices",
+        "time for the TLS handshake and CONNECT together",
+        "connection",
+        "gateway/config.rs handshake_timeout",
+        "the connection ends",
+        "tests/e2e/test_bad_input_gate.py::test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves",
+        "`refused.HANDSHAKE_TIMEOUT`",
+    ),
+    Bound(
+        "Connections of devices",
+        "bytes that are ready for a client and not written",
+        "connection",
+        "broker/limits.rs outbox_bytes",
+        "QoS 0 is dropped and counted, QoS 1 waits in the session's queue",
+        "crates/gateway/tests/gateway/messages.rs::a_subscriber_that_stops_reading_costs_only_itself",
+        "`messages_dropped.outbox_full`",
+    ),
+    Bound(
+        "Connections of devices",
+        "time in which a client takes nothing though something waits for it",
+        "connection",
+        "gateway/connection.rs WRITE_TIMEOUT",
+        "the connection ends",
+        "crates/gateway/tests/gateway/messages.rs::a_subscriber_that_stops_reading_costs_only_itself",
+    ),
+    Bound(
+        "Connections of devices",
+        "certificates that wait for the control plane; an account gets half",
+        "process, account",
+        "gateway/config.rs admission_queue",
+        "`ADMISSION_QUEUE_FULL`; the account, then the network, with most gives up its newest",
+        "crates/gateway/src/bridge.rs::an_account_that_fills_the_queue_is_refused_alone_and_gives_way_to_others",
+        "`refused.ADMISSION_QUEUE_FULL`",
+    ),
+    Bound(
+        "Connections of devices",
+        "time for the control plane's answer about a certificate",
+        "certificate",
+        "gateway/config.rs admission_timeout",
+        "`CONTROL_PLANE_TIMEOUT`; certificates that are cached go on to connect",
+        "tests/e2e/test_control_plane_asleep.py::test_while_python_sleeps_messages_flow_and_known_certificates_connect",
+        "`refused.CONTROL_PLANE_TIMEOUT`",
+    ),
+    Bound(
+        "Connections of devices",
+        "refusals that wait to be logged; an account gets half",
+        "process, account",
+        "gateway/bridge.rs MAX_REFUSALS.total",
+        "further ones are counted and not logged",
+        "crates/gateway/src/bridge.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
+        "`refusals_dropped`",
+    ),
+    Bound(
+        "Connections of devices",
+        "requests to services that wait for the control plane; an account gets half",
+        "process, account",
+        "gateway/bridge.rs MAX_REQUEST_BYTES.total",
+        "the newest of the account with most is dropped and counted",
+        "crates/gateway/src/bridge.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
+    ),
+    Bound(
+        "What devices make the server hold",
+        "messages that wait for clients or are on their way to them",
+        "process",
+        "setting max_message_bytes",
+        "a message that could only wait is refused: PUBACK 0x97, in 3.1.1 no PUBACK",
+        "crates/broker/tests/stories/budget.rs::a_message_that_could_only_wait_is_refused_when_the_budget_is_used_up",
+        "`held.message_bytes`, `messages_dropped.budget`",
+    ),
+    Bound(
+        "What devices make the server hold",
+        "retained messages",
+        "process",
+        "setting max_retained_bytes",
+        "a retained message is refused",
+        "crates/broker/tests/stories/budget.rs::retained_messages_are_held_within_the_budget",
+        "`held.retained_bytes`",
+    ),
+    Bound(
+        "What devices make the server hold",
+        "persistent sessions, subscriptions and wills",
+        "process",
+        "setting max_session_bytes",
+        "CONNECT or SUBSCRIBE is refused (0x97)",
+        "crates/broker/tests/stories/budget.rs::subscriptions_are_held_within_the_budget",
+        "`held.session_bytes`",
+    ),
+    Bound(
+        "What devices make the server hold",
+        "persistent sessions",
+        "process",
+        "setting max_persistent_sessions",
+        "CONNECT is refused (0x97, in 3.1.1 3)",
+        "crates/broker/tests/stories/budget.rs::persistent_sessions_are_limited_and_clean_ones_are_not",
+        "`held.persistent_sessions`",
+    ),
+    Bound(
+        "What devices make the server hold",
+        "percent of each of these that one account may use",
+        "account",
+        "setting account_share",
+        "as above, for this account alone",
+        "crates/gateway/tests/gateway/budget.rs::a_device_that_fills_queues_gets_its_accounts_share_and_another_account_goes_on",
+    ),
+    Bound(
+        "What devices make the server hold",
+        "clients whose version number of lifecycle events is remembered",
+        "process",
+        "broker/budget.rs presence_records",
+        "the oldest is forgotten; its number begins again",
+        "crates/broker/tests/stories/budget.rs::one_account_that_takes_all_it_can_leaves_another_its_share",
+        "`held.presence_records`",
     ),
     Bound(
         "Regions",
