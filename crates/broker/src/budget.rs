@@ -122,6 +122,11 @@ impl Default for BudgetLimits {
 pub struct Budget {
     limits: PerResource<u64>,
     account_limits: PerResource<u64>,
+    /// What an account gets whatever others use: [`RESERVE_PERCENT`] of its limit.
+    reserves: PerResource<u64>,
+    /// [`QUEUE_PERCENT`] of the limits on messages, of the process and of an account.
+    queue_limit: u64,
+    account_queue_limit: u64,
     used: PerResource<AtomicU64>,
 }
 
@@ -137,7 +142,15 @@ impl Budget {
             limits.presence_records,
         ];
         let account_limits = limits.map(|limit| percent(limit, share).max(1));
-        Arc::new(Budget { limits, account_limits, used: PerResource::default() })
+        let messages = Resource::Messages as usize;
+        Arc::new(Budget {
+            limits,
+            account_limits,
+            reserves: account_limits.map(|limit| percent(limit, RESERVE_PERCENT)),
+            queue_limit: percent(limits[messages], QUEUE_PERCENT),
+            account_queue_limit: percent(account_limits[messages], QUEUE_PERCENT),
+            used: PerResource::default(),
+        })
     }
 
     /// How much is used, by all accounts together.
@@ -176,24 +189,19 @@ impl AccountBudget {
 
     /// Whether queues may take more messages.
     pub(crate) fn has_queue_room(&self) -> bool {
-        let resource = Resource::Messages;
-        let (account_limit, limit) = self.limits(resource);
-        let used = self.used(resource);
-        used < percent(account_limit, QUEUE_PERCENT)
-            && (self.process.used(resource) < percent(limit, QUEUE_PERCENT)
-                || used < percent(account_limit, RESERVE_PERCENT))
-    }
-
-    fn limits(&self, resource: Resource) -> (u64, u64) {
-        (self.process.account_limits[resource as usize], self.process.limits[resource as usize])
+        let (used, process) = (self.used(Resource::Messages), &self.process);
+        used < process.account_queue_limit
+            && (process.used(Resource::Messages) < process.queue_limit
+                || used < process.reserves[Resource::Messages as usize])
     }
 
     fn add(&self, resource: Resource, amount: u64) -> bool {
-        let (account_limit, limit) = self.limits(resource);
-        let (account, process) = (&self.used[resource as usize], &self.process.used[resource as usize]);
-        let Some(used) = add_within(account, amount, account_limit) else { return false };
-        let is_reserved = used <= percent(account_limit, RESERVE_PERCENT);
-        if add_within(process, amount, if is_reserved { u64::MAX } else { limit }).is_some() {
+        let (index, process) = (resource as usize, &self.process);
+        let account = &self.used[index];
+        let Some(used) = add_within(account, amount, process.account_limits[index]) else { return false };
+        let is_reserved = used <= process.reserves[index];
+        let limit = if is_reserved { u64::MAX } else { process.limits[index] };
+        if add_within(&process.used[index], amount, limit).is_some() {
             return true;
         }
         account.fetch_sub(amount, Ordering::Relaxed);

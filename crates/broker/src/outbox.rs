@@ -44,8 +44,8 @@ pub struct Outbox {
     /// Set by the broker when it held something back, cleared by whoever tells it of room.
     waiting: AtomicBool,
     budget: Arc<AccountBudget>,
-    /// For the entries beyond [`FREE_MESSAGES`], while there are many.
-    charge: Mutex<Option<Charge>>,
+    /// For the entries beyond [`FREE_MESSAGES`], while there are many. Boxed, so that an outbox stays small.
+    charge: Mutex<Option<Box<Charge>>>,
     is_charged: AtomicBool,
 }
 
@@ -110,12 +110,12 @@ impl Outbox {
     fn take_charge(&self) -> bool {
         let entries = self.most_messages - FREE_MESSAGES;
         let Some(charge) = self.budget.take(Resource::Messages, entries * ENTRY_BYTES) else { return false };
-        *self.charge() = Some(charge);
+        *self.charge() = Some(Box::new(charge));
         self.is_charged.store(true, Ordering::SeqCst);
         true
     }
 
-    fn charge(&self) -> MutexGuard<'_, Option<Charge>> {
+    fn charge(&self) -> MutexGuard<'_, Option<Box<Charge>>> {
         self.charge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
