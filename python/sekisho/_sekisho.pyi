@@ -68,7 +68,9 @@ ConnectedEvent: TypeAlias = tuple[Literal["connected"], str, str, str, str]
 # ("dropped", queue name, account id or None where they are of several, how many events were dropped because Python did
 #     not take them)
 DroppedEvent: TypeAlias = tuple[Literal["dropped"], str, str | None, int]
-Event: TypeAlias = AdmitEvent | RequestEvent | ConnectedEvent | RefusedEvent | DroppedEvent
+# ("accept_failed", what the system said, how many attempts to accept a connection failed since the last such event)
+AcceptFailedEvent: TypeAlias = tuple[Literal["accept_failed"], str, int]
+Event: TypeAlias = AdmitEvent | RequestEvent | ConnectedEvent | RefusedEvent | DroppedEvent | AcceptFailedEvent
 
 # -- What complete takes ------------------------------------------------------------------------------------------
 # (ticket, identity) where the certificate is registered; (ticket, reason) where the control plane refuses it, with

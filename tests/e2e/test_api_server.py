@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.running_server import RunningServer
+from tests.e2e.devices import allow, register
+from tests.e2e.papers import new_self_signed
+from tests.e2e.running_server import RunningServer, clean_environment
 from tests.tools import require
 
 DESCRIPTORS = 512
@@ -78,3 +81,43 @@ def test_connections_that_send_nothing_take_nothing_from_clients_and_devices(lim
         assert resident_bytes(limited.run["pid"]) - before < 64 * 1024 * 1024
     assert all(line["level"] != "error" for line in limited.log_lines())
     assert limited.stop() == 0
+
+
+def test_half_open_mqtt_connections_take_nothing_from_devices(limited: LimitedServer, tmp_path: Path) -> None:
+    """Peers without a certificate that begin a handshake, four times as many as the gateway may have connections."""
+    device = new_self_signed(tmp_path)
+    register(limited.session(), device, allow(limited.session().iot, "anything"))
+    publish = [
+        require("sekisho"), "pub", "-t", "t", "-m", "m", "-q", "1", "--data", str(limited.data),
+        "--cert", str(device.certificate), "--key", str(device.key),
+    ]  # fmt: skip
+    with many_descriptors(), ExitStack() as held:
+        for _ in range(4 * DESCRIPTORS):
+            peer = held.enter_context(socket.create_connection(("localhost", limited.mqtt_port), 20))
+            with suppress(ConnectionError):
+                peer.sendall(b"\x16\x03\x01\x02\x00")
+        said = subprocess.run(publish, env=clean_environment(), capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr
+    assert limited.stop() == 0
+
+
+def test_without_descriptors_both_listeners_say_so_and_recover(limited: LimitedServer) -> None:
+    pid = limited.run["pid"]
+    api, mqtt = urlsplit(str(limited.run["api"])).port, limited.mqtt_port
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    with ExitStack() as held:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        for port in (api, mqtt):
+            held.enter_context(socket.create_connection(("localhost", port), 20))
+        failed = [
+            limited.wait_for_log("the API cannot take connections"),
+            limited.wait_for_log("MQTT connections cannot be accepted"),
+        ]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert all("Too many open files" in line["reason"] for line in failed)
+    assert "endpointAddress" in limited.session().iot.describe_endpoint(endpointType="iot:Data-ATS")
+    with socket.create_connection(("localhost", mqtt), 20) as device:
+        device.sendall(b"not TLS")
+        limited.wait_for_log("connection refused", "TLS")
+    for event in ("the API cannot take connections", "MQTT connections cannot be accepted"):
+        assert len([line for line in limited.log_lines() if line["event"] == event]) <= 2

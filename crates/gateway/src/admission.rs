@@ -386,6 +386,11 @@ impl Admission {
         self.bridge.refused(event, presented.peer.ip());
     }
 
+    /// Tell the control plane of failed attempts to accept a connection.
+    pub fn report_accept_failures(&self, cause: String, count: u64) {
+        self.bridge.accept_failed(cause, count);
+    }
+
     /// The realm of an endpoint, for reports.
     pub fn realm_of(&self, sni: Option<&str>) -> Option<Arc<Realm>> {
         sni.and_then(|name| self.realms.of_endpoint(name))

@@ -6,6 +6,7 @@
 //! | live connections to re-examine | never full: at most one ticket per certificate with a connection |
 //! | requests to services | one is dropped and counted; its client gets no answer |
 //! | awaited certificates that have connected | it is said when they connect again |
+//! | failed accepts | never full: those that were not taken yet are one event |
 //! | refusals to report | one is dropped and counted; the counters in the statistics still have it |
 //!
 //! Each serves accounts in turn and has a bound for each account ([`FairQueue`]): what one account fills delays and
@@ -161,6 +162,13 @@ pub enum Event {
     Connected(Box<ConnectedEvent>),
     /// Somebody was refused.
     Refused(Box<RefusedEvent>),
+    /// Connections could not be accepted, for want of descriptors or memory.
+    AcceptFailed {
+        /// What the system said last.
+        cause: String,
+        /// How many attempts failed since the last time this was said.
+        count: u64,
+    },
     /// A queue was full.
     Dropped {
         /// Which.
@@ -188,6 +196,7 @@ struct State {
     connected: ByCertificate<Box<ConnectedEvent>>,
     refusals: ByNetwork<Box<RefusedEvent>>,
     dropped_refusals: u64,
+    accept_failures: Option<(String, u64)>,
     last_answer: Option<Instant>,
     closed: bool,
     counted: Counted,
@@ -290,6 +299,7 @@ impl Bridge {
             connected: FairQueue::new(Bounds::NONE),
             refusals: FairQueue::new(MAX_REFUSALS),
             dropped_refusals: 0,
+            accept_failures: None,
             last_answer: None,
             closed: false,
             counted: Counted::default(),
@@ -372,6 +382,18 @@ impl Bridge {
         };
         state.dropped_refusals += dropped;
         state.counted.dropped_refusals += dropped;
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Report failed attempts to accept a connection. Those that were not taken yet become one event.
+    pub fn accept_failed(&self, cause: String, count: u64) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        let before = state.accept_failures.as_ref().map_or(0, |(_, count)| *count);
+        state.accept_failures = Some((cause, before + count));
         drop(state);
         self.arrived.notify_one();
     }
@@ -541,6 +563,7 @@ impl State {
             && self.connected.is_empty()
             && self.refusals.is_empty()
             && self.dropped_refusals == 0
+            && self.accept_failures.is_none()
     }
 
     fn find(&mut self, key: &Key, chain: &[CertificateDer<'static>]) -> Option<(u64, &mut Ticket)> {
@@ -610,6 +633,9 @@ impl State {
         {
             let count = self.dropped_requests.remove(&account_id).unwrap_or_default();
             events.push(Event::Dropped { queue: "request", account_id: Some(account_id), count });
+        }
+        if let Some((cause, count)) = self.accept_failures.take() {
+            events.push(Event::AcceptFailed { cause, count });
         }
         // Neither a crowd at the gate nor a change of policy may starve the other, nor both the rest.
         let for_refusals = self.refusals.len().min(limit / 4);
@@ -698,7 +724,7 @@ mod tests {
                 Event::Request(request) => Some(&*request.realm.0),
                 Event::Connected(connected) => Some(&*connected.realm.0),
                 Event::Refused(refused) => refused.realm.as_ref().map(|(account_id, _)| &**account_id),
-                Event::Dropped { .. } => None,
+                Event::AcceptFailed { .. } | Event::Dropped { .. } => None,
             })
             .collect()
     }
@@ -897,6 +923,17 @@ mod tests {
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("2001:db8::1").to_string(), "2001:db8::");
+    }
+
+    #[test]
+    fn failed_accepts_that_were_not_taken_yet_are_one_event() {
+        let bridge = Bridge::new(10);
+        bridge.accept_failed("first".to_owned(), 1);
+        bridge.accept_failed("last".to_owned(), 41);
+        assert!(
+            matches!(&take(&bridge, 2)[..], [Event::AcceptFailed { cause, count: 42 }] if cause == "last")
+        );
+        assert!(take(&bridge, 2).is_empty());
     }
 
     #[test]

@@ -244,6 +244,7 @@ impl Gateway {
             handshake_timeout: self.config.handshake_timeout,
             verbose_refusals: self.config.verbose_refusals,
             permits: Arc::new(Semaphore::new(permits)),
+            half_open: Arc::default(),
             stopping: stopped,
             alive,
         });

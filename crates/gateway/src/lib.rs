@@ -12,6 +12,7 @@
 //! | [`config`], [`identity`] | plain data from the control plane |
 //! | [`clock`] | the only source of time |
 //! | [`listener`] | the accept loop |
+//! | [`half_open`] | connections that are not admitted yet, and which of them gives way |
 //! | [`reception`] | from a bare socket to an admitted connection |
 //! | [`tls`] | take any client certificate, demand proof of its key |
 //! | [`admission`] | what was presented becomes admitted or refused |
@@ -36,6 +37,7 @@ pub mod config;
 pub mod connection;
 pub mod fair_queue;
 pub mod gateway;
+pub mod half_open;
 pub mod identity;
 pub mod listener;
 pub mod metrics;

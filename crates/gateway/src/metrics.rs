@@ -65,6 +65,8 @@ counters! {
     bytes_out;
     /// Failed attempts to take a connection, such as for want of file descriptors.
     accept_failures;
+    /// Connections that were not admitted yet and ended to make room for new ones.
+    half_open_displaced;
 }
 
 /// A number that rises.

@@ -167,6 +167,7 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
             )
                 .into_pyobject(python)
         }
+        Event::AcceptFailed { cause, count } => ("accept_failed", cause, count).into_pyobject(python),
         Event::Dropped { queue, account_id, count } => {
             ("dropped", queue, account_id.as_deref(), count).into_pyobject(python)
         }

@@ -188,6 +188,8 @@ class Pump:
                         peer=peer,
                         server_name=server_name,
                     )
+                case "accept_failed":
+                    log.warning("MQTT connections cannot be accepted", reason=event[1], count=event[2])
                 case "dropped":
                     if count := self._dropped.add(event[1:3], event[3]):
                         log.error(

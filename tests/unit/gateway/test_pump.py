@@ -438,3 +438,13 @@ def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refus
     if refusals:
         raise refusals.pop()
     told.put(len(connected))
+
+
+def test_failed_accepts_are_one_line_with_their_number(gate: Gate) -> None:
+    with capture_logs() as lines:
+        pump = running(gate, Registry())
+        gate.batches.put([("accept_failed", "Too many open files (os error 24)", 42), admit(1)])
+        gate.answers.get(timeout=10)
+        pump.stop()
+    [said] = [line for line in lines if line["event"] == "MQTT connections cannot be accepted"]
+    assert (said["reason"], said["count"]) == ("Too many open files (os error 24)", 42)

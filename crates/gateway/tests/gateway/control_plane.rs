@@ -249,7 +249,7 @@ fn serve(gateway: &Gateway, table: &(Mutex<Table>, Condvar), ended: &AtomicBool)
                 Event::Refused(refused) => table.refusals.push(*refused),
                 Event::Request(request) => table.requests.push(*request),
                 Event::Connected(connected) => table.connected.push(*connected),
-                Event::Dropped { .. } => {}
+                Event::AcceptFailed { .. } | Event::Dropped { .. } => {}
                 Event::Admit { ticket, question, reexamination } => {
                     let asked = Asked {
                         ticket,

@@ -244,6 +244,27 @@ async fn one_connection_too_many_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn half_open_connections_make_room_for_devices_and_devices_do_not_for_them() {
+    let world = World::with(|config| config.max_connections = 4);
+    let papers = registered(&world);
+    let device = Device::new(&world, &papers);
+    let mut first = device.connect("first").await.unwrap();
+    let mut half_open = Vec::new();
+    for count in 1..=50 {
+        let mut socket = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+        socket.write_all(&[22, 3, 1, 2, 0]).await.unwrap();
+        half_open.push(socket);
+        eventually_true("acceptance", || world.count("accepted") > count);
+    }
+    let mut second = device.connect("second").await.unwrap();
+    world.refusal("TOO_MANY_CONNECTIONS");
+    assert!(world.count("half_open_displaced") >= 40);
+    assert!(first.ping().await);
+    assert!(second.ping().await);
+    drop(half_open);
+}
+
+#[tokio::test]
 async fn a_second_connect_ends_the_connection() {
     let world = World::new();
     let papers = registered(&world);
