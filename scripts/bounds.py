@@ -422,6 +422,15 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Connections of devices",
+        "connections that are not admitted yet, where there are as many connections as may be: one in so many",
+        "network (IPv4 address, IPv6 /64)",
+        "gateway/half_open.rs NETWORK_SHARE",
+        "the oldest of the network ends to make room for a new one, else the oldest of all",
+        "crates/gateway/src/half_open.rs::an_address_with_half_of_them_ends_its_own_oldest",
+        "`half_open_displaced`",
+    ),
+    Bound(
+        "Connections of devices",
         "time for the TLS handshake and CONNECT together",
         "connection",
         "gateway/config.rs handshake_timeout",
