@@ -38,8 +38,8 @@ class FairQueue(Generic[T]):
     each other account before each of its own.
 
     Bounds hold for sizes: the sum of the ``size`` of all items that wait. Where a bound is reached, an owner that holds
-    more than the newcomer would hold gives up its newest items; else the newcomer is refused. So nobody who holds less
-    than an equal share is refused because others fill the queue.
+    more than the newcomer would hold gives up its newest items; else the newcomer is refused. So no owner that holds
+    less than an equal share is refused because others fill the queue.
 
     Args:
         bounds: The largest size of the whole queue, of one first owner, of one second owner, and so on: one more than
@@ -98,7 +98,7 @@ class FairQueue(Generic[T]):
         return None
 
     def remove(self, path: Path, item: T) -> bool:
-        """Take an item out that nobody waits for any more. False where it is not there."""
+        """Take an item out that is not waited for any more. False where it is not there."""
         removed = self._root.remove(tuple(path), item)
         self._count -= removed
         return removed
@@ -258,7 +258,7 @@ class Shares:
 
     @property
     def free(self) -> int:
-        """Places that nobody holds."""
+        """Places that are free."""
         return self._free
 
     def held(self, owner: Hashable) -> int:

@@ -26,7 +26,7 @@ MAX_FOLDERS_LOGGED: Final = 5
 
 _ACCOUNT_ID: Final = re.compile(r"[0-9]{12}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# A pipe would wait here for whoever writes into it.
+# Opening a pipe would wait here for a writer.
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 

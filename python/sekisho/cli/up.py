@@ -73,7 +73,7 @@ def up(
 
 
 def _announce(run: Run, data: Path, *, as_json: bool) -> None:
-    """Show where everything is, in a thread of its own: the server goes on where nobody reads its output."""
+    """Show where everything is, in a thread of its own: the server goes on where its output is not read."""
     import os
     import sys
     import threading

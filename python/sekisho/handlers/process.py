@@ -98,7 +98,7 @@ class Process:
             self._process.wait()
 
     def end(self) -> None:
-        """The same, when nobody calls it."""
+        """End it where no call is under way."""
         self.kill()
         for pipe in (self._stdin, self._stdout):
             pipe.close()

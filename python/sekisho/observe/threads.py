@@ -147,7 +147,7 @@ class SupervisedThread:
             try:
                 self._function()
                 if not self._may_return and not self._stopping.is_set():
-                    raise RuntimeError("it has returned though nobody stopped it")
+                    raise RuntimeError("it has returned though it was not stopped")
             except BaseException as error:
                 # SystemExit too: in a thread it would end it without a word.
                 self._is_waiting = True

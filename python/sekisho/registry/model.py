@@ -116,7 +116,7 @@ class Fingerprints:
     """By what a certificate is recognised in another encoding, or after it was issued again: halves of SHA-256."""
 
     signed: bytes
-    """Of what is signed. Whoever has no CA key can change the rest of a certificate only, and with it the id."""
+    """Of what is signed. Without the CA's key only the rest of a certificate can be changed, and with it the id."""
     issuer_serial: bytes
     """Of issuer and serial number, by which a CA tells its certificates apart."""
     public_key: bytes

@@ -1,4 +1,4 @@
-"""A lock that goes to whoever has waited longest. That of ``threading`` may pass a waiter over without end."""
+"""A lock that goes to the thread that has waited longest. That of ``threading`` may pass a waiter over without end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FifoLock:
         return True
 
     def release(self) -> None:
-        """Hand the lock to whoever has waited longest. Raises RuntimeError where nobody holds it."""
+        """Hand the lock to the thread that has waited longest. Raises RuntimeError where it is not held."""
         with self._changing:
             if not self._is_held:
                 raise RuntimeError("the lock is not held")

@@ -44,7 +44,7 @@ class Outage:
             if self._since is not None:
                 if began < self._next_attempt:
                     raise self._failure(began - self._since)
-                # Nobody else while this attempt lasts.
+                # No other attempt while this one lasts.
                 self._next_attempt = began + deadline.STORE_TIMEOUT_SECONDS + OUTAGE_RETRY_SECONDS
         try:
             yield

@@ -120,8 +120,8 @@ class SqlStore:
     Write transactions are serialised, on SQLite by BEGIN IMMEDIATE and on PostgreSQL by an advisory lock that all
     servers on the database share. Why a lock, rather than SERIALIZABLE and trying again: the block of a ``with`` cannot
     be run twice; and it makes the order of ``seq`` that of the commits, so that a page never skips a row that was
-    committed late. Within one process a lock comes first, so that waiting costs no connection; it goes to whoever has
-    waited longest, so that no writer is passed over by those who write much.
+    committed late. Within one process a lock comes first, so that waiting costs no connection; it goes to the
+    thread that has waited longest, so that no writer is passed over by those who write much.
 
     Methods may be called from any thread, and ``read`` from many at once.
 
