@@ -109,6 +109,9 @@ class IssuingAuthority:
     def _ready(self, now: datetime) -> CertificateAuthority:
         with self._making:
             if self._authority is None:
+                # Another one of this folder may have made it since this one looked.
+                self._authority = self.load_or_create(self._folder)._authority
+            if self._authority is None:
                 made = ca.create(_CA_NAME, KeyType.RSA_2048, now=now, lifetime=NOT_AFTER - now)
                 # Both files or none: a key without its certificate would be taken for one whose certificate was lost.
                 create_folder(

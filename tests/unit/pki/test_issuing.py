@@ -66,6 +66,15 @@ def test_many_threads_make_one_authority(tmp_path: Path) -> None:
     assert len({each.certificate_id for each in issued}) == 8
 
 
+def test_two_that_looked_before_there_was_one_are_one(tmp_path: Path) -> None:
+    first, second = (IssuingAuthority.load_or_create(tmp_path / "issuing") for _ in range(2))
+    issuers = [each.issue_with_key(NOW).certificate.parsed.issuer for each in (first, second)]
+    assert issuers[0] == issuers[1]
+    authority = X509Certificate.from_pem((tmp_path / "issuing" / "ca.crt").read_text())
+    for each in (first, second):
+        assert verify.is_issued_by(each.issue_with_key(NOW).certificate, authority)
+
+
 def test_a_request_keeps_its_subject(tmp_path: Path) -> None:
     key = p256()
     issued = IssuingAuthority.load_or_create(tmp_path).issue_for_request(new_request(key, "pump 7"), NOW)
