@@ -38,7 +38,7 @@ def shown(server: RunningServer, papers: Papers, server_name: str | None) -> set
     return set(re.findall(r"(?:DNS|IP Address):([^,\s]+)", text.stdout))
 
 
-DEFAULT = {"localhost", "127.0.0.1", "0:0:0:0:0:0:0:1"}
+DEFAULT = {"localhost", "localhost.localdomain", "127.0.0.1", "0:0:0:0:0:0:0:1"}
 
 
 def test_a_region_that_was_made_up_is_refused_everywhere_and_leaves_nothing(server: RunningServer) -> None:

@@ -274,6 +274,6 @@ class TestSigning:
         self, certificates: Certificates, store: SqlStore, clock: SetClock, tmp_path: Path
     ) -> None:
         del certificates
-        alone = Certificates(store, clock, IssuingAuthority.load_or_create(tmp_path))
+        alone = Certificates(store, clock, IssuingAuthority.load_or_create(tmp_path / "issuing"))
         with pytest.raises(InvalidRequestException, match="step-ca cannot be asked"):
             alone.create_from_csr(HOME, new_request(p256()))

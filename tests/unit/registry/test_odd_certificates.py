@@ -54,7 +54,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
         clock = SetClock()
-        authority = IssuingAuthority.load_or_create(tmp_path)
+        authority = IssuingAuthority.load_or_create(tmp_path / "issuing")
         yield World(store, Certificates(store, clock, authority), CACertificates(store, clock))
 
 
