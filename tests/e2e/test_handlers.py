@@ -92,7 +92,11 @@ def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(length := int(self.headers["Content-Length"]))
+            if len(body) < length:
+                # The server was killed while it sent the request: that is no call.
+                self.close_connection = True
+                return
             code = answering.handle(dict(self.headers), body)
             self.send_response(code)
             self.send_header("Content-Length", "0")
