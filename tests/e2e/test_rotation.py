@@ -123,7 +123,7 @@ def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_bef
         with pytest.raises(Refused):
             Device(server, new, f"{name}-new").connect()
 
-        begun = rotate(server, old.certificate_id, "--certificate", new.certificate)
+        begun = rotate(server, "register", old.certificate_id, new.certificate)
 
         assert (begun["state"], begun["newCertificateId"]) == ("PENDING", new.certificate_id)
         before.publish("t", "both work", 1)
@@ -142,7 +142,7 @@ def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_bef
     assert worked[0] == "old"
     line = server.wait_for_log("a certificate was rotated", old.certificate_id)
     assert line["new_certificate_id"] == new.certificate_id
-    assert rotate(server, "--status", "--ca", ca.certificate_id) == {
+    assert rotate(server, "status", "--ca", ca.certificate_id) == {
         "pending": 0,
         "done": 1,
         "cancelled": 0,
@@ -157,11 +157,11 @@ def test_a_new_certificate_that_is_connected_already_takes_over_at_once(server: 
     arn = iot.describe_certificate(certificateId=new.certificate_id)["certificateDescription"]["certificateArn"]
     iot.detach_thing_principal(thingName="kettle-new", principal=arn)
     with Device(server, old, "kettle") as before, Device(server, new, "kettle-2") as after:
-        rotate(server, old.certificate_id, "--certificate", new.certificate)
+        rotate(server, "register", old.certificate_id, new.certificate)
         before.ended.get(timeout=WITHIN)
         eventually(lambda: status(server, old) == "INACTIVE")
         after.publish("t", "still here", 1)
-    waited = rotate(server, "--status", "--ca", ca.certificate_id, "--wait", "10")
+    waited = rotate(server, "status", "--ca", ca.certificate_id, "--wait", "10")
     assert (waited["pending"], waited["done"]) == (0, 1)
 
 
@@ -174,7 +174,7 @@ def test_the_session_is_the_devices_and_goes_on_under_its_new_certificate(
     keep.SessionExpiryInterval = 600
     with Device(server, old, "meter", clean=False, properties=keep) as before:
         before.subscribe("for/the/meter", 1)
-        rotate(server, old.certificate_id, "--certificate", new.certificate)
+        rotate(server, "register", old.certificate_id, new.certificate)
     server.session().iot_data.publish(topic="for/the/meter", qos=1, payload=b"while away")
     after = Device(server, new, "meter", clean=False, properties=keep)
     assert after.connect().session_present
@@ -189,8 +189,8 @@ def test_a_rotation_that_is_given_up_leaves_the_old_certificate_and_ends_the_new
 ) -> None:
     ca = add_ca(server, tmp_path, "Given up")
     old, new = add_device(server, tmp_path, ca, "lamp"), new_device(tmp_path, ca, "lamp")
-    rotate(server, old.certificate_id, "--certificate", new.certificate)
-    assert rotate(server, old.certificate_id, "--cancel")["state"] == "CANCELLED"
+    rotate(server, "register", old.certificate_id, new.certificate)
+    assert rotate(server, "cancel", old.certificate_id)["state"] == "CANCELLED"
     assert not is_let_in(server, new, "lamp")
     assert is_let_in(server, old, "lamp")
     assert status(server, old) == "ACTIVE"
@@ -201,11 +201,11 @@ def test_kill_9_between_the_beginning_and_the_connection_loses_nothing(
 ) -> None:
     ca = add_ca(own_server, tmp_path, "Killed")
     old, new = add_device(own_server, tmp_path, ca, "valve"), new_device(tmp_path, ca, "valve")
-    rotate(own_server, old.certificate_id, "--certificate", new.certificate)
+    rotate(own_server, "register", old.certificate_id, new.certificate)
     own_server.kill()
     own_server.start()
 
-    assert rotate(own_server, "--status")["pending"] == 1
+    assert rotate(own_server, "status")["pending"] == 1
     assert is_let_in(own_server, old, "valve")
     with Device(own_server, old, "valve") as before, Device(own_server, new, "valve-new") as after:
         before.ended.get(timeout=WITHIN)
@@ -215,7 +215,7 @@ def test_kill_9_between_the_beginning_and_the_connection_loses_nothing(
     own_server.start()
     assert not is_let_in(own_server, old, "valve")
     assert is_let_in(own_server, new, "valve")
-    assert rotate(own_server, "--status")["done"] == 1
+    assert rotate(own_server, "status")["done"] == 1
 
 
 def test_the_server_may_be_killed_at_any_moment_of_the_switch(own_server: RunningServer, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_the_server_may_be_killed_at_any_moment_of_the_switch(own_server: Runnin
     for number in range(4):
         name = f"gate-{number}"
         old, new = add_device(own_server, tmp_path, ca, name), new_device(tmp_path, ca, name)
-        rotate(own_server, old.certificate_id, "--certificate", new.certificate)
+        rotate(own_server, "register", old.certificate_id, new.certificate)
         device = Device(own_server, new, name)
         device.connect()
         # Not to wait for anything: to be somewhere else in the switch each time.
@@ -236,7 +236,7 @@ def test_the_server_may_be_killed_at_any_moment_of_the_switch(own_server: Runnin
         assert is_let_in(own_server, new, name)
         eventually(partial(is_switched_off, own_server, old))
         assert is_let_in(own_server, new, name)
-    assert rotate(own_server, "--status", "--wait", "10")["done"] == 4
+    assert rotate(own_server, "status", "--wait", "10")["done"] == 4
 
 
 def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_was(
@@ -253,14 +253,14 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
         iot.register_certificate(certificatePem=device.pem, status="ACTIVE")
         fleet.add(device.certificate_id)
     out = tmp_path / "out"
-    arguments = ["--ca", old_ca.certificate_id, "--ca-certificate", str(next_ca.certificate)]
+    arguments = ["ca", old_ca.certificate_id, "--ca-certificate", str(next_ca.certificate)]
     arguments += ["--ca-key", str(next_ca.key), "--out", str(out)]
 
     def made() -> dict[str, Papers]:
         return {each.name: Papers(each / "device.key", each / "device.crt") for each in out.iterdir()}
 
     def waiting() -> dict[str, str]:
-        listed = rotate(own_server, "--status", "--ca", old_ca.certificate_id)["waiting"]
+        listed = rotate(own_server, "status", "--ca", old_ca.certificate_id)["waiting"]
         return {each["oldCertificateId"]: each["newCertificateId"] for each in listed}
 
     for at_least in (5, 20):
@@ -306,4 +306,4 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
     ):
         old_one.ended.get(timeout=WITHIN)
         new_one.publish("t", "over", 1)
-    assert rotate(own_server, "--status", "--ca", old_ca.certificate_id)["done"] == 1
+    assert rotate(own_server, "status", "--ca", old_ca.certificate_id)["done"] == 1

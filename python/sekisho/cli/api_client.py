@@ -134,7 +134,7 @@ class ApiClient:
         from botocore.awsrequest import AWSRequest
 
         request = AWSRequest(method, f"{self._url}{target}", data=body)
-        # Each time anew: a signature is good for some minutes only.
+        # A signature is valid for some minutes only, so each attempt signs anew.
         self._signer.add_auth(request)
         self._connection.request(method, target, body=body, headers=dict(request.headers.items()))
         response = self._connection.getresponse()

@@ -1,5 +1,7 @@
-"""``sekisho``: the commands, assembled. Each command lives in a file of its own and imports what it needs when called,
-so that ``--help`` answers at once."""
+"""``sekisho``: the commands, assembled.
+
+Each command has a module of its own and imports what it needs when it is called, so that ``--help`` is fast.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # Plain help: drawing it with rich costs more than all the rest of a start.
+    # Plain help: formatting it with rich takes longer than the rest of the start.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -29,7 +31,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(ca.app, name="ca")
 app.add_typer(device.app, name="device")
 app.add_typer(handlers.app, name="handlers")
-app.command("rotate")(rotate.rotate)
+app.add_typer(rotate.app, name="rotate")
 app.command("pub")(pub.pub)
 app.command("sub")(sub.sub)
 app.add_typer(api.app, name="api")
@@ -50,16 +52,16 @@ def _root(
 
 
 def main() -> int:
-    """Run the command line; what a command cannot do becomes one line on standard error and exit code 1."""
+    """Run the command line. A Failure becomes one line on standard error and exit code 1."""
     try:
         app(standalone_mode=True)
     except Failure as failure:
         from sekisho.cli.output import for_stream
 
-        print(for_stream(f"sekisho: {failure}", sys.stderr), file=sys.stderr)  # noqa: T201 - the command line speaks here
+        print(for_stream(f"sekisho: {failure}", sys.stderr), file=sys.stderr)  # noqa: T201 - the one place that prints errors
         return 1
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output has closed the pipe.
         sys.stderr.close()
         return 0
     return 0

@@ -26,7 +26,7 @@ def create(
     from datetime import timedelta
 
     from sekisho.cli.output import show_json, show_line
-    from sekisho.cli.papers import file_name, key_of, refuse_to_overwrite, write_papers
+    from sekisho.cli.pem_files import file_name, key_of, refuse_to_overwrite, write_pem_files
     from sekisho.clock import utc_now
     from sekisho.pki import ca
 
@@ -37,7 +37,7 @@ def create(
         made = ca.create(name, key_of(key_type), now=utc_now(), lifetime=timedelta(days=days))
     except ValueError as error:
         raise Failure(str(error)) from None
-    write_papers({key_file: made.key_pem, certificate_file: made.certificate_pem})
+    write_pem_files({key_file: made.key_pem, certificate_file: made.certificate_pem})
     if as_json:
         show_json({"certificate": str(certificate_file), "key": str(key_file), "certificateId": made.certificate_id})
         return

@@ -28,7 +28,7 @@ def create(
     from datetime import timedelta
 
     from sekisho.cli.output import show_json, show_line
-    from sekisho.cli.papers import file_name, key_of, read_text, refuse_to_overwrite, write_papers
+    from sekisho.cli.pem_files import file_name, key_of, read_text, refuse_to_overwrite, write_pem_files
     from sekisho.clock import utc_now
     from sekisho.pki import ca as authority
 
@@ -42,7 +42,7 @@ def create(
         device = signer.new_device(name, key_of(key_type), now=utc_now(), lifetime=timedelta(days=days))
     except ValueError as error:
         raise Failure(str(error)) from None
-    write_papers(
+    write_pem_files(
         {key_file: device.private_key_pem, request_file: device.request_pem, certificate_file: device.certificate_pem}
     )
     if as_json:

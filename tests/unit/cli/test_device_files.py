@@ -1,4 +1,4 @@
-"""New papers on disk: what is there at which moment."""
+"""New keys and certificates on disk: which file is there at which moment."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from sekisho.cli import new_papers
+from sekisho.cli import device_files
+from sekisho.cli.device_files import DeviceFiles
 from sekisho.cli.failure import Failure
-from sekisho.cli.new_papers import NewPapers
 from sekisho.pki import ca, keys
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.keys import KeyType
@@ -21,8 +21,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CA = ca.create("Next", KeyType.P_256, now=NOW, lifetime=timedelta(days=3650))
 
 
-def papers(folder: Path, key_type: KeyType | None = None) -> NewPapers:
-    return NewPapers(folder, CA, key_type, timedelta(days=30), lambda: NOW)
+def device_files_in(folder: Path, key_type: KeyType | None = None) -> DeviceFiles:
+    return DeviceFiles(folder, CA, key_type, timedelta(days=30), lambda: NOW)
 
 
 def old_certificate() -> X509Certificate:
@@ -31,27 +31,27 @@ def old_certificate() -> X509Certificate:
 
 def test_what_was_made_is_found_again(tmp_path: Path) -> None:
     old = old_certificate()
-    made = papers(tmp_path / "out").make(old)
-    found = papers(tmp_path / "out").present(old.certificate_id)
+    made = device_files_in(tmp_path / "out").make(old)
+    found = device_files_in(tmp_path / "out").present(old.certificate_id)
     assert found is not None
     assert found.certificate_id == made.certificate_id
     assert made.subject == old.subject
     assert made.not_after == NOW + timedelta(days=30)
-    assert papers(tmp_path / "out").made_here() == {made.certificate_id}
-    assert papers(tmp_path / "out").present("ab" * 32) is None
-    assert papers(tmp_path / "nowhere").made_here() == set()
+    assert device_files_in(tmp_path / "out").made_here() == {made.certificate_id}
+    assert device_files_in(tmp_path / "out").present("ab" * 32) is None
+    assert device_files_in(tmp_path / "nowhere").made_here() == set()
 
 
 def test_a_file_that_is_no_certificate_is_not_counted_and_not_used(tmp_path: Path) -> None:
     old = old_certificate()
-    made = papers(tmp_path).make(old)
+    made = device_files_in(tmp_path).make(old)
     broken = tmp_path / ("cd" * 32)
     broken.mkdir()
     (broken / "device.crt").write_text("nothing")
     (broken / "device.key").write_text("nothing")
-    assert papers(tmp_path).made_here() == {made.certificate_id}
+    assert device_files_in(tmp_path).made_here() == {made.certificate_id}
     with pytest.raises(Failure, match=str(broken)):
-        papers(tmp_path).present("cd" * 32)
+        device_files_in(tmp_path).present("cd" * 32)
 
 
 def test_the_key_is_on_disk_before_its_certificate_and_both_before_it_returns(
@@ -73,7 +73,7 @@ def test_the_key_is_on_disk_before_its_certificate_and_both_before_it_returns(
     monkeypatch.setattr(Path, "replace", note_replace)
     monkeypatch.setattr(os, "fsync", note_sync)
     old = old_certificate()
-    papers(tmp_path / "out").make(old)
+    device_files_in(tmp_path / "out").make(old)
     assert asked == [
         "sync file",
         "name device.key",
@@ -89,18 +89,24 @@ def test_a_new_folder_is_made_for_good_and_is_one_processs_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(new_papers, "sync_folder", synced.append)
+    monkeypatch.setattr(device_files, "sync_folder", synced.append)
     for expected in ([tmp_path], []):
-        with papers(tmp_path / "out").held():
+        with device_files_in(tmp_path / "out").held():
             assert synced == expected
-            with pytest.raises(Failure, match="another 'sekisho rotate' is at work"), papers(tmp_path / "out").held():
+            with (
+                pytest.raises(Failure, match="another 'sekisho rotate' works in"),
+                device_files_in(tmp_path / "out").held(),
+            ):
                 pass
         synced.clear()
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Failure, match=str(tmp_path / "file" / "out")), papers(tmp_path / "file" / "out").held():
+    with (
+        pytest.raises(Failure, match=str(tmp_path / "file" / "out")),
+        device_files_in(tmp_path / "file" / "out").held(),
+    ):
         pass
 
 
@@ -113,13 +119,13 @@ def test_a_run_that_ends_between_the_two_files_leaves_a_key_that_the_next_one_us
         def end(_folder: Path) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(new_papers, "sync_folder", end)
+        patch.setattr(device_files, "sync_folder", end)
         with pytest.raises(KeyboardInterrupt):
-            papers(tmp_path).make(old)
-    key = papers(tmp_path).key_file(old.certificate_id).read_text()
-    assert papers(tmp_path).present(old.certificate_id) is None
-    made = papers(tmp_path).make(old)
-    assert papers(tmp_path).key_file(old.certificate_id).read_text() == key
+            device_files_in(tmp_path).make(old)
+    key = device_files_in(tmp_path).key_file(old.certificate_id).read_text()
+    assert device_files_in(tmp_path).present(old.certificate_id) is None
+    made = device_files_in(tmp_path).make(old)
+    assert device_files_in(tmp_path).key_file(old.certificate_id).read_text() == key
     assert keys.fits(keys.load(key), made.public_key)
 
 
@@ -129,17 +135,17 @@ def test_a_folder_that_cannot_be_synced_is_said(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(Failure, match="Input/output error"):
-        papers(tmp_path).make(old_certificate())
+        device_files_in(tmp_path).make(old_certificate())
 
 
 @pytest.mark.parametrize("kind", [KeyType.P_256, KeyType.P_384, KeyType.P_521, KeyType.RSA_2048])
 def test_a_new_key_is_of_the_kind_of_the_old_one(tmp_path: Path, kind: KeyType) -> None:
     old = X509Certificate.from_pem(new_device(new_ca(), key=keys.generate(kind)).pem)
-    assert keys.kind_of(papers(tmp_path).make(old).public_key) is kind
+    assert keys.kind_of(device_files_in(tmp_path).make(old).public_key) is kind
 
 
 def test_a_new_key_is_of_the_kind_that_was_asked_for(tmp_path: Path) -> None:
-    made = papers(tmp_path, KeyType.P_384).make(old_certificate())
+    made = device_files_in(tmp_path, KeyType.P_384).make(old_certificate())
     assert keys.kind_of(made.public_key) is KeyType.P_384
 
 

@@ -1,7 +1,7 @@
-"""New keys and certificates for devices that have old ones: on disk before anybody is told of them.
+"""Files of new keys and certificates, each in the place of an old certificate: on disk before they are registered.
 
-A folder for each old certificate, ``DIR/<old certificate id>/device.key`` and ``device.crt``. What is there is used
-and never made again: the server may know of it already, and there is no other copy of the key.
+A folder for each old certificate, ``DIR/<old certificate id>/device.key`` and ``device.crt``. A file that exists is
+used and never made again: the certificate may be registered already, and there is no other copy of the key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.papers import read_text, write_papers
+from sekisho.cli.pem_files import read_text, write_pem_files
 from sekisho.files import sync_folder
 from sekisho.pki import keys, verify
 from sekisho.pki.ca import CertificateAuthority
@@ -29,11 +29,11 @@ CERTIFICATE: Final = "device.crt"
 
 
 @dataclass(frozen=True, slots=True)
-class NewPapers:
-    """The folder, and what signs.
+class DeviceFiles:
+    """The folder, and the CA that signs.
 
     Args:
-        key_type: Kind of the new keys; None: the same as the old one's, P-256 where that is unusual.
+        key_type: Kind of the new keys; None: the kind of the old key, and P-256 where ``KeyType`` lacks that.
         clock: The present time, aware.
     """
 
@@ -45,7 +45,7 @@ class NewPapers:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder, and keep it to this process: two at a time would make two keys for one device.
+        """Make the folder and lock it: two processes at a time would make two keys for one device.
 
         Raises Failure.
         """
@@ -59,11 +59,11 @@ class NewPapers:
             if is_new:
                 _sync(self.folder.absolute().parent)
             try:
-                # It goes with the process, however that ends.
+                # The kernel releases the lock when the process ends, however it ends.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise Failure(
-                    f"another 'sekisho rotate' is at work in {self.folder}: wait until it is done, or choose another "
+                    f"another 'sekisho rotate' works in {self.folder}: wait until it has ended, or choose another "
                     "folder with --out"
                 ) from None
             yield
@@ -71,15 +71,15 @@ class NewPapers:
             os.close(descriptor)
 
     def key_file(self, old_certificate_id: str) -> Path:
-        """Where the new key is, or will be."""
+        """Return the path of the new key."""
         return self.folder / old_certificate_id / KEY
 
     def certificate_file(self, old_certificate_id: str) -> Path:
-        """Where the new certificate is, or will be."""
+        """Return the path of the new certificate."""
         return self.folder / old_certificate_id / CERTIFICATE
 
     def made_here(self) -> set[str]:
-        """Ids of all certificates in the folder. A file that is no certificate is passed over."""
+        """Return the ids of all certificates in the folder. A file that is not a certificate is skipped."""
         found = set()
         for file in self.folder.glob(f"*/{CERTIFICATE}"):
             try:
@@ -89,9 +89,9 @@ class NewPapers:
         return found
 
     def present(self, old_certificate_id: str) -> X509Certificate | None:
-        """The certificate that was made before, or None.
+        """Return the certificate that an earlier run made, or None.
 
-        Raises Failure: it cannot be used, being without its key, or signed by another CA.
+        Raises Failure: it cannot be used, because its key is missing or another CA signed it.
         """
         file, key_file = self.certificate_file(old_certificate_id), self.key_file(old_certificate_id)
         if not file.exists():
@@ -115,24 +115,24 @@ class NewPapers:
         return certificate
 
     def make(self, old: X509Certificate) -> X509Certificate:
-        """A key and a certificate of the same subject as the old one's; on disk for good when it returns.
+        """Make a key and a certificate with the subject of the old one. Both are synced to disk when it returns.
 
         Raises Failure.
         """
         key_file, file = self.key_file(old.certificate_id), self.certificate_file(old.certificate_id)
         if key_file.exists():
-            # The last run ended between the two files.
+            # An earlier run ended between writing the key and writing the certificate.
             try:
                 key = keys.load(read_text(key_file), str(key_file), made_here=True)
             except PemError as error:
                 raise Failure(str(error)) from None
         else:
             key = keys.generate(self.key_type or keys.kind_of(old.public_key) or KeyType.P_256)
-            write_papers({key_file: keys.to_pem(key)})
+            write_pem_files({key_file: keys.to_pem(key)})
             _sync(file.parent)
         certificate = self.authority.renew(old, key, now=self.clock(), lifetime=self.lifetime)
-        # Last: where it is, everything is.
-        write_papers({file: certificate.pem})
+        # Last: where the certificate exists, its key does.
+        write_pem_files({file: certificate.pem})
         _sync(file.parent)
         _sync(self.folder)
         return certificate

@@ -1,7 +1,7 @@
-"""What ``sekisho rotate`` does: makes and registers new certificates for one device after the other.
+"""Makes and registers new certificates for one device after the other.
 
-Files are on disk before the server is told of them, and the server answers the same question twice in the same way. So
-whatever a run that was interrupted has done, the next one goes on from there.
+Files are on disk before a certificate is registered, and the server answers a repeated request as it did the first. So
+a run continues from where an interrupted one ended.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sekisho.cli.api_client import ApiClient, Refused
+from sekisho.cli.device_files import DeviceFiles
 from sekisho.cli.failure import Failure
-from sekisho.cli.new_papers import NewPapers
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 
@@ -24,14 +24,14 @@ _CERTIFICATE_ID: Final = re.compile(r"(0x)?[0-9a-f]{64}")
 
 
 class Step(StrEnum):
-    """What was to be done for a device."""
+    """What had to be done for a device."""
 
     MAKE = "MAKE"
     """A key and a certificate had to be made and registered."""
     REGISTER = "REGISTER"
-    """Its files were there from an earlier run, and had to be registered."""
+    """Its files were there from an earlier run; the certificate had to be registered."""
     WAIT = "WAIT"
-    """All was done but its first connection."""
+    """The new certificate was registered; it has not connected yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Outcome:
     old_certificate_id: str
     step: Step
     new_certificate_id: str | None
-    """None where it would have to be made first."""
+    """None with a dry run where the certificate would have to be made first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +50,28 @@ class Fleet:
 
     old_certificate_ids: Sequence[str]
     pending: Mapping[str, str]
-    """Old certificate id → the new one that is waited for already."""
+    """Old certificate id → the new one of its pending rotation."""
 
 
 class Rotator:
-    """Makes new certificates with one CA and registers them. Raises what ``ApiClient`` and ``NewPapers`` raise."""
+    """Makes new certificates with one CA and registers them. Raises what ``ApiClient`` and ``DeviceFiles`` raise."""
 
-    def __init__(self, client: ApiClient, papers: NewPapers, *, dry_run: bool) -> None:
+    def __init__(self, client: ApiClient, files: DeviceFiles, *, dry_run: bool) -> None:
         self._client = client
-        self._papers = papers
+        self._files = files
         self._dry_run = dry_run
-        self._ca_pem = _named_ca(client, papers)
+        self._ca_pem = _registered_ca(client, files)
 
     @property
     def registers_with_ca(self) -> bool:
-        """Whether the CA that signs is registered and ACTIVE, so that the new certificates belong to it."""
+        """Whether the CA that signs is registered and ACTIVE, so that new certificates are registered with it."""
         return self._ca_pem is not None
 
     def fleet(self, ca_certificate_id: str) -> Fleet:
-        """Every ACTIVE certificate registered with a CA, apart from those that take another's place.
+        """List every ACTIVE certificate registered with a CA, without those that replace another one.
 
         Raises Failure: there is no such CA.
         """
-        ca_certificate_id = certificate_id(ca_certificate_id)
         try:
             self._client.get(f"/cacertificate/{ca_certificate_id}")
         except Refused as refused:
@@ -81,50 +80,50 @@ class Rotator:
             each["oldCertificateId"]: each["newCertificateId"]
             for each in self._client.each(ROTATIONS, "rotations", caCertificateId=ca_certificate_id)
         }
-        # Where the CA signs its own successors these are its certificates too; rotating them would never end.
-        new = self._papers.made_here() | set(pending.values())
+        # A CA that signs the replacements too has them among its certificates; rotating those would never end.
+        new = self._files.made_here() | set(pending.values())
         listed = self._client.each(f"/certificates-by-ca/{ca_certificate_id}", "certificates", isAscendingOrder="true")
         old = [each["certificateId"] for each in listed if each["status"] == "ACTIVE"]
         return Fleet([each for each in old if each not in new], pending)
 
     def rotate(self, old_certificate_id: str, pending: str | None = None) -> Outcome:
-        """Do for one device what is still to be done.
+        """Do for one device what is not done yet.
 
         Args:
-            pending: The new certificate that is waited for already, as far as that is known.
+            pending: The new certificate of a pending rotation, where the caller knows of one.
 
         Raises Failure or Refused.
         """
-        new = self._papers.present(old_certificate_id)
+        new = self._files.present(old_certificate_id)
         if pending is not None:
             if new is None or new.certificate_id != pending:
                 raise Failure(
-                    f"a rotation to {pending} is pending, whose files are not in {self._papers.folder}: go on where "
-                    "they are, or give it up with --cancel"
+                    f"a rotation to {pending} is pending, whose files are not in {self._files.folder}: name their "
+                    "folder with --out, or cancel it with 'sekisho rotate cancel'"
                 )
             return Outcome(old_certificate_id, Step.WAIT, pending)
         step = Step.REGISTER
         if new is None:
             step = Step.MAKE
-            old = active(self._client, old_certificate_id)
+            old = require_active(self._client, old_certificate_id)
             if self._dry_run:
                 return Outcome(old_certificate_id, step, None)
-            new = self._papers.make(old)
+            new = self._files.make(old)
         if not self._dry_run:
             begin(self._client, old_certificate_id, new, self._ca_pem)
         return Outcome(old_certificate_id, step, new.certificate_id)
 
 
-def certificate_id(text: str) -> str:
-    """A certificate id as a person gives it, in the form in which the server tells it. Raises Failure."""
+def require_certificate_id(text: str) -> str:
+    """Return a certificate id as the server writes it: lower case, no ``0x``. Raises Failure where it is none."""
     lower = text.lower()
     if _CERTIFICATE_ID.fullmatch(lower) is None:
         raise Failure(f"{text!r} is not a certificate id, 64 hexadecimal digits")
     return lower.removeprefix("0x")
 
 
-def active(client: ApiClient, old_certificate_id: str) -> X509Certificate:
-    """A registered certificate. Raises Failure where it is not ACTIVE, and Refused where there is none."""
+def require_active(client: ApiClient, old_certificate_id: str) -> X509Certificate:
+    """Return a registered certificate. Raises Failure where it is not ACTIVE, and Refused where there is none."""
     described = client.get(f"/certificates/{old_certificate_id}")["certificateDescription"]
     if described["status"] != "ACTIVE":
         raise Failure(
@@ -137,18 +136,21 @@ def active(client: ApiClient, old_certificate_id: str) -> X509Certificate:
 
 
 def begin(client: ApiClient, old_certificate_id: str, new: X509Certificate, ca_pem: str | None) -> dict[str, Any]:
-    """Register the new certificate beside the old one; the rotation. Raises Refused."""
+    """Register the new certificate beside the old one, and return the rotation. Raises Refused."""
     asked = {"oldCertificateId": old_certificate_id, "newCertificatePem": new.pem, "caCertificatePem": ca_pem}
     rotation: dict[str, Any] = client.post(ROTATIONS, asked)
     return rotation
 
 
-def _named_ca(client: ApiClient, papers: NewPapers) -> str | None:
-    """The CA that signs, where it is registered and ACTIVE: it is named, since a key may have several certificates."""
+def _registered_ca(client: ApiClient, files: DeviceFiles) -> str | None:
+    """Return the PEM of the CA that signs where it is registered and ACTIVE, else None.
+
+    The request names it, because several registered CA certificates can have the same key.
+    """
     try:
-        described = client.get(f"/cacertificate/{papers.authority.certificate_id}")["certificateDescription"]
+        described = client.get(f"/cacertificate/{files.authority.certificate_id}")["certificateDescription"]
     except Refused as refused:
         if refused.code != "ResourceNotFoundException":
             raise
         return None
-    return papers.authority.certificate_pem if described["status"] == "ACTIVE" else None
+    return files.authority.certificate_pem if described["status"] == "ACTIVE" else None

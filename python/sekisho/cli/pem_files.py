@@ -1,4 +1,4 @@
-"""Writing keys and certificates where a person asked for them, and never over others."""
+"""Reads and writes the PEM files of keys and certificates that a command line names, and never overwrites unasked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sekisho.pki.keys import KeyType
 
 
 def key_of(text: str) -> KeyType:
-    """The kind of key that ``--key-type`` names, whatever the case. Raises Failure."""
+    """Return the kind of key that ``--key-type`` names, in any case. Raises Failure."""
     for kind in KeyType:
         if kind.value.lower() == text.lower():
             return kind
@@ -20,20 +20,20 @@ def key_of(text: str) -> KeyType:
 
 
 def file_name(name: str) -> str:
-    """A file name that tells ``name``: anything unusual in a path becomes a hyphen."""
+    """Return a file name made of ``name``: characters other than letters, digits and ``._-`` become a hyphen."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
 
 
 def refuse_to_overwrite(paths: Sequence[Path], *, force: bool) -> None:
-    """Raises Failure naming the first file that is there already, unless ``force``."""
+    """Check that no file exists yet, unless ``force``. Raises Failure, which names the first that does."""
     for path in paths:
         if path.exists() and not force:
             raise Failure(f"{path} is there already: choose another name or folder, or overwrite it with --force")
 
 
-def write_papers(papers: Mapping[Path, str]) -> None:
-    """Write each file whole; those named ``.key`` with mode 0600."""
-    for path, text in papers.items():
+def write_pem_files(texts: Mapping[Path, str]) -> None:
+    """Write each file atomically, ``.key`` with mode 0600, others with 0644. Raises Failure."""
+    for path, text in texts.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, text.encode(), mode=0o600 if path.suffix == ".key" else 0o644)
@@ -42,7 +42,7 @@ def write_papers(papers: Mapping[Path, str]) -> None:
 
 
 def read_text(path: Path) -> str:
-    """A PEM file's text. Raises Failure."""
+    """Return the text of a PEM file. Raises Failure."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
