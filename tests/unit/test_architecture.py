@@ -1,7 +1,7 @@
-"""The Rust module is reached through sekisho.gateway, the composition root and the reader of certificates alone.
+"""Dependencies that import-linter cannot see: those on the Rust module, and those of Rust modules on one another.
 
-import-linter reads Python sources and does not see a built extension, so this arrow is held here; the others are import
-contracts in pyproject.toml.
+The Rust module is used by sekisho.gateway, the composition root and the reader of certificates alone. The modules of a
+crate do not use one another in a circle. The other rules are import contracts in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "python" / "sekisho"
+from tests.unit.crate_modules import cycles
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "sekisho"
 # Decision 0011 says why the reader is one of them.
 MAY = {
     Path("app.py"),
@@ -40,3 +43,63 @@ def test_the_rust_module_is_not_imported(module: Path) -> None:
 
 def test_there_is_something_to_check() -> None:
     assert Path("registry/certificates.py") in OTHERS
+
+
+CRATES = sorted([*(ROOT / "crates").iterdir(), ROOT / "bench" / "load"])
+# Crates whose modules still use one another in a circle. The list only gets shorter.
+WITH_CYCLES = {"gateway"}
+
+
+@pytest.mark.parametrize(
+    "crate", [crate for crate in CRATES if crate.name not in WITH_CYCLES], ids=lambda crate: crate.name
+)
+def test_the_modules_of_a_crate_do_not_use_one_another_in_a_circle(crate: Path) -> None:
+    assert cycles(crate / "src") == []
+
+
+@pytest.mark.parametrize("crate", sorted(WITH_CYCLES))
+def test_a_crate_without_circles_is_not_excepted(crate: str) -> None:
+    assert cycles(ROOT / "crates" / crate / "src") != []
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"lib.rs": "mod a; mod b;", "a.rs": "use crate::b::B;", "b.rs": "pub struct B;"}, []),
+        (
+            {
+                "lib.rs": "mod a; mod b;",
+                "a.rs": "use crate::b::B; pub struct A;",
+                "b.rs": "use super::a::{A as X}; pub struct B;",
+            },
+            [["a.rs", "b.rs"]],
+        ),
+        # Through a name that the root exports, and through a path within the code.
+        (
+            {"lib.rs": "mod a; mod b; pub use b::B;", "a.rs": "use crate::B;", "b.rs": "pub fn b() { crate::a::f() }"},
+            [["a.rs", "b.rs"]],
+        ),
+        # A constant of the root, which uses the module itself.
+        ({"lib.rs": "mod a; use a::A; pub const N: u8 = 1;", "a.rs": "use crate::N;"}, [["a.rs", "lib.rs"]]),
+        # A parent and its child.
+        (
+            {"lib.rs": "mod a;", "a.rs": "mod c; use c::C; pub struct A;", "a/c.rs": "use super::A;"},
+            [["a.rs", "a/c.rs"]],
+        ),
+        # Comments, texts and unit tests do not count.
+        (
+            {
+                "lib.rs": "mod a; mod b;",
+                "a.rs": "use crate::b::B;",
+                "b.rs": '// use crate::a;\nconst T: &str = "use crate::a;";\n'
+                "#[cfg(test)]\nmod tests { fn f() { { use crate::a::A; } } }",
+            },
+            [],
+        ),
+    ],
+)
+def test_circles_are_found(tmp_path: Path, files: dict[str, str], expected: list[list[str]]) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert cycles(tmp_path) == expected

@@ -5,31 +5,30 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sekisho_mqtt::{
-    Connect, DecodeError, Packet, PacketId, QoS, ReasonCode, SubAck, TopicFilter, TopicName, UnsubAck,
-    Version,
-};
+use sekisho_mqtt::{Connect, DecodeError, Packet, QoS, ReasonCode, TopicFilter, TopicName, Version};
 use slotmap::SlotMap;
 
 use crate::authority::Authority;
 use crate::budget::{AccountBudget, Budget, BudgetLimits, Charged};
 use crate::connection::{Connection, Permissions};
-use crate::deliver::{Matches, Target};
-use crate::disconnect::End;
-use crate::effect::{Effect, Effects, Outgoing, StoreTicket};
+use crate::effect::{Effect, Effects, StoreTicket};
+use crate::end::End;
 use crate::input::{ConnectionId, DisconnectClient, Now, Peer, ServerPublish, TapId};
+use crate::keys::SessionKey;
 use crate::lifecycle::{Identity, LifecycleEvent, LifecycleKind};
 use crate::limits::{LONGEST_SESSION_EXPIRY_SECONDS, Limits};
+use crate::matches::{Matches, Target};
 use crate::message::{Message, Source};
+use crate::outgoing::Outgoing;
 use crate::presence::Presence;
 use crate::record::Record;
 use crate::refusal::{DisconnectReason, Operation, Refusal};
 use crate::retained::Retained;
-use crate::session::{Session, SessionKey};
+use crate::session::Session;
 use crate::shared::Groups;
-use crate::subscribe::RetainedWanted;
 use crate::timers::{Timer, Timers};
 use crate::topic_tree::{Slot, TopicTree};
+use crate::waiting::Waiting;
 
 /// One realm's broker. See the [crate] for the idea.
 ///
@@ -59,14 +58,6 @@ pub struct Broker {
     next_ticket: u64,
     /// Who publishes lifecycle events.
     own_source: Arc<Source>,
-}
-
-/// What is to go out when a record is durable.
-#[derive(Debug)]
-pub(crate) enum Waiting {
-    Publish { connection: ConnectionId, packet_id: PacketId },
-    Subscribe { connection: ConnectionId, suback: SubAck, retained: Vec<RetainedWanted> },
-    Unsubscribe { connection: ConnectionId, unsuback: UnsubAck },
 }
 
 /// What has been counted since the broker began.

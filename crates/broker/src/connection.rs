@@ -5,13 +5,13 @@ use std::sync::Arc;
 use sekisho_mqtt::{PacketId, TopicName, Version};
 
 use crate::authority::{Action, Authority};
-use crate::input::Now;
+use crate::keys::SessionKey;
 use crate::lifecycle::Identity;
 use crate::limits::{RULE_PREFIX_BYTES, TOPIC_ALIASES, TOPIC_BYTES};
 use crate::message::Source;
 use crate::outbox::Outbox;
+use crate::rate::Rate;
 use crate::refusal::Refusal;
-use crate::session::SessionKey;
 use crate::will::Will;
 
 /// From an accepted CONNECT to the end of the connection.
@@ -158,25 +158,6 @@ impl Permissions {
     }
 }
 
-/// Events in the current second.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Rate {
-    second: u64,
-    count: u32,
-}
-
-impl Rate {
-    /// Counts one. `false` when there are more than `most` in this second.
-    pub fn count(&mut self, now: Now, most: u32) -> bool {
-        let second = now.unix_ms / 1000;
-        if second != self.second {
-            *self = Rate { second, count: 0 };
-        }
-        self.count = self.count.saturating_add(1);
-        self.count <= most
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -215,14 +196,5 @@ mod tests {
             assert_eq!(permissions.may_receive("a"), Receive::Allowed);
         }
         assert_eq!(authority.0.load(Ordering::Relaxed), 3);
-    }
-
-    #[test]
-    fn a_rate_counts_each_second_anew() {
-        let mut rate = Rate::default();
-        let at = Now::from_unix_ms;
-        assert!(rate.count(at(1000), 2) && rate.count(at(1999), 2));
-        assert!(!rate.count(at(1999), 2));
-        assert!(rate.count(at(2000), 2));
     }
 }

@@ -11,38 +11,16 @@ use sekisho_mqtt::{QoS, Version, publish_len};
 use crate::broker::Broker;
 use crate::budget::{Charge, Charged, Resource};
 use crate::connection::Receive;
-use crate::effect::{Delivery, Effect, Effects, Outgoing, StoreTicket};
-use crate::input::{ConnectionId, Now, TapId};
+use crate::effect::{Effect, Effects, StoreTicket};
+use crate::input::{ConnectionId, Now};
+use crate::keys::{GroupKey, SessionKey};
+use crate::matches::{Hit, Matches, Target};
 use crate::message::Message;
+use crate::outgoing::{Delivery, Outgoing};
+use crate::owed::Owed;
 use crate::record::{MessageId, Owner, Record};
 use crate::refusal::{Operation, Refusal};
 use crate::reserved;
-use crate::session::{Owed, SessionKey, SubscriptionOptions};
-use crate::shared::GroupKey;
-
-/// What a filter in the topic tree stands for.
-#[derive(Debug, Clone, Copy)]
-pub enum Target {
-    Session(SessionKey, SubscriptionOptions),
-    Group(GroupKey),
-    Tap(TapId),
-}
-
-/// A session that gets a message, with the options of its matching subscriptions taken together.
-#[derive(Debug, Clone, Copy)]
-pub struct Hit {
-    session: SessionKey,
-    qos: QoS,
-    retain_as_published: bool,
-}
-
-/// Room for the answers of the topic tree, used again by every publication.
-#[derive(Debug, Default)]
-pub struct Matches {
-    hits: Vec<Hit>,
-    groups: Vec<GroupKey>,
-    taps: Vec<TapId>,
-}
 
 /// One message as it is handed around, with what is the same for all receivers.
 struct Parcel<'a> {

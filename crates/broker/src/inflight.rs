@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use sekisho_mqtt::PacketId;
 
-use crate::session::Owed;
+use crate::owed::Owed;
 
 /// A message under way.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sekisho_mqtt::{PublishProperties, QoS, TopicName};
 
 use crate::authority::Authority;
+use crate::refusal::DisconnectReason;
 
 /// The time of a turn. The broker has no clock: whoever calls it reads one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,7 +99,7 @@ pub struct ServerPublish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisconnectClient {
     /// What the `disconnected` event says.
-    pub reason: crate::DisconnectReason,
+    pub reason: DisconnectReason,
     /// Remove the session too, subscriptions and stored messages with it.
     pub clean_session: bool,
     /// Forget the will instead of sending it.
@@ -107,7 +108,7 @@ pub struct DisconnectClient {
 
 impl DisconnectClient {
     /// Ends the connection, keeps the session, sends the will.
-    pub fn because(reason: crate::DisconnectReason) -> DisconnectClient {
+    pub fn because(reason: DisconnectReason) -> DisconnectClient {
         DisconnectClient { reason, clean_session: false, prevent_will: false }
     }
 }

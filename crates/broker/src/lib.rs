@@ -20,19 +20,24 @@
 //!                                 nothing must: PUBACK now                             PUBACK ◄┘
 //! ```
 //!
-//! | module | what it knows |
+//! | module | subject |
 //! |---|---|
-//! | [`broker`] | the façade: everything a caller can do |
+//! | [`broker`] | [`Broker`]: everything that a caller can do |
 //! | `connect`, `publish`, `subscribe`, `deliver`, `queue`, `disconnect` | what the broker does for each |
-//! | [`input`], [`effect`], [`record`] | what goes in, what comes out, what must outlive the process |
-//! | [`authority`] | the question "may this principal do that?" |
-//! | [`refusal`] | every reason to say no, and every reason a connection ends |
+//! | [`input`], [`effect`], [`outgoing`], [`record`] | what goes in, what comes out, what is written to a client, what must outlive the process |
+//! | [`authority`] | the question whether a principal may do something |
+//! | [`refusal`] | every reason to refuse a packet, and every reason why a connection ends |
 //! | [`limits`] | AWS IoT's quotas as named constants |
 //! | [`budget`] | what clients can make the server hold, for an account and for the process |
-//! | `session`, `inflight`, [`outbox`] | what is owed to a client, and how much of it is under way |
-//! | `topic_tree`, `shared`, `retained`, `will`, `reserved` | who gets what |
-//! | [`lifecycle`], `presence` | connected, disconnected, subscribed: who, when, why, and the number of the connection |
-//! | `timers` | what is due, and when |
+//! | `connection`, `session`, `keys` | the state of a connection and of a client id |
+//! | `owed`, `inflight`, [`outbox`] | messages that wait, messages without an acknowledgement, messages that are not written yet |
+//! | `topic_tree`, `matches`, `shared`, `retained`, `reserved` | the receivers of a message |
+//! | `will`, `end`, `waiting` | the message for the end of a connection, how it ends, answers that wait for a record |
+//! | [`lifecycle`], `presence` | events of clients, and the version numbers in them |
+//! | `rate`, `timers` | events in a second; what is due, and when |
+//!
+//! The arrows point one way: `broker` and the six modules of its second row use the others, and no module uses itself
+//! through others (`tests/unit/test_architecture.py`).
 //!
 //! Not here: TLS, sockets, policies and writing records down. Rate quotas are off unless asked for, and of them only
 //! CONNECT per client id and PUBLISH per connection exist.
@@ -45,15 +50,21 @@ mod connection;
 mod deliver;
 mod disconnect;
 pub mod effect;
+mod end;
 mod inflight;
 pub mod input;
+mod keys;
 pub mod lifecycle;
 pub mod limits;
+mod matches;
 pub mod message;
 pub mod outbox;
+pub mod outgoing;
+mod owed;
 mod presence;
 mod publish;
 mod queue;
+mod rate;
 pub mod record;
 pub mod refusal;
 mod reserved;
@@ -63,16 +74,18 @@ mod shared;
 mod subscribe;
 mod timers;
 mod topic_tree;
+mod waiting;
 mod will;
 
 pub use authority::{Action, Authority};
 pub use broker::{Broker, Counters, Published, SessionView};
 pub use budget::{AccountBudget, Budget, BudgetLimits, Charge, Resource};
-pub use effect::{Accepted, Delivery, Effect, Effects, Outgoing, StoreTicket};
+pub use effect::{Accepted, Effect, Effects, StoreTicket};
 pub use input::{ConnectionId, DisconnectClient, Now, Origin, Peer, ServerPublish, TapId};
 pub use lifecycle::{Identity, LifecycleEvent, LifecycleKind};
 pub use limits::Limits;
 pub use message::{Message, Source};
 pub use outbox::Outbox;
+pub use outgoing::{Delivery, Outgoing};
 pub use record::{MessageId, Owner, Record, SessionRecord, SubscriptionRecord, WillRecord};
 pub use refusal::{DisconnectReason, Operation, Refusal};

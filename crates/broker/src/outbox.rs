@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::{AccountBudget, Charge, Resource};
-use crate::effect::Outgoing;
 use crate::limits::Limits;
+use crate::outgoing::Outgoing;
 
 /// Messages in the upper 24 bits, bytes in the lower 40: one atomic operation a delivery.
 const MESSAGE: u64 = 1 << 40;

@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::budget::{AccountBudget, Charge, Resource};
-use crate::connection::Rate;
 use crate::input::Now;
 use crate::limits::VERSION_NUMBER_MEMORY_MS;
+use crate::rate::Rate;
 
 /// Clients that are gone are remembered for an hour, but no more than this many; the oldest are forgotten first. A
 /// version number then starts again from 0 early, which the events' readers have to expect anyway.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use sekisho_mqtt::{Ack, PacketId, Publish, PublishProperties, QoS, ReasonCode, TopicName, Version};
 
 use crate::authority::Action;
-use crate::broker::{Broker, Published, Waiting};
+use crate::broker::{Broker, Published};
 use crate::budget::Charged;
-use crate::effect::{Effect, Effects, Outgoing};
+use crate::effect::{Effect, Effects};
 use crate::input::{ConnectionId, Now, Origin, ServerPublish};
 use crate::limits::{PAYLOAD_BYTES, RULE_PREFIX_BYTES, TOPIC_BYTES, TOPIC_SLASHES, UNACKNOWLEDGED};
 use crate::message::{Message, Source, expiry_moment, properties_fit};
+use crate::outgoing::Outgoing;
 use crate::refusal::{Operation, Refusal};
 use crate::reserved;
+use crate::waiting::Waiting;
 
 /// Below this many packets without an answer a paused client is read from again.
 const RESUME_READING: usize = UNACKNOWLEDGED as usize / 2;

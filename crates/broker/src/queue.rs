@@ -10,13 +10,14 @@ use sekisho_mqtt::{QoS, Version};
 use crate::broker::Broker;
 use crate::connection::Receive;
 use crate::deliver::exceeds;
-use crate::effect::{Delivery, Effects, Outgoing};
+use crate::effect::Effects;
 use crate::input::Now;
+use crate::keys::{GroupKey, SessionKey};
 use crate::limits::{REDELIVERY_INTERVAL_MS, REDELIVERY_LIMIT_V5_MS, REDELIVERY_LIMIT_V311_MS};
+use crate::outgoing::{Delivery, Outgoing};
+use crate::owed::Owed;
 use crate::record::{Owner, Record};
 use crate::refusal::{Operation, Refusal};
-use crate::session::{Owed, SessionKey};
-use crate::shared::GroupKey;
 use crate::timers::Timer;
 
 impl Broker {

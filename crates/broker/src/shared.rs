@@ -12,13 +12,9 @@ use sekisho_mqtt::QoS;
 use slotmap::SlotMap;
 
 use crate::budget::AccountBudget;
-use crate::session::{OwedQueue, SessionKey};
+use crate::keys::{GroupKey, SessionKey};
+use crate::owed::OwedQueue;
 use crate::topic_tree::Slot;
-
-slotmap::new_key_type! {
-    /// A group in memory.
-    pub struct GroupKey;
-}
 
 /// One group.
 #[derive(Debug)]

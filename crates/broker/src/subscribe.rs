@@ -11,28 +11,23 @@ use sekisho_mqtt::{
 };
 
 use crate::authority::Action;
-use crate::broker::{Broker, Waiting};
+use crate::broker::Broker;
 use crate::budget::Resource;
-use crate::deliver::Target;
 use crate::effect::Effects;
 use crate::input::{ConnectionId, Now};
+use crate::keys::SessionKey;
 use crate::lifecycle::LifecycleKind;
 use crate::limits::{
     FILTERS_PER_PACKET, GROUP_MEMBERS, PROPERTY_BYTES, SHARE_NAME_CHARACTERS, TOPIC_BYTES, TOPIC_SLASHES,
 };
+use crate::matches::Target;
 use crate::message::user_properties_len;
 use crate::record::Record;
 use crate::refusal::{Operation, Refusal};
 use crate::reserved;
-use crate::session::{SessionKey, Subscription, SubscriptionOptions, SubscriptionPlace};
+use crate::session::{Subscription, SubscriptionOptions, SubscriptionPlace};
 use crate::shared::Member;
-
-/// A retained message to send once SUBACK is out.
-#[derive(Debug)]
-pub(crate) struct RetainedWanted {
-    topic: TopicName,
-    granted: QoS,
-}
+use crate::waiting::{RetainedWanted, Waiting};
 
 impl Broker {
     pub(crate) fn on_subscribe(

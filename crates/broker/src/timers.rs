@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::session::SessionKey;
+use crate::keys::SessionKey;
 
 /// What a timer is for. Each session has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -93,6 +93,15 @@ pub fn parse(der: &[u8]) -> Result<Certificate<'_>, CertificateError> {
     })
 }
 
+/// The public key of a certificate.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
+    parse(der).map(|certificate| certificate.key)
+}
+
 /// A reader behind what is signed, and what is signed, of a certificate or a certificate signing request.
 pub(crate) fn signed_object(der: &[u8]) -> Result<(Reader<'_>, Element<'_>), CertificateError> {
     if der.len() > MAXIMUM_DER_LENGTH {

@@ -1,7 +1,10 @@
 //! Why bytes are no certificate, or no certificate signing request, that we can use.
 
-use crate::MAXIMUM_DER_LENGTH;
 use crate::der::DerError;
+
+/// The longest certificate that is read, in bytes of DER: AWS IoT's limit for `certificatePem`, in which a DER of this
+/// length would not even fit.
+pub const MAXIMUM_DER_LENGTH: usize = 65_536;
 
 /// What is wrong with the bytes, as the end of a sentence that begins "the certificate cannot be read:".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::CertificateError;
-use crate::certificate::parse;
 use crate::der::{Reader, dotted, tag, whole_bytes};
 
 /// A SubjectPublicKeyInfo (RFC 5280 section 4.1), as slices of the certificate.
@@ -144,15 +143,6 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(significant);
     bytes.extend_from_slice(content);
     bytes
-}
-
-/// The public key of a certificate.
-///
-/// # Errors
-///
-/// As [`read`](crate::read).
-pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
-    parse(der).map(|certificate| certificate.key)
 }
 
 /// Takes a SubjectPublicKeyInfo apart.

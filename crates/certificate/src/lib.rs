@@ -10,12 +10,12 @@
 //! | file | subject |
 //! |---|---|
 //! | `identity` | [`CertificateId`]: the SHA-256 of the DER |
-//! | `certificate` | [`parse`]: the structure of a certificate, as slices |
+//! | `certificate` | [`parse`]: the structure of a certificate, as slices; [`public_key`]: its key alone |
 //! | `request` | [`parse_request`]: that of a certificate signing request |
 //! | `facts` | [`read`]: what the gateway needs of a certificate |
 //! | `variables` | its `iot:Certificate.*` policy variables |
 //! | `name` | distinguished names and their values as text |
-//! | `key` | [`public_key`]: the SubjectPublicKeyInfo, without judging it |
+//! | `key` | [`SubjectPublicKeyInfo`]: the public key, without judging it |
 //! | `client_key` | [`client_key_problem`]: whether the gateway can verify a client with this key |
 //! | `signature` | signature algorithms and their parameters |
 //! | `der`, `time` | the elements of DER |
@@ -34,16 +34,12 @@ mod signature;
 mod time;
 mod variables;
 
-pub use certificate::{Certificate, parse};
+pub use certificate::{Certificate, parse, public_key};
 pub use client_key::{MAX_RSA_BITS, MAX_RSA_EXPONENT_BITS, MIN_RSA_BITS, client_key_problem};
-pub use error::CertificateError;
+pub use error::{CertificateError, MAXIMUM_DER_LENGTH};
 pub use facts::{Facts, read};
 pub use identity::{CertificateId, InvalidCertificateId, certificate_id};
-pub use key::{KeyKind, SubjectPublicKeyInfo, public_key};
+pub use key::{KeyKind, SubjectPublicKeyInfo};
 pub use name::{Attribute, Name, parse_name};
 pub use request::{Request, parse_request};
 pub use signature::{Scheme, SignatureAlgorithm};
-
-/// The longest certificate that is read, in bytes of DER: AWS IoT's limit for `certificatePem`, in which a DER of this
-/// length would not even fit.
-pub const MAXIMUM_DER_LENGTH: usize = 65_536;

@@ -3,12 +3,12 @@
 use bytes::BytesMut;
 
 use crate::packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Packet, PacketType, Publish, SubAck, Subscribe, UnsubAck,
-    Unsubscribe,
+    Ack, Auth, ConnAck, Connect, Disconnect, Packet, Publish, SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
+use crate::packet_type::PacketType;
 use crate::property::Carrier;
 use crate::wire::{self, Length, Reader, Sink};
-use crate::{DecodeError, EncodeError, Version};
+use crate::{DecodeError, EncodeError, Sender, Version};
 
 /// What a [`Decoder`] takes at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +21,6 @@ pub struct Limits {
 impl Limits {
     /// The largest packet MQTT can express: no limit of our own.
     pub const UNLIMITED: Limits = Limits { max_packet_size: wire::VARIABLE_BYTE_INTEGER_MAX + 5 };
-}
-
-/// Who sends the packets that a [`Decoder`] reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sender {
-    /// We are the server.
-    Client,
-    /// We are the client.
-    Server,
 }
 
 /// Turns what comes off a connection into packets, one direction of one connection.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::{ReasonCode, TopicError, Utf8Error};
 

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`codec`] | the fixed header, the packet size limit, [`Decoder`] and [`encode`] |
 //! | [`packet`] | one control packet per file, both protocol versions side by side |
+//! | `fitted` | a packet without what does not fit the receiver's Maximum Packet Size |
+//! | [`packet_type`] | the type in the first byte of a packet |
+//! | [`protocol`] | version, side, QoS, packet identifier, user properties |
 //! | [`property`] | the MQTT 5 property table: identifier, type, packets that may carry it |
 //! | [`reason`] | every reason code, the packets it may travel in, its 3.1.1 return code |
 //! | [`topic`] | [`TopicName`] and [`TopicFilter`]: validated once, then trusted |
@@ -20,60 +23,25 @@
 
 pub mod codec;
 pub mod error;
+mod fitted;
 pub mod packet;
+pub mod packet_type;
 pub mod property;
+pub mod protocol;
 pub mod reason;
 pub mod text;
 pub mod topic;
 mod wire;
 
-pub use codec::{Decoder, Limits, Sender, encode};
+pub use codec::{Decoder, Limits, encode};
 pub use error::{DecodeError, EncodeError};
 pub use packet::{
-    Ack, Auth, ConnAck, ConnAckProperties, Connect, ConnectProperties, Disconnect, Packet, PacketType,
-    Publish, PublishFields, PublishHead, PublishProperties, RetainHandling, SubAck, Subscribe,
-    SubscribeFilter, UnsubAck, Unsubscribe, Will, encode_publish, publish_len,
+    Ack, Auth, ConnAck, ConnAckProperties, Connect, ConnectProperties, Disconnect, Packet, Publish,
+    PublishFields, PublishHead, PublishProperties, RetainHandling, SubAck, Subscribe, SubscribeFilter,
+    UnsubAck, Unsubscribe, Will, encode_publish, publish_len,
 };
+pub use packet_type::PacketType;
+pub use protocol::{PacketId, QoS, Sender, UserProperties, Version};
 pub use reason::ReasonCode;
 pub use text::{Utf8, Utf8Error};
 pub use topic::{TopicError, TopicFilter, TopicName};
-
-/// The protocol version of a connection, from the level in its CONNECT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Version {
-    /// MQTT 3.1.1, level 4.
-    V311,
-    /// MQTT 5, level 5.
-    V5,
-}
-
-/// Quality of service, MQTT section 4.3.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum QoS {
-    /// Delivered as the network allows, never acknowledged.
-    #[default]
-    AtMostOnce = 0,
-    /// Acknowledged with PUBACK; may arrive more than once.
-    AtLeastOnce = 1,
-    /// The four-packet exchange. Decoded here, refused by the broker as AWS IoT does.
-    ExactlyOnce = 2,
-}
-
-impl QoS {
-    /// The QoS of two bits on the wire; `None` for 3, which both versions forbid.
-    pub fn from_bits(bits: u8) -> Option<QoS> {
-        match bits {
-            0 => Some(QoS::AtMostOnce),
-            1 => Some(QoS::AtLeastOnce),
-            2 => Some(QoS::ExactlyOnce),
-            _ => None,
-        }
-    }
-}
-
-/// A packet identifier: never zero, MQTT section 2.2.1.
-pub type PacketId = std::num::NonZeroU16;
-
-/// User properties in the order they came. The same name may appear more than once, section 3.1.2.11.8.
-pub type UserProperties = Vec<(Utf8, Utf8)>;

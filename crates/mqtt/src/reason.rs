@@ -1,6 +1,6 @@
 //! Reason codes: MQTT 5 section 2.4, and the return codes of MQTT 3.1.1.
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $byte:literal, $phrase:literal, [$($packet:ident)*];)*) => {

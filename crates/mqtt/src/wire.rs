@@ -4,7 +4,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8};
 

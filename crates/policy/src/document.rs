@@ -4,15 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::PolicyError;
 use crate::condition::{Condition, Operator};
+use crate::error::{MAXIMUM_DOCUMENT_LENGTH, PolicyError};
 use crate::json::Json;
 use crate::pattern::{Dialect, Pattern};
 use crate::request::Action;
 use crate::variable::Variable;
-
-/// How many characters a document may have, white space not counted (AWS General Reference, "AWS IoT Core quotas").
-pub const MAXIMUM_DOCUMENT_LENGTH: usize = 2048;
 
 /// The length that [`MAXIMUM_DOCUMENT_LENGTH`] limits: characters that are not white space.
 pub fn document_length(document: &str) -> usize {

@@ -1,5 +1,8 @@
 //! Why a policy document was refused.
 
+/// Characters that a document may have, white space not counted (AWS General Reference, "AWS IoT Core quotas").
+pub const MAXIMUM_DOCUMENT_LENGTH: usize = 2048;
+
 /// A document that AWS IoT would answer with `MalformedPolicyException`.
 ///
 /// The text says what was wrong, where, and what to write instead.
@@ -19,9 +22,8 @@ pub enum PolicyError {
 
     /// More characters than AWS IoT takes; see [`document_length`](crate::document_length).
     #[error(
-        "the policy document has {length} characters, white space not counted; the limit is {limit}: \
-         shorten it with wildcards and policy variables, or split it into several policies",
-        limit = crate::MAXIMUM_DOCUMENT_LENGTH
+        "the policy document has {length} characters, white space not counted; the limit is {MAXIMUM_DOCUMENT_LENGTH}: \
+         shorten it with wildcards and policy variables, or split it into several policies"
     )]
     TooLong {
         /// Characters that are not white space.

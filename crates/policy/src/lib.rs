@@ -46,8 +46,8 @@ mod pattern;
 mod request;
 mod variable;
 
-pub use document::{Effect, MAXIMUM_DOCUMENT_LENGTH, NamedPolicy, Policy, document_length};
-pub use error::PolicyError;
+pub use document::{Effect, NamedPolicy, Policy, document_length};
+pub use error::{MAXIMUM_DOCUMENT_LENGTH, PolicyError};
 pub use evaluate::{Decision, Mismatch, NearMiss, StatementId, Verdict, always_allows, evaluate, is_allowed};
 pub use request::{Action, ConnectAttributes, Facts, Request, SourceIp, Thing};
 pub use variable::KNOWN_VARIABLES;

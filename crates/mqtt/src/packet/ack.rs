@@ -1,6 +1,6 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7): four packets of one shape.
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::Carrier;
 use crate::wire::{Reader, Sink, reason_string_and_user_properties};
 use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8, Version};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::wire::{Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, ReasonCode, UserProperties, Utf8, Version};

@@ -4,7 +4,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::Bytes;
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::wire::{PropertyReader, Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, QoS, ReasonCode, UserProperties, Utf8, Version};

@@ -4,7 +4,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::Bytes;
 
-use crate::packet::{PacketType, PublishProperties};
+use crate::packet::PublishProperties;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::wire::{PropertyReader, Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, QoS, TopicName, UserProperties, Utf8, Version};

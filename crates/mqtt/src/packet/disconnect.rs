@@ -1,8 +1,8 @@
 //! DISCONNECT, section 3.14.
 
-use crate::codec::Sender;
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
+use crate::protocol::Sender;
 use crate::wire::{Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, ReasonCode, UserProperties, Utf8, Version};
 

@@ -4,9 +4,9 @@ use std::ops::{Deref, DerefMut};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::codec::Sender;
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
+use crate::protocol::Sender;
 use crate::wire::{Length, PropertyReader, Reader, Sink, length_prefix, variable_byte_integer_len};
 use crate::{DecodeError, EncodeError, PacketId, QoS, TopicError, TopicName, UserProperties, Utf8, Version};
 

@@ -1,6 +1,6 @@
 //! SUBACK, section 3.9.
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::Carrier;
 use crate::wire::{Reader, Sink, reason_string_and_user_properties};
 use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8, Version};

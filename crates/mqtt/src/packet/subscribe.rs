@@ -1,6 +1,6 @@
 //! SUBSCRIBE, section 3.8.
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::wire::{Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, PacketId, QoS, TopicFilter, UserProperties, Utf8, Version};

@@ -1,6 +1,6 @@
 //! UNSUBACK, section 3.11.
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::Carrier;
 use crate::wire::{Reader, Sink, reason_string_and_user_properties};
 use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8, Version};

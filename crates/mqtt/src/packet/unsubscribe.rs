@@ -1,6 +1,6 @@
 //! UNSUBSCRIBE, section 3.10.
 
-use crate::packet::PacketType;
+use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::wire::{Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, PacketId, UserProperties, Utf8, Version};
