@@ -18,7 +18,7 @@ from bench.provisioning.measure import Measure
 from bench.provisioning.stage import Papers, Stage, api, certificate_id, say
 from bench.results import Sample
 from bench.servers import CannotMeasure, Sekisho
-from sekisho.cli.device_client import DeviceClient, Place
+from sekisho.cli.device_client import DeviceClient, Endpoint
 
 AGAIN: Final = "known, seen before"
 _FIRST: Final = "known, first connect"
@@ -61,7 +61,7 @@ def _register(
 ) -> None:
     iot = api(server)
     devices = {certificate_id(device): device for device in strangers}
-    place = Place("localhost", server.port("ecdsa"), server.data / "server" / "root-ca.pem")
+    place = Endpoint("localhost", server.port("ecdsa"), server.data / "server" / "root-ca.pem")
     with DeviceClient(place, watcher.certificate, watcher.key, client_id=watcher.name, version="3.1.1") as watching:
         watching.subscribe([f"$aws/events/certificates/registered/{ca_id}"], qos=1)
         samples: list[Sample] = []

@@ -2,8 +2,8 @@
 
 A setting has one name in all of them: ``mqtt_port`` here and in the file, ``SEKISHO_MQTT_PORT`` in the environment,
 ``--mqtt-port`` on the command line. The file is TOML: ``sekisho.toml`` in the data folder, or the one that
-``--config`` or ``SEKISHO_CONFIG`` names; relative paths in it are relative to its folder. Everything is validated once,
-here. A value of the file has the setting's own type; those of the environment are text. Handlers are in the file alone.
+``--config`` or ``SEKISHO_CONFIG`` names; relative paths in it are relative to its folder. ``load`` validates every
+setting. A value in the file has the setting's own type; values in the environment are text. Only the file has handlers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _PREFIX: Final = "SEKISHO_"
 
 OTHER_VARIABLES: Final = frozenset({"SEKISHO_CONFIG", "SEKISHO_DOTTED_ENDPOINT", "SEKISHO_ROOT_CA"})
-"""Names in the environment that are no settings: the file, and what ``sekisho env`` tells clients."""
+"""Environment variables that are not settings: the settings file, and what ``sekisho env`` exports for clients."""
 
 _OF_KUBERNETES: Final = re.compile(
     r"SEKISHO_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|PORT)"
 )
-"""Names that Kubernetes and Docker links give every container beside a service whose name begins with "sekisho"."""
+"""Variables that Kubernetes and Docker links set in containers where a service's name begins with "sekisho"."""
 
 _FILE_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "str": ((str,), "text in quotes"),
@@ -43,85 +43,85 @@ _FILE_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "Path | None": ((str,), "a path in quotes"),
     "tuple[str, ...]": ((list,), 'a list of texts, such as ["one", "two"]'),
 }
-"""By the type of a field of Settings: what TOML has for it, and how that is written."""
+"""Type of a field of Settings → its types in TOML, and how it is written there."""
 
 FILE_ALONE: Final = frozenset({"handlers", "s3_buckets"})
-"""Settings that neither the environment nor the command line can hold."""
+"""Settings that only the file can hold."""
 
 
 class ConfigError(Exception):
-    """A setting that cannot be used; the message says which, where it came from and what it may be."""
+    """A setting is wrong; the message says which, where it was set, and which values it takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be chosen about a server."""
+    """The settings of a server."""
 
     data: Path
-    """Folder that holds all state: database, keys, certificates."""
+    """Folder of all state: database, keys, certificates."""
     host: str = "127.0.0.1"
     """Address that the API and MQTT listen on."""
     api_port: int = 5883
-    """TCP port of the HTTP API; 0 takes a free one."""
+    """TCP port of the HTTP API; 0: a free one."""
     mqtt_port: int = 8883
-    """TCP port of MQTT over TLS; 0 takes a free one."""
+    """TCP port of MQTT over TLS; 0: a free one."""
     region: str = "us-east-1"
-    """Home region: where the default account's endpoint is plain ``localhost``. One of AWS, or of ``regions``."""
+    """Home region, in which the default account's endpoint is ``domain`` itself. One of AWS's, or of ``regions``."""
     regions: tuple[str, ...] = ()
-    """Names of a site's own regions, beside those of AWS; in the environment with commas between them."""
+    """Names of your own regions, in addition to those of AWS; in the environment separated by commas."""
     account: str = "123456789012"
-    """The default account, made at the first start."""
+    """The default account, created at the first start."""
     domain: str = "localhost"
     """Endpoints of other accounts and regions are ``<prefix>-ats.iot.<region>.<domain>``."""
     log_level: str = "info"
     """One of debug, info, warning, error."""
     database_url: str = field(default="", repr=False)
-    """SQLAlchemy URL of a PostgreSQL database; empty keeps SQLite in the data folder."""
+    """SQLAlchemy URL of a PostgreSQL database; empty: SQLite in the data folder."""
     server_certificate: Path | None = None
-    """PEM chain to serve on MQTT in place of Sekisho's own."""
+    """Your own server certificate chain for MQTT, PEM; unset: Sekisho's own."""
     server_key: Path | None = None
     """Its private key, PEM."""
     tls13_session_tickets: bool = False
-    """Let devices resume TLS 1.3 sessions, which AWS IoT does not do: older wolfSSL ends the connection at a ticket."""
+    """Send TLS 1.3 session tickets, so that devices can resume. AWS IoT sends none, and old wolfSSL fails at one."""
     require_sni: bool = True
-    """Refuse certificates in SNI_ONLY mode where the client sends no server name, as AWS IoT does; see docs/java.md."""
+    """Refuse certificates in SNI_ONLY mode where the client sends no SNI, as AWS IoT does; see docs/java.md."""
     any_credentials: bool = False
-    """Take unsigned API requests and unknown access keys for the default account. Loopback only; not for web pages."""
+    """Accept unsigned API requests and unknown access keys for the default account. Loopback only, no web pages."""
     bulk_folder: Path | None = None
-    """Folder of the inputs of bulk registrations, ``<account>/<bucket>/<key>``; unset: ``<data folder>/buckets``."""
+    """Folder of the inputs of bulk registration, ``<account>/<bucket>/<key>``; unset: ``<data folder>/buckets``."""
     s3_endpoint_url: str = ""
-    """URL of an S3-compatible store that has the buckets, in place of ``bulk_folder``; credentials as for AWS tools."""
+    """URL of an S3-compatible store with the buckets, instead of ``bulk_folder``; credentials as for AWS tools."""
     s3_buckets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Section of the file: the buckets of each account in that store. Without it a server with one account uses all."""
+    """Section of the file: the buckets of each account in that store. Without it, a single account may use all."""
     api_connections: int = 0
-    """Connections to the API at once, of which one source address gets half; 0 takes a quarter of the descriptors that
-    the process may open, 1000 at most. Devices get the others."""
+    """Open connections to the API, of which one source address gets at most half; 0: a quarter of the file descriptors
+    that the process may open, at most 1000. Devices get the rest."""
     api_request_timeout: int = 30
     """Seconds for an API request to arrive, headers and body."""
     api_idle_timeout: int = 60
     """Seconds after which a connection to the API without a request is closed."""
     workers: int = 0
-    """Threads of the data plane; 0 is one per core."""
+    """Threads of the data plane; 0: one per core."""
     max_message_bytes: int = 512 * 1024 * 1024
-    """Bytes of memory for messages that wait for MQTT clients or are on their way to them, of all accounts. Beyond, a
-    message that could only wait is refused (MQTT 5: PUBACK 0x97)."""
+    """Bytes of memory for queued and unacknowledged messages to MQTT clients, of all accounts together. Beyond, a
+    message that would have to be queued is refused (MQTT 5: PUBACK 0x97)."""
     max_retained_bytes: int = 256 * 1024 * 1024
-    """Bytes of memory for retained messages of all accounts. Beyond, a retained message is refused."""
+    """Bytes of memory for retained messages of all accounts together. Beyond, a retained message is refused."""
     max_session_bytes: int = 512 * 1024 * 1024
-    """Bytes of memory for persistent sessions, subscriptions and wills of all accounts. Beyond, CONNECT or SUBSCRIBE is
-    refused (0x97)."""
+    """Bytes of memory for persistent sessions, subscriptions and wills of all accounts together. Beyond, CONNECT or
+    SUBSCRIBE is refused (0x97)."""
     max_persistent_sessions: int = 200_000
-    """Persistent MQTT sessions of all accounts. Beyond, CONNECT without a clean session is refused (0x97; 3.1.1: 3)."""
+    """Persistent MQTT sessions of all accounts. Beyond, CONNECT for such a session is refused (0x97; 3.1.1: 3)."""
     account_share: int = 50
-    """Percent of each of these limits that one account may use."""
+    """Percentage of each ``max_…`` limit that one account may use."""
     handler_processes: int = 16
-    """Processes of all Python handlers together; beyond, idle ones end to make room. One account alone gets half."""
+    """Processes of all Python handlers together; beyond, idle ones are ended. One account gets at most half."""
     handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
-    """Who is called where AWS IoT calls a Lambda function: sections of the file, see docs/handlers.md."""
+    """Sections of the file: what is called where AWS IoT calls a Lambda function, see docs/handlers.md."""
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody outside this machine can reach the server."""
+        """Whether the server listens on a loopback address only."""
         return listen_host.is_loopback(self.host)
 
     @property
@@ -131,7 +131,7 @@ class Settings:
 
 
 def data_folder(chosen: Path | str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that the command line chose, else ``SEKISHO_DATA``, else ``~/.sekisho``. Raises ConfigError."""
+    """Return the folder that the command line names, else ``SEKISHO_DATA``, else ``~/.sekisho``. Raises ConfigError."""
     if chosen is not None:
         return _path("data", chosen, "--data", Path.cwd())
     named = environment.get("SEKISHO_DATA")
@@ -144,9 +144,13 @@ def load(
     environment: Mapping[str, str] = os.environ,
     config_file: Path | None = None,
 ) -> Settings:
-    """Settings from all sources. ``chosen``: what the command line gave, None where it gave nothing.
+    """Read the settings from all sources.
 
-    Raises ConfigError naming the setting and its source.
+    Args:
+        chosen: Setting → value on the command line, None where it has none.
+        config_file: The file that the command line names.
+
+    Raises ConfigError, which names the setting and its source.
     """
     types = {each.name: str(each.type) for each in fields(Settings)}
     values: dict[str, tuple[Any, str]] = {}
@@ -198,7 +202,7 @@ def _refuse_unknown_variables(environment: Mapping[str, str], names: Iterable[st
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    # Compared without what all of them begin with, which would make all of them similar.
+    # Compared without the common prefix, which would make all names similar.
     rests = {each.removeprefix(_PREFIX): each for each in known}
     close = difflib.get_close_matches(name.removeprefix(_PREFIX), rests, n=1)
     return f" (did you mean {rests[close[0]]}?)" if close else ""
@@ -214,7 +218,7 @@ def _is_file(file: Path) -> bool:
 def _read(file: Path) -> dict[str, Any]:
     try:
         refuse_writable_by_others(file)
-        # Editors of Windows begin a file with a byte-order mark.
+        # Editors on Windows write a byte-order mark.
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except WritableByOthers as refusal:
         raise ConfigError(str(refusal)) from None
@@ -225,19 +229,19 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _of_file(name: str, value: Any, kind: str, file: Path) -> Any:
-    """A value of the file, which has the setting's own type; a path is relative to the file's folder."""
+    """Check the type of a value from the file, and resolve a path against the file's folder. Raises ConfigError."""
     if name in FILE_ALONE:
-        # Tables, each with checks of its own.
+        # Tables; ``_handlers`` and ``_buckets`` check them.
         return value
     types, what = _FILE_TYPES[kind]
-    # bool is a subclass of int, and true is no number.
+    # Not isinstance: bool is a subclass of int.
     if type(value) not in types:
         raise ConfigError(f"{file}: {name} is {what}, not {value!r}")
     return _path(name, value, str(file), file.parent) if kind.startswith("Path") else value
 
 
 def _path(name: str, value: Any, source: str, folder: Path) -> Path:
-    """A path; where it is relative, from ``folder`` on."""
+    """Return an absolute path; a relative one is resolved against ``folder``. Raises ConfigError."""
     text = str(value)
     if not text or "\0" in text:
         raise ConfigError(f"{source}: {name} is a path, not {text!r}")
@@ -363,12 +367,12 @@ def _check_together(settings: Settings) -> None:
     if (settings.server_certificate is None) != (settings.server_key is None):
         raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
     if settings.bulk_folder is not None and settings.s3_endpoint_url:
-        raise ConfigError("bulk_folder and s3_endpoint_url both say where buckets are: give one of them")
+        raise ConfigError("bulk_folder and s3_endpoint_url both say where the buckets are: give one of them")
     if settings.s3_buckets and not settings.s3_endpoint_url:
-        raise ConfigError("s3_buckets says whose the buckets of an S3 store are: give its s3_endpoint_url too")
+        raise ConfigError("s3_buckets assigns the buckets of an S3 store to accounts: give its s3_endpoint_url too")
     if settings.any_credentials and not settings.is_loopback:
         raise ConfigError(
-            f"any_credentials lets everyone in who can reach {settings.host}: "
+            f"any_credentials accepts every request that reaches {settings.host}: "
             "it needs a loopback host such as 127.0.0.1"
         )
     if settings.api_port == settings.mqtt_port and settings.api_port != 0:

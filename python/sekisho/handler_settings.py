@@ -1,7 +1,7 @@
-"""What ``sekisho.toml`` says of handlers: who is called where AWS IoT calls a Lambda function.
+"""Reads the sections of ``sekisho.toml`` for handlers, which are called where AWS IoT calls Lambda functions.
 
-A handler has a name, which is the function's name in a Lambda ARN, and is one of four kinds: a Python function, a
-webhook, a Lambda function elsewhere, or the CSR signer that is built in. The key that only one kind has tells which.
+A handler has a name, which is the function name in a Lambda ARN, and one of four kinds: a Python function, a webhook, a
+Lambda function elsewhere, or the built-in CSR signer. Each kind has one required key of its own, which selects it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""A function's name (AWS Lambda API Reference, CreateFunction)."""
+"""The name of a Lambda function (AWS Lambda API Reference, CreateFunction)."""
 
-MAX_TIMEOUT: Final = 900.0
-"""Seconds; a Lambda function's own limit."""
+MAX_TIMEOUT_SECONDS: Final = 900.0
+"""The limit of a Lambda function (AWS Lambda Developer Guide, quotas)."""
 
 HOW_TO_RESTRICT: Final = (
     "this server has more than one account, and [handlers.{name}] in sekisho.toml does not say for which it may be "
     'called: write accounts = ["123456789012"] with their ids there, and start the server again'
 )
-"""What is said of a handler without ``accounts`` where there are several."""
+"""Message for a handler without ``accounts`` on a server with several accounts."""
 
 RESERVED_VARIABLES: Final = re.compile(
-    # AWS Lambda Developer Guide, configuration-envvars: what the runtime sets cannot be set.
+    # AWS Lambda Developer Guide, configuration-envvars: variables that the runtime sets are reserved.
     r"_HANDLER|LAMBDA_TASK_ROOT|AWS_LAMBDA_\w+|AWS_(DEFAULT_)?REGION|AWS_ENDPOINT_URL\w*"
     r"|AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
-    # These would win over the account's access key, or make it useless.
+    # These would take precedence over the account's access key, or invalidate it.
     r"|AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|AWS_(SESSION|SECURITY)_TOKEN|AWS_(DEFAULT_)?PROFILE|AWS_ROLE_ARN"
 )
-"""Environment variables of a Python function that Sekisho sets or keeps away."""
+"""Environment variables that a handler's section cannot set, because Sekisho sets or removes them."""
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LAMBDA_ARN: Final = re.compile(
@@ -45,32 +45,32 @@ _CERTIFICATE_ID: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class PythonFunction:
-    """A function ``f(event, context)`` of the operator's own, run in processes of its own."""
+    """The operator's function ``f(event, context)``, which runs in separate processes."""
 
     module: str
     function: str
     path: Path
-    """Folder on ``sys.path``, in which it runs."""
+    """Folder on ``sys.path``, and the working folder of its processes."""
     workers: int
     """Processes for each account and region."""
     environment: tuple[str, ...] = ()
-    """Names of the server's environment variables that it gets too."""
+    """Names of the server's environment variables that are passed on."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Further environment variables, with their values."""
+    """Further environment variables with their values, which may be secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A URL that events are posted to as JSON."""
+    """A URL to which events are posted as JSON."""
 
     url: str
     secret_file: Path | None
-    """Key of the HMAC-SHA256 signature; None: unsigned."""
+    """File with the key of the HMAC-SHA256 signature; None: requests are unsigned."""
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaFunction:
-    """A Lambda function of AWS, or of something that speaks its API."""
+    """A Lambda function of AWS, or of another server with the same API."""
 
     arn: str
     region: str
@@ -109,22 +109,22 @@ class HandlerSettings:
     timeout: float
     """Seconds for one call."""
     retries: int
-    """How often an event is tried again."""
+    """Retries of an event after its first call."""
     on_certificate_registered: bool
     """Whether it is called for certificates that just-in-time registration registers."""
     accounts: tuple[str, ...]
-    """Account ids that it may be called for; empty: those of a server with one account."""
+    """Account ids for which it may be called; empty: the only account of the server."""
     ca_certificate_ids: tuple[str, ...]
-    """Of which CAs; empty: of all."""
+    """CAs whose certificates it is called for; empty: all."""
 
     @property
     def kind(self) -> str:
-        """One word for people."""
+        """Function, webhook, lambda or signer."""
         return KIND_NAMES[type(self.target)]
 
     @property
     def concurrency(self) -> int:
-        """How many events it is called with at once."""
+        """How many calls run at the same time."""
         return self.target.workers if isinstance(self.target, PythonFunction) else 4
 
     def wants_registered(self, account_id: str, ca_certificate_id: str) -> bool:
@@ -142,16 +142,16 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "lambda_arn": ("endpoint_url",),
     "ca_certificate": ("ca_key", "days"),
 }
-"""The key that tells a kind, and the keys that only this kind has."""
+"""Key that selects a kind → the further keys of that kind."""
 
 COMMON: Final = ("timeout", "retries", "on_certificate_registered", "accounts", "ca_certificate_ids")
-"""The keys that every kind has."""
+"""The keys of every kind."""
 
 
 def read_handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
-    """The handlers of the table ``handlers``. Paths are relative to the file's folder.
+    """Read the table ``handlers``. Paths are relative to the file's folder.
 
-    Raises ValueError that names the file, the handler and the key.
+    Raises ValueError, which names the file, the handler and the key.
     """
     if not isinstance(table, Mapping):
         raise ValueError(f"{file}: handlers is a table: write a section [handlers.NAME] for each")
@@ -178,7 +178,7 @@ def _read(name: str, section: Any, file: Path) -> HandlerSettings:
         name=name,
         source=source,
         target=_TARGETS[kind](keys),
-        timeout=keys.number("timeout", 5.0, 0.1, MAX_TIMEOUT),
+        timeout=keys.number("timeout", 5.0, 0.1, MAX_TIMEOUT_SECONDS),
         retries=keys.whole("retries", 5, 0, 1000),
         on_certificate_registered=keys.truth("on_certificate_registered"),
         accounts=keys.texts("accounts", _ACCOUNT_ID, "account ids of 12 digits"),
@@ -189,7 +189,7 @@ def _read(name: str, section: Any, file: Path) -> HandlerSettings:
 
 
 class _Keys:
-    """A section's values, each checked when it is asked for."""
+    """The values of a section, each checked when it is read. The methods raise ValueError."""
 
     def __init__(self, section: Mapping[str, Any], source: str, folder: Path) -> None:
         self._section = section
@@ -248,7 +248,7 @@ class _Keys:
 
     def number(self, key: str, default: float, least: float, most: float) -> float:
         value = self._section.get(key, default)
-        # Written so that it also refuses nan.
+        # This form of the comparison also refuses nan.
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
             raise self.wrong(key, f"a number of seconds from {least:g} to {most:g}")
         return float(value)
@@ -264,7 +264,7 @@ class _Keys:
             return ()
         value = self._section[key]
         if not isinstance(value, list) or not value:
-            # An empty list would read as nobody's and mean everyone's.
+            # An empty list looks like "none" and would mean "all".
             raise self.wrong(key, f"a list of {what}")
         if not all(isinstance(each, str) and pattern.fullmatch(each) for each in value):
             raise self.wrong(key, f"a list of {what}")
@@ -276,7 +276,7 @@ class _Keys:
         if not isinstance(value, Mapping):
             raise ValueError(f"{self.source}: {key} is {what}")
         for name, content in value.items():
-            # The value may be a secret, and is not shown.
+            # The value may be a secret: the message does not show it.
             if not _VARIABLE.fullmatch(name) or not isinstance(content, str) or "\0" in content:
                 raise ValueError(f"{self.source}: {key} is {what}; {name!r} is not the name of one, or no text")
         return dict(value)

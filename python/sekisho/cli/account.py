@@ -1,4 +1,4 @@
-"""``sekisho account``: the accounts of a server. Works beside the running server and without one."""
+"""``sekisho account``: the accounts of a server. Works with and without a running server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import Data, Json, settings_of
 
-app = typer.Typer(help="Accounts: who signs API requests, and whose devices are whose.", no_args_is_help=True)
+app = typer.Typer(help="Accounts and their access keys.", no_args_is_help=True)
 
 
 @app.command("create")
@@ -21,7 +21,7 @@ def create(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Create an account with an access key. The secret is shown this once."""
+    """Create an account with an access key. The secret access key is shown only now."""
     from sekisho.app import CannotStart, open_accounts
     from sekisho.cli.output import show_json, show_line
     from sekisho.errors import AwsException

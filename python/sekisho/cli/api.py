@@ -1,4 +1,4 @@
-"""``sekisho api``: what of the AWS IoT APIs is here."""
+"""``sekisho api``: which operations of the AWS IoT APIs are implemented."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import Json
 
-app = typer.Typer(help="The AWS IoT APIs as Sekisho has them.", no_args_is_help=True)
+app = typer.Typer(help="The AWS IoT APIs that Sekisho implements.", no_args_is_help=True)
 
 
 @app.command("coverage")
@@ -17,7 +17,7 @@ def coverage(
     service: Annotated[str | None, typer.Option(help="Only this service: iot, iot-data, sts.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List every operation of the services and whether it is here, from the code itself."""
+    """List every operation of the services, and whether it is implemented."""
     from sekisho.api.coverage import coverage as rows
     from sekisho.cli.output import show_json, show_line
 

@@ -1,4 +1,4 @@
-"""The running server's API, asked as one of its accounts. Requests are signed as AWS tools sign theirs."""
+"""A client of the running server's API that signs its requests as AWS tools do, with an account's access key."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sekisho.registry.model import AccessKey
 from sekisho.run_file import Run
 
 SERVICE: Final = "iot"
-PATIENCE: Final = 30.0
-"""Seconds for one answer."""
+HTTP_TIMEOUT_SECONDS: Final = 30.0
+"""For one answer."""
 
-_PAGE: Final = 250
+_PAGE_SIZE: Final = 250
 _RETRIES: Final = 5
-_REST: Final = 0.2
-"""Seconds before the first retry; each further one waits twice as long."""
+_FIRST_RETRY_DELAY_SECONDS: Final = 0.2
+"""Before the first retry; each further one waits twice as long."""
 
 
 class Refused(Exception):
-    """The server's answer is no. ``code`` is the AWS name of the exception."""
+    """The server refused the request. ``code`` is the AWS name of the exception."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -36,12 +36,12 @@ class Refused(Exception):
 
 
 class Unreachable(Failure):
-    """The server does not answer, or cannot, though it was asked several times."""
+    """The server did not answer, or answered 503, at every retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A running server, and the key of one of its accounts."""
+    """A running server, and an access key of one of its accounts."""
 
     folder: Path
     run: Run
@@ -49,9 +49,12 @@ class Access:
 
 
 def access(data: Path | None, account: str | None) -> Access:
-    """The server on a data folder, and the account's first access key: the server's default account if none is named.
+    """Find the server on a data folder, and the first access key of an account.
 
-    Raises Failure.
+    Args:
+        account: None: the server's default account.
+
+    Raises Failure: no server answers, or there is no such account.
     """
     from sekisho import run_file
     from sekisho.app import CannotStart, open_accounts
@@ -73,10 +76,10 @@ def access(data: Path | None, account: str | None) -> Access:
 
 
 class ApiClient:
-    """One connection to the API, made anew when it was lost.
+    """One connection to the API, opened again after it was lost.
 
     Args:
-        region: The region whose registry is meant; the server's own if None.
+        region: The region that requests are for; None: the server's own.
     """
 
     def __init__(self, access: Access, region: str | None = None) -> None:
@@ -84,30 +87,32 @@ class ApiClient:
         from botocore.credentials import Credentials
 
         self._url = access.run.api
-        place = urlsplit(self._url)
-        # Not urllib: it would ask a proxy of the environment, which knows no loopback of ours.
-        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+        address = urlsplit(self._url)
+        # Not urllib: it would use a proxy that the environment names, which cannot reach this machine's loopback.
+        self._connection = http.client.HTTPConnection(
+            address.hostname or "", address.port, timeout=HTTP_TIMEOUT_SECONDS
+        )
         credentials = Credentials(access.key.access_key_id, access.key.secret_access_key)
         self._signer = SigV4Auth(credentials, SERVICE, region or access.run.region)
 
     def get(self, path: str, **query: str | None) -> Any:
-        """The JSON of an answer. Raises Refused, or Unreachable where there is none."""
+        """Return the JSON of the answer. Raises Refused, or Unreachable."""
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", f"{path}?{urlencode(given)}" if given else path)
 
     def post(self, path: str, content: Mapping[str, Any]) -> Any:
-        """As ``get``. It may arrive twice, where the first answer was lost."""
+        """Send JSON; returns and raises as ``get``. The server gets it again where an answer was lost."""
         return self._ask("POST", path, json.dumps(content).encode())
 
     def delete(self, path: str) -> Any:
-        """As ``get``. It may arrive twice, where the first answer was lost."""
+        """Delete; returns and raises as ``get``. The server gets it again where an answer was lost."""
         return self._ask("DELETE", path)
 
     def each(self, path: str, member: str, **query: str | None) -> Iterator[Any]:
-        """Every item of a list, page after page."""
+        """Yield every item of a list, page by page."""
         marker: str | None = None
         while True:
-            page = self.get(path, pageSize=str(_PAGE), marker=marker, **query)
+            page = self.get(path, pageSize=str(_PAGE_SIZE), marker=marker, **query)
             yield from page[member]
             marker = page.get("nextMarker")
             if marker is None:
@@ -116,7 +121,7 @@ class ApiClient:
     def _ask(self, method: str, target: str, body: bytes = b"") -> Any:
         for attempt in range(_RETRIES + 1):
             if attempt:
-                time.sleep(_REST * 2 ** (attempt - 1))
+                time.sleep(_FIRST_RETRY_DELAY_SECONDS * 2 ** (attempt - 1))
             try:
                 status, code, content = self._once(method, target, body)
             except (OSError, http.client.HTTPException) as error:

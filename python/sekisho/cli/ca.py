@@ -1,4 +1,4 @@
-"""``sekisho ca``: a CA of your own, for those who do not have one yet."""
+"""``sekisho ca``: make a certificate authority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sekisho device``: a device's key, request and certificate, signed by your own CA."""
+"""``sekisho device``: make a device's key, certificate signing request and certificate, signed by your own CA."""
 
 from __future__ import annotations
 

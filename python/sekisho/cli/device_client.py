@@ -1,6 +1,6 @@
-"""An MQTT client as a device uses it, on paho: for ``sekisho pub`` and ``sekisho sub``.
+"""The MQTT client of ``sekisho pub`` and ``sekisho sub``, on paho.
 
-Connects, waits for each acknowledgement, and turns what went wrong into one line for a person.
+It connects as a device, waits for each acknowledgement, and raises Failure with one line where something fails.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sekisho import ids, run_file
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import data_folder
 
-ANSWER_WITHIN: Final = 10.0
-"""Seconds to wait for CONNACK, SUBACK, PUBACK."""
+ACKNOWLEDGEMENT_TIMEOUT_SECONDS: Final = 10.0
+"""For CONNACK, SUBACK and PUBACK."""
 
 VERSIONS: Final = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where to connect, and what the server's certificate must lead to."""
+class Endpoint:
+    """The address to connect to, and the root that the server's certificate chain has to end in."""
 
     host: str
     port: int
@@ -39,8 +39,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message that arrived."""
+class Message:
+    """A message that was received."""
 
     topic: str
     payload: bytes
@@ -48,8 +48,8 @@ class Arrival:
     retain: bool
 
 
-def locate(data: Path | None, host: str | None, port: int | None, cafile: Path | None) -> Place:
-    """What the command line chose, completed from the environment and the running server's run.json."""
+def locate(data: Path | None, host: str | None, port: int | None, cafile: Path | None) -> Endpoint:
+    """Complete what the command line named from the environment and the running server's run.json. Raises Failure."""
     folder = data_folder(data)
     run = run_file.read(folder)
     named_root = os.environ.get("SEKISHO_ROOT_CA")
@@ -57,18 +57,20 @@ def locate(data: Path | None, host: str | None, port: int | None, cafile: Path |
     where = host or (run.endpoint if run else None)
     if where is None or root is None:
         raise Failure(f"no server is running on {folder}: name one with --host and --cafile, or start 'sekisho up'")
-    return Place(where, port or (run.mqtt_port if run else 8883), root)
+    return Endpoint(where, port or (run.mqtt_port if run else 8883), root)
 
 
 class DeviceClient:
     """One connection. Use as a context manager: entering connects, leaving disconnects."""
 
-    def __init__(self, place: Place, certificate: Path, key: Path, *, client_id: str | None, version: str) -> None:
+    def __init__(
+        self, endpoint: Endpoint, certificate: Path, key: Path, *, client_id: str | None, version: str
+    ) -> None:
         if version not in VERSIONS:
             raise Failure(f"--mqtt-version is 5 or 3.1.1, not {version!r}")
         self.client_id = client_id or f"sekisho-{ids.short()}"
-        self._place = place
-        self._arrivals: queue.Queue[Arrival | None] = queue.Queue()
+        self._endpoint = endpoint
+        self._received: queue.Queue[Message | None] = queue.Queue()
         self._connected: queue.Queue[str | None] = queue.Queue()
         self._acknowledged: dict[int, Sequence[Any]] = {}
         self._published: dict[int, Any] = {}
@@ -81,7 +83,7 @@ class DeviceClient:
             protocol=VERSIONS[version],
             reconnect_on_failure=False,
         )
-        self._client.tls_set_context(_tls(place, certificate, key))
+        self._client.tls_set_context(_tls(endpoint, certificate, key))
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
@@ -89,21 +91,21 @@ class DeviceClient:
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
-        where = f"{self._place.host}:{self._place.port}"
+        where = f"{self._endpoint.host}:{self._endpoint.port}"
         try:
-            self._client.connect(self._place.host, self._place.port, keepalive=60)
+            self._client.connect(self._endpoint.host, self._endpoint.port, keepalive=60)
         except ssl.SSLCertVerificationError as error:
             raise Failure(
-                f"{where}: its certificate does not lead to {self._place.root_ca}: {error.verify_message}. "
+                f"{where}: its certificate does not lead to {self._endpoint.root_ca}: {error.verify_message}. "
                 "Give --cafile the root that 'sekisho up' names, not your own CA"
             ) from None
         except (OSError, ssl.SSLError) as error:
             raise Failure(f"{where}: {error}") from None
         self._client.loop_start()
         try:
-            trouble = self._connected.get(timeout=ANSWER_WITHIN)
+            trouble = self._connected.get(timeout=ACKNOWLEDGEMENT_TIMEOUT_SECONDS)
         except queue.Empty:
-            trouble = f"no answer within {ANSWER_WITHIN:g} seconds"
+            trouble = f"no answer within {ACKNOWLEDGEMENT_TIMEOUT_SECONDS:g} seconds"
         if trouble is not None:
             self._client.loop_stop()
             raise Failure(f"{where}: {trouble}. The server's log says why")
@@ -116,12 +118,12 @@ class DeviceClient:
         self._client.loop_stop()
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        """Publish and wait: QoS 1 for its PUBACK, QoS 0 until it is sent."""
+        """Publish, and wait for the PUBACK (QoS 1) or until the packet is sent (QoS 0). Raises Failure."""
         try:
             info = self._client.publish(topic, payload, qos=qos, retain=retain)
         except ValueError as error:
             raise Failure(f"{topic!r} cannot be published on: {error}") from None
-        deadline = time.monotonic() + ANSWER_WITHIN
+        deadline = time.monotonic() + ACKNOWLEDGEMENT_TIMEOUT_SECONDS
         while not info.is_published() and not self._lost and time.monotonic() < deadline:
             try:
                 info.wait_for_publish(timeout=0.1)
@@ -132,21 +134,23 @@ class DeviceClient:
                 f"{topic}: not acknowledged. The connection was closed, as it is where the policy does not allow the "
                 "topic; the server's log says why"
                 if self._lost
-                else f"{topic}: not acknowledged within {ANSWER_WITHIN:g} seconds"
+                else f"{topic}: not acknowledged within {ACKNOWLEDGEMENT_TIMEOUT_SECONDS:g} seconds"
             )
         code = self._published.get(info.mid)
         if code is not None and code.is_failure:
-            # MQTT 5 says so in the PUBACK (section 3.4.2.1); 3.1.1 can only close.
+            # An MQTT 5 PUBACK has a reason code (section 3.4.2.1); with 3.1.1 the server can only close.
             raise Failure(f"{topic}: {code}; the server's log says why")
 
     def subscribe(self, topic_filters: Sequence[str], *, qos: int) -> None:
-        """Subscribe and wait for the SUBACK. Raises Failure naming each filter that was refused."""
+        """Subscribe, and wait for the SUBACK. Raises Failure, which names each filter that was refused."""
         try:
             _, packet_id = self._client.subscribe([(topic_filter, qos) for topic_filter in topic_filters])
         except ValueError as error:
             raise Failure(f"{', '.join(topic_filters)}: {error}") from None
         with self._changed:
-            self._changed.wait_for(lambda: packet_id in self._acknowledged or self._lost, ANSWER_WITHIN)
+            self._changed.wait_for(
+                lambda: packet_id in self._acknowledged or self._lost, ACKNOWLEDGEMENT_TIMEOUT_SECONDS
+            )
             codes = self._acknowledged.get(packet_id or 0)
         if codes is None:
             raise Failure(f"{', '.join(topic_filters)}: the subscription was not granted; the server's log says why")
@@ -154,31 +158,34 @@ class DeviceClient:
         if refused:
             raise Failure("; ".join(refused))
 
-    def messages(self, wait: float | None) -> Iterator[Arrival]:
-        """Messages as they come, until the connection ends or ``wait`` seconds are over (None: for ever)."""
+    def messages(self, wait: float | None) -> Iterator[Message]:
+        """Yield messages as they arrive, for ``wait`` seconds (None: without end).
+
+        Raises Failure where the connection ends.
+        """
         deadline = None if wait is None else time.monotonic() + wait
         while True:
             try:
-                arrival = self._arrivals.get(
+                message = self._received.get(
                     timeout=None if deadline is None else max(0.0, deadline - time.monotonic())
                 )
             except queue.Empty:
                 return
-            if arrival is None:
+            if message is None:
                 raise Failure(f"the connection was closed{self._why}; the server's log says why")
-            yield arrival
+            yield message
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         self._connected.put(f"refused: {code}" if code.is_failure else None)
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: Any, _properties: Any) -> None:
-        # Only MQTT 5 servers say why they close.
+        # Only MQTT 5 servers send a reason when they close.
         self._why = f" ({code})" if flags.is_disconnect_packet_from_server else ""
         self._connected.put("the connection was closed before it was accepted")
         with self._changed:
             self._lost = True
             self._changed.notify_all()
-        self._arrivals.put(None)
+        self._received.put(None)
 
     def _on_subscribe(self, _client: Any, _data: Any, packet_id: int, codes: Sequence[Any], _properties: Any) -> None:
         with self._changed:
@@ -186,19 +193,19 @@ class DeviceClient:
             self._changed.notify_all()
 
     def _on_publish(self, _client: Any, _data: Any, packet_id: int, code: Any, _properties: Any) -> None:
-        # Called before paho says that the message is published.
+        # paho calls this before is_published() becomes true.
         self._published[packet_id] = code
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self._arrivals.put(Arrival(message.topic, bytes(message.payload), message.qos, bool(message.retain)))
+        self._received.put(Message(message.topic, bytes(message.payload), message.qos, bool(message.retain)))
 
 
-def _tls(place: Place, certificate: Path, key: Path) -> ssl.SSLContext:
-    """Mutual TLS with SNI; each file that cannot be used is named."""
+def _tls(endpoint: Endpoint, certificate: Path, key: Path) -> ssl.SSLContext:
+    """Make a context for mutual TLS. Raises Failure, which names the file that cannot be used."""
     try:
-        context = ssl.create_default_context(cafile=str(place.root_ca))
+        context = ssl.create_default_context(cafile=str(endpoint.root_ca))
     except (OSError, ssl.SSLError) as error:
-        raise Failure(f"{place.root_ca} is no file of root certificates: {error}") from None
+        raise Failure(f"{endpoint.root_ca} is not a file of root certificates: {error}") from None
     for path in (certificate, key):
         if not path.is_file():
             raise Failure(f"{path}: there is no such file")

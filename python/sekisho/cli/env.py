@@ -1,4 +1,4 @@
-"""``sekisho env``: what to export so that AWS tools talk to the running server."""
+"""``sekisho env``: the environment variables with which AWS tools use the running server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sekisho.cli.options import Account, Data, Json
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1", "[::1]")
-"""Where no proxy is to be asked; Python's libraries look for an IPv6 address with its brackets, others without."""
+"""Hosts to reach without a proxy. Python's libraries compare an IPv6 address with its brackets, others without."""
 
 
 def env(
@@ -36,7 +36,7 @@ def env(
         "SEKISHO_ROOT_CA": run.root_ca,
         "SEKISHO_DATA": str(found.folder),
     }
-    # Tools read one of the two spellings; where both are set, most of them the lower one.
+    # Tools read one of the two spellings; where both are set, most read the one in lower case.
     values["NO_PROXY"] = values["no_proxy"] = _without_proxy(
         os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "", run.api
     )
@@ -45,14 +45,14 @@ def env(
     if as_json:
         show_json(values)
         return
-    # A profile or session token of another account would win over, or spoil, the keys above.
+    # A profile would take precedence over the keys below, and a session token would invalidate them.
     show_line("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_SECURITY_TOKEN")
     for name, value in values.items():
         show_line(f"export {name}={shlex.quote(value)}")
 
 
 def _without_proxy(present: str, api: str) -> str:
-    """What NO_PROXY says already, with the loopback and the API's host in it."""
+    """Return the value ``present`` of NO_PROXY with the loopback hosts and the API's host added."""
     hosts = [host for host in (each.strip() for each in present.split(",")) if host]
     if "*" in hosts:
         return "*"

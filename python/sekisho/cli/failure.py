@@ -1,4 +1,4 @@
-"""How a command says that it could not do as asked."""
+"""The exception of a command that cannot do what was asked."""
 
 from __future__ import annotations
 

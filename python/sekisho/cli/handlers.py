@@ -1,4 +1,4 @@
-"""``sekisho handlers``: who is called, and what waits for them. Works beside the running server and without one."""
+"""``sekisho handlers``: the handlers, and the events that wait for them. Works with and without a running server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_handlers(data: Data = None, as_json: Json = False) -> None:
-    """List the handlers of sekisho.toml, how many events wait for each, and how many were given up."""
+    """List the handlers of sekisho.toml; how many events wait for each, and how many failed for good."""
     from sekisho.app import CannotStart, open_deliveries
     from sekisho.cli.output import show_json, show_line
 
@@ -72,7 +72,7 @@ def _require_known(deliveries: Deliveries, settings: Settings, name: str) -> Non
 
 
 def _warning(handler: HandlerSettings | None, *, is_shared: bool) -> str | None:
-    """Why the handler is not called for any account; None where it is."""
+    """Return why the handler is not called for any account, or None where it is called."""
     if handler is None or handler.accounts or not is_shared:
         return None
     return HOW_TO_RESTRICT.format(name=handler.name)
@@ -85,7 +85,7 @@ def discard(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Forget events that were given up: no handler is called with them any more."""
+    """Delete events that failed for good: no handler is called with them again."""
     from sekisho.app import CannotStart, open_deliveries
     from sekisho.cli.output import show_json, show_line
 
@@ -110,7 +110,7 @@ def retry(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Have events delivered that were given up. A running server begins within seconds."""
+    """Deliver events again that failed for good. A running server begins within seconds."""
     from sekisho.app import CannotStart, open_deliveries
     from sekisho.cli.output import show_json, show_line
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def path(text: str) -> Path:
-    """A path as typed. An empty one, which Path takes for the current folder, is most often an unset variable.
+    """Return the path that was typed.
 
-    Raises Failure.
+    Raises Failure where it is empty: Path takes that for the current folder, but most often a variable is unset.
     """
     from sekisho.cli.failure import Failure
 
@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def data_folder(chosen: Path | None) -> Path:
-    """The data folder that a command works on. Raises Failure."""
+    """Return the data folder that a command works on. Raises Failure."""
     from sekisho.cli.failure import Failure
     from sekisho.config import ConfigError, data_folder
 
@@ -42,7 +42,7 @@ def data_folder(chosen: Path | None) -> Path:
 
 
 def settings_of(chosen: Path | None) -> Settings:
-    """The settings of the server on a data folder, from its file and the environment. Raises Failure."""
+    """Return the settings of the server on a data folder, from its file and the environment. Raises Failure."""
     from sekisho.cli.failure import Failure
     from sekisho.config import ConfigError, load
 
@@ -57,7 +57,7 @@ Certificate = Annotated[
     Path, typer.Option("--cert", parser=path, metavar="PATH", help="The device's certificate, PEM.")
 ]
 Key = Annotated[Path, typer.Option("--key", parser=path, metavar="PATH", help="Its private key, PEM.")]
-ClientId = Annotated[str | None, typer.Option("--client-id", "-i", help="MQTT client ID. [default: made up]")]
+ClientId = Annotated[str | None, typer.Option("--client-id", "-i", help="MQTT client ID. [default: a random one]")]
 Qos = Annotated[int, typer.Option("--qos", "-q", min=0, max=1, help="0 or 1.")]
 Host = Annotated[str | None, typer.Option("--host", "-h", help="Endpoint. [default: the running server's]")]
 Port = Annotated[int | None, typer.Option("--port", "-p", help="[default: the running server's]")]
@@ -76,4 +76,4 @@ KeyType = Annotated[
     str, typer.Option("--key-type", help="RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or P-521.", metavar="TYPE")
 ]
 OutputFolder = Annotated[Path, typer.Option("--out", parser=path, metavar="DIR", help="Folder to write to.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

@@ -1,8 +1,8 @@
-"""How commands answer: JSON for programs, plain lines for people. Nothing else prints.
+"""Prints the output of commands: JSON for programs, plain lines for people. No other module prints.
 
-What devices and peers have sent (topics, payloads, reasons) is shown on a terminal without characters that would steer
-it. A program that reads a pipe or file gets lines as they are. JSON is the same text everywhere: what is not printable
-is escaped in it, as JSON allows, so that its values are exact on a terminal as well.
+Lines hold text that devices and peers sent (topics, payloads, reasons). On a terminal, characters that are not
+printable are escaped, because they could control the terminal; a pipe or a file gets lines unchanged. JSON is the same
+text everywhere: it escapes characters that are not printable as JSON allows, so its values are exact on a terminal too.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from sekisho.printable import printable
 
 
 def show_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document to standard output."""
     typer.echo(_escaped(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def show_json_line(value: Any) -> None:
-    """One JSON document in one line."""
+    """Print one JSON document in one line."""
     typer.echo(_escaped(json.dumps(value, ensure_ascii=False)))
 
 
 def show_line(text: str = "") -> None:
-    """One line for a person."""
-    # Without color=True echo takes escape sequences out of what goes to a pipe: a payload would not be exact.
+    """Print one line of text."""
+    # Without color=True echo removes escape sequences from output to a pipe: a payload would not be exact.
     typer.echo(for_stream(text, sys.stdout), color=True)
 
 
 def for_stream(text: str, stream: TextIO | None) -> str:
-    """A line as it is written to ``stream`` (None where that is closed): escaped where that is a terminal."""
+    """Return a line as it is written to ``stream`` (None: closed), escaped where that is a terminal."""
     return printable(text) if stream is not None and stream.isatty() else text
 
 
 def _escaped(document: str) -> str:
-    # Line feeds are the document's own: json has escaped those of strings.
+    # Line feeds belong to the document's layout: json has escaped those in strings.
     if document.isprintable():
         return document
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in document)

@@ -1,4 +1,4 @@
-"""``sekisho pub``: publish one message as a device, for a person without mosquitto."""
+"""``sekisho pub``: publish one message as a device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pub(
     ] = None,
     client_id: ClientId = None,
     qos: Qos = 0,
-    retain: Annotated[bool, typer.Option("--retain", "-r", help="Keep it for later subscribers.")] = False,
+    retain: Annotated[bool, typer.Option("--retain", "-r", help="Publish it as a retained message.")] = False,
     host: Host = None,
     port: Port = None,
     cafile: CaFile = None,
@@ -59,8 +59,8 @@ def pub(
             payload = file.read_bytes()
         except OSError as error:
             raise Failure(f"{file}: {error.strerror}") from None
-    place = locate(data, host, port, cafile)
-    with DeviceClient(place, certificate, key, client_id=client_id, version=version) as client:
+    endpoint = locate(data, host, port, cafile)
+    with DeviceClient(endpoint, certificate, key, client_id=client_id, version=version) as client:
         client.publish(topic, payload, qos=qos, retain=retain)
     if as_json:
         show_json({"topic": topic, "bytes": len(payload), "qos": qos, "clientId": client.client_id})

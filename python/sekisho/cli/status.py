@@ -1,4 +1,4 @@
-"""``sekisho status``: is every part of the server well?"""
+"""``sekisho status``: show whether every part of the server is well."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _WORDS: Final = {
 
 def status(
     data: Data = None,
-    wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait so long for the server to be well.")] = 0.0,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Wait up to this long until the server is well.")
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Exit 0 when every part of the server is well, 1 when no server answers, 3 when a part is not well."""
@@ -56,7 +58,7 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _ask(folder: str) -> tuple[int, dict[str, Any]]:
-    """The exit code; and ``ok``, a sentence by the name of each part, and the server's own report as ``health``."""
+    """Return the exit code and the report: ``ok``, a sentence for each part, and the server's ``health``."""
     from pathlib import Path
 
     from sekisho import run_file

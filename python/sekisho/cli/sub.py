@@ -1,4 +1,4 @@
-"""``sekisho sub``: print what arrives on topics, for a person without mosquitto."""
+"""``sekisho sub``: print the messages that arrive on topics."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def sub(
     topic: Annotated[list[str], typer.Option("--topic", "-t", help="Topic filter; may be given several times.")],
     certificate: Certificate,
     key: Key,
-    count: Annotated[int, typer.Option("--count", "-C", help="End after so many messages; 0: never.")] = 0,
-    wait: Annotated[float, typer.Option("--wait", "-W", metavar="SECONDS", help="End after so long; 0: never.")] = 0.0,
+    count: Annotated[int, typer.Option("--count", "-C", help="End after this many messages; 0: never.")] = 0,
+    wait: Annotated[
+        float, typer.Option("--wait", "-W", metavar="SECONDS", help="End after this time; 0: never.")
+    ] = 0.0,
     client_id: ClientId = None,
     qos: Qos = 0,
     host: Host = None,
@@ -44,26 +46,26 @@ def sub(
     from sekisho.cli.device_client import DeviceClient, locate
     from sekisho.cli.output import show_json_line, show_line
 
-    place = locate(data, host, port, cafile)
-    seen = 0
+    endpoint = locate(data, host, port, cafile)
+    received = 0
     try:
-        with DeviceClient(place, certificate, key, client_id=client_id, version=version) as client:
+        with DeviceClient(endpoint, certificate, key, client_id=client_id, version=version) as client:
             client.subscribe(topic, qos=qos)
-            for arrival in client.messages(wait or None):
+            for message in client.messages(wait or None):
                 try:
-                    text, encoding = arrival.payload.decode(), "utf-8"
+                    text, encoding = message.payload.decode(), "utf-8"
                 except UnicodeDecodeError:
-                    text, encoding = base64.b64encode(arrival.payload).decode(), "base64"
+                    text, encoding = base64.b64encode(message.payload).decode(), "base64"
                 if as_json:
-                    facts = {"topic": arrival.topic, "payload": text, "encoding": encoding}
-                    show_json_line(facts | {"qos": arrival.qos, "retain": arrival.retain})
+                    facts = {"topic": message.topic, "payload": text, "encoding": encoding}
+                    show_json_line(facts | {"qos": message.qos, "retain": message.retain})
                 else:
-                    show_line(f"{arrival.topic}  {text}")
-                seen += 1
-                if count and seen >= count:
+                    show_line(f"{message.topic}  {text}")
+                received += 1
+                if count and received >= count:
                     return
     except KeyboardInterrupt:
-        # How listening ends, and no failure.
+        # The usual way to end the command; not a failure.
         return
     if count:
-        raise Failure(f"{seen} of {count} messages came within {wait:g} seconds")
+        raise Failure(f"{received} of {count} messages came within {wait:g} seconds")

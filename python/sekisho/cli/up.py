@@ -1,4 +1,4 @@
-"""``sekisho up``: run a server until it is told to stop."""
+"""``sekisho up``: run a server until it receives SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def up(
     database_url: Annotated[
         str | None,
         typer.Option(
-            help="PostgreSQL URL; with a password in it, better in SEKISHO_DATABASE_URL, which no process list shows. "
+            help="PostgreSQL URL. Write one with a password to SEKISHO_DATABASE_URL: process lists do not show that. "
             "[default: SQLite in the data folder]"
         ),
     ] = None,
@@ -40,7 +40,7 @@ def up(
     server_key: Annotated[Path | None, typer.Option(parser=path, metavar="PATH", help="Its private key, PEM.")] = None,
     any_credentials: Annotated[
         bool | None,
-        typer.Option("--any-credentials", help="Take unsigned requests and unknown access keys. Loopback only."),
+        typer.Option("--any-credentials", help="Accept unsigned requests and unknown access keys. Loopback only."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -73,7 +73,7 @@ def up(
 
 
 def _announce(run: Run, data: Path, *, as_json: bool) -> None:
-    """Show where everything is, in a thread of its own: the server goes on where its output is not read."""
+    """Print the addresses in a separate thread, so that the server continues where its output is not read."""
     import os
     import sys
     import threading
@@ -83,7 +83,7 @@ def _announce(run: Run, data: Path, *, as_json: bool) -> None:
             _show(run, data, as_json=as_json)
             sys.stdout.flush()
         except (OSError, SystemExit):
-            # Rich ends the program where its output is closed. What is buffered must not fail at the end either.
+            # Rich raises SystemExit where the output is closed. The buffered rest must not fail at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     threading.Thread(target=show, name="announcement", daemon=True).start()
@@ -118,6 +118,6 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
     facts.add_row("", "aws iot describe-endpoint --endpoint-type iot:Data-ATS")
     console = Console()
     panel = Panel(facts, title=f"Sekisho {run.version}", expand=False)
-    # Paths and commands are there to be copied: rather a panel wider than the screen than one that breaks them in two.
+    # Paths and commands are copied from the panel: it may be wider than the screen, so that it breaks none of them.
     console.width = max(console.width, console.measure(panel, options=console.options.update(width=1000)).maximum)
     console.print(panel, soft_wrap=True)

@@ -30,7 +30,7 @@ Answer = tuple[int, dict[str, str], bytes] | None
 
 @pytest.fixture(autouse=True)
 def _without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_client, "_REST", 0.0)
+    monkeypatch.setattr(api_client, "_FIRST_RETRY_DELAY_SECONDS", 0.0)
 
 
 @contextmanager
