@@ -1,4 +1,4 @@
-"""A real server in a process of its own, as ``sekisho up`` starts it, on free ports and a temporary data folder."""
+"""A real server in a process of its own, as ``sekisho up`` starts it, on its own ports and a temporary data folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from botocore.config import Config
 
+from tests.ports import reserve
 from tests.tools import require
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class RunningServer:
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
         self._arguments = arguments
+        # Reserved: after a restart the server is on the ports it had.
+        self._ports = ["--api-port", str(reserve()), "--mqtt-port", str(reserve())]
         self._log = data.parent / f"{data.name}.log"
         self._process: subprocess.Popen[str] | None = None
         self.run: dict[str, Any] = {}
@@ -40,7 +43,7 @@ class RunningServer:
         """Returns when the server says that everything answers."""
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [*self._program(), "up", "--data", str(self.data), "--json", *self._ports(), *self._arguments],
+                [*self._program(), "up", "--data", str(self.data), "--json", *self._ports, *self._arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -59,12 +62,6 @@ class RunningServer:
 
     def _program(self) -> list[str]:
         return [require("sekisho")]
-
-    def _ports(self) -> list[str]:
-        # Started again, the server must be found where it was.
-        api = self.run["api"].rsplit(":", 1)[1] if self.run else "0"
-        mqtt = str(self.run.get("mqtt_port", 0))
-        return ["--api-port", api, "--mqtt-port", mqtt]
 
     def stop(self) -> int:
         """Ask it to end; its exit code."""

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running_server import clean_environment
-from tests.e2e.test_quickstart import free_ports, processes_of
+from tests.e2e.test_quickstart import processes_of
+from tests.ports import reserve
 from tests.tools import require
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -61,15 +62,14 @@ def start(example: Path, temporary: Path) -> subprocess.Popen[str]:
     for program in ("aws", "mosquitto_pub", "openssl"):
         require(program)
     temporary.mkdir()
-    api, mqtt = free_ports()
     return subprocess.Popen(
         [example / "run.sh"],
         cwd=temporary.parent,
         env=clean_environment()
         | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "SEKISHO_API_PORT": str(api),
-            "SEKISHO_MQTT_PORT": str(mqtt),
+            "SEKISHO_API_PORT": str(reserve()),
+            "SEKISHO_MQTT_PORT": str(reserve()),
             "TMPDIR": str(temporary),
         },
         stdin=subprocess.DEVNULL,

@@ -9,24 +9,19 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.running_server import clean_environment
+from tests.ports import reserve
 from tests.tools import require
 
 QUICKSTART = Path(__file__).parents[2] / "scripts" / "quickstart"
 WITHIN = 120.0
 
 
-def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on. The script cannot be told 0: it types the port into its commands."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
     """The script in a session of its own, with this folder for temporary ones."""
     for program in ("aws", "mosquitto_pub", "mosquitto_sub", "openssl"):
         require(program)
-    api, mqtt = free_ports()
-    ports = {"SEKISHO_API_PORT": str(api), "SEKISHO_MQTT_PORT": str(mqtt)}
+    # The script needs real port numbers, not 0: it prints them in its commands.
+    ports = {"SEKISHO_API_PORT": str(reserve()), "SEKISHO_MQTT_PORT": str(reserve())}
     return subprocess.Popen(
         [str(QUICKSTART)],
         env=clean_environment() | ports | {"TMPDIR": str(folder)} | environment,

@@ -1,0 +1,24 @@
+"""What holds for all tests: their order, and that the programs they start keep their bytecode."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+SUITES = ("e2e", "store", "contract", "unit")
+"""The order of the folders. pytest-xdist gives out files in this order: the long ones first, so that the short ones at
+the end keep every process busy until all are done."""
+
+# Without bytecode each start of ``sekisho`` compiles its modules anew: 2 s of CPU instead of 0.6 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by suite."""
+    items.sort(key=lambda item: SUITES.index(item.path.relative_to(TESTS).parts[0]))
