@@ -262,6 +262,22 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "The store",
+        "writers that share one commit",
+        "commit",
+        "store.group_commit.MAX_GROUP_WRITERS",
+        "the group is committed; the next writer begins another",
+        "tests/store/test_group_commit.py::test_a_group_has_so_many_writers_at_most",
+    ),
+    Bound(
+        "The store",
+        "age of a group up to which writers join it",
+        "commit",
+        "store.group_commit.MAX_GROUP_SECONDS",
+        "the group is committed; the next writer begins another",
+        "tests/store/test_group_commit.py::test_an_old_group_is_committed_before_the_next_writer",
+    ),
+    Bound(
+        "The store",
         "connections to PostgreSQL",
         "process",
         "store.postgresql.MAX_CONNECTIONS",

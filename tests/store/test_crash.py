@@ -14,40 +14,55 @@ from sekisho.registry.ports import Window
 from sekisho.store.unit_of_work import SqlStore
 from tests.store.builders import HOME, certificate, certificate_id
 
-# Prints a number after the transaction that holds it, and goes on until it is killed.
+# Each thread prints a number after the transaction that holds it, and goes on until the process is killed.
 WRITER = """
+import os
 import sys
+import threading
 from itertools import count
 from sekisho import arn
 from sekisho.store.unit_of_work import SqlStore
 from tests.store.builders import HOME, certificate, certificate_id, policy, thing, version
 
-with SqlStore(sys.argv[1], lambda _: None) as store:
-    with store.write() as tx:
-        if tx.policies.get(HOME, "p") is None:
-            tx.policies.add(policy(), version())
-    for number in count(int(sys.argv[2])):
+url, first, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+def write(first):
+    for number in count(first, threads):
         with store.write() as tx:
             tx.certificates.add(certificate(number))
             tx.things.add(thing(f"thing {number}", attributes={"n": str(number)}))
             tx.policies.attach(HOME, "p", arn.certificate(HOME, certificate_id(number)))
-        print(number, flush=True)
+        # One call, so that lines of several threads do not mix.
+        os.write(1, f"{number}\\n".encode())
+
+with SqlStore(url, lambda _: None) as store:
+    with store.write() as tx:
+        if tx.policies.get(HOME, "p") is None:
+            tx.policies.add(policy(), version())
+    writers = [threading.Thread(target=write, args=(first + number,)) for number in range(threads)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
 """
 
 
-def test_kill_9_loses_nothing_that_was_acknowledged(url: str) -> None:
+@pytest.mark.parametrize("threads", [1, 8], ids=["one writer", "eight that share commits"])
+def test_kill_9_loses_nothing_that_was_acknowledged(url: str, threads: int) -> None:
     acknowledged: list[int] = []
     first = 0
     # One database, killed again and again: what a crash leaves is where the next begins.
     for kills, many in enumerate((1, 30, 100, 7), start=1):
-        acknowledged += _write_and_kill(url, first, after=many)
+        acknowledged += _write_and_kill(url, first, threads, after=many)
         with SqlStore(url, lambda _: None) as store:
-            first = _check(store, acknowledged, kills) + 1
+            # A thread acknowledges each number before the next, so each kill leaves one at most that was not heard of.
+            first = _check(store, acknowledged, unheard=kills * threads) + 1
 
 
-def _write_and_kill(url: str, first: int, *, after: int) -> list[int]:
+def _write_and_kill(url: str, first: int, threads: int, *, after: int) -> list[int]:
     """Kill the writer when it has acknowledged ``after`` transactions; return all that it acknowledged."""
-    process = subprocess.Popen([sys.executable, "-c", WRITER, url, str(first)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", WRITER, url, str(first), str(threads)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     too_late = threading.Timer(60, process.kill)
     too_late.start()
@@ -65,7 +80,7 @@ def _write_and_kill(url: str, first: int, *, after: int) -> list[int]:
     return [int(line) for line in heard]
 
 
-def _check(store: SqlStore, acknowledged: list[int], kills: int) -> int:
+def _check(store: SqlStore, acknowledged: list[int], *, unheard: int) -> int:
     """Every acknowledged transaction is there, each that is there is whole; returns the highest number found."""
     numbers: list[int] = []
     after: int | None = None
@@ -85,8 +100,7 @@ def _check(store: SqlStore, acknowledged: list[int], kills: int) -> int:
         for number in range(max(numbers) + 1, max(numbers) + 3):
             assert tx.certificates.get(HOME, certificate_id(number)) is None
     assert set(acknowledged) <= set(numbers)
-    # The writer acknowledges each before the next, so each kill leaves at most one that was not heard of.
-    assert len(numbers) - len(acknowledged) <= kills
+    assert len(numbers) - len(acknowledged) <= unheard
     return max(numbers)
 
 

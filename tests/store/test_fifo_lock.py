@@ -115,7 +115,7 @@ def test_a_writer_is_not_passed_over_by_one_that_writes_again_and_again(store: S
     thread = threading.Thread(target=other)
     with store.write():
         thread.start()
-        eventually(lambda: waiting(store._writing) == 1)
+        eventually(lambda: waiting(store._commits._lock) == 1)
     with store.write():
         order.append("again")
     thread.join(WAIT)

@@ -1,7 +1,8 @@
 """The time by which a transaction has to be over. Everything that it waits for draws from it.
 
 The waits are: the process's write lock, a free connection, a new connection, the database's write lock, each statement
-and the commit. So however many transactions wait for one thing, each ends or fails within the same time.
+and the commit, also one that writers share (``group_commit``). So however many transactions wait for one thing, each
+ends or fails within the same time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,22 @@ def begin() -> Iterator[None]:
         yield
     finally:
         _deadline.reset(token)
+
+
+@contextmanager
+def until(moment: float) -> Iterator[None]:
+    """Give the block the deadline ``moment``, of the clock ``time.monotonic``."""
+    token = _deadline.set(moment)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def moment() -> float:
+    """The deadline, on the clock ``time.monotonic``; ``STORE_TIMEOUT_SECONDS`` from now outside a block with one."""
+    deadline = _deadline.get()
+    return time.monotonic() + STORE_TIMEOUT_SECONDS if deadline is None else deadline
 
 
 def lift() -> None:

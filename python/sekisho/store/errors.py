@@ -12,9 +12,12 @@ Messages name the place, never a password, and say what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sekisho.registry.ports import StoreFailure
 
@@ -41,6 +44,20 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be opened, reached or written."""
+
+
+@contextmanager
+def failing_clearly(place: str) -> Iterator[None]:
+    """Raise the driver's errors of the block as the StoreError that ``translate`` makes of them."""
+    try:
+        yield
+    except DBAPIError as error:
+        clear = translate(error, place)
+        if clear is None:
+            raise
+        raise clear from error
+    except PoolTimeout as error:
+        raise StoreBusy(f"{place}: all connections are in use. Try again.") from error
 
 
 def translate(error: DBAPIError, place: str) -> StoreError | None:

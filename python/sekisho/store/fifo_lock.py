@@ -35,9 +35,21 @@ class FifoLock:
     def release(self) -> None:
         """Hand the lock to the thread that has waited longest. Raises RuntimeError where it is not held."""
         with self._changing:
-            if not self._is_held:
-                raise RuntimeError("the lock is not held")
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
+            if not self._hand_over():
                 self._is_held = False
+
+    def hand_over(self) -> bool:
+        """Hand the lock to the thread that has waited longest; False where none waits, and it is still held.
+
+        Raises RuntimeError where it is not held.
+        """
+        with self._changing:
+            return self._hand_over()
+
+    def _hand_over(self) -> bool:
+        if not self._is_held:
+            raise RuntimeError("the lock is not held")
+        if not self._waiting:
+            return False
+        self._waiting.popleft().release()
+        return True

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from types import TracebackType
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sekisho.registry.ports import Change
 from sekisho.store import deadline, schema_version
@@ -23,8 +19,8 @@ from sekisho.store.certificates import SqlCertificates
 from sekisho.store.deliveries import SqlDeliveries
 from sekisho.store.endpoints import SqlEndpoints
 from sekisho.store.engines import engines
-from sekisho.store.errors import StoreBusy, translate
-from sekisho.store.fifo_lock import FifoLock
+from sekisho.store.errors import StoreBusy, failing_clearly
+from sekisho.store.group_commit import GroupCommit, Writer
 from sekisho.store.identities import SqlIdentities
 from sekisho.store.outage import Outage
 from sekisho.store.outbox import SqlOutbox
@@ -121,14 +117,15 @@ class SqlStore:
     servers on the database share. Why a lock, rather than SERIALIZABLE and trying again: the block of a ``with`` cannot
     be run twice; and it makes the order of ``seq`` that of the commits, so that a page never skips a row that was
     committed late. Within one process a lock comes first, so that waiting costs no connection; it goes to the
-    thread that has waited longest, so that no writer is passed over by those who write much.
+    thread that has waited longest, so that no writer is passed over by those that write much. Writers that wait for the
+    lock together share a commit (``group_commit``).
 
     Methods may be called from any thread, and ``read`` from many at once.
 
     Args:
         url: ``sqlite:////folder/file.db`` or ``postgresql://user:password@host/database``.
         announce: Given the changes of each transaction after it is committed, each once, in order; in the thread that
-            committed. Commits of two threads may be announced in either order. What it raises reaches the writer,
+            wrote. Transactions of two threads may be announced in either order. What it raises reaches the writer,
             though the transaction is kept. Where a commit failed it may be unknown whether the database has kept it:
             its changes are announced with the next commit, which can only come once that is decided.
 
@@ -141,15 +138,13 @@ class SqlStore:
     def __init__(self, url: str, announce: Callable[[Sequence[Change]], None]) -> None:
         self._engines = engines(url)
         self._announce = announce
-        self._writing = FifoLock()
-        self._writer: int | None = None
+        self._commits = GroupCommit(self._engines)
         self._write_outage = Outage(
             lambda seconds: StoreBusy(
                 f"{self.place}: the write lock has been held elsewhere for {seconds:.0f} s. "
                 "Requests that write fail until it is free."
             )
         )
-        self._undecided: dict[Change, None] = {}
 
     @property
     def place(self) -> str:
@@ -164,7 +159,7 @@ class SqlStore:
         self._engines.prepare()
         engine = self._engines.writing
         with (
-            self._failing_clearly(),
+            failing_clearly(self.place),
             deadline.begin(),
             self._engines.connect(engine) as connection,
             connection.begin(),
@@ -196,7 +191,7 @@ class SqlStore:
         """A transaction that sees one state of the store and changes nothing."""
         engine = self._engines.reading
         with (
-            self._failing_clearly(),
+            failing_clearly(self.place),
             deadline.begin(),
             self._engines.connect(engine) as connection,
             connection.begin(),
@@ -209,33 +204,16 @@ class SqlStore:
 
         Raises RuntimeError within another ``write`` of the same thread, which would wait for itself.
         """
-        block = _Block()
-        with deadline.begin(), ExitStack() as stack:
-            with self._write_outage.attempt():
-                stack.enter_context(self._alone())
-                stack.enter_context(self._keeping_undecided(block))
-                stack.enter_context(self._failing_clearly())
-                connection = stack.enter_context(self._engines.connect(self._engines.writing))
-                stack.enter_context(connection.begin())
-                self._engines.lock_for_writing(connection)
-            yield SqlTransaction(connection, block.changes)
-            block.has_ended = True
-        if block.changes:
-            self._announce(tuple(dict.fromkeys(block.changes)))
-
-    @contextmanager
-    def _keeping_undecided(self, block: _Block) -> Iterator[None]:
-        """Where the block's commit fails, keep its changes for the next that succeeds."""
+        writer = Writer(self._commits)
         try:
-            yield
-        except BaseException:
-            if block.has_ended:
-                # The database may have kept it all the same.
-                self._undecided.update(dict.fromkeys(block.changes))
-            raise
-        # Decided now: the transactions that they are of held the write lock that this one has had.
-        block.changes[:0] = self._undecided
-        self._undecided.clear()
+            with deadline.begin(), failing_clearly(self.place):
+                with self._write_outage.attempt():
+                    writer.join()
+                with writer as connection:
+                    yield SqlTransaction(connection, writer.changes)
+        finally:
+            if writer.to_announce:
+                self._announce(tuple(dict.fromkeys(writer.to_announce)))
 
     def probe_read(self) -> None:
         """Read as a request does. Raises StoreError where requests cannot."""
@@ -247,45 +225,6 @@ class SqlStore:
         """Write and commit as a request does; nothing changes. Raises StoreError where requests cannot."""
         with self.write() as tx:
             tx._connection.execute(_PROBE_WRITE)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the process's write lock. Raises StoreBusy at the deadline."""
-        me = threading.get_ident()
-        if self._writer == me:
-            raise RuntimeError("a write transaction cannot begin within another")
-        if not self._writing.acquire(timeout=deadline.seconds_left() or 0.0):
-            raise StoreBusy(
-                f"{self.place}: other requests held the write lock for {deadline.STORE_TIMEOUT_SECONDS:g} s. Try again."
-            )
-        self._writer = me
-        try:
-            yield
-        finally:
-            self._writer = None
-            self._writing.release()
-
-    @contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            clear = translate(error, self.place)
-            if clear is None:
-                raise
-            raise clear from error
-        except PoolTimeout as error:
-            raise StoreBusy(f"{self.place}: all connections are in use. Try again.") from error
-
-
-@dataclass(slots=True)
-class _Block:
-    """The block of a ``write``."""
-
-    changes: list[Change] = field(default_factory=list)
-    """Announced within it."""
-    has_ended: bool = False
-    """It raised nothing, and what is left is the commit."""
 
 
 _PROBE_READ = text("SELECT version_num FROM alembic_version")

@@ -1,0 +1,465 @@
+"""Writers that wait for the write lock together share a commit: who is kept, who fails, who is told what and when."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+
+from sekisho.registry.ports import Change, ChangeKind, Window
+from sekisho.store import deadline, group_commit
+from sekisho.store.errors import StoreBusy, StoreError, StoreUnavailable
+from sekisho.store.unit_of_work import SqlStore, SqlTransaction
+from tests.store.builders import HOME, certificate, certificate_id, thing
+
+GENEROUS = 30.0
+"""Seconds that a test waits for what takes milliseconds."""
+
+
+class Refused(Exception):
+    """What a domain function raises in the middle of its work."""
+
+
+@pytest.fixture(autouse=True)
+def any_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups stay open however slowly a test arranges them."""
+    monkeypatch.setattr(group_commit, "MAX_GROUP_SECONDS", GENEROUS)
+
+
+@dataclass
+class Counts:
+    """What writers have asked the database for."""
+
+    commits: int = 0
+    savepoints: int = 0
+
+
+@pytest.fixture
+def counts(store: SqlStore) -> Iterator[Counts]:
+    counted = Counts()
+
+    def commit(connection: Connection) -> None:
+        # Transactions that read end with one too.
+        counted.commits += connection.engine is store._engines.writing
+
+    def savepoint(_: Connection, __: str) -> None:
+        counted.savepoints += 1
+
+    listeners = (("commit", commit), ("savepoint", savepoint))
+    for name, listener in listeners:
+        event.listen(Engine, name, listener)
+    yield counted
+    for name, listener in listeners:
+        event.remove(Engine, name, listener)
+
+
+def change(number: int) -> Change:
+    return Change(HOME, ChangeKind.CERTIFICATE, certificate_id(number))
+
+
+def kept(store: SqlStore) -> list[int]:
+    with store.read() as tx:
+        return [number for number in range(100) if tx.certificates.get(HOME, certificate_id(number))]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + GENEROUS
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
+@dataclass
+class Queue:
+    """Writers 0, 1, 2 and so on, which ask for the write lock one after the other; number 0 holds it until ``go``."""
+
+    store: SqlStore
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(32))
+    outcomes: list[Future[None]] = field(default_factory=list)
+    may_end: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        has_begun = threading.Event()
+
+        def first(tx: SqlTransaction) -> None:
+            has_begun.set()
+            assert self.may_end.wait(GENEROUS)
+            self.first(tx)
+
+        self.first: Callable[[SqlTransaction], None] = lambda _: None
+        self._submit(first)
+        assert has_begun.wait(GENEROUS)
+
+    def add(self, block: Callable[[SqlTransaction], None] = lambda _: None) -> None:
+        """One more writer, which adds its certificate, announces it, and then does ``block``."""
+        waiting = self.store._commits._lock._waiting
+        before = len(waiting)
+        self._submit(block)
+        eventually(lambda: len(waiting) == before + 1)
+
+    def _submit(self, block: Callable[[SqlTransaction], None]) -> None:
+        number = len(self.outcomes)
+
+        def write() -> None:
+            with self.store.write() as tx:
+                tx.certificates.add(certificate(number))
+                tx.announce(change(number))
+                block(tx)
+
+        self.outcomes.append(self.threads.submit(write))
+
+    def go(self) -> list[BaseException | None]:
+        """Let number 0 end; what became of each."""
+        self.may_end.set()
+        found = [outcome.exception(GENEROUS) for outcome in self.outcomes]
+        self.threads.shutdown()
+        return found
+
+
+def refuse(_: SqlTransaction) -> None:
+    raise Refused
+
+
+# Who shares a commit
+
+
+def test_writers_that_wait_together_share_one_commit(store: SqlStore, counts: Counts, announced: list[Change]) -> None:
+    queue = Queue(store)
+    for _ in range(8):
+        queue.add()
+    assert queue.go() == [None] * 9
+    assert kept(store) == list(range(9))
+    assert sorted(map(str, announced)) == sorted(str(change(number)) for number in range(9))
+    assert counts.commits == 1
+
+
+def test_a_writer_alone_has_a_commit_of_its_own_and_no_savepoint(store: SqlStore, counts: Counts) -> None:
+    for number in range(5):
+        with store.write() as tx:
+            tx.certificates.add(certificate(number))
+    assert (counts.commits, counts.savepoints) == (5, 0)
+
+
+def test_eight_writers_at_once_need_fewer_commits_than_they_write(store: SqlStore, counts: Counts) -> None:
+    start = threading.Barrier(8)
+
+    def write(first: int) -> None:
+        start.wait(GENEROUS)
+        for number in range(first, first + 20):
+            with store.write() as tx:
+                tx.certificates.add(certificate(number))
+
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(write, 100 * each) for each in range(8)]:
+            done.result(GENEROUS)
+    with store.read() as tx:
+        assert len(tx.certificates.page(HOME, Window(limit=250)).items) == 160
+    assert counts.commits < 160
+
+
+def test_a_group_has_so_many_writers_at_most(store: SqlStore, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_GROUP_WRITERS", 3)
+    queue = Queue(store)
+    for _ in range(7):
+        queue.add()
+    assert queue.go() == [None] * 8
+    assert kept(store) == list(range(8))
+    assert counts.commits == 3
+
+
+def test_an_old_group_is_committed_before_the_next_writer(
+    store: SqlStore, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_GROUP_SECONDS", 0.0)
+    queue = Queue(store)
+    for _ in range(3):
+        queue.add()
+    assert queue.go() == [None] * 4
+    assert counts.commits == 4
+
+
+# What a member sees and does
+
+
+def test_a_member_sees_what_those_before_it_did_and_rows_are_numbered_in_the_order_of_writers(store: SqlStore) -> None:
+    seen: list[list[str]] = []
+
+    def look(tx: SqlTransaction) -> None:
+        seen.append([each.certificate_id for each in tx.certificates.page(HOME, Window(limit=99)).items])
+
+    queue = Queue(store)
+    for _ in range(3):
+        queue.add(look)
+    assert queue.go() == [None] * 4
+    ids = [certificate_id(number) for number in range(4)]
+    assert seen == [ids[:2], ids[:3], ids]
+
+
+def test_pages_read_meanwhile_never_skip_a_row_that_is_committed_later(store: SqlStore) -> None:
+    pages: list[list[str]] = []
+    is_over = threading.Event()
+
+    def read() -> None:
+        while not is_over.is_set():
+            with store.read() as tx:
+                pages.append([each.certificate_id for each in tx.certificates.page(HOME, Window(limit=250)).items])
+
+    def write(first: int) -> None:
+        for number in range(first, first + 15):
+            with store.write() as tx:
+                tx.certificates.add(certificate(number))
+
+    with ThreadPoolExecutor(9) as threads:
+        reader = threads.submit(read)
+        try:
+            for done in [threads.submit(write, 100 * each) for each in range(8)]:
+                done.result(GENEROUS)
+        finally:
+            is_over.set()
+        reader.result(GENEROUS)
+    with store.read() as tx:
+        rows = [each.certificate_id for each in tx.certificates.page(HOME, Window(limit=250)).items]
+    assert len(rows) == 120
+    assert all(page == rows[: len(page)] for page in pages)
+
+
+def test_a_member_cannot_begin_a_write_within_its_own(store: SqlStore) -> None:
+    def nest(_: SqlTransaction) -> None:
+        with pytest.raises(RuntimeError, match="within another"), store.write():
+            raise AssertionError("it must not begin")
+
+    queue = Queue(store)
+    queue.add(nest)
+    assert queue.go() == [None, None]
+
+
+def test_a_part_of_a_members_block_fails_by_itself(store: SqlStore, announced: list[Change]) -> None:
+    def part(tx: SqlTransaction) -> None:
+        with contextlib.suppress(Refused), tx.savepoint():
+            tx.certificates.add(certificate(50))
+            tx.announce(change(50))
+            raise Refused
+        tx.certificates.add(certificate(51))
+
+    queue = Queue(store)
+    queue.add(part)
+    queue.add()
+    assert queue.go() == [None] * 3
+    assert kept(store) == [0, 1, 2, 51]
+    assert len(announced) == 3
+
+
+# A block that raises
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2, 3])
+def test_a_block_that_raises_undoes_its_own_part_and_no_other(
+    store: SqlStore, announced: list[Change], failing: int
+) -> None:
+    queue = Queue(store)
+    if failing == 0:
+        queue.first = refuse
+    for number in range(1, 4):
+        queue.add(refuse if number == failing else lambda _: None)
+    found = queue.go()
+    others = [number for number in range(4) if number != failing]
+    assert [number for number, each in enumerate(found) if isinstance(each, Refused)] == [failing]
+    assert [found[number] for number in others] == [None] * 3
+    assert kept(store) == others
+    assert set(announced) == {change(number) for number in others}
+    with store.write() as tx:
+        tx.things.add(thing())
+
+
+def test_a_violated_constraint_in_the_middle_fails_its_member_alone(store: SqlStore) -> None:
+    def violate(tx: SqlTransaction) -> None:
+        tx._connection.execute(text("INSERT INTO certificates (certificate_id) VALUES (NULL)"))
+
+    queue = Queue(store)
+    queue.add(violate)
+    queue.add()
+    found = queue.go()
+    assert [each is None for each in found] == [True, False, True]
+    assert kept(store) == [0, 2]
+
+
+# A commit that fails
+
+
+def test_a_commit_that_fails_fails_every_member_and_their_changes_wait_for_the_next_commit(
+    store: SqlStore, announced: list[Change]
+) -> None:
+    def fail(_: Connection) -> None:
+        raise OSError("the disk is gone")
+
+    queue = Queue(store)
+    queue.add(refuse)
+    queue.add()
+    queue.add()
+    event.listen(Engine, "commit", fail)
+    try:
+        found = queue.go()
+    finally:
+        event.remove(Engine, "commit", fail)
+    assert [type(each) for each in found] == [StoreUnavailable, Refused, StoreUnavailable, OSError]
+    assert "shared with other requests failed (the disk is gone)" in str(found[0])
+    assert kept(store) == []
+    assert announced == []
+    store.probe_write()
+    assert announced == [change(0), change(2), change(3)]
+
+
+def test_an_error_that_ends_the_whole_transaction_fails_every_member_before_and_none_after(
+    store: SqlStore, announced: list[Change]
+) -> None:
+    def end_transaction(tx: SqlTransaction) -> None:
+        if tx._connection.dialect.name == "postgresql":
+            tx._connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        else:
+            # As SQLite does by itself after some errors of the disk.
+            tx._connection.exec_driver_sql("ROLLBACK")
+            tx._connection.exec_driver_sql("SELECT no_such_function()")
+
+    queue = Queue(store)
+    queue.add()
+    queue.add(end_transaction)
+    queue.add()
+    found = queue.go()
+    assert all(isinstance(each, StoreError) for each in found[:3])
+    assert len({str(each) for each in found[:3]}) == 1
+    assert found[3] is None
+    assert kept(store) == [3]
+    assert set(announced) == {change(0), change(1), change(3)}, "of the first two it may be unknown what became"
+
+
+# Announcements
+
+
+def test_each_thread_announces_its_own_changes_after_the_shared_commit(url: str) -> None:
+    told: list[tuple[Sequence[Change], int, list[int]]] = []
+
+    def announce(changes: Sequence[Change]) -> None:
+        told.append((changes, threading.get_ident(), kept(store)))
+
+    threads: dict[int, int] = {}
+    with SqlStore(url, announce) as store:
+        queue = Queue(store)
+        queue.first = lambda _: threads.update({0: threading.get_ident()})
+        for number in range(1, 4):
+
+            def note(tx: SqlTransaction, number: int = number) -> None:
+                tx.announce(change(50 + number))
+                threads[number] = threading.get_ident()
+
+            queue.add(note)
+        assert queue.go() == [None] * 4
+    assert len(told) == 4
+    by_thread = {ident: (list(changes), seen) for changes, ident, seen in told}
+    assert by_thread[threads[0]] == ([change(0)], [0, 1, 2, 3])
+    for number in range(1, 4):
+        assert by_thread[threads[number]] == ([change(number), change(50 + number)], [0, 1, 2, 3])
+
+
+# Time
+
+
+def test_members_before_a_block_that_does_not_end_fail_in_time_and_their_changes_are_announced_once_decided(
+    store: SqlStore, announced: list[Change], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(group_commit, "COMMIT_GRACE_SECONDS", 0.1)
+    hangs, may_end = threading.Event(), threading.Event()
+
+    def hang(_: SqlTransaction) -> None:
+        hangs.set()
+        may_end.wait(GENEROUS)
+
+    queue = Queue(store)
+    queue.add()
+    queue.add(hang)
+    queue.may_end.set()
+    assert hangs.wait(GENEROUS)
+    try:
+        found = [outcome.exception(GENEROUS) for outcome in queue.outcomes[:2]]
+        assert [type(each) for each in found] == [StoreBusy, StoreBusy]
+        assert "did not end within 1 s" in str(found[0])
+        assert announced == []
+    finally:
+        may_end.set()
+    last = queue.go()[2]
+    if last is None:
+        assert kept(store) == [0, 1, 2]
+    else:
+        # PostgreSQL has ended a transaction that was too old.
+        assert isinstance(last, StoreError)
+        assert kept(store) == []
+        store.probe_write()
+    assert set(announced) >= {change(0), change(1)}
+    with store.write() as tx:
+        tx.things.add(thing())
+
+
+def test_a_member_that_raises_tells_what_those_that_left_have_changed(
+    store: SqlStore, announced: list[Change], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A revocation whose request got no answer is in force all the same, and no later commit may come for long."""
+    monkeypatch.setattr(group_commit, "COMMIT_GRACE_SECONDS", -GENEROUS)
+    has_left = threading.Event()
+
+    def wait_and_raise(_: SqlTransaction) -> None:
+        assert has_left.wait(GENEROUS)
+        raise Refused
+
+    queue = Queue(store)
+    queue.add(wait_and_raise)
+    queue.may_end.set()
+    assert isinstance(queue.outcomes[0].exception(GENEROUS), StoreBusy)
+    assert announced == []
+    has_left.set()
+    assert isinstance(queue.go()[1], Refused)
+    assert kept(store) == [0]
+    assert announced == [change(0)]
+
+
+def too_late() -> bool:
+    """Let the thread's deadline pass; True."""
+    deadline._deadline.set(0.0)
+    return True
+
+
+def test_a_writer_that_gets_the_lock_too_late_leaves_the_group_to_the_next(
+    store: SqlStore, counts: Counts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = store._commits._lock
+    acquire = lock.acquire
+    queue = Queue(store)
+    monkeypatch.setattr(lock, "acquire", lambda timeout: acquire(max(timeout, GENEROUS)) and too_late())
+    queue.add()
+    monkeypatch.setattr(lock, "acquire", acquire)
+    queue.add()
+    found = queue.go()
+    assert found[0] is None
+    assert isinstance(found[1], StoreBusy)
+    assert found[2] is None
+    assert kept(store) == [0, 2]
+    assert counts.commits == 1
+
+
+def test_a_last_writer_that_gets_the_lock_too_late_commits_for_the_others(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = store._commits._lock
+    acquire = lock.acquire
+    queue = Queue(store)
+    monkeypatch.setattr(lock, "acquire", lambda timeout: acquire(max(timeout, GENEROUS)) and too_late())
+    queue.add()
+    found = queue.go()
+    assert found[0] is None
+    assert isinstance(found[1], StoreBusy)
+    assert kept(store) == [0]
