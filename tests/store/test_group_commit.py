@@ -463,3 +463,15 @@ def test_a_last_writer_that_gets_the_lock_too_late_commits_for_the_others(
     assert found[0] is None
     assert isinstance(found[1], StoreBusy)
     assert kept(store) == [0]
+
+
+def test_a_block_that_has_lifted_its_deadline_commits_after_it(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 2.0)
+    with store.write() as tx:
+        limit = deadline.moment()
+        deadline.lift()
+        tx.certificates.add(certificate())
+        eventually(lambda: time.monotonic() > limit)
+    assert kept(store) == [1]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
@@ -119,7 +119,7 @@ class GroupCommit:
         group = writer.group
         if writer.savepoint is not None:
             try:
-                with failing_clearly(self._engines.place), deadline.until(group.deadline):
+                with failing_clearly(self._engines.place), group.all_its_time():
                     writer.savepoint.commit()
             except BaseException as error:
                 self.undo(writer, error)
@@ -139,7 +139,7 @@ class GroupCommit:
             return
         group, fatal = writer.group, None
         try:
-            with deadline.until(group.deadline):
+            with group.all_its_time():
                 writer.savepoint.rollback()
         except BaseException as broken:  # noqa: BLE001 - the caller raises ``error``
             # What ended the transaction says more than what it made of the rollback.
@@ -166,7 +166,7 @@ class GroupCommit:
         """Commit, or roll back because of ``error``; release the lock, and let the other members return."""
         group = writer.group
         try:
-            with failing_clearly(self._engines.place), deadline.until(group.deadline):
+            with failing_clearly(self._engines.place), group.all_its_time():
                 group.resources.__exit__(type(error) if error else None, error, None)
         except BaseException as failure:  # noqa: BLE001 - ``end`` and ``_wait`` raise it
             error = error or failure
@@ -231,6 +231,10 @@ class _Group:
     is_decided: bool = False
     failure: BaseException | None = None
     """Why nothing of it is committed, as far as is known."""
+
+    def all_its_time(self) -> AbstractContextManager[None]:
+        """The group's deadline, or more where the thread has more because it has lifted its own."""
+        return deadline.until(max(self.deadline, deadline.moment()))
 
 
 class Writer:
