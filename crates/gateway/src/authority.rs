@@ -9,13 +9,13 @@ use sekisho_broker as broker;
 use sekisho_policy::{Action, ConnectAttributes, Decision, Facts, NamedPolicy, Request, SourceIp};
 
 use crate::clock::Clock;
-use crate::principals::{Principal, PrincipalThing};
+use crate::principal::{Principal, PrincipalThing};
 
-/// Decisions remembered per connection and action. A device publishes on a handful of topics; one that makes up a new
-/// topic for each message gains nothing here and must not grow us.
-const REMEMBERED: usize = 64;
+/// Decisions cached per connection and action. A device publishes on a handful of topics; one that uses a new topic for
+/// each message gains nothing from the cache and must not make it grow.
+const CACHED_DECISIONS: usize = 64;
 
-/// The actions asked about with each message, and their places in what is kept for them.
+/// The actions decided for each message, and their indices in the arrays of [`ConnectionAuthority`].
 const TOPIC_ACTIONS: [Action; 3] = [Action::Publish, Action::RetainPublish, Action::Receive];
 const PUBLISH: usize = 0;
 const RETAIN_PUBLISH: usize = 1;
@@ -23,7 +23,7 @@ const RECEIVE: usize = 2;
 
 type Decisions = HashMap<Box<str>, bool, RandomState>;
 
-/// What a CONNECT asked for, kept so that it can be asked again when policies change.
+/// What a CONNECT asked for, kept so that it can be decided again when policies change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ConnectRequest {
     persistent: bool,
@@ -38,7 +38,7 @@ pub struct ConnectionAuthority {
     policies: Arc<[NamedPolicy]>,
     facts: Facts,
     constant: bool,
-    /// Publish, RetainPublish and Receive: allowed on every topic, so that nothing need be asked.
+    /// Of each of [`TOPIC_ACTIONS`]: allowed on every topic, so that no policy need be evaluated.
     always: [bool; 3],
     connect: Mutex<Option<ConnectRequest>>,
     /// For each of [`TOPIC_ACTIONS`]; made at the first message, since most connections are idle.
@@ -46,7 +46,7 @@ pub struct ConnectionAuthority {
 }
 
 impl ConnectionAuthority {
-    /// The authority of `principal` speaking as `client_id` from `address` to the endpoint `domain_name`.
+    /// The authority of a connection of `principal` with this client id, from `address` to the endpoint `domain_name`.
     pub fn new(
         principal: &Principal,
         client_id: Arc<str>,
@@ -56,7 +56,7 @@ impl ConnectionAuthority {
         let thing = associated_thing(&principal.things, &client_id);
         let policies = effective_policies(principal, thing);
         let constant = !policies.iter().any(|named| named.policy.depends_on_time());
-        let topics = format!("{}topic/", principal.realm.arn_prefix());
+        let topics = format!("{}topic/", principal.realm.arn_prefix);
         let always = TOPIC_ACTIONS.map(|action| sekisho_policy::always_allows(&policies, &action, &topics));
         Self {
             facts: Facts {
@@ -70,7 +70,7 @@ impl ConnectionAuthority {
                 ..Facts::default()
             },
             client_id,
-            arn_prefix: principal.realm.arn_prefix().clone(),
+            arn_prefix: principal.realm.arn_prefix.clone(),
             policies,
             constant,
             always,
@@ -113,7 +113,7 @@ impl ConnectionAuthority {
         self.decide(&Action::Connect, "client/", client_id, &facts)
     }
 
-    fn remembered(&self, slot: usize, topic: &str) -> bool {
+    fn allows_topic(&self, slot: usize, topic: &str) -> bool {
         if self.always[slot] {
             return true;
         }
@@ -127,7 +127,7 @@ impl ConnectionAuthority {
             return *decision;
         }
         let decision = self.decide(action, "topic/", topic, &self.facts);
-        if decisions.len() >= REMEMBERED {
+        if decisions.len() >= CACHED_DECISIONS {
             decisions.clear();
         }
         decisions.insert(topic.into(), decision);
@@ -150,9 +150,9 @@ impl broker::Authority for ConnectionAuthority {
             broker::Action::Connect { client_id, persistent, will_topic } => {
                 self.allows_connect(client_id, persistent, will_topic)
             }
-            broker::Action::Publish(topic) => self.remembered(PUBLISH, topic),
-            broker::Action::RetainPublish(topic) => self.remembered(RETAIN_PUBLISH, topic),
-            broker::Action::Receive(topic) => self.remembered(RECEIVE, topic),
+            broker::Action::Publish(topic) => self.allows_topic(PUBLISH, topic),
+            broker::Action::RetainPublish(topic) => self.allows_topic(RETAIN_PUBLISH, topic),
+            broker::Action::Receive(topic) => self.allows_topic(RECEIVE, topic),
             broker::Action::Subscribe(filter) => {
                 self.decide(&Action::Subscribe, "topicfilter/", filter, &self.facts)
             }
@@ -168,8 +168,8 @@ impl broker::Authority for ConnectionAuthority {
     }
 }
 
-/// The thing that a connection speaks for: an exclusive one whatever the client id, else the attached thing of the
-/// client id's name (Developer Guide, thing-policy-variables and exclusive-thing).
+/// The thing of a connection: an exclusive one whatever the client id, else the attached thing of the client id's name
+/// (Developer Guide, thing-policy-variables and exclusive-thing).
 pub fn associated_thing<'a>(things: &'a [PrincipalThing], client_id: &str) -> Option<&'a PrincipalThing> {
     things
         .iter()
@@ -187,10 +187,10 @@ fn effective_policies(principal: &Principal, thing: Option<&PrincipalThing>) -> 
     }
 }
 
-/// What the gate would decide for a connection of `principal`: one decision per (action, resource ARN).
+/// Decide for a connection of `principal`, without one: one decision per (action, resource ARN).
 ///
-/// With no `client_id` no thing is associated unless exclusively, as over HTTPS. Used by TestAuthorization, which
-/// therefore cannot disagree with the gate.
+/// With no `client_id` no thing is associated unless exclusively, as over HTTPS. TestAuthorization calls it, and so
+/// cannot disagree with the gateway.
 pub fn explain(
     principal: &Principal,
     client_id: Option<&str>,

@@ -1,4 +1,4 @@
-//! One task per MQTT connection. Cannot be built without an [`Admitted`](crate::admission::Admitted).
+//! One task per MQTT connection. Cannot be built without an [`Admitted`](crate::admitted::Admitted).
 //!
 //! A turn takes everything that can be read, hands all packets in it to the broker at once, appends all that is to be
 //! written to one buffer, writes once and flushes once. Between turns a connection holds no buffers of its own: they
@@ -18,8 +18,8 @@ use sekisho_mqtt::{Ack, DecodeError, Decoder, Packet, Version, encode, encode_pu
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::handle::{ConnectionHandle, Instructions};
 use crate::metrics::Metrics;
-use crate::outlet::{News, Outlet};
 use crate::realm::Realm;
 use crate::tls::handshake;
 
@@ -52,7 +52,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 pub struct Connection<S, P> {
     stream: S,
     realm: Arc<Realm>,
-    outlet: Arc<Outlet>,
+    handle: Arc<ConnectionHandle>,
     metrics: Arc<Metrics>,
     decoder: Decoder,
     version: Version,
@@ -114,7 +114,7 @@ impl<S: Transport, P> Connection<S, P> {
     pub fn new(
         stream: S,
         realm: Arc<Realm>,
-        outlet: Arc<Outlet>,
+        handle: Arc<ConnectionHandle>,
         metrics: Arc<Metrics>,
         decoder: Decoder,
         leftover: BytesMut,
@@ -125,7 +125,7 @@ impl<S: Transport, P> Connection<S, P> {
         Self {
             stream,
             realm,
-            outlet,
+            handle,
             metrics,
             decoder,
             version,
@@ -158,10 +158,10 @@ impl<S: Transport, P> Connection<S, P> {
             }
         }
         loop {
-            let news = self.outlet.take(context);
-            let has_news = news.is_some();
-            if let Some(news) = news {
-                self.hear(news);
+            let instructions = self.handle.take(context);
+            let was_instructed = instructions.is_some();
+            if let Some(instructions) = instructions {
+                self.follow(instructions);
             }
             match self.poll_write(context) {
                 Ok(()) => {}
@@ -194,7 +194,7 @@ impl<S: Transport, P> Connection<S, P> {
                 Poll::Ready(Ok(0)) => return self.lost(None),
                 Poll::Ready(Err(error)) => return self.lost(Some(&error)),
                 Poll::Ready(Ok(_)) => continue,
-                Poll::Pending if has_news => continue,
+                Poll::Pending if was_instructed => continue,
                 Poll::Pending => {}
             }
             ready!(self.poll_timer(context));
@@ -217,8 +217,8 @@ impl<S: Transport, P> Connection<S, P> {
         self.flushing || !self.unwritten.is_empty() || !self.backlog.is_empty()
     }
 
-    fn hear(&mut self, news: News) {
-        if let Some(accepted) = news.accepted {
+    fn follow(&mut self, instructions: Instructions) {
+        if let Some(accepted) = instructions.accepted {
             self.keep_alive = Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2;
             self.last_heard = Instant::now();
             self.timer.as_mut().reset(self.last_heard + self.keep_alive);
@@ -226,14 +226,14 @@ impl<S: Transport, P> Connection<S, P> {
             self.metrics.connected.increment();
         }
         if self.backlog.is_empty() {
-            self.backlog = news.outgoing.into();
+            self.backlog = instructions.outgoing.into();
         } else {
-            self.backlog.extend(news.outgoing);
+            self.backlog.extend(instructions.outgoing);
         }
-        if let Some(paused) = news.paused {
+        if let Some(paused) = instructions.paused {
             self.paused = paused;
         }
-        if news.close.is_some() && self.phase == Phase::Open {
+        if instructions.close.is_some() && self.phase == Phase::Open {
             self.phase = Phase::Closing;
             self.timer.as_mut().reset(Instant::now() + LINGER);
         }
@@ -301,8 +301,8 @@ impl<S: Transport, P> Connection<S, P> {
     fn serve(&mut self, mut rest: Rest) {
         if !rest.packets.is_empty() || rest.error.is_some() {
             // The answers come to us, and we are awake.
-            self.outlet.stay_awake();
-            self.realm.packets(&self.outlet, &mut rest.packets, rest.error.as_ref());
+            self.handle.stay_awake();
+            self.realm.packets(&self.handle, &mut rest.packets, rest.error.as_ref());
         }
         if rest.packets.is_empty() {
             SCRATCH.with_borrow_mut(|scratch| scratch.packets = rest.packets);
@@ -318,7 +318,7 @@ impl<S: Transport, P> Connection<S, P> {
             if self.phase == Phase::Open {
                 self.partial_charge = self.realm.budget().take(Resource::Messages, buffer.capacity() as u64);
                 if self.partial_charge.is_none() {
-                    self.realm.disconnect(&self.outlet, DisconnectReason::Throttled);
+                    self.realm.disconnect(&self.handle, DisconnectReason::Throttled);
                 }
             }
             self.partial = buffer;
@@ -392,7 +392,7 @@ impl<S: Transport, P> Connection<S, P> {
             && let Some(accepted) = &self.accepted
             && accepted.outbox.written(messages, cost)
         {
-            self.realm.drained(&self.outlet);
+            self.realm.drained(&self.handle);
         }
     }
 
@@ -450,12 +450,12 @@ impl<S: Transport, P> Connection<S, P> {
             let silent_until = self.last_heard + self.keep_alive;
             let stuck_until = self.stuck_since.map(|since| since + WRITE_TIMEOUT);
             if stuck_until.is_some_and(|until| until <= now) {
-                self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
+                self.realm.closed(&self.handle, DisconnectReason::ConnectionLost);
                 self.phase = Phase::Lingering;
                 return Poll::Ready(());
             }
             if silent_until <= now {
-                self.realm.disconnect(&self.outlet, DisconnectReason::MqttKeepAliveTimeout);
+                self.realm.disconnect(&self.handle, DisconnectReason::MqttKeepAliveTimeout);
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(stuck_until.map_or(silent_until, |until| until.min(silent_until)));
@@ -465,9 +465,9 @@ impl<S: Transport, P> Connection<S, P> {
     fn lost(&mut self, cause: Option<&io::Error>) -> Poll<()> {
         if self.phase == Phase::Open {
             if let Some(refused) = cause.and_then(handshake::alert_after_handshake) {
-                self.realm.report_lost(&self.outlet, refused);
+                self.realm.report_lost(&self.handle, refused);
             }
-            self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
+            self.realm.closed(&self.handle, DisconnectReason::ConnectionLost);
         }
         Poll::Ready(())
     }
@@ -483,12 +483,12 @@ impl<S: Transport, P: Unpin> Future for Connection<S, P> {
 }
 
 impl<S, P> Drop for Connection<S, P> {
-    /// However the task ends, by a panic or with its runtime: the broker knows, and nobody holds its outlet.
+    /// However the task ends, by a panic or with its runtime: the broker knows, and its handle is dropped.
     fn drop(&mut self) {
         if self.phase == Phase::Open {
-            self.realm.closed(&self.outlet, DisconnectReason::ConnectionLost);
+            self.realm.closed(&self.handle, DisconnectReason::ConnectionLost);
         }
-        self.realm.live().remove(&self.outlet);
+        self.realm.live().remove(&self.handle);
         if self.accepted.is_some() {
             self.metrics.disconnected.increment();
         }
@@ -500,15 +500,12 @@ mod tests {
     use std::num::NonZeroU16;
 
     use sekisho_broker::{Limits, Origin, ServerPublish};
-    use sekisho_mqtt::{
-        Connect, ConnectProperties, PublishProperties, QoS, ReasonCode, Subscribe, SubscribeFilter,
-    };
-    use sekisho_mqtt::{TopicName, Utf8};
+    use sekisho_mqtt::{PublishProperties, QoS, ReasonCode, Subscribe, SubscribeFilter, TopicName, Utf8};
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::admission::Admitted;
+    use crate::testing::{self, Plane};
 
     /// The client's end of a connection, and the task that serves the other. Time is tokio's and stands still while
     /// anybody has something to do.
@@ -522,23 +519,11 @@ mod tests {
 
     /// The server's end of a connection over `stream`, whose CONNECT was accepted.
     fn connected_over<S: Transport>(stream: S) -> Connection<S, ()> {
-        let (admitted, presented) = Admitted::for_test();
-        let realm = admitted.principal().realm.clone();
-        let outlet = Arc::new(Outlet::new(&admitted, presented));
-        let connect = Connect {
-            version: Version::V5,
-            clean_start: true,
-            keep_alive: 60,
-            client_id: Utf8::try_from("c").unwrap(),
-            will: None,
-            username: None,
-            password: None,
-            properties: ConnectProperties::default(),
-        };
-        realm.connect(&admitted, &outlet, connect);
+        let plane = Plane::new();
+        let handle = plane.connect(&plane.admit(1, &testing::identity()), "c", Version::V5);
         let mut decoder = Decoder::new(sekisho_mqtt::Limits::UNLIMITED);
         decoder.set_version(Version::V5);
-        Connection::new(stream, realm, outlet, Arc::default(), decoder, BytesMut::new(), ())
+        Connection::new(stream, plane.realm(), handle, Arc::default(), decoder, BytesMut::new(), ())
     }
 
     impl Served {

@@ -14,13 +14,19 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admission::Admission;
-use crate::bridge::{Bridge, Event};
+use crate::bridge::Bridge;
+use crate::bridge::events::Event;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::{Answer, Change};
 use crate::listener::Listener;
 use crate::metrics::Metrics;
-use crate::realm::{Realm, Realms, Reports};
+use crate::principals::Principals;
+use crate::realm::Realm;
+use crate::realms::Realms;
+use crate::reception::Reception;
+use crate::reexamine::Reexamination;
+use crate::reports::Reports;
 use crate::tls;
 use crate::tls::server_certificates::{NamedCertificates, ServerCertificateError, ServerCertificates};
 
@@ -120,9 +126,10 @@ pub struct Gateway {
     config: Config,
     certificates: Arc<ServerCertificates>,
     realms: Arc<Realms>,
+    principals: Arc<Principals>,
     admission: Arc<Admission>,
-    bridge: Arc<Bridge>,
-    metrics: Arc<Metrics>,
+    reexamination: Arc<Reexamination>,
+    reports: Reports,
     /// Where the tasks of a new realm are spawned, while there is a runtime.
     spawner: Arc<Mutex<Option<Handle>>>,
     stage: Mutex<Stage>,
@@ -168,23 +175,30 @@ impl Gateway {
             }
         });
         let budget = Budget::new(&config.budget);
-        let realms = Arc::new(Realms::new(limits, budget, config.requests.clone(), reports, created));
-        let admission = Arc::new(Admission::new(
-            realms.clone(),
-            bridge.clone(),
-            metrics.clone(),
-            config.principals,
-            config.admission_timeout,
-            config.require_sni,
-        ));
-        let certificates = Arc::<ServerCertificates>::default();
+        let realms = Arc::new(Realms::new(limits, budget, config.requests.clone(), reports.clone(), created));
+        let principals = Arc::new(Principals::new(config.principals));
+        let admission = Arc::new(Admission {
+            realms: realms.clone(),
+            principals: principals.clone(),
+            bridge,
+            timeout: config.admission_timeout,
+            require_sni: config.require_sni,
+        });
+        let reexamination = Arc::new(Reexamination {
+            realms: realms.clone(),
+            principals: principals.clone(),
+            reports: reports.clone(),
+            timeout: config.admission_timeout,
+            require_sni: config.require_sni,
+        });
         Self {
             config,
-            certificates,
+            certificates: Arc::default(),
             realms,
+            principals,
             admission,
-            bridge,
-            metrics,
+            reexamination,
+            reports,
             spawner,
             stage: Mutex::new(Stage::Idle),
         }
@@ -238,21 +252,25 @@ impl Gateway {
         let (stopping, stopped) = watch::channel(false);
         let (alive, ended) = mpsc::channel();
         let listener = Arc::new(Listener {
-            acceptor: TlsAcceptor::from(Arc::new(tls)),
-            admission: self.admission.clone(),
-            metrics: self.metrics.clone(),
-            handshake_timeout: self.config.handshake_timeout,
-            verbose_refusals: self.config.verbose_refusals,
+            reception: Reception {
+                acceptor: TlsAcceptor::from(Arc::new(tls)),
+                admission: self.admission.clone(),
+                reexamination: self.reexamination.clone(),
+                reports: self.reports.clone(),
+                handshake_timeout: self.config.handshake_timeout,
+                verbose_refusals: self.config.verbose_refusals,
+                stopping: stopped,
+            },
+            reports: self.reports.clone(),
             permits: Arc::new(Semaphore::new(permits)),
             half_open: Arc::default(),
-            stopping: stopped,
             alive,
         });
         let socket = Arc::new(socket);
         runtime.spawn(self.supervised(move || listener.clone().run(socket.clone())));
-        runtime.spawn(self.metrics.vitals.clone().keep_beating());
-        let (admission, timeout) = (Arc::downgrade(&self.admission), self.config.admission_timeout);
-        runtime.spawn(self.supervised(move || expire_tickets(admission.clone(), timeout)));
+        runtime.spawn(self.reports.metrics.vitals.clone().keep_beating());
+        let reexamination = Arc::downgrade(&self.reexamination);
+        runtime.spawn(self.supervised(move || expire_requests(reexamination.clone())));
         // Realms that came before the runtime get their timekeeper now; from here on each gets its own at once.
         *lock(&self.spawner) = Some(runtime.handle().clone());
         for realm in self.realms.all() {
@@ -270,7 +288,7 @@ impl Gateway {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.metrics.vitals.clone().supervise(make)
+        self.reports.metrics.vitals.clone().supervise(make)
     }
 
     /// The port, while it runs.
@@ -281,7 +299,7 @@ impl Gateway {
         }
     }
 
-    /// Stop accepting, say goodbye to MQTT 5 clients, close all; return when everything is flushed or after `grace`.
+    /// Stop accepting, send DISCONNECT to MQTT 5 clients, close all; return when everything is flushed or after `grace`.
     /// The second time nothing happens.
     pub fn stop(&self, grace: Duration) {
         let former = std::mem::replace(&mut *lock(&self.stage), Stage::Stopped);
@@ -293,22 +311,22 @@ impl Gateway {
             let _ = ended.recv_timeout(grace);
             runtime.shutdown_background();
         }
-        self.bridge.close();
+        self.reports.bridge.close();
     }
 
     /// Up to `limit` events, waiting at most `timeout` for the first; empty at once when stopped.
     pub fn next_batch(&self, limit: usize, timeout: Duration) -> Vec<Event> {
-        self.admission.next_batch(limit, timeout)
+        self.reports.bridge.next_batch(limit, timeout, || self.principals.changes().epoch())
     }
 
-    /// Answer tickets. Unknown and late ones are ignored.
+    /// Answer admission requests by their ids. Unknown and late answers are ignored.
     pub fn complete(&self, answers: Vec<(u64, Answer)>) {
-        self.admission.complete(answers);
+        self.reexamination.complete(answers);
     }
 
     /// What changed in the registry.
     pub fn invalidate(&self, changes: &[Change]) {
-        self.admission.invalidate(changes);
+        self.reexamination.invalidate(changes);
     }
 
     /// Publish with no connection, each by itself: `None`, or why not, beginning with the name of the broker's reason
@@ -349,10 +367,10 @@ impl Gateway {
 
     /// Counters and gauges by name.
     pub fn statistics(&self) -> Vec<(String, u64)> {
-        let mut all = self.metrics.snapshot();
-        let lengths = self.bridge.lengths();
-        all.push(("principals".to_owned(), self.admission.principals().len() as u64));
-        all.push(("tickets_waiting".to_owned(), lengths.tickets as u64));
+        let mut all = self.reports.metrics.snapshot();
+        let lengths = self.reports.bridge.lengths();
+        all.push(("principals".to_owned(), self.principals.len() as u64));
+        all.push(("tickets_waiting".to_owned(), lengths.admissions as u64));
         all.push(("requests_not_taken".to_owned(), lengths.requests as u64));
         all.push(("requests_dropped".to_owned(), lengths.dropped_requests));
         all.push(("refusals_waiting".to_owned(), lengths.refusals as u64));
@@ -479,13 +497,15 @@ fn server_publish(message: Publication) -> Result<ServerPublish, String> {
     })
 }
 
-/// Look for tickets that got no answer in time, often enough that nobody waits much longer than that.
-async fn expire_tickets(admission: Weak<Admission>, timeout: Duration) {
-    let every = (timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(500));
+/// Drop admission requests that got no answer in time, at intervals of a tenth of that time, at most half a second.
+async fn expire_requests(reexamination: Weak<Reexamination>) {
     loop {
-        tokio::time::sleep(every).await;
-        let Some(admission) = admission.upgrade() else { return };
-        admission.expire();
+        let Some(timeout) = reexamination.upgrade().map(|reexamination| reexamination.timeout) else {
+            return;
+        };
+        tokio::time::sleep((timeout / 10).clamp(Duration::from_millis(10), Duration::from_millis(500))).await;
+        let Some(reexamination) = reexamination.upgrade() else { return };
+        reexamination.expire();
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
-use crate::bridge::Network;
+use crate::network::Network;
 
 /// Of all half-open connections, one network has at most one in so many before its own end first.
 const NETWORK_SHARE: usize = 2;

@@ -1,4 +1,6 @@
-//! What the control plane knows of one certificate in one realm: plain data, as it crosses the border.
+//! What the control plane knows of one certificate in one realm: plain data, as it crosses the boundary.
+
+use crate::refusal::Refusal;
 
 /// A policy document under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct AttachedThing {
     pub type_name: Option<String>,
     /// Its attributes.
     pub attributes: Vec<(String, String)>,
-    /// Attached as EXCLUSIVE_THING: the connection speaks for it whatever its client id.
+    /// Attached as EXCLUSIVE_THING: it is the thing of every connection, whatever its client id.
     pub exclusive: bool,
     /// Policies of the groups it is in, their ancestors' included.
     pub group_policies: Vec<PolicyDocument>,
@@ -45,33 +47,18 @@ pub struct Identity {
     pub is_awaited: bool,
 }
 
-#[cfg(test)]
-impl Identity {
-    /// Active, and allowed everything.
-    pub(crate) fn for_test() -> Identity {
-        let document =
-            r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
-        let all = PolicyDocument { name: "all".into(), version: "1".into(), document: document.into() };
-        Identity {
-            account_id: "123456789012".to_owned(),
-            region: "eu-central-1".to_owned(),
-            status: "ACTIVE".to_owned(),
-            mode: "DEFAULT".to_owned(),
-            policies: vec![all],
-            things: Vec::new(),
-            is_awaited: false,
-        }
-    }
-}
-
-/// The control plane's answer about a certificate.
+/// The control plane's answer to an admission request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It is registered.
+    /// The certificate is registered.
     Registered(Identity),
-    /// It is not, and this is the name of the [`Refusal`](crate::Refusal); after `: ` may follow what the operator should
-    /// know of this case.
-    Refused(String),
+    /// It is not, or may not connect.
+    Refused {
+        /// The name of a [`Refusal`](crate::Refusal).
+        reason: String,
+        /// What the operator should know of this case; without it, the reason's own sentence.
+        detail: Option<String>,
+    },
 }
 
 /// What of the registry has changed.
@@ -111,4 +98,7 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Certificate id, policy name or thing name; nothing for a realm.
     pub id: String,
+    /// Of a certificate: why it may not be used any more, where the change took its right away. Its connections are
+    /// closed without asking.
+    pub lost: Option<Refusal>,
 }

@@ -5,15 +5,14 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
-use crate::admission::{Admission, Presented, Refused};
+use crate::admitted::Presented;
 use crate::half_open::HalfOpen;
-use crate::metrics::Metrics;
-use crate::reception;
-use crate::refusal::Refusal;
+use crate::reception::Reception;
+use crate::refusal::{Refusal, Refused};
+use crate::reports::Reports;
 
 /// Waits after a failed accept: doubled each time, up to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -53,22 +52,14 @@ impl AcceptFailures {
 
 /// Everything that serving a new socket needs.
 pub struct Listener {
-    /// TLS.
-    pub acceptor: TlsAcceptor,
-    /// The checkpoint.
-    pub admission: Arc<Admission>,
-    /// Numbers.
-    pub metrics: Arc<Metrics>,
-    /// For TLS and CONNECT together.
-    pub handshake_timeout: Duration,
-    /// Say why, where AWS IoT says nothing.
-    pub verbose_refusals: bool,
+    /// Takes each accepted socket.
+    pub reception: Reception,
+    /// Refusals and numbers.
+    pub reports: Reports,
     /// One for each connection there may be.
     pub permits: Arc<Semaphore>,
     /// Those of them that are not admitted yet.
     pub half_open: Arc<HalfOpen>,
-    /// Turns true when the server stops.
-    pub stopping: watch::Receiver<bool>,
     /// Held by every task; when all are dropped, all connections have ended.
     pub alive: mpsc::Sender<()>,
 }
@@ -76,8 +67,8 @@ pub struct Listener {
 impl Listener {
     /// Accept until the server stops.
     pub async fn run(self: Arc<Self>, socket: Arc<TcpListener>) {
-        let _listening = self.metrics.vitals.listening();
-        let mut stopping = self.stopping.clone();
+        let _listening = self.reports.metrics.vitals.listening();
+        let mut stopping = self.reception.stopping.clone();
         let mut back_off = BACK_OFF.0;
         let mut failures = AcceptFailures::default();
         loop {
@@ -86,12 +77,12 @@ impl Listener {
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             if let Err(cause) = &accepted {
-                self.metrics.accept_failures.increment();
-                self.metrics.vitals.accept_failed();
+                self.reports.metrics.accept_failures.increment();
+                self.reports.metrics.vitals.accept_failed();
                 failures.add(cause);
             }
             if let Some((cause, count)) = failures.due(Instant::now()) {
-                self.admission.report_accept_failures(cause, count);
+                self.reports.bridge.accept_failed(cause, count);
             }
             match accepted {
                 Ok((stream, peer)) => {
@@ -108,8 +99,8 @@ impl Listener {
     }
 
     async fn take(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        self.metrics.accepted.increment();
-        let Some(permit) = self.permit(peer).await else { return self.refuse_for_want_of_room(peer) };
+        self.reports.metrics.accepted.increment();
+        let Some(permit) = self.permit(peer).await else { return self.refuse_when_full(peer) };
         let alive = self.alive.clone();
         tokio::spawn(self.serve(stream, peer, permit, alive));
     }
@@ -127,9 +118,9 @@ impl Listener {
         timeout(PERMIT_TIMEOUT, self.permits.clone().acquire_owned()).await.ok()?.ok()
     }
 
-    fn refuse_for_want_of_room(&self, peer: SocketAddr) {
-        let presented = Presented { chain: Arc::new([]), sni: None, peer, client_id: "".into() };
-        self.admission.report(None, &presented, None, &Refused::because(Refusal::TooManyConnections));
+    fn refuse_when_full(&self, peer: SocketAddr) {
+        let refused = Refused::because(Refusal::TooManyConnections);
+        self.reports.connection_refused(None, &Presented::nothing(peer), None, &refused);
     }
 
     async fn serve(
@@ -139,13 +130,13 @@ impl Listener {
         permit: OwnedSemaphorePermit,
         alive: mpsc::Sender<()>,
     ) {
-        let mut stopping = self.stopping.clone();
+        let mut stopping = self.reception.stopping.clone();
         let entry = self.half_open.enter(peer.ip());
         let connection = tokio::select! {
-            connection = Box::pin(reception::receive(&self, stream, peer, (permit, alive))) => connection,
+            connection = Box::pin(self.reception.receive(stream, peer, (permit, alive))) => connection,
             () = entry.displaced.notified() => {
-                self.metrics.half_open_displaced.increment();
-                return self.refuse_for_want_of_room(peer);
+                self.reports.metrics.half_open_displaced.increment();
+                return self.refuse_when_full(peer);
             }
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
@@ -156,9 +147,6 @@ impl Listener {
         }
     }
 }
-
-/// What a connection holds while it lasts: its place, and the sign that it is there.
-pub type Permit = (OwnedSemaphorePermit, mpsc::Sender<()>);
 
 #[cfg(test)]
 mod tests {

@@ -51,6 +51,8 @@ counters! {
     connected;
     /// Connections that ended after their CONNACK.
     disconnected;
+    /// Live connections that a change of the registry had examined.
+    connections_examined;
     /// Live connections whose authority was replaced because the registry changed.
     authorities_replaced;
     /// Packets read, CONNECT not counted.
@@ -91,12 +93,12 @@ impl Counter {
 }
 
 impl Metrics {
-    /// The gate refused.
+    /// Count a refusal of the gateway.
     pub fn refused(&self, refusal: Refusal) {
         self.refusals[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The broker refused.
+    /// Count a refusal of the broker.
     pub fn broker_refused(&self, refusal: sekisho_broker::Refusal) {
         self.broker_refusals[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -105,9 +107,9 @@ impl Metrics {
     pub fn snapshot(&self) -> Vec<(String, u64)> {
         let mut all = self.plain();
         all.extend(self.vitals.snapshot());
-        let gate = Refusal::ALL.iter().map(|refusal| refusal.name()).zip(self.refusals.iter());
+        let gateway = Refusal::ALL.iter().map(|refusal| refusal.name()).zip(self.refusals.iter());
         let broker = sekisho_broker::Refusal::ALL.iter().map(|refusal| refusal.as_str());
-        for (name, count) in gate.chain(broker.zip(self.broker_refusals.iter())) {
+        for (name, count) in gateway.chain(broker.zip(self.broker_refusals.iter())) {
             let count = count.load(Ordering::Relaxed);
             if count > 0 {
                 all.push((format!("refused.{name}"), count));

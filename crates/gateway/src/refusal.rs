@@ -1,8 +1,8 @@
-//! Every reason for which the gate may refuse a connection, in one enumeration.
+//! Every reason for which the gateway may refuse a connection, in one enumeration.
 //!
 //! The name is what the log, the metric label and the control plane use. Where AWS IoT has a name for the reason (the
-//! `reason` of a `Connection.AuthNError` log entry) it is that name. What the broker refuses after CONNECT has names
-//! of its own; [`reasons`] lists both.
+//! `reason` of a `Connection.AuthNError` log entry) it is that name. The broker's refusals, after CONNECT, are an
+//! enumeration of the broker; [`reasons`] lists both.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            /// All of them, in the order in which the gate meets them.
+            /// All of them, in the order in which the gateway checks them.
             pub const ALL: &'static [Refusal] = &[$(Refusal::$variant,)+];
 
             /// The stable name.
@@ -39,7 +39,7 @@ refusals! {
     MqttWithoutTls = "MQTT_WITHOUT_TLS",
         "The client speaks MQTT without TLS; give it a certificate, a key and the server's root (--cert, --key, --cafile).";
     NotTls = "NOT_TLS",
-        "The first byte is no TLS handshake; this port speaks MQTT over TLS and nothing else.";
+        "The first byte does not begin a TLS handshake; this port speaks MQTT over TLS and nothing else.";
     TlsVersionUnsupported = "TLS_VERSION_UNSUPPORTED",
         "The client offers TLS 1.1 or older; TLS 1.2 or 1.3 is needed.";
     TlsNoSharedAlgorithm = "TLS_NO_SHARED_ALGORITHM",
@@ -89,7 +89,7 @@ refusals! {
     DeviceCertificateExpired = "DEVICE_CERTIFICATE_EXPIRED",
         "Device certificate is past its notAfter; issue and register a new one.";
     DeviceCertificateNotYetValid = "DEVICE_CERTIFICATE_NOT_YET_VALID",
-        "Device certificate's notBefore lies in the future; check the clock of whoever issued it.";
+        "Device certificate's notBefore lies in the future; check the clock of the CA that issued it.";
     CertificateIsSniOnlyAndNoSni = "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI",
         "The certificate's mode is SNI_ONLY and the client sent no SNI: it connects by IP address, or it is a Java client, which sends none for a name without a dot such as localhost; connect by a name with a dot, have the client set the server name, or set require_sni = false (docs/java.md).";
     AmbiguousWithoutSni = "AMBIGUOUS_WITHOUT_SNI",
@@ -121,13 +121,11 @@ refusals! {
     PolicyUnreadable = "POLICY_UNREADABLE",
         "A policy of this certificate cannot be read, so that nothing can be allowed; create it anew.";
     ControlPlaneTimeout = "CONTROL_PLANE_TIMEOUT",
-        "The control plane did not answer in time about a certificate not seen before; known certificates go on.";
+        "The control plane did not answer in time about a certificate that is not cached; cached certificates still connect.";
     ControlPlaneFailed = "CONTROL_PLANE_FAILED",
-        "The control plane failed over this certificate; its log has the cause.";
+        "The control plane could not handle this certificate; its log has the cause.";
     AdmissionQueueFull = "ADMISSION_QUEUE_FULL",
-        "More certificates not seen before wait for the control plane than may; the client should try again.";
-    ServerStopping = "SERVER_STOPPING",
-        "The server is stopping.";
+        "The queue of certificates that wait for the control plane is full; the client should try again.";
 }
 
 impl Refusal {
@@ -137,17 +135,38 @@ impl Refusal {
     }
 }
 
+/// A refusal with what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The reason.
+    pub refusal: Refusal,
+    /// A sentence for an operator.
+    pub detail: String,
+}
+
+impl Refused {
+    /// With the reason's own sentence.
+    pub fn because(refusal: Refusal) -> Self {
+        Self { refusal, detail: refusal.sentence().to_owned() }
+    }
+
+    /// With a detail of this case in place of the reason's own sentence.
+    pub fn with(refusal: Refusal, detail: impl Into<String>) -> Self {
+        Self { refusal, detail: detail.into() }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// Every reason that a refusal may carry, the gate's and the broker's: (name, sentence).
+/// Every reason that a refusal may carry, the gateway's and the broker's: (name, sentence).
 pub fn reasons() -> Vec<(&'static str, &'static str)> {
-    let gate = Refusal::ALL.iter().map(|refusal| (refusal.name(), refusal.sentence()));
+    let gateway = Refusal::ALL.iter().map(|refusal| (refusal.name(), refusal.sentence()));
     let broker = sekisho_broker::Refusal::ALL.iter().map(|refusal| (refusal.as_str(), refusal.sentence()));
-    gate.chain(broker).collect()
+    gateway.chain(broker).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! TLS as AWS IoT Core speaks it: mutual, 1.2 and 1.3, and blind to who signed the client's certificate.
 //!
 //! The handshake proves one thing, that the peer holds the private key of the certificate it sent. Whether that
-//! certificate may connect is [`admission`](crate::admission)'s question, asked of every connection.
+//! certificate may connect is decided by the module `admission`, for every connection.
 
+mod cipher_suites;
 pub mod client_verifier;
 pub mod handshake;
 pub mod server_certificates;
@@ -10,31 +11,12 @@ pub mod server_certificates;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::cipher_suite::{
-    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::NoServerSessionStorage;
 
+use self::cipher_suites::CIPHER_SUITES;
 use self::client_verifier::ProofOfPossession;
 use self::server_certificates::ServerCertificates;
-
-/// Our preference, which wins over the client's: AES-128-GCM-SHA256 costs a tenth of a handshake less than the
-/// SHA-384 suites and is what AWS IoT's own default policy puts first.
-const CIPHER_SUITES: [rustls::SupportedCipherSuite; 9] = [
-    TLS13_AES_128_GCM_SHA256,
-    TLS13_AES_256_GCM_SHA384,
-    TLS13_CHACHA20_POLY1305_SHA256,
-    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-];
 
 /// The TLS side of the MQTT listener.
 ///

@@ -36,7 +36,12 @@ pub enum AnswerValue {
 /// An answer of the control plane.
 pub fn answer(value: AnswerValue) -> Answer {
     match value {
-        AnswerValue::Reason(reason) => Answer::Refused(reason),
+        AnswerValue::Reason(reason) => match reason.split_once(": ") {
+            Some((reason, detail)) => {
+                Answer::Refused { reason: reason.to_owned(), detail: Some(detail.to_owned()) }
+            }
+            None => Answer::Refused { reason, detail: None },
+        },
         AnswerValue::Identity(tuple) => Answer::Registered(identity(tuple)),
     }
 }
@@ -99,18 +104,16 @@ pub fn change((account_id, region, kind, id): ChangeTuple) -> PyResult<Change> {
             "{kind:?} is no kind of change; use certificate, policy, thing or realm"
         ))
     })?;
-    Ok(Change { account_id, region, kind, id })
+    Ok(Change { account_id, region, kind, id, lost: None })
 }
 
 /// An event, as a tuple that begins with its name.
 pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
     match event {
-        Event::Admit { ticket, question, reexamination } => {
-            let (account_id, region) = match &question.realm {
-                Some((account_id, region)) => (Some(&**account_id), Some(&**region)),
-                None => (None, None),
-            };
-            let (leaf, further) = match question.chain.split_first() {
+        Event::Admit { id, request, reexamination } => {
+            let realm = request.realm.as_ref();
+            let (account_id, region) = realm.map(|realm| (&*realm.account_id, &*realm.region)).unzip();
+            let (leaf, further) = match request.chain.split_first() {
                 Some((leaf, further)) => (PyBytes::new(python, leaf), further),
                 None => (PyBytes::new(python, b""), &[][..]),
             };
@@ -118,15 +121,15 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
                 PyList::new(python, further.iter().map(|certificate| PyBytes::new(python, certificate)))?;
             (
                 "admit",
-                ticket,
+                id,
                 account_id,
                 region,
-                &*question.certificate_id,
+                &*request.certificate_id,
                 leaf,
                 further,
-                &*question.client_id,
+                &*request.client_id,
                 reexamination,
-                question.owner.network.to_string(),
+                request.owner.network.to_string(),
             )
                 .into_pyobject(python)
         }
@@ -134,8 +137,8 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
             let RequestEvent { realm, connection, client_id, certificate_id, topic, payload } = *request;
             (
                 "request",
-                &*realm.0,
-                &*realm.1,
+                &*realm.account_id,
+                &*realm.region,
                 connection,
                 &*client_id,
                 &*certificate_id,
@@ -146,17 +149,19 @@ pub fn event<'py>(python: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTu
         }
         Event::Connected(connected) => {
             let ConnectedEvent { realm, certificate_id, client_id } = *connected;
-            ("connected", &*realm.0, &*realm.1, &*certificate_id, &*client_id).into_pyobject(python)
+            ("connected", &*realm.account_id, &*realm.region, &*certificate_id, &*client_id)
+                .into_pyobject(python)
         }
         Event::Refused(refused) => {
             let RefusedEvent { time, realm, certificate_id, client_id, peer, sni, reason, detail, operation } =
                 *refused;
-            let (account_id, region) = realm.unzip();
+            let (account_id, region) =
+                realm.as_ref().map(|realm| (&*realm.account_id, &*realm.region)).unzip();
             (
                 "refused",
                 time,
-                account_id.as_deref(),
-                region.as_deref(),
+                account_id,
+                region,
                 certificate_id.as_deref(),
                 client_id.as_deref(),
                 peer,

@@ -39,8 +39,8 @@ pub fn certificate(error: &sekisho_certificate::CertificateError) -> PyErr {
 }
 
 /// The exception for facts of which no principal can be made.
-pub fn principal(error: &sekisho_gateway::principals::PrincipalError) -> PyErr {
-    use sekisho_gateway::principals::PrincipalError;
+pub fn principal(error: &sekisho_gateway::principal::PrincipalError) -> PyErr {
+    use sekisho_gateway::principal::PrincipalError;
     match error {
         PrincipalError::Policy { .. } => PolicyError::new_err(error.to_string()),
         PrincipalError::Certificate(error) => certificate(error),

@@ -1,7 +1,7 @@
 //! The policy engine and the certificate reader of the data plane, lent to the control plane.
 
 use pyo3::prelude::*;
-use sekisho_gateway::admission::Admission;
+use sekisho_gateway::principal::Principal;
 use sekisho_gateway::{authority, refusal};
 
 use crate::convert::{self, IdentityTuple};
@@ -66,7 +66,7 @@ pub fn evaluate(
 ) -> PyResult<Vec<DecisionTuple>> {
     let identity = convert::identity(identity);
     python.detach(|| {
-        let principal = Admission::principal_of(&identity, certificate.as_deref())
+        let principal = Principal::without_connection(&identity, certificate.as_deref())
             .map_err(|cause| error::principal(&cause))?;
         Ok(authority::explain(&principal, client_id.as_deref(), &requests)
             .into_iter()

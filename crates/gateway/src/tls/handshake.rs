@@ -5,8 +5,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 use sekisho_certificate::CertificateId;
 
-use crate::admission::Refused;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Refused};
 use crate::tls::client_verifier::RefusedCertificate;
 
 /// Methods by which HTTP gives itself away, and what MQTT begins with.

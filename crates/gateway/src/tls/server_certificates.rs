@@ -15,6 +15,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, SignatureScheme, SupportedCipherSuite};
 use thiserror::Error;
 
+use crate::tls::cipher_suites::CIPHER_SUITES;
+
 /// A pair of chain and key that cannot be served. `position` counts from 1.
 #[derive(Debug, Error)]
 pub enum ServerCertificateError {
@@ -148,7 +150,7 @@ impl ResolvesServerCert for ServerCertificates {
 /// Signature schemes alone do not tell: in TLS 1.2 the cipher suite names the kind of the server's key, and a client
 /// may know ECDSA signatures and yet offer only ECDHE_RSA suites.
 fn is_usable(candidate: &CertifiedKey, suites: &[CipherSuite], schemes: &[SignatureScheme]) -> bool {
-    super::CIPHER_SUITES.iter().filter(|ours| suites.contains(&ours.suite())).any(|ours| match ours {
+    CIPHER_SUITES.iter().filter(|ours| suites.contains(&ours.suite())).any(|ours| match ours {
         SupportedCipherSuite::Tls13(_) => candidate.key.choose_scheme(schemes).is_some(),
         SupportedCipherSuite::Tls12(suite) => {
             candidate.key.choose_scheme(&suite.resolve_sig_schemes(schemes)).is_some()

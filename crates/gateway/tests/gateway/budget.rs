@@ -5,7 +5,7 @@ use sekisho_mqtt::{Connect, ConnectProperties, Packet, QoS, ReasonCode};
 
 use crate::control_plane::{OTHER_ACCOUNT, World, eventually_true};
 use crate::device::{Client, Device, connect};
-use crate::papers;
+use crate::device_files;
 
 const MB: u64 = 1024 * 1024;
 
@@ -19,7 +19,7 @@ fn world() -> World {
 
 /// A device of the first account, and one of the other.
 fn devices(world: &World) -> (Device, Device) {
-    let (greedy, other) = (papers::device("greedy"), papers::device("other"));
+    let (greedy, other) = (device_files::device("greedy"), device_files::device("other"));
     world.register(&greedy);
     world.register_as(&other, |identity| identity.account_id = OTHER_ACCOUNT.into());
     (Device::new(world, &greedy), Device::new(world, &other).asking_for("two.example"))

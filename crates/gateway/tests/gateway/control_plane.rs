@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use sekisho_gateway::{
-    Answer, Change, ChangeKind, Config, ConnectedEvent, Event, Gateway, Identity, PolicyDocument,
+    Answer, Change, ChangeKind, Config, ConnectedEvent, Event, Gateway, Identity, PolicyDocument, Refusal,
     RefusedEvent, RequestEvent,
 };
 
-use crate::papers::{self, Papers, Server};
+use crate::device_files::{self, DeviceFiles, Server};
 
 /// How long anything may take before a test fails.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -25,10 +25,10 @@ pub const REGION: &str = "eu-central-1";
 pub const ALLOW_ALL: &str =
     r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}"#;
 
-/// An admission ticket as the control plane saw it.
+/// An admission request as the control plane saw it.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    pub ticket: u64,
+    pub id: u64,
     pub account_id: Option<String>,
     pub certificate_id: String,
     pub chain_length: usize,
@@ -67,7 +67,7 @@ impl World {
     }
 
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::serving(papers::server(&PKCS_ECDSA_P256_SHA256), change)
+        Self::serving(device_files::server(&PKCS_ECDSA_P256_SHA256), change)
     }
 
     pub fn serving(server: Server, change: impl FnOnce(&mut Config)) -> Self {
@@ -91,29 +91,38 @@ impl World {
     }
 
     /// Register a certificate, ACTIVE, mode DEFAULT, allowed everything.
-    pub fn register(&self, papers: &Papers) {
-        self.register_as(papers, |_| {});
+    pub fn register(&self, files: &DeviceFiles) {
+        self.register_as(files, |_| {});
     }
 
-    /// Register it with something changed. Tells nobody: see [`World::changed`].
-    pub fn register_as(&self, papers: &Papers, change: impl FnOnce(&mut Identity)) {
+    /// Register it with something changed. The gateway is not told: see [`World::changed`].
+    pub fn register_as(&self, files: &DeviceFiles, change: impl FnOnce(&mut Identity)) {
         let mut identity = identity();
         change(&mut identity);
-        let key = (identity.account_id.clone(), papers.certificate_id());
+        let key = (identity.account_id.clone(), files.certificate_id());
         self.table.0.lock().unwrap().identities.insert(key, identity);
     }
 
-    pub fn unregister(&self, papers: &Papers) {
-        self.table.0.lock().unwrap().identities.retain(|(_, id), _| *id != papers.certificate_id());
+    pub fn unregister(&self, files: &DeviceFiles) {
+        self.table.0.lock().unwrap().identities.retain(|(_, id), _| *id != files.certificate_id());
     }
 
     /// Tell the gateway that this certificate changed.
-    pub fn changed(&self, papers: &Papers) {
-        self.invalidate(ChangeKind::Certificate, &papers.certificate_id());
+    pub fn changed(&self, files: &DeviceFiles) {
+        self.invalidate(ChangeKind::Certificate, &files.certificate_id());
     }
 
     pub fn invalidate(&self, kind: ChangeKind, id: &str) {
-        let change = Change { account_id: ACCOUNT.into(), region: REGION.into(), kind, id: id.into() };
+        self.announce(kind, id, None);
+    }
+
+    /// Tell the gateway that this certificate has lost its right.
+    pub fn lost(&self, files: &DeviceFiles, refusal: Refusal) {
+        self.announce(ChangeKind::Certificate, &files.certificate_id(), Some(refusal));
+    }
+
+    fn announce(&self, kind: ChangeKind, id: &str, lost: Option<Refusal>) {
+        let change = Change { account_id: ACCOUNT.into(), region: REGION.into(), kind, id: id.into(), lost };
         self.gateway.invalidate(&[change]);
     }
 
@@ -128,7 +137,7 @@ impl World {
         self.table.1.notify_all();
     }
 
-    /// From now on tickets are taken and kept.
+    /// From now on admission requests are taken and kept.
     pub fn hold(&self) {
         self.table.0.lock().unwrap().holding = true;
     }
@@ -140,7 +149,7 @@ impl World {
             table.holding = false;
             std::mem::take(&mut table.held)
         };
-        self.gateway.complete(held.iter().map(|asked| (asked.ticket, answer(asked))).collect());
+        self.gateway.complete(held.iter().map(|asked| (asked.id, answer(asked))).collect());
     }
 
     pub fn held(&self) -> usize {
@@ -211,6 +220,11 @@ pub fn identity() -> Identity {
     }
 }
 
+/// A refusal by the control plane, with the reason's own sentence.
+pub fn refused(reason: &str) -> Answer {
+    Answer::Refused { reason: reason.into(), detail: None }
+}
+
 pub fn policy(name: &str, document: &str) -> PolicyDocument {
     PolicyDocument { name: name.into(), version: "1".into(), document: document.into() }
 }
@@ -250,19 +264,19 @@ fn serve(gateway: &Gateway, table: &(Mutex<Table>, Condvar), ended: &AtomicBool)
                 Event::Request(request) => table.requests.push(*request),
                 Event::Connected(connected) => table.connected.push(*connected),
                 Event::AcceptFailed { .. } | Event::Dropped { .. } => {}
-                Event::Admit { ticket, question, reexamination } => {
+                Event::Admit { id, request, reexamination } => {
                     let asked = Asked {
-                        ticket,
-                        account_id: question.realm.as_ref().map(|(account_id, _)| account_id.to_string()),
-                        certificate_id: question.certificate_id.to_string(),
-                        chain_length: question.chain.len(),
+                        id,
+                        account_id: request.realm.as_ref().map(|realm| realm.account_id.to_string()),
+                        certificate_id: request.certificate_id.to_string(),
+                        chain_length: request.chain.len(),
                         reexamination,
                     };
                     table.asked.push(asked.clone());
                     if table.holding {
                         table.held.push(asked);
                     } else {
-                        answers.push((ticket, answer(&table, &asked)));
+                        answers.push((id, answer(&table, &asked)));
                     }
                 }
             }
@@ -286,6 +300,6 @@ fn answer(table: &Table, asked: &Asked) -> Answer {
     };
     match found {
         Some(identity) => Answer::Registered(identity.clone()),
-        None => Answer::Refused("CA_NOT_REGISTERED".to_owned()),
+        None => refused("CA_NOT_REGISTERED"),
     }
 }

@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::control_plane::{DEADLINE, World};
-use crate::papers::{Papers, Server};
+use crate::device_files::{DeviceFiles, Server};
 
 /// Sends one certificate, whatever the server asks for.
 #[derive(Debug)]
@@ -46,23 +46,23 @@ pub struct Device {
 
 impl Device {
     /// Speaks TLS 1.3, to `localhost`.
-    pub fn new(world: &World, papers: &Papers) -> Self {
-        Self::speaking(world, Some(papers), &[&rustls::version::TLS13])
+    pub fn new(world: &World, files: &DeviceFiles) -> Self {
+        Self::speaking(world, Some(files), &[&rustls::version::TLS13])
     }
 
     pub fn speaking(
         world: &World,
-        papers: Option<&Papers>,
+        files: Option<&DeviceFiles>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
-        Self::trusting(&world.server, world.port, papers, versions)
+        Self::trusting(&world.server, world.port, files, versions)
     }
 
     /// Trusts the root of this server certificate alone.
     pub fn trusting(
         server: &Server,
         port: u16,
-        papers: Option<&Papers>,
+        files: Option<&DeviceFiles>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
         let mut roots = RootCertStore::empty();
@@ -72,8 +72,8 @@ impl Device {
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
-        let mut config = match papers {
-            Some(papers) => builder.with_client_cert_resolver(Arc::new(Always(papers.certified_key()))),
+        let mut config = match files {
+            Some(files) => builder.with_client_cert_resolver(Arc::new(Always(files.certified_key()))),
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::in_memory_sessions(8);

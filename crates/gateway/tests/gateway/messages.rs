@@ -8,13 +8,13 @@ use tokio::time::timeout;
 
 use crate::control_plane::{ACCOUNT, DEADLINE, REGION, World, eventually_true};
 use crate::device::{Device, connect, connect_v3};
-use crate::papers::{self, Papers};
+use crate::device_files::{self, DeviceFiles};
 
-fn registered(world: &World) -> (Papers, Device) {
-    let papers = papers::device("pump");
-    world.register(&papers);
-    let device = Device::new(world, &papers);
-    (papers, device)
+fn registered(world: &World) -> (DeviceFiles, Device) {
+    let files = device_files::device("pump");
+    world.register(&files);
+    let device = Device::new(world, &files);
+    (files, device)
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ fn a_port_in_use_is_an_error_that_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let gateway = Gateway::new(Config { mqtt_port: taken.local_addr().unwrap().port(), ..Config::default() });
     assert!(matches!(gateway.start(), Err(GatewayError::NoServerCertificate)));
-    let server = papers::server(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let server = device_files::server(&rcgen::PKCS_ECDSA_P256_SHA256);
     gateway.set_server_certificates(&[server.chain]).unwrap();
     let error = gateway.start().unwrap_err().to_string();
     assert!(error.contains("choose another"), "{error}");

@@ -1,4 +1,4 @@
-//! Papers of every key and version, and what the server shows for itself.
+//! DeviceFiles of every key and version, and what the server shows for itself.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use rustls::version::{TLS12, TLS13};
 
 use crate::control_plane::{World, eventually_true};
 use crate::device::Device;
-use crate::papers::{self, Folder, Papers, by_openssl, device_with, self_signed};
+use crate::device_files::{self, DeviceFiles, Folder, by_openssl, device_with, self_signed};
 
 /// An MQTT 3.1.1 CONNECT with client id `c`.
 const CONNECT: &[u8] = &[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 1, b'c'];
@@ -19,11 +19,11 @@ const CONNECT: &[u8] = &[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0,
 /// CONNACK, accepted.
 const ACCEPTED: &[u8] = &[0x20, 2, 0, 0];
 
-async fn admitted_on_both_versions(papers: &Papers) {
+async fn admitted_on_both_versions(files: &DeviceFiles) {
     let world = World::new();
-    world.register(papers);
+    world.register(files);
     for version in [&TLS12, &TLS13] {
-        let device = Device::speaking(&world, Some(papers), &[version]);
+        let device = Device::speaking(&world, Some(files), &[version]);
         assert!(device.connect("c").await.is_some(), "{version:?}");
     }
 }
@@ -48,50 +48,50 @@ async fn x509_v1_is_taken() {
         ("ec", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..]),
         ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"][..]),
     ] {
-        let papers = by_openssl(&folder, name, genpkey);
-        let version = sekisho_certificate::read(&papers.chain[0]).unwrap().version;
+        let files = by_openssl(&folder, name, genpkey);
+        let version = sekisho_certificate::read(&files.chain[0]).unwrap().version;
         // OpenSSL 3.2 and later makes v3 of the same command; then this test says less, and the next machine more.
         assert!(version == 1 || version == 3);
-        admitted_on_both_versions(&papers).await;
+        admitted_on_both_versions(&files).await;
     }
 }
 
 #[tokio::test]
 async fn an_rsassa_pss_key_is_taken_in_tls_1_3() {
     let folder = Folder::new("pss");
-    let papers = by_openssl(&folder, "pss", &["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    let files = by_openssl(&folder, "pss", &["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"]);
     let world = World::new();
-    world.register(&papers);
+    world.register(&files);
     assert_eq!(s_client(&world, &folder, "pss", &["-tls1_3"]), ACCEPTED);
 }
 
 #[tokio::test]
 async fn a_weak_rsa_key_is_refused_by_name() {
     let folder = Folder::new("weak");
-    let papers = by_openssl(&folder, "weak", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
+    let files = by_openssl(&folder, "weak", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
     let world = World::new();
-    world.register(&papers);
+    world.register(&files);
     assert_eq!(s_client(&world, &folder, "weak", &["-cipher", "DEFAULT:@SECLEVEL=0"]), b"");
     let refused = world.refusal("DEVICE_CERTIFICATE_KEY_UNSUPPORTED");
     assert!(refused.detail.contains("1024"), "{}", refused.detail);
-    assert_eq!(refused.certificate_id.unwrap().as_ref(), papers.certificate_id());
+    assert_eq!(refused.certificate_id.unwrap().as_ref(), files.certificate_id());
 }
 
 #[tokio::test]
 async fn an_ed25519_key_is_refused_by_name() {
-    let papers = device_with("ed25519", &PKCS_ED25519, |_| {});
+    let files = device_with("ed25519", &PKCS_ED25519, |_| {});
     let world = World::new();
-    world.register(&papers);
-    assert!(Device::new(&world, &papers).connect("c").await.is_none());
+    world.register(&files);
+    assert!(Device::new(&world, &files).connect("c").await.is_none());
     assert!(world.refusal("DEVICE_CERTIFICATE_KEY_UNSUPPORTED").detail.contains("Ed25519"));
 }
 
 #[tokio::test]
 async fn a_certificate_with_somebody_elses_key_is_refused() {
     let world = World::new();
-    let (victim, thief) = (papers::device("victim"), papers::device("thief"));
+    let (victim, thief) = (device_files::device("victim"), device_files::device("thief"));
     world.register(&victim);
-    let stolen = Papers { chain: victim.chain.clone(), key: thief.key };
+    let stolen = DeviceFiles { chain: victim.chain.clone(), key: thief.key };
     for version in [&TLS12, &TLS13] {
         assert!(Device::speaking(&world, Some(&stolen), &[version]).connect("c").await.is_none());
     }
@@ -100,7 +100,7 @@ async fn a_certificate_with_somebody_elses_key_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_nobody_gets_in() {
+async fn without_a_certificate_no_client_connects() {
     let world = World::new();
     for version in [&TLS12, &TLS13] {
         assert!(Device::speaking(&world, None, &[version]).connect("c").await.is_none());
@@ -111,10 +111,10 @@ async fn without_a_certificate_nobody_gets_in() {
 #[tokio::test]
 async fn a_client_that_trusts_another_root_is_told_from_a_bad_one() {
     let world = World::new();
-    let papers = papers::device("pump");
+    let files = device_files::device("pump");
     let elsewhere = World::new();
     // Trusts the other server's root, and connects to this one.
-    let mut device = Device::new(&elsewhere, &papers);
+    let mut device = Device::new(&elsewhere, &files);
     device.connect_to(world.port);
     assert!(device.tls().await.is_err());
     world.refusal("SERVER_CERTIFICATE_REFUSED");
@@ -124,9 +124,10 @@ async fn a_client_that_trusts_another_root_is_told_from_a_bad_one() {
 async fn rsa_is_served_to_clients_without_ecdsa() {
     let world = World::new();
     let folder = Folder::new("server-rsa");
-    let papers = by_openssl(&folder, "c", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
-    world.register(&papers);
-    let rsa = papers::server_with(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap());
+    let files = by_openssl(&folder, "c", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    world.register(&files);
+    let rsa =
+        device_files::server_with(KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap());
     let rsa_only = ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"];
     assert_eq!(s_client(&world, &folder, "c", &rsa_only), b"", "there is only ECDSA to serve");
     world.refusal("TLS_NO_SHARED_ALGORITHM");
@@ -148,8 +149,8 @@ async fn old_tls_is_refused_by_name() {
 async fn an_ip_address_as_sni_counts_as_none() {
     let world = World::new();
     let folder = Folder::new("sni");
-    let papers = by_openssl(&folder, "c", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    world.register(&papers);
+    let files = by_openssl(&folder, "c", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    world.register(&files);
     // As libmosquitto does for `-h 127.0.0.1`.
     assert_eq!(s_client(&world, &folder, "c", &["-servername", "127.0.0.1"]), ACCEPTED);
     assert_eq!(world.asked()[0].account_id, None);
@@ -159,33 +160,34 @@ async fn an_ip_address_as_sni_counts_as_none() {
 async fn protocols_offered_by_alpn_are_tolerated() {
     let world = World::new();
     let folder = Folder::new("alpn");
-    let papers = by_openssl(&folder, "c", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
-    world.register(&papers);
+    let files = by_openssl(&folder, "c", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+    world.register(&files);
     assert_eq!(s_client(&world, &folder, "c", &["-alpn", "x-amzn-mqtt-ca"]), ACCEPTED);
 }
 
 #[tokio::test]
 async fn a_key_that_fits_no_certificate_is_not_served() {
     let world = World::new();
-    let other = papers::server(&PKCS_ECDSA_P256_SHA256);
+    let other = device_files::server(&PKCS_ECDSA_P256_SHA256);
     let mixed = (world.server.chain.0.clone(), other.chain.1);
     let error = world.gateway.set_server_certificates(&[mixed]).unwrap_err().to_string();
     assert!(error.contains("does not belong"), "{error}");
-    let papers = papers::device("pump");
-    world.register(&papers);
-    assert!(Device::new(&world, &papers).connect("c").await.is_some(), "the former one is still served");
+    let files = device_files::device("pump");
+    world.register(&files);
+    assert!(Device::new(&world, &files).connect("c").await.is_some(), "the former one is still served");
 }
 
 #[tokio::test]
 async fn a_named_certificate_is_shown_to_clients_that_ask_for_its_name_and_to_no_other() {
     let world = World::new();
-    let papers = papers::device("pump");
-    let [one, two] = [(), ()].map(|()| papers::server(&PKCS_ECDSA_P256_SHA256));
-    let named = |name: &str, server: &papers::Server| (vec![name.to_owned()], vec![server.chain.clone()]);
+    let files = device_files::device("pump");
+    let [one, two] = [(), ()].map(|()| device_files::server(&PKCS_ECDSA_P256_SHA256));
+    let named =
+        |name: &str, server: &device_files::Server| (vec![name.to_owned()], vec![server.chain.clone()]);
     world.gateway.set_named_certificates(&[named("One.example", &one), named("*.Example", &two)]).unwrap();
     // A handshake succeeds where the certificate shown is below the one root that the client trusts.
     let shows = |name, server| {
-        let device = Device::trusting(server, world.port, Some(&papers), &[&TLS13]).asking_for(name);
+        let device = Device::trusting(server, world.port, Some(&files), &[&TLS13]).asking_for(name);
         async move { device.tls().await.is_ok() }
     };
     for (name, server) in [("one.example", &one), ("two.example", &two), ("localhost", &world.server)] {

@@ -1,21 +1,22 @@
-//! Where the broker's effects wait for the task that writes them: one per connection.
+//! One connection as the rest of the gateway holds it: what was presented, its authority, and the queue to its task.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
 use sekisho_broker::{Accepted, ConnectionId, DisconnectReason, Outgoing};
 
-use crate::admission::{Admitted, Presented};
+use crate::admitted::{Admitted, Presented};
 use crate::authority::ConnectionAuthority;
-use crate::principals::{Key, Principal};
+use crate::credential::Key;
+use crate::principal::Principal;
 
-/// What others hold of a connection: who it is, and the queue to it.
+/// A connection without its socket: who it is, and the instructions to the task that has the socket.
 ///
 /// The queue is bounded by the broker, which counts what it hands out against the connection's
 /// [`Outbox`](sekisho_broker::Outbox) and stops in time.
 #[derive(Debug)]
-pub struct Outlet {
-    /// What the client showed.
+pub struct ConnectionHandle {
+    /// What the client presented.
     pub presented: Presented,
     key: Key,
     id: OnceLock<ConnectionId>,
@@ -31,15 +32,15 @@ struct Standing {
 
 #[derive(Debug, Default)]
 struct Queue {
-    news: News,
+    instructions: Instructions,
     /// Set while the task sleeps.
     waker: Option<Waker>,
     reported: Reported,
 }
 
-/// What has come for a connection since it last looked.
+/// What the broker asks of a connection's task, since the task last took it.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct Instructions {
     /// Its CONNECT was accepted.
     pub accepted: Option<Box<Accepted>>,
     /// To write, in order.
@@ -50,33 +51,33 @@ pub struct News {
     pub paused: Option<bool>,
 }
 
-impl News {
+impl Instructions {
     fn is_empty(&self) -> bool {
         self.accepted.is_none() && self.outgoing.is_empty() && self.close.is_none() && self.paused.is_none()
     }
 }
 
 /// Which refusals of this connection were reported in the current second: a device that is refused a thousand times a
-/// second is news once.
+/// second is reported once.
 #[derive(Debug, Default)]
 struct Reported {
     second: i64,
     reasons: u128,
 }
 
-impl Outlet {
+impl ConnectionHandle {
     /// Of a connection that was admitted.
     pub fn new(admitted: &Admitted, presented: Presented) -> Self {
         Self {
             presented,
-            key: admitted.key(),
+            key: admitted.principal().key(),
             id: OnceLock::new(),
             standing: Mutex::new(Standing { principal: admitted.principal().clone(), authority: None }),
             queue: Mutex::default(),
         }
     }
 
-    /// Under what its certificate is known.
+    /// Under what its principal is cached.
     pub fn key(&self) -> Key {
         self.key
     }
@@ -91,12 +92,12 @@ impl Outlet {
         let _ = self.id.set(id);
     }
 
-    /// Who it speaks for at this moment.
+    /// Its principal at this moment.
     pub fn principal(&self) -> Arc<Principal> {
         self.standing().principal.clone()
     }
 
-    /// What it may do at this moment; none before the broker has asked for it.
+    /// What it may do at this moment; none before its CONNECT is with the broker.
     pub fn authority(&self) -> Option<Arc<ConnectionAuthority>> {
         self.standing().authority.clone()
     }
@@ -105,32 +106,32 @@ impl Outlet {
         *self.standing() = Standing { principal, authority: Some(authority) };
     }
 
-    /// Queue something, and give back the task's waker if it sleeps: to be woken when no lock is held.
+    /// Add to its instructions, and return the task's waker if it sleeps: to be woken when no lock is held.
     #[must_use = "the task sleeps until it is woken"]
-    pub(crate) fn add(&self, change: impl FnOnce(&mut News)) -> Option<Waker> {
+    pub(crate) fn instruct(&self, add: impl FnOnce(&mut Instructions)) -> Option<Waker> {
         let mut queue = self.queue();
-        change(&mut queue.news);
+        add(&mut queue.instructions);
         queue.waker.take()
     }
 
-    /// What has come, if anything. If nothing has, the task is woken when something does.
-    pub fn take(&self, context: &Context<'_>) -> Option<News> {
+    /// Take its instructions. Where there are none, the task is woken when some come.
+    pub fn take(&self, context: &Context<'_>) -> Option<Instructions> {
         let mut queue = self.queue();
-        if queue.news.is_empty() {
+        if queue.instructions.is_empty() {
             queue.waker = Some(context.waker().clone());
             return None;
         }
         queue.waker = None;
-        Some(std::mem::take(&mut queue.news))
+        Some(std::mem::take(&mut queue.instructions))
     }
 
-    /// The task is about to cause news of its own and will look for it: no need to wake it.
+    /// Do not wake the task for what comes now: it runs, and takes its instructions when its turn ends.
     pub fn stay_awake(&self) {
         self.queue().waker = None;
     }
 
     /// Is this the first refusal of its kind within this second?
-    pub(crate) fn is_news(&self, refusal: sekisho_broker::Refusal, second: i64) -> bool {
+    pub(crate) fn is_first_in_second(&self, refusal: sekisho_broker::Refusal, second: i64) -> bool {
         let mut queue = self.queue();
         let reported = &mut queue.reported;
         if reported.second != second {

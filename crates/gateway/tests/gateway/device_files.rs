@@ -1,4 +1,4 @@
-//! Papers of every kind: who issued them plays no part, so most sign themselves.
+//! Certificates and keys of every kind. The issuer plays no part, so most are self-signed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +14,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 /// A certificate and its key.
-pub struct Papers {
+pub struct DeviceFiles {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
 }
 
-impl Papers {
+impl DeviceFiles {
     pub fn certificate_id(&self) -> String {
         sekisho_certificate::certificate_id(&self.chain[0]).to_string()
     }
@@ -32,7 +32,7 @@ impl Papers {
 }
 
 /// Self-signed on P-256, valid now.
-pub fn device(name: &str) -> Papers {
+pub fn device(name: &str) -> DeviceFiles {
     device_with(name, &PKCS_ECDSA_P256_SHA256, |_| {})
 }
 
@@ -41,17 +41,17 @@ pub fn device_with(
     name: &str,
     algorithm: &'static SignatureAlgorithm,
     change: impl FnOnce(&mut CertificateParams),
-) -> Papers {
+) -> DeviceFiles {
     self_signed(name, KeyPair::generate_for(algorithm).unwrap(), change)
 }
 
 /// Self-signed with this key.
-pub fn self_signed(name: &str, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Papers {
+pub fn self_signed(name: &str, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> DeviceFiles {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     change(&mut params);
     let certificate = params.self_signed(&key).unwrap();
-    Papers {
+    DeviceFiles {
         chain: vec![certificate.der().clone()],
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
     }
@@ -113,9 +113,9 @@ impl Drop for Folder {
     }
 }
 
-/// As a person makes papers with the openssl command: key, request, and `x509 -req`, which on OpenSSL 3.0 and 3.1
+/// As a person makes files with the openssl command: key, request, and `x509 -req`, which on OpenSSL 3.0 and 3.1
 /// makes X.509 v1. `genpkey` says what key.
-pub fn by_openssl(folder: &Folder, name: &str, genpkey: &[&str]) -> Papers {
+pub fn by_openssl(folder: &Folder, name: &str, genpkey: &[&str]) -> DeviceFiles {
     let (key, csr, pem) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
     folder.openssl(&[&["genpkey", "-out", &key], genpkey].concat());
     folder.openssl(&["req", "-new", "-key", &key, "-out", &csr, "-subj", &format!("/CN={name}")]);
@@ -123,8 +123,8 @@ pub fn by_openssl(folder: &Folder, name: &str, genpkey: &[&str]) -> Papers {
     read(&folder.path(&pem), &folder.path(&key))
 }
 
-fn read(certificate: &Path, key: &Path) -> Papers {
-    Papers {
+fn read(certificate: &Path, key: &Path) -> DeviceFiles {
+    DeviceFiles {
         chain: vec![CertificateDer::from_pem_file(certificate).unwrap()],
         key: PrivateKeyDer::from_pem_file(key).unwrap(),
     }
