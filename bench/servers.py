@@ -115,15 +115,16 @@ class Mosquitto(Process):
 
 
 class Sekisho(Process):
-    """``sekisho up`` with its defaults."""
+    """``sekisho up`` with its defaults, of the package that an interpreter finds."""
 
     name = "sekisho"
 
-    def __init__(self, folder: Path, core: int) -> None:
+    def __init__(self, folder: Path, core: int, python: str = sys.executable) -> None:
         self.data = folder / "data"
+        self._command = [python, "-c", "import sys; from sekisho.cli.app import main; sys.exit(main())"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
         self._environment = environment
-        command = [*_sekisho(), "up", "--data", str(self.data), "--api-port", "0", "--mqtt-port", "0", "--json"]
+        command = [*self._command, "up", "--data", str(self.data), "--api-port", "0", "--mqtt-port", "0", "--json"]
         super().__init__(command, core, folder / "sekisho.log", stdout=subprocess.PIPE, env=environment)
         self.run: dict[str, Any] = {}
 
@@ -144,7 +145,7 @@ class Sekisho(Process):
 
     def environment(self) -> dict[str, str]:
         """What AWS tools need to speak to it."""
-        command = [*_sekisho(), "env", "--data", str(self.data), "--json"]
+        command = [*self._command, "env", "--data", str(self.data), "--json"]
         answer = subprocess.run(
             command, env=self._environment, capture_output=True, timeout=_START_SECONDS, check=False
         )
@@ -170,10 +171,6 @@ def mosquitto_version() -> str:
     """As it says itself."""
     told = subprocess.run([find_mosquitto(), "-h"], capture_output=True, text=True, check=False).stdout
     return told.splitlines()[0].removeprefix("mosquitto version ") if told else "unknown"
-
-
-def _sekisho() -> list[str]:
-    return [sys.executable, "-c", "import sys; from sekisho.cli.app import main; sys.exit(main())"]
 
 
 def free_port() -> int:

@@ -1,13 +1,17 @@
 """RegisterCertificate beside moto_server, and beside a bulk registration of the same certificates.
 
 boto3 takes half as long for a request as the server does. So the same requests are also signed ahead and sent by
-clients that only write and read: then the rate is the server's. CPU time does not depend on it.
+clients that only write and read: then the rate is the server's. CPU time does not depend on it. One client waits for a
+synchronisation of the disk with each request; eight share them.
+
+``--against`` measures the package of another interpreter in the same rounds, such as that of a git worktree.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +32,9 @@ from bench.servers import CannotMeasure, Sekisho
 _BULK_SECONDS: Final = 3600.0
 _SEKISHO: Final = "sekisho, boto3"
 _SEKISHO_AHEAD: Final = "sekisho, signed ahead"
+_SEKISHO_ONE: Final = "sekisho, signed ahead, one client"
+_AGAINST_AHEAD: Final = "other sekisho, signed ahead"
+_AGAINST_ONE: Final = "other sekisho, signed ahead, one client"
 _SEKISHO_BULK: Final = "sekisho, bulk registration"
 _MOTO: Final = "moto_server, boto3"
 _MOTO_AHEAD: Final = "moto_server, signed ahead"
@@ -63,14 +70,25 @@ class _Way:
     """Given PEM texts; not measured."""
 
 
-def measure(stage: Stage, count: int) -> Measure:
-    """Register ``count`` certificates in each way, spread over the rounds. Raises CannotMeasure."""
-    beside = {_MOTO: _SEKISHO, _MOTO_AHEAD: _SEKISHO_AHEAD, _SEKISHO_BULK: _SEKISHO}
+def measure(stage: Stage, count: int, against: str | None = None) -> Measure:
+    """Register ``count`` certificates in each way, spread over the rounds. Raises CannotMeasure.
+
+    Args:
+        against: An interpreter that finds another Sekisho, to be measured as well.
+    """
+    beside = {
+        _MOTO: _SEKISHO,
+        _MOTO_AHEAD: _SEKISHO_AHEAD,
+        _SEKISHO_BULK: _SEKISHO,
+        _SEKISHO_AHEAD: _SEKISHO_ONE,
+        _SEKISHO_ONE: _AGAINST_ONE,
+        _AGAINST_AHEAD: _AGAINST_ONE,
+    }
     found = Measure("register", "certificate", beside)
     papers = Papers(stage.folder / "register", "device")
     certificates = [device.certificate.read_text() for device in papers.make(count)]
     with ExitStack() as stack:
-        ways = _ways(stage, stack, found, papers)
+        ways = _ways(stage, stack, found, papers, against)
         for some in _parts(certificates, stage.rounds):
             for way in ways:
                 try:
@@ -91,12 +109,12 @@ def _parts(certificates: Sequence[str], rounds: int) -> list[Sequence[str]]:
     return [certificates[start : start + size] for start in range(0, size * rounds, size)]
 
 
-def _ways(stage: Stage, stack: ExitStack, found: Measure, papers: Papers) -> list[_Way]:
+def _ways(stage: Stage, stack: ExitStack, found: Measure, papers: Papers, against: str | None) -> list[_Way]:
     ca_pem = papers.ca.certificate_pem
     program = moto.find()
     if program is None:
         found.skipped.append(f"register beside moto_server: it is missing. {moto.INSTALL}")
-    ways: list[_Way] = []
+    ways = _ways_of_few_clients(stage, stack, papers, against)
     for ours, theirs, prepare in ((_SEKISHO, _MOTO, _by_boto3), (_SEKISHO_AHEAD, _MOTO_AHEAD, _signed_ahead)):
         running: list[tuple[str, int, Any]] = []
         if program is not None:
@@ -114,6 +132,19 @@ def _ways(stage: Stage, stack: ExitStack, found: Measure, papers: Papers) -> lis
         ways.append(_Way(_SEKISHO_BULK, server.pid, _in_bulk(iot, ca_pem, server)))
     else:
         found.skipped.append("register in bulk: this server has no StartThingRegistrationTask")
+    return ways
+
+
+def _ways_of_few_clients(stage: Stage, stack: ExitStack, papers: Papers, against: str | None) -> list[_Way]:
+    kinds = [(_SEKISHO_ONE, sys.executable, 1)]
+    if against is not None:
+        kinds = [(_AGAINST_ONE, against, 1), *kinds, (_AGAINST_AHEAD, against, PARALLEL)]
+    ways: list[_Way] = []
+    for subject, python, clients in kinds:
+        server = stack.enter_context(stage.server(papers.folder / subject, python))
+        iot = api(server)
+        _register_ca(iot, papers.ca.certificate_pem)
+        ways.append(_Way(subject, server.pid, _signed_ahead(iot, papers.ca.certificate_pem, clients)))
     return ways
 
 
@@ -139,7 +170,7 @@ def _by_boto3(iot: Any, ca_pem: str) -> Callable[[Sequence[str]], _Send]:
     return prepare
 
 
-def _signed_ahead(iot: Any, ca_pem: str) -> Callable[[Sequence[str]], _Send]:
+def _signed_ahead(iot: Any, ca_pem: str, clients: int = PARALLEL) -> Callable[[Sequence[str]], _Send]:
     signed: list[AWSPreparedRequest] = []
 
     def keep(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
@@ -153,10 +184,10 @@ def _signed_ahead(iot: Any, ca_pem: str) -> Callable[[Sequence[str]], _Send]:
         for certificate_pem in some:
             iot.register_certificate(certificatePem=certificate_pem, caCertificatePem=ca_pem, status="ACTIVE")
         iot.meta.events.unregister("before-send.iot.RegisterCertificate", keep)
-        shares = [signed[first::PARALLEL] for first in range(PARALLEL)]
+        shares = [signed[first::clients] for first in range(clients)]
 
         def send() -> int:
-            with ThreadPoolExecutor(PARALLEL) as pool:
+            with ThreadPoolExecutor(clients) as pool:
                 return sum(pool.map(_replay, [share for share in shares if share]))
 
         return send

@@ -34,7 +34,7 @@ _QUIET: Final = 0.05
 
 _BENCHMARKS: Final[Mapping[str, Callable[[Stage, argparse.Namespace], Measure]]] = {
     "jitr": lambda stage, chosen: jitr.measure(stage, chosen.devices, chosen.at_once),
-    "register": lambda stage, chosen: register.measure(stage, chosen.certificates),
+    "register": lambda stage, chosen: register.measure(stage, chosen.certificates, chosen.against),
     "registry-size": lambda stage, chosen: registry_size.measure(stage, chosen.connecting, chosen.small, chosen.large),
     "knocking": lambda stage, chosen: knocking.measure(stage, chosen.attempts),
 }
@@ -68,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--devices", type=int, default=10_000, help="jitr: devices that connect [10000]")
     parser.add_argument("--at-once", type=int, default=1000, help="jitr: connections being made at any moment [1000]")
     parser.add_argument("--certificates", type=int, default=5000, help="register: certificates of each way [5000]")
+    parser.add_argument("--against", metavar="PYTHON", help="register: beside the Sekisho that this interpreter finds")
     parser.add_argument("--connecting", type=int, default=1000, help="registry-size: devices that connect [1000]")
     parser.add_argument("--small", type=int, default=10_000, help="registry-size: certificates in one [10000]")
     parser.add_argument("--large", type=int, default=1_000_000, help="registry-size: and in the other [1000000]")
