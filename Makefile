@@ -1,20 +1,20 @@
 # Every command a developer needs. `make check test` is what CI runs.
-.PHONY: help setup build quickstart check format test test-rust test-python fuzz bench reference clean
+.PHONY: help setup build quickstart check format test test-rust test-python fuzz bench reference dist clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: ## Virtual environment, dependencies, the built module, the programs tests speak to
+setup: ## Virtual environment, dependencies, the built module, the programs that tests use
 	@scripts/setup --tests
 
 build: ## The virtual environment and the built module only
 	@scripts/setup
 
-quickstart: build ## Tell the whole story end to end, on real openssl, AWS CLI and mosquitto
+quickstart: build ## Run the steps of the README with the real openssl, AWS CLI and mosquitto
 	@scripts/install-test-tools --quickstart
 	@scripts/quickstart
 
-check: setup ## Format check, lints, types, import contracts
+check: setup ## Format check, lints, types, import contracts, rules for dependencies
 	@scripts/check
 
 format: build ## Format everything in place
@@ -35,9 +35,12 @@ bench: build ## Measure beside mosquitto in one run
 	@scripts/install-test-tools --quickstart
 	@scripts/bench
 
-reference: build ## Write docs/reference anew from the program itself
+reference: build ## Write docs/reference and docs/limits.md from the program
 	@.venv/bin/python -m scripts.reference_pages
 
+dist: build ## Build the wheel and the source distribution of a release into dist/
+	@scripts/dist
+
 clean: ## Remove everything that was built
-	rm -rf target fuzz/target .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf dist target fuzz/target .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find python tests -name '*.so' -delete

@@ -11,13 +11,11 @@ a round. Sekisho runs with its defaults and every check on, mosquitto with every
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bench.fleet import POLICIES, Fleet
 from bench.generator import Generator, check_generator, check_machine
-from bench.results import Comparison, Sample, machine, table
+from bench.result_file import FOLDER, Run, machine, write
+from bench.results import Comparison, Sample, table
 from bench.servers import MOSQUITTO_CONF, CannotMeasure, Mosquitto, Sekisho, Server, mosquitto_version
 from bench.workloads import PAYLOAD, Workload, workloads
 from sekisho import __version__
@@ -36,7 +35,9 @@ _RSA_DEVICES: Final = 32
 _QUIET: Final = 0.05
 """Part of the two cores that others may take before rates mean nothing."""
 _LOAD_SECONDS: Final = 120.0
-"""The load generator gets so much beyond what it is to measure."""
+"""Time that the load generator may take beyond what it measures."""
+_SIZES: Final = (5, 2.0, 600)
+"""Rounds, seconds and devices of a complete run."""
 
 
 def main() -> int:
@@ -64,15 +65,16 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each workload [5]")
-    parser.add_argument("--seconds", type=float, default=2.0, help="seconds measured in each [2]")
-    parser.add_argument("--devices", type=int, default=600, help="P-256 devices; at least 201 [600]")
+    parser.add_argument("--rounds", type=int, default=_SIZES[0], help="rounds of each workload [5]")
+    parser.add_argument("--seconds", type=float, default=_SIZES[1], help="seconds measured in each [2]")
+    parser.add_argument("--devices", type=int, default=_SIZES[2], help="P-256 devices; at least 201 [600]")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="workloads with this in their name")
     parser.add_argument("--list", action="store_true", help="list the workloads and stop")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
     parser.add_argument("--load", type=Path, default=_ROOT / "target" / "release" / "sekisho-load")
-    parser.add_argument("--results", type=Path, default=_ROOT / "bench" / "results", help="folder for the JSON file")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="folder for the JSON file")
+    parser.add_argument("--machine", default="", help="name of this machine for the JSON file [its processor]")
     chosen = parser.parse_args()
     if chosen.rounds < 1 or chosen.seconds <= 0 or chosen.devices < 201:
         parser.error("--rounds is at least 1, --seconds more than 0, --devices at least 201")
@@ -176,21 +178,9 @@ class _Bench:
 
 
 def _tell(chosen: argparse.Namespace, comparisons: Sequence[Comparison]) -> int:
-    now = datetime.now(UTC)
-    facts = {
-        "date": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "sekisho": __version__,
-        "mosquitto": mosquitto_version(),
-        "rounds": chosen.rounds,
-        "seconds": chosen.seconds,
-        "payload_bytes": PAYLOAD,
-        "mosquitto_conf": MOSQUITTO_CONF.splitlines(),
-        "policies": POLICIES,
-    }
     troubles = [trouble for each in comparisons for trouble in each.troubles()]
     print()
-    print(f"Sekisho {__version__}, mosquitto {facts['mosquitto']}, {now:%Y-%m-%d}, {machine()['processor']}")
+    print(f"Sekisho {__version__}, mosquitto {mosquitto_version()}, {machine(chosen.machine)['name']}")
     print(f"{chosen.rounds} rounds of {chosen.seconds:g} s each, in turn; one core for the server, one for the load.")
     print(f"TLS 1.3, AES-128-GCM, X25519, full handshakes; MQTT 3.1.1, clean sessions, payload {PAYLOAD} bytes.")
     print("Sekisho: defaults, every certificate registered, thing attached, policies with variables.")
@@ -203,9 +193,19 @@ def _tell(chosen: argparse.Namespace, comparisons: Sequence[Comparison]) -> int:
     others = max(each.others_busy() for each in comparisons)
     if others > _QUIET:
         print(f"Others took up to {others:.0%} of the two cores: CPU per unit stands, rates say little.")
-    chosen.results.mkdir(parents=True, exist_ok=True)
-    file = chosen.results / f"{now:%Y%m%dT%H%M%SZ}.json"
-    file.write_text(json.dumps({**facts, "results": [each.as_json() for each in comparisons]}, indent=2) + "\n")
+    settings = {
+        "mosquitto": mosquitto_version(),
+        "seconds": chosen.seconds,
+        "devices": chosen.devices,
+        "payload_bytes": PAYLOAD,
+        "mosquitto_conf": MOSQUITTO_CONF.splitlines(),
+        "policies": POLICIES,
+    }
+    is_complete = not chosen.only and (chosen.rounds, chosen.seconds, chosen.devices) == _SIZES
+    run = Run.now(
+        "mosquitto", __version__, chosen.rounds, settings, is_complete=is_complete, machine_name=chosen.machine
+    )
+    file = write(chosen.results, run, [each.as_json() for each in comparisons])
     print(f"All samples: {file}")
     return 1 if troubles else 0
 

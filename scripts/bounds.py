@@ -478,7 +478,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process, account",
         "gateway/config.rs admission_queue",
         "`ADMISSION_QUEUE_FULL`; the account, then the network, with most gives up its newest",
-        "crates/gateway/src/bridge.rs::an_account_that_fills_the_queue_is_refused_alone_and_gives_way_to_others",
+        "crates/gateway/src/bridge/tests.rs::an_account_that_fills_the_queue_is_refused_alone_and_gives_way_to_others",
         "`refused.ADMISSION_QUEUE_FULL`",
     ),
     Bound(
@@ -496,7 +496,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process, account",
         "gateway/bridge.rs MAX_REFUSALS.total",
         "further ones are counted and not logged",
-        "crates/gateway/src/bridge.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
+        "crates/gateway/src/bridge/tests.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
         "`refusals_dropped`",
     ),
     Bound(
@@ -505,7 +505,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process, account",
         "gateway/bridge.rs MAX_REQUEST_BYTES.total",
         "the newest of the account with most is dropped and counted",
-        "crates/gateway/src/bridge.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
+        "crates/gateway/src/bridge/tests.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
     ),
     Bound(
         "What devices make the server hold",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench import result_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +43,8 @@ def run(module: str, options: str, load: Path, results: Path) -> tuple[str, list
     )
     assert measured.returncode == 0, measured.stderr + measured.stdout
     (file,) = results.iterdir()
-    return measured.stdout, json.loads(file.read_text())["results"]
+    assert "partial" in file.name
+    return measured.stdout, result_file.read(file)["results"]
 
 
 def subjects(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -98,8 +100,8 @@ def test_the_benchmark_of_registry_sizes_connects_to_a_registry_of_each_size(loa
     assert all(sample["units"] == 200 and sample["failed"] == 0 for sample in samples.values())
 
 
-def test_the_benchmark_of_knocking_is_refused_each_time_and_only_then(load: Path, tmp_path: Path) -> None:
-    told, (result,) = run("bench.provisioning.run", "--only knocking --rounds 1 --attempts 2", load, tmp_path)
+def test_the_benchmark_of_refusals_is_refused_each_time_and_only_then(load: Path, tmp_path: Path) -> None:
+    told, (result,) = run("bench.provisioning.run", "--only refusals --rounds 1 --attempts 2", load, tmp_path)
 
     assert "Everything ended as it must." in told
     samples = subjects(result)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench import result_file
 from bench.provisioning.gauge import Reading
 from bench.provisioning.measure import Measure
 from bench.provisioning.measure import table as provisioning_table
+from bench.result_file import FOLDER, Run
 from bench.results import Comparison, Sample, table
 from bench.workloads import workloads
 
@@ -99,9 +107,9 @@ def test_without_its_peer_a_subject_stands_alone() -> None:
 
 
 def test_what_ended_otherwise_is_a_trouble() -> None:
-    measure = Measure("knocking", "attempt", {})
+    measure = Measure("refusals", "attempt", {})
     measure.add("refused", sample(100.0, 10.0, failed=3))
-    assert measure.troubles == ["knocking, refused: 3 ended otherwise than expected"]
+    assert measure.troubles == ["refusals, refused: 3 ended otherwise than expected"]
 
 
 def test_the_gauge_counts_what_a_process_computes() -> None:
@@ -112,3 +120,87 @@ def test_the_gauge_counts_what_a_process_computes() -> None:
     assert measured.cpu_per_unit >= 2000
     assert measured.server_busy > 0
     assert measured.load_busy > 0
+
+
+# The files of results
+
+
+RUN = Run(
+    "mosquitto", datetime(2026, 11, 28, 9, tzinfo=UTC), "ab" * 20, True, True, "0.1.0", "lab 1", 2, {"seconds": 2}
+)
+
+
+def written(folder: Path, run: Run = RUN) -> Path:
+    samples = [Sample.of(report(1000, 1.0)), Sample.of(report(500, 1.0))]
+    return result_file.write(folder, run, [compare(samples, samples).as_json()])
+
+
+def test_every_tracked_file_of_results_has_the_documented_format() -> None:
+    for file in FOLDER.glob("*.json"):
+        assert result_file.read(file)["benchmark"] in ("mosquitto", "provisioning"), file.name
+
+
+def test_a_file_is_named_after_the_day_and_the_commit_and_names_the_machine(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    assert file.name == "2026-11-28-ababababab.json"
+    content = result_file.read(file)
+    assert content["machine"]["name"] == "lab 1"
+    assert content["machine"]["cores"] == os.cpu_count()
+    assert content["results"][0]["times_less_per_unit"]["middle"] == 1.0
+
+
+def test_a_file_that_cannot_be_compared_has_another_name() -> None:
+    run = replace(RUN, benchmark="provisioning", is_complete=False, is_clean=False)
+    assert run.file_name == "2026-11-28-ababababab-provisioning-partial-changed.json"
+
+
+def test_a_machine_without_a_name_is_named_after_its_processor(tmp_path: Path) -> None:
+    machine = result_file.read(written(tmp_path, replace(RUN, machine_name="")))["machine"]
+    assert machine["name"] == f"{machine['processor']}, {machine['cores']} cores"
+
+
+def test_a_run_says_which_commit_it_measured(tmp_path: Path) -> None:
+    run = Run.now("mosquitto", "0.1.0", 2, {}, is_complete=False, machine_name="lab 1")
+    assert len(run.commit) == 40
+    assert result_file.read(written(tmp_path, run))["commit"] == run.commit
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda content: content.pop("commit"), "missing or unknown: commit"),
+        (lambda content: content.update(format=2), "format 2 is not 1"),
+        (lambda content: content.update(rounds=True), "rounds is int, not True"),
+        (lambda content: content.update(commit="main"), "40 hexadecimal digits"),
+        (lambda content: content.update(date="2026-11-29T09:00:00+00:00"), "belongs into a file 2026-11-29-"),
+        (lambda content: content.update(date="2026-11-28T09:00:00"), "offset from UTC"),
+        (lambda content: content["machine"].update(name=""), "machine has a name"),
+        (lambda content: content["results"][0]["sekisho"].pop(), "one sample for each of 2 rounds"),
+        (lambda content: content["results"][0]["sekisho"][0].pop("lost"), "a sample has the numbers"),
+        (lambda content: content["results"][0]["sekisho"][0].update(cpu_per_unit=1), "is not that of the samples"),
+        (lambda content: content.update(results=[]), "results is not empty"),
+    ],
+)
+def test_a_file_that_was_spoilt_is_refused_by_name(
+    tmp_path: Path, spoil: Callable[[dict[str, Any]], object], complaint: str
+) -> None:
+    file = written(tmp_path)
+    content = json.loads(file.read_text())
+    spoil(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=complaint) as refusal:
+        result_file.read(file)
+    assert str(refusal.value).startswith(file.name)
+
+
+def test_the_ratios_of_provisioning_are_checked_too(tmp_path: Path) -> None:
+    measure = Measure("jitr", "connect", {"new": "known"})
+    for known, new in ((100.0, 300.0), (200.0, 400.0)):
+        measure.add("known", sample(known, 10.0))
+        measure.add("new", sample(new, 5.0))
+    row = measure.as_json()
+    run = replace(RUN, benchmark="provisioning")
+    assert result_file.read(result_file.write(tmp_path, run, [row]))["results"] == [row]
+    row["subjects"][1]["times_the_cpu"]["most"] = 4.0
+    with pytest.raises(ValueError, match=r"jitr, new: the ratio .* is not that of the samples"):
+        result_file.write(tmp_path, run, [row])

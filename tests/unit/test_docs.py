@@ -118,7 +118,7 @@ def test_every_page_of_the_documentation_can_be_reached_from_the_readme() -> Non
     assert not lost
 
 
-def test_every_guest_is_on_the_page_of_dependencies() -> None:
+def test_every_dependency_is_on_the_page_of_dependencies() -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     python = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     rust = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["dependencies"]
@@ -132,7 +132,7 @@ def test_every_guest_is_on_the_page_of_dependencies() -> None:
 def test_the_map_of_a_crate_names_its_modules(library: Path) -> None:
     source = library.read_text(encoding="utf-8")
     told = "\n".join(line for line in source.splitlines() if line.startswith("//!"))
-    modules = re.findall(r"^(?:pub )?mod (\w+);", source, re.MULTILINE)
+    modules = re.findall(r"^(?<!#\[cfg\(test\)\]\n)(?:pub )?mod (\w+);", source, re.MULTILINE)
     # The skin over the gateway has files named after what they carry over.
     if library.parts[-3] != "py":
         assert [name for name in modules if not re.search(rf"\b{name}\b", told)] == []

@@ -87,7 +87,6 @@ class Operation:
     service: str
     name: str
     method: str
-    request_uri: str
     success_status: int
     input: Shape | None
     output: Shape | None
@@ -160,7 +159,6 @@ class ServiceModel:
             service=self.service,
             name=raw["name"],
             method=raw["http"]["method"],
-            request_uri=raw["http"]["requestUri"],
             success_status=raw["http"].get("responseCode", 200),
             input=self._shape_of(raw.get("input")),
             output=self._shape_of(raw.get("output")),

@@ -6,7 +6,7 @@ CA:FALSE and keyUsage (critical), extendedKeyUsage clientAuth, and both key iden
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -195,14 +195,6 @@ def new_device(signer: Signer, name: str, key_type: KeyType, *, not_before: date
     key = keys.generate(key_type)
     certificate = sign_device(signer, subject, key.public_key(), not_before=not_before, not_after=not_after)
     return Device(keys.to_pem(key), make_request(key, name), certificate.pem, certificate.certificate_id)
-
-
-def new_devices(
-    signer: Signer, devices: Iterable[str], key_type: KeyType, *, not_before: datetime, not_after: datetime
-) -> Iterator[Device]:
-    """As ``new_device`` for each name, one at a time as they are taken."""
-    for name in devices:
-        yield new_device(signer, name, key_type, not_before=not_before, not_after=not_after)
 
 
 def key_usage(key: PublicKey) -> x509.KeyUsage:

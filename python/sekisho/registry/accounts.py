@@ -12,7 +12,7 @@ import string
 from collections.abc import Sequence
 from typing import Final
 
-from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException, ResourceNotFoundException
+from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException
 from sekisho.registry.model import AccessKey, Account
 from sekisho.registry.ports import Clock, Store, Transaction
 
@@ -84,13 +84,6 @@ class Accounts:
         """The access key of this id."""
         with self._store.read() as tx:
             return tx.accounts.access_key(access_key_id)
-
-    def create_access_key(self, account_id: str) -> AccessKey:
-        """One more access key for an account. Raises ResourceNotFoundException."""
-        with self._store.write() as tx:
-            if tx.accounts.get(account_id) is None:
-                raise ResourceNotFoundException(f"There is no account {account_id}.")
-            return self._add_key(tx, account_id)
 
     def _add(self, tx: Transaction, account_id: str, name: str | None) -> tuple[Account, AccessKey]:
         account = Account(account_id, name, self._clock())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
@@ -46,10 +46,7 @@ from sekisho.templates.resources import (
     ThingOverrides,
     ThingResource,
 )
-from sekisho.templates.use import CERTIFICATE, Use
-
-MAX_BODY: Final = 10_240
-"""Characters of a template (the ``iot`` model's TemplateBody). Callers hold to it."""
+from sekisho.templates.use import Use
 
 THING: Final = "AWS::IoT::Thing"
 CERTIFICATE_TYPE: Final = "AWS::IoT::Certificate"
@@ -233,10 +230,6 @@ class Template:
             for each in self._resources
             if isinstance(each, _Policy) and each.is_built_as_text
         )
-
-    def undeclared(self, parameters: Iterable[str]) -> tuple[str, ...]:
-        """Names among ``parameters`` that the template does not declare; those of the certificate are never meant."""
-        return tuple(name for name in parameters if name not in self.parameters and not name.startswith(CERTIFICATE))
 
     def resolve(self, parameters: Mapping[str, str], *, from_device: Set[str] = frozenset()) -> Resources:
         """What the template asks for, given the values of its parameters.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -102,31 +100,6 @@ def test_a_request_made_by_openssl_is_signed_with_its_subject(
     assert verify.is_issued_by(certificate, authority.certificate)
     key = keys.load((tmp_path / "d.key").read_text())
     assert keys.fits(key, certificate.public_key)
-
-
-def test_devices_are_made_as_they_are_taken(authority: ca.CertificateAuthority) -> None:
-    asked: list[str] = []
-
-    def names() -> Iterator[str]:
-        for number in range(10**9):
-            asked.append(f"pump-{number}")
-            yield asked[-1]
-
-    devices = issue.new_devices(
-        authority.signer,
-        names(),
-        KeyType.P_256,
-        not_before=NOW,
-        not_after=NOW + YEAR,
-    )
-    three = list(islice(devices, 3))
-    assert len(asked) == 3
-    assert len({device.certificate_id for device in three}) == 3
-    assert [X509Certificate.from_pem(device.certificate_pem).common_names for device in three] == [
-        ["pump-0"],
-        ["pump-1"],
-        ["pump-2"],
-    ]
 
 
 def test_a_ca_without_key_identifier_still_signs() -> None:

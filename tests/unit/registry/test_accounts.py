@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException, ResourceNotFoundException
+from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.ports import Store
 from tests.unit.registry.arrange import SetClock
@@ -72,14 +72,6 @@ def test_an_id_that_is_not_twelve_digits_is_refused(accounts: Accounts, account_
 def test_a_name_that_is_no_name_is_refused(accounts: Accounts, name: str) -> None:
     with pytest.raises(InvalidRequestException, match="printable"):
         accounts.create(name=name)
-
-
-def test_an_account_may_have_more_access_keys(accounts: Accounts) -> None:
-    _, first = accounts.create("123456789012")
-    second = accounts.create_access_key("123456789012")
-    assert set(accounts.access_keys("123456789012")) == {first, second}
-    with pytest.raises(ResourceNotFoundException):
-        accounts.create_access_key("210987654321")
 
 
 def test_an_unknown_access_key_is_none(accounts: Accounts) -> None:

@@ -1,4 +1,4 @@
-"""What it costs to refuse a certificate again and again, beside connects of one that is known."""
+"""Attempts of certificates that are refused each time, beside connects of certificates that are registered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEMPLATE: Final = json.dumps(
                 "Type": "AWS::IoT::Certificate",
                 "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
             },
-            # There is none of this name, so that every try fails.
+            # There is no policy of this name, so that every attempt fails.
             "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "not-there"}},
         },
         "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},
@@ -32,24 +32,24 @@ _ROLE: Final = "arn:aws:iam::123456789012:role/jitp"
 
 
 def measure(stage: Stage, each: int) -> Measure:
-    """``each``: attempts of every device in a round. Raises CannotMeasure."""
-    home = stage.folder / "knocking"
+    """Measure ``each`` attempts of every device in a round. Raises CannotMeasure."""
+    home = stage.folder / "refusals"
     kinds = {name: Papers(home, name) for name in ("known", "unknown", "pending", "failing")}
     devices = {name: papers.make(_DEVICES) for name, papers in kinds.items()}
     config = {"registrationConfig": {"templateBody": _TEMPLATE, "roleArn": _ROLE}}
     automatic = [(kinds["pending"], {}), (kinds["failing"], config)]
     prepare(stage, home / "server", kinds["known"], devices["known"], automatic=automatic)
     subjects = {_KNOWN: "known", _UNKNOWN: "unknown", _PENDING: "pending", _FAILING: "failing"}
-    found = Measure("knocking", "attempt", {subject: _KNOWN for subject in subjects if subject != _KNOWN})
+    found = Measure("refusals", "attempt", {subject: _KNOWN for subject in subjects if subject != _KNOWN})
     with stage.server(home / "server") as server:
-        # The first attempt of each is another matter: it looks the certificate up, or registers it.
+        # The first attempt of each is not measured: it looks the certificate up, or registers it.
         for subject, name in subjects.items():
             expect = "accepted" if subject == _KNOWN else "refused"
             stage.attempts(f"first, {subject}", server, devices[name], expect, concurrency=_CONCURRENCY)
         for _ in range(stage.rounds):
             for subject, name in subjects.items():
                 expect = "accepted" if subject == _KNOWN else "refused"
-                what = f"knocking, {subject}"
+                what = f"refusals, {subject}"
                 sample = stage.attempts(what, server, devices[name], expect, concurrency=_CONCURRENCY, each=each)
                 found.add(subject, sample)
     return found
