@@ -252,6 +252,22 @@ BOUNDS: Final[Sequence[Bound]] = (
         "`api requests throttled`",
     ),
     Bound(
+        "Requests to the API",
+        "time for which an access key that was found is not looked up again",
+        "access key",
+        "api.access_keys.ACCESS_KEY_SECONDS",
+        "looked up again; a deleted key has stopped working",
+        "tests/unit/api/test_access_keys.py::test_a_deleted_key_stops_working_when_its_time_is_over",
+    ),
+    Bound(
+        "Requests to the API",
+        "access keys that are remembered",
+        "process",
+        "api.access_keys.MAX_CACHED_ACCESS_KEYS",
+        "the key that was looked up first is forgotten",
+        "tests/unit/api/test_access_keys.py::test_beyond_its_bound_the_key_looked_up_first_is_forgotten",
+    ),
+    Bound(
         "The store",
         "time of a transaction: write lock, connection, statements and commit together",
         "transaction",

@@ -25,6 +25,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sekisho.api import query, reports, rotations
+from sekisho.api.access_keys import CachedCredentials
 from sekisho.api.browsers import RefuseWebPages
 from sekisho.api.codec import codec_of
 from sekisho.api.documents import take_documents
@@ -128,7 +129,7 @@ class Api:
         operations: Operations | None = None,
     ) -> None:
         self._services = services
-        self._credentials = credentials
+        self._credentials = CachedCredentials(credentials)
         self._clock = clock
         self._default_realm = default_realm
         self._regions = regions or Regions()

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote, unquote_plus
 
@@ -46,6 +47,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 MAX_EXPIRES = timedelta(days=7)
 """The longest life of a presigned request."""
+
+_SIGNING_KEYS = 1024
+"""Signing keys that are kept: one for each access key, day, region and service that was used last."""
 
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -78,7 +82,7 @@ class SecretKey:
 
 
 class Credentials(Protocol):
-    """Finds an access key. Called in a worker thread, once per request."""
+    """Finds an access key. Called in a worker thread, for each request whose key is not cached (`access_keys`)."""
 
     def __call__(self, access_key_id: str, /) -> SecretKey | None:
         """The key, or None when there is no such access key or it is not active."""
@@ -161,7 +165,8 @@ def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], d
     _check_session_token(claimed, key)
     _check_time(claimed, clock())
     _check_signed_headers(request, claimed)
-    signing_key = _signing_key(key.secret, claimed.scope)
+    scope = claimed.scope
+    signing_key = _signing_key(key.secret, scope.date, scope.region, scope.service)
     sent = _canonical_path(request.raw_path)
     if not _matches(signing_key, request, claimed, sent):
         normal = _canonical_path(_normalised(request.raw_path))
@@ -423,9 +428,10 @@ def _payload_hash(request: HttpRequest, claimed: _Signature) -> str:
     return hashlib.sha256(request.body).hexdigest()
 
 
-def _signing_key(secret: str, scope: Scope) -> bytes:
+@lru_cache(maxsize=_SIGNING_KEYS)
+def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret}".encode()
-    for part in (scope.date, scope.region, scope.service, "aws4_request"):
+    for part in (date, region, service, "aws4_request"):
         key = _hmac(key, part)
     return key
 

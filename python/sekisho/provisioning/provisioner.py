@@ -179,7 +179,7 @@ class _Work:
             found = issuers.candidates(self._tx, self._realm, certificate)
             if not found.signed and not found.namesakes:
                 return certificates.add_without_ca(self._tx, self._now, self._realm, certificate, status)
-        named = None if ca_pem is None else x509.given(ca_pem, "caCertificatePem")
+        named = None if ca_pem is None else x509.given_ca(ca_pem)
         return certificates.add_signed(self._tx, self._now, self._realm, certificate, named, status)
 
     def _with_status(self, wanted: CertificateResource, present: Certificate) -> Certificate:

@@ -98,7 +98,7 @@ class Rotations:
             LimitExceededException: The new one would have more policies than a target may have.
         """
         new = x509.given(new_certificate_pem, "newCertificatePem")
-        ca = x509.given(ca_certificate_pem, "caCertificatePem") if ca_certificate_pem else None
+        ca = x509.given_ca(ca_certificate_pem) if ca_certificate_pem else None
         with self._store.write() as tx:
             now = self._clock()
             old = certificates.existing(tx, realm, old_certificate_id)

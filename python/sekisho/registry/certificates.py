@@ -128,7 +128,7 @@ class Certificates:
         chosen = _initial_status(status, set_as_active=set_as_active)
         now = self._clock()
         certificate = acceptable(certificate_pem, now)
-        named = x509.given(ca_certificate_pem, "caCertificatePem") if ca_certificate_pem else None
+        named = x509.given_ca(ca_certificate_pem) if ca_certificate_pem else None
         with self._store.write() as tx:
             return add_signed(tx, now, realm, certificate, named, chosen)
 

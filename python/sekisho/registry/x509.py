@@ -21,6 +21,12 @@ def given(text: str, parameter: str) -> X509Certificate:
         raise CertificateValidationException(f"{parameter}: {error}") from None
 
 
+@lru_cache(maxsize=256)
+def given_ca(text: str) -> X509Certificate:
+    """As ``given``, of ``caCertificatePem``: the same CA comes with every certificate that it signed."""
+    return given(text, "caCertificatePem")
+
+
 @lru_cache(maxsize=4096)
 def kept(pem: str) -> X509Certificate:
     """A certificate that the registry keeps. A CA's is asked for with every certificate that is registered."""
