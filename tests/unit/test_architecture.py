@@ -46,20 +46,11 @@ def test_there_is_something_to_check() -> None:
 
 
 CRATES = sorted([*(ROOT / "crates").iterdir(), ROOT / "bench" / "load"])
-# Crates whose modules still use one another in a circle. The list only gets shorter.
-WITH_CYCLES = {"gateway"}
 
 
-@pytest.mark.parametrize(
-    "crate", [crate for crate in CRATES if crate.name not in WITH_CYCLES], ids=lambda crate: crate.name
-)
+@pytest.mark.parametrize("crate", CRATES, ids=lambda crate: crate.name)
 def test_the_modules_of_a_crate_do_not_use_one_another_in_a_circle(crate: Path) -> None:
     assert cycles(crate / "src") == []
-
-
-@pytest.mark.parametrize("crate", sorted(WITH_CYCLES))
-def test_a_crate_without_circles_is_not_excepted(crate: str) -> None:
-    assert cycles(ROOT / "crates" / crate / "src") != []
 
 
 @pytest.mark.parametrize(
