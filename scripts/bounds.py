@@ -1,8 +1,7 @@
-"""The rows of docs/limits.md: what is bounded, per what, and what happens beyond.
+"""The rows of docs/limits.md: what is limited, per what, and what happens beyond the limit.
 
-A row names the constant, the setting or the data plane's limit that holds the number, and the test that tries to go
-beyond it. The number itself is read when the page is written. Constants of the control plane that no row names are
-listed by ``other_limits``, so that none is left out.
+A row names the constant, the setting or the data plane's limit that has the number, and the test that exceeds it. The
+number is read when the page is written. ``other_limits`` lists the constants of the control plane that no row names.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Bound:
         if kind == "setting":
             [found] = [field.default for field in fields(Settings) if field.name == name]
             if found == 0:
-                return "by what there is"
+                return "from the open file limit"
         elif kind:
             found = _of_crate(kind, name)
         else:
@@ -133,8 +132,8 @@ BOUNDS: Final[Sequence[Bound]] = (
         "connections",
         "process",
         "setting api_connections",
-        "the connection that has been idle for longest ends, else the one that has been arriving for longest; where "
-        "all are being answered, the new one gets 503",
+        "the connection that has been idle for longest is closed, otherwise the one whose request has been arriving "
+        "for longest; if all are being answered, the new one gets 503",
         "tests/e2e/test_api_server.py::test_connections_that_send_nothing_take_nothing_from_clients_and_devices",
         "`api.refused`, `api.displaced`",
     ),
@@ -149,7 +148,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Connections to the API",
-        "its part of the connections: one in so many",
+        "share of the connections: one in this many",
         "source address (IPv6: /64)",
         "api.connections.ADDRESS_SHARE",
         "an idle or arriving connection of the same address ends",
@@ -202,7 +201,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Requests to the API",
-        "threads that answer operations; an account alone gets half",
+        "threads that answer operations; a single account gets half",
         "process, account",
         "api.app.OPERATION_THREADS",
         "requests wait in turn, account by account",
@@ -213,7 +212,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "requests that wait for such a thread",
         "process",
         "api.app.OPERATIONS_WAITING[0]",
-        "ThrottlingException; the account with most gives way",
+        "ThrottlingException; the account with the most loses its newest",
         "tests/unit/api/test_fair_threads.py::test_the_owner_with_most_gives_way_where_the_queue_is_full",
         "`api requests throttled`",
     ),
@@ -236,7 +235,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Requests to the API",
-        "threads that verify signatures; an address alone gets half",
+        "threads that verify signatures; a single address gets half",
         "process, address",
         "api.app.AUTHENTICATION_THREADS",
         "requests wait in turn, address by address",
@@ -261,10 +260,10 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Requests to the API",
-        "access keys that are remembered",
+        "cached access keys",
         "process",
         "api.access_keys.MAX_CACHED_ACCESS_KEYS",
-        "the key that was looked up first is forgotten",
+        "the key that was looked up first is removed",
         "tests/unit/api/test_access_keys.py::test_beyond_its_bound_the_key_looked_up_first_is_forgotten",
     ),
     Bound(
@@ -342,7 +341,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "chains of unregistered certificates that wait to be examined",
         "process",
         "gateway.pump.MAX_REGISTRATION_BYTES",
-        "`ADMISSION_QUEUE_FULL`: the account with most gives up its newest",
+        "`ADMISSION_QUEUE_FULL`: the account with the most loses its newest",
         "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_gives_way_to_others",
         "`registrations_refused`",
     ),
@@ -357,7 +356,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Requests of devices to services",
-        "requests that are answered at a time; an account alone gets half",
+        "requests that are answered at a time; a single account gets half",
         "process, account",
         "gateway.requests.THREADS",
         "requests wait in turn: accounts, then certificates, then connections",
@@ -369,7 +368,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "requests that wait",
         "process",
         "gateway.requests.MAX_WAITING_BYTES",
-        "rejected with 429; the account with most gives up its newest",
+        "rejected with 429; the account with the most loses its newest",
         "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
         "`requests_throttled`",
     ),
@@ -402,7 +401,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Handlers",
-        "processes of Python functions, idle ones included; an account alone gets half",
+        "processes of Python functions, idle ones included; a single account gets half",
         "process, account",
         "setting handler_processes",
         "an idle one ends to make room; else calls wait in turn for their own timeout, and fail as busy",
@@ -411,7 +410,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Handlers",
-        "calls at once of a webhook or Lambda function; an account alone gets half",
+        "calls at once of a webhook or Lambda function; a single account gets half",
         "handler, account",
         "handlers.call.MAX_CALLS",
         "calls wait in turn for their own timeout, and fail as busy",
@@ -438,10 +437,10 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Handlers",
-        "events that are kept until a handler has taken them, given-up ones included",
+        "events that are kept until a handler has processed them, failed ones included",
         "handler and account",
         "provisioning.deliveries.MAX_EVENTS_PER_ACCOUNT",
-        "given-up ones are forgotten, then new ones are not kept; the device's next attempt brings its event again",
+        "failed ones are deleted, then new ones are not kept; the device's next attempt brings its event again",
         "tests/unit/provisioning/test_deliveries.py::test_an_account_keeps_so_many_events_for_a_handler_and_no_more",
         "`handler_events_not_kept`, `handler_events_forgotten`",
     ),
@@ -455,7 +454,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Connections of devices",
-        "connections that are not admitted yet, where there are as many connections as may be: one in so many",
+        "connections that are not admitted yet, when all connections are in use: one in this many",
         "network (IPv4 address, IPv6 /64)",
         "gateway/half_open.rs NETWORK_SHARE",
         "the oldest of the network ends to make room for a new one, else the oldest of all",
@@ -473,7 +472,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Connections of devices",
-        "bytes that are ready for a client and not written",
+        "bytes that are ready for a client and not sent",
         "connection",
         "broker/limits.rs outbox_bytes",
         "QoS 0 is dropped and counted, QoS 1 waits in the session's queue",
@@ -482,7 +481,7 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Connections of devices",
-        "time in which a client takes nothing though something waits for it",
+        "time in which a client reads nothing although data waits for it",
         "connection",
         "gateway/connection.rs WRITE_TIMEOUT",
         "the connection ends",
@@ -493,7 +492,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "certificates that wait for the control plane; an account gets half",
         "process, account",
         "gateway/config.rs admission_queue",
-        "`ADMISSION_QUEUE_FULL`; the account, then the network, with most gives up its newest",
+        "`ADMISSION_QUEUE_FULL`; the account, then the network, with the most loses its newest",
         "crates/gateway/src/bridge/tests.rs::an_account_that_fills_the_queue_is_refused_alone_and_gives_way_to_others",
         "`refused.ADMISSION_QUEUE_FULL`",
     ),
@@ -502,7 +501,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "time for the control plane's answer about a certificate",
         "certificate",
         "gateway/config.rs admission_timeout",
-        "`CONTROL_PLANE_TIMEOUT`; certificates that are cached go on to connect",
+        "`CONTROL_PLANE_TIMEOUT`; cached certificates still connect",
         "tests/e2e/test_control_plane_asleep.py::test_while_python_sleeps_messages_flow_and_known_certificates_connect",
         "`refused.CONTROL_PLANE_TIMEOUT`",
     ),
@@ -524,73 +523,19 @@ BOUNDS: Final[Sequence[Bound]] = (
         "crates/gateway/src/bridge/tests.rs::requests_and_refusals_of_one_account_neither_delay_nor_displace_those_of_another",
     ),
     Bound(
-        "What devices make the server hold",
-        "messages that wait for clients or are on their way to them",
-        "process",
-        "setting max_message_bytes",
-        "a message that could only wait is refused: PUBACK 0x97, in 3.1.1 no PUBACK",
-        "crates/broker/tests/stories/budget.rs::a_message_that_could_only_wait_is_refused_when_the_budget_is_used_up",
-        "`held.message_bytes`, `messages_dropped.budget`",
-    ),
-    Bound(
-        "What devices make the server hold",
-        "retained messages",
-        "process",
-        "setting max_retained_bytes",
-        "a retained message is refused",
-        "crates/broker/tests/stories/budget.rs::retained_messages_are_held_within_the_budget",
-        "`held.retained_bytes`",
-    ),
-    Bound(
-        "What devices make the server hold",
-        "persistent sessions, subscriptions and wills",
-        "process",
-        "setting max_session_bytes",
-        "CONNECT or SUBSCRIBE is refused (0x97)",
-        "crates/broker/tests/stories/budget.rs::subscriptions_are_held_within_the_budget",
-        "`held.session_bytes`",
-    ),
-    Bound(
-        "What devices make the server hold",
-        "persistent sessions",
-        "process",
-        "setting max_persistent_sessions",
-        "CONNECT is refused (0x97, in 3.1.1 3)",
-        "crates/broker/tests/stories/budget.rs::persistent_sessions_are_limited_and_clean_ones_are_not",
-        "`held.persistent_sessions`",
-    ),
-    Bound(
-        "What devices make the server hold",
-        "percent of each of these that one account may use",
-        "account",
-        "setting account_share",
-        "as above, for this account alone",
-        "crates/gateway/tests/gateway/budget.rs::a_device_that_fills_queues_gets_its_accounts_share_and_another_account_goes_on",
-    ),
-    Bound(
-        "What devices make the server hold",
-        "clients whose version number of lifecycle events is remembered",
-        "process",
-        "broker/budget.rs presence_records",
-        "the oldest is forgotten; its number begins again",
-        "crates/broker/tests/stories/budget.rs::one_account_that_takes_all_it_can_leaves_another_its_share",
-        "`held.presence_records`",
-    ),
-    Bound(
         "Regions",
-        "regions of a site's own, besides those of AWS",
+        "your own regions, in addition to those of AWS",
         "process",
         "regions.MAX_OWN_REGIONS",
-        "the start is refused",
+        "the server does not start",
         "tests/unit/test_config.py::test_a_sites_own_regions_are_bounded",
     ),
     Bound(
         "MQTT sessions and messages",
-        "messages that wait for MQTT clients, are on their way or not acknowledged; packets that "
-        "have not arrived in full",
+        "messages that are queued, being sent or not acknowledged; packets that have not arrived in full",
         "process; one account gets `account_share` percent",
         "setting max_message_bytes",
-        "a QoS 1 message that could only wait is refused (MQTT 5: PUBACK 0x97; 3.1.1: no PUBACK; "
+        "a QoS 1 message that would have to be queued is refused (MQTT 5: PUBACK 0x97; 3.1.1: no PUBACK; "
         "iot-data: ThrottlingException); with all of it used, QoS 0 is dropped; a connection "
         "within a large packet ends",
         "crates/gateway/tests/gateway/budget.rs::a_device_that_fills_queues_gets_its_accounts_share_and_another_account_goes_on",
@@ -630,5 +575,14 @@ BOUNDS: Final[Sequence[Bound]] = (
         "setting account_share",
         "as above; the first 5 % of its share are an account's own, whatever others use",
         "crates/broker/tests/stories/budget.rs::one_account_that_takes_all_it_can_leaves_another_its_share",
+    ),
+    Bound(
+        "MQTT sessions and messages",
+        "clients with a version number of lifecycle events",
+        "process",
+        "broker/budget.rs presence_records",
+        "the oldest is removed; its number begins again at 0",
+        "crates/broker/tests/stories/budget.rs::one_account_that_takes_all_it_can_leaves_another_its_share",
+        "`held.presence_records`",
     ),
 )

@@ -1,8 +1,7 @@
-"""Writes docs/reference and docs/limits.md from the program itself.
+"""Writes docs/reference and docs/limits.md from the program itself (``make reference``).
 
-``make reference`` writes them; a test fails when a page on disk is not what this would write. They are never edited by
-hand: what is wrong in them is wrong in a help text, a docstring, a refusal's sentence, a registered operation or a row
-of `scripts.bounds`.
+A test fails when a page on disk differs from what this writes. To change a page, change its source: a help text, a
+docstring, the sentence of a refusal, a registered operation or a row of `scripts.bounds`.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from sekisho.config import FILE_ALONE, Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs"
 
-_WRITTEN: Final = "Written by `make reference` from the program itself; not to be edited."
+_WRITTEN: Final = "`make reference` writes this page from the program; do not edit it."
 
 
 def cli() -> str:
-    """Every command with its options, from the command line's own declarations."""
+    """Return the page of commands and their options, from the declarations of the command line."""
     lines = ["# The command line", "", _WRITTEN, ""]
     lines += [
-        "Commands exit with 0 when they did what was asked, 1 when they could not (one line on standard error says why "
-        "and what to do), and 2 when they were called wrongly.",
+        "A command exits with 0 when it did what was asked, with 1 when it could not (one line on standard error says "
+        "why, and what to do), and with 2 when it was called wrongly.",
         "",
     ]
     for path, command in commands():
@@ -48,26 +47,26 @@ def cli() -> str:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Every command and group with the words that call it, in the order of ``sekisho --help``."""
+    """Yield every command and group with the words that call it, in the order of ``sekisho --help``."""
     yield from _below("sekisho", get_command(app))
 
 
 def settings() -> str:
-    """Every setting with its default, from the fields of ``Settings`` and the docstrings beneath them."""
+    """Return the page of settings, from the fields of ``Settings`` and the docstrings below them."""
     lines = ["# Settings", "", _WRITTEN, ""]
     lines += [
         "A setting has one name everywhere: `mqtt_port` in `sekisho.toml`, `SEKISHO_MQTT_PORT` in the environment, "
-        "`--mqtt-port` on the command line of `sekisho up` (where there is such an option). What comes later in this "
-        "list wins:",
+        "`--mqtt-port` on the command line of `sekisho up` (if that has the option). The last of these that sets it "
+        "takes precedence:",
         "",
         "1. the default below;",
-        "2. `AWS_REGION` or `AWS_DEFAULT_REGION`, for `region`, where the file says nothing about it;",
+        "2. `AWS_REGION` or `AWS_DEFAULT_REGION`, for `region`, if the file does not set it;",
         "3. the file: `sekisho.toml` in the data folder, or the one that `--config` or `SEKISHO_CONFIG` names;",
         "4. the environment;",
         "5. the command line.",
         "",
         "In the file a value has the setting's own type, and a relative path is relative to the file's folder. In the "
-        "environment every value is text; an empty one counts as none. An unknown name is an error in either place. "
+        "environment every value is text; an empty value counts as unset. An unknown name is an error in both. "
         "The server does not start if other users can write to the file, to the data folder, or to what a setting "
         "names for a key, a certificate or a handler.",
         "",
@@ -88,13 +87,13 @@ def settings() -> str:
 
 
 def refusals() -> str:
-    """Every reason for which the gate refuses, with its sentence."""
-    lines = ["# Why the gate refuses", "", _WRITTEN, ""]
+    """Return the page of the gateway's reasons for refusals, with their sentences."""
+    lines = ["# Reasons for refusals", "", _WRITTEN, ""]
     lines += [
-        "Each refusal is one of these: the `reason` of a `connection refused` line (or `publish refused`, "
-        "`subscription refused`, `unsubscribe refused`, `delivery refused`, `packet refused`) in the log, and the "
-        "counter `refused.<reason>` in the statistics that `GET /_sekisho/health` shows. A log line also tells the "
-        "account, region, certificate id, client id, address and server name, as far as they were known.",
+        "Each refusal of the gateway has one of these reasons. It is the `reason` of a `connection refused` line (or "
+        "`publish refused`, `subscription refused`, `unsubscribe refused`, `delivery refused`, `packet refused`) in "
+        "the log, and the counter `refused.<reason>` in the statistics of `GET /_sekisho/health`. A log line also has "
+        "the account, region, certificate id, client id, address and server name, as far as they are known.",
         "",
         "| reason | what happened, and what to do |",
         "|---|---|",
@@ -104,10 +103,10 @@ def refusals() -> str:
 
 
 def operations() -> str:
-    """Every operation that is here, by service."""
+    """Return the page of implemented operations, by service."""
     lines = ["# API operations", "", _WRITTEN, ""]
     lines += [
-        "`sekisho api coverage` prints the same for the botocore that is installed. An operation that is not here "
+        "`sekisho api coverage` prints the same for the installed botocore. An operation that is not implemented "
         "answers with an error that names it.",
         "",
     ]
@@ -121,17 +120,20 @@ def operations() -> str:
 
 
 def limits() -> str:
-    """Every bound on what peers and accounts share, then every other limit of the control plane's code."""
+    """Return the page of limits: first those on what peers and accounts share, then the others of the control plane."""
     lines = ["# Limits", "", _WRITTEN, ""]
     lines += [
-        "What devices, accounts and callers share has a bound. The numbers are read from the code when the page is "
-        "written. A name in `code style` under *set by* is a [setting](reference/settings.md), others are constants. "
-        "[Security](security.md) says which of them holds which kind of peer.",
+        "Everything that devices, accounts and callers share has a limit. The numbers are read from the code when the "
+        "page is written. A name in `code style` under *set by* is a [setting](reference/settings.md), others are "
+        "constants. [Security](security.md) says which of them protects against which kind of peer.",
         "",
     ]
     for subject, rows in groupby(BOUNDS, key=lambda row: row.subject):
         lines += [f"## {subject}", ""]
-        lines += ["| what is bounded | per | default | set by | beyond | seen as |", "|---|---|---|---|---|---|"]
+        lines += [
+            "| limited | per | default | set by | beyond the limit | metric or log |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += [
             f"| {row.what} | {row.per} | {row.value} | {row.set_by} | {row.beyond} | {row.seen_as or '–'} |"
             for row in rows
@@ -140,7 +142,7 @@ def limits() -> str:
     lines += [
         "## Quotas and sizes",
         "",
-        "Most are AWS IoT's own. A request beyond one is refused with the error that AWS documents for it.",
+        "Most are those of AWS IoT. A request beyond one is refused with the error that AWS documents for it.",
         "",
         "| limit | value | |",
         "|---|---|---|",
@@ -172,10 +174,12 @@ def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _spelling(option: Any) -> str:
+    if option.param_type_name == "argument":
+        return f"`{(option.metavar or option.name.upper()).strip('[]{}')}`"
     names = ", ".join(f"`{name}`" for name in sorted(option.opts, key=len, reverse=True))
     if getattr(option, "is_flag", False):
         return names
-    return f"{names} {option.metavar or option.name.upper()}".replace("_", "-")
+    return f"{names} {option.metavar or option.name.upper().replace('_', '-')}"
 
 
 def _meaning(option: Any) -> str:
