@@ -1,14 +1,15 @@
 """The published contract of the Rust module: plain data in, plain data out.
 
 Rust never calls Python and keeps no Python object. ``Gateway`` is the whole data plane; the module functions are the
-policy engine and the certificate reader that the data plane itself uses, lent to the control plane so that
-TestAuthorization, validation and explanation can never disagree with what happens at the gate.
+policy engine and the certificate reader that the data plane itself uses, so that TestAuthorization, validation and
+explanation can never disagree with what the gateway does.
 
-Every list of tuples below is documented once, here. Times are Unix seconds (float) unless a name says ``_ms``.
+Data with several members is a dictionary, whose members are documented here, once. Times are Unix seconds (float)
+unless a name says ``_ms``. The names of reasons are those of ``sekisho.refusal.RefusalReason``.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal, Self, TypeAlias, TypedDict, final
+from typing import Final, Literal, NotRequired, Self, TypeAlias, TypedDict, final
 
 __all__ = [
     "CertificateError",
@@ -29,65 +30,212 @@ __all__ = [
 __version__: Final[str]
 
 # -- Identity: what the registry knows of one certificate in one realm ----------------------------------------------
-# (name, version id, document)
-PolicyTuple: TypeAlias = tuple[str, str, str]
-# (thing name, thing type or None, attributes as (name, value) pairs, attached exclusively, policies of its groups)
-ThingTuple: TypeAlias = tuple[str, str | None, list[tuple[str, str]], bool, list[PolicyTuple]]
-# (account id, region, status, certificate mode, policies attached to the certificate, attached things, awaited: a
-#  "connected" event is to come once it has a connection)
-# status and mode are the API's own words: "ACTIVE", "INACTIVE", "REVOKED", …; "DEFAULT" or "SNI_ONLY".
-IdentityTuple: TypeAlias = tuple[str, str, str, str, list[PolicyTuple], list[ThingTuple], bool]
 
-# -- What next_batch returns: tuples, told apart by their first member -----------------------------------------------
-# ("admit", ticket, account id or None, region or None, certificate id, leaf DER, further certificates' DER,
-#  client id, is a re-examination of a live connection, network of the client: IPv4 address, or first of an IPv6 /64)
-#     Answer each with ``complete``. Account and region are None where the client sent no SNI.
-AdmitEvent: TypeAlias = tuple[Literal["admit"], int, str | None, str | None, str, bytes, list[bytes], str, bool, str]
-# ("refused", time, account id or None, region or None, certificate id or None, client id or None, peer "ip:port",
-#  SNI or None, reason: one of refusal_reasons(), detail: a sentence for an operator, operation that was refused:
-#  "connect", "publish", "subscribe", "unsubscribe", "receive", or "packet" for a packet that is none of these;
-#  "connection" for an open connection that its client ended with a TLS alert)
-RefusedEvent: TypeAlias = tuple[
-    Literal["refused"],
-    float,
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    str,
-    str | None,
-    str,
-    str,
-    str,
-]
-# ("request", account id, region, connection, client id, certificate id, topic, payload): a client published on a topic
-#     that a service listens to. ``reply`` answers the connection.
-RequestEvent: TypeAlias = tuple[Literal["request"], str, str, int, str, str, str, bytes]
-# ("connected", account id, region, certificate id, client id): a certificate that is awaited has a connection
-ConnectedEvent: TypeAlias = tuple[Literal["connected"], str, str, str, str]
-# ("dropped", queue name, account id or None where they are of several, how many events were dropped because Python did
-#     not take them)
-DroppedEvent: TypeAlias = tuple[Literal["dropped"], str, str | None, int]
-# ("accept_failed", what the system said, how many attempts to accept a connection failed since the last such event)
-AcceptFailedEvent: TypeAlias = tuple[Literal["accept_failed"], str, int]
+class PolicyDict(TypedDict):
+    """A policy in force."""
+
+    name: str
+    version: str
+    """The default version's id."""
+    document: str
+    """JSON."""
+
+class ThingDict(TypedDict):
+    """A thing that the certificate is attached to."""
+
+    name: str
+    type_name: str | None
+    attributes: dict[str, str]
+    exclusive: bool
+    """Attached as EXCLUSIVE_THING."""
+    group_policies: list[PolicyDict]
+    """Policies of the groups it is in, their ancestors' included."""
+
+class IdentityDict(TypedDict):
+    """A registered certificate. ``status`` and ``mode`` are the API's own words."""
+
+    account_id: str
+    region: str
+    status: str
+    """"ACTIVE", "INACTIVE", "REVOKED", …"""
+    mode: str
+    """"DEFAULT" or "SNI_ONLY"."""
+    policies: list[PolicyDict]
+    """Policies attached to the certificate."""
+    things: list[ThingDict]
+    is_awaited: bool
+    """A "connected" event is to come once it has a connection."""
+
+# -- What next_batch returns: dictionaries, told apart by their ``kind`` ----------------------------------------------
+
+class AdmitEvent(TypedDict):
+    """An admission request. Answer each with ``complete``."""
+
+    kind: Literal["admit"]
+    id: int
+    """Of the request, for the answer."""
+    account_id: str | None
+    """Of the endpoint; None, as the region, where the client sent no SNI."""
+    region: str | None
+    certificate_id: str
+    leaf: bytes
+    """DER."""
+    chain: list[bytes]
+    """What the client sent after the leaf, DER."""
+    client_id: str
+    is_reexamination: bool
+    """Live connections wait for the answer."""
+    network: str
+    """Of the client: its IPv4 address, or the first address of its IPv6 /64."""
+
+class RefusedEvent(TypedDict):
+    """A client was refused, for the log."""
+
+    kind: Literal["refused"]
+    time: float
+    account_id: str | None
+    region: str | None
+    certificate_id: str | None
+    client_id: str | None
+    peer: str
+    """"ip:port"."""
+    server_name: str | None
+    """The SNI."""
+    reason: str
+    detail: str
+    """A sentence for an operator."""
+    operation: str
+    """What was refused: "connect", "publish", "subscribe", "unsubscribe", "receive", or "packet" for a packet that is
+    none of these; "connection" for an open connection that its client ended with a TLS alert."""
+
+class RequestEvent(TypedDict):
+    """A client published on a topic that a service listens to. ``reply`` answers the connection."""
+
+    kind: Literal["request"]
+    account_id: str
+    region: str
+    connection: int
+    client_id: str
+    certificate_id: str
+    topic: str
+    payload: bytes
+
+class ConnectedEvent(TypedDict):
+    """A certificate that is awaited has a connection."""
+
+    kind: Literal["connected"]
+    account_id: str
+    region: str
+    certificate_id: str
+    client_id: str
+
+class DroppedEvent(TypedDict):
+    """Events were dropped because Python did not take them in time."""
+
+    kind: Literal["dropped"]
+    queue: str
+    account_id: str | None
+    """None where they are of several accounts."""
+    count: int
+
+class AcceptFailedEvent(TypedDict):
+    """Attempts to accept a connection failed since the last such event."""
+
+    kind: Literal["accept_failed"]
+    cause: str
+    """What the system said last."""
+    count: int
+
 Event: TypeAlias = AdmitEvent | RequestEvent | ConnectedEvent | RefusedEvent | DroppedEvent | AcceptFailedEvent
 
-# -- What complete takes ------------------------------------------------------------------------------------------
-# (ticket, identity) where the certificate is registered; (ticket, reason) where the control plane refuses it, with
-# one of refusal_reasons(), alone or as "REASON: what the operator should know of this case".
-Answer: TypeAlias = tuple[int, IdentityTuple | str]
+# -- What complete and invalidate take ------------------------------------------------------------------------------
 
-# -- What publish takes -------------------------------------------------------------------------------------------
-# (account id, region, topic, payload, qos 0 or 1, retain, properties)
-# properties: (payload is UTF-8 or None, message expiry seconds or None, response topic or None,
-#              correlation data or None, content type or None, user properties)
-PropertiesTuple: TypeAlias = tuple[bool | None, int | None, str | None, bytes | None, str | None, list[tuple[str, str]]]
-Publication: TypeAlias = tuple[str, str, str, bytes, int, bool, PropertiesTuple]
+class RegisteredAnswer(TypedDict):
+    """The certificate is registered."""
+
+    id: int
+    """Of the admission request."""
+    identity: IdentityDict
+
+class RefusedAnswer(TypedDict):
+    """The certificate is refused."""
+
+    id: int
+    """Of the admission request."""
+    reason: str
+    detail: str | None
+    """What the operator should know of this case; None: the sentence that belongs to the reason."""
+
+Answer: TypeAlias = RegisteredAnswer | RefusedAnswer
+
+class ChangeDict(TypedDict):
+    """A committed change of the registry."""
+
+    account_id: str
+    region: str
+    kind: str
+    """"certificate": its status or mode, or which policies and things it has; also one that is new or gone. "policy":
+    which version is in force. "thing": its type or attributes, the groups it is in, or their policies. "realm":
+    everything."""
+    id: str
+    """Certificate id, policy name, thing name; empty for a realm."""
+    lost: str | None
+    """Of a certificate whose right the change took away: the reason."""
+
+# -- What publish and reply take --------------------------------------------------------------------------------------
+
+class PublicationDict(TypedDict):
+    """A message to publish. Properties that are left out are not sent."""
+
+    account_id: str
+    region: str
+    topic: str
+    payload: bytes
+    qos: int
+    """0 or 1."""
+    retain: bool
+    payload_is_utf8: NotRequired[bool | None]
+    expiry_seconds: NotRequired[int | None]
+    response_topic: NotRequired[str | None]
+    correlation_data: NotRequired[bytes | None]
+    content_type: NotRequired[str | None]
+    user_properties: NotRequired[list[tuple[str, str]]]
+
+class ReplyDict(TypedDict):
+    """The answer to a "request" event."""
+
+    connection: int
+    """Of the request."""
+    message: PublicationDict
+    """In the realm of the request."""
+
+class UnpublishedDict(TypedDict):
+    """Why a message was not published."""
+
+    reason: str | None
+    """The broker's reason; None where the message is not one that could be published."""
+    detail: str
+    """A sentence."""
+
+class EndpointDict(TypedDict):
+    """A server name of a realm."""
+
+    server_name: str
+    account_id: str
+    region: str
 
 # -- What read_certificate and read_request return ------------------------------------------------------------------
-# (DER, as RFC 4514 writes it, components in their order: each a list of (object identifier in dotted numbers, text or
-#  None where the value is no text, DER of the value))
-NameTuple: TypeAlias = tuple[bytes, str, list[list[tuple[str, str | None, bytes]]]]
+# (object identifier in dotted numbers, text or None where the value is no text, DER of the value)
+AttributeTuple: TypeAlias = tuple[str, str | None, bytes]
+
+class NameFacts(TypedDict):
+    """A distinguished name."""
+
+    der: bytes
+    text: str
+    """As RFC 4514 writes it; empty for an empty name."""
+    components: list[list[AttributeTuple]]
+    """In their order."""
 
 class PublicKeyFacts(TypedDict):
     """A public key, not judged but for ``client_problem``."""
@@ -125,8 +273,8 @@ class CertificateFacts(TypedDict):
     """1, 2 or 3."""
     serial: bytes
     """Two's complement, at least one byte."""
-    issuer: NameTuple
-    subject: NameTuple
+    issuer: NameFacts
+    subject: NameFacts
     not_before: int
     """Unix seconds."""
     not_after: int
@@ -146,7 +294,7 @@ class CertificateFacts(TypedDict):
 class RequestFacts(TypedDict):
     """What a certificate signing request says; nothing of it was verified."""
 
-    subject: NameTuple
+    subject: NameFacts
     key: PublicKeyFacts
     signature: SignatureFacts
 
@@ -203,8 +351,8 @@ class Gateway:
         wildcard, the chains that come with it; ``set_server_certificates`` is for all other clients. The whole table is
         replaced. Raises GatewayError as that does; then the former table stays."""
 
-    def set_endpoints(self, endpoints: Sequence[tuple[str, str, str]]) -> None:
-        """The whole table of (server name, account id, region): which SNI speaks for which realm."""
+    def set_endpoints(self, endpoints: Sequence[EndpointDict]) -> None:
+        """Replace the whole table of server names: which SNI is of which realm."""
 
     def start(self) -> int:
         """Open the listener, start the threads, return the port. Raises GatewayError (port in use, no rights)."""
@@ -217,27 +365,25 @@ class Gateway:
         """Up to ``limit`` events, waiting at most ``timeout`` seconds for the first. Releases the GIL."""
 
     def complete(self, answers: Sequence[Answer]) -> None:
-        """Answer tickets. An unknown or late ticket is ignored."""
+        """Answer admission requests. An unknown or late answer is ignored; one with a reason that is not known becomes
+        CONTROL_PLANE_FAILED."""
 
-    def invalidate(self, changes: Sequence[tuple[str, str, str, str]]) -> None:
-        """(account id, region, kind, id): what is cached of it is forgotten, and live connections that stand on it
-        are examined anew at once, and closed where the new answer refuses them, or where no answer comes in time.
-        An answer to a ticket that was under way when something it stands on changed is thrown away and asked again.
+    def invalidate(self, changes: Sequence[ChangeDict]) -> None:
+        """Forget what is cached of these changes. Live connections of a certificate whose right is ``lost`` are closed
+        at once, for that reason. Other live connections that use a change are examined: an admission request comes,
+        and they are closed where its answer refuses them, or where none comes in time. An answer that was under way
+        when something it uses changed is dropped, and its request comes again.
 
-        Kinds: "certificate" (certificate id): its status or mode, or which policies and things it has; also one that
-        is new or gone. "policy" (name): which version is in force. "thing" (name): its type or attributes, the groups
-        it is in, or their policies. "realm" (id ignored): everything. Raises ValueError for another kind. Call it
-        after the change is committed, or the old state may be read again."""
+        Raises ValueError for a kind or reason that is none. Call it after the change is committed, or the old state
+        may be read again."""
 
-    def publish(self, messages: Sequence[Publication], is_service: bool = False) -> list[str | None]:
+    def publish(self, messages: Sequence[PublicationDict], is_service: bool = False) -> list[UnpublishedDict | None]:
         """Publish with no connection, as the iot-data API does; or as the service itself, which alone may on reserved
-        topics. Per message None, or why it was refused: for a reason
-        of the broker "NAME: sentence", with a name of refusal_reasons(). Raises GatewayError when stopped."""
+        topics. Per message None, or why it was refused. Raises GatewayError when stopped."""
 
-    def reply(self, replies: Sequence[tuple[int, Publication]]) -> list[str | None]:
-        """Answer requests: (connection of the request, what to publish, in the realm of the request). Only this
-        connection gets it, and only if it has subscribed to the topic and may receive it. Per reply None, or why it
-        was not sent. Raises GatewayError when stopped."""
+    def reply(self, replies: Sequence[ReplyDict]) -> list[UnpublishedDict | None]:
+        """Answer requests. Only the connection of the request gets the message, and only if it has subscribed to the
+        topic and may receive it. Per reply None, or why it was not sent. Raises GatewayError when stopped."""
 
     def statistics(self) -> list[tuple[str, int]]:
         """Counters and gauges by name: connections, admissions, refusals as "refused.NAME", messages and bytes in
@@ -246,7 +392,7 @@ class Gateway:
         run again; "heartbeat_age_ms", the milliseconds since its runtime last ran a task."""
 
 def refusal_reasons() -> list[tuple[str, str]]:
-    """Every reason for which the gate may refuse: (NAME, sentence). The one enumeration."""
+    """Every reason for which the gateway and its broker may refuse: (NAME, sentence)."""
 
 def check_policy(document: str) -> None:
     """Raises PolicyError where AWS IoT would answer MalformedPolicyException."""
@@ -260,7 +406,7 @@ def certificate_variables(der: bytes) -> list[tuple[str, list[str]]]:
 def read_certificate(der: bytes) -> CertificateFacts:
     """Take a certificate of any version apart. Raises CertificateError."""
 
-def read_name(der: bytes) -> NameTuple:
+def read_name(der: bytes) -> NameFacts:
     """Take a distinguished name apart. Raises CertificateError."""
 
 def read_request(der: bytes) -> RequestFacts:
@@ -268,16 +414,25 @@ def read_request(der: bytes) -> RequestFacts:
 
 # (action such as "iot:Publish", resource ARN)
 ActionTuple: TypeAlias = tuple[str, str]
-# (decision, names of policies that allow, names that deny, names of context values that were missing)
-DecisionTuple: TypeAlias = tuple[Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"], list[str], list[str], list[str]]
+
+class DecisionDict(TypedDict):
+    """The decision about one action."""
+
+    decision: Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"]
+    allowed_by: list[str]
+    """Names of policies."""
+    denied_by: list[str]
+    """Names of policies."""
+    missing: list[str]
+    """Names of context values that were missing."""
 
 def evaluate(
-    identity: IdentityTuple,
+    identity: IdentityDict,
     certificate: bytes | None,
     client_id: str | None,
     requests: Sequence[ActionTuple],
-) -> list[DecisionTuple]:
-    """What the gate would decide for a connection of this identity: one decision per request.
+) -> list[DecisionDict]:
+    """Decide for a connection of this identity, without one: one decision per request.
 
     ``certificate`` is the leaf's DER (None: a principal without one). The thing association of AWS IoT (client id
     equals thing name, or an exclusive thing) is worked out as for a live connection.

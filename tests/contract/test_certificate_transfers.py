@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from sekisho.registry.ports import Change, ChangeKind
 from tests.contract.arrange import ANYTHING
 from tests.contract.conftest import Account
 from tests.x509 import new_ca, new_device
@@ -48,15 +48,21 @@ def listed(account: Account) -> dict[str, str]:
     return {each["certificateId"]: each["status"] for each in found}
 
 
+TRANSFER = "DEVICE_CERTIFICATE_PENDING_TRANSFER"
+GONE = "DEVICE_CERTIFICATE_NOT_REGISTERED"
+SWITCHED_OFF = "DEVICE_CERTIFICATE_INACTIVE"
+
+
 def outgoing(account: Account) -> list[str]:
     return [each["certificateId"] for each in account.iot.list_outgoing_certificates()["outgoingCertificates"]]
 
 
-def assert_announced(certificate_id: str, *accounts: Account) -> None:
-    """Each account's connections are examined again; what was announced before is forgotten."""
-    announced = accounts[0].server.announced
-    for account in accounts:
-        assert Change(account.realm, ChangeKind.CERTIFICATE, certificate_id) in announced
+def assert_announced(certificate_id: str, lost: Sequence[tuple[Account, str | None]]) -> None:
+    """Each account's last change says why the certificate may not connect there, or None. Forgets the changes."""
+    announced = lost[0][0].server.announced
+    for account, reason in lost:
+        *_, last = (each for each in announced if (each.realm, each.id) == (account.realm, certificate_id))
+        assert last.lost == reason
     announced.clear()
 
 
@@ -71,7 +77,7 @@ def test_an_offered_certificate_is_seen_by_both_accounts(account: Account, other
     made = account.iot.transfer_certificate(
         certificateId=certificate_id, targetAwsAccount=other_account.realm.account_id, transferMessage="for you"
     )
-    assert_announced(certificate_id, account, other_account)
+    assert_announced(certificate_id, [(account, TRANSFER), (other_account, TRANSFER)])
     source, target = described(account, certificate_id), described(other_account, certificate_id)
     assert made["transferredCertificateArn"] == source["certificateArn"]
     for each in (source, target):
@@ -103,7 +109,7 @@ def test_an_accepted_certificate_belongs_to_the_target(
     certificate_id = offer(account, other_account)
     account.server.announced.clear()
     other_account.iot.accept_certificate_transfer(certificateId=certificate_id, setAsActive=active)
-    assert_announced(certificate_id, account, other_account)
+    assert_announced(certificate_id, [(account, GONE), (other_account, None if active else SWITCHED_OFF)])
     accepted = described(other_account, certificate_id)
     assert (accepted["status"], accepted["ownedBy"]) == (status, other_account.realm.account_id)
     assert accepted["previousOwnedBy"] == account.realm.account_id
@@ -125,7 +131,7 @@ def test_a_rejected_certificate_returns_with_the_reason(account: Account, other_
     certificate_id = offer(account, other_account)
     account.server.announced.clear()
     other_account.iot.reject_certificate_transfer(certificateId=certificate_id, rejectReason="not ours")
-    assert_announced(certificate_id, account, other_account)
+    assert_announced(certificate_id, [(account, SWITCHED_OFF), (other_account, GONE)])
     returned = described(account, certificate_id)
     assert (returned["status"], returned["ownedBy"]) == ("INACTIVE", account.realm.account_id)
     assert returned["transferData"]["rejectReason"] == "not ours"
@@ -147,7 +153,7 @@ def test_a_cancelled_certificate_returns_and_may_be_offered_again(account: Accou
     certificate_id = offer(account, other_account)
     account.server.announced.clear()
     account.iot.cancel_certificate_transfer(certificateId=certificate_id)
-    assert_announced(certificate_id, account, other_account)
+    assert_announced(certificate_id, [(account, SWITCHED_OFF), (other_account, GONE)])
     assert listed(account) == {certificate_id: "INACTIVE"}
     assert listed(other_account) == {}
     assert outgoing(account) == []

@@ -34,7 +34,8 @@ from sekisho.provisioning.deliveries import Dispatcher, Enqueuing, Lane
 from sekisho.provisioning.provisioner import Provisioned
 from sekisho.provisioning.registration_tasks import RegistrationTasks
 from sekisho.realm import Realm
-from sekisho.registry.model import Event, RegistrationTaskStatus
+from sekisho.refusal import RefusalReason, Refused
+from sekisho.registry.model import Event, Identity, RegistrationTaskStatus
 from sekisho.registry.ports import Transaction
 from sekisho.store.unit_of_work import SqlStore
 from sekisho.templates.resources import Resources
@@ -113,30 +114,41 @@ class Plane:
         for answer in answers:
             self.completed.put(answer)
 
-    def reply(self, replies: Sequence[Any]) -> list[str | None]:
+    def reply(self, replies: Sequence[Any]) -> list[None]:
         for reply in replies:
             self.replies.put(reply)
         return [None] * len(replies)
 
 
-def admission(ticket: int) -> tuple[Any, ...]:
-    return ("admit", ticket, HOME.account_id, HOME.region, "ab" * 32, b"leaf", [], "client", False, "127.0.0.1")
+def admission(number: int) -> dict[str, Any]:
+    return {
+        "kind": "admit",
+        "id": number,
+        "account_id": HOME.account_id,
+        "region": HOME.region,
+        "certificate_id": "ab" * 32,
+        "leaf": b"leaf",
+        "chain": [],
+        "client_id": "client",
+        "is_reexamination": False,
+        "network": "127.0.0.1",
+    }
 
 
 class Examining:
-    """Knows nobody, and refuses everybody; each step may break once."""
+    """Has no certificate, and refuses each; each step may break once."""
 
     def __init__(self, *, known: Callable[[], None] = lambda: None, answer: Callable[[], None] = lambda: None) -> None:
         self._known = known
         self._answer = answer
 
-    def known(self, tickets: Sequence[Any]) -> list[Any]:
+    def known(self, requests: Sequence[Any]) -> list[Any]:
         self._known()
-        return [None] * len(tickets)
+        return [None] * len(requests)
 
-    def answer(self, tickets: Sequence[Any]) -> list[str]:
+    def answer(self, requests: Sequence[Any]) -> list[Identity | Refused]:
         self._answer()
-        return ["CERTIFICATE_NOT_REGISTERED"] * len(tickets)
+        return [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)] * len(requests)
 
 
 @pytest.mark.parametrize(("step", "name"), [("known", "gateway-pump"), ("answer", "gateway-registrations")])
@@ -148,7 +160,7 @@ def test_the_pump(step: str, name: str) -> None:
         plane.events.put(admission(1))
         eventually(lambda: once.calls == 1)
         plane.events.put(admission(2))
-        assert plane.completed.get(timeout=WITHIN)[0] == 2
+        assert plane.completed.get(timeout=WITHIN)["id"] == 2
         assert told_of(name)
     finally:
         running.stop()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from sekisho import _sekisho
+from sekisho.refusal import RefusalReason
 
-# The contract names its tuples; a built module has no such objects.
-_TYPE_ALIASES = r"sekisho\._sekisho\.(\w+(Tuple|Event|Facts)|Answer|Event|Publication)"
+# The contract names its dictionaries and tuples; a built module has no such objects.
+_TYPE_ALIASES = r"sekisho\._sekisho\.\w*(Tuple|Event|Facts|Dict|Answer)"
 
 _ALLOW_ALL = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}}'
 
@@ -21,8 +25,16 @@ def _gateway() -> _sekisho.Gateway:
     return _sekisho.Gateway(host="127.0.0.1", mqtt_port=0)
 
 
-def _identity(document: str) -> _sekisho.IdentityTuple:
-    return ("123456789012", "us-east-1", "ACTIVE", "DEFAULT", [("policy", "1", document)], [], False)
+def _identity(document: str) -> _sekisho.IdentityDict:
+    return {
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "status": "ACTIVE",
+        "mode": "DEFAULT",
+        "policies": [{"name": "policy", "version": "1", "document": document}],
+        "things": [],
+        "is_awaited": False,
+    }
 
 
 def test_the_built_module_matches_its_stub(tmp_path: Path) -> None:
@@ -79,30 +91,53 @@ def test_a_time_that_is_none_is_refused(timeout: float) -> None:
 
 
 def test_a_change_of_no_kind_is_refused() -> None:
+    change: _sekisho.ChangeDict = {
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "kind": "weather",
+        "id": "sunny",
+        "lost": None,
+    }
     with pytest.raises(ValueError, match="certificate, policy, thing or realm"):
-        _gateway().invalidate([("123456789012", "us-east-1", "weather", "sunny")])
+        _gateway().invalidate([change])
+    change["kind"], change["lost"] = "certificate", "STOLEN"
+    with pytest.raises(ValueError, match="is no reason of the gateway"):
+        _gateway().invalidate([change])
 
 
-def test_unknown_tickets_are_ignored() -> None:
-    _gateway().complete([(1, "CA_NOT_REGISTERED"), (2, _identity(_ALLOW_ALL))])
+def test_answers_to_unknown_requests_are_ignored() -> None:
+    _gateway().complete(
+        [{"id": 1, "reason": "CA_NOT_REGISTERED", "detail": None}, {"id": 2, "identity": _identity(_ALLOW_ALL)}]
+    )
+
+
+def test_an_answer_that_lacks_a_member_is_refused_by_its_name() -> None:
+    incomplete: Any = {"id": 1, "detail": None}
+    with pytest.raises(TypeError, match="reason"):
+        _gateway().complete([incomplete])
 
 
 def test_messages_are_refused_one_by_one_with_a_reason() -> None:
     gateway = _gateway()
-    nothing: _sekisho.PropertiesTuple = (None, None, None, None, None, [])
-    realm = ("123456789012", "us-east-1")
-    results = gateway.publish(
-        [
-            (*realm, "a/b", b"fine", 1, False, nothing),
-            (*realm, "a/#", b"a wildcard", 0, False, nothing),
-            (*realm, "$reserved", b"not ours", 0, False, nothing),
-            (*realm, "a", bytes(200_000), 0, False, nothing),
-        ]
-    )
-    assert results[0] is None
-    assert "a/#" in (results[1] or "")
-    assert (results[2] or "").startswith("TOPIC_RESERVED: ")
-    assert (results[3] or "").startswith("PAYLOAD_TOO_LARGE: ")
+    messages: list[_sekisho.PublicationDict] = [
+        {
+            "account_id": "123456789012",
+            "region": "us-east-1",
+            "topic": topic,
+            "payload": payload,
+            "qos": 0,
+            "retain": False,
+        }
+        for topic, payload in (("a/b", b"fine"), ("a/#", b"a wildcard"), ("$reserved", b""), ("a", bytes(200_000)))
+    ]
+    fine, wildcard, reserved, large = gateway.publish(messages)
+    assert fine is None
+    assert wildcard is not None
+    assert wildcard["reason"] is None
+    assert "a/#" in wildcard["detail"]
+    sentences = dict(_sekisho.refusal_reasons())
+    assert reserved == {"reason": "TOPIC_RESERVED", "detail": sentences["TOPIC_RESERVED"]}
+    assert large == {"reason": "PAYLOAD_TOO_LARGE", "detail": sentences["PAYLOAD_TOO_LARGE"]}
 
 
 def test_reasons_have_unique_names_and_sentences() -> None:
@@ -111,19 +146,38 @@ def test_reasons_have_unique_names_and_sentences() -> None:
     assert all(sentence.endswith(".") for _, sentence in reasons)
 
 
-def test_the_registrys_reasons_are_the_gates_reasons() -> None:
-    from sekisho.registry import admission
-
-    names = {value for name, value in vars(admission).items() if name.isupper() and isinstance(value, str)}
-    assert names
-    assert names <= {name for name, _ in _sekisho.refusal_reasons()}
+def test_the_reasons_of_python_are_those_of_rust() -> None:
+    assert [reason.value for reason in RefusalReason] == [name for name, _ in _sekisho.refusal_reasons()]
+    assert all(reason.name == reason.value for reason in RefusalReason)
 
 
-def test_policies_are_judged_by_the_engine_of_the_gate() -> None:
+PACKAGE: Final = Path(_sekisho.__file__ or "").parent
+MODULES: Final = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "refusal.py")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_reasons_are_named_by_the_enumeration(module: Path) -> None:
+    """No module spells a reason out: a misspelt one would only show when a device is refused for it."""
+    names = {reason.value for reason in RefusalReason}
+    spelt = [
+        f"line {node.lineno}: {node.value}"
+        for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.partition(":")[0] in names
+    ]
+    assert not spelt, "use sekisho.refusal.RefusalReason"
+
+
+def _decision(decision: str, allowed_by: Sequence[str] = (), denied_by: Sequence[str] = ()) -> dict[str, Any]:
+    return {"decision": decision, "allowed_by": [*allowed_by], "denied_by": [*denied_by], "missing": []}
+
+
+def test_policies_are_judged_by_the_engine_of_the_gateway() -> None:
     requests = [("iot:Connect", "arn:aws:iot:us-east-1:123456789012:client/c")]
-    assert _sekisho.evaluate(_identity(_ALLOW_ALL), None, "c", requests) == [("ALLOWED", ["policy"], [], [])]
+    assert _sekisho.evaluate(_identity(_ALLOW_ALL), None, "c", requests) == [
+        _decision("ALLOWED", allowed_by=["policy"])
+    ]
     deny = _ALLOW_ALL.replace("Allow", "Deny")
-    assert _sekisho.evaluate(_identity(deny), None, "c", requests) == [("EXPLICIT_DENY", [], ["policy"], [])]
+    assert _sekisho.evaluate(_identity(deny), None, "c", requests) == [_decision("EXPLICIT_DENY", denied_by=["policy"])]
 
 
 def test_bad_documents_and_certificates_are_value_errors() -> None:

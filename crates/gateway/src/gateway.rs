@@ -119,6 +119,27 @@ pub struct Publication {
     pub user_properties: Vec<(String, String)>,
 }
 
+/// Why a message of the control plane was not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpublished {
+    /// The name of the broker's reason; none where the message is not one that could be published.
+    pub reason: Option<&'static str>,
+    /// A sentence.
+    pub detail: String,
+}
+
+impl From<sekisho_broker::Refusal> for Unpublished {
+    fn from(refusal: sekisho_broker::Refusal) -> Self {
+        Self { reason: Some(refusal.as_str()), detail: refusal.sentence().to_owned() }
+    }
+}
+
+impl From<String> for Unpublished {
+    fn from(detail: String) -> Self {
+        Self { reason: None, detail }
+    }
+}
+
 /// The data plane: one TLS listener for MQTT, its sessions, its messages.
 ///
 /// Nothing is opened before [`start`](Self::start). All methods are synchronous and may be called from any thread.
@@ -329,40 +350,48 @@ impl Gateway {
         self.reexamination.invalidate(changes);
     }
 
-    /// Publish with no connection, each by itself: `None`, or why not, beginning with the name of the broker's reason
-    /// where it is the broker's.
+    /// Publish with no connection, each by itself.
     ///
     /// # Errors
-    /// [`GatewayError::Stopped`].
-    pub fn publish(&self, messages: Vec<Publication>) -> Result<Vec<Option<String>>, GatewayError> {
+    /// [`GatewayError::Stopped`]; of a message [`Unpublished`].
+    pub fn publish(&self, messages: Vec<Publication>) -> Result<Vec<Result<(), Unpublished>>, GatewayError> {
         if matches!(*lock(&self.stage), Stage::Stopped) {
             return Err(GatewayError::Stopped);
         }
-        Ok(messages.into_iter().map(|message| self.publish_one(message).err()).collect())
+        Ok(messages.into_iter().map(|message| self.publish_one(message)).collect())
     }
 
-    /// Answer requests, each by itself, to the connection that made it (realm, connection, and what to publish; its realm
-    /// is that of the request): whether the answer is on its way, which it is not when the connection has gone or has
-    /// not subscribed to its topic.
+    /// Answer requests, each by itself, to the connection that made it: (connection, message), where the message's realm
+    /// is that of the request.
     ///
     /// # Errors
-    /// [`GatewayError::Stopped`].
-    pub fn reply(&self, replies: Vec<(u64, Publication)>) -> Result<Vec<Result<bool, String>>, GatewayError> {
+    /// [`GatewayError::Stopped`]; of a message [`Unpublished`], also when the connection has ended or has not subscribed
+    /// to the topic.
+    pub fn reply(
+        &self,
+        replies: Vec<(u64, Publication)>,
+    ) -> Result<Vec<Result<(), Unpublished>>, GatewayError> {
         if matches!(*lock(&self.stage), Stage::Stopped) {
             return Err(GatewayError::Stopped);
         }
         Ok(replies.into_iter().map(|(connection, message)| self.reply_one(connection, message)).collect())
     }
 
-    fn reply_one(&self, connection: u64, message: Publication) -> Result<bool, String> {
-        let Some(realm) = self.realms.get(&message.account_id, &message.region) else { return Ok(false) };
-        realm.reply(connection, server_publish(message)?).map_err(|refusal| refusal.to_string())
+    fn reply_one(&self, connection: u64, message: Publication) -> Result<(), Unpublished> {
+        let is_sent = match self.realms.get(&message.account_id, &message.region) {
+            Some(realm) => realm.reply(connection, server_publish(message)?)?,
+            None => false,
+        };
+        if is_sent {
+            return Ok(());
+        }
+        Err(Unpublished::from("the connection has ended, or has not subscribed to the answer".to_owned()))
     }
 
-    fn publish_one(&self, message: Publication) -> Result<(), String> {
+    fn publish_one(&self, message: Publication) -> Result<(), Unpublished> {
         let realm = self.realms.get_or_create(&message.account_id, &message.region);
-        // Our record of it is in memory and safe at once; there is nothing to wait for.
-        realm.publish(server_publish(message)?).map(|_| ()).map_err(|refusal| refusal.to_string())
+        // The broker's record of it is in memory and safe at once; there is nothing to wait for.
+        realm.publish(server_publish(message)?).map(drop).map_err(Unpublished::from)
     }
 
     /// Counters and gauges by name.

@@ -67,7 +67,7 @@ pub mod vitals;
 
 pub use bridge::events::{ConnectedEvent, Event, RefusedEvent, RequestEvent};
 pub use config::Config;
-pub use gateway::{Gateway, GatewayError, Publication};
+pub use gateway::{Gateway, GatewayError, Publication, Unpublished};
 pub use identity::{Answer, AttachedThing, Change, ChangeKind, Identity, PolicyDocument};
 pub use refusal::Refusal;
 pub use sekisho_broker::BudgetLimits;

@@ -5,8 +5,16 @@ use sekisho_certificate::{
     CertificateError, KeyKind, Name, SignatureAlgorithm, SubjectPublicKeyInfo, client_key_problem,
 };
 
-/// (DER, as RFC 4514 writes it, components of (type, text or None, DER of the value))
-pub type NameTuple<'a> = (&'a [u8], String, Vec<Vec<(String, Option<String>, &'a [u8])>>);
+/// (object identifier, text or None, DER of the value)
+type AttributeTuple<'a> = (String, Option<String>, &'a [u8]);
+
+/// `NameFacts` of the contract.
+#[derive(IntoPyObject)]
+pub struct NameFacts<'a> {
+    der: &'a [u8],
+    text: String,
+    components: Vec<Vec<AttributeTuple<'a>>>,
+}
 
 /// `PublicKeyFacts` of the contract.
 #[derive(IntoPyObject)]
@@ -34,8 +42,8 @@ pub struct SignatureFacts<'a> {
 pub struct CertificateFacts<'a> {
     version: u32,
     serial: &'a [u8],
-    issuer: NameTuple<'a>,
-    subject: NameTuple<'a>,
+    issuer: NameFacts<'a>,
+    subject: NameFacts<'a>,
     not_before: i64,
     not_after: i64,
     key: PublicKeyFacts<'a>,
@@ -50,7 +58,7 @@ pub struct CertificateFacts<'a> {
 /// `RequestFacts` of the contract.
 #[derive(IntoPyObject)]
 pub struct RequestFacts<'a> {
-    subject: NameTuple<'a>,
+    subject: NameFacts<'a>,
     key: PublicKeyFacts<'a>,
     signature: SignatureFacts<'a>,
 }
@@ -90,7 +98,7 @@ pub fn request(der: &[u8]) -> Result<RequestFacts<'_>, CertificateError> {
 }
 
 /// A name as plain data.
-pub fn name<'a>(name: &Name<'a>) -> NameTuple<'a> {
+pub fn name<'a>(name: &Name<'a>) -> NameFacts<'a> {
     let components = name
         .components()
         .iter()
@@ -101,7 +109,7 @@ pub fn name<'a>(name: &Name<'a>) -> NameTuple<'a> {
                 .collect()
         })
         .collect();
-    (name.der, name.rfc4514(), components)
+    NameFacts { der: name.der, text: name.rfc4514(), components }
 }
 
 fn public_key<'a>(key: &SubjectPublicKeyInfo<'a>) -> PublicKeyFacts<'a> {

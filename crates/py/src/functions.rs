@@ -4,11 +4,11 @@ use pyo3::prelude::*;
 use sekisho_gateway::principal::Principal;
 use sekisho_gateway::{authority, refusal};
 
-use crate::convert::{self, IdentityTuple};
+use crate::convert::IdentityDict;
 use crate::error;
-use crate::facts::{self, CertificateFacts, NameTuple, RequestFacts};
+use crate::facts::{self, CertificateFacts, NameFacts, RequestFacts};
 
-/// Every reason for which the gate may refuse: (NAME, sentence).
+/// Every reason for which the gateway may refuse: (NAME, sentence).
 #[pyfunction]
 pub fn refusal_reasons() -> Vec<(&'static str, &'static str)> {
     refusal::reasons()
@@ -38,9 +38,9 @@ pub fn read_certificate(der: &[u8]) -> PyResult<CertificateFacts<'_>> {
     facts::certificate(der).map_err(|cause| error::certificate(&cause))
 }
 
-/// A distinguished name: `NameTuple` of the contract.
+/// A distinguished name: `NameFacts` of the contract.
 #[pyfunction]
-pub fn read_name(der: &[u8]) -> PyResult<NameTuple<'_>> {
+pub fn read_name(der: &[u8]) -> PyResult<NameFacts<'_>> {
     sekisho_certificate::parse_name(der)
         .map(|name| facts::name(&name))
         .map_err(|cause| error::certificate(&cause))
@@ -52,19 +52,25 @@ pub fn read_request(der: &[u8]) -> PyResult<RequestFacts<'_>> {
     facts::request(der).map_err(|cause| error::certificate(&cause))
 }
 
-/// One decision: (verdict, policies that allow, policies that deny, missing context values).
-type DecisionTuple = (&'static str, Vec<String>, Vec<String>, Vec<String>);
+/// `DecisionDict` of the contract.
+#[derive(IntoPyObject)]
+pub struct DecisionDict {
+    decision: &'static str,
+    allowed_by: Vec<String>,
+    denied_by: Vec<String>,
+    missing: Vec<String>,
+}
 
-/// What the gate would decide for a connection of this identity: one decision per request.
+/// Decide for a connection of this identity, without one: one decision per request.
 #[pyfunction]
 pub fn evaluate(
     python: Python<'_>,
-    identity: IdentityTuple,
+    identity: IdentityDict,
     certificate: Option<Vec<u8>>,
     client_id: Option<String>,
     requests: Vec<(String, String)>,
-) -> PyResult<Vec<DecisionTuple>> {
-    let identity = convert::identity(identity);
+) -> PyResult<Vec<DecisionDict>> {
+    let identity = identity.into();
     python.detach(|| {
         let principal = Principal::without_connection(&identity, certificate.as_deref())
             .map_err(|cause| error::principal(&cause))?;
@@ -75,7 +81,7 @@ pub fn evaluate(
     })
 }
 
-fn decision(decision: sekisho_policy::Decision) -> DecisionTuple {
+fn decision(decision: sekisho_policy::Decision) -> DecisionDict {
     let names = |statements: Vec<sekisho_policy::StatementId>| {
         let mut names: Vec<String> = Vec::new();
         for statement in statements {
@@ -86,5 +92,10 @@ fn decision(decision: sekisho_policy::Decision) -> DecisionTuple {
         }
         names
     };
-    (decision.verdict.as_str(), names(decision.allowed_by), names(decision.denied_by), decision.missing)
+    DecisionDict {
+        decision: decision.verdict.as_str(),
+        allowed_by: names(decision.allowed_by),
+        denied_by: names(decision.denied_by),
+        missing: decision.missing,
+    }
 }

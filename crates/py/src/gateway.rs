@@ -1,11 +1,12 @@
 //! Class `Gateway`.
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 use sekisho_gateway::tls::server_certificates::NamedCertificates;
 use sekisho_gateway::{BudgetLimits, Config};
 
-use crate::convert::{self, AnswerValue, ChangeTuple, PublicationTuple};
+use crate::convert::{
+    self, AnswerDict, ChangeDict, EndpointDict, PublicationDict, ReplyDict, UnpublishedDict,
+};
 use crate::error;
 
 /// The data plane: one TLS listener for MQTT, its sessions, its messages.
@@ -74,8 +75,8 @@ impl Gateway {
         self.0.set_named_certificates(&named).map_err(|cause| error::gateway(&cause))
     }
 
-    fn set_endpoints(&self, endpoints: Vec<(String, String, String)>) {
-        self.0.set_endpoints(&endpoints);
+    fn set_endpoints(&self, endpoints: Vec<EndpointDict>) {
+        self.0.set_endpoints(&convert::all(endpoints));
     }
 
     fn start(&self, python: Python<'_>) -> PyResult<u16> {
@@ -94,18 +95,18 @@ impl Gateway {
         python: Python<'py>,
         limit: usize,
         timeout: f64,
-    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let timeout = convert::seconds("timeout", timeout)?;
         let events = python.detach(|| self.0.next_batch(limit, timeout));
-        events.into_iter().map(|event| convert::event(python, event)).collect()
+        events.iter().map(|event| convert::event(python, event)).collect()
     }
 
-    fn complete(&self, python: Python<'_>, answers: Vec<(u64, AnswerValue)>) {
-        let answers = answers.into_iter().map(|(ticket, value)| (ticket, convert::answer(value))).collect();
+    fn complete(&self, python: Python<'_>, answers: Vec<AnswerDict>) {
+        let answers = convert::all(answers);
         python.detach(|| self.0.complete(answers));
     }
 
-    fn invalidate(&self, python: Python<'_>, changes: Vec<ChangeTuple>) -> PyResult<()> {
+    fn invalidate(&self, python: Python<'_>, changes: Vec<ChangeDict>) -> PyResult<()> {
         let changes = changes.into_iter().map(convert::change).collect::<PyResult<Vec<_>>>()?;
         python.detach(|| self.0.invalidate(&changes));
         Ok(())
@@ -115,32 +116,22 @@ impl Gateway {
     fn publish(
         &self,
         python: Python<'_>,
-        messages: Vec<PublicationTuple>,
+        messages: Vec<PublicationDict>,
         is_service: bool,
-    ) -> PyResult<Vec<Option<String>>> {
+    ) -> PyResult<Vec<Option<UnpublishedDict>>> {
         let messages =
             messages.into_iter().map(|message| convert::publication(is_service, message)).collect();
-        python.detach(|| self.0.publish(messages)).map_err(|cause| error::gateway(&cause))
+        let outcomes = python.detach(|| self.0.publish(messages)).map_err(|cause| error::gateway(&cause))?;
+        Ok(outcomes.into_iter().map(|outcome| outcome.err().map(UnpublishedDict::from)).collect())
     }
 
-    fn reply(
-        &self,
-        python: Python<'_>,
-        replies: Vec<(u64, PublicationTuple)>,
-    ) -> PyResult<Vec<Option<String>>> {
+    fn reply(&self, python: Python<'_>, replies: Vec<ReplyDict>) -> PyResult<Vec<Option<UnpublishedDict>>> {
         let replies = replies
             .into_iter()
-            .map(|(connection, message)| (connection, convert::publication(true, message)))
+            .map(|reply| (reply.connection, convert::publication(true, reply.message)))
             .collect();
         let outcomes = python.detach(|| self.0.reply(replies)).map_err(|cause| error::gateway(&cause))?;
-        Ok(outcomes
-            .into_iter()
-            .map(|outcome| match outcome {
-                Ok(true) => None,
-                Ok(false) => Some("the connection has ended, or has not subscribed to the answer".to_owned()),
-                Err(reason) => Some(reason),
-            })
-            .collect())
+        Ok(outcomes.into_iter().map(|outcome| outcome.err().map(UnpublishedDict::from)).collect())
     }
 
     fn statistics(&self, python: Python<'_>) -> Vec<(String, u64)> {

@@ -1,6 +1,6 @@
-//! The module `sekisho._sekisho`: the thin skin that Python sees. `python/sekisho/_sekisho.pyi` is its contract.
+//! The module `sekisho._sekisho`: what Python sees of the data plane. `python/sekisho/_sekisho.pyi` is its contract.
 //!
-//! Plain data in, plain data out. No Python object is kept, Python is never called, and whatever may wait lets go of
+//! Plain data in, plain data out. No Python object is kept, Python is never called, and a call that may wait releases
 //! the GIL first. A panic in Rust reaches Python as `pyo3_runtime.PanicException` of the one call.
 
 mod convert;

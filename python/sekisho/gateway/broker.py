@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sekisho import _sekisho
 from sekisho.errors import InvalidRequestException, ServiceUnavailableException, ThrottlingException
 from sekisho.messaging.publishing import Message
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason
 from sekisho.regions import Regions
 
-_FOR_NOW: Final = frozenset({"PUBLISH_RATE", "RETAINED_STORE_FULL", "MESSAGE_MEMORY_FULL"})
-"""Refusals that may be gone when the caller tries again."""
+if TYPE_CHECKING:
+    # The contract's name for its dictionary; the built module has no such object.
+    from sekisho._sekisho import PublicationDict
+
+_TEMPORARY: Final = frozenset(
+    {RefusalReason.PUBLISH_RATE, RefusalReason.RETAINED_STORE_FULL, RefusalReason.MESSAGE_MEMORY_FULL}
+)
+"""Refusals that may be over when the caller tries again."""
 
 
 class GatewayBroker:
@@ -32,34 +38,26 @@ class GatewayBroker:
         """Publish with no connection; returns when what is to be kept is kept."""
         if realm.region not in self._regions:
             raise InvalidRequestException(self._regions.why_not(realm.region))
-        properties = (
-            message.payload_is_utf8,
-            message.expiry_seconds,
-            message.response_topic,
-            message.correlation_data,
-            message.content_type,
-            list(message.user_properties),
-        )
-        publication = (
-            realm.account_id,
-            realm.region,
-            message.topic,
-            message.payload,
-            message.qos,
-            message.retain,
-            properties,
-        )
+        publication: PublicationDict = {
+            "account_id": realm.account_id,
+            "region": realm.region,
+            "topic": message.topic,
+            "payload": message.payload,
+            "qos": message.qos,
+            "retain": message.retain,
+            "payload_is_utf8": message.payload_is_utf8,
+            "expiry_seconds": message.expiry_seconds,
+            "response_topic": message.response_topic,
+            "correlation_data": message.correlation_data,
+            "content_type": message.content_type,
+            "user_properties": list(message.user_properties),
+        }
         try:
-            refused = self._gateway.publish([publication], self._is_service)[0]
+            unpublished = self._gateway.publish([publication], self._is_service)[0]
         except _sekisho.GatewayError as error:
             raise ServiceUnavailableException(f"The message broker does not take messages: {error}") from None
-        if refused is not None:
-            reason, _, sentence = refused.partition(": ")
-            if not sentence and reason in _sentences():
-                refused = f"{reason}: {_sentences()[reason]}"
-            raise (ThrottlingException if reason in _FOR_NOW else InvalidRequestException)(refused)
-
-
-@cache
-def _sentences() -> dict[str, str]:
-    return dict(_sekisho.refusal_reasons())
+        if unpublished is None:
+            return
+        reason, detail = unpublished["reason"], unpublished["detail"]
+        message_of_error = detail if reason is None else f"{reason}: {detail}"
+        raise (ThrottlingException if reason in _TEMPORARY else InvalidRequestException)(message_of_error)

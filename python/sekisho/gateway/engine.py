@@ -1,4 +1,4 @@
-"""The data plane's policy engine, lent to the control plane."""
+"""The data plane's policy engine, used by the control plane."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sekisho import _sekisho
 from sekisho.errors import MalformedPolicyException
-from sekisho.gateway.identity import policy_tuple, thing_tuple
+from sekisho.gateway.identity import policy_dict, thing_dict
 from sekisho.registry.model import CertificateMode, CertificateStatus
 from sekisho.registry.ports import Decision, Subject
 
@@ -27,21 +27,23 @@ class RustPolicyEngine:
     ) -> Sequence[Decision]:
         """One decision per (action such as ``iot:Publish``, resource ARN)."""
         realm = subject.realm
-        identity = (
-            realm.account_id,
-            realm.region,
-            # Policies alone are judged; the gate looks at status and mode before it asks the engine.
-            CertificateStatus.ACTIVE.value,
-            CertificateMode.DEFAULT.value,
-            [policy_tuple(version) for version in subject.policies],
-            [thing_tuple(thing) for thing in subject.things],
-            False,
-        )
         pem = subject.certificate_pem
-        certificate = None if pem is None else ssl.PEM_cert_to_DER_cert(pem)
+        decisions = _sekisho.evaluate(
+            {
+                "account_id": realm.account_id,
+                "region": realm.region,
+                # Policies alone are judged; the gateway examines status and mode before it asks the engine.
+                "status": CertificateStatus.ACTIVE.value,
+                "mode": CertificateMode.DEFAULT.value,
+                "policies": [policy_dict(version) for version in subject.policies],
+                "things": [thing_dict(thing) for thing in subject.things],
+                "is_awaited": False,
+            },
+            None if pem is None else ssl.PEM_cert_to_DER_cert(pem),
+            client_id,
+            requests,
+        )
         return [
-            Decision(decision, tuple(allowed_by), tuple(denied_by), tuple(missing))
-            for decision, allowed_by, denied_by, missing in _sekisho.evaluate(
-                identity, certificate, client_id, requests
-            )
+            Decision(each["decision"], tuple(each["allowed_by"]), tuple(each["denied_by"]), tuple(each["missing"]))
+            for each in decisions
         ]

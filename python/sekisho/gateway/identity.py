@@ -1,4 +1,4 @@
-"""An identity of the registry as the plain tuples that cross to Rust (``_sekisho.IdentityTuple``)."""
+"""An identity of the registry as the plain data that crosses to Rust (``_sekisho.IdentityDict``)."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING
 from sekisho.registry.model import Identity, IdentityThing, PolicyVersion
 
 if TYPE_CHECKING:
-    # The contract's names for its tuples; the built module has no such objects.
-    from sekisho._sekisho import IdentityTuple, PolicyTuple, ThingTuple
+    # The contract's names for its dictionaries; the built module has no such objects.
+    from sekisho._sekisho import IdentityDict, PolicyDict, ThingDict
 
 
-def identity_tuple(identity: Identity) -> IdentityTuple:
-    """Everything the gate needs to know of one certificate."""
+def identity_dict(identity: Identity) -> IdentityDict:
+    """Everything the gateway needs to know of one certificate."""
     certificate = identity.certificate
-    return (
-        certificate.realm.account_id,
-        certificate.realm.region,
-        certificate.status.value,
-        certificate.mode.value,
-        [policy_tuple(version) for version in identity.policies],
-        [thing_tuple(thing) for thing in identity.things],
-        identity.is_awaited,
-    )
+    return {
+        "account_id": certificate.realm.account_id,
+        "region": certificate.realm.region,
+        "status": certificate.status.value,
+        "mode": certificate.mode.value,
+        "policies": [policy_dict(version) for version in identity.policies],
+        "things": [thing_dict(thing) for thing in identity.things],
+        "is_awaited": identity.is_awaited,
+    }
 
 
-def thing_tuple(thing: IdentityThing) -> ThingTuple:
-    """A thing as a connection sees it."""
-    return (
-        thing.name,
-        thing.type_name,
-        list(thing.attributes.items()),
-        thing.exclusive,
-        [policy_tuple(version) for version in thing.policies],
-    )
+def thing_dict(thing: IdentityThing) -> ThingDict:
+    """A thing that a certificate is attached to."""
+    return {
+        "name": thing.name,
+        "type_name": thing.type_name,
+        "attributes": dict(thing.attributes),
+        "exclusive": thing.exclusive,
+        "group_policies": [policy_dict(version) for version in thing.policies],
+    }
 
 
-def policy_tuple(version: PolicyVersion) -> PolicyTuple:
+def policy_dict(version: PolicyVersion) -> PolicyDict:
     """A policy in force."""
-    return (version.policy_name, str(version.version_id), version.document)
+    return {"name": version.policy_name, "version": str(version.version_id), "document": version.document}

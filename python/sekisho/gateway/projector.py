@@ -1,15 +1,20 @@
-"""What the registry changes, the data plane learns: at once, after the commit."""
+"""Pushes the registry's changes to the data plane: at once, after the commit, in the thread that committed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from sekisho._sekisho import Gateway
 from sekisho.registry.ports import Change, ChangeKind
 
+if TYPE_CHECKING:
+    # The contract's name for its dictionary; the built module has no such object.
+    from sekisho._sekisho import ChangeDict
+
 
 class Projector:
-    """Turns announced changes into invalidations. Before ``attach`` there is no gate to tell, and nothing to forget."""
+    """Turns announced changes into invalidations. Before ``attach`` there is no gateway, and nothing to forget."""
 
     def __init__(self) -> None:
         self._gateway: Gateway | None = None
@@ -24,12 +29,18 @@ class Projector:
         """Called by the store after each commit, in the thread that committed."""
         if self._gateway is None:
             return
-        stale = [
-            (change.realm.account_id, change.realm.region, change.kind.value, change.id)
-            for change in changes
-            if change.kind is not ChangeKind.ENDPOINT
-        ]
-        if stale:
-            self._gateway.invalidate(stale)
+        pushed = [_change_dict(change) for change in changes if change.kind is not ChangeKind.ENDPOINT]
+        if pushed:
+            self._gateway.invalidate(pushed)
         if self._endpoints_changed is not None and any(change.kind is ChangeKind.ENDPOINT for change in changes):
             self._endpoints_changed()
+
+
+def _change_dict(change: Change) -> ChangeDict:
+    return {
+        "account_id": change.realm.account_id,
+        "region": change.realm.region,
+        "kind": change.kind.value,
+        "id": change.id,
+        "lost": change.lost,
+    }

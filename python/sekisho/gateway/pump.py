@@ -19,17 +19,18 @@ import structlog
 
 from sekisho._sekisho import Gateway
 from sekisho.fair_queue import FairQueue
-from sekisho.gateway.identity import identity_tuple
+from sekisho.gateway.identity import identity_dict
 from sekisho.messaging.requests import Request
 from sekisho.observe.tally import Tally
 from sekisho.observe.threads import SupervisedThread, beat, record_failure
 from sekisho.realm import Realm
-from sekisho.registry.admission import Ticket
+from sekisho.refusal import RefusalReason, Refused
+from sekisho.registry.admission import AdmissionRequest
 from sekisho.registry.model import Identity
 from sekisho.registry.ports import StoreFailure
 
 if TYPE_CHECKING:
-    # The contract's names for its tuples; the built module has no such objects.
+    # The contract's names for its dictionaries; the built module has no such objects.
     from sekisho._sekisho import AdmitEvent, Answer, Event
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,6 @@ MAX_REGISTRATION_BYTES_PER_ACCOUNT: Final = MAX_REGISTRATION_BYTES // 2
 
 REGISTRATION_BYTES: Final = 1024
 """What a certificate in the registration queue counts beside its chain."""
-
-ADMISSION_QUEUE_FULL: Final = "ADMISSION_QUEUE_FULL"
 
 POLL_SECONDS: Final = 1.0
 """Seconds that a thread waits for events; how soon it notices that it is to end."""
@@ -73,14 +72,14 @@ _REFUSED: Final = {
 
 
 class Admits(Protocol):
-    """Whoever answers for the registry (``provisioning.jitr.JustInTimeRegistration``)."""
+    """Answers admission requests from the registry (``provisioning.jitr.JustInTimeRegistration``)."""
 
-    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-        """Those about whom there is nothing to do; None for the others."""
+    def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+        """The identities of certificates with nothing to register; None for the others."""
         ...
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-        """All of them, and what is to be done is done."""
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
+        """The answers about all of them, after what registers automatically was registered."""
         ...
 
 
@@ -88,25 +87,25 @@ Asked = Callable[[Request], None]
 """Takes what a client asks of a service, and returns at once (``gateway.requests.Requests.take``)."""
 
 Connected = Callable[[Sequence[tuple[Realm, str]]], None]
-"""Is told which awaited certificates have connected, and returns soon."""
+"""Takes the awaited certificates that have connected, and returns soon."""
 
 
-def _nobody(*_: object) -> None:
-    """There is no such service."""
+def _ignore(*_: object) -> None:
+    """Takes what no service listens to."""
 
 
 class Pump:
     """Carries events from the gateway to the domain and answers back. ``start`` once, ``stop`` once."""
 
     def __init__(
-        self, gateway: Gateway, admission: Admits, *, asked: Asked = _nobody, connected: Connected = _nobody
+        self, gateway: Gateway, admission: Admits, *, asked: Asked = _ignore, connected: Connected = _ignore
     ) -> None:
         self._gateway = gateway
         self._admission = admission
         self._asked = asked
         self._connected = connected
-        self._untold: dict[str, dict[tuple[Realm, str], None]] = {}
-        self._not_before = 0.0
+        self._connected_later: dict[str, dict[tuple[Realm, str], None]] = {}
+        self._retry_at = 0.0
         self._stopping = threading.Event()
         self._arrived = threading.Condition()
         self._registrations: FairQueue[AdmitEvent] = FairQueue(
@@ -149,53 +148,51 @@ class Pump:
             except StoreFailure as failure:
                 log.error("certificates cannot be looked up", reason=str(failure), events=len(events))
             except Exception as error:
-                # The thread must outlive any one batch; its tickets run into their deadline and are refused.
+                # The thread must outlive any one batch; its requests run into their deadline and are refused.
                 record_failure(error)
                 log.exception("gateway events were not handled", events=len(events))
 
     def _handle(self, events: Sequence[Event]) -> None:
         admissions: list[AdmitEvent] = []
         for event in events:
-            match event[0]:
+            match event["kind"]:
                 case "admit":
                     admissions.append(event)
                 case "request":
-                    self._asked(Request(Realm(event[1], event[2]), *event[3:]))
+                    self._asked(
+                        Request(
+                            realm=Realm(event["account_id"], event["region"]),
+                            connection=event["connection"],
+                            client_id=event["client_id"],
+                            certificate_id=event["certificate_id"],
+                            topic=event["topic"],
+                            payload=event["payload"],
+                        )
+                    )
                 case "connected":
-                    self._untold.setdefault(event[1], {})[Realm(event[1], event[2]), event[3]] = None
+                    self._connected_later.setdefault(event["account_id"], {})[
+                        Realm(event["account_id"], event["region"]), event["certificate_id"]
+                    ] = None
                 case "refused":
-                    (
-                        _,
-                        _,
-                        account_id,
-                        region,
-                        certificate_id,
-                        client_id,
-                        peer,
-                        server_name,
-                        reason,
-                        detail,
-                        operation,
-                    ) = event
                     log.warning(
-                        _REFUSED[operation],
-                        reason=reason,
-                        detail=detail,
-                        account_id=account_id,
-                        region=region,
-                        certificate_id=certificate_id,
-                        client_id=client_id,
-                        peer=peer,
-                        server_name=server_name,
+                        _REFUSED[event["operation"]],
+                        reason=event["reason"],
+                        detail=event["detail"],
+                        account_id=event["account_id"],
+                        region=event["region"],
+                        certificate_id=event["certificate_id"],
+                        client_id=event["client_id"],
+                        peer=event["peer"],
+                        server_name=event["server_name"],
                     )
                 case "accept_failed":
-                    log.warning("MQTT connections cannot be accepted", reason=event[1], count=event[2])
+                    log.warning("MQTT connections cannot be accepted", reason=event["cause"], count=event["count"])
                 case "dropped":
-                    if count := self._dropped.add(event[1:3], event[3]):
+                    if count := self._dropped.add((event["queue"], event["account_id"]), event["count"]):
                         log.error(
                             "events were dropped because they were not taken in time",
-                            queue=event[1],
-                            account_id=event[2],
+                            queue=event["queue"],
+                            account_id=event["account_id"],
                             count=count,
                         )
         try:
@@ -207,32 +204,32 @@ class Pump:
     def _tell_of_connected(self) -> None:
         """One batch at a time, so that admissions come between two."""
         batch = self._next_connected()
-        if not batch or time.monotonic() < self._not_before:
+        if not batch or time.monotonic() < self._retry_at:
             return
         try:
             self._connected(batch)
         except StoreFailure as failure:
-            # The gate says it once per look-up: with a connection that stays, nobody would say it again.
-            self._not_before = time.monotonic() + RETRY_SECONDS
+            # The gateway says it once for each cached certificate; a connection that stays does not say it again.
+            self._retry_at = time.monotonic() + RETRY_SECONDS
             log.error(
                 "awaited certificates have connected, which cannot be recorded yet",
                 reason=str(failure),
-                certificates=sum(map(len, self._untold.values())),
+                certificates=sum(map(len, self._connected_later.values())),
             )
             return
         except Exception as error:
             record_failure(error)
             log.exception("it was not handled that awaited certificates have connected", certificates=len(batch))
         for each in batch:
-            of_account = self._untold.pop(each[0].account_id)
+            of_account = self._connected_later.pop(each[0].account_id)
             del of_account[each]
             if of_account:
                 # At the end: the next batch begins with another account.
-                self._untold[each[0].account_id] = of_account
+                self._connected_later[each[0].account_id] = of_account
 
     def _next_connected(self) -> Sequence[tuple[Realm, str]]:
         """Of each account in turn."""
-        rounds = zip_longest(*(islice(of_account, BATCH) for of_account in self._untold.values()))
+        rounds = zip_longest(*(islice(of_account, BATCH) for of_account in self._connected_later.values()))
         in_turn = (each for round_ in rounds for each in round_ if each is not None)
         return list(islice(in_turn, BATCH))
 
@@ -268,25 +265,26 @@ class Pump:
         except Exception:
             if len(admissions) == 1:
                 raise
-            # One certificate that nobody foresaw must cost nobody else the connection.
+            # One certificate that causes an unexpected error must not cost the others their connections.
             for admission in admissions:
                 try:
                     self._admit([admission], answer)
                 except Exception as error:
                     record_failure(error)
-                    log.exception("a certificate was not examined", certificate_id=admission[4])
+                    log.exception("a certificate was not examined", certificate_id=admission["certificate_id"])
 
     def _answer_known(self, admissions: Sequence[AdmitEvent]) -> None:
-        found = self._admission.known([_ticket(event) for event in admissions])
+        found = self._admission.known([_request(event) for event in admissions])
         answers: list[Answer] = []
         unregistered: list[AdmitEvent] = []
         for event, identity in zip(admissions, found, strict=True):
             if identity is not None:
-                answers.append((event[1], identity_tuple(identity)))
+                answers.append(_answer(event, identity))
             else:
                 unregistered.append(event)
         if unregistered:
-            answers += [(event[1], ADMISSION_QUEUE_FULL) for event in self._queue(unregistered)]
+            full = Refused(RefusalReason.ADMISSION_QUEUE_FULL)
+            answers += [_answer(event, full) for event in self._queue(unregistered)]
         if answers:
             self._gateway.complete(answers)
 
@@ -304,37 +302,38 @@ class Pump:
                 log.warning(
                     "the registration queue is full for an account",
                     count=count,
-                    account_id=each.item[2],
-                    region=each.item[3],
+                    account_id=each.item["account_id"],
+                    region=each.item["region"],
                 )
         return [each.item for each in overflow]
 
     def _register(self, admissions: Sequence[AdmitEvent]) -> None:
-        verdicts = self._admission.answer([_ticket(event) for event in admissions])
-        self._gateway.complete(
-            [
-                (event[1], identity_tuple(verdict) if isinstance(verdict, Identity) else verdict)
-                for event, verdict in zip(admissions, verdicts, strict=True)
-            ]
-        )
+        results = self._admission.answer([_request(event) for event in admissions])
+        self._gateway.complete([_answer(event, result) for event, result in zip(admissions, results, strict=True)])
+
+
+def _answer(event: AdmitEvent, result: Identity | Refused) -> Answer:
+    if isinstance(result, Refused):
+        return {"id": event["id"], "reason": result.reason, "detail": result.detail}
+    return {"id": event["id"], "identity": identity_dict(result)}
 
 
 def _owner(event: AdmitEvent) -> tuple[str, str]:
     # Any peer may name any account's endpoint: within its share, networks take turns.
-    return event[2] or "", event[9]
+    return event["account_id"] or "", event["network"]
 
 
 def _registration_bytes(event: AdmitEvent) -> int:
-    return REGISTRATION_BYTES + len(event[5]) + sum(map(len, event[6]))
+    return REGISTRATION_BYTES + len(event["leaf"]) + sum(map(len, event["chain"]))
 
 
-def _ticket(event: AdmitEvent) -> Ticket:
-    _, _, account_id, region, certificate_id, leaf, chain, client_id, live, _ = event
-    return Ticket(
+def _request(event: AdmitEvent) -> AdmissionRequest:
+    account_id, region = event["account_id"], event["region"]
+    return AdmissionRequest(
         realm=Realm(account_id, region) if account_id is not None and region is not None else None,
-        certificate_id=certificate_id,
-        leaf=leaf,
-        chain=tuple(chain),
-        client_id=client_id,
-        at_connect=not live,
+        certificate_id=event["certificate_id"],
+        leaf=event["leaf"],
+        chain=tuple(event["chain"]),
+        client_id=event["client_id"],
+        at_connect=not event["is_reexamination"],
     )

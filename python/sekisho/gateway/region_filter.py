@@ -7,14 +7,12 @@ text. Without SNI such a certificate names its region by itself, and would make 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from sekisho.gateway.pump import Admits
+from sekisho.refusal import RefusalReason, Refused
 from sekisho.regions import Regions
-from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Ticket
+from sekisho.registry.admission import AdmissionRequest
 from sekisho.registry.model import Identity
-
-_REASON: Final = DEVICE_CERTIFICATE_NOT_REGISTERED
 
 
 class InServedRegions:
@@ -24,18 +22,21 @@ class InServedRegions:
         self._admission = admission
         self._regions = regions
 
-    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+    def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
         """As ``Admits.known``."""
         return [
             found if found is not None and found.certificate.realm.region in self._regions else None
-            for found in self._admission.known(tickets)
+            for found in self._admission.known(requests)
         ]
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
         """As ``Admits.answer``."""
         return [
-            f"{_REASON}: it is registered in another region. {self._regions.why_not(found.certificate.realm.region)}"
+            Refused(
+                RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED,
+                f"it is registered in another region. {self._regions.why_not(found.certificate.realm.region)}",
+            )
             if isinstance(found, Identity) and found.certificate.realm.region not in self._regions
             else found
-            for found in self._admission.answer(tickets)
+            for found in self._admission.answer(requests)
         ]

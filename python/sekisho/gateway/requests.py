@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -21,6 +21,10 @@ from sekisho.fair_queue import FairQueue, Shares
 from sekisho.messaging.requests import Reply, Request, Service
 from sekisho.observe.tally import LOG_INTERVAL_SECONDS, Tally
 from sekisho.observe.threads import SupervisedThread, record_failure
+
+if TYPE_CHECKING:
+    # The contract's name for its dictionary; the built module has no such object.
+    from sekisho._sekisho import ReplyDict
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +55,6 @@ MAX_REJECTIONS: Final = (10_000, 5_000, 5_000, 2_500)
 _REJECTIONS_AT_ONCE: Final = 64
 
 _AT_LEAST_ONCE: Final = 1
-_NO_PROPERTIES: Final = (None, None, None, None, None, list[tuple[str, str]]())
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +216,10 @@ class Requests:
     def _send(self, replies: Sequence[tuple[Request, Reply]]) -> None:
         if not replies:
             return
-        publications = [(request.connection, _publication(request, reply)) for request, reply in replies]
         try:
-            outcomes: Sequence[str | None] = self._gateway.reply(publications)
+            outcomes = self._gateway.reply([_reply(request, reply) for request, reply in replies])
         except GatewayError as error:
-            outcomes = [str(error)] * len(replies)
+            outcomes = [{"reason": None, "detail": str(error)}] * len(replies)
         for (request, reply), unsent in zip(replies, outcomes, strict=True):
             if unsent is not None and (count := self._unsent.add(request.realm.account_id)):
                 log.warning(
@@ -226,7 +228,7 @@ class Requests:
                     topic=reply.topic,
                     account_id=request.realm.account_id,
                     client_id=request.client_id,
-                    reason=unsent,
+                    reason=unsent["detail"] if unsent["reason"] is None else f"{unsent['reason']}: {unsent['detail']}",
                 )
 
     def _listener(self, topic: str) -> Service | None:
@@ -244,8 +246,15 @@ def _path(request: Request) -> tuple[Hashable, ...]:
     return (request.realm.account_id, request.certificate_id, (request.realm.region, request.connection))
 
 
-def _publication(
-    request: Request, reply: Reply
-) -> tuple[str, str, str, bytes, int, bool, tuple[None, None, None, None, None, list[tuple[str, str]]]]:
-    realm = request.realm
-    return (realm.account_id, realm.region, reply.topic, reply.payload, _AT_LEAST_ONCE, False, _NO_PROPERTIES)
+def _reply(request: Request, reply: Reply) -> ReplyDict:
+    return {
+        "connection": request.connection,
+        "message": {
+            "account_id": request.realm.account_id,
+            "region": request.realm.region,
+            "topic": reply.topic,
+            "payload": reply.payload,
+            "qos": _AT_LEAST_ONCE,
+            "retain": False,
+        },
+    }

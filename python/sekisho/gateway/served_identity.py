@@ -81,7 +81,11 @@ class ServedIdentity:
         with self._refreshing:
             self._gateway.set_endpoints(
                 [
-                    (name, endpoint.realm.account_id, endpoint.realm.region)
+                    {
+                        "server_name": name,
+                        "account_id": endpoint.realm.account_id,
+                        "region": endpoint.realm.region,
+                    }
                     for endpoint in self._served(self._endpoints.all())
                     for name in (endpoint.server_name, *endpoint.aliases)
                 ]

@@ -99,12 +99,12 @@ class X509Certificate:
     @cached_property
     def subject_name(self) -> Name:
         """Subject as it was read."""
-        return Name(*self._facts["subject"])
+        return Name(**self._facts["subject"])
 
     @cached_property
     def issuer_name(self) -> Name:
         """Issuer as it was read."""
-        return Name(*self._facts["issuer"])
+        return Name(**self._facts["issuer"])
 
     @property
     def subject_text(self) -> str:

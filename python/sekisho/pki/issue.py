@@ -111,7 +111,7 @@ def read_request(text: str) -> SigningRequest:
             if found is None
             else f"The text is labelled CERTIFICATE REQUEST and contains {found}."
         ) from None
-    subject, signature, spki = Name(*request["subject"]), request["signature"], request["key"]["spki"]
+    subject, signature, spki = Name(**request["subject"]), request["signature"], request["key"]["spki"]
     whose = f"The certificate signing request ({names.shown(subject)})"
     verify.check_client_key(request["key"], whose)
     if signature["scheme"] not in _REQUEST_SCHEMES or signature["hash"] not in _REQUEST_DIGESTS:

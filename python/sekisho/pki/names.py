@@ -40,7 +40,7 @@ class Name:
 
 def read(der: bytes) -> Name:
     """The name in these bytes. Raises ``reader.Unreadable``."""
-    return Name(*reader.read_name(der))
+    return Name(**reader.read_name(der))
 
 
 def canonical(name: Name) -> bytes:

@@ -229,6 +229,6 @@ def _too_many(blocks: Sequence[Block], wanted: str) -> str:
 
 def _subject(der: bytes) -> str:
     try:
-        return names.shown(names.Name(*reader.read_certificate(der)["subject"]))
+        return names.shown(names.Name(**reader.read_certificate(der)["subject"]))
     except reader.Unreadable:
         return "(unreadable)"

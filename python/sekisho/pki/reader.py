@@ -13,11 +13,11 @@ from sekisho import _sekisho
 
 if TYPE_CHECKING:
     # The contract's names for its dictionaries; the built module has no such objects.
-    from sekisho._sekisho import CertificateFacts, NameTuple, PublicKeyFacts, RequestFacts, SignatureFacts
+    from sekisho._sekisho import CertificateFacts, NameFacts, PublicKeyFacts, RequestFacts, SignatureFacts
 
 __all__ = [
     "CertificateFacts",
-    "NameTuple",
+    "NameFacts",
     "PublicKeyFacts",
     "RequestFacts",
     "SignatureFacts",

@@ -25,7 +25,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, provision
 from sekisho.realm import Realm
-from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED
+from sekisho.refusal import RefusalReason, Refused
 from sekisho.registry.model import (
     AutoRegistrationStatus,
     CACertificate,
@@ -42,14 +42,6 @@ from sekisho.templates.use import Use
 
 log = structlog.get_logger(__name__)
 
-CONTROL_PLANE_FAILED: Final = "CONTROL_PLANE_FAILED"
-DEVICE_CERTIFICATE_EXPIRED: Final = "DEVICE_CERTIFICATE_EXPIRED"
-DEVICE_CERTIFICATE_INACTIVE: Final = "DEVICE_CERTIFICATE_INACTIVE"
-DEVICE_CERTIFICATE_NOT_YET_VALID: Final = "DEVICE_CERTIFICATE_NOT_YET_VALID"
-DEVICE_CERTIFICATE_PENDING_ACTIVATION: Final = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
-DEVICE_CERTIFICATE_PROVISIONED: Final = "DEVICE_CERTIFICATE_PROVISIONED"
-PROVISIONING_FAILED: Final = "PROVISIONING_FAILED"
-
 BETWEEN: Final = timedelta(seconds=5)
 """Between two tries for one certificate; attempts between them hear the reason of the last."""
 
@@ -62,12 +54,12 @@ Key = tuple[Realm, str]
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    reason: str
+    refused: Refused
     at: datetime
 
 
 class JustInTimeProvisioning:
-    """Carries out templates of CA certificates. Called by one thread, the gate's."""
+    """Carries out templates of CA certificates. Called by one thread, the pump's for registrations."""
 
     def __init__(self, store: Store, clock: Clock, engine: PolicyEngine, authority: IssuingAuthority) -> None:
         self._store = store
@@ -86,7 +78,7 @@ class JustInTimeProvisioning:
         for facts in self._done:
             log.info("a device was provisioned", **facts)
 
-    def provision_in(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> str:
+    def provision_in(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Refused:
         """Carry out the CA's template for a certificate that waits for activation, in a transaction of ``writing``.
 
         Returns:
@@ -103,16 +95,18 @@ class JustInTimeProvisioning:
             with tx.savepoint():
                 done = self._carry_out(tx, now, ca, certificate)
         except (TemplateError, ProvisioningError) as error:
-            reason = f"{PROVISIONING_FAILED}: {error}"
+            refused = Refused(RefusalReason.PROVISIONING_FAILED, str(error))
             log.error("a device was not provisioned", reason=str(error), **whose)
-            self._remember(key, _Failure(reason, now))
-            return reason
+            self._remember(key, _Failure(refused, now))
+            return refused
         self._failures.pop(key, None)
         self._done.append({"thing_name": done.thing_name, **whose})
         is_active = done.certificate is not None and done.certificate.status is CertificateStatus.ACTIVE
-        return DEVICE_CERTIFICATE_PROVISIONED if is_active else DEVICE_CERTIFICATE_INACTIVE
+        return Refused(
+            RefusalReason.DEVICE_CERTIFICATE_PROVISIONED if is_active else RefusalReason.DEVICE_CERTIFICATE_INACTIVE
+        )
 
-    def try_again(self, certificates: Iterable[Certificate]) -> Mapping[Key, str]:
+    def try_again(self, certificates: Iterable[Certificate]) -> Mapping[Key, Refused]:
         """Provision certificates that still wait and were used to connect.
 
         Returns:
@@ -130,42 +124,42 @@ class JustInTimeProvisioning:
                 }
         except StoreFailure as failure:
             log.error("devices cannot be provisioned", reason=str(failure), certificates=len(waiting))
-            return dict.fromkeys(waiting, CONTROL_PLANE_FAILED)
-        reasons: dict[Key, str] = {}
+            return dict.fromkeys(waiting, Refused(RefusalReason.CONTROL_PLANE_FAILED))
+        refusals: dict[Key, Refused] = {}
         due: list[Key] = []
         for key, certificate in waiting.items():
             ca = cas[certificate.realm, certificate.ca_certificate_id or ""]
             if ca is None:
                 continue
-            reason = _why_not(ca, certificate, now) or self._last_reason(key, now)
-            if reason is None:
+            refused = _why_not(ca, certificate, now) or self._last_refusal(key, now)
+            if refused is None:
                 due.append(key)
             else:
-                reasons[key] = reason
+                refusals[key] = refused
         if due:
             try:
                 with self.writing() as tx:
-                    reasons |= {key: self._again(tx, now, key) for key in due}
+                    refusals |= {key: self._again(tx, now, key) for key in due}
             except StoreFailure as failure:
                 log.error("devices cannot be provisioned", reason=str(failure), certificates=len(due))
-                reasons |= dict.fromkeys(due, CONTROL_PLANE_FAILED)
-        return reasons
+                refusals |= dict.fromkeys(due, Refused(RefusalReason.CONTROL_PLANE_FAILED))
+        return refusals
 
-    def _last_reason(self, key: Key, now: datetime) -> str | None:
+    def _last_refusal(self, key: Key, now: datetime) -> Refused | None:
         """Why it was not provisioned, where that was tried a moment ago."""
         failure = self._failures.get(key)
         # A clock that was set back must not keep a device waiting.
-        return failure.reason if failure is not None and timedelta() <= now - failure.at < BETWEEN else None
+        return failure.refused if failure is not None and timedelta() <= now - failure.at < BETWEEN else None
 
-    def _again(self, tx: Transaction, now: datetime, key: Key) -> str:
+    def _again(self, tx: Transaction, now: datetime, key: Key) -> Refused:
         # Somebody may have activated or deleted it, or changed the CA, since it was looked up.
         certificate = tx.certificates.get(*key)
         if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
-            # Told of that, the gate asks again.
-            return DEVICE_CERTIFICATE_NOT_REGISTERED
+            # The gateway knows of that change, and asks again.
+            return Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)
         ca = _provisioner(tx, certificate.realm, certificate.ca_certificate_id or "")
         if ca is None:
-            return DEVICE_CERTIFICATE_PENDING_ACTIVATION
+            return Refused(RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION)
         return _why_not(ca, certificate, now) or self.provision_in(tx, now, ca, certificate)
 
     def _carry_out(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Provisioned:
@@ -200,16 +194,16 @@ def _provisioner(tx: Transaction, realm: Realm, ca_certificate_id: str) -> CACer
     return None if ca is None or ca.registration_config is None else ca
 
 
-def not_valid_at(now: datetime, certificate: Certificate | X509Certificate) -> str | None:
-    """The gate's reason for a certificate outside its validity, or None."""
+def not_valid_at(now: datetime, certificate: Certificate | X509Certificate) -> Refused | None:
+    """Why a certificate outside its validity is refused, or None."""
     if now < certificate.not_before:
-        return DEVICE_CERTIFICATE_NOT_YET_VALID
+        return Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_YET_VALID)
     if now > certificate.not_after:
-        return DEVICE_CERTIFICATE_EXPIRED
+        return Refused(RefusalReason.DEVICE_CERTIFICATE_EXPIRED)
     return None
 
 
-def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> str | None:
+def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> Refused | None:
     """What keeps a certificate that waits from being provisioned, other than the template."""
     not_valid = not_valid_at(now, certificate)
     if not_valid is not None:
@@ -220,9 +214,10 @@ def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> str 
         hindrance = "does not register automatically any more"
     else:
         return None
-    return (
-        f"{DEVICE_CERTIFICATE_PENDING_ACTIVATION}: Device certificate waits to be provisioned, and its CA certificate "
-        f"{ca.certificate_id} {hindrance}; change that with UpdateCACertificate, or set the certificate to ACTIVE."
+    return Refused(
+        RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION,
+        "Device certificate waits to be provisioned, and its CA certificate "
+        f"{ca.certificate_id} {hindrance}; change that with UpdateCACertificate, or set the certificate to ACTIVE.",
     )
 
 

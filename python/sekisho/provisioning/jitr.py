@@ -1,12 +1,12 @@
-"""Just-in-time registration: a device that nobody registered connects, and is in the registry, waiting for activation.
+"""Just-in-time registration: an unregistered device connects, and is then in the registry, waiting for activation.
 
 At CONNECT an unknown certificate, signed by a registered, ACTIVE CA that registers automatically and has no
 provisioning template, is registered as PENDING_ACTIVATION. Then an event is published, and the connection is refused:
-whoever subscribes to the event sets the certificate to ACTIVE and attaches a policy, and the device's next attempt
+a subscriber of the event sets the certificate to ACTIVE and attaches a policy, and the device's next attempt
 works. Each attempt before that publishes the event again.
 
 The event of a registration is kept in the outbox until it is published. That of a later attempt is not, since the
-next attempt brings it again: a device that keeps knocking costs no write.
+next attempt brings it again: a device that keeps trying costs no write.
 
 Where the CA has a provisioning template there is no event: the template is carried out (``provisioning.jitp``).
 
@@ -27,23 +27,12 @@ import structlog
 from sekisho.errors import AwsException, ResourceAlreadyExistsException
 from sekisho.pki import verify
 from sekisho.pki.verify import NotAcceptable
-from sekisho.provisioning.jitp import (
-    CONTROL_PLANE_FAILED,
-    DEVICE_CERTIFICATE_PENDING_ACTIVATION,
-    JustInTimeProvisioning,
-    Key,
-    not_valid_at,
-)
+from sekisho.provisioning.jitp import JustInTimeProvisioning, Key, not_valid_at
 from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
+from sekisho.refusal import RefusalReason, Refused
 from sekisho.registry import certificates, fingerprints
-from sekisho.registry.admission import (
-    DEVICE_CERTIFICATE_NOT_REGISTERED,
-    DEVICE_CERTIFICATE_UNREADABLE,
-    REGISTRATION_REFUSED,
-    Ticket,
-    read,
-)
+from sekisho.registry.admission import AdmissionRequest, read
 from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
 from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
 
@@ -51,15 +40,15 @@ log = structlog.get_logger(__name__)
 
 
 class Admits(Protocol):
-    """The registry's word, which changes nothing (``registry.admission.Admission``)."""
+    """Answers from the registry, and changes nothing (``registry.admission.Admission``)."""
 
-    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]: ...
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]: ...
-    def registrar_in(self, tx: Transaction, ticket: Ticket) -> CACertificate | str: ...
+    def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]: ...
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | CACertificate | Refused]: ...
+    def registrar_in(self, tx: Transaction, request: AdmissionRequest) -> CACertificate | Refused: ...
 
 
 class JustInTimeRegistration:
-    """Answers the gate's questions, and registers what registers automatically."""
+    """Answers admission requests, and registers the certificates that register automatically."""
 
     def __init__(
         self,
@@ -77,51 +66,52 @@ class JustInTimeRegistration:
         self._clock = clock
         self._outbox = outbox
 
-    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-        """The identities of those about whom there is nothing to do; None for any other, who is for ``answer``.
+    def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+        """For each request the identity, where there is nothing to register; None where ``answer`` is to be called.
 
-        It writes nothing and examines nothing, so that those who are registered never wait for those who are not.
+        Writes nothing and examines nothing, so registered certificates never wait for those that are not.
         """
         return [
-            None if found is not None and ticket.at_connect and _waits(found.certificate) else found
-            for ticket, found in zip(tickets, self._admission.known(tickets), strict=True)
+            None if found is not None and request.at_connect and _waits(found.certificate) else found
+            for request, found in zip(requests, self._admission.known(requests), strict=True)
         ]
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-        """For each ticket an identity, or the name of the reason why the connection is refused.
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
+        """For each request an identity, or why the connection is refused.
 
-        All registrations of a batch are one write transaction, and each certificate is registered and told of once. A
-        store that cannot be written to costs only those that would be registered the connection.
+        All registrations of a batch are one write transaction, and each certificate is registered and announced once.
+        Where the store cannot be written to, only those that would be registered are refused.
         """
-        verdicts = self._admission.answer(tickets)
-        new: dict[Key, tuple[Ticket, CACertificate]] = {}
+        results = self._admission.answer(requests)
+        new: dict[Key, tuple[AdmissionRequest, CACertificate]] = {}
         waiting: dict[Key, Certificate] = {}
-        for ticket, verdict in zip(tickets, verdicts, strict=True):
-            if not ticket.at_connect:
+        for request, result in zip(requests, results, strict=True):
+            if not request.at_connect:
                 continue
-            if isinstance(verdict, CACertificate):
-                new.setdefault((verdict.realm, ticket.certificate_id), (ticket, verdict))
-            elif isinstance(verdict, Identity) and _waits(verdict.certificate):
-                waiting[verdict.certificate.realm, ticket.certificate_id] = verdict.certificate
-        knocking = self._without_owner(waiting)
-        reasons = {**self._register(new), **self._provisioning.try_again(knocking.values())}
+            if isinstance(result, CACertificate):
+                new.setdefault((result.realm, request.certificate_id), (request, result))
+            elif isinstance(result, Identity) and _waits(result.certificate):
+                waiting[result.certificate.realm, request.certificate_id] = result.certificate
+        not_registered = Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)
+        connecting = self._without_owner(waiting)
+        refusals = {**self._register(new), **self._provisioning.try_again(connecting.values())}
         now = self._clock()
         events = [
             (certificate, registered_event(certificate, now))
-            for key, certificate in knocking.items()
-            if key not in reasons
+            for key, certificate in connecting.items()
+            if key not in refusals
         ]
         for _, event in events:
             self._outbox.publish(event)
         if self._handlers is not None:
             self._handlers.knocked(now, events)
         return [
-            reasons.get((verdict.realm, ticket.certificate_id), DEVICE_CERTIFICATE_NOT_REGISTERED)
-            if isinstance(verdict, CACertificate)
-            else reasons.get((verdict.certificate.realm, ticket.certificate_id), verdict)
-            if isinstance(verdict, Identity) and ticket.at_connect
-            else verdict
-            for ticket, verdict in zip(tickets, verdicts, strict=True)
+            refusals.get((result.realm, request.certificate_id), not_registered)
+            if isinstance(result, CACertificate)
+            else refusals.get((result.certificate.realm, request.certificate_id), result)
+            if isinstance(result, Identity) and request.at_connect
+            else result
+            for request, result in zip(requests, results, strict=True)
         ]
 
     def _without_owner(self, waiting: Mapping[Key, Certificate]) -> Mapping[Key, Certificate]:
@@ -134,7 +124,7 @@ class JustInTimeRegistration:
         with self._store.read() as tx:
             return {key: each for key, each in waiting.items() if not tx.ownership_tokens.exists_for(*key)}
 
-    def _register(self, new: Mapping[Key, tuple[Ticket, CACertificate]]) -> Mapping[Key, str]:
+    def _register(self, new: Mapping[Key, tuple[AdmissionRequest, CACertificate]]) -> Mapping[Key, Refused]:
         if not new:
             return {}
         try:
@@ -142,63 +132,68 @@ class JustInTimeRegistration:
                 now = self._clock()
                 cas = {(ca.realm, ca.certificate_id): ca for _, ca in new.values()}
                 unchanged = {place for place, ca in cas.items() if tx.ca_certificates.get(*place) == ca}
-                reasons = {
+                refusals = {
                     key: self._register_one(
                         tx,
                         now,
-                        ticket,
+                        request,
                         ca
                         # It was found to have signed this certificate; to verify that again costs most of a storm.
                         if (ca.realm, ca.certificate_id) in unchanged
-                        else self._admission.registrar_in(tx, ticket),
+                        else self._admission.registrar_in(tx, request),
                     )
-                    for key, (ticket, ca) in new.items()
+                    for key, (request, ca) in new.items()
                 }
         except StoreFailure as failure:
             log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
-            return dict.fromkeys(new, CONTROL_PLANE_FAILED)
+            return dict.fromkeys(new, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         if self._handlers is not None:
             self._handlers.committed()
         try:
             self._outbox.flush()
         except StoreFailure as failure:
             log.error("events wait to be published", reason=str(failure))
-        return reasons
+        return refusals
 
-    def _register_one(self, tx: Transaction, now: datetime, ticket: Ticket, ca: CACertificate | str) -> str:
-        """Register the certificate of a ticket, if that is still to be done; why its connection is refused."""
-        if isinstance(ca, str):
+    def _register_one(
+        self, tx: Transaction, now: datetime, request: AdmissionRequest, ca: CACertificate | Refused
+    ) -> Refused:
+        """Register the certificate of a request, if that is still to be done; why its connection is refused."""
+        if isinstance(ca, Refused):
             return ca
-        certificate = read(ticket.leaf)
+        certificate = read(request.leaf)
         if certificate is None:
-            return DEVICE_CERTIFICATE_UNREADABLE
+            return Refused(RefusalReason.DEVICE_CERTIFICATE_UNREADABLE)
         whose = {
-            "certificate_id": ticket.certificate_id,
+            "certificate_id": request.certificate_id,
             "ca_certificate_id": ca.certificate_id,
             "account_id": ca.realm.account_id,
             "region": ca.realm.region,
-            "client_id": ticket.client_id,
+            "client_id": request.client_id,
         }
         try:
             verify.check_device_certificate(certificate, now)
-            refusal = fingerprints.refusal(tx, ca.realm, certificate)
-            if refusal is not None:
-                log.warning("a certificate was not registered automatically", reason=refusal, **whose)
-                return refusal
+            refused = fingerprints.refusal(tx, ca.realm, certificate)
+            if refused is not None:
+                log.warning("a certificate was not registered automatically", reason=str(refused), **whose)
+                return refused
             registered = certificates.add_new(
                 tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
             )
         except ResourceAlreadyExistsException:
-            # Someone registered it since it was looked up; told of that, the gate asks again. Or this very device has:
-            # it lost patience with its first attempt, and tries once more.
-            present = tx.certificates.get(ca.realm, ticket.certificate_id)
+            # It was registered since it was looked up. Where a request to the API did so, the gateway knows of that
+            # change and asks again. Where an earlier attempt of this device did, the device waits for activation.
+            present = tx.certificates.get(ca.realm, request.certificate_id)
             waits = present is not None and present.status is CertificateStatus.PENDING_ACTIVATION
-            return DEVICE_CERTIFICATE_PENDING_ACTIVATION if waits else DEVICE_CERTIFICATE_NOT_REGISTERED
+            return Refused(
+                RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION
+                if waits
+                else RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+            )
         except (NotAcceptable, AwsException) as error:
             log.warning("a certificate was not registered automatically", reason=str(error), **whose)
-            return (
-                not_valid_at(now, certificate)
-                or f"{REGISTRATION_REFUSED}: Device certificate is not registered. {error}"
+            return not_valid_at(now, certificate) or Refused(
+                RefusalReason.REGISTRATION_REFUSED, f"Device certificate is not registered. {error}"
             )
         if ca.registration_config is not None:
             return self._provisioning.provision_in(tx, now, ca, registered)
@@ -206,7 +201,7 @@ class JustInTimeRegistration:
         tx.outbox.add(event)
         if self._handlers is not None:
             self._handlers.registered_in(tx, now, registered, event)
-        return DEVICE_CERTIFICATE_PENDING_ACTIVATION
+        return Refused(RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION)
 
 
 def registered_event(certificate: Certificate, now: datetime) -> Event:

@@ -47,7 +47,7 @@ from sekisho.registry.model import (
     Rotation,
     RotationState,
 )
-from sekisho.registry.ports import Change, ChangeKind, Clock, Slice, Store, Transaction, Window
+from sekisho.registry.ports import Change, Clock, Slice, Store, Transaction, Window
 
 log = structlog.get_logger(__name__)
 
@@ -117,8 +117,8 @@ class Rotations:
                 started_at=now,
             )
             tx.rotations.add(rotation)
-            # What the gate knows of it, it knows from before it was waited for.
-            _announce(tx, registered)
+            # What the gateway has cached of it does not say that its connection is awaited.
+            tx.announce(Change.of_certificate(registered))
             return rotation
 
     def connected(self, connected: Sequence[tuple[Realm, str]]) -> None:
@@ -165,8 +165,9 @@ class Rotations:
                 if old is not None and old.status is CertificateStatus.ACTIVE:
                     _detach(tx, new)
                     if new.status is CertificateStatus.ACTIVE:
-                        tx.certificates.replace(_with_status(new, CertificateStatus.INACTIVE, now))
-                _announce(tx, new)
+                        new = _with_status(new, CertificateStatus.INACTIVE, now)
+                        tx.certificates.replace(new)
+                tx.announce(Change.of_certificate(new))
             cancelled = replace(pending, state=RotationState.CANCELLED, finished_at=now)
             tx.rotations.finish(cancelled)
             return cancelled
@@ -318,12 +319,13 @@ def _switch_over(tx: Transaction, now: datetime, realm: Realm, certificate_id: s
         return None
     old = tx.certificates.get(realm, rotation.old_certificate_id)
     if old is not None and old.status is CertificateStatus.ACTIVE:
-        tx.certificates.replace(_with_status(old, CertificateStatus.INACTIVE, now))
-        _announce(tx, old)
+        inactive = _with_status(old, CertificateStatus.INACTIVE, now)
+        tx.certificates.replace(inactive)
+        tx.announce(Change.of_certificate(inactive))
     done = replace(rotation, state=RotationState.DONE, finished_at=now)
     tx.rotations.finish(done)
-    # Nobody waits for it any more.
-    _announce(tx, new)
+    # The gateway need not tell of its connection any more.
+    tx.announce(Change.of_certificate(new))
     return done
 
 
@@ -337,7 +339,3 @@ def _not_pending(realm: Realm, old_certificate_id: str, latest: Rotation | None)
     if latest is not None and latest.finished_at is not None:
         told += f" The last one is {latest.state.value} since {latest.finished_at:%Y-%m-%dT%H:%M:%SZ}."
     return ResourceNotFoundException(told)
-
-
-def _announce(tx: Transaction, certificate: Certificate) -> None:
-    tx.announce(Change(certificate.realm, ChangeKind.CERTIFICATE, certificate.certificate_id))

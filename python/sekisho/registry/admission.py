@@ -1,9 +1,8 @@
-"""The registry's word on certificates that the gate has not seen before, or that have changed.
+"""Answers the gateway's admission requests: certificates that it has not cached, or that have changed.
 
-A registered certificate is answered with its identity; whether that may connect (status, validity, mode) the gate
+A registered certificate is answered with its identity; whether that may connect (status, validity, mode) the gateway
 decides, at every connection. For any other the answer is the CA certificate that registers it automatically
-(``provisioning.jitr`` does so), or ``NAME: what the operator should know of this case``, where the name is one of
-``_sekisho.refusal_reasons``.
+(``provisioning.jitr`` does so), or why it is refused.
 
 A client that sends SNI has chosen its account and region by it. Without SNI only a certificate in DEFAULT mode tells
 which, since one account of a region may hold it. With the setting ``require_sni = false`` one in SNI_ONLY mode tells it
@@ -24,6 +23,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotAcceptable
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason, Refused
 from sekisho.registry import issuers
 from sekisho.registry.issuers import Namesakes
 from sekisho.registry.model import (
@@ -35,17 +35,6 @@ from sekisho.registry.model import (
     Identity,
 )
 from sekisho.registry.ports import Store, Transaction
-
-AMBIGUOUS_WITHOUT_SNI: Final = "AMBIGUOUS_WITHOUT_SNI"
-CA_AUTO_REGISTRATION_DISABLED: Final = "CA_AUTO_REGISTRATION_DISABLED"
-CA_INACTIVE: Final = "CA_INACTIVE"
-CA_IS_SNI_ONLY_AND_NO_SNI: Final = "CA_IS_SNI_ONLY_AND_NO_SNI"
-CA_NOT_IN_CHAIN_AND_NO_SNI: Final = "CA_NOT_IN_CHAIN_AND_NO_SNI"
-CA_NOT_REGISTERED: Final = "CA_NOT_REGISTERED"
-CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI: Final = "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
-DEVICE_CERTIFICATE_NOT_REGISTERED: Final = "DEVICE_CERTIFICATE_NOT_REGISTERED"
-DEVICE_CERTIFICATE_UNREADABLE: Final = "DEVICE_CERTIFICATE_UNREADABLE"
-REGISTRATION_REFUSED: Final = "REGISTRATION_REFUSED"
 
 _LONGEST_CHAIN: Final = 10
 """Certificates of a chain that are looked at."""
@@ -59,11 +48,11 @@ _READ: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """What the gate asks about."""
+class AdmissionRequest:
+    """A certificate that the gateway asks about."""
 
     realm: Realm | None
-    """Whom the SNI named; None without SNI."""
+    """The realm of the SNI; None without SNI."""
     certificate_id: str
     leaf: bytes
     """DER."""
@@ -75,62 +64,65 @@ class Ticket:
 
 
 class Admission:
-    """Answers the gate's questions, a batch with one look-up."""
+    """Answers admission requests, a batch with one look-up."""
 
     def __init__(self, store: Store, *, require_sni: bool = True) -> None:
         """``require_sni``: without it, a certificate or CA in SNI_ONLY mode tells its realm where only one has it."""
         self._store = store
         self._require_sni = require_sni
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | CACertificate | str]:
-        """For each ticket an identity, the CA that registers it, or the reason why there is neither."""
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | CACertificate | Refused]:
+        """For each request an identity, the CA that registers the certificate, or why there is neither."""
         with self._store.read() as tx:
             namesakes = Namesakes(tx)
             return [
                 found
                 if isinstance(found, Identity)
-                else place
-                if isinstance(place, str)
-                else self.registrar_in(tx, ticket, namesakes)
-                for ticket, place, found in self._look_up(tx, tickets)
+                else realm
+                if isinstance(realm, Refused)
+                else self.registrar_in(tx, request, namesakes)
+                for request, realm, found in self._look_up(tx, requests)
             ]
 
-    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-        """The identities of those that are registered; None for any other, about which ``answer`` has more to say.
+    def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+        """For each request the identity, where the certificate is registered; None where ``answer`` is to be called.
 
-        It reads what ``answer`` reads first and examines nothing, so that it costs the same in a storm of strangers.
+        Reads what ``answer`` reads first and examines nothing, so that it costs the same however many unregistered
+        certificates come.
         """
         with self._store.read() as tx:
-            return [found for _, _, found in self._look_up(tx, tickets)]
+            return [found for _, _, found in self._look_up(tx, requests)]
 
-    def registrar_in(self, tx: Transaction, ticket: Ticket, namesakes: Namesakes | None = None) -> CACertificate | str:
-        """As ``registrar``, for the certificate of a ticket."""
+    def registrar_in(
+        self, tx: Transaction, request: AdmissionRequest, namesakes: Namesakes | None = None
+    ) -> CACertificate | Refused:
+        """As ``registrar``, for the certificate of a request."""
         return registrar(
             tx,
-            ticket.realm,
-            ticket.certificate_id,
-            ticket.leaf,
-            ticket.chain,
+            request.realm,
+            request.certificate_id,
+            request.leaf,
+            request.chain,
             namesakes,
             require_sni=self._require_sni,
         )
 
     def _look_up(
-        self, tx: Transaction, tickets: Sequence[Ticket]
-    ) -> Sequence[tuple[Ticket, Realm | str | None, Identity | None]]:
-        """Each ticket with its place (a reason where several would do, None where there is none), and who is registered
-        there."""
-        places = [ticket.realm or _place_without_sni(tx, ticket, self._require_sni) for ticket in tickets]
+        self, tx: Transaction, requests: Sequence[AdmissionRequest]
+    ) -> Sequence[tuple[AdmissionRequest, Realm | Refused | None, Identity | None]]:
+        """Each request with its realm (refused where several would do, None where there is none), and the identity
+        that is registered there."""
+        realms = [request.realm or _realm_without_sni(tx, request, self._require_sni) for request in requests]
         known = tx.identities.look_up(
             [
-                (place, ticket.certificate_id)
-                for place, ticket in zip(places, tickets, strict=True)
-                if isinstance(place, Realm)
+                (realm, request.certificate_id)
+                for realm, request in zip(realms, requests, strict=True)
+                if isinstance(realm, Realm)
             ]
         )
         return [
-            (ticket, place, known.get((place, ticket.certificate_id)) if isinstance(place, Realm) else None)
-            for ticket, place in zip(tickets, places, strict=True)
+            (request, realm, known.get((realm, request.certificate_id)) if isinstance(realm, Realm) else None)
+            for request, realm in zip(requests, realms, strict=True)
         ]
 
 
@@ -143,11 +135,11 @@ def registrar(
     namesakes: Namesakes | None = None,
     *,
     require_sni: bool = True,
-) -> CACertificate | str:
-    """The CA that registers a certificate that is not registered, or the reason why none does (``NAME: detail``).
+) -> CACertificate | Refused:
+    """The CA that registers a certificate that is not registered, or why none does.
 
     Args:
-        realm: Whom the SNI named; None without SNI.
+        realm: The realm of the SNI; None without SNI.
         leaf: DER.
         chain: DER of what the client sent after the leaf. Without SNI the CA has to be in it, where ``require_sni``.
         namesakes: CAs that the transaction has read for other certificates of a batch.
@@ -156,11 +148,12 @@ def registrar(
     certificate = read(leaf)
     if certificate is None:
         # The gateway reads certificates by the same reader, and refuses this one in the handshake.
-        return DEVICE_CERTIFICATE_UNREADABLE
+        return Refused(RefusalReason.DEVICE_CERTIFICATE_UNREADABLE)
     if verify.is_self_signed(certificate):
-        return (
-            f"{DEVICE_CERTIFICATE_NOT_REGISTERED}: Device certificate is not registered. It is self-signed, so that "
-            "no CA registers it: use RegisterCertificateWithoutCA."
+        return Refused(
+            RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED,
+            "Device certificate is not registered. It is self-signed, so that "
+            "no CA registers it: use RegisterCertificateWithoutCA.",
         )
     if realm is None:
         return _registrar_without_sni(tx, certificate, chain, namesakes or Namesakes(tx), require_sni)
@@ -171,45 +164,47 @@ def registrar(
         verify.check_signature_algorithm(certificate)
     except NotAcceptable as error:
         # No CA's key verifies it, whether one is registered or not.
-        return f"{REGISTRATION_REFUSED}: Device certificate is not registered. {error}"
+        return Refused(RefusalReason.REGISTRATION_REFUSED, f"Device certificate is not registered. {error}")
     # Registered, but not here: the endpoint is the mistake, not the CA.
     held = tx.certificates.everywhere(certificate_id)
     claim = None if held else tx.provisioning_claims.get(certificate_id)
     if held or claim is not None:
-        return (
-            f"{DEVICE_CERTIFICATE_NOT_REGISTERED}: Device certificate is not registered in "
+        return Refused(
+            RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED,
+            "Device certificate is not registered in "
             f"{_where(realm)}, whose endpoint the client named by SNI; it is registered elsewhere. Connect to the "
-            "endpoint that DescribeEndpoint returns there."
+            "endpoint that DescribeEndpoint returns there.",
         )
-    return f"{CA_NOT_REGISTERED}: {issuers.why_no_ca(tx, realm, certificate, found.namesakes, _readable(chain))}"
+    why = issuers.why_no_ca(tx, realm, certificate, found.namesakes, _readable(chain))
+    return Refused(RefusalReason.CA_NOT_REGISTERED, why)
 
 
-def _place_without_sni(tx: Transaction, ticket: Ticket, require_sni: bool) -> Realm | str | None:
-    held = tx.certificates.everywhere(ticket.certificate_id)
+def _realm_without_sni(tx: Transaction, request: AdmissionRequest, require_sni: bool) -> Realm | Refused | None:
+    held = tx.certificates.everywhere(request.certificate_id)
     if not held:
-        claim = tx.provisioning_claims.get(ticket.certificate_id)
+        claim = tx.provisioning_claims.get(request.certificate_id)
         return None if claim is None else claim.realm
     default = [each for each in held if each.mode is CertificateMode.DEFAULT]
     if not default:
         if require_sni:
-            return CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI
+            return Refused(RefusalReason.CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI)
         # Its status must not choose: another account that registers it would take the device over from an inactive one.
         realms = [each.realm for each in held if not each.is_incoming]
-        return realms[0] if len(realms) == 1 else AMBIGUOUS_WITHOUT_SNI
+        return realms[0] if len(realms) == 1 else Refused(RefusalReason.AMBIGUOUS_WITHOUT_SNI)
     if len(default) > 1:
         # Until a transfer is accepted the certificate is that of the account which offers it.
         default = [each for each in default if not each.is_incoming]
     if len(default) > 1:
         # One account may hold it in several regions; only one of them can mean to let it in.
         default = [each for each in default if each.status is CertificateStatus.ACTIVE]
-    return default[0].realm if len(default) == 1 else AMBIGUOUS_WITHOUT_SNI
+    return default[0].realm if len(default) == 1 else Refused(RefusalReason.AMBIGUOUS_WITHOUT_SNI)
 
 
 def _registrar_without_sni(
     tx: Transaction, certificate: X509Certificate, chain: Sequence[bytes], namesakes: Namesakes, require_sni: bool
-) -> CACertificate | str:
+) -> CACertificate | Refused:
     if not chain and require_sni:
-        return CA_NOT_IN_CHAIN_AND_NO_SNI
+        return Refused(RefusalReason.CA_NOT_IN_CHAIN_AND_NO_SNI)
     sent = _readable(chain)
     direct = [each for each in sent if verify.is_issued_by(certificate, each)]
     cas = [ca for each in direct for ca in tx.ca_certificates.everywhere(each.certificate_id)]
@@ -218,38 +213,42 @@ def _registrar_without_sni(
         if len(realms) <= MAX_REALMS_SEARCHED:
             cas = [ca for realm in realms for ca in issuers.candidates(tx, realm, certificate, namesakes).signed]
         elif not chain:
-            return CA_NOT_IN_CHAIN_AND_NO_SNI
+            return Refused(RefusalReason.CA_NOT_IN_CHAIN_AND_NO_SNI)
     if not cas:
-        return f"{CA_NOT_REGISTERED}: {issuers.why_no_ca(tx, None, certificate, (), sent)}"
+        return Refused(RefusalReason.CA_NOT_REGISTERED, issuers.why_no_ca(tx, None, certificate, (), sent))
     default = [ca for ca in cas if ca.mode is CertificateMode.DEFAULT]
     if default:
         return _the_nearest(default)
     if require_sni:
-        return CA_IS_SNI_ONLY_AND_NO_SNI
-    return _the_nearest(cas) if len({ca.realm for ca in cas}) == 1 else AMBIGUOUS_WITHOUT_SNI
+        return Refused(RefusalReason.CA_IS_SNI_ONLY_AND_NO_SNI)
+    if len({ca.realm for ca in cas}) > 1:
+        return Refused(RefusalReason.AMBIGUOUS_WITHOUT_SNI)
+    return _the_nearest(cas)
 
 
-def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | str:
+def _the_nearest(cas: Sequence[CACertificate]) -> CACertificate | Refused:
     """Of several CA certificates with the key that signed, the one that is nearest to registering counts."""
     active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
     if not active:
-        return (
-            f"{CA_INACTIVE}: Device certificate is not registered, and the CA certificate that signed it is INACTIVE: "
+        return Refused(
+            RefusalReason.CA_INACTIVE,
+            "Device certificate is not registered, and the CA certificate that signed it is INACTIVE: "
             f"{issuers.listed(cas)} in {_where(cas[0].realm)}. Activate it with UpdateCACertificate, or register the "
-            "device certificate with RegisterCertificateWithoutCA."
+            "device certificate with RegisterCertificateWithoutCA.",
         )
     automatic = [ca for ca in active if ca.auto_registration_status is AutoRegistrationStatus.ENABLE]
     if not automatic:
-        return (
-            f"{CA_AUTO_REGISTRATION_DISABLED}: Device certificate is not registered, and the CA certificate that "
+        return Refused(
+            RefusalReason.CA_AUTO_REGISTRATION_DISABLED,
+            "Device certificate is not registered, and the CA certificate that "
             f"signed it does not register automatically: {issuers.listed(active)} in {_where(active[0].realm)}. Set "
             "newAutoRegistrationStatus ENABLE with UpdateCACertificate, or register the device certificate with "
-            "RegisterCertificate."
+            "RegisterCertificate.",
         )
     if len({ca.realm for ca in automatic}) > 1:
         # Without SNI a CA in DEFAULT mode in several regions says not in which.
-        return AMBIGUOUS_WITHOUT_SNI
-    # A certificate that waits for somebody is the smaller mistake than one that a template lets in.
+        return Refused(RefusalReason.AMBIGUOUS_WITHOUT_SNI)
+    # A certificate that waits for activation is a smaller mistake than one that a template activates.
     plain = [ca for ca in automatic if ca.registration_config is None]
     return (plain or automatic)[0]
 
@@ -264,7 +263,7 @@ def _where(realm: Realm) -> str:
 
 @lru_cache(maxsize=_READ)
 def read(der: bytes) -> X509Certificate | None:
-    """A certificate that a client showed; None where it cannot be read."""
+    """A certificate that a client presented; None where it cannot be read."""
     try:
         return X509Certificate.from_der(der)
     except PemError:

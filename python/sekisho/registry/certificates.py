@@ -47,7 +47,6 @@ from sekisho.registry.model import (
 from sekisho.registry.ports import (
     AlreadyThere,
     Change,
-    ChangeKind,
     Clock,
     CsrNotSigned,
     CsrSigner,
@@ -255,7 +254,7 @@ class Certificates:
                 _require_no_policies(tx, realm, principal)
             end_waiting(tx, present, self._clock())
             tx.certificates.remove(realm, present.certificate_id)
-            _announce(tx, present)
+            tx.announce(Change.of_removed_certificate(present))
 
     def _ask(
         self, realm: Realm, provider: CertificateProvider, request_pem: str, principal_id: str, client_id: str
@@ -282,7 +281,7 @@ class Certificates:
             registered = add_signed_request(tx, self._clock(), realm, signed, status)
             if pending is not None:
                 pending(tx, registered)
-            _announce(tx, registered)
+            tx.announce(Change.of_certificate(registered))
             return registered
 
 
@@ -379,7 +378,7 @@ def update_in(
         end_waiting(tx, present, now)
     changed = replace(present, status=status, modified_at=now, customer_version=present.customer_version + 1)
     tx.certificates.replace(changed)
-    _announce(tx, changed)
+    tx.announce(Change.of_certificate(changed))
     return changed
 
 
@@ -393,8 +392,8 @@ def _add(
     ca_certificate_id: str | None,
 ) -> Certificate:
     registered = add_new(tx, now, realm, certificate, status, mode, ca_certificate_id)
-    # What the gate is about to be told of it, it must not take from before it was registered.
-    _announce(tx, registered)
+    # The gateway must not use an answer about it from before it was registered.
+    tx.announce(Change.of_certificate(registered))
     return registered
 
 
@@ -580,11 +579,7 @@ def remove_in(tx: Transaction, certificate: Certificate) -> None:
         for each in attached:
             tx.attachments.remove(realm, each.thing_name, principal)
     tx.certificates.remove(realm, certificate.certificate_id)
-    _announce(tx, certificate)
-
-
-def _announce(tx: Transaction, certificate: Certificate) -> None:
-    tx.announce(Change(certificate.realm, ChangeKind.CERTIFICATE, certificate.certificate_id))
+    tx.announce(Change.of_removed_certificate(certificate))
 
 
 def existing(tx: Transaction, realm: Realm, certificate_id: str) -> Certificate:

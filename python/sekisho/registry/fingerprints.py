@@ -16,11 +16,9 @@ from __future__ import annotations
 
 from sekisho.pki.certificate import X509Certificate
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason, Refused
 from sekisho.registry.model import Fingerprints
 from sekisho.registry.ports import Transaction
-
-DEVICE_CERTIFICATE_COPIED = "DEVICE_CERTIFICATE_COPIED"
-DEVICE_CERTIFICATE_REVOKED_BEFORE = "DEVICE_CERTIFICATE_REVOKED_BEFORE"
 
 _BYTES = 16
 """Half of a SHA-256. Another certificate with the same half takes 2^128 attempts to make."""
@@ -35,12 +33,8 @@ def fingerprints_of(certificate: X509Certificate) -> Fingerprints:
     )
 
 
-def refusal(tx: Transaction, realm: Realm, certificate: X509Certificate) -> str | None:
-    """The gateway's reason why a certificate that is not registered is not registered automatically either, or None.
-
-    Returns:
-        ``NAME: what the operator should know of this case``.
-    """
+def refusal(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Refused | None:
+    """Why a certificate that is not registered is not registered automatically either, or None."""
     kin = tx.certificates.kin(realm, fingerprints_of(certificate))
     if certificate.certificate_id in (kin.same_signed, kin.revoked_same_key, kin.revoked_same_number):
         # Registered since it was looked up: its own status decides.
@@ -51,14 +45,16 @@ def refusal(tx: Transaction, realm: Realm, certificate: X509Certificate) -> str 
         else (kin.revoked_same_number, "issuer and serial number")
     )
     if revoked is not None:
-        return (
-            f"{DEVICE_CERTIFICATE_REVOKED_BEFORE}: Device certificate has the {common} of certificate {revoked}, which "
+        return Refused(
+            RefusalReason.DEVICE_CERTIFICATE_REVOKED_BEFORE,
+            f"Device certificate has the {common} of certificate {revoked}, which "
             "is REVOKED, and is not registered automatically. Give the device a new key and certificate; or, if it is "
-            "to connect, register this one with RegisterCertificate."
+            "to connect, register this one with RegisterCertificate.",
         )
     if kin.same_signed is not None:
-        return (
-            f"{DEVICE_CERTIFICATE_COPIED}: Device certificate is certificate {kin.same_signed} with its signature "
-            "encoded anew, and is not registered automatically beside it. Use the certificate as it was registered."
+        return Refused(
+            RefusalReason.DEVICE_CERTIFICATE_COPIED,
+            f"Device certificate is certificate {kin.same_signed} with its signature "
+            "encoded anew, and is not registered automatically beside it. Use the certificate as it was registered.",
         )
     return None

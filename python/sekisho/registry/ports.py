@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason
 from sekisho.registry.model import (
     AccessKey,
     Account,
@@ -21,6 +22,7 @@ from sekisho.registry.model import (
     CACertificate,
     Certificate,
     CertificateProvider,
+    CertificateStatus,
     Delivery,
     DeliveryState,
     Endpoint,
@@ -91,11 +93,35 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that live connections may stand on was changed. ``id``: certificate id, policy name, thing name."""
+    """Something that live connections may use was changed. ``id``: certificate id, policy name, thing name."""
 
     realm: Realm
     kind: ChangeKind
     id: str
+    lost: RefusalReason | None = None
+    """Of a certificate that may not be used any more: why. The gateway closes its connections without asking."""
+
+    @classmethod
+    def of_certificate(cls, written: Certificate) -> Change:
+        """A certificate was written: as it is now, with the reason where this status takes its right away."""
+        lost = _LOST_BY_STATUS.get(written.status)
+        return cls(written.realm, ChangeKind.CERTIFICATE, written.certificate_id, lost)
+
+    @classmethod
+    def of_removed_certificate(cls, removed: Certificate) -> Change:
+        """A certificate was deleted, or is that of another account now."""
+        lost = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+        return cls(removed.realm, ChangeKind.CERTIFICATE, removed.certificate_id, lost)
+
+
+_LOST_BY_STATUS: Final = {
+    CertificateStatus.INACTIVE: RefusalReason.DEVICE_CERTIFICATE_INACTIVE,
+    CertificateStatus.REGISTER_INACTIVE: RefusalReason.DEVICE_CERTIFICATE_INACTIVE,
+    CertificateStatus.REVOKED: RefusalReason.DEVICE_CERTIFICATE_REVOKED,
+    CertificateStatus.PENDING_TRANSFER: RefusalReason.DEVICE_CERTIFICATE_PENDING_TRANSFER,
+    CertificateStatus.PENDING_ACTIVATION: RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION,
+}
+"""Why a certificate of this status may not connect. Only ACTIVE may."""
 
 
 class CACertificateRows(Protocol):

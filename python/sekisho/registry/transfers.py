@@ -27,7 +27,7 @@ from sekisho.realm import Realm
 from sekisho.registry import certificates, x509
 from sekisho.registry.fingerprints import fingerprints_of
 from sekisho.registry.model import Certificate, CertificateStatus, TransferData
-from sekisho.registry.ports import AlreadyThere, Change, ChangeKind, Clock, Slice, Store, Transaction, Window
+from sekisho.registry.ports import AlreadyThere, Change, Clock, Slice, Store, Transaction, Window
 
 _PAGE: Final = 250
 _KEPT: Final = frozenset({CertificateStatus.ACTIVE, CertificateStatus.REVOKED})
@@ -104,16 +104,15 @@ class Transfers:
             incoming = _incoming(tx, realm, certificate_id)
             now = self._clock()
             status = CertificateStatus.ACTIVE if set_as_active else CertificateStatus.INACTIVE
-            tx.certificates.replace(
-                replace(
-                    _changed(incoming, status, now),
-                    transfer=replace(incoming.transfer or TransferData(), accepted_at=now),
-                )
+            accepted = replace(
+                _changed(incoming, status, now),
+                transfer=replace(incoming.transfer or TransferData(), accepted_at=now),
             )
+            tx.certificates.replace(accepted)
             source = _source_of(tx, incoming)
             certificates.end_waiting(tx, source, now)
             _forget(tx, source)
-            _announce(tx, source, incoming)
+            _announce(tx, accepted)
 
     def reject(self, realm: Realm, certificate_id: str, *, reason: str | None = None) -> None:
         """Refuse what another account offers: it is INACTIVE there again, with ``reason`` (at most 128 characters).
@@ -127,14 +126,13 @@ class Transfers:
             incoming = _incoming(tx, realm, certificate_id)
             source = _source_of(tx, incoming)
             now = self._clock()
-            tx.certificates.replace(
-                replace(
-                    _changed(source, CertificateStatus.INACTIVE, now),
-                    transfer=replace(source.transfer or TransferData(), reject_reason=reason, rejected_at=now),
-                )
+            rejected = replace(
+                _changed(source, CertificateStatus.INACTIVE, now),
+                transfer=replace(source.transfer or TransferData(), reject_reason=reason, rejected_at=now),
             )
+            tx.certificates.replace(rejected)
             _forget(tx, incoming)
-            _announce(tx, source, incoming)
+            _announce(tx, rejected)
 
     def cancel(self, realm: Realm, certificate_id: str) -> None:
         """Take an offer back: the certificate is INACTIVE again.
@@ -146,10 +144,10 @@ class Transfers:
         """
         with self._store.write() as tx:
             source = _outgoing(tx, realm, certificate_id)
-            tx.certificates.replace(_changed(source, CertificateStatus.INACTIVE, self._clock()))
-            incoming = _target_of(tx, source)
-            _forget(tx, incoming)
-            _announce(tx, source, incoming)
+            cancelled = _changed(source, CertificateStatus.INACTIVE, self._clock())
+            tx.certificates.replace(cancelled)
+            _forget(tx, _target_of(tx, source))
+            _announce(tx, cancelled)
 
     def list_outgoing(self, realm: Realm, window: Window) -> Slice[Certificate]:
         """Certificates that are offered and not yet accepted, rejected or cancelled."""
@@ -262,8 +260,9 @@ def _forget(tx: Transaction, certificate: Certificate) -> None:
         for each in attached:
             tx.attachments.remove(realm, each.thing_name, principal)
     tx.certificates.remove(realm, certificate.certificate_id)
+    tx.announce(Change.of_removed_certificate(certificate))
 
 
-def _announce(tx: Transaction, *changed: Certificate) -> None:
-    for each in changed:
-        tx.announce(Change(each.realm, ChangeKind.CERTIFICATE, each.certificate_id))
+def _announce(tx: Transaction, *written: Certificate) -> None:
+    for each in written:
+        tx.announce(Change.of_certificate(each))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -11,17 +11,24 @@ from sekisho.messaging.publishing import Message
 from sekisho.realm import Realm
 from sekisho.regions import Regions
 
+if TYPE_CHECKING:
+    from sekisho._sekisho import UnpublishedDict
+
 HOME = Realm("123456789012", "eu-central-1")
+
+
+def refused(reason: str | None) -> UnpublishedDict:
+    return {"reason": reason, "detail": "why"}
 
 
 class Answering:
     """The part of a gateway that takes messages; answers as it is told."""
 
-    def __init__(self, answer: str | Exception | None) -> None:
+    def __init__(self, answer: UnpublishedDict | Exception | None) -> None:
         self.answer = answer
         self.taken: list[object] = []
 
-    def publish(self, messages: list[object], is_service: bool) -> list[str | None]:
+    def publish(self, messages: list[object], is_service: bool) -> list[UnpublishedDict | None]:
         assert not is_service
         self.taken += messages
         if isinstance(self.answer, Exception):
@@ -29,13 +36,13 @@ class Answering:
         return [self.answer]
 
 
-def publish(answer: str | Exception | None, message: Message) -> list[object]:
+def publish(answer: UnpublishedDict | Exception | None, message: Message) -> list[object]:
     gateway = Answering(answer)
     GatewayBroker(cast(_sekisho.Gateway, gateway)).publish(HOME, message)
     return gateway.taken
 
 
-def test_a_message_crosses_as_the_tuple_of_the_contract() -> None:
+def test_a_message_crosses_as_the_dictionary_of_the_contract() -> None:
     message = Message(
         topic="a/b",
         payload=b"\x00",
@@ -49,23 +56,36 @@ def test_a_message_crosses_as_the_tuple_of_the_contract() -> None:
         user_properties=(("n", "v"),),
     )
     assert publish(None, message) == [
-        ("123456789012", "eu-central-1", "a/b", b"\x00", 1, True, (False, 7, "r", b"c", "text/plain", [("n", "v")]))
+        {
+            "account_id": "123456789012",
+            "region": "eu-central-1",
+            "topic": "a/b",
+            "payload": b"\x00",
+            "qos": 1,
+            "retain": True,
+            "payload_is_utf8": False,
+            "expiry_seconds": 7,
+            "response_topic": "r",
+            "correlation_data": b"c",
+            "content_type": "text/plain",
+            "user_properties": [("n", "v")],
+        }
     ]
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "says"),
     [
-        ("TOPIC_RESERVED", InvalidRequestException, "TOPIC_RESERVED: The topic begins with $"),
-        ("TOPIC_RESERVED: in other words", InvalidRequestException, "TOPIC_RESERVED: in other words"),
-        ("RETAINED_STORE_FULL", ThrottlingException, "RETAINED_STORE_FULL: "),
-        ("MESSAGE_MEMORY_FULL", ThrottlingException, "MESSAGE_MEMORY_FULL: "),
-        ("topic is no text", InvalidRequestException, "topic is no text"),
+        (refused("TOPIC_RESERVED"), InvalidRequestException, "TOPIC_RESERVED: why"),
+        (refused("RETAINED_STORE_FULL"), ThrottlingException, "RETAINED_STORE_FULL: why"),
+        (refused("MESSAGE_MEMORY_FULL"), ThrottlingException, "MESSAGE_MEMORY_FULL: why"),
+        (refused("PUBLISH_RATE"), ThrottlingException, "PUBLISH_RATE: why"),
+        (refused(None), InvalidRequestException, "why"),
         (_sekisho.GatewayError("stopped"), ServiceUnavailableException, "stopped"),
     ],
 )
 def test_a_refusal_of_the_broker_is_told_with_its_reason(
-    answer: str | Exception, error: type[AwsException], says: str
+    answer: UnpublishedDict | Exception, error: type[AwsException], says: str
 ) -> None:
     with pytest.raises(error) as refusal:
         publish(answer, Message("a"))

@@ -1,47 +1,78 @@
-"""What the gate is told of the registry's changes."""
+"""What the gateway is told of the registry's changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+import pytest
 
 from sekisho._sekisho import Gateway
 from sekisho.gateway.projector import Projector
 from sekisho.realm import Realm
+from sekisho.registry.model import CertificateStatus
 from sekisho.registry.ports import Change, ChangeKind
+from tests.store.builders import certificate
+
+if TYPE_CHECKING:
+    from sekisho._sekisho import ChangeDict
 
 REALM = Realm("123456789012", "us-east-1")
 
 
-class Gate:
+class FakeGateway:
     def __init__(self) -> None:
-        self.told: list[tuple[str, str, str, str]] = []
+        self.told: list[ChangeDict] = []
 
-    def invalidate(self, changes: Sequence[tuple[str, str, str, str]]) -> None:
+    def invalidate(self, changes: Sequence[ChangeDict]) -> None:
         self.told += changes
 
 
-def attached() -> tuple[Projector, Gate, list[str]]:
-    gate, refreshed = Gate(), list[str]()
+def attached() -> tuple[Projector, FakeGateway, list[str]]:
+    gateway, refreshed = FakeGateway(), list[str]()
     projector = Projector()
-    projector.attach(cast(Gateway, gate), lambda: refreshed.append("endpoints"))
-    return projector, gate, refreshed
+    projector.attach(cast(Gateway, gateway), lambda: refreshed.append("endpoints"))
+    return projector, gateway, refreshed
 
 
 def test_every_change_of_a_commit_is_told_and_an_endpoint_is_looked_up_once() -> None:
-    projector, gate, refreshed = attached()
+    projector, gateway, refreshed = attached()
     kinds = (ChangeKind.CERTIFICATE, ChangeKind.POLICY, ChangeKind.THING)
     projector.announce([*(Change(REALM, kind, "a") for kind in kinds), Change(REALM, ChangeKind.ENDPOINT, "b")])
-    assert gate.told == [("123456789012", "us-east-1", kind.value, "a") for kind in kinds]
+    assert gateway.told == [
+        {"account_id": "123456789012", "region": "us-east-1", "kind": kind.value, "id": "a", "lost": None}
+        for kind in kinds
+    ]
     assert refreshed == ["endpoints"]
 
 
 def test_changes_without_an_endpoint_leave_the_endpoints_alone() -> None:
-    projector, gate, refreshed = attached()
+    projector, gateway, refreshed = attached()
     projector.announce([Change(REALM, ChangeKind.THING, "a")])
-    assert len(gate.told) == 1
+    assert len(gateway.told) == 1
     assert refreshed == []
 
 
-def test_before_there_is_a_gate_nobody_is_told() -> None:
+def test_a_lost_right_is_pushed_with_its_reason() -> None:
+    projector, gateway, _ = attached()
+    projector.announce([Change.of_certificate(replace(certificate(), status=CertificateStatus.REVOKED))])
+    projector.announce([Change.of_removed_certificate(certificate())])
+    projector.announce([Change.of_certificate(certificate())])
+    reasons = ["DEVICE_CERTIFICATE_REVOKED", "DEVICE_CERTIFICATE_NOT_REGISTERED", None]
+    assert [change["lost"] for change in gateway.told] == reasons
+
+
+@pytest.mark.parametrize("status", CertificateStatus)
+def test_every_status_but_active_takes_the_right_away_with_a_reason_that_the_gateway_knows(
+    status: CertificateStatus,
+) -> None:
+    change = Change.of_certificate(replace(certificate(), status=status))
+    assert (change.lost is None) == (status is CertificateStatus.ACTIVE)
+    projector = Projector()
+    projector.attach(Gateway(host="127.0.0.1", mqtt_port=0), lambda: None)
+    projector.announce([change])
+
+
+def test_before_there_is_a_gateway_no_change_is_pushed() -> None:
     Projector().announce([Change(REALM, ChangeKind.CERTIFICATE, "a")])

@@ -1,4 +1,4 @@
-"""The pump: events out of the gate, answers back. A gate of plain lists stands in for sockets."""
+"""The pump: events out of the gateway, answers back. A gateway of plain lists stands in for sockets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway
 from sekisho.gateway import pump as pump_module
-from sekisho.gateway.identity import identity_tuple
+from sekisho.gateway.identity import identity_dict
 from sekisho.gateway.pump import Pump
 from sekisho.messaging.requests import Request
 from sekisho.realm import Realm
-from sekisho.registry.admission import Ticket
+from sekisho.refusal import RefusalReason, Refused
+from sekisho.registry.admission import AdmissionRequest
 from sekisho.registry.model import Identity
 from sekisho.registry.ports import StoreFailure
 from tests.store.builders import certificate
@@ -29,20 +30,21 @@ IDENTITY = Identity(certificate(), policies=(), things=())
 
 
 @dataclass
-class Gate:
+class FakeGateway:
     """Hands out batches and keeps the answers."""
 
-    batches: queue.Queue[list[tuple[Any, ...]]] = field(default_factory=queue.Queue)
+    batches: queue.Queue[list[dict[str, Any]]] = field(default_factory=queue.Queue)
     answers: queue.Queue[list[tuple[int, Any]]] = field(default_factory=queue.Queue)
+    """Of each batch (id, identity or name of the reason)."""
 
-    def next_batch(self, limit: int, timeout: float) -> list[tuple[Any, ...]]:
+    def next_batch(self, limit: int, timeout: float) -> list[dict[str, Any]]:
         try:
             return self.batches.get(timeout=min(timeout, 0.05))[:limit]
         except queue.Empty:
             return []
 
-    def complete(self, answers: list[tuple[int, Any]]) -> None:
-        self.answers.put(answers)
+    def complete(self, answers: list[dict[str, Any]]) -> None:
+        self.answers.put([(each["id"], each.get("identity") or each["reason"]) for each in answers])
 
 
 @dataclass
@@ -50,23 +52,42 @@ class Registry:
     """Refuses everything with one reason; or raises, the first time it is asked."""
 
     raises: bool = False
-    asked: list[Sequence[Ticket]] = field(default_factory=list)
+    asked: list[Sequence[AdmissionRequest]] = field(default_factory=list)
 
-    def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-        return [None] * len(tickets)
+    def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+        return [None] * len(requests)
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-        self.asked.append(tickets)
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
+        self.asked.append(requests)
         if self.raises and len(self.asked) == 1:
             raise RuntimeError("the store is away")
-        return ["DEVICE_CERTIFICATE_NOT_REGISTERED"] * len(tickets)
+        return [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)] * len(requests)
 
 
 def admit(
-    ticket: int, account_id: str | None = "123456789012", *, network: str = "192.0.2.1", chain: int = 2
-) -> tuple[Any, ...]:
-    region = "us-east-1" if account_id else None
-    return ("admit", ticket, account_id, region, "ab" * 32, b"leaf", [bytes(chain)], "client", False, network)
+    number: int, account_id: str | None = "123456789012", *, network: str = "192.0.2.1", chain: int = 2
+) -> dict[str, Any]:
+    return {
+        "kind": "admit",
+        "id": number,
+        "account_id": account_id,
+        "region": "us-east-1" if account_id else None,
+        "certificate_id": "ab" * 32,
+        "leaf": b"leaf",
+        "chain": [bytes(chain)],
+        "client_id": "client",
+        "is_reexamination": False,
+        "network": network,
+    }
+
+
+def dropped(name: str, account_id: str | None, count: int) -> dict[str, Any]:
+    return {"kind": "dropped", "queue": name, "account_id": account_id, "count": count}
+
+
+def connected_event(certificate_id: str) -> dict[str, Any]:
+    realm = {"account_id": "123456789012", "region": "us-east-1"}
+    return {"kind": "connected", **realm, "certificate_id": certificate_id, "client_id": "client"}
 
 
 SIZE = pump_module.REGISTRATION_BYTES + 6
@@ -74,12 +95,12 @@ SIZE = pump_module.REGISTRATION_BYTES + 6
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate()
+def gateway() -> FakeGateway:
+    return FakeGateway()
 
 
-def running(gate: Gate, registry: Registry) -> Pump:
-    pump = Pump(cast(Gateway, gate), registry)
+def running(gateway: FakeGateway, registry: Registry) -> Pump:
+    pump = Pump(cast(Gateway, gateway), registry)
     pump.start()
     return pump
 
@@ -91,48 +112,48 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gate: Gate) -> None:
+def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gateway: FakeGateway) -> None:
     goes_on = threading.Event()
 
     class Crowded:
-        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-            return [None if ticket.realm is None else IDENTITY for ticket in tickets]
+        def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+            return [None if request.realm is None else IDENTITY for request in requests]
 
-        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
             assert goes_on.wait(WAIT)
-            return ["CA_NOT_REGISTERED"] * len(tickets)
+            return [Refused(RefusalReason.CA_NOT_REGISTERED)] * len(requests)
 
-    pump = Pump(cast(Gateway, gate), Crowded())
+    pump = Pump(cast(Gateway, gateway), Crowded())
     pump.start()
-    gate.batches.put([admit(1, account_id=None), admit(2)])
-    gate.batches.put([admit(3)])
+    gateway.batches.put([admit(1, account_id=None), admit(2)])
+    gateway.batches.put([admit(3)])
     for number in (2, 3):
-        [(ticket, answer)] = gate.answers.get(timeout=WAIT)
-        assert (ticket, answer) == (number, identity_tuple(IDENTITY))
+        [(answered, answer)] = gateway.answers.get(timeout=WAIT)
+        assert (answered, answer) == (number, identity_dict(IDENTITY))
     goes_on.set()
-    assert gate.answers.get(timeout=WAIT) == [(1, "CA_NOT_REGISTERED")]
+    assert gateway.answers.get(timeout=WAIT) == [(1, "CA_NOT_REGISTERED")]
     pump.stop()
 
 
 def test_more_unregistered_certificates_than_may_wait_are_refused_for_now(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 3 * SIZE)
     goes_on, is_busy = threading.Event(), threading.Event()
 
     class Slow(Registry):
-        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
             is_busy.set()
             assert goes_on.wait(WAIT)
-            return super().answer(tickets)
+            return super().answer(requests)
 
-    pump = running(gate, Slow())
-    gate.batches.put([admit(0)])
+    pump = running(gateway, Slow())
+    gateway.batches.put([admit(0)])
     assert is_busy.wait(WAIT)
-    gate.batches.put([admit(number) for number in range(1, 6)])
-    assert gate.answers.get(timeout=WAIT) == [(number, "ADMISSION_QUEUE_FULL") for number in (4, 5)]
+    gateway.batches.put([admit(number) for number in range(1, 6)])
+    assert gateway.answers.get(timeout=WAIT) == [(number, "ADMISSION_QUEUE_FULL") for number in (4, 5)]
     goes_on.set()
-    answered = [ticket for _ in range(2) for ticket, _ in gate.answers.get(timeout=WAIT)]
+    answered = [number for _ in range(2) for number, _ in gateway.answers.get(timeout=WAIT)]
     assert answered == [0, 1, 2, 3]
     pump.stop()
 
@@ -144,17 +165,17 @@ class Busy(Registry):
         super().__init__()
         self.goes_on, self.is_busy = threading.Event(), threading.Event()
 
-    def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+    def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
         self.is_busy.set()
         assert self.goes_on.wait(WAIT)
-        return super().answer(tickets)
+        return super().answer(requests)
 
     @contextmanager
-    def hold(self, gate: Gate) -> Iterator[Pump]:
+    def hold(self, gateway: FakeGateway) -> Iterator[Pump]:
         """What comes meanwhile waits."""
-        pump = running(gate, self)
+        pump = running(gateway, self)
         try:
-            gate.batches.put([admit(0)])
+            gateway.batches.put([admit(0)])
             assert self.is_busy.wait(WAIT)
             yield pump
         finally:
@@ -162,123 +183,123 @@ class Busy(Registry):
             pump.stop()
 
 
-def test_an_account_does_not_wait_for_the_unregistered_certificates_of_another(gate: Gate) -> None:
+def test_an_account_does_not_wait_for_the_unregistered_certificates_of_another(gateway: FakeGateway) -> None:
     registry = Busy()
-    with registry.hold(gate) as pump:
+    with registry.hold(gateway) as pump:
         for first in range(1, 1000, 100):
-            gate.batches.put([admit(number) for number in range(first, first + 100)])
-        gate.batches.put([admit(2000, "210987654321"), admit(2001, None)])
+            gateway.batches.put([admit(number) for number in range(first, first + 100)])
+        gateway.batches.put([admit(2000, "210987654321"), admit(2001, None)])
         eventually(lambda: pump.statistics()["registrations_waiting"] == 1002)
         registry.goes_on.set()
-        assert gate.answers.get(timeout=WAIT) == [(0, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
-        second = [ticket for ticket, _ in gate.answers.get(timeout=WAIT)]
+        assert gateway.answers.get(timeout=WAIT) == [(0, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
+        second = [number for number, _ in gateway.answers.get(timeout=WAIT)]
         assert second[:4] == [1, 2000, 2001, 2], "one of each account per turn"
-        rest = [ticket for _ in range(15) for ticket, _ in gate.answers.get(timeout=WAIT)]
+        rest = [number for _ in range(15) for number, _ in gateway.answers.get(timeout=WAIT)]
     assert sorted(second + rest) == [*range(1, 1001), 2000, 2001], "each was answered once"
 
 
 def test_a_peer_that_floods_the_endpoint_of_an_account_keeps_its_devices_neither_waiting_nor_out(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 200 * SIZE)
     registry = Busy()
-    with registry.hold(gate):
+    with registry.hold(gateway):
         for first in (1, 201):
-            gate.batches.put([admit(number) for number in range(first, first + 200)])
-        assert gate.answers.get(timeout=WAIT) == [(number, "ADMISSION_QUEUE_FULL") for number in range(201, 401)]
-        gate.batches.put([admit(1000, network="192.0.2.2")])
-        assert gate.answers.get(timeout=WAIT) == [(200, "ADMISSION_QUEUE_FULL")], "the flood gives way"
+            gateway.batches.put([admit(number) for number in range(first, first + 200)])
+        assert gateway.answers.get(timeout=WAIT) == [(number, "ADMISSION_QUEUE_FULL") for number in range(201, 401)]
+        gateway.batches.put([admit(1000, network="192.0.2.2")])
+        assert gateway.answers.get(timeout=WAIT) == [(200, "ADMISSION_QUEUE_FULL")], "the flood gives way"
         registry.goes_on.set()
-        assert gate.answers.get(timeout=WAIT)[0][0] == 0
-        assert [ticket for ticket, _ in gate.answers.get(timeout=WAIT)][:3] == [1, 1000, 2]
+        assert gateway.answers.get(timeout=WAIT)[0][0] == 0
+        assert [number for number, _ in gateway.answers.get(timeout=WAIT)][:3] == [1, 1000, 2]
 
 
-def test_the_registration_queue_is_bounded_by_the_bytes_of_chains(gate: Gate) -> None:
+def test_the_registration_queue_is_bounded_by_the_bytes_of_chains(gateway: FakeGateway) -> None:
     registry = Busy()
-    with registry.hold(gate) as pump:
+    with registry.hold(gateway) as pump:
         for _ in range(20):
-            gate.batches.put([admit(number, chain=60_000) for number in range(100)])
+            gateway.batches.put([admit(number, chain=60_000) for number in range(100)])
         eventually(lambda: pump.statistics()["registrations_refused"] > 1000)
         waiting = pump.statistics()["registrations_waiting"]
         assert 500 < waiting < pump_module.MAX_REGISTRATION_BYTES_PER_ACCOUNT / 60_000
 
 
 def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES", 4 * SIZE)
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 4 * SIZE)
     registry = Busy()
-    with capture_logs() as logs, registry.hold(gate) as pump:
-        gate.batches.put([admit(number) for number in range(1, 8)])
+    with capture_logs() as logs, registry.hold(gateway) as pump:
+        gateway.batches.put([admit(number) for number in range(1, 8)])
         full = [(number, "ADMISSION_QUEUE_FULL") for number in (5, 6, 7)]
-        assert gate.answers.get(timeout=WAIT) == full
-        gate.batches.put([admit(8, "210987654321")])
-        assert gate.answers.get(timeout=WAIT) == [(4, "ADMISSION_QUEUE_FULL")]
+        assert gateway.answers.get(timeout=WAIT) == full
+        gateway.batches.put([admit(8, "210987654321")])
+        assert gateway.answers.get(timeout=WAIT) == [(4, "ADMISSION_QUEUE_FULL")]
         assert pump.statistics() == {"registrations_waiting": 4, "registrations_refused": 4}
         registry.goes_on.set()
-        assert [ticket for _ in range(2) for ticket, _ in gate.answers.get(timeout=WAIT)] == [0, 1, 8, 2, 3]
+        assert [number for _ in range(2) for number, _ in gateway.answers.get(timeout=WAIT)] == [0, 1, 8, 2, 3]
     lines = [line for line in logs if line["event"] == "the registration queue is full for an account"]
     assert [(line["account_id"], line["count"]) for line in lines] == [("123456789012", 1)]
 
 
-def test_dropped_events_are_told_of_once_per_queue_and_account(gate: Gate) -> None:
-    pump = running(gate, Registry())
+def test_dropped_events_are_told_of_once_per_queue_and_account(gateway: FakeGateway) -> None:
+    pump = running(gateway, Registry())
     with capture_logs() as logs:
-        gate.batches.put([("dropped", "request", "123456789012", 7), ("dropped", "request", "210987654321", 1)])
-        gate.batches.put([("dropped", "request", "123456789012", 5), ("dropped", "refused", None, 2), admit(1)])
-        gate.answers.get(timeout=WAIT)
+        gateway.batches.put([dropped("request", "123456789012", 7), dropped("request", "210987654321", 1)])
+        gateway.batches.put([dropped("request", "123456789012", 5), dropped("refused", None, 2), admit(1)])
+        gateway.answers.get(timeout=WAIT)
     pump.stop()
     told = [(line["queue"], line["account_id"], line["count"]) for line in logs if "queue" in line]
     assert told == [("request", "123456789012", 7), ("request", "210987654321", 1), ("refused", None, 2)]
 
 
-def test_a_batch_of_tickets_is_asked_once_and_answered_once(gate: Gate) -> None:
+def test_a_batch_of_requests_is_asked_once_and_answered_once(gateway: FakeGateway) -> None:
     registry = Registry()
-    pump = running(gate, registry)
-    gate.batches.put([admit(1), admit(2, None)])
-    answers = gate.answers.get(timeout=WAIT)
+    pump = running(gateway, registry)
+    gateway.batches.put([admit(1), admit(2, None)])
+    answers = gateway.answers.get(timeout=WAIT)
     pump.stop()
     assert answers == [(1, "DEVICE_CERTIFICATE_NOT_REGISTERED"), (2, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
     assert len(registry.asked) == 1
-    assert [ticket.realm for ticket in registry.asked[0]] == [Realm("123456789012", "us-east-1"), None]
+    assert [request.realm for request in registry.asked[0]] == [Realm("123456789012", "us-east-1"), None]
 
 
-def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gate: Gate) -> None:
+def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gateway: FakeGateway) -> None:
     registry = Registry(raises=True)
-    pump = running(gate, registry)
+    pump = running(gateway, registry)
     with capture_logs() as logs:
-        gate.batches.put([admit(1)])
+        gateway.batches.put([admit(1)])
         eventually(lambda: bool(registry.asked))
-        gate.batches.put([admit(2)])
-        answers = gate.answers.get(timeout=WAIT)
+        gateway.batches.put([admit(2)])
+        answers = gateway.answers.get(timeout=WAIT)
     pump.stop()
     assert answers == [(2, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
     assert [line["event"] for line in logs] == ["gateway events were not handled"]
 
 
-def test_a_certificate_that_nobody_foresaw_costs_nobody_else_the_connection(gate: Gate) -> None:
+def test_an_unexpected_error_over_one_certificate_refuses_no_other(gateway: FakeGateway) -> None:
     class Surprised:
-        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-            return [None] * len(tickets)
+        def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+            return [None] * len(requests)
 
-        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-            if any(ticket.realm is None for ticket in tickets):
-                raise ArithmeticError("a certificate nobody foresaw")
-            return ["CA_NOT_REGISTERED"] * len(tickets)
+        def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
+            if any(request.realm is None for request in requests):
+                raise ArithmeticError("an unexpected error")
+            return [Refused(RefusalReason.CA_NOT_REGISTERED)] * len(requests)
 
-    pump = Pump(cast(Gateway, gate), Surprised())
+    pump = Pump(cast(Gateway, gateway), Surprised())
     with capture_logs() as logs:
         pump.start()
-        gate.batches.put([admit(1), admit(2, account_id=None), admit(3)])
-        answers = [gate.answers.get(timeout=WAIT) for _ in range(2)]
+        gateway.batches.put([admit(1), admit(2, account_id=None), admit(3)])
+        answers = [gateway.answers.get(timeout=WAIT) for _ in range(2)]
         pump.stop()
     assert answers == [[(1, "CA_NOT_REGISTERED")], [(3, "CA_NOT_REGISTERED")]]
     assert [(line["event"], line["certificate_id"]) for line in logs] == [("a certificate was not examined", "ab" * 32)]
 
 
 @pytest.mark.parametrize("for_known", [True, False])
-def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate, for_known: bool) -> None:
+def test_a_registry_that_cannot_be_used_is_told_in_one_line(gateway: FakeGateway, for_known: bool) -> None:
     class Away:
         def __init__(self, *, for_known: bool) -> None:
             self.for_known = for_known
@@ -289,23 +310,23 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate, for_know
                 self.has_failed = True
                 raise StoreFailure("the disk is full")
 
-        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+        def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
             if self.for_known:
                 self.fail_once()
-            return [None] * len(tickets)
+            return [None] * len(requests)
 
-        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
+        def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
             self.fail_once()
-            return ["CA_NOT_REGISTERED"] * len(tickets)
+            return [Refused(RefusalReason.CA_NOT_REGISTERED)] * len(requests)
 
     away = Away(for_known=for_known)
-    pump = Pump(cast(Gateway, gate), away)
+    pump = Pump(cast(Gateway, gateway), away)
     with capture_logs() as logs:
         pump.start()
-        gate.batches.put([admit(1)])
+        gateway.batches.put([admit(1)])
         eventually(lambda: away.has_failed)
-        gate.batches.put([admit(2)])
-        assert gate.answers.get(timeout=WAIT) == [(2, "CA_NOT_REGISTERED")]
+        gateway.batches.put([admit(2)])
+        assert gateway.answers.get(timeout=WAIT) == [(2, "CA_NOT_REGISTERED")]
         pump.stop()
     [line] = logs
     assert (line["log_level"], line["reason"]) == ("error", "the disk is full")
@@ -324,41 +345,54 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gate: Gate, for_know
     ],
 )
 def test_a_refusal_is_logged_with_its_operation_its_reason_and_the_client(
-    gate: Gate, operation: str, event: str
+    gateway: FakeGateway, operation: str, event: str
 ) -> None:
-    refused = (
-        "refused", 1.0, "123456789012", "us-east-1", "ab" * 32, "pump-7", "192.0.2.1:5000", "localhost",
-        "DEVICE_CERTIFICATE_INACTIVE", "Activate it.", operation,
-    )  # fmt: skip
+    refused = {
+        "kind": "refused",
+        "time": 1.0,
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "certificate_id": "ab" * 32,
+        "client_id": "pump-7",
+        "peer": "192.0.2.1:5000",
+        "server_name": "localhost",
+        "reason": "DEVICE_CERTIFICATE_INACTIVE",
+        "detail": "Activate it.",
+        "operation": operation,
+    }
     with capture_logs() as logs:
-        pump = running(gate, Registry())
-        gate.batches.put([refused, admit(1)])
-        gate.answers.get(timeout=WAIT)
+        pump = running(gateway, Registry())
+        gateway.batches.put([refused, admit(1)])
+        gateway.answers.get(timeout=WAIT)
         pump.stop()
     line = logs[0]
     assert (line["event"], line["reason"]) == (event, "DEVICE_CERTIFICATE_INACTIVE")
     assert (line["client_id"], line["peer"], line["certificate_id"]) == ("pump-7", "192.0.2.1:5000", "ab" * 32)
 
 
-def test_a_stopped_pump_takes_nothing_more(gate: Gate) -> None:
-    pump = running(gate, Registry())
+def test_a_stopped_pump_takes_nothing_more(gateway: FakeGateway) -> None:
+    pump = running(gateway, Registry())
     pump.stop()
     assert "gateway-pump" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_requests_and_connections_reach_whom_they_are_for(gate: Gate) -> None:
+def test_requests_and_connections_reach_whom_they_are_for(gateway: FakeGateway) -> None:
     asked: queue.Queue[Request] = queue.Queue()
     connected: queue.Queue[Sequence[tuple[Realm, str]]] = queue.Queue()
-    pump = Pump(cast(Gateway, gate), Registry(), asked=asked.put, connected=connected.put)
+    pump = Pump(cast(Gateway, gateway), Registry(), asked=asked.put, connected=connected.put)
     pump.start()
     realm = ("123456789012", "us-east-1")
-    gate.batches.put(
-        [
-            ("request", *realm, 7, "client", "ab" * 32, "$aws/certificates/create/json", b"{}"),
-            ("connected", *realm, "cd" * 32, "one"),
-            ("connected", *realm, "ef" * 32, "two"),
-        ]
-    )
+    request = {
+        "kind": "request",
+        "account_id": realm[0],
+        "region": realm[1],
+        "connection": 7,
+        "client_id": "client",
+        "certificate_id": "ab" * 32,
+        "topic": "$aws/certificates/create/json",
+        "payload": b"{}",
+    }
+    gateway.batches.put([request, connected_event("cd" * 32), connected_event("ef" * 32)])
     assert connected.get(timeout=WAIT) == [(Realm(*realm), "cd" * 32), (Realm(*realm), "ef" * 32)]
     assert asked.get(timeout=WAIT) == Request(
         Realm(*realm), 7, "client", "ab" * 32, "$aws/certificates/create/json", b"{}"
@@ -366,8 +400,8 @@ def test_requests_and_connections_reach_whom_they_are_for(gate: Gate) -> None:
     pump.stop()
 
 
-def test_who_has_connected_is_told_again_where_the_store_did_not_take_it(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
+def test_connected_certificates_are_told_again_where_the_store_did_not_take_them(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sekisho.gateway.pump.RETRY_SECONDS", 0.0)
     told: queue.Queue[tuple[list[str], bool]] = queue.Queue()
@@ -381,9 +415,9 @@ def test_who_has_connected_is_told_again_where_the_store_did_not_take_it(
             raise StoreFailure("the disk is full")
 
     def connect(certificate_id: str) -> None:
-        gate.batches.put([("connected", "123456789012", "us-east-1", certificate_id, "client")])
+        gateway.batches.put([connected_event(certificate_id)])
 
-    pump = Pump(cast(Gateway, gate), Registry(), connected=record)
+    pump = Pump(cast(Gateway, gateway), Registry(), connected=record)
     with capture_logs() as logs:
         pump.start()
         connect("one")
@@ -401,30 +435,32 @@ def test_who_has_connected_is_told_again_where_the_store_did_not_take_it(
     assert {line["reason"] for line in logs} == {"the disk is full"}
 
 
-def test_who_has_connected_is_told_though_nobody_could_be_admitted(gate: Gate) -> None:
+def test_connected_certificates_are_told_though_none_could_be_admitted(gateway: FakeGateway) -> None:
     class Away:
-        def known(self, tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
-            return [None] * len(tickets)
+        def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
+            return [None] * len(requests)
 
-        def answer(self, tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-            raise StoreFailure(f"the disk is full, said to {len(tickets)}")
+        def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
+            raise StoreFailure(f"the disk is full, said to {len(requests)}")
 
     told: queue.Queue[Sequence[tuple[Realm, str]]] = queue.Queue()
-    pump = Pump(cast(Gateway, gate), Away(), connected=told.put)
+    pump = Pump(cast(Gateway, gateway), Away(), connected=told.put)
     pump.start()
-    gate.batches.put([admit(1), ("connected", "123456789012", "us-east-1", "cd" * 32, "one")])
+    gateway.batches.put([admit(1), connected_event("cd" * 32)])
     assert told.get(timeout=WAIT) == [(Realm("123456789012", "us-east-1"), "cd" * 32)]
     pump.stop()
 
 
-def test_very_many_that_have_connected_are_told_batch_by_batch(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_connected_certificates_are_told_in_batches(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sekisho.gateway.pump.BATCH", 2)
     monkeypatch.setattr("sekisho.gateway.pump.RETRY_SECONDS", 0.0)
     told: queue.Queue[int] = queue.Queue()
     refusals = [StoreFailure("the disk is full")] * 3
-    pump = Pump(cast(Gateway, gate), Registry(), connected=lambda connected: _count(connected, told, refusals))
+    pump = Pump(cast(Gateway, gateway), Registry(), connected=lambda connected: _count(connected, told, refusals))
     for number in range(5):
-        gate.batches.put([("connected", "123456789012", "us-east-1", f"certificate {number}", "client")])
+        gateway.batches.put([connected_event(f"certificate {number}")])
     pump.start()
     seen: list[int] = []
     while sum(seen) < 5:
@@ -440,11 +476,13 @@ def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refus
     told.put(len(connected))
 
 
-def test_failed_accepts_are_one_line_with_their_number(gate: Gate) -> None:
+def test_failed_accepts_are_one_line_with_their_number(gateway: FakeGateway) -> None:
     with capture_logs() as lines:
-        pump = running(gate, Registry())
-        gate.batches.put([("accept_failed", "Too many open files (os error 24)", 42), admit(1)])
-        gate.answers.get(timeout=10)
+        pump = running(gateway, Registry())
+        gateway.batches.put(
+            [{"kind": "accept_failed", "cause": "Too many open files (os error 24)", "count": 42}, admit(1)]
+        )
+        gateway.answers.get(timeout=10)
         pump.stop()
     [said] = [line for line in lines if line["event"] == "MQTT connections cannot be accepted"]
     assert (said["reason"], said["count"]) == ("Too many open files (os error 24)", 42)

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from sekisho.gateway.region_filter import InServedRegions
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason, Refused
 from sekisho.regions import Regions
-from sekisho.registry.admission import Ticket
+from sekisho.registry.admission import AdmissionRequest
 from sekisho.registry.model import Identity
 
 
@@ -18,23 +19,24 @@ def identity(region: str) -> Identity:
 
 
 HERE, OWN, MADE_UP = identity("us-east-1"), identity("plant-1"), identity("x1")
+UNKNOWN_CA = Refused(RefusalReason.CA_NOT_REGISTERED)
 
 
 class Registry:
-    def known(self, _tickets: Sequence[Ticket]) -> Sequence[Identity | None]:
+    def known(self, _requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
         return [HERE, OWN, MADE_UP, None]
 
-    def answer(self, _tickets: Sequence[Ticket]) -> Sequence[Identity | str]:
-        return [HERE, OWN, MADE_UP, "CA_NOT_REGISTERED"]
+    def answer(self, _requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
+        return [HERE, OWN, MADE_UP, UNKNOWN_CA]
 
 
 def test_an_identity_of_a_region_that_is_not_in_the_list_is_refused_with_the_setting_that_adds_it() -> None:
     admission = InServedRegions(Registry(), Regions(("plant-1",)))
     assert admission.known([]) == [HERE, OWN, None, None]
     here, own, made_up, refused = admission.answer([])
-    assert (here, own, refused) == (HERE, OWN, "CA_NOT_REGISTERED")
-    assert isinstance(made_up, str)
-    assert made_up.startswith(
-        "DEVICE_CERTIFICATE_NOT_REGISTERED: it is registered in another region. 'x1' is no region"
-    )
-    assert "SEKISHO_REGIONS=x1" in made_up
+    assert (here, own, refused) == (HERE, OWN, UNKNOWN_CA)
+    assert isinstance(made_up, Refused)
+    assert made_up.reason is RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+    assert made_up.detail is not None
+    assert made_up.detail.startswith("it is registered in another region. 'x1' is no region")
+    assert "SEKISHO_REGIONS=x1" in made_up.detail

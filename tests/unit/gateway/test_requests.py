@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from structlog.testing import capture_logs
 
@@ -17,25 +17,29 @@ from sekisho.gateway.requests import MAX_WAIT_SECONDS, THREADS, Requests
 from sekisho.messaging.requests import Reply, Request
 from sekisho.realm import Realm
 
+if TYPE_CHECKING:
+    from sekisho._sekisho import ReplyDict, UnpublishedDict
+
 WAIT = 10.0
 REALM = Realm("123456789012", "us-east-1")
 OTHER = Realm("210987654321", "us-east-1")
 
 
-class Gate:
+class FakeGateway:
     """Keeps the replies; or is stopped."""
 
     def __init__(self, *, stopped: bool = False, unsent: str | None = None) -> None:
-        self.replies: queue.Queue[tuple[int, Any]] = queue.Queue()
+        self.replies: queue.Queue[ReplyDict] = queue.Queue()
         self._stopped = stopped
         self._unsent = unsent
 
-    def reply(self, replies: Sequence[tuple[int, Any]]) -> list[str | None]:
+    def reply(self, replies: Sequence[ReplyDict]) -> list[UnpublishedDict | None]:
         for reply in replies:
             self.replies.put(reply)
         if self._stopped:
             raise GatewayError("the gateway was stopped")
-        return [self._unsent] * len(replies)
+        unsent = self._unsent
+        return [None if unsent is None else {"reason": "RECEIVE_NOT_AUTHORIZED", "detail": unsent}] * len(replies)
 
 
 class Echo:
@@ -71,8 +75,8 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running(gate: Gate, service: Any, **options: Any) -> Iterator[Requests]:
-    requests = Requests(cast(Gateway, gate), [service], **options)
+def running(gateway: FakeGateway, service: Any, **options: Any) -> Iterator[Requests]:
+    requests = Requests(cast(Gateway, gateway), [service], **options)
     requests.start()
     try:
         yield requests
@@ -81,43 +85,56 @@ def running(gate: Gate, service: Any, **options: Any) -> Iterator[Requests]:
 
 
 def test_a_reply_goes_to_the_connection_that_asked() -> None:
-    gate = Gate()
-    with running(gate, Echo()) as requests:
+    gateway = FakeGateway()
+    with running(gateway, Echo()) as requests:
         requests.take(request(b"hello"))
-        connection, publication = gate.replies.get(timeout=WAIT)
+        reply = gateway.replies.get(timeout=WAIT)
         requests.take(request(b"there", "$aws/templates/t/echo"))
-        assert gate.replies.get(timeout=WAIT)[1][2] == "$aws/templates/t/echo/accepted"
-    assert connection == 7
-    assert publication[:6] == (REALM.account_id, REALM.region, "$aws/echo/json/accepted", b"hello", 1, False)
+        assert gateway.replies.get(timeout=WAIT)["message"]["topic"] == "$aws/templates/t/echo/accepted"
+    assert reply == {
+        "connection": 7,
+        "message": {
+            "account_id": REALM.account_id,
+            "region": REALM.region,
+            "topic": "$aws/echo/json/accepted",
+            "payload": b"hello",
+            "qos": 1,
+            "retain": False,
+        },
+    }
 
 
 def test_what_nobody_listens_to_and_what_is_not_answered_is_passed_over() -> None:
-    gate = Gate()
-    with running(gate, Echo()) as requests:
+    gateway = FakeGateway()
+    with running(gateway, Echo()) as requests:
         for topic in ("$aws/echo", "$aws/echo/a/b", "$aws/templates/t/u", "other/t"):
             requests.take(request(b"x", topic))
         requests.take(request(b"silence"))
         requests.take(request(b"last"))
-        assert gate.replies.get(timeout=WAIT)[1][3] == b"last"
-    assert gate.replies.empty()
+        assert gateway.replies.get(timeout=WAIT)["message"]["payload"] == b"last"
+    assert gateway.replies.empty()
 
 
 def test_a_service_that_raises_goes_on_with_the_next() -> None:
-    gate = Gate()
-    with capture_logs() as logs, running(gate, Echo()) as requests:
+    gateway = FakeGateway()
+    with capture_logs() as logs, running(gateway, Echo()) as requests:
         for _ in range(THREADS * 2):
             requests.take(request(b"raise"))
         requests.take(request(b"next"))
-        assert gate.replies.get(timeout=WAIT)[1][3] == b"next"
+        assert gateway.replies.get(timeout=WAIT)["message"]["payload"] == b"next"
     assert {line["event"] for line in logs} == {"a request was not answered"}
     assert len(logs) == THREADS * 2
 
 
 def test_an_answer_that_cannot_be_sent_is_in_the_log() -> None:
-    for gate, reason in ((Gate(unsent="the connection has ended"), "has ended"), (Gate(stopped=True), "stopped")):
-        with capture_logs() as logs, running(gate, Echo()) as requests:
+    ended = FakeGateway(unsent="the connection has ended")
+    for gateway, reason in (
+        (ended, "NOT_AUTHORIZED: the connection has ended"),
+        (FakeGateway(stopped=True), "stopped"),
+    ):
+        with capture_logs() as logs, running(gateway, Echo()) as requests:
             requests.take(request(b"x"))
-            gate.replies.get(timeout=WAIT)
+            gateway.replies.get(timeout=WAIT)
         assert [line["event"] for line in logs] == ["an answer was not sent"]
         assert reason in logs[0]["reason"]
 
@@ -143,30 +160,30 @@ class Slow(Echo):
             assert self._entered.wait_for(lambda: self.inside >= count, WAIT), self.inside
 
 
-def answered(gate: Gate) -> tuple[int, str, bytes]:
+def answered(gateway: FakeGateway) -> tuple[int, str, bytes]:
     """(connection, topic, payload) of the next reply."""
-    connection, publication = gate.replies.get(timeout=WAIT)
-    return connection, publication[2], publication[3]
+    reply = gateway.replies.get(timeout=WAIT)
+    return reply["connection"], reply["message"]["topic"], reply["message"]["payload"]
 
 
 def test_an_account_is_answered_while_thousands_of_requests_of_another_wait() -> None:
-    gate, service = Gate(), Slow()
-    with running(gate, service) as requests:
+    gateway, service = FakeGateway(), Slow()
+    with running(gateway, service) as requests:
         for number in range(3000):
             requests.take(request(b"slow", connection=number))
         service.has(THREADS // 2)
         requests.take(request(b"quick", realm=OTHER))
-        assert answered(gate) == (7, "$aws/echo/json/accepted", b"quick")
+        assert answered(gateway) == (7, "$aws/echo/json/accepted", b"quick")
         assert service.inside == THREADS // 2 + 1
         assert requests.statistics()["requests_waiting"] == 3000 - THREADS // 2
         service.go.set()
         eventually(lambda: requests.statistics()["requests_waiting"] == 0)
-        assert sorted(answered(gate)[0] for _ in range(3000)) == list(range(3000)), "each once"
+        assert sorted(answered(gateway)[0] for _ in range(3000)) == list(range(3000)), "each once"
 
 
 def test_within_an_account_certificates_and_connections_are_served_in_turn() -> None:
-    gate, service = Gate(), Slow()
-    with running(gate, service) as requests:
+    gateway, service = FakeGateway(), Slow()
+    with running(gateway, service) as requests:
         for _ in range(THREADS // 2):
             requests.take(request(b"slow", connection=0))
         service.has(THREADS // 2)
@@ -175,24 +192,24 @@ def test_within_an_account_certificates_and_connections_are_served_in_turn() -> 
         requests.take(request(b"same certificate", connection=2))
         requests.take(request(b"other certificate", certificate_id="cd" * 32, connection=3))
         service.go.set()
-        order = [answered(gate)[2] for _ in range(THREADS // 2 + 102)]
+        order = [answered(gateway)[2] for _ in range(THREADS // 2 + 102)]
     assert max(order.index(b"same certificate"), order.index(b"other certificate")) < 20
 
 
 def test_requests_without_a_place_are_answered_counted_and_told_of_once() -> None:
-    gate, service = Gate(), Slow()
-    with capture_logs() as logs, running(gate, service) as requests:
+    gateway, service = FakeGateway(), Slow()
+    with capture_logs() as logs, running(gateway, service) as requests:
         for _ in range(THREADS // 2):
             requests.take(request(b"slow"))
         service.has(THREADS // 2)
         fit = requests_module.MAX_WAITING_BYTES_PER_CONNECTION // requests_module.REQUEST_BYTES
         for _ in range(fit + 300):
             requests.take(request(b""))
-        rejections = [answered(gate) for _ in range(300)]
+        rejections = [answered(gateway) for _ in range(300)]
         statistics = requests.statistics()
         requests.take(request(b"quick", connection=8))
         requests.take(request(b"quick", realm=OTHER))
-        assert answered(gate)[2] == b"quick", "of the other account; this one's turn comes"
+        assert answered(gateway)[2] == b"quick", "of the other account; this one's turn comes"
         service.go.set()
     assert set(rejections) == {(7, "$aws/echo/json/rejected", b"later")}
     assert (statistics["requests_waiting"], statistics["requests_throttled"]) == (fit, 300)
@@ -202,8 +219,8 @@ def test_requests_without_a_place_are_answered_counted_and_told_of_once() -> Non
 
 
 def test_large_payloads_are_bounded_by_their_bytes() -> None:
-    gate, service = Gate(), Slow()
-    with running(gate, service) as requests:
+    gateway, service = FakeGateway(), Slow()
+    with running(gateway, service) as requests:
         for _ in range(THREADS // 2):
             requests.take(request(b"slow"))
         service.has(THREADS // 2)
@@ -216,8 +233,8 @@ def test_large_payloads_are_bounded_by_their_bytes() -> None:
 
 
 def test_a_request_whose_device_no_longer_waits_is_not_carried_out() -> None:
-    gate, service, now = Gate(), Slow(), [0.0]
-    with running(gate, service, clock=lambda: now[0]) as requests:
+    gateway, service, now = FakeGateway(), Slow(), [0.0]
+    with running(gateway, service, clock=lambda: now[0]) as requests:
         for _ in range(THREADS // 2):
             requests.take(request(b"slow"))
         service.has(THREADS // 2)
@@ -225,6 +242,6 @@ def test_a_request_whose_device_no_longer_waits_is_not_carried_out() -> None:
         now[0] = MAX_WAIT_SECONDS + 1
         requests.take(request(b"in time", connection=9))
         service.go.set()
-        others = {answered(gate) for _ in range(THREADS // 2 + 2)} - {(7, "$aws/echo/json/accepted", b"slow")}
+        others = {answered(gateway) for _ in range(THREADS // 2 + 2)} - {(7, "$aws/echo/json/accepted", b"slow")}
     assert others == {(8, "$aws/echo/json/rejected", b"later"), (9, "$aws/echo/json/accepted", b"in time")}
     assert service.inside == THREADS // 2 + 1

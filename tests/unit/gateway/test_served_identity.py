@@ -1,4 +1,4 @@
-"""The gate's names and certificates keep step with the endpoints."""
+"""The gateway's names and certificates keep step with the endpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography import x509
@@ -23,6 +23,9 @@ from sekisho.regions import Regions
 from sekisho.registry.endpoints import Endpoints
 from sekisho.registry.model import ServedEndpoint
 from tests.x509 import new_ca, new_device
+
+if TYPE_CHECKING:
+    from sekisho._sekisho import EndpointDict
 
 HOME = ServedEndpoint(Realm("123456789012", "us-east-1"), "localhost")
 OTHER = ServedEndpoint(Realm("123456789012", "eu-west-1"), "abc-ats.iot.eu-west-1.localhost")
@@ -47,7 +50,7 @@ class OvertakenEndpoints:
         return [HOME]
 
 
-class Gate:
+class FakeGateway:
     """Remembers which names it was told last."""
 
     def __init__(self) -> None:
@@ -55,8 +58,8 @@ class Gate:
         self.default: Any = None
         self.named: dict[str, Any] = {}
 
-    def set_endpoints(self, _endpoints: Sequence[tuple[str, str, str]]) -> None:
-        self.names = [name for name, _, _ in _endpoints]
+    def set_endpoints(self, endpoints: Sequence[EndpointDict]) -> None:
+        self.names = [each["server_name"] for each in endpoints]
 
     def set_server_certificates(self, chains: Any) -> None:
         self.default = chains
@@ -66,8 +69,8 @@ class Gate:
 
 
 def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: Path) -> None:
-    endpoints, gate = OvertakenEndpoints(), Gate()
-    identity = ServedIdentity(Settings(data=tmp_path), cast(Endpoints, endpoints), cast(Gateway, gate), utc_now)
+    endpoints, gateway = OvertakenEndpoints(), FakeGateway()
+    identity = ServedIdentity(Settings(data=tmp_path), cast(Endpoints, endpoints), cast(Gateway, gateway), utc_now)
 
     def second() -> None:
         endpoints.first_has_read.wait(10)
@@ -79,23 +82,23 @@ def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: P
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert gate.names == [HOME.server_name, OTHER.server_name]
+    assert gateway.names == [HOME.server_name, OTHER.server_name]
 
 
 def test_an_endpoint_answers_to_its_aliases(tmp_path: Path) -> None:
     alias = "abc-ats.iot.us-east-1.localhost"
     named = ServedEndpoint(HOME.realm, "localhost", aliases=("localhost.localdomain", alias))
-    identity, gate = serving(tmp_path, [named, OTHER])
+    identity, gateway = serving(tmp_path, [named, OTHER])
     identity.serve_endpoints()
-    assert gate.names == ["localhost", "localhost.localdomain", alias, OTHER.server_name]
+    assert gateway.names == ["localhost", "localhost.localdomain", alias, OTHER.server_name]
     identity.serve_certificates()
-    assert all("localhost.localdomain" in names for names in names_in(gate.default))
-    assert set(gate.named) >= {"*.iot.us-east-1.localhost"}
+    assert all("localhost.localdomain" in names for names in names_in(gateway.default))
+    assert set(gateway.named) >= {"*.iot.us-east-1.localhost"}
 
 
 def test_an_endpoint_is_given_though_the_gateway_does_not_take_it(tmp_path: Path) -> None:
-    class Stopped(Gate):
-        def set_endpoints(self, _endpoints: Sequence[tuple[str, str, str]]) -> None:
+    class Stopped(FakeGateway):
+        def set_endpoints(self, _endpoints: Sequence[EndpointDict]) -> None:
             raise GatewayError("it has stopped")
 
     endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: [HOME]})())
@@ -110,11 +113,11 @@ def serving(
     known: Sequence[ServedEndpoint],
     clock: Callable[[], datetime] = utc_now,
     **settings: Any,
-) -> tuple[ServedIdentity, Gate]:
+) -> tuple[ServedIdentity, FakeGateway]:
     """An identity in step with these endpoints, and the gateway that it told."""
-    gate = Gate()
+    gateway = FakeGateway()
     endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: known})())
-    return ServedIdentity(Settings(data=tmp_path, **settings), endpoints, cast(Gateway, gate), clock), gate
+    return ServedIdentity(Settings(data=tmp_path, **settings), endpoints, cast(Gateway, gateway), clock), gateway
 
 
 def names_in(chains: Sequence[tuple[str, str]]) -> list[set[str]]:
@@ -129,17 +132,17 @@ def leaf_of(chains: Sequence[tuple[str, str]]) -> X509Certificate:
 
 
 def test_each_region_has_a_certificate_of_its_own_whether_it_is_used_or_not(tmp_path: Path) -> None:
-    identity, gate = serving(tmp_path, [HOME, OTHER], regions=("plant-1",), domain="iot.example")
+    identity, gateway = serving(tmp_path, [HOME, OTHER], regions=("plant-1",), domain="iot.example")
     identity.serve_certificates()
-    assert names_in(gate.default) == [{"localhost", "localhost.localdomain", "127.0.0.1", "::1"}] * 2
-    assert set(gate.named) == {f"*.iot.{region}.iot.example" for region in Regions(("plant-1",))}
-    for name, chains in gate.named.items():
+    assert names_in(gateway.default) == [{"localhost", "localhost.localdomain", "127.0.0.1", "::1"}] * 2
+    assert set(gateway.named) == {f"*.iot.{region}.iot.example" for region in Regions(("plant-1",))}
+    for name, chains in gateway.named.items():
         assert names_in(chains) == [{name}] * 2
     # The same after a restart.
-    first = dict(gate.named)
+    first = dict(gateway.named)
     serving(tmp_path, [], regions=("plant-1",), domain="iot.example")[0].serve_certificates()
     identity.serve_certificates()
-    assert gate.named == first
+    assert gateway.named == first
 
 
 def test_certificates_of_regions_that_the_gateway_does_not_take_stop_no_start(
@@ -148,21 +151,21 @@ def test_certificates_of_regions_that_the_gateway_does_not_take_stop_no_start(
     def refuse(*_: object) -> None:
         raise GatewayError("server certificate 1 is too large")
 
-    identity, gate = serving(tmp_path, [HOME])
-    monkeypatch.setattr(gate, "set_named_certificates", refuse)
+    identity, gateway = serving(tmp_path, [HOME])
+    monkeypatch.setattr(gateway, "set_named_certificates", refuse)
     with capture_logs() as lines:
         identity.serve_certificates()
-    assert gate.default is not None
+    assert gateway.default is not None
     assert lines[0]["reason"] == "server certificate 1 is too large"
 
 
 def test_endpoints_in_regions_that_are_not_in_the_list_are_not_served(tmp_path: Path) -> None:
     made_up = [ServedEndpoint(Realm("123456789012", f"x{n}"), f"a{n}-ats.iot.x{n}.localhost") for n in range(1300)]
-    identity, gate = serving(tmp_path, [HOME, OTHER, *made_up], regions=("x7",))
+    identity, gateway = serving(tmp_path, [HOME, OTHER, *made_up], regions=("x7",))
     with capture_logs() as lines:
         identity.serve_endpoints()
         identity.serve_endpoints()
-    assert gate.names == [HOME.server_name, OTHER.server_name, made_up[7].server_name]
+    assert gateway.names == [HOME.server_name, OTHER.server_name, made_up[7].server_name]
     [line] = [line for line in lines if "not in the list" in line["event"]]
     assert line["count"] == 1299
     assert 'regions = ["x0", "x1", "x10"]' in line["remedy"]
@@ -186,25 +189,25 @@ def test_endpoints_in_regions_that_are_not_in_the_list_are_not_served(tmp_path: 
 def test_the_default_certificate_names_the_host_if_clients_can_connect_by_it(
     tmp_path: Path, host: str, more: set[str]
 ) -> None:
-    identity, gate = serving(tmp_path, [HOME], host=host)
+    identity, gateway = serving(tmp_path, [HOME], host=host)
     identity.serve_certificates()
-    assert names_in(gate.default)[0] == {"localhost", "localhost.localdomain", "127.0.0.1", "::1"} | more
-    served = gate.default
+    assert names_in(gateway.default)[0] == {"localhost", "localhost.localdomain", "127.0.0.1", "::1"} | more
+    served = gateway.default
     identity.serve_certificates()
-    assert gate.default == served, "the same names are recognised as the same"
+    assert gateway.default == served, "the same names are recognised as the same"
 
 
 def test_a_running_server_renews_its_certificates(tmp_path: Path) -> None:
     now = utc_now()
-    identity, gate = serving(tmp_path, [HOME, OTHER], lambda: now)
+    identity, gateway = serving(tmp_path, [HOME, OTHER], lambda: now)
     identity.serve_certificates()
-    first = leaf_of(gate.default), leaf_of(gate.named[WEST])
+    first = leaf_of(gateway.default), leaf_of(gateway.named[WEST])
     now += RENEWAL_CHECK_INTERVAL
     identity.renew()
-    assert (leaf_of(gate.default).pem, leaf_of(gate.named[WEST]).pem) == (first[0].pem, first[1].pem)
+    assert (leaf_of(gateway.default).pem, leaf_of(gateway.named[WEST]).pem) == (first[0].pem, first[1].pem)
     now += timedelta(days=370)
     identity.renew()
-    for old, new in zip(first, (leaf_of(gate.default), leaf_of(gate.named[WEST])), strict=True):
+    for old, new in zip(first, (leaf_of(gateway.default), leaf_of(gateway.named[WEST])), strict=True):
         assert new.not_after > old.not_after
 
 
@@ -215,18 +218,18 @@ def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path:
     certificate.write_text(device.pem)
     key.write_text(device.key_pem)
     now = utc_now()
-    identity, gate = serving(
+    identity, gateway = serving(
         tmp_path / "data", [HOME, OTHER], lambda: now, server_certificate=certificate, server_key=key
     )
     identity.serve_certificates()
-    assert leaf_of(gate.default).pem == device.pem
-    assert gate.named == {}
+    assert leaf_of(gateway.default).pem == device.pem
+    assert gateway.named == {}
     certificate.write_text("half of a renewal")
     now += RENEWAL_CHECK_INTERVAL
     with capture_logs() as lines:
         identity.renew()
     assert "the server certificate cannot be used" in lines[-1]["reason"]
-    assert leaf_of(gate.default).pem == device.pem
+    assert leaf_of(gateway.default).pem == device.pem
     with pytest.raises(ServerCertificateUnusable, match="the server certificate cannot be used"):
         identity.serve_certificates()
     renewed = new_device(root, "iot.example.com")
@@ -234,4 +237,4 @@ def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path:
     key.write_text(renewed.key_pem)
     now += RENEWAL_CHECK_INTERVAL
     identity.renew()
-    assert leaf_of(gate.default).pem == renewed.pem
+    assert leaf_of(gateway.default).pem == renewed.pem

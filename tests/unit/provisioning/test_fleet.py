@@ -28,6 +28,7 @@ from sekisho.provisioning.fleet import FleetProvisioning
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.provisioning.templates import ProvisioningTemplates
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificate_providers import CertificateProviders
 from sekisho.registry.certificates import Certificates
@@ -826,8 +827,9 @@ class TestWhatNobodyClaims:
         world.clock.move(0.000001)
         assert world.fleet.forget_unclaimed() == 1
         assert world.kept(first) is None
-        # The gate may have been asked about it.
-        assert announced == [Change(HOME, ChangeKind.CERTIFICATE, first)]
+        # The gateway may have been asked about it.
+        lost = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+        assert announced == [Change(HOME, ChangeKind.CERTIFICATE, first, lost)]
         assert world.provision(token).accepted
         world.clock.move(1)
         assert world.fleet.forget_unclaimed() == 1

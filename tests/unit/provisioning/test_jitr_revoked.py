@@ -16,7 +16,8 @@ from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox import Outbox
 from sekisho.realm import Realm
-from sekisho.registry.admission import Admission, Ticket
+from sekisho.refusal import Refused
+from sekisho.registry.admission import Admission, AdmissionRequest
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificates import Certificates
 from sekisho.registry.model import Account, Certificate, CertificateMode, CertificateStatus, RegistrationConfig
@@ -53,8 +54,8 @@ class World:
 
     def connect(self, *ders: bytes, realm: Realm = HOME) -> list[str]:
         """Names of the reasons why certificates that connect are refused."""
-        asked = [Ticket(realm, hashlib.sha256(each).hexdigest(), each, [], "c") for each in ders]
-        return [str(each).partition(":")[0] for each in self.gate.answer(asked)]
+        asked = [AdmissionRequest(realm, hashlib.sha256(each).hexdigest(), each, [], "c") for each in ders]
+        return [each.reason if isinstance(each, Refused) else str(each) for each in self.gate.answer(asked)]
 
     def kept(self, der: bytes) -> Certificate | None:
         with self.store.read() as tx:

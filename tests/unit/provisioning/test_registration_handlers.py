@@ -20,7 +20,8 @@ from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
-from sekisho.registry.admission import Admission, Ticket
+from sekisho.refusal import Refused
+from sekisho.registry.admission import Admission, AdmissionRequest
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.model import CertificateMode, Delivery, DeliveryState
 from sekisho.registry.ports import StoreFailure
@@ -69,7 +70,8 @@ class World:
     enqueuing: Enqueuing
 
     def knock(self, *devices: Papers) -> list[object]:
-        return list(self.gate.answer([Ticket(HOME, each.certificate_id, each.der, [], "c") for each in devices]))
+        asked = [AdmissionRequest(HOME, each.certificate_id, each.der, [], "c") for each in devices]
+        return [str(each) if isinstance(each, Refused) else each for each in self.gate.answer(asked)]
 
     def trust(self, ca: Papers) -> None:
         CACertificates(self.store, self.clock).register(

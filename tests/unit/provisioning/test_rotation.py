@@ -23,6 +23,7 @@ from sekisho.errors import (
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.rotation import Progress, Rotations
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason
 from sekisho.registry.accounts import Accounts
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificates import Certificates
@@ -142,8 +143,8 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(store, SetClock(), announced, tmp_path)
 
 
-def changes_of(*devices: Papers) -> set[Change]:
-    return {Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id) for device in devices}
+def change_of(device: Papers, lost: RefusalReason | None = None) -> Change:
+    return Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id, lost)
 
 
 # Beginning
@@ -169,7 +170,7 @@ def test_the_new_certificate_is_registered_active_with_its_ca_and_attached_besid
     assert {name for name, _ in world.things_of(new)} == {"lamp", "door"}
     assert (world.is_awaited(new), world.is_awaited(old)) == (True, False)
     # What the gate knew of it, that it is unknown say, holds no longer.
-    assert set(world.announced) == changes_of(new)
+    assert set(world.announced) == {change_of(new)}
 
 
 def test_an_exclusive_thing_stays_exclusive(world: World) -> None:
@@ -370,7 +371,7 @@ def test_when_the_new_certificate_has_connected_the_old_one_is_switched_off(worl
     [rotation] = world.rotations.list(HOME, ALL, DONE).items
     assert rotation.finished_at == world.clock.now
     assert not world.is_awaited(new)
-    assert set(world.announced) == changes_of(old, new)
+    assert set(world.announced) == {change_of(old, RefusalReason.DEVICE_CERTIFICATE_INACTIVE), change_of(new)}
 
 
 def test_told_again_nothing_is_changed(world: World) -> None:
@@ -451,7 +452,7 @@ def test_cancelling_switches_the_new_certificate_off_and_detaches_it(world: Worl
     assert (world.status(old), world.status(new)) == (ACTIVE, INACTIVE)
     assert (world.policies_of(new), world.things_of(new)) == ([], [])
     assert (world.policies_of(old), [name for name, _ in world.things_of(old)]) == (["p"], ["lamp"])
-    assert set(world.announced) == changes_of(new)
+    assert set(world.announced) == {change_of(new, RefusalReason.DEVICE_CERTIFICATE_INACTIVE)}
     world.connect(new)
     assert world.status(old) is ACTIVE
     # It may go at once, and the old one may be rotated to another.

@@ -25,7 +25,8 @@ from sekisho.pki import keys
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.templates import ProvisioningTemplates
-from sekisho.registry.admission import DEVICE_CERTIFICATE_NOT_REGISTERED, Admission, Ticket
+from sekisho.refusal import RefusalReason, Refused
+from sekisho.registry.admission import Admission, AdmissionRequest
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.model import (
     CertificateMode,
@@ -256,9 +257,9 @@ def test_a_claim_is_for_templates_of_fleets_that_exist(templates: ProvisioningTe
 
 def answer(store: SqlStore, created: Any, realm: Any) -> object:
     certificate = X509Certificate.from_pem(created.claim.certificate_pem)
-    ticket = Ticket(realm, certificate.certificate_id, certificate.der, (), "device")
-    (verdict,) = Admission(store).answer([ticket])
-    return verdict
+    asked = AdmissionRequest(realm, certificate.certificate_id, certificate.der, (), "device")
+    (answered,) = Admission(store).answer([asked])
+    return answered
 
 
 def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemplates, store: SqlStore) -> None:
@@ -271,8 +272,9 @@ def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemp
         assert identity.certificate.realm == HOME
         assert identity.things == ()
     elsewhere = answer(store, created, OTHER_ACCOUNT)
-    assert isinstance(elsewhere, str)
-    assert elsewhere.startswith(f"{DEVICE_CERTIFICATE_NOT_REGISTERED}: ")
+    assert isinstance(elsewhere, Refused)
+    assert elsewhere.reason is RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+    assert elsewhere.detail is not None
 
 
 def test_a_claim_goes_with_its_template_and_the_gate_is_told(
@@ -282,7 +284,7 @@ def test_a_claim_goes_with_its_template_and_the_gate_is_told(
     created = templates.create_claim(HOME, "t")
     templates.delete(HOME, "t")
     assert announced == [Change(HOME, ChangeKind.CERTIFICATE, created.claim.certificate_id)]
-    assert isinstance(answer(store, created, HOME), str)
+    assert isinstance(answer(store, created, HOME), Refused)
 
 
 def test_a_claim_may_provision_through_its_template_and_nothing_else(

@@ -23,6 +23,7 @@ from sekisho.errors import (
 )
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificates import Certificates
 from sekisho.registry.model import (
@@ -124,9 +125,9 @@ class TestRegistering:
         with pytest.raises(CertificateStateException, match=wanted):
             certificates.register_without_ca(HOME, device.pem, status=CertificateStatus(status))
 
-    def test_the_gate_is_told(self, certificates: Certificates, cas: CACertificates, announced: list[Change]) -> None:
+    def test_it_is_announced(self, certificates: Certificates, cas: CACertificates, announced: list[Change]) -> None:
         device = new_device(add_ca(cas))
-        certificates.register(HOME, device.pem)
+        certificates.register(HOME, device.pem, status=ACTIVE)
         assert announced == [Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id)]
 
     def test_the_same_again_is_refused_by_either_way_and_says_how_it_came(
@@ -384,7 +385,12 @@ class TestStatus:
             assert (changed.customer_version, announced) == (1, [])
         else:
             assert (changed.customer_version, changed.modified_at) == (2, clock.now)
-            assert announced == [Change(HOME, ChangeKind.CERTIFICATE, certificate_id)]
+            lost = {
+                ACTIVE: None,
+                INACTIVE: RefusalReason.DEVICE_CERTIFICATE_INACTIVE,
+                REVOKED: RefusalReason.DEVICE_CERTIFICATE_REVOKED,
+            }[after]
+            assert announced == [Change(HOME, ChangeKind.CERTIFICATE, certificate_id, lost)]
 
     @pytest.mark.parametrize("after", [ACTIVE, INACTIVE])
     def test_revoked_is_for_good(
@@ -496,7 +502,8 @@ class TestDeleting:
         certificates.update(HOME, registered, INACTIVE)
         announced.clear()
         certificates.delete(HOME, registered, force=True)
-        assert announced == [Change(HOME, ChangeKind.CERTIFICATE, registered)]
+        lost = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+        assert announced == [Change(HOME, ChangeKind.CERTIFICATE, registered, lost)]
         for name in ("p1", "p2"):
             policies.delete(HOME, name)
 

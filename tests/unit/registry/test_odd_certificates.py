@@ -19,7 +19,7 @@ from sekisho.errors import CertificateValidationException, InvalidRequestExcepti
 from sekisho.pki import der, pem
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.registry.admission import Admission, Ticket
+from sekisho.registry.admission import Admission, AdmissionRequest
 from sekisho.registry.ca_certificates import CACertificates
 from sekisho.registry.certificates import Certificates
 from sekisho.registry.model import CACertificate, CertificateMode, CertificateStatus
@@ -87,7 +87,7 @@ def test_a_device_certificate_has_one_outcome_on_every_way_in(
     assert verified == odd.openssl
 
     world.trust(ca)
-    asked = Ticket(HOME, hashlib.sha256(made).hexdigest(), made, [], "c")
+    asked = AdmissionRequest(HOME, hashlib.sha256(made).hexdigest(), made, [], "c")
     [answer] = Admission(world.store).answer([asked])
     if odd.refusal:
         for register in (world.certificates.register, world.certificates.register_without_ca):

@@ -194,9 +194,14 @@ async fn the_control_plane_publishes_with_no_connection() {
         ..Publication::default()
     };
     let wrong = Publication { topic: "a/#".into(), ..message.clone() };
-    let results = world.gateway.publish(vec![message, wrong]).unwrap();
-    assert_eq!(results[0], None);
-    assert!(results[1].as_ref().unwrap().contains("a/#"), "{results:?}");
+    let reserved = Publication { topic: "$reserved".into(), ..message.clone() };
+    let results = world.gateway.publish(vec![message, wrong, reserved]).unwrap();
+    assert_eq!(results[0], Ok(()));
+    let [wrong, reserved] = [1, 2].map(|index| results[index].clone().unwrap_err());
+    assert_eq!(wrong.reason, None);
+    assert!(wrong.detail.contains("a/#"), "{wrong:?}");
+    assert_eq!(reserved.reason, Some("TOPIC_RESERVED"));
+    assert!(reserved.detail.starts_with("The topic begins with $"), "{reserved:?}");
     let received = client.message().await;
     assert_eq!(&*received.payload, b"from the API");
     assert_eq!(received.properties.content_type.as_deref(), Some("text/plain"));
