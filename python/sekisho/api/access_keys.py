@@ -37,10 +37,14 @@ class CachedCredentials:
 
     def __call__(self, access_key_id: str, /) -> SecretKey | None:
         """The key, or None. Raises what the look-up raises."""
-        now = self._now()
+        return self.cached(access_key_id) or self._look_up(access_key_id, self._now())
+
+    def cached(self, access_key_id: str) -> SecretKey | None:
+        """The key, where it is known without looking it up."""
         entry = self._found.get(access_key_id)
-        if entry is not None and now < entry[0]:
-            return entry[1]
+        return entry[1] if entry is not None and self._now() < entry[0] else None
+
+    def _look_up(self, access_key_id: str, now: float) -> SecretKey | None:
         key = self._credentials(access_key_id)
         with self._lock:
             self._found.pop(access_key_id, None)

@@ -10,7 +10,8 @@ in threads for requests that are not authenticated yet, the others in threads th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -19,9 +20,8 @@ from uuid import uuid4
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sekisho.api import query, reports, rotations
@@ -68,6 +68,9 @@ _SIGNING_NAMES: Mapping[str, Sequence[str]] = {
     "sts": ("sts",),
 }
 _ANY_SERVICE = ("iot", "iot-data", "iot-jobs-data")
+
+_OWN_PATHS: Final = "/_sekisho/"
+"""Below it are the server's own resources: health, reports, rotations."""
 
 R = TypeVar("R")
 
@@ -138,6 +141,11 @@ class Api:
         self._models = service_models()
         self._router = Router(self._models)
         _refuse_unknown(self._operations, self._models)
+
+    def cached_account(self, access_key_id: str) -> str | None:
+        """The account of an access key, where it is known without looking it up and signatures are verified."""
+        key = None if self._any_credentials else self._credentials.cached(access_key_id)
+        return None if key is None else key.account_id
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         """The response to `request`; never raises."""
@@ -319,15 +327,28 @@ def build(
 
     # Looked up when it is asked for: tests build the application without services.
     fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
-    middleware = [Middleware(_RoutedAsSent)]
-    if any_credentials:
-        middleware.insert(0, Middleware(RefuseWebPages))
+    middleware = [Middleware(RefuseWebPages), Middleware(_RoutedAsSent)]
     health_routes = [] if health is None else HealthRoutes(health).routes
-    application = Starlette(routes=[*health_routes, fetch_report, Mount("/", host)], middleware=middleware)
+    routes = [*health_routes, fetch_report, Mount("/", host)]
+    application = Starlette(routes=routes, middleware=middleware) if any_credentials else _Application(routes, host)
     application.state.statistics = host.statistics
     # Targets that are no path, such as `*`, match no route.
     application.router.default = host
     return application
+
+
+class _Application(Starlette):
+    """Starlette for the server's own paths; requests of the AWS APIs, which are all others, go past its layers."""
+
+    def __init__(self, routes: Sequence[BaseRoute], host: ASGIApp) -> None:
+        super().__init__(routes=routes, middleware=[Middleware(_RoutedAsSent)])
+        self._host = host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _raw_path(scope).startswith(_OWN_PATHS):
+            await self._host(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class _RoutedAsSent:
@@ -355,17 +376,18 @@ class _Host:
         self._given_up = Tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _request(scope, b"")
         try:
             body = await _read_body(scope, receive)
         except ClientDisconnect:
             return
         except RequestEntityTooLargeException as error:
-            answer = self._api.refuse(request, error)
+            answer = self._api.refuse(_request(scope, b""), error)
         else:
             answer = await self._answer(_request(scope, body))
-        response = Response(answer.body, answer.status, headers=dict(answer.headers))
-        await response(scope, receive, send)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def run_unauthenticated(self, source_ip: str, function: Callable[[], R]) -> R:
         """What `function` returns, called in a thread for requests whose account is not known. Raises Busy."""
@@ -385,6 +407,9 @@ class _Host:
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         scope = scope_of(request)
         claimed = scope.access_key_id if scope is not None else ""
+        answer = self._answer_in_one_thread(request, claimed)
+        if answer is not None:
+            return await answer
         try:
             authenticated = await self._authentication.run(
                 (request.source_ip, claimed), self._api.authenticate, request
@@ -405,6 +430,34 @@ class _Host:
         except Busy:
             return self._throttle(request, f"Account {account_id}", account_id=account_id)
 
+    def _answer_in_one_thread(self, request: HttpRequest, claimed: str) -> Awaitable[HttpResponse] | None:
+        """The answer, from one thread instead of two, where nothing has to be waited for; else None.
+
+        A request that only claims to be of an account thus takes one of its threads before its signature is verified:
+        at most as many as there are for that (``AUTHENTICATION_THREADS``), and never a place in its queue.
+        """
+        account_id = self._api.cached_account(claimed)
+        if account_id is None:
+            return None
+        peer, caller = (request.source_ip, claimed), (account_id, claimed)
+        if not self._authentication.try_take(peer):
+            return None
+        if not self._operations.try_take(caller):
+            self._authentication.give_back(peer)
+            return None
+        loop = asyncio.get_running_loop()
+
+        def answer() -> HttpResponse:
+            try:
+                authenticated = self._api.authenticate(request)
+            finally:
+                loop.call_soon_threadsafe(self._authentication.give_back, peer)
+            if isinstance(authenticated, HttpResponse):
+                return authenticated
+            return self._api.perform(request, authenticated)
+
+        return self._operations.run_in_place(caller, answer)
+
     def _throttle(self, request: HttpRequest, owner: str, **about: str) -> HttpResponse:
         if count := self._throttled.add(owner):
             log.warning("api requests throttled", count=count, **about)
@@ -421,19 +474,23 @@ class _Host:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    request = Request(scope, receive)
+    """The request's body. Raises RequestEntityTooLargeException, and ClientDisconnect where it does not all arrive."""
     too_large = RequestEntityTooLargeException(
         f"The request's body is larger than the {MAX_BODY_BYTES} bytes that are accepted."
     )
     # The server has checked that it is a number.
-    if int(request.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+    if any(name == b"content-length" and int(value) > MAX_BODY_BYTES for name, value in scope["headers"]):
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise too_large
-    return bytes(body)
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def _request(scope: Scope, body: bytes) -> HttpRequest:
