@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import unquote_plus
@@ -32,8 +32,14 @@ class HttpRequest:
 
     def header(self, name: str) -> str | None:
         """The value of the header `name` (lower case); repeated headers are joined with commas (RFC 9110, 5.2)."""
-        values = [value for sent, value in self.headers if sent == name]
-        return ",".join(values) if values else None
+        return self._joined_headers.get(name)
+
+    @cached_property
+    def _joined_headers(self) -> Mapping[str, str]:
+        joined: dict[str, str] = {}
+        for name, value in self.headers:
+            joined[name] = f"{joined[name]},{value}" if name in joined else value
+        return joined
 
     @cached_property
     def query(self) -> Sequence[tuple[str, str]]:

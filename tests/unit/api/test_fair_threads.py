@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -129,6 +130,61 @@ def test_a_function_that_raises_and_a_request_that_is_given_up_leave_their_place
         assert threads.statistics() == {"threads": 2, "busy": 0, "waiting": 0}
 
     asyncio.run(scenario())
+
+
+def test_a_place_taken_at_once_is_given_back_when_its_function_is_over() -> None:
+    async def scenario() -> None:
+        threads, held = FairThreads(4, (100, 50)), Held()
+        assert threads.try_take(("A",))
+        first = threads.run_in_place(("A",), held)
+        await held.has(1)
+        second = asyncio.create_task(threads.run(("A",), held))
+        await held.has(2)
+        assert not threads.try_take(("A",)), "A has its half"
+        waiting = asyncio.create_task(threads.run(("A",), held))
+        await settled(lambda: threads.statistics()["waiting"] == 1)
+        assert not threads.try_take(("B",)), "nobody passes over one that waits"
+        held.go.set()
+        assert list(await asyncio.gather(first, second, waiting)) == ["done"] * 3
+        assert threads.statistics() == {"threads": 4, "busy": 0, "waiting": 0}
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_is_given_up_keeps_its_place_while_its_function_runs() -> None:
+    async def scenario() -> None:
+        threads, held = FairThreads(2, (10, 10)), Held()
+        running = asyncio.create_task(threads.run(("A",), held))
+        await held.has(1)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        assert threads.statistics() == {"threads": 2, "busy": 1, "waiting": 0}
+        held.go.set()
+        await settled(lambda: threads.statistics()["busy"] == 0)
+
+    asyncio.run(scenario())
+
+
+def test_threads_are_begun_as_they_are_needed_and_end_with_their_owner() -> None:
+    async def scenario() -> list[threading.Thread]:
+        threads, held = FairThreads(8, (10, 10)), Held()
+        for _ in range(3):
+            await threads.run(("A",), str, 1)
+        assert len(threads._threads._threads) == 1
+        calls = [asyncio.create_task(threads.run((owner,), held)) for owner in "ABCD"]
+        await held.has(4)
+        held.go.set()
+        await asyncio.gather(*calls)
+        return list(threads._threads._threads)
+
+    begun = asyncio.run(scenario())
+    gc.collect()
+    assert len(begun) == 4
+    assert all(each.daemon for each in begun), "a call that hangs must not keep the process"
+    for each in begun:
+        each.join(WAIT)
+    assert not any(each.is_alive() for each in begun)
 
 
 # The application
@@ -307,6 +363,34 @@ def test_requests_that_are_not_authenticated_hold_neither_all_threads_nor_any_of
         assert not any(each.done() for each in flood)
         held.go.set()
         await asyncio.gather(*flood)
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT))
+
+
+def test_wrongly_signed_requests_in_the_name_of_a_known_key_never_wait_in_its_accounts_queue() -> None:
+    """The key's account is known without a look-up, so that each is verified in a thread of the account's."""
+
+    async def scenario() -> None:
+        app = application(lambda: None, credentials={"AKIAOTHER": OTHER}.get, any_credentials=False)
+        host = cast(Any, app)._host
+        await ask(app, "GET", "/endpoint", key="AKIAOTHER", peer="192.0.2.2")
+        assert host._api.cached_account("AKIAOTHER") == OTHER.account_id
+        assert host._api.cached_account("AKIAUNKNOWN") is None
+        held = Held()
+        verify, host._api.authenticate = host._api.authenticate, lambda request: (held(), verify(request))[1]
+        flood = [
+            asyncio.ensure_future(ask(app, "GET", "/endpoint", key="AKIAOTHER", peer=f"192.0.2.{number}"))
+            for number in range(100)
+        ]
+        await held.has(app_module.AUTHENTICATION_THREADS)
+        counted = app.state.statistics()
+        assert counted["requests_in_hand"] <= app_module.AUTHENTICATION_THREADS
+        assert counted["requests_waiting"] == 0
+        assert counted["authentications_in_hand"] == app_module.AUTHENTICATION_THREADS
+        held.go.set()
+        answers = await asyncio.gather(*flood)
+        assert {(status, error) for status, error, _ in answers} == {(403, "InvalidSignatureException")}
+        await settled(lambda: not any(app.state.statistics().values()))
 
     asyncio.run(asyncio.wait_for(scenario(), WAIT))
 
