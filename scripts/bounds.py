@@ -439,7 +439,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "Handlers",
         "events that are kept until a handler has processed them, failed ones included",
         "handler and account",
-        "provisioning.deliveries.MAX_EVENTS_PER_ACCOUNT",
+        "provisioning.deliveries.rules.MAX_EVENTS_PER_ACCOUNT",
         "failed ones are deleted, then new ones are not kept; the device's next attempt brings its event again",
         "tests/unit/provisioning/test_deliveries.py::test_an_account_keeps_so_many_events_for_a_handler_and_no_more",
         "`handler_events_not_kept`, `handler_events_forgotten`",

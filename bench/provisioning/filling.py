@@ -18,12 +18,16 @@ from sqlalchemy import Connection, insert
 
 from bench.fleet import Device
 from sekisho import arn
+from sekisho.certificates.model import CertificateMode, CertificateStatus
+from sekisho.certificates.store import CERTIFICATES
 from sekisho.clock import utc_now
 from sekisho.pki.certificate import X509Certificate
+from sekisho.policies.store import POLICY_TARGETS
+from sekisho.principals.model import ThingPrincipalType
+from sekisho.principals.store import ATTACHMENTS
 from sekisho.realm import Realm
-from sekisho.registry.model import CertificateMode, CertificateStatus, ThingPrincipalType
-from sekisho.store import schema
 from sekisho.store.engines import engines, sqlite_url
+from sekisho.things.store import THINGS
 
 _CHUNK: Final = 20_000
 """Certificates in a transaction."""
@@ -74,7 +78,7 @@ def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, paper
     now = utc_now()
     place = {"account_id": realm.account_id, "region": realm.region}
     tables: dict[Any, list[dict[str, Any]]] = {
-        schema.certificates: [
+        CERTIFICATES: [
             place
             | {
                 "certificate_id": certificate_id,
@@ -91,11 +95,11 @@ def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, paper
             }
             for _, certificate_id, pem in papers
         ],
-        schema.things: [
+        THINGS: [
             place | {"name": name, "thing_id": certificate_id[:36], "attributes": {}, "version": 1, "created_at": now}
             for name, certificate_id, _ in papers
         ],
-        schema.attachments: [
+        ATTACHMENTS: [
             place
             | {
                 "thing_name": name,
@@ -104,7 +108,7 @@ def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, paper
             }
             for name, certificate_id, _ in papers
         ],
-        schema.policy_targets: [
+        POLICY_TARGETS: [
             place | {"policy_name": policy, "target": arn.certificate(realm, certificate_id)}
             for _, certificate_id, _ in papers
         ],

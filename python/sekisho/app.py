@@ -22,16 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sekisho import __version__, clock, data_folder, listen_host, run_file
+from sekisho.accounts.rules import Accounts
+from sekisho.change import Change
 from sekisho.config import Settings
 from sekisho.data_folder import DataFolderUnusable
 from sekisho.descriptors import ConnectionLimits, TooFewDescriptors, connection_limits, raise_limit
 from sekisho.files import WritableByOthers
 from sekisho.realm import Realm
-from sekisho.registry.accounts import Accounts
-from sekisho.registry.ports import Change, StoreFailure
 from sekisho.run_file import Run
 from sekisho.store.engines import sqlite_url
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
 
 if TYPE_CHECKING:
     from sekisho._sekisho import Gateway
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from sekisho.api.http_server import HttpServer
     from sekisho.gateway.pump import Pump
     from sekisho.health import Health
-    from sekisho.provisioning.bulk_input import Buckets
-    from sekisho.provisioning.deliveries import Deliveries
+    from sekisho.provisioning.bulk.input import Buckets
+    from sekisho.provisioning.deliveries.rules import Deliveries
     from sekisho.services import Services
 
 GRACE: Final = 5.0
@@ -83,14 +84,14 @@ def open_accounts(settings: Settings) -> Iterator[Accounts]:
 @contextmanager
 def open_deliveries(settings: Settings) -> Iterator[Deliveries]:
     """What waits for a server's handlers, as ``open_accounts``. Raises CannotStart."""
-    from sekisho.provisioning.deliveries import Deliveries
+    from sekisho.provisioning.deliveries.rules import Deliveries
 
     with _open_store(settings) as store:
         yield Deliveries(store, clock.utc_now)
 
 
 @contextmanager
-def _open_store(settings: Settings) -> Iterator[SqlStore]:
+def _open_store(settings: Settings) -> Iterator[Store]:
     run = run_file.answering(settings.data)
     with _refusing_clearly():
         data_folder.make(settings.data)
@@ -119,7 +120,7 @@ def _refusing_clearly() -> Iterator[None]:
         file = error.filename2 or error.filename
         raise CannotStart(f"{f'{file}: ' if file else ''}{error.strerror or error}") from None
     except (
-        StoreFailure,
+        StoreError,
         PemError,
         NotAcceptable,
         ServerCertificateUnusable,
@@ -166,7 +167,14 @@ class _Server:
 def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) -> _Server:
     """Wire and start everything; ``stack`` takes it down again."""
     from sekisho._sekisho import Gateway, GatewayError
+    from sekisho.admission.rules import Admission
     from sekisho.api.connections import ServerLimits
+    from sekisho.billing_groups.rules import BillingGroups
+    from sekisho.ca_certificates.rules import CACertificates
+    from sekisho.certificate_providers.rules import CertificateProviders
+    from sekisho.certificates.rules import Certificates
+    from sekisho.certificates.transfers import Transfers
+    from sekisho.endpoints.rules import Endpoints
     from sekisho.gateway.broker import GatewayBroker
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
@@ -180,33 +188,26 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.maintenance import Maintenance
     from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
-    from sekisho.provisioning.bulk import BulkRegistration
-    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
-    from sekisho.provisioning.deliveries import Dispatcher, Enqueuing, Lane
+    from sekisho.policies.authorization import Authorization
+    from sekisho.policies.rules import Policies
+    from sekisho.provisioning.bulk.registration import BulkRegistration
+    from sekisho.provisioning.bulk.rules import RegistrationTasks
+    from sekisho.provisioning.csr_signer import HandlerCsrSigner
+    from sekisho.provisioning.deliveries.rules import Dispatcher, Enqueuing, Lane
     from sekisho.provisioning.fleet import FleetProvisioning
     from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
-    from sekisho.provisioning.outbox import Outbox
+    from sekisho.provisioning.outbox.rules import Outbox
     from sekisho.provisioning.provisioner import provision
-    from sekisho.provisioning.registration import ThingRegistration
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
-    from sekisho.provisioning.registration_tasks import RegistrationTasks
-    from sekisho.provisioning.rotation import Rotations
-    from sekisho.provisioning.templates import ProvisioningTemplates
-    from sekisho.registry.admission import Admission
-    from sekisho.registry.authorization import Authorization
-    from sekisho.registry.billing_groups import BillingGroups
-    from sekisho.registry.ca_certificates import CACertificates
-    from sekisho.registry.certificate_providers import CertificateProviders
-    from sekisho.registry.certificates import Certificates
-    from sekisho.registry.endpoints import Endpoints
-    from sekisho.registry.policies import Policies
-    from sekisho.registry.tags import Tags
-    from sekisho.registry.thing_groups import ThingGroups
-    from sekisho.registry.thing_types import ThingTypes
-    from sekisho.registry.things import Things
-    from sekisho.registry.transfers import Transfers
+    from sekisho.provisioning.templates.rules import ProvisioningTemplates
+    from sekisho.provisioning.thing_registration import ThingRegistration
+    from sekisho.rotation.rules import Rotations
     from sekisho.services import Services
+    from sekisho.tags.rules import Tags
+    from sekisho.thing_groups.rules import ThingGroups
+    from sekisho.thing_types.rules import ThingTypes
+    from sekisho.things.rules import Things
 
     data_folder.make(settings.data)
     data_folder.refuse_what_others_can_change(settings)
@@ -450,6 +451,6 @@ def _buckets(settings: Settings, accounts: Accounts) -> Buckets:
     return buckets
 
 
-def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> SqlStore:
-    """Not opened yet. Raises StoreFailure where the URL is unusable."""
-    return SqlStore(settings.database_url or sqlite_url(settings.data / "sekisho.db"), announce)
+def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> Store:
+    """Not opened yet. Raises StoreError where the URL is unusable."""
+    return Store(settings.database_url or sqlite_url(settings.data / "sekisho.db"), announce)

@@ -23,7 +23,7 @@ import structlog
 from sekisho import __version__
 from sekisho.observe import logging, threads
 from sekisho.observe.threads import SupervisedThread, beat
-from sekisho.registry.ports import StoreFailure
+from sekisho.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ _PROBE_BYTES: Final = 4096
 
 
 class ProbedStore(Protocol):
-    """The store, as it is tried. Both methods raise StoreFailure, within the store's deadline."""
+    """The store, as it is tried. Both methods raise StoreError, within the store's deadline."""
 
     @property
     def place(self) -> str: ...
@@ -80,7 +80,7 @@ class Probe:
     """Tries one part at an interval, in a thread of its own, and keeps the last result.
 
     Args:
-        check: Raises where the part is not well: NotWell, StoreFailure or OSError with a message for an operator.
+        check: Raises where the part is not well: NotWell, StoreError or OSError with a message for an operator.
     """
 
     def __init__(self, name: str, check: Callable[[], None], interval: float = PROBE_INTERVAL_SECONDS) -> None:
@@ -108,7 +108,7 @@ class Probe:
         problem: str | None = None
         try:
             self._check()
-        except (NotWell, StoreFailure) as error:
+        except (NotWell, StoreError) as error:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not well
             problem = f"{type(error).__name__}: {error}"

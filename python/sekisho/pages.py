@@ -1,4 +1,4 @@
-"""Markers and tokens of lists: where the next page begins, as opaque text.
+"""Lists in parts: what part is asked for, and where the next begins, as opaque text.
 
 AWS IoT has two styles, ``marker``/``pageSize`` and ``nextToken``/``maxResults``; both are this. The text is standard
 base64, as the model's pattern of a marker asks.
@@ -11,15 +11,44 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 from sekisho.errors import InvalidRequestException
-from sekisho.registry.ports import Window
 
 DEFAULT_SIZE: Final = 25
 MAX_SIZE: Final = 250
 
 _MARKER: Final = re.compile(rb"after:([0-9]{1,18})")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list is asked for. Order is the order of creation."""
+
+    limit: int
+    after: int | None = None
+    """``Slice.next_after`` of the slice before, or None from the start."""
+    ascending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[T]):
+    """Part of a list, and where the next part begins (None: this was the last)."""
+
+    items: Sequence[T]
+    next_after: int | None
+
+
+def window_of(items: Sequence[T], window: Window) -> Slice[T]:
+    """The part of a short list that is at hand as a whole. ``Slice.next_after`` is then how many came before."""
+    ordered = items if window.ascending else items[::-1]
+    start = window.after or 0
+    end = start + window.limit
+    return Slice(ordered[start:end], end if end < len(ordered) else None)
 
 
 def window(marker: str | None, size: int | None, *, ascending: bool = True) -> Window:

@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sekisho.accounts.rules import Accounts
+    from sekisho.billing_groups.rules import BillingGroups
+    from sekisho.ca_certificates.rules import CACertificates
+    from sekisho.certificate_providers.rules import CertificateProviders
+    from sekisho.certificates.rules import Certificates
+    from sekisho.certificates.transfers import Transfers
+    from sekisho.endpoints.rules import Endpoints
     from sekisho.messaging.publishing import Publishing
-    from sekisho.provisioning.registration import ThingRegistration
-    from sekisho.provisioning.registration_tasks import RegistrationTasks
-    from sekisho.provisioning.rotation import Rotations
-    from sekisho.provisioning.templates import ProvisioningTemplates
-    from sekisho.registry.accounts import Accounts
-    from sekisho.registry.authorization import Authorization
-    from sekisho.registry.billing_groups import BillingGroups
-    from sekisho.registry.ca_certificates import CACertificates
-    from sekisho.registry.certificate_providers import CertificateProviders
-    from sekisho.registry.certificates import Certificates
-    from sekisho.registry.endpoints import Endpoints
-    from sekisho.registry.policies import Policies
-    from sekisho.registry.tags import Tags
-    from sekisho.registry.thing_groups import ThingGroups
-    from sekisho.registry.thing_types import ThingTypes
-    from sekisho.registry.things import Things
-    from sekisho.registry.transfers import Transfers
+    from sekisho.policies.authorization import Authorization
+    from sekisho.policies.rules import Policies
+    from sekisho.provisioning.bulk.rules import RegistrationTasks
+    from sekisho.provisioning.templates.rules import ProvisioningTemplates
+    from sekisho.provisioning.thing_registration import ThingRegistration
+    from sekisho.rotation.rules import Rotations
+    from sekisho.tags.rules import Tags
+    from sekisho.thing_groups.rules import ThingGroups
+    from sekisho.thing_types.rules import ThingTypes
+    from sekisho.things.rules import Things
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from sekisho import arn
+from sekisho.certificates.model import CertificateStatus
 from sekisho.clock import utc_now
-from sekisho.registry.model import CertificateStatus
 from tests.contract.conftest import Account
 
 

@@ -21,21 +21,21 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from sekisho.accounts.model import AccessKey
+from sekisho.accounts.rules import Accounts
 from sekisho.api import app as api
 from sekisho.api.connections import ServerLimits
 from sekisho.api.http_server import HttpServer
 from sekisho.api.sigv4 import SecretKey
+from sekisho.change import Change
 from sekisho.clock import utc_now
 from sekisho.messaging.publishing import Message, Publishing
-from sekisho.provisioning.bulk import BulkRegistration
+from sekisho.provisioning.bulk.registration import BulkRegistration
+from sekisho.provisioning.bulk.rules import RegistrationTasks
 from sekisho.provisioning.handlers import HandlerFailed
-from sekisho.provisioning.registration_tasks import RegistrationTasks
 from sekisho.realm import Realm
-from sekisho.registry.accounts import Accounts
-from sekisho.registry.model import AccessKey
-from sekisho.registry.ports import Change
 from sekisho.services import Services
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.tools import require
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Server:
     """The running server."""
 
     url: str
-    store: SqlStore
+    store: Store
     services: Services
     functions: Functions
     buckets: Path
@@ -157,7 +157,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     announced: list[Change] = []
     published: list[tuple[Realm, Message]] = []
-    with SqlStore(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
+    with Store(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
         functions = Functions()
         bulk = _bulk(store, folder)
         services = _services(store, folder, published, functions, bulk)
@@ -192,7 +192,7 @@ def other_account(server: Server) -> Account:
     return server.new_account()
 
 
-def _bulk(store: SqlStore, folder: Path) -> BulkRegistration:
+def _bulk(store: Store, folder: Path) -> BulkRegistration:
     from sekisho.buckets.folder import FolderBuckets
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
@@ -205,30 +205,30 @@ def _bulk(store: SqlStore, folder: Path) -> BulkRegistration:
 
 
 def _services(
-    store: SqlStore,
+    store: Store,
     folder: Path,
     published: list[tuple[Realm, Message]],
     functions: Functions,
     bulk: BulkRegistration,
 ) -> Services:
+    from sekisho.billing_groups.rules import BillingGroups
+    from sekisho.ca_certificates.rules import CACertificates
+    from sekisho.certificate_providers.rules import CertificateProviders
+    from sekisho.certificates.rules import Certificates
+    from sekisho.certificates.transfers import Transfers
+    from sekisho.endpoints.rules import Endpoints
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.pki.issuing import IssuingAuthority
-    from sekisho.provisioning.certificate_providers import HandlerCsrSigner
-    from sekisho.provisioning.registration import ThingRegistration
-    from sekisho.provisioning.rotation import Rotations
-    from sekisho.provisioning.templates import ProvisioningTemplates
-    from sekisho.registry.authorization import Authorization
-    from sekisho.registry.billing_groups import BillingGroups
-    from sekisho.registry.ca_certificates import CACertificates
-    from sekisho.registry.certificate_providers import CertificateProviders
-    from sekisho.registry.certificates import Certificates
-    from sekisho.registry.endpoints import Endpoints
-    from sekisho.registry.policies import Policies
-    from sekisho.registry.tags import Tags
-    from sekisho.registry.thing_groups import ThingGroups
-    from sekisho.registry.thing_types import ThingTypes
-    from sekisho.registry.things import Things
-    from sekisho.registry.transfers import Transfers
+    from sekisho.policies.authorization import Authorization
+    from sekisho.policies.rules import Policies
+    from sekisho.provisioning.csr_signer import HandlerCsrSigner
+    from sekisho.provisioning.templates.rules import ProvisioningTemplates
+    from sekisho.provisioning.thing_registration import ThingRegistration
+    from sekisho.rotation.rules import Rotations
+    from sekisho.tags.rules import Tags
+    from sekisho.thing_groups.rules import ThingGroups
+    from sekisho.thing_types.rules import ThingTypes
+    from sekisho.things.rules import Things
 
     engine = RustPolicyEngine()
     authority = IssuingAuthority.load_or_create(folder / "issuing")

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from sekisho.registry.ports import Change, ChangeKind
+from sekisho.change import Change, ChangeKind
 from tests.contract.arrange import ANYTHING
 from tests.contract.conftest import Account
 from tests.x509 import Papers, new_ca, new_device, new_request, openssl, p256, signed_by_openssl, v1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sekisho.registry.ports import Change, ChangeKind
+from sekisho.change import Change, ChangeKind
 from tests.contract.arrange import ANYTHING, add_certificate, allow, document
 from tests.contract.conftest import Account
 

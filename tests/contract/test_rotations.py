@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.httpsession import URLLib3Session
 
-from sekisho.registry.model import CertificateStatus
+from sekisho.certificates.model import CertificateStatus
 from tests.contract.arrange import ANYTHING
 from tests.contract.conftest import Account
 from tests.x509 import Papers, around_now, new_ca, new_device

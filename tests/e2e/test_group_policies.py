@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sekisho.registry.inheritance import MOST_NAMED
+from sekisho.thing_groups.store import MAX_NAMED_THINGS
 from tests import x509
 from tests.e2e.devices import WITHIN, Device, allow, register
 from tests.e2e.papers import in_files
@@ -100,10 +100,10 @@ def test_a_policy_of_a_group_too_large_to_name_its_things_reaches_them_all(
     allow(iot, "fleet-connect", CONNECT)
     allow(iot, "fleet-stay-out", NO_CONNECT)
     fleet = iot.create_thing_group(thingGroupName="fleet")["thingGroupArn"]
-    for number in range(MOST_NAMED + 1):
+    for number in range(MAX_NAMED_THINGS + 1):
         iot.create_thing(thingName=f"truck-{number}")
         iot.add_thing_to_thing_group(thingGroupName="fleet", thingName=f"truck-{number}")
-    last = f"truck-{MOST_NAMED}"
+    last = f"truck-{MAX_NAMED_THINGS}"
     papers = in_files(tmp_path, x509.new_device(None))
     principal = register(clients, papers, "fleet-connect")
     iot.attach_thing_principal(thingName=last, principal=principal)

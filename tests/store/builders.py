@@ -7,38 +7,28 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sekisho.realm import Realm
-from sekisho.registry.model import (
-    AccessKey,
-    Account,
-    Attachment,
-    AutoRegistrationStatus,
-    BillingGroup,
-    CACertificate,
-    CACertificateStatus,
-    Certificate,
-    CertificateMode,
-    CertificateProvider,
-    CertificateProviderOperation,
-    CertificateStatus,
-    Delivery,
-    DeliveryState,
-    OwnershipToken,
-    Policy,
-    PolicyVersion,
-    ProvisioningClaim,
+from sekisho.accounts.model import AccessKey, Account
+from sekisho.billing_groups.model import BillingGroup
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, CACertificateStatus
+from sekisho.certificate_providers.model import CertificateProvider, CertificateProviderOperation
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.policies.model import Policy, PolicyVersion
+from sekisho.principals.model import Attachment, ThingPrincipalType
+from sekisho.provisioning.bulk.model import RegistrationTask, RegistrationTaskStatus
+from sekisho.provisioning.claims.model import ProvisioningClaim
+from sekisho.provisioning.deliveries.model import Delivery, DeliveryState
+from sekisho.provisioning.templates.model import (
     ProvisioningHook,
     ProvisioningTemplate,
     ProvisioningTemplateVersion,
-    RegistrationTask,
-    RegistrationTaskStatus,
-    Rotation,
     TemplateType,
-    Thing,
-    ThingGroup,
-    ThingPrincipalType,
-    ThingType,
 )
+from sekisho.provisioning.tokens.model import OwnershipToken
+from sekisho.realm import Realm
+from sekisho.rotation.model import Rotation
+from sekisho.thing_groups.model import ThingGroup
+from sekisho.thing_types.model import ThingType
+from sekisho.things.model import Thing
 
 HOME = Realm("123456789012", "eu-central-1")
 OTHER_ACCOUNT = Realm("000000000001", "eu-central-1")

@@ -1,4 +1,4 @@
-"""Every test that asks for ``store`` runs on SQLite and on PostgreSQL: one contract, two keepers."""
+"""Every test that asks for ``store`` runs on SQLite and on PostgreSQL: one contract, two databases."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine
 
-from sekisho.registry.ports import Change
+from sekisho.change import Change
 from sekisho.store.engines import parse
-from sekisho.store.schema import metadata
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.store.tables import load_all
 from tests.postgres import PostgreSQL, PostgreSQLMissing, running
 
 
@@ -50,16 +50,16 @@ def shared_database(postgresql: PostgreSQL) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, announced: list[Change]) -> Iterator[SqlStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, announced: list[Change]) -> Iterator[Store]:
     """An open, empty store. Of PostgreSQL it is the shared database emptied: to make one takes a second."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/data/sekisho.db"
     else:
         url = request.getfixturevalue("shared_database")
-    with SqlStore(url, announced.extend) as opened:
+    with Store(url, announced.extend) as opened:
         if request.param == "postgresql":
             engine = create_engine(parse(url), poolclass=NullPool)
             with engine.begin() as connection:
-                for table in reversed(metadata.sorted_tables):
+                for table in reversed(load_all().sorted_tables):
                     connection.execute(table.delete())
         yield opened

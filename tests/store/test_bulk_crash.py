@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from sekisho.clock import utc_now
-from sekisho.provisioning.registration_tasks import RegistrationTasks
-from sekisho.registry.model import RegistrationTaskStatus, ReportType
-from sekisho.registry.ports import Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.pages import Window
+from sekisho.provisioning.bulk.model import RegistrationTaskStatus, ReportType
+from sekisho.provisioning.bulk.rules import RegistrationTasks
+from sekisho.provisioning.bulk.store import RegistrationTaskRows
+from sekisho.store.store import Store
+from sekisho.things.store import ThingRows
 from tests.store.builders import HOME
 
 MANY = 400
@@ -32,11 +34,12 @@ from pathlib import Path
 from sekisho.buckets.folder import FolderBuckets
 from sekisho.clock import utc_now
 from sekisho.errors import LimitExceededException
-from sekisho.provisioning.bulk import BulkRegistration
+from sekisho.provisioning.bulk.registration import BulkRegistration
 from sekisho.provisioning.provisioner import Provisioned
-from sekisho.registry import things
-from sekisho.registry.ports import Change, ChangeKind
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.provisioning.bulk.store import RegistrationTaskRows
+from sekisho.store.store import Store
+from sekisho.things import rules as things
+from sekisho.things.store import ThingRows
 from tests.store.builders import HOME
 
 url, folder, place, number = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -50,20 +53,19 @@ def pass_by(place):
 def provision(tx, realm, now, resources):
     pass_by("device")
     name = resources.thing.name
-    if tx.things.get(realm, name) is not None:
+    if ThingRows(tx).get(realm, name) is not None:
         raise LimitExceededException("a second time")
     things.create_in(tx, realm, now, name)
-    tx.announce(Change(realm, ChangeKind.THING, name))
     return Provisioned({"thing": name}, name, None, {})
 
-with SqlStore(url, lambda _: pass_by("step")) as store:
+with Store(url, lambda _: pass_by("step")) as store:
     bulk = BulkRegistration(store, utc_now, FolderBuckets(folder), provision)
     bulk.start()
     unfinished = True
     while unfinished:
         time.sleep(0.01)
         with store.read() as tx:
-            unfinished = tx.registration_tasks.unfinished()
+            unfinished = RegistrationTaskRows(tx).unfinished()
     bulk.stop()
 """
 
@@ -74,7 +76,7 @@ def test_kill_9_neither_repeats_a_line_nor_loses_one(url: str, tmp_path: Path, p
     folder.mkdir(parents=True)
     lines = [json.dumps({"ThingName": f"t{number}"}) for number in range(1, MANY + 1)]
     (folder / "key").write_text("\n".join(lines))
-    with SqlStore(url, lambda _: None) as store:
+    with Store(url, lambda _: None) as store:
         tasks = RegistrationTasks(store, utc_now, lambda _realm, _task_id: None)
         task = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
     for number in (1, 2, 90, 1, 3, 10**6):
@@ -83,10 +85,10 @@ def test_kill_9_neither_repeats_a_line_nor_loses_one(url: str, tmp_path: Path, p
         )
         assert ended.returncode in (0, -signal.SIGKILL)
     assert ended.returncode == 0
-    with SqlStore(url, lambda _: None) as store, store.read() as tx:
-        done = tx.registration_tasks.get(HOME, task.task_id)
+    with Store(url, lambda _: None) as store, store.read() as tx:
+        done = RegistrationTaskRows(tx).get(HOME, task.task_id)
         assert done is not None
         assert (done.status, done.success_count, done.failure_count) == (RegistrationTaskStatus.COMPLETED, MANY, 0)
-        reported = "".join(tx.registration_tasks.report(done, ReportType.RESULTS, 1)).splitlines()
+        reported = "".join(RegistrationTaskRows(tx).report(done, ReportType.RESULTS, 1)).splitlines()
         assert [json.loads(line)["lineNumber"] for line in reported] == list(range(1, MANY + 1))
-        assert len(tx.things.page(HOME, Window(limit=MANY + 1)).items) == MANY
+        assert len(ThingRows(tx).page(HOME, Window(limit=MANY + 1)).items) == MANY

@@ -7,16 +7,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from sekisho.registry.model import (
-    AutoRegistrationStatus,
-    CACertificateStatus,
-    CertificateMode,
-    CertificateStatus,
-    RegistrationConfig,
-    TransferData,
-)
-from sekisho.registry.ports import AlreadyThere, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificateStatus, RegistrationConfig
+from sekisho.ca_certificates.store import CACertificateRows
+from sekisho.certificates.model import CertificateMode, CertificateStatus, TransferData
+from sekisho.certificates.store import CertificateRows
+from sekisho.pages import Window
+from sekisho.store.errors import AlreadyThere
+from sekisho.store.store import Store
 from tests.store.builders import (
     HOME,
     NOW,
@@ -30,7 +27,7 @@ from tests.store.builders import (
 EVERYTHING = Window(limit=250)
 
 
-def test_a_certificate_comes_back_as_it_was_added(store: SqlStore) -> None:
+def test_a_certificate_comes_back_as_it_was_added(store: Store) -> None:
     plain = certificate(1)
     full = certificate(
         2,
@@ -42,125 +39,125 @@ def test_a_certificate_comes_back_as_it_was_added(store: SqlStore) -> None:
         certificate_pem="証明書 € \U0001f510\r\n",
     )
     with store.write() as tx:
-        tx.certificates.add(plain)
-        tx.certificates.add(full)
+        CertificateRows(tx).add(plain)
+        CertificateRows(tx).add(full)
     with store.read() as tx:
-        assert tx.certificates.get(HOME, plain.certificate_id) == plain
-        assert tx.certificates.get(HOME, full.certificate_id) == full
-        assert tx.certificates.get(HOME, certificate_id(3)) is None
+        assert CertificateRows(tx).get(HOME, plain.certificate_id) == plain
+        assert CertificateRows(tx).get(HOME, full.certificate_id) == full
+        assert CertificateRows(tx).get(HOME, certificate_id(3)) is None
 
 
-def test_a_time_in_another_zone_comes_back_as_the_same_instant_in_utc(store: SqlStore) -> None:
+def test_a_time_in_another_zone_comes_back_as_the_same_instant_in_utc(store: Store) -> None:
     tokyo = datetime(2027, 1, 1, 8, 0, 0, 1, tzinfo=timezone(timedelta(hours=9)))
     with store.write() as tx:
-        tx.certificates.add(certificate(created_at=tokyo))
+        CertificateRows(tx).add(certificate(created_at=tokyo))
     with store.read() as tx:
-        found = tx.certificates.get(HOME, certificate_id(1))
+        found = CertificateRows(tx).get(HOME, certificate_id(1))
     assert found is not None
     assert found.created_at == tokyo
     assert found.created_at.utcoffset() == timedelta(0)
 
 
-def test_a_time_without_zone_is_refused(store: SqlStore) -> None:
+def test_a_time_without_zone_is_refused(store: Store) -> None:
     with pytest.raises(Exception, match="time zone"), store.write() as tx:
-        tx.certificates.add(certificate(created_at=datetime(2027, 1, 1)))  # noqa: DTZ001 - what is refused
+        CertificateRows(tx).add(certificate(created_at=datetime(2027, 1, 1)))  # noqa: DTZ001 - what is refused
 
 
-def test_the_same_certificate_may_be_in_every_realm_but_once_in_each(store: SqlStore) -> None:
+def test_the_same_certificate_may_be_in_every_realm_but_once_in_each(store: Store) -> None:
     with store.write() as tx:
         for realm in (HOME, OTHER_ACCOUNT, OTHER_REGION):
-            tx.certificates.add(certificate(realm=realm))
+            CertificateRows(tx).add(certificate(realm=realm))
         with pytest.raises(AlreadyThere):
-            tx.certificates.add(certificate(certificate_pem="another"))
-        tx.certificates.add(certificate(2))
+            CertificateRows(tx).add(certificate(certificate_pem="another"))
+        CertificateRows(tx).add(certificate(2))
     with store.read() as tx:
-        assert [each.realm for each in tx.certificates.everywhere(certificate_id(1))] == [
+        assert [each.realm for each in CertificateRows(tx).everywhere(certificate_id(1))] == [
             HOME,
             OTHER_ACCOUNT,
             OTHER_REGION,
         ]
-        assert tx.certificates.everywhere(certificate_id(3)) == []
-        assert tx.certificates.get(HOME, certificate_id(1)) == certificate()
-        assert [each.certificate_id for each in tx.certificates.page(HOME, EVERYTHING).items] == [
+        assert CertificateRows(tx).everywhere(certificate_id(3)) == []
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
+        assert [each.certificate_id for each in CertificateRows(tx).page(HOME, EVERYTHING).items] == [
             certificate_id(1),
             certificate_id(2),
         ]
 
 
-def test_replacing_a_certificate_changes_that_one_only(store: SqlStore) -> None:
+def test_replacing_a_certificate_changes_that_one_only(store: Store) -> None:
     with store.write() as tx:
         for realm in (HOME, OTHER_ACCOUNT, OTHER_REGION):
-            tx.certificates.add(certificate(realm=realm))
-        tx.certificates.add(certificate(2))
+            CertificateRows(tx).add(certificate(realm=realm))
+        CertificateRows(tx).add(certificate(2))
     revoked = certificate(status=CertificateStatus.REVOKED, modified_at=NOW + timedelta(1), customer_version=2)
     with store.write() as tx:
-        tx.certificates.replace(revoked)
+        CertificateRows(tx).replace(revoked)
     with store.read() as tx:
-        assert tx.certificates.get(HOME, certificate_id(1)) == revoked
-        assert tx.certificates.get(OTHER_ACCOUNT, certificate_id(1)) == certificate(realm=OTHER_ACCOUNT)
-        assert tx.certificates.get(OTHER_REGION, certificate_id(1)) == certificate(realm=OTHER_REGION)
-        assert tx.certificates.get(HOME, certificate_id(2)) == certificate(2)
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) == revoked
+        assert CertificateRows(tx).get(OTHER_ACCOUNT, certificate_id(1)) == certificate(realm=OTHER_ACCOUNT)
+        assert CertificateRows(tx).get(OTHER_REGION, certificate_id(1)) == certificate(realm=OTHER_REGION)
+        assert CertificateRows(tx).get(HOME, certificate_id(2)) == certificate(2)
 
 
-def test_replacing_what_is_not_there_is_not_silent(store: SqlStore) -> None:
+def test_replacing_what_is_not_there_is_not_silent(store: Store) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate(realm=OTHER_REGION))
+        CertificateRows(tx).add(certificate(realm=OTHER_REGION))
         with pytest.raises(KeyError, match=certificate_id(1)):
-            tx.certificates.replace(certificate())
+            CertificateRows(tx).replace(certificate())
         with pytest.raises(KeyError):
-            tx.ca_certificates.replace(ca_certificate())
+            CACertificateRows(tx).replace(ca_certificate())
 
 
-def test_removing_a_certificate_removes_that_one_only(store: SqlStore) -> None:
+def test_removing_a_certificate_removes_that_one_only(store: Store) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate())
-        tx.certificates.add(certificate(2))
-        tx.certificates.add(certificate(realm=OTHER_ACCOUNT))
-        tx.certificates.remove(HOME, certificate_id(1))
-        tx.certificates.remove(HOME, certificate_id(3))
+        CertificateRows(tx).add(certificate())
+        CertificateRows(tx).add(certificate(2))
+        CertificateRows(tx).add(certificate(realm=OTHER_ACCOUNT))
+        CertificateRows(tx).remove(HOME, certificate_id(1))
+        CertificateRows(tx).remove(HOME, certificate_id(3))
     with store.read() as tx:
-        assert tx.certificates.get(HOME, certificate_id(1)) is None
-        assert tx.certificates.get(HOME, certificate_id(2)) is not None
-        assert tx.certificates.get(OTHER_ACCOUNT, certificate_id(1)) is not None
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) is None
+        assert CertificateRows(tx).get(HOME, certificate_id(2)) is not None
+        assert CertificateRows(tx).get(OTHER_ACCOUNT, certificate_id(1)) is not None
 
 
-def test_certificates_of_a_ca_are_listed_apart(store: SqlStore) -> None:
+def test_certificates_of_a_ca_are_listed_apart(store: Store) -> None:
     ours, theirs = certificate_id(90), certificate_id(91)
     with store.write() as tx:
-        tx.certificates.add(certificate(1, ca_certificate_id=ours))
-        tx.certificates.add(certificate(2, ca_certificate_id=theirs))
-        tx.certificates.add(certificate(3))
-        tx.certificates.add(certificate(4, ca_certificate_id=ours))
-        tx.certificates.add(certificate(5, ca_certificate_id=ours, realm=OTHER_ACCOUNT))
+        CertificateRows(tx).add(certificate(1, ca_certificate_id=ours))
+        CertificateRows(tx).add(certificate(2, ca_certificate_id=theirs))
+        CertificateRows(tx).add(certificate(3))
+        CertificateRows(tx).add(certificate(4, ca_certificate_id=ours))
+        CertificateRows(tx).add(certificate(5, ca_certificate_id=ours, realm=OTHER_ACCOUNT))
     with store.read() as tx:
-        found = tx.certificates.page_by_ca(HOME, ours, EVERYTHING)
+        found = CertificateRows(tx).page_by_ca(HOME, ours, EVERYTHING)
         assert [each.certificate_id for each in found.items] == [certificate_id(1), certificate_id(4)]
         assert found.next_after is None
-        newest = tx.certificates.page_by_ca(HOME, ours, Window(limit=1, ascending=False))
+        newest = CertificateRows(tx).page_by_ca(HOME, ours, Window(limit=1, ascending=False))
         assert [each.certificate_id for each in newest.items] == [certificate_id(4)]
         assert newest.next_after is not None
 
 
-def test_certificates_that_are_offered_to_another_account_are_listed_apart(store: SqlStore) -> None:
+def test_certificates_that_are_offered_to_another_account_are_listed_apart(store: Store) -> None:
     pending = CertificateStatus.PENDING_TRANSFER
     offered = TransferData(transferred_at=NOW, transferred_to=OTHER_ACCOUNT.account_id)
     with store.write() as tx:
-        tx.certificates.add(certificate(1, status=pending, transfer=offered))
-        tx.certificates.add(certificate(2, status=pending, transfer=TransferData(transferred_at=NOW)))
-        tx.certificates.add(certificate(3, status=CertificateStatus.INACTIVE, transfer=offered))
-        tx.certificates.add(certificate(4, status=pending, transfer=offered))
-        tx.certificates.add(certificate(5, status=pending, transfer=offered, realm=OTHER_REGION))
+        CertificateRows(tx).add(certificate(1, status=pending, transfer=offered))
+        CertificateRows(tx).add(certificate(2, status=pending, transfer=TransferData(transferred_at=NOW)))
+        CertificateRows(tx).add(certificate(3, status=CertificateStatus.INACTIVE, transfer=offered))
+        CertificateRows(tx).add(certificate(4, status=pending, transfer=offered))
+        CertificateRows(tx).add(certificate(5, status=pending, transfer=offered, realm=OTHER_REGION))
     with store.read() as tx:
-        found = tx.certificates.page_outgoing(HOME, EVERYTHING)
+        found = CertificateRows(tx).page_outgoing(HOME, EVERYTHING)
         assert [each.certificate_id for each in found.items] == [certificate_id(1), certificate_id(4)]
         assert found.next_after is None
-        newest = tx.certificates.page_outgoing(HOME, Window(limit=1, ascending=False))
+        newest = CertificateRows(tx).page_outgoing(HOME, Window(limit=1, ascending=False))
         assert [each.certificate_id for each in newest.items] == [certificate_id(4)]
-        older = tx.certificates.page_outgoing(HOME, Window(limit=1, after=newest.next_after, ascending=False))
+        older = CertificateRows(tx).page_outgoing(HOME, Window(limit=1, after=newest.next_after, ascending=False))
         assert [each.certificate_id for each in older.items] == [certificate_id(1)]
 
 
-def test_a_ca_certificate_comes_back_as_it_was_added_and_replaced(store: SqlStore) -> None:
+def test_a_ca_certificate_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
     full = ca_certificate(
         2,
         status=CACertificateStatus.INACTIVE,
@@ -170,70 +167,70 @@ def test_a_ca_certificate_comes_back_as_it_was_added_and_replaced(store: SqlStor
         subject=bytes(range(256)) * 20,
     )
     with store.write() as tx:
-        tx.ca_certificates.add(ca_certificate())
-        tx.ca_certificates.add(full)
+        CACertificateRows(tx).add(ca_certificate())
+        CACertificateRows(tx).add(full)
         with pytest.raises(AlreadyThere):
-            tx.ca_certificates.add(ca_certificate())
+            CACertificateRows(tx).add(ca_certificate())
     with store.read() as tx:
-        assert tx.ca_certificates.get(HOME, certificate_id(1)) == ca_certificate()
-        assert tx.ca_certificates.get(HOME, certificate_id(2)) == full
-        assert tx.ca_certificates.get(OTHER_REGION, certificate_id(2)) is None
+        assert CACertificateRows(tx).get(HOME, certificate_id(1)) == ca_certificate()
+        assert CACertificateRows(tx).get(HOME, certificate_id(2)) == full
+        assert CACertificateRows(tx).get(OTHER_REGION, certificate_id(2)) is None
     changed = replace(full, registration_config=RegistrationConfig(template_name="t"), customer_version=2)
     with store.write() as tx:
-        tx.ca_certificates.replace(changed)
+        CACertificateRows(tx).replace(changed)
     with store.read() as tx:
-        assert tx.ca_certificates.get(HOME, certificate_id(2)) == changed
-        assert tx.ca_certificates.get(HOME, certificate_id(1)) == ca_certificate()
+        assert CACertificateRows(tx).get(HOME, certificate_id(2)) == changed
+        assert CACertificateRows(tx).get(HOME, certificate_id(1)) == ca_certificate()
     with store.write() as tx:
-        tx.ca_certificates.remove(HOME, certificate_id(2))
+        CACertificateRows(tx).remove(HOME, certificate_id(2))
     with store.read() as tx:
-        assert tx.ca_certificates.get(HOME, certificate_id(2)) is None
-        assert tx.ca_certificates.get(HOME, certificate_id(1)) is not None
+        assert CACertificateRows(tx).get(HOME, certificate_id(2)) is None
+        assert CACertificateRows(tx).get(HOME, certificate_id(1)) is not None
 
 
-def test_ca_certificates_of_one_subject_are_found_in_their_realm(store: SqlStore) -> None:
+def test_ca_certificates_of_one_subject_are_found_in_their_realm(store: Store) -> None:
     with store.write() as tx:
-        tx.ca_certificates.add(ca_certificate(1, subject=b"same"))
-        tx.ca_certificates.add(ca_certificate(2, subject=b"other"))
-        tx.ca_certificates.add(ca_certificate(3, subject=b"same"))
-        tx.ca_certificates.add(ca_certificate(4, subject=b"same", realm=OTHER_ACCOUNT))
+        CACertificateRows(tx).add(ca_certificate(1, subject=b"same"))
+        CACertificateRows(tx).add(ca_certificate(2, subject=b"other"))
+        CACertificateRows(tx).add(ca_certificate(3, subject=b"same"))
+        CACertificateRows(tx).add(ca_certificate(4, subject=b"same", realm=OTHER_ACCOUNT))
     with store.read() as tx:
-        found = tx.ca_certificates.with_subject(HOME, b"same")
+        found = CACertificateRows(tx).with_subject(HOME, b"same")
         assert [each.certificate_id for each in found] == [certificate_id(1), certificate_id(3)]
-        assert tx.ca_certificates.with_subject(HOME, b"none") == []
+        assert CACertificateRows(tx).with_subject(HOME, b"none") == []
 
 
-def test_a_ca_certificate_is_found_in_every_account_of_a_region(store: SqlStore) -> None:
+def test_a_ca_certificate_is_found_in_every_account_of_a_region(store: Store) -> None:
     with store.write() as tx:
         for realm in (OTHER_REGION, OTHER_ACCOUNT, HOME):
-            tx.ca_certificates.add(ca_certificate(realm=realm))
-        tx.ca_certificates.add(ca_certificate(2))
+            CACertificateRows(tx).add(ca_certificate(realm=realm))
+        CACertificateRows(tx).add(ca_certificate(2))
     with store.read() as tx:
-        found = tx.ca_certificates.elsewhere(certificate_id(1), HOME.region)
+        found = CACertificateRows(tx).elsewhere(certificate_id(1), HOME.region)
         assert [each.realm for each in found] == [OTHER_ACCOUNT, HOME]
-        assert tx.ca_certificates.elsewhere(certificate_id(1), "ap-northeast-1") == []
+        assert CACertificateRows(tx).elsewhere(certificate_id(1), "ap-northeast-1") == []
 
 
-def test_a_ca_certificate_is_found_in_every_realm(store: SqlStore) -> None:
+def test_a_ca_certificate_is_found_in_every_realm(store: Store) -> None:
     with store.write() as tx:
         for realm in (OTHER_REGION, OTHER_ACCOUNT, HOME):
-            tx.ca_certificates.add(ca_certificate(realm=realm))
-        tx.ca_certificates.add(ca_certificate(2))
+            CACertificateRows(tx).add(ca_certificate(realm=realm))
+        CACertificateRows(tx).add(ca_certificate(2))
     with store.read() as tx:
-        found = tx.ca_certificates.everywhere(certificate_id(1))
+        found = CACertificateRows(tx).everywhere(certificate_id(1))
         assert [each.realm for each in found] == [OTHER_REGION, OTHER_ACCOUNT, HOME]
-        assert tx.ca_certificates.everywhere(certificate_id(3)) == []
+        assert CACertificateRows(tx).everywhere(certificate_id(3)) == []
 
 
-def test_ca_certificates_of_a_template_are_listed_apart(store: SqlStore) -> None:
+def test_ca_certificates_of_a_template_are_listed_apart(store: Store) -> None:
     with store.write() as tx:
         for number, name in enumerate(["t", None, "u", "t"], start=1):
             config = RegistrationConfig(template_name=name) if name else None
-            tx.ca_certificates.add(ca_certificate(number, registration_config=config))
-        tx.ca_certificates.add(
+            CACertificateRows(tx).add(ca_certificate(number, registration_config=config))
+        CACertificateRows(tx).add(
             ca_certificate(5, realm=OTHER_REGION, registration_config=RegistrationConfig(template_name="t"))
         )
     with store.read() as tx:
-        found = tx.ca_certificates.page(HOME, EVERYTHING, template_name="t")
+        found = CACertificateRows(tx).page(HOME, EVERYTHING, template_name="t")
         assert [each.certificate_id for each in found.items] == [certificate_id(1), certificate_id(4)]
-        assert len(tx.ca_certificates.page(HOME, EVERYTHING).items) == 4
+        assert len(CACertificateRows(tx).page(HOME, EVERYTHING).items) == 4

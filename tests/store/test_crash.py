@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from sekisho import arn
-from sekisho.registry.ports import Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.certificates.store import CertificateRows
+from sekisho.pages import Window
+from sekisho.policies.store import PolicyRows
+from sekisho.store.store import Store
+from sekisho.things.store import ThingRows
 from tests.store.builders import HOME, certificate, certificate_id
 
 # Each thread prints a number after the transaction that holds it, and goes on until the process is killed.
@@ -21,7 +24,10 @@ import sys
 import threading
 from itertools import count
 from sekisho import arn
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.certificates.store import CertificateRows
+from sekisho.policies.store import PolicyRows
+from sekisho.store.store import Store
+from sekisho.things.store import ThingRows
 from tests.store.builders import HOME, certificate, certificate_id, policy, thing, version
 
 url, first, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -29,16 +35,16 @@ url, first, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 def write(first):
     for number in count(first, threads):
         with store.write() as tx:
-            tx.certificates.add(certificate(number))
-            tx.things.add(thing(f"thing {number}", attributes={"n": str(number)}))
-            tx.policies.attach(HOME, "p", arn.certificate(HOME, certificate_id(number)))
+            CertificateRows(tx).add(certificate(number))
+            ThingRows(tx).add(thing(f"thing {number}", attributes={"n": str(number)}))
+            PolicyRows(tx).attach(HOME, "p", arn.certificate(HOME, certificate_id(number)))
         # One call, so that lines of several threads do not mix.
         os.write(1, f"{number}\\n".encode())
 
-with SqlStore(url, lambda _: None) as store:
+with Store(url, lambda _: None) as store:
     with store.write() as tx:
-        if tx.policies.get(HOME, "p") is None:
-            tx.policies.add(policy(), version())
+        if PolicyRows(tx).get(HOME, "p") is None:
+            PolicyRows(tx).add(policy(), version())
     writers = [threading.Thread(target=write, args=(first + number,)) for number in range(threads)]
     for writer in writers:
         writer.start()
@@ -54,7 +60,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(url: str, threads: int) -> N
     # One database, killed again and again: what a crash leaves is where the next begins.
     for kills, many in enumerate((1, 30, 100, 7), start=1):
         acknowledged += _write_and_kill(url, first, threads, after=many)
-        with SqlStore(url, lambda _: None) as store:
+        with Store(url, lambda _: None) as store:
             # A thread acknowledges each number before the next, so each kill leaves one at most that was not heard of.
             first = _check(store, acknowledged, unheard=kills * threads) + 1
 
@@ -80,25 +86,25 @@ def _write_and_kill(url: str, first: int, threads: int, *, after: int) -> list[i
     return [int(line) for line in heard]
 
 
-def _check(store: SqlStore, acknowledged: list[int], *, unheard: int) -> int:
+def _check(store: Store, acknowledged: list[int], *, unheard: int) -> int:
     """Every acknowledged transaction is there, each that is there is whole; returns the highest number found."""
     numbers: list[int] = []
     after: int | None = None
     with store.read() as tx:
         while True:
-            page = tx.things.page(HOME, Window(limit=100, after=after))
+            page = ThingRows(tx).page(HOME, Window(limit=100, after=after))
             numbers += [int(each.attributes["n"]) for each in page.items]
             after = page.next_after
             if after is None:
                 break
         for number in numbers:
-            assert tx.certificates.get(HOME, certificate_id(number)) is not None
-            attached = tx.policies.attached_to(HOME, arn.certificate(HOME, certificate_id(number)), Window(limit=2))
+            assert CertificateRows(tx).get(HOME, certificate_id(number)) is not None
+            attached = PolicyRows(tx).attached_to(HOME, arn.certificate(HOME, certificate_id(number)), Window(limit=2))
             assert [each.name for each in attached.items] == ["p"]
-            found = tx.things.page(HOME, Window(limit=2), attribute=("n", str(number)))
+            found = ThingRows(tx).page(HOME, Window(limit=2), attribute=("n", str(number)))
             assert len(found.items) == 1
         for number in range(max(numbers) + 1, max(numbers) + 3):
-            assert tx.certificates.get(HOME, certificate_id(number)) is None
+            assert CertificateRows(tx).get(HOME, certificate_id(number)) is None
     assert set(acknowledged) <= set(numbers)
     assert len(numbers) - len(acknowledged) <= unheard
     return max(numbers)
@@ -109,11 +115,11 @@ def test_an_sqlite_database_copied_while_it_is_in_use_is_whole(tmp_path: Path, k
     """A snapshot of the disk, as a power cut or a backup of the volume leaves it: the file and its log, and perhaps
     not the index of the log (``-shm``)."""
     original, copy = tmp_path / "original.db", tmp_path / "copy.db"
-    with SqlStore(f"sqlite:///{original}", lambda _: None) as store:
+    with Store(f"sqlite:///{original}", lambda _: None) as store:
         for number in range(20):
             with store.write() as tx:
-                tx.certificates.add(certificate(number))
+                CertificateRows(tx).add(certificate(number))
         for suffix in ("", "-wal", "-shm") if kept else ("", "-wal"):
             Path(f"{copy}{suffix}").write_bytes(Path(f"{original}{suffix}").read_bytes())
-    with SqlStore(f"sqlite:///{copy}", lambda _: None) as store, store.read() as tx:
-        assert len(tx.certificates.page(HOME, Window(limit=250)).items) == 20
+    with Store(f"sqlite:///{copy}", lambda _: None) as store, store.read() as tx:
+        assert len(CertificateRows(tx).page(HOME, Window(limit=250)).items) == 20

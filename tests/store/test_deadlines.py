@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from sekisho.registry.ports import Change, ChangeKind
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change, ChangeKind
 from sekisho.store import deadline, outage, postgresql
 from sekisho.store.errors import StoreBusy, StoreError, StoreUnavailable
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.postgres import PostgreSQL
 from tests.store.builders import HOME, certificate, certificate_id
 
@@ -43,25 +44,25 @@ def outcomes(work: Sequence[Callable[[], None]]) -> list[BaseException | None]:
     return [future.exception() for future in futures]
 
 
-def add(store: SqlStore, number: int) -> None:
+def add(store: Store, number: int) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate(number))
+        CertificateRows(tx).add(certificate(number))
 
 
-def get(store: SqlStore) -> None:
+def get(store: Store) -> None:
     with store.read() as tx:
-        tx.certificates.get(HOME, certificate_id(1))
+        CertificateRows(tx).get(HOME, certificate_id(1))
 
 
-def kept(store: SqlStore) -> set[int]:
+def kept(store: Store) -> set[int]:
     with store.read() as tx:
-        return {number for number in range(3 * WRITERS) if tx.certificates.get(HOME, certificate_id(number))}
+        return {number for number in range(3 * WRITERS) if CertificateRows(tx).get(HOME, certificate_id(number))}
 
 
 # Within one process
 
 
-def test_every_writer_behind_a_slow_one_fails_in_time_and_nothing_of_it_is_kept(store: SqlStore) -> None:
+def test_every_writer_behind_a_slow_one_fails_in_time_and_nothing_of_it_is_kept(store: Store) -> None:
     has_begun, may_end = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -85,13 +86,13 @@ def test_every_writer_behind_a_slow_one_fails_in_time_and_nothing_of_it_is_kept(
     assert kept(store) == {1}
 
 
-def test_a_read_within_a_write_has_a_time_of_its_own(store: SqlStore) -> None:
+def test_a_read_within_a_write_has_a_time_of_its_own(store: Store) -> None:
     with store.write() as tx:
         outer = deadline._deadline.get()
         with store.read():
             inner = deadline._deadline.get()
         assert deadline._deadline.get() == outer
-        tx.certificates.add(certificate())
+        CertificateRows(tx).add(certificate())
     assert outer is not None
     assert inner is not None
     assert inner > outer
@@ -124,7 +125,7 @@ def held_elsewhere(file: Path) -> Iterator[None]:
 
 def test_forty_writers_behind_another_process_all_fail_in_time(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
-    with SqlStore(f"sqlite:///{file}", lambda _: None) as store:
+    with Store(f"sqlite:///{file}", lambda _: None) as store:
         with held_elsewhere(file):
             found = outcomes([lambda number=number: add(store, number) for number in range(WRITERS)])  # type: ignore[misc]
             assert [type(each) for each in found] == [StoreBusy] * WRITERS
@@ -139,7 +140,7 @@ def test_while_the_lock_is_held_elsewhere_one_writer_tries_and_the_others_fail_a
     """A queue of requests behind forty threads that wait would wait many times the deadline."""
     monkeypatch.setattr(outage, "OUTAGE_AFTER_SECONDS", 0.1)
     file = tmp_path / "sekisho.db"
-    with SqlStore(f"sqlite:///{file}", lambda _: None) as store:
+    with Store(f"sqlite:///{file}", lambda _: None) as store:
         with held_elsewhere(file):
             outcomes([lambda: add(store, 1)])
             monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 10 * GENEROUS)
@@ -157,7 +158,7 @@ def test_while_the_lock_is_held_elsewhere_one_writer_tries_and_the_others_fail_a
 def test_writers_wait_for_one_that_is_over_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", GENEROUS)
     file = tmp_path / "sekisho.db"
-    with SqlStore(f"sqlite:///{file}", lambda _: None) as store:
+    with Store(f"sqlite:///{file}", lambda _: None) as store:
         with held_elsewhere(file):
             writer = threading.Thread(target=add, args=(store, 1))
             writer.start()
@@ -170,7 +171,7 @@ def test_writers_wait_for_one_that_is_over_in_time(tmp_path: Path, monkeypatch: 
 
 def test_a_full_disk_is_named_with_its_file_and_writing_goes_on_when_there_is_room(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
-    with SqlStore(f"sqlite:///{file}", lambda _: None) as store:
+    with Store(f"sqlite:///{file}", lambda _: None) as store:
         add(store, 0)
         with store._engines.writing.connect() as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -185,7 +186,7 @@ def test_a_full_disk_is_named_with_its_file_and_writing_goes_on_when_there_is_ro
         assert kept(store) == before | {3 * WRITERS - 1}
 
 
-def _fill(store: SqlStore) -> None:
+def _fill(store: Store) -> None:
     for number in range(1, 3 * WRITERS):
         add(store, number)
 
@@ -194,13 +195,13 @@ def _fill(store: SqlStore) -> None:
 
 
 @pytest.fixture
-def pg_store(postgresql: PostgreSQL) -> Iterator[SqlStore]:
-    with SqlStore(postgresql.new_database(), lambda _: None) as opened:
+def pg_store(postgresql: PostgreSQL) -> Iterator[Store]:
+    with Store(postgresql.new_database(), lambda _: None) as opened:
         yield opened
 
 
 def test_requests_to_a_server_that_stands_still_fail_in_time_and_nothing_acknowledged_is_lost(
-    postgresql: PostgreSQL, pg_store: SqlStore
+    postgresql: PostgreSQL, pg_store: Store
 ) -> None:
     for number in range(5):
         add(pg_store, number)
@@ -215,13 +216,13 @@ def test_requests_to_a_server_that_stands_still_fail_in_time_and_nothing_acknowl
 
 
 def test_a_server_that_stops_in_the_middle_of_a_transaction_fails_it_in_time(
-    postgresql: PostgreSQL, pg_store: SqlStore
+    postgresql: PostgreSQL, pg_store: Store
 ) -> None:
     def write() -> None:
         with pg_store.write() as tx:
-            tx.certificates.add(certificate(1))
+            CertificateRows(tx).add(certificate(1))
             postgresql.stand_still()
-            tx.certificates.add(certificate(2))
+            CertificateRows(tx).add(certificate(2))
 
     try:
         [found] = outcomes([write])
@@ -244,12 +245,12 @@ def test_changes_whose_commit_got_no_answer_are_announced_once_it_is_decided(pos
 
     def write() -> None:
         with store.write() as tx:
-            tx.certificates.add(certificate(1))
-            tx.announce(CHANGE)
+            CertificateRows(tx).add(certificate(1))
             armed.set()
 
-    with SqlStore(postgresql.new_database(), announced.extend) as store:
+    with Store(postgresql.new_database(), announced.extend) as store:
         add(store, 0)
+        announced.clear()
         event.listen(Engine, "commit", stop_before_commit)
         try:
             [found] = outcomes([write])
@@ -274,7 +275,7 @@ def retried(do: Callable[[], None]) -> None:
 
 
 def test_while_it_stands_still_one_transaction_tries_and_the_others_fail_at_once(
-    postgresql: PostgreSQL, pg_store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    postgresql: PostgreSQL, pg_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outage, "OUTAGE_AFTER_SECONDS", 0.1)
     monkeypatch.setattr(outage, "OUTAGE_RETRY_SECONDS", GENEROUS)
@@ -287,7 +288,7 @@ def test_while_it_stands_still_one_transaction_tries_and_the_others_fail_at_once
     assert outcomes([lambda: get(pg_store)] * WRITERS) == [None] * WRITERS
 
 
-def test_a_statement_that_takes_too_long_is_ended_by_the_server(pg_store: SqlStore) -> None:
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(pg_store: Store) -> None:
     def sleep() -> None:
         with pg_store.read() as tx:
             tx._connection.execute(text("SELECT pg_sleep(60)"))
@@ -297,7 +298,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(pg_store: SqlSto
     assert "took too long" in str(found)
 
 
-def test_many_short_statements_have_one_time_together(pg_store: SqlStore) -> None:
+def test_many_short_statements_have_one_time_together(pg_store: Store) -> None:
     def many() -> None:
         with pg_store.write() as tx:
             for _ in range(1000):
@@ -309,10 +310,10 @@ def test_many_short_statements_have_one_time_together(pg_store: SqlStore) -> Non
     add(pg_store, 1)
 
 
-def test_a_failed_block_is_rolled_back_after_the_deadline_too(pg_store: SqlStore) -> None:
+def test_a_failed_block_is_rolled_back_after_the_deadline_too(pg_store: Store) -> None:
     def late() -> None:
         with pg_store.write() as tx:
-            tx.certificates.add(certificate(1))
+            CertificateRows(tx).add(certificate(1))
             threading.Event().wait(2 * TIMEOUT)
             raise KeyError("the block's own")
 
@@ -331,7 +332,7 @@ def test_a_host_name_that_nothing_answers_for_fails_in_time(monkeypatch: pytest.
         raise OSError(errno.EIO, "too late")
 
     monkeypatch.setattr(postgresql.DeadlineConnection, "connect", hang)
-    store = SqlStore("postgresql://u:secret@nowhere.test/db", lambda _: None)
+    store = Store("postgresql://u:secret@nowhere.test/db", lambda _: None)
     try:
         [found] = outcomes([lambda: store.open()])
         assert isinstance(found, StoreUnavailable)
@@ -341,7 +342,7 @@ def test_a_host_name_that_nothing_answers_for_fails_in_time(monkeypatch: pytest.
         waiting.set()
 
 
-def test_every_connection_of_postgresql_has_limits(pg_store: SqlStore) -> None:
+def test_every_connection_of_postgresql_has_limits(pg_store: Store) -> None:
     with pg_store.read() as tx:
         settings = {
             name: tx._connection.execute(text(f"SHOW {name}")).scalar()
@@ -358,7 +359,7 @@ def test_every_connection_of_postgresql_has_limits(pg_store: SqlStore) -> None:
 def test_a_file_that_was_removed_or_replaced_under_the_server_is_found_out(tmp_path: Path) -> None:
     """Commits to an open file without a name succeed, and are gone when the server ends."""
     file = tmp_path / "sekisho.db"
-    with SqlStore(f"sqlite:///{file}", lambda _: None) as store:
+    with Store(f"sqlite:///{file}", lambda _: None) as store:
         add(store, 1)
         kept_file = tmp_path / "kept.db"
         file.rename(kept_file)
@@ -371,7 +372,7 @@ def test_a_file_that_was_removed_or_replaced_under_the_server_is_found_out(tmp_p
         store.probe_read()
 
 
-def test_the_probes_read_and_write_and_change_nothing(store: SqlStore) -> None:
+def test_the_probes_read_and_write_and_change_nothing(store: Store) -> None:
     before = kept(store)
     store.probe_read()
     store.probe_write()

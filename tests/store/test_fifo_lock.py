@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sekisho.store.fifo_lock import FifoLock
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 
 WAIT = 10.0
 
@@ -105,7 +105,7 @@ def test_many_threads_with_deadlines_never_hold_it_together_and_never_lose_it() 
     assert lock.acquire(0), "it is free in the end"
 
 
-def test_a_writer_is_not_passed_over_by_one_that_writes_again_and_again(store: SqlStore) -> None:
+def test_a_writer_is_not_passed_over_by_one_that_writes_again_and_again(store: Store) -> None:
     order = list[str]()
 
     def other() -> None:

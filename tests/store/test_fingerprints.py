@@ -8,11 +8,12 @@ from typing import Any
 from alembic import command
 from sqlalchemy import text
 
+from sekisho.certificates.fingerprints import fingerprints_of
+from sekisho.certificates.model import CertificateStatus, Fingerprints, Kin
+from sekisho.certificates.store import CertificateRows
 from sekisho.pki.certificate import X509Certificate
-from sekisho.registry.fingerprints import fingerprints_of
-from sekisho.registry.model import CertificateStatus, Fingerprints, Kin
 from sekisho.store import migrations
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.store.builders import HOME, OTHER_ACCOUNT, certificate, certificate_id
 from tests.store.test_schema_version import opened
 from tests.x509 import new_ca, new_device, p256
@@ -21,18 +22,20 @@ MINE = Fingerprints(b"signed", b"number", b"key")
 
 
 def test_what_has_the_same_signed_part_is_found_and_what_is_revoked_by_number_and_key(url: str) -> None:
-    with SqlStore(url, lambda _: None) as store, store.write() as tx:
-        tx.certificates.add(certificate(1), MINE)
-        tx.certificates.add(certificate(2), Fingerprints(b"other", b"number", b"key"))
-        tx.certificates.add(certificate(3))
-        assert tx.certificates.kin(HOME, MINE) == Kin(same_signed=certificate_id(1))
-        assert tx.certificates.kin(OTHER_ACCOUNT, MINE) == Kin()
-        tx.certificates.replace(replace(certificate(2), status=CertificateStatus.REVOKED))
+    with Store(url, lambda _: None) as store, store.write() as tx:
+        CertificateRows(tx).add(certificate(1), MINE)
+        CertificateRows(tx).add(certificate(2), Fingerprints(b"other", b"number", b"key"))
+        CertificateRows(tx).add(certificate(3))
+        assert CertificateRows(tx).kin(HOME, MINE) == Kin(same_signed=certificate_id(1))
+        assert CertificateRows(tx).kin(OTHER_ACCOUNT, MINE) == Kin()
+        CertificateRows(tx).replace(replace(certificate(2), status=CertificateStatus.REVOKED))
         expected = Kin(certificate_id(1), certificate_id(2), certificate_id(2))
-        assert tx.certificates.kin(HOME, MINE) == expected
-        assert tx.certificates.kin(HOME, replace(MINE, public_key=b"new")) == replace(expected, revoked_same_key=None)
-        tx.certificates.remove(HOME, certificate_id(2))
-        assert tx.certificates.kin(HOME, MINE) == Kin(same_signed=certificate_id(1))
+        assert CertificateRows(tx).kin(HOME, MINE) == expected
+        assert CertificateRows(tx).kin(HOME, replace(MINE, public_key=b"new")) == replace(
+            expected, revoked_same_key=None
+        )
+        CertificateRows(tx).remove(HOME, certificate_id(2))
+        assert CertificateRows(tx).kin(HOME, MINE) == Kin(same_signed=certificate_id(1))
 
 
 def _at_revision(url: str, revision: str) -> None:
@@ -70,11 +73,11 @@ def test_rows_of_an_older_version_are_filled_in_batch_by_batch(url: str) -> None
         values = ", ".join(f":{name}" for name in rows[0])
         connection.execute(text(f"INSERT INTO certificates ({columns}) VALUES ({values})"), rows)  # noqa: S608
 
-    with SqlStore(url, lambda _: None) as store, store.read() as tx:
+    with Store(url, lambda _: None) as store, store.read() as tx:
         read = X509Certificate.from_der(new_device(ca, "again", key=key).der)
-        kin = tx.certificates.kin(HOME, fingerprints_of(read))
+        kin = CertificateRows(tx).kin(HOME, fingerprints_of(read))
         assert kin == Kin(revoked_same_key="a" * 64)
-        same = tx.certificates.kin(HOME, fingerprints_of(X509Certificate.from_der(copied.der)))
+        same = CertificateRows(tx).kin(HOME, fingerprints_of(X509Certificate.from_der(copied.der)))
         assert same.same_signed is not None
     with opened(url).reading.begin() as connection:
         missing = "SELECT certificate_id FROM certificates WHERE signed_sha256 IS NULL OR issuer_serial_sha256 IS NULL"

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from sekisho.registry.ports import Change, ChangeKind, Window
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change, ChangeKind
+from sekisho.pages import Window
 from sekisho.store import deadline, group_commit
 from sekisho.store.errors import StoreBusy, StoreError, StoreUnavailable
-from sekisho.store.unit_of_work import SqlStore, SqlTransaction
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
+from sekisho.things.store import ThingRows
 from tests.store.builders import HOME, certificate, certificate_id, thing
 
 GENEROUS = 30.0
@@ -41,7 +45,7 @@ class Counts:
 
 
 @pytest.fixture
-def counts(store: SqlStore) -> Iterator[Counts]:
+def counts(store: Store) -> Iterator[Counts]:
     counted = Counts()
 
     def commit(connection: Connection) -> None:
@@ -63,9 +67,9 @@ def change(number: int) -> Change:
     return Change(HOME, ChangeKind.CERTIFICATE, certificate_id(number))
 
 
-def kept(store: SqlStore) -> list[int]:
+def kept(store: Store) -> list[int]:
     with store.read() as tx:
-        return [number for number in range(100) if tx.certificates.get(HOME, certificate_id(number))]
+        return [number for number in range(100) if CertificateRows(tx).get(HOME, certificate_id(number))]
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -79,7 +83,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 class Queue:
     """Writers 0, 1, 2 and so on, which ask for the write lock one after the other; number 0 holds it until ``go``."""
 
-    store: SqlStore
+    store: Store
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(32))
     outcomes: list[Future[None]] = field(default_factory=list)
     may_end: threading.Event = field(default_factory=threading.Event)
@@ -87,29 +91,28 @@ class Queue:
     def __post_init__(self) -> None:
         has_begun = threading.Event()
 
-        def first(tx: SqlTransaction) -> None:
+        def first(tx: Transaction) -> None:
             has_begun.set()
             assert self.may_end.wait(GENEROUS)
             self.first(tx)
 
-        self.first: Callable[[SqlTransaction], None] = lambda _: None
+        self.first: Callable[[Transaction], None] = lambda _: None
         self._submit(first)
         assert has_begun.wait(GENEROUS)
 
-    def add(self, block: Callable[[SqlTransaction], None] = lambda _: None) -> None:
-        """One more writer, which adds its certificate, announces it, and then does ``block``."""
+    def add(self, block: Callable[[Transaction], None] = lambda _: None) -> None:
+        """One more writer, which adds its certificate (and so announces it), and then does ``block``."""
         waiting = self.store._commits._lock._waiting
         before = len(waiting)
         self._submit(block)
         eventually(lambda: len(waiting) == before + 1)
 
-    def _submit(self, block: Callable[[SqlTransaction], None]) -> None:
+    def _submit(self, block: Callable[[Transaction], None]) -> None:
         number = len(self.outcomes)
 
         def write() -> None:
             with self.store.write() as tx:
-                tx.certificates.add(certificate(number))
-                tx.announce(change(number))
+                CertificateRows(tx).add(certificate(number))
                 block(tx)
 
         self.outcomes.append(self.threads.submit(write))
@@ -122,14 +125,14 @@ class Queue:
         return found
 
 
-def refuse(_: SqlTransaction) -> None:
+def refuse(_: Transaction) -> None:
     raise Refused
 
 
 # Who shares a commit
 
 
-def test_writers_that_wait_together_share_one_commit(store: SqlStore, counts: Counts, announced: list[Change]) -> None:
+def test_writers_that_wait_together_share_one_commit(store: Store, counts: Counts, announced: list[Change]) -> None:
     queue = Queue(store)
     for _ in range(8):
         queue.add()
@@ -139,31 +142,31 @@ def test_writers_that_wait_together_share_one_commit(store: SqlStore, counts: Co
     assert counts.commits == 1
 
 
-def test_a_writer_alone_has_a_commit_of_its_own_and_no_savepoint(store: SqlStore, counts: Counts) -> None:
+def test_a_writer_alone_has_a_commit_of_its_own_and_no_savepoint(store: Store, counts: Counts) -> None:
     for number in range(5):
         with store.write() as tx:
-            tx.certificates.add(certificate(number))
+            CertificateRows(tx).add(certificate(number))
     assert (counts.commits, counts.savepoints) == (5, 0)
 
 
-def test_eight_writers_at_once_need_fewer_commits_than_they_write(store: SqlStore, counts: Counts) -> None:
+def test_eight_writers_at_once_need_fewer_commits_than_they_write(store: Store, counts: Counts) -> None:
     start = threading.Barrier(8)
 
     def write(first: int) -> None:
         start.wait(GENEROUS)
         for number in range(first, first + 20):
             with store.write() as tx:
-                tx.certificates.add(certificate(number))
+                CertificateRows(tx).add(certificate(number))
 
     with ThreadPoolExecutor(8) as threads:
         for done in [threads.submit(write, 100 * each) for each in range(8)]:
             done.result(GENEROUS)
     with store.read() as tx:
-        assert len(tx.certificates.page(HOME, Window(limit=250)).items) == 160
+        assert len(CertificateRows(tx).page(HOME, Window(limit=250)).items) == 160
     assert counts.commits < 160
 
 
-def test_a_group_has_so_many_writers_at_most(store: SqlStore, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_has_so_many_writers_at_most(store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_GROUP_WRITERS", 3)
     queue = Queue(store)
     for _ in range(7):
@@ -174,7 +177,7 @@ def test_a_group_has_so_many_writers_at_most(store: SqlStore, counts: Counts, mo
 
 
 def test_an_old_group_is_committed_before_the_next_writer(
-    store: SqlStore, counts: Counts, monkeypatch: pytest.MonkeyPatch
+    store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "MAX_GROUP_SECONDS", 0.0)
     queue = Queue(store)
@@ -187,11 +190,11 @@ def test_an_old_group_is_committed_before_the_next_writer(
 # What a member sees and does
 
 
-def test_a_member_sees_what_those_before_it_did_and_rows_are_numbered_in_the_order_of_writers(store: SqlStore) -> None:
+def test_a_member_sees_what_those_before_it_did_and_rows_are_numbered_in_the_order_of_writers(store: Store) -> None:
     seen: list[list[str]] = []
 
-    def look(tx: SqlTransaction) -> None:
-        seen.append([each.certificate_id for each in tx.certificates.page(HOME, Window(limit=99)).items])
+    def look(tx: Transaction) -> None:
+        seen.append([each.certificate_id for each in CertificateRows(tx).page(HOME, Window(limit=99)).items])
 
     queue = Queue(store)
     for _ in range(3):
@@ -201,19 +204,19 @@ def test_a_member_sees_what_those_before_it_did_and_rows_are_numbered_in_the_ord
     assert seen == [ids[:2], ids[:3], ids]
 
 
-def test_pages_read_meanwhile_never_skip_a_row_that_is_committed_later(store: SqlStore) -> None:
+def test_pages_read_meanwhile_never_skip_a_row_that_is_committed_later(store: Store) -> None:
     pages: list[list[str]] = []
     is_over = threading.Event()
 
     def read() -> None:
         while not is_over.is_set():
             with store.read() as tx:
-                pages.append([each.certificate_id for each in tx.certificates.page(HOME, Window(limit=250)).items])
+                pages.append([each.certificate_id for each in CertificateRows(tx).page(HOME, Window(limit=250)).items])
 
     def write(first: int) -> None:
         for number in range(first, first + 15):
             with store.write() as tx:
-                tx.certificates.add(certificate(number))
+                CertificateRows(tx).add(certificate(number))
 
     with ThreadPoolExecutor(9) as threads:
         reader = threads.submit(read)
@@ -224,13 +227,13 @@ def test_pages_read_meanwhile_never_skip_a_row_that_is_committed_later(store: Sq
             is_over.set()
         reader.result(GENEROUS)
     with store.read() as tx:
-        rows = [each.certificate_id for each in tx.certificates.page(HOME, Window(limit=250)).items]
+        rows = [each.certificate_id for each in CertificateRows(tx).page(HOME, Window(limit=250)).items]
     assert len(rows) == 120
     assert all(page == rows[: len(page)] for page in pages)
 
 
-def test_a_member_cannot_begin_a_write_within_its_own(store: SqlStore) -> None:
-    def nest(_: SqlTransaction) -> None:
+def test_a_member_cannot_begin_a_write_within_its_own(store: Store) -> None:
+    def nest(_: Transaction) -> None:
         with pytest.raises(RuntimeError, match="within another"), store.write():
             raise AssertionError("it must not begin")
 
@@ -239,20 +242,19 @@ def test_a_member_cannot_begin_a_write_within_its_own(store: SqlStore) -> None:
     assert queue.go() == [None, None]
 
 
-def test_a_part_of_a_members_block_fails_by_itself(store: SqlStore, announced: list[Change]) -> None:
-    def part(tx: SqlTransaction) -> None:
+def test_a_part_of_a_members_block_fails_by_itself(store: Store, announced: list[Change]) -> None:
+    def part(tx: Transaction) -> None:
         with contextlib.suppress(Refused), tx.savepoint():
-            tx.certificates.add(certificate(50))
-            tx.announce(change(50))
+            CertificateRows(tx).add(certificate(50))
             raise Refused
-        tx.certificates.add(certificate(51))
+        CertificateRows(tx).add(certificate(51))
 
     queue = Queue(store)
     queue.add(part)
     queue.add()
     assert queue.go() == [None] * 3
     assert kept(store) == [0, 1, 2, 51]
-    assert len(announced) == 3
+    assert sorted(map(str, announced)) == sorted(str(change(number)) for number in (0, 1, 2, 51))
 
 
 # A block that raises
@@ -260,7 +262,7 @@ def test_a_part_of_a_members_block_fails_by_itself(store: SqlStore, announced: l
 
 @pytest.mark.parametrize("failing", [0, 1, 2, 3])
 def test_a_block_that_raises_undoes_its_own_part_and_no_other(
-    store: SqlStore, announced: list[Change], failing: int
+    store: Store, announced: list[Change], failing: int
 ) -> None:
     queue = Queue(store)
     if failing == 0:
@@ -274,11 +276,11 @@ def test_a_block_that_raises_undoes_its_own_part_and_no_other(
     assert kept(store) == others
     assert set(announced) == {change(number) for number in others}
     with store.write() as tx:
-        tx.things.add(thing())
+        ThingRows(tx).add(thing())
 
 
-def test_a_violated_constraint_in_the_middle_fails_its_member_alone(store: SqlStore) -> None:
-    def violate(tx: SqlTransaction) -> None:
+def test_a_violated_constraint_in_the_middle_fails_its_member_alone(store: Store) -> None:
+    def violate(tx: Transaction) -> None:
         tx._connection.execute(text("INSERT INTO certificates (certificate_id) VALUES (NULL)"))
 
     queue = Queue(store)
@@ -293,7 +295,7 @@ def test_a_violated_constraint_in_the_middle_fails_its_member_alone(store: SqlSt
 
 
 def test_a_commit_that_fails_fails_every_member_and_their_changes_wait_for_the_next_commit(
-    store: SqlStore, announced: list[Change]
+    store: Store, announced: list[Change]
 ) -> None:
     def fail(_: Connection) -> None:
         raise OSError("the disk is gone")
@@ -316,9 +318,9 @@ def test_a_commit_that_fails_fails_every_member_and_their_changes_wait_for_the_n
 
 
 def test_an_error_that_ends_the_whole_transaction_fails_every_member_before_and_none_after(
-    store: SqlStore, announced: list[Change]
+    store: Store, announced: list[Change]
 ) -> None:
-    def end_transaction(tx: SqlTransaction) -> None:
+    def end_transaction(tx: Transaction) -> None:
         if tx._connection.dialect.name == "postgresql":
             tx._connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         else:
@@ -348,35 +350,36 @@ def test_each_thread_announces_its_own_changes_after_the_shared_commit(url: str)
         told.append((changes, threading.get_ident(), kept(store)))
 
     threads: dict[int, int] = {}
-    with SqlStore(url, announce) as store:
+    with Store(url, announce) as store:
         queue = Queue(store)
         queue.first = lambda _: threads.update({0: threading.get_ident()})
         for number in range(1, 4):
 
-            def note(tx: SqlTransaction, number: int = number) -> None:
-                tx.announce(change(50 + number))
+            def note(tx: Transaction, number: int = number) -> None:
+                CertificateRows(tx).add(certificate(50 + number))
                 threads[number] = threading.get_ident()
 
             queue.add(note)
         assert queue.go() == [None] * 4
     assert len(told) == 4
     by_thread = {ident: (list(changes), seen) for changes, ident, seen in told}
-    assert by_thread[threads[0]] == ([change(0)], [0, 1, 2, 3])
+    committed = [0, 1, 2, 3, 51, 52, 53]
+    assert by_thread[threads[0]] == ([change(0)], committed)
     for number in range(1, 4):
-        assert by_thread[threads[number]] == ([change(number), change(50 + number)], [0, 1, 2, 3])
+        assert by_thread[threads[number]] == ([change(number), change(50 + number)], committed)
 
 
 # Time
 
 
 def test_members_before_a_block_that_does_not_end_fail_in_time_and_their_changes_are_announced_once_decided(
-    store: SqlStore, announced: list[Change], monkeypatch: pytest.MonkeyPatch
+    store: Store, announced: list[Change], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 1.0)
     monkeypatch.setattr(group_commit, "COMMIT_GRACE_SECONDS", 0.1)
     hangs, may_end = threading.Event(), threading.Event()
 
-    def hang(_: SqlTransaction) -> None:
+    def hang(_: Transaction) -> None:
         hangs.set()
         may_end.wait(GENEROUS)
 
@@ -402,17 +405,17 @@ def test_members_before_a_block_that_does_not_end_fail_in_time_and_their_changes
         store.probe_write()
     assert set(announced) >= {change(0), change(1)}
     with store.write() as tx:
-        tx.things.add(thing())
+        ThingRows(tx).add(thing())
 
 
 def test_a_member_that_raises_tells_what_those_that_left_have_changed(
-    store: SqlStore, announced: list[Change], monkeypatch: pytest.MonkeyPatch
+    store: Store, announced: list[Change], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A revocation whose request got no answer is in force all the same, and no later commit may come for long."""
     monkeypatch.setattr(group_commit, "COMMIT_GRACE_SECONDS", -GENEROUS)
     has_left = threading.Event()
 
-    def wait_and_raise(_: SqlTransaction) -> None:
+    def wait_and_raise(_: Transaction) -> None:
         assert has_left.wait(GENEROUS)
         raise Refused
 
@@ -434,7 +437,7 @@ def too_late() -> bool:
 
 
 def test_a_writer_that_gets_the_lock_too_late_leaves_the_group_to_the_next(
-    store: SqlStore, counts: Counts, monkeypatch: pytest.MonkeyPatch
+    store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = store._commits._lock
     acquire = lock.acquire
@@ -452,7 +455,7 @@ def test_a_writer_that_gets_the_lock_too_late_leaves_the_group_to_the_next(
 
 
 def test_a_last_writer_that_gets_the_lock_too_late_commits_for_the_others(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = store._commits._lock
     acquire = lock.acquire
@@ -465,13 +468,11 @@ def test_a_last_writer_that_gets_the_lock_too_late_commits_for_the_others(
     assert kept(store) == [0]
 
 
-def test_a_block_that_has_lifted_its_deadline_commits_after_it(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_that_has_lifted_its_deadline_commits_after_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 2.0)
     with store.write() as tx:
         limit = deadline.moment()
         deadline.lift()
-        tx.certificates.add(certificate())
+        CertificateRows(tx).add(certificate())
         eventually(lambda: time.monotonic() > limit)
     assert kept(store) == [1]

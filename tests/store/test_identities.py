@@ -9,10 +9,20 @@ import pytest
 from sqlalchemy import Engine, event
 
 from sekisho import arn
+from sekisho.admission import store as identities
+from sekisho.admission.model import Identity, IdentityThing
+from sekisho.admission.store import IdentityRows
+from sekisho.certificates.model import CertificateStatus
+from sekisho.certificates.store import CertificateRows
+from sekisho.policies.store import PolicyRows
+from sekisho.principals.model import ThingPrincipalType
+from sekisho.principals.store import AttachmentRows
 from sekisho.realm import Realm
-from sekisho.registry.model import CertificateStatus, Identity, IdentityThing, RotationState, ThingPrincipalType
-from sekisho.store import identities
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.rotation.model import RotationState
+from sekisho.rotation.store import RotationRows
+from sekisho.store.store import Store
+from sekisho.thing_groups.store import ThingGroupRows
+from sekisho.things.store import ThingRows
 from tests.store.builders import (
     HOME,
     OTHER_ACCOUNT,
@@ -32,22 +42,22 @@ def principal(number: int, realm: Realm = HOME) -> str:
     return arn.certificate(realm, certificate_id(number))
 
 
-def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(store: SqlStore) -> None:
+def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(store: Store) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate(1, status=CertificateStatus.REVOKED))
+        CertificateRows(tx).add(certificate(1, status=CertificateStatus.REVOKED))
         for name in ("one", "two", "three"):
-            tx.policies.add(policy(name), version(name))
-        tx.policies.add_version(version("two", 2))
-        tx.policies.replace(policy("two", default_version_id=2, last_version_id=2))
-        tx.policies.attach(HOME, "two", principal(1))
-        tx.policies.attach(HOME, "one", principal(1))
-        tx.things.add(thing("lamp", type_name="light", attributes={"room": "1"}))
-        tx.things.add(thing("door"))
-        tx.things.add(thing("gate"))
-        tx.attachments.add(attachment("door", principal(1)))
-        tx.attachments.add(attachment("lamp", principal(1), type=ThingPrincipalType.EXCLUSIVE_THING))
+            PolicyRows(tx).add(policy(name), version(name))
+        PolicyRows(tx).add_version(version("two", 2))
+        PolicyRows(tx).replace(policy("two", default_version_id=2, last_version_id=2))
+        PolicyRows(tx).attach(HOME, "two", principal(1))
+        PolicyRows(tx).attach(HOME, "one", principal(1))
+        ThingRows(tx).add(thing("lamp", type_name="light", attributes={"room": "1"}))
+        ThingRows(tx).add(thing("door"))
+        ThingRows(tx).add(thing("gate"))
+        AttachmentRows(tx).add(attachment("door", principal(1)))
+        AttachmentRows(tx).add(attachment("lamp", principal(1), type=ThingPrincipalType.EXCLUSIVE_THING))
     with store.read() as tx:
-        found = tx.identities.look_up([(HOME, certificate_id(1))])
+        found = IdentityRows(tx).look_up([(HOME, certificate_id(1))])
     assert found == {
         (HOME, certificate_id(1)): Identity(
             certificate=certificate(1, status=CertificateStatus.REVOKED),
@@ -60,28 +70,28 @@ def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(
     }
 
 
-def test_unknown_certificates_are_absent(store: SqlStore) -> None:
+def test_unknown_certificates_are_absent(store: Store) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate(1))
+        CertificateRows(tx).add(certificate(1))
     with store.read() as tx:
-        assert tx.identities.look_up([]) == {}
-        assert tx.identities.look_up([(HOME, certificate_id(2)), (OTHER_ACCOUNT, certificate_id(1))]) == {}
-        found = tx.identities.look_up([(HOME, certificate_id(2)), (HOME, certificate_id(1))])
+        assert IdentityRows(tx).look_up([]) == {}
+        assert IdentityRows(tx).look_up([(HOME, certificate_id(2)), (OTHER_ACCOUNT, certificate_id(1))]) == {}
+        found = IdentityRows(tx).look_up([(HOME, certificate_id(2)), (HOME, certificate_id(1))])
         assert list(found) == [(HOME, certificate_id(1))]
         assert found[HOME, certificate_id(1)] == Identity(certificate(1), policies=(), things=())
 
 
-def test_a_certificate_in_several_realms_has_in_each_what_that_realm_gave_it(store: SqlStore) -> None:
+def test_a_certificate_in_several_realms_has_in_each_what_that_realm_gave_it(store: Store) -> None:
     realms = (HOME, OTHER_ACCOUNT, OTHER_REGION)
     with store.write() as tx:
         for realm in realms:
-            tx.certificates.add(certificate(1, realm))
-            tx.policies.add(policy("p", realm), version("p", realm=realm, document=str(realm)))
-            tx.policies.attach(realm, "p", principal(1, realm))
-            tx.things.add(thing(f"of {realm}", realm))
-            tx.attachments.add(attachment(f"of {realm}", principal(1, realm), realm))
+            CertificateRows(tx).add(certificate(1, realm))
+            PolicyRows(tx).add(policy("p", realm), version("p", realm=realm, document=str(realm)))
+            PolicyRows(tx).attach(realm, "p", principal(1, realm))
+            ThingRows(tx).add(thing(f"of {realm}", realm))
+            AttachmentRows(tx).add(attachment(f"of {realm}", principal(1, realm), realm))
     with store.read() as tx:
-        found = tx.identities.look_up([(realm, certificate_id(1)) for realm in realms])
+        found = IdentityRows(tx).look_up([(realm, certificate_id(1)) for realm in realms])
     assert set(found) == {(realm, certificate_id(1)) for realm in realms}
     for (realm, _), identity in found.items():
         assert identity.certificate.realm == realm
@@ -89,14 +99,14 @@ def test_a_certificate_in_several_realms_has_in_each_what_that_realm_gave_it(sto
         assert [each.name for each in identity.things] == [f"of {realm}"]
 
 
-def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: SqlStore) -> None:
+def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Store) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate(1))
-        tx.certificates.add(certificate(2))
+        CertificateRows(tx).add(certificate(1))
+        CertificateRows(tx).add(certificate(2))
         for realm in (HOME, OTHER_REGION):
             for name in ("own", "of lights", "of red", "of led", "of pumps", "of nobody"):
-                tx.policies.add(policy(name, realm), version(name, realm=realm))
-            tx.things.add(thing("lamp", realm))
+                PolicyRows(tx).add(policy(name, realm), version(name, realm=realm))
+            ThingRows(tx).add(thing("lamp", realm))
             for group in (
                 thing_group("lights", realm=realm),
                 thing_group("red", "lights", realm=realm),
@@ -104,21 +114,21 @@ def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Sql
                 thing_group("pumps", realm=realm),
                 thing_group("nobody", "lights", realm=realm),
             ):
-                tx.thing_groups.add(group)
-                tx.policies.attach(realm, f"of {group.name}", arn.thing_group(realm, group.name))
-        tx.policies.add_version(version("of red", 2))
-        tx.policies.replace(policy("of red", default_version_id=2, last_version_id=2))
-        tx.policies.attach(HOME, "of led", arn.thing_group(HOME, "lights"))
-        tx.policies.attach(HOME, "own", principal(1))
-        tx.things.add(thing("door"))
-        tx.thing_groups.join("lamp", thing_group("led", "lights", "red"))
-        tx.thing_groups.join("lamp", thing_group("pumps"))
-        tx.thing_groups.join("lamp", thing_group("nobody", "lights", realm=OTHER_REGION))
+                ThingGroupRows(tx).add(group)
+                PolicyRows(tx).attach(realm, f"of {group.name}", arn.thing_group(realm, group.name))
+        PolicyRows(tx).add_version(version("of red", 2))
+        PolicyRows(tx).replace(policy("of red", default_version_id=2, last_version_id=2))
+        PolicyRows(tx).attach(HOME, "of led", arn.thing_group(HOME, "lights"))
+        PolicyRows(tx).attach(HOME, "own", principal(1))
+        ThingRows(tx).add(thing("door"))
+        ThingGroupRows(tx).join("lamp", thing_group("led", "lights", "red"))
+        ThingGroupRows(tx).join("lamp", thing_group("pumps"))
+        ThingGroupRows(tx).join("lamp", thing_group("nobody", "lights", realm=OTHER_REGION))
         for name in ("door", "lamp"):
-            tx.attachments.add(attachment(name, principal(1)))
-        tx.attachments.add(attachment("door", principal(2)))
+            AttachmentRows(tx).add(attachment(name, principal(1)))
+        AttachmentRows(tx).add(attachment("door", principal(2)))
     with store.read() as tx:
-        found = tx.identities.look_up([(HOME, certificate_id(number)) for number in (1, 2)])
+        found = IdentityRows(tx).look_up([(HOME, certificate_id(number)) for number in (1, 2)])
     one, two = (found[HOME, certificate_id(number)] for number in (1, 2))
     assert one.policies == (version("own"),)
     assert [(each.name, each.policies) for each in one.things] == [
@@ -128,16 +138,16 @@ def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Sql
     assert [(each.name, each.policies) for each in two.things] == [("door", ())]
 
 
-def test_what_another_realm_has_attached_to_a_principal_is_not_its_own(store: SqlStore) -> None:
+def test_what_another_realm_has_attached_to_a_principal_is_not_its_own(store: Store) -> None:
     """The domain refuses such attachments; the gate does not rely on it."""
     with store.write() as tx:
-        tx.certificates.add(certificate(1))
-        tx.policies.add(policy("p", OTHER_ACCOUNT), version("p", realm=OTHER_ACCOUNT))
-        tx.policies.attach(OTHER_ACCOUNT, "p", principal(1))
-        tx.things.add(thing("lamp", OTHER_ACCOUNT))
-        tx.attachments.add(attachment("lamp", principal(1), OTHER_ACCOUNT))
+        CertificateRows(tx).add(certificate(1))
+        PolicyRows(tx).add(policy("p", OTHER_ACCOUNT), version("p", realm=OTHER_ACCOUNT))
+        PolicyRows(tx).attach(OTHER_ACCOUNT, "p", principal(1))
+        ThingRows(tx).add(thing("lamp", OTHER_ACCOUNT))
+        AttachmentRows(tx).add(attachment("lamp", principal(1), OTHER_ACCOUNT))
     with store.read() as tx:
-        found = tx.identities.look_up([(HOME, certificate_id(1))])
+        found = IdentityRows(tx).look_up([(HOME, certificate_id(1))])
     assert found == {(HOME, certificate_id(1)): Identity(certificate(1), policies=(), things=())}
 
 
@@ -157,62 +167,62 @@ def selects() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", count)
 
 
-def test_the_new_certificate_of_a_pending_rotation_is_awaited(store: SqlStore) -> None:
+def test_the_new_certificate_of_a_pending_rotation_is_awaited(store: Store) -> None:
     realms = (HOME, OTHER_ACCOUNT, OTHER_REGION)
     with store.write() as tx:
         for realm in realms:
             for number in range(1, 5):
-                tx.certificates.add(certificate(number, realm))
-        tx.rotations.add(rotation(1, 2))
-        tx.rotations.add(rotation(3, 4, state=RotationState.DONE))
-        tx.rotations.add(rotation(3, 4, OTHER_REGION))
+                CertificateRows(tx).add(certificate(number, realm))
+        RotationRows(tx).add(rotation(1, 2))
+        RotationRows(tx).add(rotation(3, 4, state=RotationState.DONE))
+        RotationRows(tx).add(rotation(3, 4, OTHER_REGION))
     keys = [(realm, certificate_id(number)) for realm in realms for number in range(1, 5)]
 
     def awaited() -> set[tuple[Realm, str]]:
         with store.read() as tx:
-            return {key for key, identity in tx.identities.look_up(keys).items() if identity.is_awaited}
+            return {key for key, identity in IdentityRows(tx).look_up(keys).items() if identity.is_awaited}
 
     assert awaited() == {(HOME, certificate_id(2)), (OTHER_REGION, certificate_id(4))}
     with store.write() as tx:
-        tx.rotations.finish(rotation(1, 2, state=RotationState.CANCELLED))
+        RotationRows(tx).finish(rotation(1, 2, state=RotationState.CANCELLED))
     assert awaited() == {(OTHER_REGION, certificate_id(4))}
 
 
 @pytest.mark.parametrize("size", [1, identities.CHUNK, identities.CHUNK + 1, 3 * identities.CHUNK])
-def test_a_batch_takes_three_statements_per_chunk(store: SqlStore, size: int) -> None:
+def test_a_batch_takes_three_statements_per_chunk(store: Store, size: int) -> None:
     with store.write() as tx:
         for number in range(size):
-            tx.certificates.add(certificate(number))
-        tx.policies.add(policy(), version())
-        tx.policies.attach(HOME, "p", principal(size - 1))
+            CertificateRows(tx).add(certificate(number))
+        PolicyRows(tx).add(policy(), version())
+        PolicyRows(tx).attach(HOME, "p", principal(size - 1))
     keys = [(HOME, certificate_id(number)) for number in range(size)]
     with selects() as statements, store.read() as tx:
-        found = tx.identities.look_up(keys + keys)
+        found = IdentityRows(tx).look_up(keys + keys)
     assert set(found) == set(keys)
     assert found[HOME, certificate_id(size - 1)].policies == (version(),)
     assert len(statements) == 3 * -(-size // identities.CHUNK)
 
 
-def test_groups_take_two_statements_more_however_many_things_are_in_them(store: SqlStore) -> None:
+def test_groups_take_two_statements_more_however_many_things_are_in_them(store: Store) -> None:
     size = identities.CHUNK
     with store.write() as tx:
-        tx.policies.add(policy(), version())
+        PolicyRows(tx).add(policy(), version())
         red = thing_group("red", "lights")
         for group in (thing_group("lights"), red):
-            tx.thing_groups.add(group)
-        tx.policies.attach(HOME, "p", arn.thing_group(HOME, "lights"))
+            ThingGroupRows(tx).add(group)
+        PolicyRows(tx).attach(HOME, "p", arn.thing_group(HOME, "lights"))
         for number in range(size):
-            tx.certificates.add(certificate(number))
-            tx.things.add(thing(f"lamp {number}"))
-            tx.attachments.add(attachment(f"lamp {number}", principal(number)))
+            CertificateRows(tx).add(certificate(number))
+            ThingRows(tx).add(thing(f"lamp {number}"))
+            AttachmentRows(tx).add(attachment(f"lamp {number}", principal(number)))
     keys = [(HOME, certificate_id(number)) for number in range(size)]
     with selects() as statements, store.read() as tx:
-        tx.identities.look_up(keys)
+        IdentityRows(tx).look_up(keys)
     assert len(statements) == 3
     with store.write() as tx:
         for number in range(size):
-            tx.thing_groups.join(f"lamp {number}", red)
+            ThingGroupRows(tx).join(f"lamp {number}", red)
     with selects() as statements, store.read() as tx:
-        found = tx.identities.look_up(keys)
+        found = IdentityRows(tx).look_up(keys)
     assert len(statements) == 5
     assert {identity.things[0].policies for identity in found.values()} == {(version(),)}

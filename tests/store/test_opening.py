@@ -10,16 +10,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sekisho.certificates.store import CertificateRows
 from sekisho.store import deadline
 from sekisho.store.errors import DamagedDatabase, ForeignDatabase, StoreBusy, StoreError, StoreUnavailable
 from sekisho.store.postgresql import WRITE_LOCK
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.postgres import PostgreSQL
 from tests.store.builders import HOME, certificate, certificate_id
 
 
-def at(file: Path) -> SqlStore:
-    return SqlStore(f"sqlite:///{file}", lambda _: None)
+def at(file: Path) -> Store:
+    return Store(f"sqlite:///{file}", lambda _: None)
 
 
 def mode(path: Path) -> int:
@@ -29,7 +30,7 @@ def mode(path: Path) -> int:
 def refused(url: str) -> str:
     """The one line that a person reads when the store does not open."""
     with pytest.raises(StoreError) as failure:
-        SqlStore(url, lambda _: None).open()
+        Store(url, lambda _: None).open()
     message = str(failure.value)
     assert "\n" not in message
     assert "Traceback" not in message
@@ -42,7 +43,7 @@ def test_folder_and_files_belong_to_their_user_alone(tmp_path: Path) -> None:
     try:
         with at(tmp_path / "new" / "data" / "sekisho.db") as store:
             with store.write() as tx:
-                tx.certificates.add(certificate())
+                CertificateRows(tx).add(certificate())
             files = sorted((tmp_path / "new" / "data").iterdir())
             assert [file.name for file in files] == ["sekisho.db", "sekisho.db-shm", "sekisho.db-wal"]
             assert [mode(file) for file in files] == [0o600, 0o600, 0o600]
@@ -63,9 +64,9 @@ def test_a_file_that_others_may_read_is_tightened(tmp_path: Path) -> None:
 def test_closing_leaves_one_file_that_holds_everything(tmp_path: Path) -> None:
     with at(tmp_path / "sekisho.db") as store:
         with store.write() as tx:
-            tx.certificates.add(certificate())
+            CertificateRows(tx).add(certificate())
         with store.read() as tx:
-            assert tx.certificates.get(HOME, certificate_id(1)) is not None
+            assert CertificateRows(tx).get(HOME, certificate_id(1)) is not None
     assert [file.name for file in tmp_path.iterdir()] == ["sekisho.db"]
 
 
@@ -104,7 +105,7 @@ def test_damage_found_later_is_called_damage_too(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
     with at(file) as store, store.write() as tx:
         for number in range(200):
-            tx.certificates.add(certificate(number))
+            CertificateRows(tx).add(certificate(number))
     with file.open("r+b") as opened:
         opened.seek(0, os.SEEK_END)
         size = opened.tell()
@@ -117,7 +118,7 @@ def test_damage_found_later_is_called_damage_too(tmp_path: Path) -> None:
 def _read_all(file: Path) -> None:
     with at(file) as store, store.read() as tx:
         for number in range(200):
-            tx.certificates.get(HOME, certificate_id(number))
+            CertificateRows(tx).get(HOME, certificate_id(number))
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
@@ -140,11 +141,11 @@ def test_a_database_that_another_program_holds_is_busy(tmp_path: Path, monkeypat
         with pytest.raises(StoreBusy, match="locked by another program"), store.write():
             raise AssertionError("it must not begin")
         with store.read() as tx:
-            assert tx.certificates.get(HOME, certificate_id(1)) is None
+            assert CertificateRows(tx).get(HOME, certificate_id(1)) is None
         holder.execute("ROLLBACK")
         holder.close()
         with store.write() as tx:
-            tx.certificates.add(certificate())
+            CertificateRows(tx).add(certificate())
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_database_that_is_not_there_is_named(postgresql: PostgreSQL) -> None:
 def test_a_database_that_cannot_keep_every_character_is_refused(postgresql: PostgreSQL) -> None:
     postgresql.execute("CREATE DATABASE narrow TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
     with pytest.raises(ForeignDatabase, match=r"LATIN1.*UTF8"):
-        SqlStore(postgresql.url("narrow"), lambda _: None).open()
+        Store(postgresql.url("narrow"), lambda _: None).open()
 
 
 def test_a_database_with_tables_of_others_is_left_alone(postgresql: PostgreSQL) -> None:
@@ -191,44 +192,44 @@ def test_a_database_with_tables_of_others_is_left_alone(postgresql: PostgreSQL) 
 
 
 def test_a_server_that_comes_back_costs_nobody_a_request(postgresql: PostgreSQL) -> None:
-    with SqlStore(postgresql.new_database(), lambda _: None) as store:
+    with Store(postgresql.new_database(), lambda _: None) as store:
         with store.read(), store.write() as tx:
-            tx.certificates.add(certificate())
+            CertificateRows(tx).add(certificate())
         postgresql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sekisho'")
         with store.read() as tx:
-            assert tx.certificates.get(HOME, certificate_id(1)) is not None
+            assert CertificateRows(tx).get(HOME, certificate_id(1)) is not None
         with store.write() as tx:
-            tx.certificates.remove(HOME, certificate_id(1))
+            CertificateRows(tx).remove(HOME, certificate_id(1))
 
 
 def test_a_connection_lost_within_a_transaction_loses_all_of_it(postgresql: PostgreSQL) -> None:
-    with SqlStore(postgresql.new_database(), lambda _: None) as store:
+    with Store(postgresql.new_database(), lambda _: None) as store:
         with pytest.raises(StoreUnavailable):
             _write_and_lose_the_connection(store, postgresql)
         with store.write() as tx:
-            assert tx.certificates.get(HOME, certificate_id(1)) is None
-            tx.certificates.add(certificate())
+            assert CertificateRows(tx).get(HOME, certificate_id(1)) is None
+            CertificateRows(tx).add(certificate())
 
 
-def _write_and_lose_the_connection(store: SqlStore, server: PostgreSQL) -> None:
+def _write_and_lose_the_connection(store: Store, server: PostgreSQL) -> None:
     with store.write() as tx:
-        tx.certificates.add(certificate())
+        CertificateRows(tx).add(certificate())
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sekisho'")
-        tx.certificates.add(certificate(2))
+        CertificateRows(tx).add(certificate(2))
 
 
 def test_a_writer_waits_for_another_server_no_longer_than_it_should(
     postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = postgresql.new_database()
-    with SqlStore(url, lambda _: None) as store:
+    with Store(url, lambda _: None) as store:
         with psycopg.connect(url) as other:
             other.execute("SELECT pg_advisory_xact_lock(%s)", [WRITE_LOCK])
             monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 0.05)
             with pytest.raises(StoreBusy, match="another server"), store.write():
                 raise AssertionError("it must not begin")
             with store.read() as tx:
-                assert tx.certificates.get(HOME, certificate_id(1)) is None
+                assert CertificateRows(tx).get(HOME, certificate_id(1)) is None
         monkeypatch.undo()
         with store.write() as tx:
-            tx.certificates.add(certificate())
+            CertificateRows(tx).add(certificate())

@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sekisho.registry.ports import Slice, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.certificates.store import CertificateRows
+from sekisho.pages import Slice, Window
+from sekisho.store.store import Store
 from tests.store.builders import HOME, OTHER_ACCOUNT, certificate, certificate_id
 
 
-def pages(store: SqlStore, limit: int, *, ascending: bool, meanwhile: Callable[[int], None]) -> Iterator[list[str]]:
+def pages(store: Store, limit: int, *, ascending: bool, meanwhile: Callable[[int], None]) -> Iterator[list[str]]:
     """Certificate ids of the realm's list, page by page; ``meanwhile`` is told the number of pages read."""
     after: int | None = None
     read = 0
     while True:
         with store.read() as tx:
-            found = tx.certificates.page(HOME, Window(limit=limit, after=after, ascending=ascending))
+            found = CertificateRows(tx).page(HOME, Window(limit=limit, after=after, ascending=ascending))
         yield [each.certificate_id for each in found.items]
         if found.next_after is None:
             return
@@ -30,16 +31,16 @@ def nothing(_: int) -> None:
     """Nothing happens between two pages."""
 
 
-def add(store: SqlStore, *numbers: int) -> None:
+def add(store: Store, *numbers: int) -> None:
     with store.write() as tx:
         for number in numbers:
-            tx.certificates.add(certificate(number))
-            tx.certificates.add(certificate(number, realm=OTHER_ACCOUNT))
+            CertificateRows(tx).add(certificate(number))
+            CertificateRows(tx).add(certificate(number, realm=OTHER_ACCOUNT))
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 5, 10, 11, 250])
 @pytest.mark.parametrize("ascending", [True, False])
-def test_pages_put_together_are_the_list_in_order_of_creation(store: SqlStore, limit: int, ascending: bool) -> None:
+def test_pages_put_together_are_the_list_in_order_of_creation(store: Store, limit: int, ascending: bool) -> None:
     add(store, *range(10))
     expected = [certificate_id(number) for number in range(10)]
     found = list(pages(store, limit, ascending=ascending, meanwhile=nothing))
@@ -48,55 +49,55 @@ def test_pages_put_together_are_the_list_in_order_of_creation(store: SqlStore, l
     assert 1 <= len(found[-1]) <= limit
 
 
-def test_a_list_read_forwards_includes_what_is_added_meanwhile(store: SqlStore) -> None:
+def test_a_list_read_forwards_includes_what_is_added_meanwhile(store: Store) -> None:
     add(store, *range(4))
     found = pages(store, 2, ascending=True, meanwhile=lambda read: add(store, 100 + read) if read < 3 else None)
     assert [each for page in found for each in page] == [certificate_id(n) for n in (0, 1, 2, 3, 101, 102)]
 
 
-def test_a_list_read_backwards_shows_each_once_though_rows_are_added_meanwhile(store: SqlStore) -> None:
+def test_a_list_read_backwards_shows_each_once_though_rows_are_added_meanwhile(store: Store) -> None:
     add(store, *range(5))
     found = pages(store, 2, ascending=False, meanwhile=lambda read: add(store, 100 + read))
     assert [each for page in found for each in page] == [certificate_id(n) for n in (4, 3, 2, 1, 0)]
 
 
 @pytest.mark.parametrize("ascending", [True, False])
-def test_a_page_goes_on_where_it_was_though_that_row_is_removed(store: SqlStore, ascending: bool) -> None:
+def test_a_page_goes_on_where_it_was_though_that_row_is_removed(store: Store, ascending: bool) -> None:
     add(store, *range(6))
 
     def remove(_: int) -> None:
         with store.write() as tx:
-            tx.certificates.remove(HOME, certificate_id(2))
-            tx.certificates.remove(HOME, certificate_id(3))
+            CertificateRows(tx).remove(HOME, certificate_id(2))
+            CertificateRows(tx).remove(HOME, certificate_id(3))
 
     found = [each for page in pages(store, 3, ascending=ascending, meanwhile=remove) for each in page]
     numbers = [0, 1, 2, 4, 5] if ascending else [5, 4, 3, 1, 0]
     assert found == [certificate_id(number) for number in numbers]
 
 
-def test_the_place_of_a_removed_last_row_is_not_given_to_the_next(store: SqlStore) -> None:
+def test_the_place_of_a_removed_last_row_is_not_given_to_the_next(store: Store) -> None:
     """Otherwise a reader who stands there would miss the new row."""
     add(store, 1, 2)
     with store.read() as tx:
-        place = tx.certificates.page(HOME, Window(limit=1)).next_after
+        place = CertificateRows(tx).page(HOME, Window(limit=1)).next_after
     assert place is not None
     with store.write() as tx:
         for number in (1, 2):
-            tx.certificates.remove(HOME, certificate_id(number))
-            tx.certificates.remove(OTHER_ACCOUNT, certificate_id(number))
+            CertificateRows(tx).remove(HOME, certificate_id(number))
+            CertificateRows(tx).remove(OTHER_ACCOUNT, certificate_id(number))
     add(store, 3)
     with store.read() as tx:
-        found = tx.certificates.page(HOME, Window(limit=10, after=place))
+        found = CertificateRows(tx).page(HOME, Window(limit=10, after=place))
     assert [each.certificate_id for each in found.items] == [certificate_id(3)]
 
 
-def test_an_empty_list_is_one_empty_page(store: SqlStore) -> None:
+def test_an_empty_list_is_one_empty_page(store: Store) -> None:
     with store.read() as tx:
-        assert tx.certificates.page(HOME, Window(limit=10)) == Slice([], None)
-        assert tx.certificates.page(HOME, Window(limit=10, after=99, ascending=False)) == Slice([], None)
+        assert CertificateRows(tx).page(HOME, Window(limit=10)) == Slice([], None)
+        assert CertificateRows(tx).page(HOME, Window(limit=10, after=99, ascending=False)) == Slice([], None)
 
 
-def test_a_page_of_no_items_is_refused(store: SqlStore) -> None:
+def test_a_page_of_no_items_is_refused(store: Store) -> None:
     """It could never end."""
     with store.read() as tx, pytest.raises(ValueError, match="at least one"):
-        tx.certificates.page(HOME, Window(limit=0))
+        CertificateRows(tx).page(HOME, Window(limit=0))

@@ -1,4 +1,4 @@
-"""What is promised of provisioning templates, claims and certificate providers (``registry/ports.py``)."""
+"""Provisioning templates, claims and certificate providers, on every database."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from sekisho.registry.model import TemplateType
-from sekisho.registry.ports import AlreadyThere, Window
-from sekisho.registry.provisioning_claims import identity_of
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.admission.store import IdentityRows
+from sekisho.certificate_providers.store import CertificateProviderRows
+from sekisho.certificates.store import CertificateRows
+from sekisho.pages import Window
+from sekisho.policies.store import PolicyRows
+from sekisho.provisioning.claims.rules import identity_of
+from sekisho.provisioning.claims.store import ProvisioningClaimRows
+from sekisho.provisioning.templates.model import TemplateType
+from sekisho.provisioning.templates.store import ProvisioningTemplateRows
+from sekisho.store.errors import AlreadyThere
+from sekisho.store.store import Store
 from tests.store.builders import (
     HOME,
     NOW,
@@ -25,112 +32,112 @@ from tests.store.builders import (
 )
 
 
-def test_a_template_comes_back_as_it_was_added_and_replaced(store: SqlStore) -> None:
+def test_a_template_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
     full = provisioning_template("full")
     bare = provisioning_template("bare", type=TemplateType.JITP, description=None, enabled=False, hook=None)
     with store.write() as tx:
-        assert tx.provisioning_templates.get(HOME, "full") is None
-        tx.provisioning_templates.add(full, template_version("full"))
-        tx.provisioning_templates.add(bare, template_version("bare"))
+        assert ProvisioningTemplateRows(tx).get(HOME, "full") is None
+        ProvisioningTemplateRows(tx).add(full, template_version("full"))
+        ProvisioningTemplateRows(tx).add(bare, template_version("bare"))
         with pytest.raises(AlreadyThere):
-            tx.provisioning_templates.add(full, template_version("full"))
-        tx.provisioning_templates.add(
+            ProvisioningTemplateRows(tx).add(full, template_version("full"))
+        ProvisioningTemplateRows(tx).add(
             provisioning_template("full", OTHER_REGION, enabled=False), template_version("full", realm=OTHER_REGION)
         )
     with store.write() as tx:
-        assert tx.provisioning_templates.get(HOME, "full") == full
-        assert tx.provisioning_templates.get(HOME, "bare") == bare
-        assert tx.provisioning_templates.get(OTHER_ACCOUNT, "full") is None
+        assert ProvisioningTemplateRows(tx).get(HOME, "full") == full
+        assert ProvisioningTemplateRows(tx).get(HOME, "bare") == bare
+        assert ProvisioningTemplateRows(tx).get(OTHER_ACCOUNT, "full") is None
         changed = provisioning_template("full", hook=None, description="", default_version_id=2, last_version_id=3)
-        tx.provisioning_templates.replace(changed)
-        assert tx.provisioning_templates.get(HOME, "full") == changed
+        ProvisioningTemplateRows(tx).replace(changed)
+        assert ProvisioningTemplateRows(tx).get(HOME, "full") == changed
         with pytest.raises(KeyError):
-            tx.provisioning_templates.replace(provisioning_template("none"))
-        assert tx.provisioning_templates.page(HOME, Window(limit=5)).items == [changed, bare]
+            ProvisioningTemplateRows(tx).replace(provisioning_template("none"))
+        assert ProvisioningTemplateRows(tx).page(HOME, Window(limit=5)).items == [changed, bare]
 
 
-def test_versions_are_paged_by_their_numbers_and_go_with_their_template(store: SqlStore) -> None:
+def test_versions_are_paged_by_their_numbers_and_go_with_their_template(store: Store) -> None:
     with store.write() as tx:
-        tx.provisioning_templates.add(provisioning_template(), template_version())
-        tx.provisioning_templates.add(provisioning_template("other"), template_version("other"))
+        ProvisioningTemplateRows(tx).add(provisioning_template(), template_version())
+        ProvisioningTemplateRows(tx).add(provisioning_template("other"), template_version("other"))
         for number in (2, 5, 3):
-            tx.provisioning_templates.add_version(template_version(number=number))
+            ProvisioningTemplateRows(tx).add_version(template_version(number=number))
         with pytest.raises(AlreadyThere):
-            tx.provisioning_templates.add_version(template_version(number=2))
-        tx.provisioning_templates.remove_version(HOME, "t", 3)
+            ProvisioningTemplateRows(tx).add_version(template_version(number=2))
+        ProvisioningTemplateRows(tx).remove_version(HOME, "t", 3)
     with store.write() as tx:
-        first = tx.provisioning_templates.page_versions(HOME, "t", Window(limit=2))
+        first = ProvisioningTemplateRows(tx).page_versions(HOME, "t", Window(limit=2))
         assert first.items == [template_version(), template_version(number=2)]
-        rest = tx.provisioning_templates.page_versions(HOME, "t", Window(limit=2, after=first.next_after))
+        rest = ProvisioningTemplateRows(tx).page_versions(HOME, "t", Window(limit=2, after=first.next_after))
         assert (rest.items, rest.next_after) == ([template_version(number=5)], None)
-        assert tx.provisioning_templates.version(HOME, "t", 5) == template_version(number=5)
-        assert tx.provisioning_templates.version(HOME, "t", 3) is None
-        tx.provisioning_templates.remove(HOME, "t")
-        assert tx.provisioning_templates.get(HOME, "t") is None
-        assert tx.provisioning_templates.page_versions(HOME, "t", Window(limit=2)).items == []
-        assert tx.provisioning_templates.version(HOME, "other", 1) == template_version("other")
+        assert ProvisioningTemplateRows(tx).version(HOME, "t", 5) == template_version(number=5)
+        assert ProvisioningTemplateRows(tx).version(HOME, "t", 3) is None
+        ProvisioningTemplateRows(tx).remove(HOME, "t")
+        assert ProvisioningTemplateRows(tx).get(HOME, "t") is None
+        assert ProvisioningTemplateRows(tx).page_versions(HOME, "t", Window(limit=2)).items == []
+        assert ProvisioningTemplateRows(tx).version(HOME, "other", 1) == template_version("other")
 
 
-def test_a_claim_goes_with_its_template_or_when_it_has_expired(store: SqlStore) -> None:
+def test_a_claim_goes_with_its_template_or_when_it_has_expired(store: Store) -> None:
     later = claim(3, not_after=NOW + timedelta(minutes=9))
     with store.write() as tx:
-        tx.provisioning_templates.add(provisioning_template(), template_version())
-        tx.provisioning_templates.add(provisioning_template("other"), template_version("other"))
-        tx.provisioning_claims.add(claim(1))
-        tx.provisioning_claims.add(claim(2, template_name="other"))
-        tx.provisioning_claims.add(later)
+        ProvisioningTemplateRows(tx).add(provisioning_template(), template_version())
+        ProvisioningTemplateRows(tx).add(provisioning_template("other"), template_version("other"))
+        ProvisioningClaimRows(tx).add(claim(1))
+        ProvisioningClaimRows(tx).add(claim(2, template_name="other"))
+        ProvisioningClaimRows(tx).add(later)
         with pytest.raises(AlreadyThere):
-            tx.provisioning_claims.add(claim(1))
+            ProvisioningClaimRows(tx).add(claim(1))
     with store.write() as tx:
-        assert tx.provisioning_claims.get(certificate_id(1)) == claim(1)
-        assert tx.provisioning_claims.get(certificate_id(4)) is None
-        assert tx.provisioning_claims.of_template(HOME, "t") == [claim(1), later]
-        assert tx.provisioning_claims.of_template(OTHER_ACCOUNT, "t") == []
+        assert ProvisioningClaimRows(tx).get(certificate_id(1)) == claim(1)
+        assert ProvisioningClaimRows(tx).get(certificate_id(4)) is None
+        assert ProvisioningClaimRows(tx).of_template(HOME, "t") == [claim(1), later]
+        assert ProvisioningClaimRows(tx).of_template(OTHER_ACCOUNT, "t") == []
         # At the very moment it is good still.
-        assert tx.provisioning_claims.remove_expired(claim(1).not_after) == 0
-        assert tx.provisioning_claims.remove_expired(claim(1).not_after + timedelta(microseconds=1)) == 2
-        assert tx.provisioning_claims.get(certificate_id(1)) is None
-        assert tx.provisioning_claims.get(certificate_id(3)) == later
-        tx.provisioning_templates.remove(HOME, "t")
-        assert tx.provisioning_claims.get(certificate_id(3)) is None
+        assert ProvisioningClaimRows(tx).remove_expired(claim(1).not_after) == 0
+        assert ProvisioningClaimRows(tx).remove_expired(claim(1).not_after + timedelta(microseconds=1)) == 2
+        assert ProvisioningClaimRows(tx).get(certificate_id(1)) is None
+        assert ProvisioningClaimRows(tx).get(certificate_id(3)) == later
+        ProvisioningTemplateRows(tx).remove(HOME, "t")
+        assert ProvisioningClaimRows(tx).get(certificate_id(3)) is None
 
 
-def test_a_claim_needs_a_template(store: SqlStore) -> None:
+def test_a_claim_needs_a_template(store: Store) -> None:
     with pytest.raises(IntegrityError), store.write() as tx:
-        tx.provisioning_claims.add(claim())
+        ProvisioningClaimRows(tx).add(claim())
 
 
-def test_the_gate_finds_claims_among_the_identities_and_lists_do_not(store: SqlStore) -> None:
+def test_the_gate_finds_claims_among_the_identities_and_lists_do_not(store: Store) -> None:
     with store.write() as tx:
-        tx.provisioning_templates.add(provisioning_template(), template_version())
-        tx.provisioning_claims.add(claim(1))
-        tx.certificates.add(certificate(2))
+        ProvisioningTemplateRows(tx).add(provisioning_template(), template_version())
+        ProvisioningClaimRows(tx).add(claim(1))
+        CertificateRows(tx).add(certificate(2))
     keys = [(HOME, certificate_id(1)), (HOME, certificate_id(2)), (HOME, certificate_id(3))]
     with store.read() as tx:
-        found = tx.identities.look_up([*keys, (OTHER_ACCOUNT, certificate_id(1))])
+        found = IdentityRows(tx).look_up([*keys, (OTHER_ACCOUNT, certificate_id(1))])
         assert set(found) == set(keys[:2])
         assert found[keys[0]] == identity_of(claim(1))
         assert found[keys[1]].certificate == certificate(2)
-        assert tx.certificates.page(HOME, Window(limit=5)).items == [certificate(2)]
-        assert tx.certificates.get(HOME, certificate_id(1)) is None
-        assert tx.policies.page(HOME, Window(limit=5)).items == []
+        assert CertificateRows(tx).page(HOME, Window(limit=5)).items == [certificate(2)]
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) is None
+        assert PolicyRows(tx).page(HOME, Window(limit=5)).items == []
 
 
-def test_a_certificate_provider_comes_back_as_it_was_added_and_replaced(store: SqlStore) -> None:
+def test_a_certificate_provider_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
     with store.write() as tx:
-        tx.certificate_providers.add(certificate_provider())
-        tx.certificate_providers.add(certificate_provider(realm=OTHER_REGION, client_token="t" * 36))
+        CertificateProviderRows(tx).add(certificate_provider())
+        CertificateProviderRows(tx).add(certificate_provider(realm=OTHER_REGION, client_token="t" * 36))
         with pytest.raises(AlreadyThere):
-            tx.certificate_providers.add(certificate_provider(client_token="another"))
+            CertificateProviderRows(tx).add(certificate_provider(client_token="another"))
     with store.write() as tx:
-        assert tx.certificate_providers.get(HOME, "signer") == certificate_provider()
-        assert tx.certificate_providers.get(HOME, "none") is None
+        assert CertificateProviderRows(tx).get(HOME, "signer") == certificate_provider()
+        assert CertificateProviderRows(tx).get(HOME, "none") is None
         changed = certificate_provider(function_arn="arn:aws:lambda:eu-central-1:123456789012:function:other")
-        tx.certificate_providers.replace(changed)
-        assert tx.certificate_providers.page(HOME, Window(limit=5)).items == [changed]
+        CertificateProviderRows(tx).replace(changed)
+        assert CertificateProviderRows(tx).page(HOME, Window(limit=5)).items == [changed]
         with pytest.raises(KeyError):
-            tx.certificate_providers.replace(certificate_provider("none"))
-        tx.certificate_providers.remove(HOME, "signer")
-        assert tx.certificate_providers.get(HOME, "signer") is None
-        elsewhere = tx.certificate_providers.get(OTHER_REGION, "signer")
+            CertificateProviderRows(tx).replace(certificate_provider("none"))
+        CertificateProviderRows(tx).remove(HOME, "signer")
+        assert CertificateProviderRows(tx).get(HOME, "signer") is None
+        elsewhere = CertificateProviderRows(tx).get(OTHER_REGION, "signer")
         assert elsewhere == certificate_provider(realm=OTHER_REGION, client_token="t" * 36)

@@ -15,21 +15,38 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from sekisho import arn
-from sekisho.registry import ports
-from sekisho.registry.model import (
-    DeliveryState,
-    Endpoint,
-    Event,
-    Fingerprints,
-    RegistrationConfig,
-    RegistrationTaskStatus,
-    ReportType,
-    RotationState,
-)
-from sekisho.registry.ports import Window
+from sekisho.accounts.store import AccountRows
+from sekisho.admission.store import CHUNK, IdentityRows
+from sekisho.billing_groups.store import BillingGroupRows
+from sekisho.ca_certificates.model import RegistrationConfig
+from sekisho.ca_certificates.store import CACertificateRows
+from sekisho.certificate_providers.store import CertificateProviderRows
+from sekisho.certificates.model import Fingerprints
+from sekisho.certificates.store import CertificateRows
+from sekisho.endpoints.model import Endpoint
+from sekisho.endpoints.store import EndpointRows
+from sekisho.pages import Window
+from sekisho.policies.store import PolicyRows
+from sekisho.principals.store import AttachmentRows
+from sekisho.provisioning.bulk.model import RegistrationTaskStatus, ReportType
+from sekisho.provisioning.bulk.store import RegistrationTaskRows
+from sekisho.provisioning.claims.store import ProvisioningClaimRows
+from sekisho.provisioning.deliveries.model import DeliveryState
+from sekisho.provisioning.deliveries.store import DeliveryRows
+from sekisho.provisioning.outbox.model import Event
+from sekisho.provisioning.outbox.store import OutboxRows
+from sekisho.provisioning.templates.store import ProvisioningTemplateRows
+from sekisho.provisioning.tokens.store import OwnershipTokenRows
+from sekisho.registration_codes.store import RegistrationCodeRows
+from sekisho.rotation.model import RotationState
+from sekisho.rotation.store import RotationRows
 from sekisho.store import deadline
-from sekisho.store.identities import CHUNK
-from sekisho.store.unit_of_work import SqlStore, SqlTransaction
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
+from sekisho.tags.store import TagRows
+from sekisho.thing_groups.store import ThingGroupRows
+from sekisho.thing_types.store import ThingTypeRows
+from sekisho.things.store import ThingRows
 from tests.postgres import PostgreSQL
 from tests.store.builders import (
     HOME,
@@ -57,6 +74,7 @@ from tests.store.builders import (
     thing_type,
     version,
 )
+from tests.store.row_classes import row_classes
 
 FORWARDS = Window(limit=10, after=3)
 BACKWARDS = Window(limit=10, after=30, ascending=False)
@@ -67,355 +85,355 @@ PRINCIPAL = arn.certificate(HOME, ID)
 type_and_attribute: dict[str, Any] = {"type_name": "t", "attribute": ("a", "b")}
 
 # Per method of a port: calls of it, one for each form of its statements.
-CALLS: dict[str, list[Callable[[SqlTransaction], object]]] = {
-    "ca_certificates.get": [lambda tx: tx.ca_certificates.get(HOME, ID)],
-    "ca_certificates.add": [lambda tx: tx.ca_certificates.add(ca_certificate(10**6))],
-    "ca_certificates.replace": [lambda tx: tx.ca_certificates.replace(ca_certificate(1))],
-    "ca_certificates.page": [
-        lambda tx: tx.ca_certificates.page(HOME, FORWARDS),
-        lambda tx: tx.ca_certificates.page(HOME, BACKWARDS),
-        lambda tx: tx.ca_certificates.page(HOME, FORWARDS, template_name="t"),
-        lambda tx: tx.ca_certificates.page(HOME, BACKWARDS, template_name="t"),
+CALLS: dict[str, list[Callable[[Transaction], object]]] = {
+    "CACertificateRows.get": [lambda tx: CACertificateRows(tx).get(HOME, ID)],
+    "CACertificateRows.add": [lambda tx: CACertificateRows(tx).add(ca_certificate(10**6))],
+    "CACertificateRows.replace": [lambda tx: CACertificateRows(tx).replace(ca_certificate(1))],
+    "CACertificateRows.page": [
+        lambda tx: CACertificateRows(tx).page(HOME, FORWARDS),
+        lambda tx: CACertificateRows(tx).page(HOME, BACKWARDS),
+        lambda tx: CACertificateRows(tx).page(HOME, FORWARDS, template_name="t"),
+        lambda tx: CACertificateRows(tx).page(HOME, BACKWARDS, template_name="t"),
     ],
-    "ca_certificates.with_subject": [lambda tx: tx.ca_certificates.with_subject(HOME, b"s")],
-    "ca_certificates.with_subject_anywhere": [lambda tx: tx.ca_certificates.with_subject_anywhere(b"s", 5)],
-    "ca_certificates.elsewhere": [lambda tx: tx.ca_certificates.elsewhere(ID, HOME.region)],
-    "ca_certificates.everywhere": [lambda tx: tx.ca_certificates.everywhere(ID)],
-    "ca_certificates.remove": [lambda tx: tx.ca_certificates.remove(HOME, ID)],
-    "identities.look_up": [
-        lambda tx: tx.identities.look_up([(HOME, ID)]),
-        lambda tx: tx.identities.look_up([(HOME, certificate_id(number)) for number in range(3)]),
-        lambda tx: tx.identities.look_up([(HOME, "unknown")]),
+    "CACertificateRows.with_subject": [lambda tx: CACertificateRows(tx).with_subject(HOME, b"s")],
+    "CACertificateRows.with_subject_anywhere": [lambda tx: CACertificateRows(tx).with_subject_anywhere(b"s", 5)],
+    "CACertificateRows.elsewhere": [lambda tx: CACertificateRows(tx).elsewhere(ID, HOME.region)],
+    "CACertificateRows.everywhere": [lambda tx: CACertificateRows(tx).everywhere(ID)],
+    "CACertificateRows.remove": [lambda tx: CACertificateRows(tx).remove(HOME, ID)],
+    "IdentityRows.look_up": [
+        lambda tx: IdentityRows(tx).look_up([(HOME, ID)]),
+        lambda tx: IdentityRows(tx).look_up([(HOME, certificate_id(number)) for number in range(3)]),
+        lambda tx: IdentityRows(tx).look_up([(HOME, "unknown")]),
     ],
-    "certificates.get": [lambda tx: tx.certificates.get(HOME, ID)],
-    "certificates.add": [lambda tx: tx.certificates.add(certificate(10**6))],
-    "certificates.kin": [lambda tx: tx.certificates.kin(HOME, Fingerprints(b"signed", b"number", b"key"))],
-    "certificates.replace": [lambda tx: tx.certificates.replace(certificate(1))],
-    "certificates.page": [
-        lambda tx: tx.certificates.page(HOME, FORWARDS),
-        lambda tx: tx.certificates.page(HOME, BACKWARDS),
+    "CertificateRows.get": [lambda tx: CertificateRows(tx).get(HOME, ID)],
+    "CertificateRows.add": [lambda tx: CertificateRows(tx).add(certificate(10**6))],
+    "CertificateRows.kin": [lambda tx: CertificateRows(tx).kin(HOME, Fingerprints(b"signed", b"number", b"key"))],
+    "CertificateRows.replace": [lambda tx: CertificateRows(tx).replace(certificate(1))],
+    "CertificateRows.page": [
+        lambda tx: CertificateRows(tx).page(HOME, FORWARDS),
+        lambda tx: CertificateRows(tx).page(HOME, BACKWARDS),
     ],
-    "certificates.page_by_ca": [
-        lambda tx: tx.certificates.page_by_ca(HOME, ID, FORWARDS),
-        lambda tx: tx.certificates.page_by_ca(HOME, ID, BACKWARDS),
+    "CertificateRows.page_by_ca": [
+        lambda tx: CertificateRows(tx).page_by_ca(HOME, ID, FORWARDS),
+        lambda tx: CertificateRows(tx).page_by_ca(HOME, ID, BACKWARDS),
     ],
-    "certificates.page_outgoing": [
-        lambda tx: tx.certificates.page_outgoing(HOME, FORWARDS),
-        lambda tx: tx.certificates.page_outgoing(HOME, BACKWARDS),
+    "CertificateRows.page_outgoing": [
+        lambda tx: CertificateRows(tx).page_outgoing(HOME, FORWARDS),
+        lambda tx: CertificateRows(tx).page_outgoing(HOME, BACKWARDS),
     ],
-    "certificates.everywhere": [lambda tx: tx.certificates.everywhere(ID)],
-    "certificates.remove": [lambda tx: tx.certificates.remove(HOME, ID)],
-    "attachments.get": [lambda tx: tx.attachments.get(HOME, "thing 1", PRINCIPAL)],
-    "attachments.add": [lambda tx: tx.attachments.add(attachment("thing 1", "another"))],
-    "attachments.of_thing": [
-        lambda tx: tx.attachments.of_thing(HOME, "thing 1", FORWARDS),
-        lambda tx: tx.attachments.of_thing(HOME, "thing 1", BACKWARDS),
+    "CertificateRows.everywhere": [lambda tx: CertificateRows(tx).everywhere(ID)],
+    "CertificateRows.remove": [lambda tx: CertificateRows(tx).remove(HOME, ID)],
+    "AttachmentRows.get": [lambda tx: AttachmentRows(tx).get(HOME, "thing 1", PRINCIPAL)],
+    "AttachmentRows.add": [lambda tx: AttachmentRows(tx).add(attachment("thing 1", "another"))],
+    "AttachmentRows.of_thing": [
+        lambda tx: AttachmentRows(tx).of_thing(HOME, "thing 1", FORWARDS),
+        lambda tx: AttachmentRows(tx).of_thing(HOME, "thing 1", BACKWARDS),
     ],
-    "attachments.of_principal": [
-        lambda tx: tx.attachments.of_principal(HOME, PRINCIPAL, FORWARDS),
-        lambda tx: tx.attachments.of_principal(HOME, PRINCIPAL, BACKWARDS),
+    "AttachmentRows.of_principal": [
+        lambda tx: AttachmentRows(tx).of_principal(HOME, PRINCIPAL, FORWARDS),
+        lambda tx: AttachmentRows(tx).of_principal(HOME, PRINCIPAL, BACKWARDS),
     ],
-    "attachments.remove": [lambda tx: tx.attachments.remove(HOME, "thing 1", PRINCIPAL)],
-    "things.get": [lambda tx: tx.things.get(HOME, "thing 1")],
-    "things.add": [lambda tx: tx.things.add(thing("new", attributes={"a": "b"}))],
-    "things.replace": [lambda tx: tx.things.replace(thing("thing 1", attributes={"a": "b"}))],
-    "things.page": [
+    "AttachmentRows.remove": [lambda tx: AttachmentRows(tx).remove(HOME, "thing 1", PRINCIPAL)],
+    "ThingRows.get": [lambda tx: ThingRows(tx).get(HOME, "thing 1")],
+    "ThingRows.add": [lambda tx: ThingRows(tx).add(thing("new", attributes={"a": "b"}))],
+    "ThingRows.replace": [lambda tx: ThingRows(tx).replace(thing("thing 1", attributes={"a": "b"}))],
+    "ThingRows.set_billing_group": [lambda tx: ThingRows(tx).set_billing_group(HOME, "thing 1", "bill 2")],
+    "ThingRows.page": [
         call
         for window in (FORWARDS, BACKWARDS)
         for call in (
-            lambda tx, window=window: tx.things.page(HOME, window),
-            lambda tx, window=window: tx.things.page(HOME, window, type_name="t"),
-            lambda tx, window=window: tx.things.page(HOME, window, attribute=("a", "b")),
-            lambda tx, window=window: tx.things.page(HOME, window, attribute=("a", "b"), prefix=True),
-            lambda tx, window=window: tx.things.page(HOME, window, **type_and_attribute),
-            lambda tx, window=window: tx.things.page(HOME, window, **type_and_attribute, prefix=True),
+            lambda tx, window=window: ThingRows(tx).page(HOME, window),
+            lambda tx, window=window: ThingRows(tx).page(HOME, window, type_name="t"),
+            lambda tx, window=window: ThingRows(tx).page(HOME, window, attribute=("a", "b")),
+            lambda tx, window=window: ThingRows(tx).page(HOME, window, attribute=("a", "b"), prefix=True),
+            lambda tx, window=window: ThingRows(tx).page(HOME, window, **type_and_attribute),
+            lambda tx, window=window: ThingRows(tx).page(HOME, window, **type_and_attribute, prefix=True),
         )
     ],
-    "things.of_billing_group": [
-        lambda tx: tx.things.of_billing_group(HOME, "bill", FORWARDS),
-        lambda tx: tx.things.of_billing_group(HOME, "bill", BACKWARDS),
+    "ThingRows.of_billing_group": [
+        lambda tx: ThingRows(tx).of_billing_group(HOME, "bill", FORWARDS),
+        lambda tx: ThingRows(tx).of_billing_group(HOME, "bill", BACKWARDS),
     ],
-    "thing_types.get": [lambda tx: tx.thing_types.get(HOME, "type 1")],
-    "thing_types.add": [lambda tx: tx.thing_types.add(thing_type("new"))],
-    "thing_types.replace": [lambda tx: tx.thing_types.replace(thing_type("type 1"))],
-    "thing_types.page": [
-        lambda tx: tx.thing_types.page(HOME, FORWARDS),
-        lambda tx: tx.thing_types.page(HOME, BACKWARDS),
+    "ThingTypeRows.get": [lambda tx: ThingTypeRows(tx).get(HOME, "type 1")],
+    "ThingTypeRows.add": [lambda tx: ThingTypeRows(tx).add(thing_type("new"))],
+    "ThingTypeRows.replace": [lambda tx: ThingTypeRows(tx).replace(thing_type("type 1"))],
+    "ThingTypeRows.page": [
+        lambda tx: ThingTypeRows(tx).page(HOME, FORWARDS),
+        lambda tx: ThingTypeRows(tx).page(HOME, BACKWARDS),
     ],
-    "thing_types.remove": [lambda tx: tx.thing_types.remove(HOME, "type 1")],
-    "thing_groups.get": [lambda tx: tx.thing_groups.get(HOME, "group 1")],
-    "thing_groups.add": [lambda tx: tx.thing_groups.add(thing_group("new", "root 1", "group 1"))],
-    "thing_groups.replace": [lambda tx: tx.thing_groups.replace(thing_group("group 1", "root 1"))],
-    "thing_groups.page": [
-        lambda tx: tx.thing_groups.page(HOME, FORWARDS),
-        lambda tx: tx.thing_groups.page(HOME, BACKWARDS),
-        lambda tx: tx.thing_groups.page(HOME, FORWARDS, prefix="group 3"),
-        lambda tx: tx.thing_groups.page(HOME, BACKWARDS, prefix="group 3"),
+    "ThingTypeRows.remove": [lambda tx: ThingTypeRows(tx).remove(HOME, "type 1")],
+    "ThingGroupRows.get": [lambda tx: ThingGroupRows(tx).get(HOME, "group 1")],
+    "ThingGroupRows.add": [lambda tx: ThingGroupRows(tx).add(thing_group("new", "root 1", "group 1"))],
+    "ThingGroupRows.replace": [lambda tx: ThingGroupRows(tx).replace(thing_group("group 1", "root 1"))],
+    "ThingGroupRows.page": [
+        lambda tx: ThingGroupRows(tx).page(HOME, FORWARDS),
+        lambda tx: ThingGroupRows(tx).page(HOME, BACKWARDS),
+        lambda tx: ThingGroupRows(tx).page(HOME, FORWARDS, prefix="group 3"),
+        lambda tx: ThingGroupRows(tx).page(HOME, BACKWARDS, prefix="group 3"),
     ],
-    "thing_groups.children": [
-        lambda tx: tx.thing_groups.children(HOME, None, FORWARDS),
-        lambda tx: tx.thing_groups.children(HOME, "root 1", FORWARDS),
-        lambda tx: tx.thing_groups.children(HOME, "root 1", BACKWARDS),
-        lambda tx: tx.thing_groups.children(HOME, "root 1", FORWARDS, prefix="group 3"),
-        lambda tx: tx.thing_groups.children(HOME, "root 1", BACKWARDS, prefix="group 3"),
+    "ThingGroupRows.children": [
+        lambda tx: ThingGroupRows(tx).children(HOME, None, FORWARDS),
+        lambda tx: ThingGroupRows(tx).children(HOME, "root 1", FORWARDS),
+        lambda tx: ThingGroupRows(tx).children(HOME, "root 1", BACKWARDS),
+        lambda tx: ThingGroupRows(tx).children(HOME, "root 1", FORWARDS, prefix="group 3"),
+        lambda tx: ThingGroupRows(tx).children(HOME, "root 1", BACKWARDS, prefix="group 3"),
     ],
-    "thing_groups.descendants": [
-        lambda tx: tx.thing_groups.descendants(HOME, "root 1", FORWARDS),
-        lambda tx: tx.thing_groups.descendants(HOME, "root 1", BACKWARDS),
-        lambda tx: tx.thing_groups.descendants(HOME, "root 1", FORWARDS, prefix="group 3"),
-        lambda tx: tx.thing_groups.descendants(HOME, "root 1", BACKWARDS, prefix="group 3"),
+    "ThingGroupRows.descendants": [
+        lambda tx: ThingGroupRows(tx).descendants(HOME, "root 1", FORWARDS),
+        lambda tx: ThingGroupRows(tx).descendants(HOME, "root 1", BACKWARDS),
+        lambda tx: ThingGroupRows(tx).descendants(HOME, "root 1", FORWARDS, prefix="group 3"),
+        lambda tx: ThingGroupRows(tx).descendants(HOME, "root 1", BACKWARDS, prefix="group 3"),
     ],
-    "thing_groups.join": [lambda tx: tx.thing_groups.join("thing 1", thing_group("other"))],
-    "thing_groups.leave": [lambda tx: tx.thing_groups.leave("thing 1", thing_group("group 1", "root 1"))],
-    "thing_groups.memberships": [lambda tx: tx.thing_groups.memberships(HOME, "thing 1")],
-    "thing_groups.things_in": [
+    "ThingGroupRows.join": [lambda tx: ThingGroupRows(tx).join("thing 1", thing_group("other"))],
+    "ThingGroupRows.leave": [lambda tx: ThingGroupRows(tx).leave("thing 1", thing_group("group 1", "root 1"))],
+    "ThingGroupRows.memberships": [lambda tx: ThingGroupRows(tx).memberships(HOME, "thing 1")],
+    "ThingGroupRows.things_in": [
         call
         for window in (FORWARDS, BACKWARDS)
         for call in (
-            lambda tx, window=window: tx.thing_groups.things_in(HOME, "root 1", window, recursive=False),
-            lambda tx, window=window: tx.thing_groups.things_in(HOME, "root 1", window, recursive=True),
+            lambda tx, window=window: ThingGroupRows(tx).things_in(HOME, "root 1", window, recursive=False),
+            lambda tx, window=window: ThingGroupRows(tx).things_in(HOME, "root 1", window, recursive=True),
         )
     ],
-    "thing_groups.remove": [lambda tx: tx.thing_groups.remove(HOME, "group 1")],
-    "billing_groups.get": [lambda tx: tx.billing_groups.get(HOME, "bill 1")],
-    "billing_groups.add": [lambda tx: tx.billing_groups.add(billing_group("new"))],
-    "billing_groups.replace": [lambda tx: tx.billing_groups.replace(billing_group("bill 1"))],
-    "billing_groups.page": [
-        lambda tx: tx.billing_groups.page(HOME, FORWARDS),
-        lambda tx: tx.billing_groups.page(HOME, BACKWARDS),
-        lambda tx: tx.billing_groups.page(HOME, FORWARDS, prefix="bill 3"),
-        lambda tx: tx.billing_groups.page(HOME, BACKWARDS, prefix="bill 3"),
+    "ThingGroupRows.remove": [lambda tx: ThingGroupRows(tx).remove(HOME, "group 1")],
+    "BillingGroupRows.get": [lambda tx: BillingGroupRows(tx).get(HOME, "bill 1")],
+    "BillingGroupRows.add": [lambda tx: BillingGroupRows(tx).add(billing_group("new"))],
+    "BillingGroupRows.replace": [lambda tx: BillingGroupRows(tx).replace(billing_group("bill 1"))],
+    "BillingGroupRows.page": [
+        lambda tx: BillingGroupRows(tx).page(HOME, FORWARDS),
+        lambda tx: BillingGroupRows(tx).page(HOME, BACKWARDS),
+        lambda tx: BillingGroupRows(tx).page(HOME, FORWARDS, prefix="bill 3"),
+        lambda tx: BillingGroupRows(tx).page(HOME, BACKWARDS, prefix="bill 3"),
     ],
-    "billing_groups.remove": [lambda tx: tx.billing_groups.remove(HOME, "bill 1")],
-    "things.remove": [lambda tx: tx.things.remove(HOME, "new")],
-    "policies.get": [lambda tx: tx.policies.get(HOME, "policy 1")],
-    "policies.add": [lambda tx: tx.policies.add(policy("new"), version("new"))],
-    "policies.replace": [lambda tx: tx.policies.replace(policy("policy 1"))],
-    "policies.page": [
-        lambda tx: tx.policies.page(HOME, FORWARDS),
-        lambda tx: tx.policies.page(HOME, BACKWARDS),
+    "BillingGroupRows.remove": [lambda tx: BillingGroupRows(tx).remove(HOME, "bill 1")],
+    "ThingRows.remove": [lambda tx: ThingRows(tx).remove(HOME, "new")],
+    "PolicyRows.get": [lambda tx: PolicyRows(tx).get(HOME, "policy 1")],
+    "PolicyRows.add": [lambda tx: PolicyRows(tx).add(policy("new"), version("new"))],
+    "PolicyRows.replace": [lambda tx: PolicyRows(tx).replace(policy("policy 1"))],
+    "PolicyRows.page": [
+        lambda tx: PolicyRows(tx).page(HOME, FORWARDS),
+        lambda tx: PolicyRows(tx).page(HOME, BACKWARDS),
     ],
-    "policies.version": [lambda tx: tx.policies.version(HOME, "policy 1", 1)],
-    "policies.versions": [lambda tx: tx.policies.versions(HOME, "policy 1")],
-    "policies.add_version": [lambda tx: tx.policies.add_version(version("policy 1", 2))],
-    "policies.remove_version": [lambda tx: tx.policies.remove_version(HOME, "policy 1", 2)],
-    "policies.attach": [lambda tx: tx.policies.attach(HOME, "policy 1", "another")],
-    "policies.attached_to": [
-        lambda tx: tx.policies.attached_to(HOME, PRINCIPAL, FORWARDS),
-        lambda tx: tx.policies.attached_to(HOME, PRINCIPAL, BACKWARDS),
+    "PolicyRows.version": [lambda tx: PolicyRows(tx).version(HOME, "policy 1", 1)],
+    "PolicyRows.versions": [lambda tx: PolicyRows(tx).versions(HOME, "policy 1")],
+    "PolicyRows.add_version": [lambda tx: PolicyRows(tx).add_version(version("policy 1", 2))],
+    "PolicyRows.remove_version": [lambda tx: PolicyRows(tx).remove_version(HOME, "policy 1", 2)],
+    "PolicyRows.attach": [lambda tx: PolicyRows(tx).attach(HOME, "policy 1", "another")],
+    "PolicyRows.attached_to": [
+        lambda tx: PolicyRows(tx).attached_to(HOME, PRINCIPAL, FORWARDS),
+        lambda tx: PolicyRows(tx).attached_to(HOME, PRINCIPAL, BACKWARDS),
     ],
-    "policies.targets_of": [
-        lambda tx: tx.policies.targets_of(HOME, "policy 1", FORWARDS),
-        lambda tx: tx.policies.targets_of(HOME, "policy 1", BACKWARDS),
+    "PolicyRows.targets_of": [
+        lambda tx: PolicyRows(tx).targets_of(HOME, "policy 1", FORWARDS),
+        lambda tx: PolicyRows(tx).targets_of(HOME, "policy 1", BACKWARDS),
     ],
-    "policies.detach": [lambda tx: tx.policies.detach(HOME, "policy 1", PRINCIPAL)],
-    "policies.remove": [lambda tx: tx.policies.remove(HOME, "new")],
-    "tags.get": [lambda tx: tx.tags.get(HOME, PRINCIPAL)],
-    "tags.put": [lambda tx: tx.tags.put(HOME, PRINCIPAL, {"k": "v"})],
-    "tags.remove": [
-        lambda tx: tx.tags.remove(HOME, PRINCIPAL, ["k"]),
-        lambda tx: tx.tags.remove(HOME, PRINCIPAL),
+    "PolicyRows.detach": [lambda tx: PolicyRows(tx).detach(HOME, "policy 1", PRINCIPAL)],
+    "PolicyRows.remove": [lambda tx: PolicyRows(tx).remove(HOME, "new")],
+    "TagRows.get": [lambda tx: TagRows(tx).get(HOME, PRINCIPAL)],
+    "TagRows.put": [lambda tx: TagRows(tx).put(HOME, PRINCIPAL, {"k": "v"})],
+    "TagRows.remove": [
+        lambda tx: TagRows(tx).remove(HOME, PRINCIPAL, ["k"]),
+        lambda tx: TagRows(tx).remove(HOME, PRINCIPAL),
     ],
-    "registration_codes.get": [lambda tx: tx.registration_codes.get(HOME)],
-    "registration_codes.put": [lambda tx: tx.registration_codes.put(HOME, "code")],
-    "registration_codes.remove": [lambda tx: tx.registration_codes.remove(HOME)],
-    "provisioning_templates.get": [lambda tx: tx.provisioning_templates.get(HOME, "template 1")],
-    "provisioning_templates.add": [
-        lambda tx: tx.provisioning_templates.add(provisioning_template("new"), template_version("new"))
+    "RegistrationCodeRows.get": [lambda tx: RegistrationCodeRows(tx).get(HOME)],
+    "RegistrationCodeRows.put": [lambda tx: RegistrationCodeRows(tx).put(HOME, "code")],
+    "RegistrationCodeRows.remove": [lambda tx: RegistrationCodeRows(tx).remove(HOME)],
+    "ProvisioningTemplateRows.get": [lambda tx: ProvisioningTemplateRows(tx).get(HOME, "template 1")],
+    "ProvisioningTemplateRows.add": [
+        lambda tx: ProvisioningTemplateRows(tx).add(provisioning_template("new"), template_version("new"))
     ],
-    "provisioning_templates.replace": [
-        lambda tx: tx.provisioning_templates.replace(provisioning_template("template 1"))
+    "ProvisioningTemplateRows.replace": [
+        lambda tx: ProvisioningTemplateRows(tx).replace(provisioning_template("template 1"))
     ],
-    "provisioning_templates.page": [
-        lambda tx: tx.provisioning_templates.page(HOME, FORWARDS),
-        lambda tx: tx.provisioning_templates.page(HOME, BACKWARDS),
+    "ProvisioningTemplateRows.page": [
+        lambda tx: ProvisioningTemplateRows(tx).page(HOME, FORWARDS),
+        lambda tx: ProvisioningTemplateRows(tx).page(HOME, BACKWARDS),
     ],
-    "provisioning_templates.version": [lambda tx: tx.provisioning_templates.version(HOME, "template 1", 1)],
-    "provisioning_templates.page_versions": [
-        lambda tx: tx.provisioning_templates.page_versions(HOME, "template 1", FORWARDS),
-        lambda tx: tx.provisioning_templates.page_versions(HOME, "template 1", BACKWARDS),
+    "ProvisioningTemplateRows.version": [lambda tx: ProvisioningTemplateRows(tx).version(HOME, "template 1", 1)],
+    "ProvisioningTemplateRows.page_versions": [
+        lambda tx: ProvisioningTemplateRows(tx).page_versions(HOME, "template 1", FORWARDS),
+        lambda tx: ProvisioningTemplateRows(tx).page_versions(HOME, "template 1", BACKWARDS),
     ],
-    "provisioning_templates.add_version": [
-        lambda tx: tx.provisioning_templates.add_version(template_version("template 1", 2))
+    "ProvisioningTemplateRows.add_version": [
+        lambda tx: ProvisioningTemplateRows(tx).add_version(template_version("template 1", 2))
     ],
-    "provisioning_templates.remove_version": [
-        lambda tx: tx.provisioning_templates.remove_version(HOME, "template 1", 2)
+    "ProvisioningTemplateRows.remove_version": [
+        lambda tx: ProvisioningTemplateRows(tx).remove_version(HOME, "template 1", 2)
     ],
-    "provisioning_templates.remove": [lambda tx: tx.provisioning_templates.remove(HOME, "template 1")],
-    "provisioning_claims.get": [lambda tx: tx.provisioning_claims.get(ID)],
-    "provisioning_claims.add": [
-        lambda tx: tx.provisioning_claims.add(claim(10**6, template_name="template 1")),
+    "ProvisioningTemplateRows.remove": [lambda tx: ProvisioningTemplateRows(tx).remove(HOME, "template 1")],
+    "ProvisioningClaimRows.get": [lambda tx: ProvisioningClaimRows(tx).get(ID)],
+    "ProvisioningClaimRows.add": [
+        lambda tx: ProvisioningClaimRows(tx).add(claim(10**6, template_name="template 1")),
     ],
-    "provisioning_claims.of_template": [lambda tx: tx.provisioning_claims.of_template(HOME, "template 1")],
-    "provisioning_claims.remove_expired": [lambda tx: tx.provisioning_claims.remove_expired(NOW)],
-    "certificate_providers.get": [lambda tx: tx.certificate_providers.get(HOME, "provider 1")],
-    "certificate_providers.add": [lambda tx: tx.certificate_providers.add(certificate_provider("new"))],
-    "certificate_providers.replace": [lambda tx: tx.certificate_providers.replace(certificate_provider("provider 1"))],
-    "certificate_providers.remove": [lambda tx: tx.certificate_providers.remove(HOME, "provider 1")],
-    "certificate_providers.page": [
-        lambda tx: tx.certificate_providers.page(HOME, FORWARDS),
-        lambda tx: tx.certificate_providers.page(HOME, BACKWARDS),
+    "ProvisioningClaimRows.of_template": [lambda tx: ProvisioningClaimRows(tx).of_template(HOME, "template 1")],
+    "ProvisioningClaimRows.remove_expired": [lambda tx: ProvisioningClaimRows(tx).remove_expired(NOW)],
+    "CertificateProviderRows.get": [lambda tx: CertificateProviderRows(tx).get(HOME, "provider 1")],
+    "CertificateProviderRows.add": [lambda tx: CertificateProviderRows(tx).add(certificate_provider("new"))],
+    "CertificateProviderRows.replace": [
+        lambda tx: CertificateProviderRows(tx).replace(certificate_provider("provider 1"))
     ],
-    "endpoints.get": [lambda tx: tx.endpoints.get(HOME)],
-    "endpoints.add": [lambda tx: tx.endpoints.add(Endpoint(OTHER_ACCOUNT, "new"))],
-    "outbox.add": [lambda tx: tx.outbox.add(Event(HOME, "t", b"p"))],
-    "outbox.first": [lambda tx: tx.outbox.first(10)],
-    "outbox.remove": [lambda tx: tx.outbox.remove([1, 2])],
-    "ownership_tokens.get": [lambda tx: tx.ownership_tokens.get(HOME, "ab" * 32)],
-    "ownership_tokens.exists_for": [lambda tx: tx.ownership_tokens.exists_for(HOME, ID)],
-    "ownership_tokens.add": [lambda tx: tx.ownership_tokens.add(ownership_token(10**6))],
-    "ownership_tokens.remove": [lambda tx: tx.ownership_tokens.remove(HOME, "ab" * 32)],
-    "ownership_tokens.expired": [lambda tx: tx.ownership_tokens.expired(NOW, 10)],
-    "deliveries.get": [lambda tx: tx.deliveries.get(HOME, "handler 1", ID)],
-    "deliveries.put": [lambda tx: tx.deliveries.put(delivery(10**6))],
-    "deliveries.next_account": [lambda tx: tx.deliveries.next_account("handler 1", "0")],
-    "deliveries.upcoming": [lambda tx: tx.deliveries.upcoming("handler 1", HOME.account_id, 10)],
-    "deliveries.count": [lambda tx: tx.deliveries.count("handler 1", HOME.account_id)],
-    "deliveries.remove_failed": [lambda tx: tx.deliveries.remove_failed("handler 1", HOME.account_id, 10)],
-    "deliveries.update": [lambda tx: tx.deliveries.update(1, delivery(1))],
-    "deliveries.retry": [lambda tx: tx.deliveries.retry("handler 1", NOW)],
-    "deliveries.latest": [lambda tx: tx.deliveries.latest("handler 1", DeliveryState.FAILED)],
-    "deliveries.remove": [lambda tx: tx.deliveries.remove(1)],
-    "rotations.latest": [lambda tx: tx.rotations.latest(HOME, ID)],
-    "rotations.awaiting": [lambda tx: tx.rotations.awaiting(HOME, certificate_id(2))],
-    "rotations.add": [lambda tx: tx.rotations.add(rotation(10**6, 10**6 + 1))],
-    "rotations.finish": [lambda tx: tx.rotations.finish(rotation(1, 2, state=RotationState.DONE))],
-    "rotations.page": [
+    "CertificateProviderRows.remove": [lambda tx: CertificateProviderRows(tx).remove(HOME, "provider 1")],
+    "CertificateProviderRows.page": [
+        lambda tx: CertificateProviderRows(tx).page(HOME, FORWARDS),
+        lambda tx: CertificateProviderRows(tx).page(HOME, BACKWARDS),
+    ],
+    "EndpointRows.get": [lambda tx: EndpointRows(tx).get(HOME)],
+    "EndpointRows.add": [lambda tx: EndpointRows(tx).add(Endpoint(OTHER_ACCOUNT, "new"))],
+    "OutboxRows.add": [lambda tx: OutboxRows(tx).add(Event(HOME, "t", b"p"))],
+    "OutboxRows.first": [lambda tx: OutboxRows(tx).first(10)],
+    "OutboxRows.remove": [lambda tx: OutboxRows(tx).remove([1, 2])],
+    "OwnershipTokenRows.get": [lambda tx: OwnershipTokenRows(tx).get(HOME, "ab" * 32)],
+    "OwnershipTokenRows.exists_for": [lambda tx: OwnershipTokenRows(tx).exists_for(HOME, ID)],
+    "OwnershipTokenRows.add": [lambda tx: OwnershipTokenRows(tx).add(ownership_token(10**6))],
+    "OwnershipTokenRows.remove": [lambda tx: OwnershipTokenRows(tx).remove(HOME, "ab" * 32)],
+    "OwnershipTokenRows.expired": [lambda tx: OwnershipTokenRows(tx).expired(NOW, 10)],
+    "DeliveryRows.get": [lambda tx: DeliveryRows(tx).get(HOME, "handler 1", ID)],
+    "DeliveryRows.put": [lambda tx: DeliveryRows(tx).put(delivery(10**6))],
+    "DeliveryRows.next_account": [lambda tx: DeliveryRows(tx).next_account("handler 1", "0")],
+    "DeliveryRows.upcoming": [lambda tx: DeliveryRows(tx).upcoming("handler 1", HOME.account_id, 10)],
+    "DeliveryRows.count": [lambda tx: DeliveryRows(tx).count("handler 1", HOME.account_id)],
+    "DeliveryRows.remove_failed": [lambda tx: DeliveryRows(tx).remove_failed("handler 1", HOME.account_id, 10)],
+    "DeliveryRows.update": [lambda tx: DeliveryRows(tx).update(1, delivery(1))],
+    "DeliveryRows.retry": [lambda tx: DeliveryRows(tx).retry("handler 1", NOW)],
+    "DeliveryRows.latest": [lambda tx: DeliveryRows(tx).latest("handler 1", DeliveryState.FAILED)],
+    "DeliveryRows.remove": [lambda tx: DeliveryRows(tx).remove(1)],
+    "RotationRows.latest": [lambda tx: RotationRows(tx).latest(HOME, ID)],
+    "RotationRows.awaiting": [lambda tx: RotationRows(tx).awaiting(HOME, certificate_id(2))],
+    "RotationRows.add": [lambda tx: RotationRows(tx).add(rotation(10**6, 10**6 + 1))],
+    "RotationRows.finish": [lambda tx: RotationRows(tx).finish(rotation(1, 2, state=RotationState.DONE))],
+    "RotationRows.page": [
         call
         for window in (FORWARDS, BACKWARDS)
         for call in (
-            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.DONE),
-            lambda tx, window=window: tx.rotations.page(HOME, window, RotationState.PENDING, ca_certificate_id=ID),
+            lambda tx, window=window: RotationRows(tx).page(HOME, window, RotationState.DONE),
+            lambda tx, window=window: RotationRows(tx).page(HOME, window, RotationState.PENDING, ca_certificate_id=ID),
         )
     ],
-    "rotations.count": [
-        lambda tx: tx.rotations.count(HOME, RotationState.PENDING),
-        lambda tx: tx.rotations.count(HOME, RotationState.PENDING, ca_certificate_id=ID),
+    "RotationRows.count": [
+        lambda tx: RotationRows(tx).count(HOME, RotationState.PENDING),
+        lambda tx: RotationRows(tx).count(HOME, RotationState.PENDING, ca_certificate_id=ID),
     ],
-    "registration_tasks.get": [lambda tx: tx.registration_tasks.get(HOME, "task 1")],
-    "registration_tasks.add": [lambda tx: tx.registration_tasks.add(registration_task(10**6))],
-    "registration_tasks.replace": [lambda tx: tx.registration_tasks.replace(registration_task(1))],
-    "registration_tasks.page": [
+    "RegistrationTaskRows.get": [lambda tx: RegistrationTaskRows(tx).get(HOME, "task 1")],
+    "RegistrationTaskRows.add": [lambda tx: RegistrationTaskRows(tx).add(registration_task(10**6))],
+    "RegistrationTaskRows.replace": [lambda tx: RegistrationTaskRows(tx).replace(registration_task(1))],
+    "RegistrationTaskRows.page": [
         call
         for window in (FORWARDS, BACKWARDS)
         for call in (
-            lambda tx, window=window: tx.registration_tasks.page(HOME, window),
-            lambda tx, window=window: tx.registration_tasks.page(HOME, window, status=DONE),
+            lambda tx, window=window: RegistrationTaskRows(tx).page(HOME, window),
+            lambda tx, window=window: RegistrationTaskRows(tx).page(HOME, window, status=DONE),
         )
     ],
-    "registration_tasks.everywhere": [lambda tx: tx.registration_tasks.everywhere("task 1")],
-    "registration_tasks.unfinished": [
-        lambda tx: tx.registration_tasks.unfinished(),
-        lambda tx: tx.registration_tasks.unfinished(HOME.account_id),
+    "RegistrationTaskRows.everywhere": [lambda tx: RegistrationTaskRows(tx).everywhere("task 1")],
+    "RegistrationTaskRows.unfinished": [
+        lambda tx: RegistrationTaskRows(tx).unfinished(),
+        lambda tx: RegistrationTaskRows(tx).unfinished(HOME.account_id),
     ],
-    "registration_tasks.ended_before": [lambda tx: tx.registration_tasks.ended_before(NOW, 10)],
-    "registration_tasks.add_report": [
-        lambda tx: tx.registration_tasks.add_report(registration_task(1), ReportType.ERRORS, 2, 3, "{}")
+    "RegistrationTaskRows.ended_before": [lambda tx: RegistrationTaskRows(tx).ended_before(NOW, 10)],
+    "RegistrationTaskRows.add_report": [
+        lambda tx: RegistrationTaskRows(tx).add_report(registration_task(1), ReportType.ERRORS, 2, 3, "{}")
     ],
-    "registration_tasks.report": [lambda tx: tx.registration_tasks.report(registration_task(1), ReportType.ERRORS, 1)],
-    "registration_tasks.remove": [lambda tx: tx.registration_tasks.remove(HOME, "task 1")],
-    "accounts.get": [lambda tx: tx.accounts.get(HOME.account_id)],
-    "accounts.add": [lambda tx: tx.accounts.add(account("999999999999"))],
-    "accounts.access_key": [lambda tx: tx.accounts.access_key("AKIA")],
-    "accounts.add_access_key": [lambda tx: tx.accounts.add_access_key(access_key(10**6))],
-    "accounts.access_keys": [lambda tx: tx.accounts.access_keys(HOME.account_id)],
+    "RegistrationTaskRows.report": [
+        lambda tx: RegistrationTaskRows(tx).report(registration_task(1), ReportType.ERRORS, 1)
+    ],
+    "RegistrationTaskRows.remove": [lambda tx: RegistrationTaskRows(tx).remove(HOME, "task 1")],
+    "AccountRows.get": [lambda tx: AccountRows(tx).get(HOME.account_id)],
+    "AccountRows.add": [lambda tx: AccountRows(tx).add(account("999999999999"))],
+    "AccountRows.access_key": [lambda tx: AccountRows(tx).access_key("AKIA")],
+    "AccountRows.add_access_key": [lambda tx: AccountRows(tx).add_access_key(access_key(10**6))],
+    "AccountRows.access_keys": [lambda tx: AccountRows(tx).access_keys(HOME.account_id)],
 }
 
 # These read whole tables, which are small: one row per realm, one per account, one per event that waits for a handler.
 # ``are_several`` reads two rows.
-WHOLE_TABLES = {"endpoints.all", "accounts.all", "accounts.are_several", "deliveries.counts"}
+WHOLE_TABLES = {"EndpointRows.all", "AccountRows.all", "AccountRows.are_several", "DeliveryRows.counts"}
 
 # One row per realm or account.
-SMALL = {"endpoints", "accounts", "registration_codes"}
+SMALL = {"EndpointRows", "AccountRows", "RegistrationCodeRows"}
 
 # These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms, a thing's
 # groups, tasks that run, which are few; what belongs to one batch.
 SORTING = {
-    "things.page",
-    "policies.attached_to",
-    "certificates.everywhere",
-    "ca_certificates.elsewhere",
-    "ca_certificates.everywhere",
-    "identities.look_up",
-    "thing_groups.page",
-    "thing_groups.children",
-    "thing_groups.descendants",
-    "thing_groups.memberships",
-    "billing_groups.page",
-    "registration_tasks.unfinished",
+    "ThingRows.page",
+    "PolicyRows.attached_to",
+    "CertificateRows.everywhere",
+    "CACertificateRows.elsewhere",
+    "CACertificateRows.everywhere",
+    "IdentityRows.look_up",
+    "ThingGroupRows.page",
+    "ThingGroupRows.children",
+    "ThingGroupRows.descendants",
+    "ThingGroupRows.memberships",
+    "BillingGroupRows.page",
+    "RegistrationTaskRows.unfinished",
 }
 
 # Names that begin with a text are found among those of a realm or of a parent, or the page among the names.
-BY_PREFIX = {"thing_groups.page", "thing_groups.children", "billing_groups.page"}
+BY_PREFIX = {"ThingGroupRows.page", "ThingGroupRows.children", "BillingGroupRows.page"}
 
 # Their joins may be read in the order of what is listed, without a condition.
-IN_ORDER = {"things.page", "thing_groups.descendants"}
+IN_ORDER = {"ThingRows.page", "ThingGroupRows.descendants"}
 
 
-def test_every_method_of_every_port_is_looked_at() -> None:
-    rows = {
-        name: getattr(ports, hint.fget.__annotations__["return"])
-        for name, hint in vars(ports.Transaction).items()
-        if isinstance(hint, property) and hint.fget is not None
-    }
+def test_every_method_of_every_feature_is_looked_at() -> None:
     methods = {
-        f"{name}.{method}"
-        for name, protocol in rows.items()
-        for method, function in vars(protocol).items()
+        f"{rows.__name__}.{method}"
+        for rows in row_classes()
+        for method, function in vars(rows).items()
         if not method.startswith("_") and callable(function)
     }
     assert methods == set(CALLS) | WHOLE_TABLES
 
 
-def fill(store: SqlStore, many: int) -> None:
+def fill(store: Store, many: int) -> None:
     """Rows enough for PostgreSQL to prefer an index, in three realms."""
     with store.write() as tx:
         # More than a transaction of the server's does.
         deadline.lift()
         store._engines.allow_long_statements(connection_of(tx))
-        tx.accounts.add(account())
-        tx.accounts.add(account(OTHER_ACCOUNT.account_id))
-        tx.policies.add(policy("policy 0"), version("policy 0"))
+        AccountRows(tx).add(account())
+        AccountRows(tx).add(account(OTHER_ACCOUNT.account_id))
+        PolicyRows(tx).add(policy("policy 0"), version("policy 0"))
         for realm in (HOME, OTHER_ACCOUNT, OTHER_REGION):
             for number in range(9):
-                tx.thing_groups.add(thing_group(f"root {number}", realm=realm))
-            tx.thing_groups.add(thing_group("other", realm=realm))
-            tx.policies.add(policy("of root", realm), version("of root", realm=realm))
-            tx.policies.attach(realm, "of root", arn.thing_group(realm, "root 1"))
+                ThingGroupRows(tx).add(thing_group(f"root {number}", realm=realm))
+            ThingGroupRows(tx).add(thing_group("other", realm=realm))
+            PolicyRows(tx).add(policy("of root", realm), version("of root", realm=realm))
+            PolicyRows(tx).attach(realm, "of root", arn.thing_group(realm, "root 1"))
         for number in range(1, many):
             realm = (HOME, OTHER_ACCOUNT, OTHER_REGION)[number % 3] if number > 1 else HOME
             principal = arn.certificate(realm, certificate_id(number))
-            tx.certificates.add(certificate(number, realm, ca_certificate_id=certificate_id(number % 7)))
+            CertificateRows(tx).add(certificate(number, realm, ca_certificate_id=certificate_id(number % 7)))
             config = RegistrationConfig(template_name=f"template {number}")
-            tx.ca_certificates.add(ca_certificate(number, realm, registration_config=config))
+            CACertificateRows(tx).add(ca_certificate(number, realm, registration_config=config))
             attributes = {"a": f"b{number}", "c": "d"}
             marks: dict[str, Any] = {"type_name": f"type {number % 9}", "billing_group_name": f"bill {number % 9}"}
-            tx.things.add(thing(f"thing {number}", realm, attributes=attributes, **marks))
-            tx.thing_types.add(thing_type(f"type {number}", realm))
-            tx.billing_groups.add(billing_group(f"bill {number}", realm))
+            ThingRows(tx).add(thing(f"thing {number}", realm, attributes=attributes, **marks))
+            ThingTypeRows(tx).add(thing_type(f"type {number}", realm))
+            BillingGroupRows(tx).add(billing_group(f"bill {number}", realm))
             group = thing_group(f"group {number}", f"root {number % 9}", realm=realm)
-            tx.thing_groups.add(group)
-            tx.thing_groups.join(f"thing {number}", group)
-            tx.attachments.add(attachment(f"thing {number}", principal, realm))
-            tx.policies.add(policy(f"policy {number}", realm), version(f"policy {number}", realm=realm))
-            tx.policies.attach(realm, f"policy {number}", principal)
-            tx.tags.put(realm, principal, {"k": "v"})
+            ThingGroupRows(tx).add(group)
+            ThingGroupRows(tx).join(f"thing {number}", group)
+            AttachmentRows(tx).add(attachment(f"thing {number}", principal, realm))
+            PolicyRows(tx).add(policy(f"policy {number}", realm), version(f"policy {number}", realm=realm))
+            PolicyRows(tx).attach(realm, f"policy {number}", principal)
+            TagRows(tx).put(realm, principal, {"k": "v"})
             name = f"template {number}"
-            tx.provisioning_templates.add(provisioning_template(name, realm), template_version(name, realm=realm))
-            tx.provisioning_claims.add(claim(many + number, realm, template_name=name))
-            tx.certificate_providers.add(certificate_provider(f"provider {number}", realm))
+            ProvisioningTemplateRows(tx).add(provisioning_template(name, realm), template_version(name, realm=realm))
+            ProvisioningClaimRows(tx).add(claim(many + number, realm, template_name=name))
+            CertificateProviderRows(tx).add(certificate_provider(f"provider {number}", realm))
             state = DeliveryState.FAILED if number % 5 == 0 else DeliveryState.PENDING
-            tx.deliveries.put(delivery(number, realm, handler=f"handler {number % 3}", state=state))
+            DeliveryRows(tx).put(delivery(number, realm, handler=f"handler {number % 3}", state=state))
             rotation_state = (RotationState.DONE, RotationState.PENDING)[number % 2]
-            tx.rotations.add(
+            RotationRows(tx).add(
                 rotation(number, number + 1, realm, ca_certificate_id=certificate_id(number % 7), state=rotation_state)
             )
             status = DONE if number % 5 else RegistrationTaskStatus.IN_PROGRESS
             task = registration_task(number, realm, status=status, modified_at=NOW + timedelta(seconds=number))
-            tx.registration_tasks.add(task)
-            tx.registration_tasks.add_report(task, ReportType.ERRORS, 1, number, "{}")
+            RegistrationTaskRows(tx).add(task)
+            RegistrationTaskRows(tx).add_report(task, ReportType.ERRORS, 1, number, "{}")
             owner = HOME if number % 10 == 0 else OTHER_ACCOUNT
-            tx.accounts.add_access_key(access_key(number, owner.account_id))
+            AccountRows(tx).add_access_key(access_key(number, owner.account_id))
 
 
 @contextmanager
@@ -436,20 +454,20 @@ def sent() -> Iterator[list[tuple[str, Any]]]:
         event.remove(Engine, "before_cursor_execute", catch)
 
 
-def connection_of(tx: SqlTransaction) -> Connection:
-    return tx.accounts._connection
+def connection_of(tx: Transaction) -> Connection:
+    return tx._connection
 
 
 @pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
-    with SqlStore(f"sqlite:///{tmp_path_factory.mktemp('plans')}/sekisho.db", lambda _: None) as store:
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path_factory.mktemp('plans')}/sekisho.db", lambda _: None) as store:
         fill(store, 50)
         yield store
 
 
 @pytest.fixture(scope="module")
-def postgres(postgresql: PostgreSQL) -> Iterator[SqlStore]:
-    with SqlStore(postgresql.new_database(), lambda _: None) as store:
+def postgres(postgresql: PostgreSQL) -> Iterator[Store]:
+    with Store(postgresql.new_database(), lambda _: None) as store:
         fill(store, 600)
         with store.write() as tx:
             connection_of(tx).execute(text("ANALYZE"))
@@ -457,7 +475,7 @@ def postgres(postgresql: PostgreSQL) -> Iterator[SqlStore]:
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_sqlite_searches_and_never_scans(sqlite: SqlStore, method: str) -> None:
+def test_sqlite_searches_and_never_scans(sqlite: Store, method: str) -> None:
     """https://www.sqlite.org/eqp.html: SEARCH uses an index or key for its conditions, SCAN reads everything."""
     try:
         with sqlite.write() as tx:
@@ -481,18 +499,18 @@ def test_sqlite_searches_and_never_scans(sqlite: SqlStore, method: str) -> None:
         pass
 
 
-def test_sqlite_searches_for_a_whole_batch_too(sqlite: SqlStore) -> None:
+def test_sqlite_searches_for_a_whole_batch_too(sqlite: Store) -> None:
     """For a list of tuples it would read the whole table, and only where the list is long."""
     keys = [(HOME, certificate_id(number)) for number in range(CHUNK)]
     with sqlite.read() as tx:
         with sent() as statements:
-            assert tx.identities.look_up(keys)
+            assert IdentityRows(tx).look_up(keys)
         # Certificates, their policies, things, groups; policies of the groups, of which a batch has more than one
         # statement can ask for; and those that are no certificates are looked for among the claims.
         assert len(statements) <= 7
         for statement, parameters in statements:
             rows = connection_of(tx).exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            _check_sqlite("identities.look_up", [row.detail for row in rows])
+            _check_sqlite("IdentityRows.look_up", [row.detail for row in rows])
 
 
 class _Undo(Exception):
@@ -520,7 +538,7 @@ def _check_that_every_condition_is_in_the_key(statement: str, plan: list[str]) -
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_postgresql_finds_an_index_for_every_condition(postgres: SqlStore, method: str) -> None:
+def test_postgresql_finds_an_index_for_every_condition(postgres: Store, method: str) -> None:
     try:
         with postgres.write() as tx:
             # Of few rows PostgreSQL rather reads all, where it may. What it reads in full now has no index.

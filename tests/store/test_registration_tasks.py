@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from sekisho.registry.model import RegistrationTaskStatus, ReportType
-from sekisho.registry.ports import AlreadyThere, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.pages import Window
+from sekisho.provisioning.bulk.model import RegistrationTaskStatus, ReportType
+from sekisho.provisioning.bulk.store import RegistrationTaskRows
+from sekisho.store.errors import AlreadyThere
+from sekisho.store.store import Store
 from tests.store.builders import HOME, NOW, OTHER_ACCOUNT, OTHER_REGION, registration_task
 
 CANCELLED, CANCELLING = RegistrationTaskStatus.CANCELLED, RegistrationTaskStatus.CANCELLING
@@ -17,7 +19,7 @@ COMPLETED, FAILED = RegistrationTaskStatus.COMPLETED, RegistrationTaskStatus.FAI
 ERRORS, RESULTS = ReportType.ERRORS, ReportType.RESULTS
 
 
-def test_a_task_is_read_as_it_was_written(store: SqlStore) -> None:
+def test_a_task_is_read_as_it_was_written(store: Store) -> None:
     task = registration_task()
     later = replace(
         task,
@@ -32,34 +34,34 @@ def test_a_task_is_read_as_it_was_written(store: SqlStore) -> None:
         modified_at=NOW + timedelta(seconds=1),
     )
     with store.write() as tx:
-        tx.registration_tasks.add(task)
-        assert tx.registration_tasks.get(HOME, task.task_id) == task
+        RegistrationTaskRows(tx).add(task)
+        assert RegistrationTaskRows(tx).get(HOME, task.task_id) == task
         with pytest.raises(AlreadyThere):
-            tx.registration_tasks.add(task)
-        tx.registration_tasks.replace(later)
+            RegistrationTaskRows(tx).add(task)
+        RegistrationTaskRows(tx).replace(later)
     with store.read() as tx:
-        assert tx.registration_tasks.get(HOME, task.task_id) == later
-        assert tx.registration_tasks.get(OTHER_REGION, task.task_id) is None
-        assert tx.registration_tasks.everywhere(task.task_id) == later
-        assert tx.registration_tasks.everywhere("another") is None
+        assert RegistrationTaskRows(tx).get(HOME, task.task_id) == later
+        assert RegistrationTaskRows(tx).get(OTHER_REGION, task.task_id) is None
+        assert RegistrationTaskRows(tx).everywhere(task.task_id) == later
+        assert RegistrationTaskRows(tx).everywhere("another") is None
     with store.write() as tx, pytest.raises(KeyError):
-        tx.registration_tasks.replace(registration_task(2))
+        RegistrationTaskRows(tx).replace(registration_task(2))
 
 
-def test_tasks_are_listed_by_realm_and_status_in_order_of_creation(store: SqlStore) -> None:
+def test_tasks_are_listed_by_realm_and_status_in_order_of_creation(store: Store) -> None:
     with store.write() as tx:
         for number in range(6):
-            tx.registration_tasks.add(registration_task(number, status=(COMPLETED, FAILED)[number % 2]))
-        tx.registration_tasks.add(registration_task(9, OTHER_REGION, status=FAILED))
+            RegistrationTaskRows(tx).add(registration_task(number, status=(COMPLETED, FAILED)[number % 2]))
+        RegistrationTaskRows(tx).add(registration_task(9, OTHER_REGION, status=FAILED))
     with store.read() as tx:
-        first = tx.registration_tasks.page(HOME, Window(limit=4))
-        rest = tx.registration_tasks.page(HOME, Window(limit=4, after=first.next_after))
+        first = RegistrationTaskRows(tx).page(HOME, Window(limit=4))
+        rest = RegistrationTaskRows(tx).page(HOME, Window(limit=4, after=first.next_after))
         assert [task.task_id for task in (*first.items, *rest.items)] == [f"task {number}" for number in range(6)]
-        failed = tx.registration_tasks.page(HOME, Window(limit=9), status=FAILED)
+        failed = RegistrationTaskRows(tx).page(HOME, Window(limit=9), status=FAILED)
         assert [task.task_id for task in failed.items] == ["task 1", "task 3", "task 5"]
 
 
-def test_what_is_unfinished_is_found_by_account_over_all_regions(store: SqlStore) -> None:
+def test_what_is_unfinished_is_found_by_account_over_all_regions(store: Store) -> None:
     tasks = [
         registration_task(1),
         registration_task(2, OTHER_REGION, status=CANCELLING),
@@ -70,13 +72,13 @@ def test_what_is_unfinished_is_found_by_account_over_all_regions(store: SqlStore
     ]
     with store.write() as tx:
         for task in tasks:
-            tx.registration_tasks.add(task)
+            RegistrationTaskRows(tx).add(task)
     with store.read() as tx:
-        assert tx.registration_tasks.unfinished(HOME.account_id) == tasks[:2]
-        assert set(tx.registration_tasks.unfinished()) == set(tasks[:3])
+        assert RegistrationTaskRows(tx).unfinished(HOME.account_id) == tasks[:2]
+        assert set(RegistrationTaskRows(tx).unfinished()) == set(tasks[:3])
 
 
-def test_what_ended_long_ago_is_found_and_goes_with_its_reports(store: SqlStore) -> None:
+def test_what_ended_long_ago_is_found_and_goes_with_its_reports(store: Store) -> None:
     old = [
         registration_task(number, status=status, modified_at=NOW - timedelta(seconds=10 - number))
         for number, status in enumerate((CANCELLED, FAILED, COMPLETED))
@@ -85,29 +87,29 @@ def test_what_ended_long_ago_is_found_and_goes_with_its_reports(store: SqlStore)
     running = registration_task(4, modified_at=NOW - timedelta(days=99))
     with store.write() as tx:
         for task in (*old, recent, running):
-            tx.registration_tasks.add(task)
-            tx.registration_tasks.add_report(task, RESULTS, 1, 1, task.task_id)
+            RegistrationTaskRows(tx).add(task)
+            RegistrationTaskRows(tx).add_report(task, RESULTS, 1, 1, task.task_id)
     with store.read() as tx:
-        assert tx.registration_tasks.ended_before(NOW, 9) == old
-        assert tx.registration_tasks.ended_before(NOW, 2) == old[:2]
+        assert RegistrationTaskRows(tx).ended_before(NOW, 9) == old
+        assert RegistrationTaskRows(tx).ended_before(NOW, 2) == old[:2]
     with store.write() as tx:
-        tx.registration_tasks.remove(HOME, old[0].task_id)
+        RegistrationTaskRows(tx).remove(HOME, old[0].task_id)
     with store.read() as tx:
-        assert tx.registration_tasks.get(HOME, old[0].task_id) is None
-        assert tx.registration_tasks.report(old[0], RESULTS, 1) == []
-        assert tx.registration_tasks.report(old[1], RESULTS, 1) == ["task 1"]
+        assert RegistrationTaskRows(tx).get(HOME, old[0].task_id) is None
+        assert RegistrationTaskRows(tx).report(old[0], RESULTS, 1) == []
+        assert RegistrationTaskRows(tx).report(old[1], RESULTS, 1) == ["task 1"]
 
 
-def test_a_report_has_its_parts_in_order_of_their_lines(store: SqlStore) -> None:
+def test_a_report_has_its_parts_in_order_of_their_lines(store: Store) -> None:
     task = registration_task()
     with store.write() as tx:
-        tx.registration_tasks.add(task)
+        RegistrationTaskRows(tx).add(task)
         for line in (11, 2, 1):
-            tx.registration_tasks.add_report(task, RESULTS, 1, line, f"{line}\n")
-        tx.registration_tasks.add_report(task, RESULTS, 2, 12, "12\n")
-        tx.registration_tasks.add_report(task, ERRORS, 1, 5, "5\n")
+            RegistrationTaskRows(tx).add_report(task, RESULTS, 1, line, f"{line}\n")
+        RegistrationTaskRows(tx).add_report(task, RESULTS, 2, 12, "12\n")
+        RegistrationTaskRows(tx).add_report(task, ERRORS, 1, 5, "5\n")
     with store.read() as tx:
-        assert tx.registration_tasks.report(task, RESULTS, 1) == ["1\n", "2\n", "11\n"]
-        assert tx.registration_tasks.report(task, RESULTS, 2) == ["12\n"]
-        assert tx.registration_tasks.report(task, ERRORS, 1) == ["5\n"]
-        assert tx.registration_tasks.report(task, ERRORS, 2) == []
+        assert RegistrationTaskRows(tx).report(task, RESULTS, 1) == ["1\n", "2\n", "11\n"]
+        assert RegistrationTaskRows(tx).report(task, RESULTS, 2) == ["12\n"]
+        assert RegistrationTaskRows(tx).report(task, ERRORS, 1) == ["5\n"]
+        assert RegistrationTaskRows(tx).report(task, ERRORS, 2) == []

@@ -14,10 +14,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, PrimaryKeyConstraint, UniqueConstraint, text
 
-from sekisho.store import migrations, schema, schema_version
+from sekisho.certificates.store import CertificateRows
+from sekisho.store import migrations, schema_version, tables
 from sekisho.store.engines import Engines, engines
 from sekisho.store.errors import NewerSchema
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.tags.store import TagRows
 from tests.postgres import PostgreSQL
 from tests.store.builders import HOME, certificate, certificate_id
 
@@ -61,7 +63,7 @@ def test_migrating_an_empty_database_gives_what_the_tables_say(url: str) -> None
     made = opened(url)
     with made.writing.begin() as connection:
         migrations.upgrade(connection)
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), tables.load_all()) == []
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -73,7 +75,7 @@ def test_a_fresh_database_is_the_same_as_a_migrated_one(
     else:
         server: PostgreSQL = request.getfixturevalue("postgresql")
         urls = [server.new_database(), server.new_database()]
-    with SqlStore(urls[0], lambda _: None):
+    with Store(urls[0], lambda _: None):
         pass
     with opened(urls[1]).writing.begin() as connection:
         migrations.upgrade(connection)
@@ -83,10 +85,10 @@ def test_a_fresh_database_is_the_same_as_a_migrated_one(
 
 
 def test_opening_again_changes_nothing(url: str) -> None:
-    with SqlStore(url, lambda _: None) as store, store.write() as tx:
-        tx.certificates.add(certificate())
-    with SqlStore(url, lambda _: None) as store, store.read() as tx:
-        assert tx.certificates.get(HOME, certificate_id(1)) == certificate()
+    with Store(url, lambda _: None) as store, store.write() as tx:
+        CertificateRows(tx).add(certificate())
+    with Store(url, lambda _: None) as store, store.read() as tx:
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
 
 
 def _with_another_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *statements: str) -> None:
@@ -104,11 +106,11 @@ def _with_another_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *st
 def test_an_older_database_is_migrated_and_keeps_what_it_holds(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with SqlStore(url, lambda _: None) as store, store.write() as tx:
-        tx.certificates.add(certificate())
+    with Store(url, lambda _: None) as store, store.write() as tx:
+        CertificateRows(tx).add(certificate())
     _with_another_migration(monkeypatch, tmp_path, "ALTER TABLE certificates ADD COLUMN colour TEXT DEFAULT 'blue'")
-    with SqlStore(url, lambda _: None) as store, store.read() as tx:
-        assert tx.certificates.get(HOME, certificate_id(1)) == certificate()
+    with Store(url, lambda _: None) as store, store.read() as tx:
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
     with opened(url).reading.begin() as connection:
         assert schema_version.current(connection) == "next"
         assert connection.execute(text("SELECT colour FROM certificates")).scalar() == "blue"
@@ -117,24 +119,24 @@ def test_an_older_database_is_migrated_and_keeps_what_it_holds(
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with SqlStore(url, lambda _: None) as store, store.write() as tx:
-        tx.certificates.add(certificate())
+    with Store(url, lambda _: None) as store, store.write() as tx:
+        CertificateRows(tx).add(certificate())
     with monkeypatch.context() as patch:
         _with_another_migration(patch, tmp_path, "DROP TABLE tags", "INSERT INTO nowhere VALUES (1)")
-        with pytest.raises(Exception, match="nowhere"), SqlStore(url, lambda _: None):
+        with pytest.raises(Exception, match="nowhere"), Store(url, lambda _: None):
             pass
-    with SqlStore(url, lambda _: None) as store, store.read() as tx:
-        assert tx.tags.get(HOME, "arn:a") == {}
-        assert tx.certificates.get(HOME, certificate_id(1)) == certificate()
+    with Store(url, lambda _: None) as store, store.read() as tx:
+        assert TagRows(tx).get(HOME, "arn:a") == {}
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
 
 
 def test_a_database_of_a_newer_version_is_left_alone_and_named(url: str) -> None:
-    with SqlStore(url, lambda _: None):
+    with Store(url, lambda _: None):
         pass
     with opened(url).writing.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         before = description(connection)
-    store = SqlStore(url, lambda _: None)
+    store = Store(url, lambda _: None)
     with pytest.raises(NewerSchema, match=r"'9999'.*Upgrade Sekisho") as failure:
         store.open()
     store.close()
@@ -145,7 +147,7 @@ def test_a_database_of_a_newer_version_is_left_alone_and_named(url: str) -> None
 
 
 def test_two_servers_may_make_the_schema_at_once(url: str) -> None:
-    program = "import sys; from sekisho.store.unit_of_work import SqlStore; SqlStore(sys.argv[1], print).open()"
+    program = "import sys; from sekisho.store.store import Store; Store(sys.argv[1], print).open()"
     started = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(4)]
     assert [process.wait(timeout=60) for process in started] == [0, 0, 0, 0]
 
@@ -153,7 +155,7 @@ def test_two_servers_may_make_the_schema_at_once(url: str) -> None:
 def test_alembic_is_imported_only_to_migrate(url: str) -> None:
     """Importing it takes longer than all the rest of opening."""
     program = (
-        "import sys; from sekisho.store.unit_of_work import SqlStore; SqlStore(sys.argv[1], print).open();"
+        "import sys; from sekisho.store.store import Store; Store(sys.argv[1], print).open();"
         "sys.exit('alembic' in sys.modules)"
     )
     for _ in ("made", "opened again"):
@@ -168,7 +170,7 @@ def test_a_developer_can_run_alembic_on_a_database(tmp_path: Path) -> None:
 
 
 def test_every_foreign_key_has_an_index_to_look_up_what_points_at_a_row() -> None:
-    for table in schema.metadata.sorted_tables:
+    for table in tables.load_all().sorted_tables:
         prefixes = [[column.name for column in index.columns] for index in table.indexes]
         prefixes += [
             [column.name for column in constraint.columns]

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from sekisho.pages import Window
 from sekisho.realm import Realm
-from sekisho.registry.model import Membership
-from sekisho.registry.ports import AlreadyThere, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import AlreadyThere
+from sekisho.store.store import Store
+from sekisho.thing_groups.model import Membership
+from sekisho.thing_groups.store import ThingGroupRows
+from sekisho.things.store import ThingRows
 from tests.store.builders import HOME, OTHER_ACCOUNT, OTHER_REGION, thing, thing_group
 
 EVERYTHING = Window(limit=250)
@@ -23,43 +26,43 @@ PUMPS = thing_group("pumps")
 
 
 @pytest.fixture
-def tree(store: SqlStore) -> SqlStore:
+def tree(store: Store) -> Store:
     """With groups and things, in two realms alike."""
     with store.write() as tx:
         for realm in (HOME, OTHER_REGION):
             for group in (LIGHTS, RED, BLUE, LED, PUMPS):
-                tx.thing_groups.add(thing_group(group.name, *group.ancestors, realm=realm))
+                ThingGroupRows(tx).add(thing_group(group.name, *group.ancestors, realm=realm))
             for name in ("one", "two", "three"):
-                tx.things.add(thing(name, realm))
+                ThingRows(tx).add(thing(name, realm))
     return store
 
 
-def things(store: SqlStore, group: str, *, recursive: bool = True, realm: Realm = HOME) -> list[str]:
+def things(store: Store, group: str, *, recursive: bool = True, realm: Realm = HOME) -> list[str]:
     with store.read() as tx:
-        return list(tx.thing_groups.things_in(realm, group, EVERYTHING, recursive=recursive).items)
+        return list(ThingGroupRows(tx).things_in(realm, group, EVERYTHING, recursive=recursive).items)
 
 
-def test_a_group_comes_back_as_it_was_added_and_replaced(store: SqlStore) -> None:
+def test_a_group_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
     full = thing_group("a:b_c-D", "root", "parent", description="ü \U0001f510", attributes={"z": "1", "a": "ß"})
     with store.write() as tx:
-        tx.thing_groups.add(full)
-        tx.thing_groups.add(thing_group("a:b_c-D", realm=OTHER_ACCOUNT))
+        ThingGroupRows(tx).add(full)
+        ThingGroupRows(tx).add(thing_group("a:b_c-D", realm=OTHER_ACCOUNT))
         with pytest.raises(AlreadyThere, match="a:b_c-D"):
-            tx.thing_groups.add(thing_group("a:b_c-D"))
+            ThingGroupRows(tx).add(thing_group("a:b_c-D"))
     with store.read() as tx:
-        assert tx.thing_groups.get(HOME, "a:b_c-D") == full
-        assert tx.thing_groups.get(HOME, "A:B_C-D") is None
+        assert ThingGroupRows(tx).get(HOME, "a:b_c-D") == full
+        assert ThingGroupRows(tx).get(HOME, "A:B_C-D") is None
     changed = thing_group("a:b_c-D", "root", "parent", attributes={}, version=2**40)
     with store.write() as tx:
-        tx.thing_groups.replace(changed)
+        ThingGroupRows(tx).replace(changed)
         with pytest.raises(KeyError, match="none"):
-            tx.thing_groups.replace(thing_group("none"))
+            ThingGroupRows(tx).replace(thing_group("none"))
     with store.read() as tx:
-        assert tx.thing_groups.get(HOME, "a:b_c-D") == changed
-        assert tx.thing_groups.get(OTHER_ACCOUNT, "a:b_c-D") == thing_group("a:b_c-D", realm=OTHER_ACCOUNT)
+        assert ThingGroupRows(tx).get(HOME, "a:b_c-D") == changed
+        assert ThingGroupRows(tx).get(OTHER_ACCOUNT, "a:b_c-D") == thing_group("a:b_c-D", realm=OTHER_ACCOUNT)
 
 
-def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: SqlStore) -> None:
+def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: Store) -> None:
     with tree.read() as tx:
 
         def names(method: str, *arguments: Any, **options: Any) -> list[str]:
@@ -67,7 +70,7 @@ def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: SqlStore) -> No
             after: int | None = None
             while True:
                 window = Window(limit=2, after=after)
-                slice_ = getattr(tx.thing_groups, method)(HOME, *arguments, window, **options)
+                slice_ = getattr(ThingGroupRows(tx), method)(HOME, *arguments, window, **options)
                 collected += [group.name for group in slice_.items]
                 after = slice_.next_after
                 if after is None:
@@ -85,12 +88,12 @@ def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: SqlStore) -> No
         assert names("descendants", "led") == []
 
 
-def test_a_thing_in_a_group_is_in_all_above_it(tree: SqlStore) -> None:
+def test_a_thing_in_a_group_is_in_all_above_it(tree: Store) -> None:
     with tree.write() as tx:
-        tx.thing_groups.join("two", LED)
-        tx.thing_groups.join("one", LIGHTS)
-        tx.thing_groups.join("two", PUMPS)
-        tx.thing_groups.join("three", BLUE)
+        ThingGroupRows(tx).join("two", LED)
+        ThingGroupRows(tx).join("one", LIGHTS)
+        ThingGroupRows(tx).join("two", PUMPS)
+        ThingGroupRows(tx).join("three", BLUE)
     assert things(tree, "lights") == ["two", "one", "three"]
     assert things(tree, "lights", recursive=False) == ["one"]
     assert things(tree, "red") == ["two"]
@@ -98,56 +101,56 @@ def test_a_thing_in_a_group_is_in_all_above_it(tree: SqlStore) -> None:
     assert things(tree, "led", recursive=False) == ["two"]
     assert things(tree, "lights", realm=OTHER_REGION) == []
     with tree.read() as tx:
-        assert tx.thing_groups.memberships(HOME, "two") == [
+        assert ThingGroupRows(tx).memberships(HOME, "two") == [
             Membership("two", "led", "led"),
             Membership("two", "red", "led"),
             Membership("two", "lights", "led"),
             Membership("two", "pumps", "pumps"),
         ]
-        assert tx.thing_groups.memberships(OTHER_REGION, "two") == []
+        assert ThingGroupRows(tx).memberships(OTHER_REGION, "two") == []
 
 
-def test_a_thing_leaves_a_group_and_all_above_it_and_no_other(tree: SqlStore) -> None:
+def test_a_thing_leaves_a_group_and_all_above_it_and_no_other(tree: Store) -> None:
     with tree.write() as tx:
         for group in (LED, PUMPS):
-            tx.thing_groups.join("two", group)
-        tx.thing_groups.join("one", LED)
-        tx.thing_groups.leave("two", LED)
-        tx.thing_groups.leave("three", LED)
+            ThingGroupRows(tx).join("two", group)
+        ThingGroupRows(tx).join("one", LED)
+        ThingGroupRows(tx).leave("two", LED)
+        ThingGroupRows(tx).leave("three", LED)
     assert things(tree, "lights") == ["one"]
     assert things(tree, "pumps") == ["two"]
 
 
-def test_no_store_takes_a_thing_into_two_groups_of_a_tree(tree: SqlStore) -> None:
+def test_no_store_takes_a_thing_into_two_groups_of_a_tree(tree: Store) -> None:
     with tree.write() as tx:
-        tx.thing_groups.join("one", LED)
+        ThingGroupRows(tx).join("one", LED)
     with pytest.raises(IntegrityError), tree.write() as tx:
-        tx.thing_groups.join("one", BLUE)
+        ThingGroupRows(tx).join("one", BLUE)
     with pytest.raises(IntegrityError), tree.write() as tx:
-        tx.thing_groups.join("nobody", BLUE)
+        ThingGroupRows(tx).join("nobody", BLUE)
     with pytest.raises(IntegrityError), tree.write() as tx:
-        tx.thing_groups.join("two", thing_group("nowhere"))
+        ThingGroupRows(tx).join("two", thing_group("nowhere"))
     assert things(tree, "lights") == ["one"]
 
 
-def test_who_was_in_a_group_goes_with_it_from_the_groups_above_too(tree: SqlStore) -> None:
+def test_who_was_in_a_group_goes_with_it_from_the_groups_above_too(tree: Store) -> None:
     with tree.write() as tx:
-        tx.thing_groups.join("one", LED)
-        tx.thing_groups.join("two", RED)
-        tx.thing_groups.remove(HOME, "led")
+        ThingGroupRows(tx).join("one", LED)
+        ThingGroupRows(tx).join("two", RED)
+        ThingGroupRows(tx).remove(HOME, "led")
     assert things(tree, "lights") == ["two"]
     with tree.read() as tx:
-        assert tx.thing_groups.memberships(HOME, "one") == []
-        assert [group.name for group in tx.thing_groups.descendants(HOME, "lights", EVERYTHING).items] == [
+        assert ThingGroupRows(tx).memberships(HOME, "one") == []
+        assert [group.name for group in ThingGroupRows(tx).descendants(HOME, "lights", EVERYTHING).items] == [
             "red",
             "blue",
         ]
-        assert tx.thing_groups.get(OTHER_REGION, "led") is not None
+        assert ThingGroupRows(tx).get(OTHER_REGION, "led") is not None
 
 
-def test_a_thing_that_is_removed_leaves_its_groups(tree: SqlStore) -> None:
+def test_a_thing_that_is_removed_leaves_its_groups(tree: Store) -> None:
     with tree.write() as tx:
-        tx.thing_groups.join("one", LED)
-        tx.thing_groups.join("two", LED)
-        tx.things.remove(HOME, "one")
+        ThingGroupRows(tx).join("one", LED)
+        ThingGroupRows(tx).join("two", LED)
+        ThingRows(tx).remove(HOME, "one")
     assert things(tree, "lights") == ["two"]

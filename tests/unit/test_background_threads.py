@@ -16,6 +16,7 @@ import pytest
 
 from sekisho import health, maintenance
 from sekisho._sekisho import Gateway
+from sekisho.admission.model import Identity
 from sekisho.gateway import pump, requests
 from sekisho.gateway.pump import Pump
 from sekisho.gateway.requests import Requests
@@ -28,16 +29,18 @@ from sekisho.maintenance import Maintenance
 from sekisho.messaging.requests import Reply, Request
 from sekisho.observe import threads
 from sekisho.observe.log_writer import LogWriter
-from sekisho.provisioning import bulk, deliveries
-from sekisho.provisioning.bulk import BulkRegistration
-from sekisho.provisioning.deliveries import Dispatcher, Enqueuing, Lane
+from sekisho.provisioning.bulk import registration as bulk
+from sekisho.provisioning.bulk.model import RegistrationTaskStatus
+from sekisho.provisioning.bulk.registration import BulkRegistration
+from sekisho.provisioning.bulk.rules import RegistrationTasks
+from sekisho.provisioning.deliveries import rules as deliveries
+from sekisho.provisioning.deliveries.rules import Dispatcher, Enqueuing, Lane
+from sekisho.provisioning.outbox.model import Event
 from sekisho.provisioning.provisioner import Provisioned
-from sekisho.provisioning.registration_tasks import RegistrationTasks
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.model import Event, Identity, RegistrationTaskStatus
-from sekisho.registry.ports import Transaction
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 from sekisho.templates.resources import Resources
 from tests.unit.registry.arrange import HOME, SetClock
 
@@ -207,7 +210,7 @@ def test_services_that_devices_ask(monkeypatch: pytest.MonkeyPatch) -> None:
 class OnceBroken:
     """A store whose reading breaks once; of each thread that reads, where that is asked for."""
 
-    def __init__(self, store: SqlStore, once: Once) -> None:
+    def __init__(self, store: Store, once: Once) -> None:
         self._store = store
         self._once = once
 
@@ -222,8 +225,8 @@ class OnceBroken:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    with SqlStore(f"sqlite:///{tmp_path}/sekisho.db", lambda _: None) as opened:
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path}/sekisho.db", lambda _: None) as opened:
         yield opened
 
 
@@ -240,7 +243,7 @@ class Called:
         return []
 
 
-def test_the_dispatcher(store: SqlStore) -> None:
+def test_the_dispatcher(store: Store) -> None:
     clock, handlers, once = SetClock(), Called(), Once()
     running = Dispatcher(cast(Any, OnceBroken(store, once)), cast(Any, handlers), {"h": Lane(5)}, clock)
     running.start()
@@ -255,7 +258,7 @@ def test_the_dispatcher(store: SqlStore) -> None:
         running.stop()
 
 
-def test_bulk_registration(store: SqlStore) -> None:
+def test_bulk_registration(store: Store) -> None:
     clock, once = SetClock(), Once()
     content = b'{"ThingName": "kettle"}\n'
 

@@ -17,7 +17,7 @@ from sekisho.health import Health, NotWell, Part, Probe, verdict
 from sekisho.observe import logging, threads
 from sekisho.observe.log_writer import LogState
 from sekisho.observe.threads import SupervisedThread
-from sekisho.registry.ports import StoreFailure
+from sekisho.store.errors import StoreError
 
 WITHIN = 15.0
 
@@ -120,7 +120,7 @@ def test_a_server_that_is_well_says_so_of_each_part(well: Health) -> None:
 @pytest.mark.parametrize("direction", ["reading", "writing"])
 def test_a_store_that_fails_is_told_of_until_it_is_well_again(well: Health, store: Store, direction: str) -> None:
     with capture_logs() as logged:
-        setattr(store, direction, fail(StoreFailure("/data/sekisho.db: the disk is full.")))
+        setattr(store, direction, fail(StoreError("/data/sekisho.db: the disk is full.")))
         until(lambda: problems(well.ready()) == {"store": "/data/sekisho.db: the disk is full."})
         assert problems(well.live()) == {}
         assert well.report(is_detailed=True)["failing"] == ["store"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from sekisho import pages
 from sekisho.errors import InvalidRequestException
-from sekisho.registry.ports import Window
+from sekisho.pages import Window
 
 
 @given(some.integers(0, 10**18 - 1), some.integers(1, 250), some.booleans())

@@ -53,7 +53,7 @@ from sekisho.errors import (
 from sekisho.observe.tally import Tally
 from sekisho.realm import Realm
 from sekisho.regions import Regions
-from sekisho.registry.ports import StoreFailure
+from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
     from sekisho.services import Services
@@ -160,7 +160,7 @@ class Api:
         try:
             realm, caller, services, signed_headers = self._authenticate(request)
             call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
-        except (AwsException, StoreFailure, OSError) as error:
+        except (AwsException, StoreError, OSError) as error:
             return self._refusal(error, request, None, request_id)
         except Exception:
             log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
@@ -187,7 +187,7 @@ class Api:
             parameters = codec.parse(request, route.labels)
             validate(operation, parameters)
             response = codec.write(handler(call, take_documents(parameters)))
-        except (AwsException, StoreFailure, OSError) as error:
+        except (AwsException, StoreError, OSError) as error:
             return self._refusal(error, request, service, request_id)
         except Exception:
             log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
@@ -197,7 +197,7 @@ class Api:
 
     def _refusal(
         self,
-        error: AwsException | StoreFailure | OSError,
+        error: AwsException | StoreError | OSError,
         request: HttpRequest,
         service: str | None,
         request_id: str,

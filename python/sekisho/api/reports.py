@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from sekisho.api.fair_threads import Busy
-from sekisho.provisioning.registration_tasks import ReportFile
+from sekisho.provisioning.bulk.rules import ReportFile
 
 PATH: Final = "/_sekisho/reports"
 

@@ -27,7 +27,7 @@ from sekisho.api.errors import JSON, SerializationException, UnknownOperationExc
 from sekisho.api.http import HttpRequest, HttpResponse
 from sekisho.api.operation import Call
 from sekisho.errors import InvalidRequestException, MethodNotAllowedException
-from sekisho.registry.model import Rotation, RotationState
+from sekisho.rotation.model import Rotation, RotationState
 
 PATH: Final = "/_sekisho/rotations"
 SERVICE: Final = "iot"

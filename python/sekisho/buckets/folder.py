@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from sekisho.provisioning.bulk_input import InputError, InputUnavailable
+from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
-from sekisho.provisioning.bulk_input import InputError, InputUnavailable
+from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 
 PATIENCE: Final = 30
 """Seconds to wait for a connection, and for further bytes on it."""
@@ -46,7 +46,7 @@ class S3Buckets:
         endpoint_url: Of the store, such as ``http://localhost:9000``.
         region: Signed for.
         owned: The buckets of each account; empty: a server with one account reads them all.
-        are_accounts_several: Whether the server has more than one account at present. Raises StoreFailure.
+        are_accounts_several: Whether the server has more than one account at present. Raises StoreError.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class S3Buckets:
         Raises:
             InputError: There is no such object, it may not be read, or the bucket is not the account's.
             InputUnavailable: The store does not answer, or says that it cannot at present.
-            StoreFailure: Whether there are several accounts cannot be read.
+            StoreError: Whether there are several accounts cannot be read.
         """
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
         from botocore.exceptions import ConnectionError as NotConnected

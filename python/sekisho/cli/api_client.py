@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from sekisho.accounts.model import AccessKey
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import settings_of
-from sekisho.registry.model import AccessKey
 from sekisho.run_file import Run
 
 SERVICE: Final = "iot"

@@ -12,7 +12,7 @@ from sekisho.handler_settings import HOW_TO_RESTRICT, HandlerSettings
 
 if TYPE_CHECKING:
     from sekisho.config import Settings
-    from sekisho.provisioning.deliveries import Deliveries
+    from sekisho.provisioning.deliveries.rules import Deliveries
 
 app = typer.Typer(
     help="Handlers: what is called where AWS IoT calls a Lambda function.",

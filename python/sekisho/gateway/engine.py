@@ -6,10 +6,10 @@ import ssl
 from collections.abc import Sequence
 
 from sekisho import _sekisho
+from sekisho.certificates.model import CertificateMode, CertificateStatus
 from sekisho.errors import MalformedPolicyException
 from sekisho.gateway.identity import policy_dict, thing_dict
-from sekisho.registry.model import CertificateMode, CertificateStatus
-from sekisho.registry.ports import Decision, Subject
+from sekisho.policies.engine import Decision, Subject
 
 
 class RustPolicyEngine:

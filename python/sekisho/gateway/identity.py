@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sekisho.registry.model import Identity, IdentityThing, PolicyVersion
+from sekisho.admission.model import Identity, IdentityThing
+from sekisho.policies.model import PolicyVersion
 
 if TYPE_CHECKING:
     # The contract's names for its dictionaries; the built module has no such objects.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sekisho._sekisho import Gateway
-from sekisho.registry.ports import Change, ChangeKind
+from sekisho.change import Change, ChangeKind
 
 if TYPE_CHECKING:
     # The contract's name for its dictionary; the built module has no such object.

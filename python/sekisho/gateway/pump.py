@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from sekisho._sekisho import Gateway
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import AdmissionRequest
 from sekisho.fair_queue import FairQueue
 from sekisho.gateway.identity import identity_dict
 from sekisho.messaging.requests import Request
@@ -25,9 +27,7 @@ from sekisho.observe.tally import Tally
 from sekisho.observe.threads import SupervisedThread, beat, record_failure
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.admission import AdmissionRequest
-from sekisho.registry.model import Identity
-from sekisho.registry.ports import StoreFailure
+from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
     # The contract's names for its dictionaries; the built module has no such objects.
@@ -145,7 +145,7 @@ class Pump:
             events = self._gateway.next_batch(BATCH, POLL_SECONDS)
             try:
                 self._handle(events)
-            except StoreFailure as failure:
+            except StoreError as failure:
                 log.error("certificates cannot be looked up", reason=str(failure), events=len(events))
             except Exception as error:
                 # The thread must outlive any one batch; its requests run into their deadline and are refused.
@@ -208,7 +208,7 @@ class Pump:
             return
         try:
             self._connected(batch)
-        except StoreFailure as failure:
+        except StoreError as failure:
             # The gateway says it once for each cached certificate; a connection that stays does not say it again.
             self._retry_at = time.monotonic() + RETRY_SECONDS
             log.error(
@@ -241,7 +241,7 @@ class Pump:
             try:
                 if batch:
                     self._admit(batch, self._register)
-            except StoreFailure as failure:
+            except StoreError as failure:
                 log.error("certificates cannot be looked up", reason=str(failure), events=len(batch))
             except Exception as error:
                 record_failure(error)
@@ -260,7 +260,7 @@ class Pump:
     def _admit(self, admissions: Sequence[AdmitEvent], answer: Callable[[Sequence[AdmitEvent]], None]) -> None:
         try:
             answer(admissions)
-        except StoreFailure:
+        except StoreError:
             raise
         except Exception:
             if len(admissions) == 1:

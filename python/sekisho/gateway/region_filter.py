@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import AdmissionRequest
 from sekisho.gateway.pump import Admits
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.regions import Regions
-from sekisho.registry.admission import AdmissionRequest
-from sekisho.registry.model import Identity
 
 
 class InServedRegions:

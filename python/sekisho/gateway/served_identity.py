@@ -17,11 +17,12 @@ import structlog
 
 from sekisho import listen_host, regions
 from sekisho._sekisho import Gateway, GatewayError
+from sekisho.clock import Clock
 from sekisho.config import Settings
+from sekisho.endpoints.model import ServedEndpoint
+from sekisho.endpoints.rules import LOCALHOST_WITH_DOT, Endpoints
 from sekisho.pki import server
-from sekisho.registry.endpoints import LOCALHOST_WITH_DOT, Endpoints
-from sekisho.registry.model import ServedEndpoint
-from sekisho.registry.ports import Clock, StoreFailure
+from sekisho.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ class ServedIdentity:
         """Called when a realm got its endpoint, in the thread of the request that asked for it. Raises nothing."""
         try:
             self.serve_endpoints()
-        except (StoreFailure, GatewayError) as error:
+        except (StoreError, GatewayError) as error:
             # The endpoint is given and kept; the next one, or the next check, brings the gateway up to date.
             log.error("the gateway does not serve the latest endpoints", reason=str(error))
 
@@ -75,7 +76,7 @@ class ServedIdentity:
     def serve_endpoints(self) -> None:
         """Let the gateway have what endpoints there are now, in the regions of the list.
 
-        Raises GatewayError, StoreFailure: the gateway does not take them, or the registry is away.
+        Raises GatewayError, StoreError: the gateway does not take them, or the registry is away.
         """
         # One at a time: who has read the list earlier must not hand it over later.
         with self._refreshing:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from sekisho.accounts.model import AccessKey
 from sekisho.config import ConfigError
 from sekisho.files import WritableByOthers, refuse_writable_by_others
 from sekisho.handler_settings import HandlerSettings, PythonFunction
@@ -26,7 +27,6 @@ from sekisho.handlers.process import Process, in_one_line
 from sekisho.handlers.processes import Owner, Processes
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-from sekisho.registry.model import AccessKey
 
 log = structlog.get_logger(__name__)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from sekisho.accounts.model import AccessKey
+from sekisho.clock import Clock
 from sekisho.handler_settings import (
     HOW_TO_RESTRICT,
     CsrSigner,
@@ -22,8 +24,7 @@ from sekisho.handlers.turns import Turns
 from sekisho.observe.tally import Tally
 from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
 from sekisho.realm import Realm
-from sekisho.registry.model import AccessKey
-from sekisho.registry.ports import Clock, StoreFailure
+from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
     from sekisho.handlers.processes import Processes
@@ -37,7 +38,7 @@ HOW_TO_WRITE = (
 
 
 class AccountDirectory(Protocol):
-    """Which accounts this server has at present. Raises StoreFailure."""
+    """Which accounts this server has at present. Raises StoreError."""
 
     def exists(self, account_id: str) -> bool:
         """Whether there is such an account."""
@@ -141,7 +142,7 @@ class ConfiguredHandlers:
     def warn_of_accounts(self) -> None:
         """Log the handlers that are refused to every account, and accounts of handlers that the server does not have.
 
-        Raises StoreFailure.
+        Raises StoreError.
         """
         are_several = self._accounts.are_several()
         for name, each in self._settings.items():
@@ -157,7 +158,7 @@ class ConfiguredHandlers:
         """Raise HandlerFailed where the handler is not this account's. The one check for every kind of call."""
         try:
             refusal = self._refusal(settings, realm.account_id, function_account(function))
-        except StoreFailure as failure:
+        except StoreError as failure:
             raise HandlerFailed(f"handler {settings.name!r} was not called: {failure}") from None
         if refusal is not None:
             if untold := self._refusals.add((settings.name, realm.account_id)):

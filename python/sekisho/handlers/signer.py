@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from sekisho.clock import Clock
 from sekisho.config import ConfigError
 from sekisho.handler_settings import CsrSigner, HandlerSettings
 from sekisho.handlers.call import Call, read_secret, read_text
@@ -16,7 +17,6 @@ from sekisho.pki import ca
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotAcceptable
 from sekisho.provisioning.handlers import HandlerFailed
-from sekisho.registry.ports import Clock
 
 
 class SigningHandler:

@@ -26,6 +26,11 @@ from typing import Any, ClassVar, Final
 import structlog
 
 from sekisho import arn
+from sekisho.certificates import rules as certificates
+from sekisho.certificates.model import Certificate, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.clock import Clock
 from sekisho.errors import (
     AwsException,
     LimitExceededException,
@@ -37,19 +42,16 @@ from sekisho.messaging.requests import Reply, Request
 from sekisho.observe.threads import record_failure
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.provisioning import templates
+from sekisho.policies.engine import PolicyEngine
 from sekisho.provisioning.handlers import HandlerFailed, Handlers
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict, provision
-from sekisho.registry import certificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import (
-    Certificate,
-    CertificateStatus,
-    OwnershipToken,
-    ProvisioningTemplate,
-    TemplateType,
-)
-from sekisho.registry.ports import Clock, PolicyEngine, Store, StoreFailure, Transaction
+from sekisho.provisioning.templates import rules as templates
+from sekisho.provisioning.templates.model import ProvisioningTemplate, TemplateType
+from sekisho.provisioning.tokens.model import OwnershipToken
+from sekisho.provisioning.tokens.store import OwnershipTokenRows
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.json_text import is_text
 from sekisho.templates.subject import certificate_parameters
@@ -144,7 +146,7 @@ class FleetProvisioning:
         forgotten = 0
         while True:
             with self._store.write() as tx:
-                expired = tx.ownership_tokens.expired(self._clock(), _MANY)
+                expired = OwnershipTokenRows(tx).expired(self._clock(), _MANY)
                 for token in expired:
                     _forget(tx, token)
             forgotten += len(expired)
@@ -184,7 +186,7 @@ class FleetProvisioning:
         token = secrets.token_urlsafe(_TOKEN_BYTES)
 
         def keep(tx: Transaction, certificate: Certificate) -> None:
-            tx.ownership_tokens.add(
+            OwnershipTokenRows(tx).add(
                 OwnershipToken(
                     realm=certificate.realm,
                     token_sha256=_digest(token),
@@ -248,7 +250,7 @@ class FleetProvisioning:
                 raise _Rejected(409, "ResourceConflict", _about(error, certificate, version)) from None
             except (TemplateError, ProvisioningError) as error:
                 raise _Rejected(400, "InvalidParameters", _about(error, certificate, version)) from None
-            tx.ownership_tokens.remove(request.realm, digest)
+            OwnershipTokenRows(tx).remove(request.realm, digest)
         log.info(
             "a device was provisioned",
             thing_name=done.thing_name,
@@ -262,7 +264,7 @@ class FleetProvisioning:
 
     def _owned(self, tx: Transaction, request: Request, digest: str) -> Certificate:
         """The certificate that the token stands for, while it waits for its device."""
-        token = tx.ownership_tokens.get(request.realm, digest)
+        token = OwnershipTokenRows(tx).get(request.realm, digest)
         if token is None or token.claim_certificate_id != request.certificate_id or token.expires_at <= self._clock():
             raise _Rejected(
                 400,
@@ -270,7 +272,7 @@ class FleetProvisioning:
                 "The certificate ownership token is unknown, expired (after an hour), used already, or was given to a "
                 "connection with another certificate. Ask for a new certificate.",
             )
-        certificate = tx.certificates.get(request.realm, token.certificate_id)
+        certificate = CertificateRows(tx).get(request.realm, token.certificate_id)
         if certificate is None:
             raise _Rejected(400, _BAD_TOKEN, "The certificate of this ownership token was deleted. Ask for a new one.")
         return certificate
@@ -362,7 +364,7 @@ class _rejecting:  # noqa: N801 - reads as the statement that it is
                 raise _Rejected(_status(error), error.code.removesuffix("Exception"), error.message) from None
             case TemplateError():
                 raise _Rejected(400, _BAD_TEMPLATE, str(error)) from None
-            case StoreFailure():
+            case StoreError():
                 log.error("the registry cannot be used", reason=str(error))
                 raise _Rejected(503, "ServiceUnavailable", "The registry cannot be used at present.") from None
 
@@ -409,10 +411,10 @@ def _require_usable(template: ProvisioningTemplate) -> None:
 
 
 def _forget(tx: Transaction, token: OwnershipToken) -> None:
-    certificate = tx.certificates.get(token.realm, token.certificate_id)
+    certificate = CertificateRows(tx).get(token.realm, token.certificate_id)
     if certificate is not None and certificate.status is CertificateStatus.PENDING_ACTIVATION:
         certificates.remove_in(tx, certificate)
-    tx.ownership_tokens.remove(token.realm, token.token_sha256)
+    OwnershipTokenRows(tx).remove(token.realm, token.token_sha256)
 
 
 def _about(error: TemplateError | ProvisioningError, certificate: Certificate, version: int) -> str:

@@ -21,20 +21,21 @@ from typing import Final
 
 import structlog
 
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, CACertificateStatus, RegistrationConfig
+from sekisho.ca_certificates.store import CACertificateRows
+from sekisho.certificates.model import Certificate, CertificateStatus
+from sekisho.certificates.store import CertificateRows
+from sekisho.clock import Clock
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
+from sekisho.policies.engine import PolicyEngine
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, provision
+from sekisho.provisioning.templates.store import ProvisioningTemplateRows
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.model import (
-    AutoRegistrationStatus,
-    CACertificate,
-    CACertificateStatus,
-    Certificate,
-    CertificateStatus,
-    RegistrationConfig,
-)
-from sekisho.registry.ports import Clock, PolicyEngine, Store, StoreFailure, Transaction
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
@@ -122,7 +123,7 @@ class JustInTimeProvisioning:
                     place: _provisioner(tx, *place)
                     for place in {(each.realm, each.ca_certificate_id or "") for each in waiting.values()}
                 }
-        except StoreFailure as failure:
+        except StoreError as failure:
             log.error("devices cannot be provisioned", reason=str(failure), certificates=len(waiting))
             return dict.fromkeys(waiting, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         refusals: dict[Key, Refused] = {}
@@ -140,7 +141,7 @@ class JustInTimeProvisioning:
             try:
                 with self.writing() as tx:
                     refusals |= {key: self._again(tx, now, key) for key in due}
-            except StoreFailure as failure:
+            except StoreError as failure:
                 log.error("devices cannot be provisioned", reason=str(failure), certificates=len(due))
                 refusals |= dict.fromkeys(due, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         return refusals
@@ -153,7 +154,7 @@ class JustInTimeProvisioning:
 
     def _again(self, tx: Transaction, now: datetime, key: Key) -> Refused:
         # Somebody may have activated or deleted it, or changed the CA, since it was looked up.
-        certificate = tx.certificates.get(*key)
+        certificate = CertificateRows(tx).get(*key)
         if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
             # The gateway knows of that change, and asks again.
             return Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)
@@ -190,7 +191,7 @@ class JustInTimeProvisioning:
 
 def _provisioner(tx: Transaction, realm: Realm, ca_certificate_id: str) -> CACertificate | None:
     """The CA, if it has a template."""
-    ca = tx.ca_certificates.get(realm, ca_certificate_id)
+    ca = CACertificateRows(tx).get(realm, ca_certificate_id)
     return None if ca is None or ca.registration_config is None else ca
 
 
@@ -226,14 +227,14 @@ def _template(tx: Transaction, ca: CACertificate) -> Template:
     config = ca.registration_config or RegistrationConfig()
     if config.template_name is None:
         return _parsed(config.template_body or "")
-    template = tx.provisioning_templates.get(ca.realm, config.template_name)
+    template = ProvisioningTemplateRows(tx).get(ca.realm, config.template_name)
     if template is None:
         raise TemplateError(f"provisioning template {config.template_name} does not exist any more")
     if not template.enabled:
         raise TemplateError(
             f"provisioning template {template.name} is not enabled; UpdateProvisioningTemplate enables it"
         )
-    version = tx.provisioning_templates.version(ca.realm, template.name, template.default_version_id)
+    version = ProvisioningTemplateRows(tx).version(ca.realm, template.name, template.default_version_id)
     if version is None:
         raise TemplateError(f"provisioning template {template.name} has no version {template.default_version_id}")
     return _parsed(version.body)

@@ -24,17 +24,28 @@ from typing import Protocol
 
 import structlog
 
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import AdmissionRequest, read
+from sekisho.ca_certificates.model import CACertificate
+from sekisho.ca_certificates.store import CACertificateRows
+from sekisho.certificates import fingerprints
+from sekisho.certificates import rules as certificates
+from sekisho.certificates.model import Certificate, CertificateStatus
+from sekisho.certificates.store import CertificateRows
+from sekisho.clock import Clock
 from sekisho.errors import AwsException, ResourceAlreadyExistsException
 from sekisho.pki import verify
 from sekisho.pki.verify import NotAcceptable
 from sekisho.provisioning.jitp import JustInTimeProvisioning, Key, not_valid_at
-from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.outbox.model import Event
+from sekisho.provisioning.outbox.rules import Outbox
+from sekisho.provisioning.outbox.store import OutboxRows
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
+from sekisho.provisioning.tokens.store import OwnershipTokenRows
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry import certificates, fingerprints
-from sekisho.registry.admission import AdmissionRequest, read
-from sekisho.registry.model import CACertificate, Certificate, CertificateStatus, Event, Identity
-from sekisho.registry.ports import Clock, Store, StoreFailure, Transaction
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +133,7 @@ class JustInTimeRegistration:
         if not waiting:
             return {}
         with self._store.read() as tx:
-            return {key: each for key, each in waiting.items() if not tx.ownership_tokens.exists_for(*key)}
+            return {key: each for key, each in waiting.items() if not OwnershipTokenRows(tx).exists_for(*key)}
 
     def _register(self, new: Mapping[Key, tuple[AdmissionRequest, CACertificate]]) -> Mapping[Key, Refused]:
         if not new:
@@ -131,7 +142,7 @@ class JustInTimeRegistration:
             with self._provisioning.writing() as tx:
                 now = self._clock()
                 cas = {(ca.realm, ca.certificate_id): ca for _, ca in new.values()}
-                unchanged = {place for place, ca in cas.items() if tx.ca_certificates.get(*place) == ca}
+                unchanged = {place for place, ca in cas.items() if CACertificateRows(tx).get(*place) == ca}
                 refusals = {
                     key: self._register_one(
                         tx,
@@ -144,14 +155,14 @@ class JustInTimeRegistration:
                     )
                     for key, (request, ca) in new.items()
                 }
-        except StoreFailure as failure:
+        except StoreError as failure:
             log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
             return dict.fromkeys(new, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         if self._handlers is not None:
             self._handlers.committed()
         try:
             self._outbox.flush()
-        except StoreFailure as failure:
+        except StoreError as failure:
             log.error("events wait to be published", reason=str(failure))
         return refusals
 
@@ -183,7 +194,7 @@ class JustInTimeRegistration:
         except ResourceAlreadyExistsException:
             # It was registered since it was looked up. Where a request to the API did so, the gateway knows of that
             # change and asks again. Where an earlier attempt of this device did, the device waits for activation.
-            present = tx.certificates.get(ca.realm, request.certificate_id)
+            present = CertificateRows(tx).get(ca.realm, request.certificate_id)
             waits = present is not None and present.status is CertificateStatus.PENDING_ACTIVATION
             return Refused(
                 RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION
@@ -198,7 +209,7 @@ class JustInTimeRegistration:
         if ca.registration_config is not None:
             return self._provisioning.provision_in(tx, now, ca, registered)
         event = registered_event(registered, now)
-        tx.outbox.add(event)
+        OutboxRows(tx).add(event)
         if self._handlers is not None:
             self._handlers.registered_in(tx, now, registered, event)
         return Refused(RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION)

@@ -16,12 +16,19 @@ from datetime import datetime
 from typing import Any
 
 from sekisho import arn, ids
+from sekisho.ca_certificates import issuers
+from sekisho.certificates import rules as certificates
+from sekisho.certificates import x509
+from sekisho.certificates.model import Certificate, CertificateStatus
+from sekisho.certificates.store import CertificateRows
 from sekisho.errors import AwsException
 from sekisho.pki.issuing import IssuingAuthority
+from sekisho.policies import rules as policies
+from sekisho.policies.engine import PolicyEngine
+from sekisho.policies.store import PolicyRows
+from sekisho.principals.model import ThingPrincipalType
 from sekisho.realm import Realm
-from sekisho.registry import certificates, issuers, policies, thing_groups, things, x509
-from sekisho.registry.model import Certificate, CertificateStatus, Thing, ThingPrincipalType
-from sekisho.registry.ports import PolicyEngine, Transaction
+from sekisho.store.transaction import Transaction
 from sekisho.templates.resources import (
     CertificateResource,
     Override,
@@ -29,6 +36,10 @@ from sekisho.templates.resources import (
     Resources,
     ThingResource,
 )
+from sekisho.thing_groups import rules as thing_groups
+from sekisho.things import rules as things
+from sekisho.things.model import Thing
+from sekisho.things.store import ThingRows
 
 
 class ProvisioningError(Exception):
@@ -170,7 +181,7 @@ class _Work:
         """The certificate given in PEM, registered now or before; without a CA where none is given or registered."""
         certificate = certificates.acceptable(certificate_pem, self._now)
         self._certificate_id = certificate.certificate_id
-        present = self._tx.certificates.get(self._realm, certificate.certificate_id)
+        present = CertificateRows(self._tx).get(self._realm, certificate.certificate_id)
         if present is not None:
             return present
         status = CertificateStatus(wanted.status)
@@ -194,7 +205,7 @@ class _Work:
         return certificates.update_in(self._tx, self._now, self._realm, present.certificate_id, status)
 
     def _thing(self, wanted: ThingResource) -> None:
-        present = self._tx.things.get(self._realm, wanted.name)
+        present = ThingRows(self._tx).get(self._realm, wanted.name)
         if present is None:
             things.create_in(
                 self._tx,
@@ -255,7 +266,7 @@ class _Work:
             thing_groups.add_thing_in(self._tx, self._realm, name, wanted.name)
 
     def _policy(self, wanted: PolicyResource) -> None:
-        present = self._tx.policies.get(self._realm, wanted.name)
+        present = PolicyRows(self._tx).get(self._realm, wanted.name)
         if present is None:
             if wanted.document is None:
                 raise self._error(
@@ -263,7 +274,7 @@ class _Work:
                 )
             policies.create_in(self._tx, self._realm, self._now, self._engine, wanted.name, wanted.document)
         elif wanted.document is not None:
-            versions = self._tx.policies.versions(self._realm, wanted.name)
+            versions = PolicyRows(self._tx).versions(self._realm, wanted.name)
             if not any(_is_same(wanted.document, version.document) for version in versions):
                 raise self._conflict(
                     wanted,

@@ -15,11 +15,16 @@ from typing import Final
 
 import structlog
 
-from sekisho.provisioning.deliveries import Enqueuing
+from sekisho.certificates.model import Certificate
+from sekisho.provisioning.deliveries.model import DeliveryState
+from sekisho.provisioning.deliveries.rules import Enqueuing
+from sekisho.provisioning.deliveries.store import DeliveryRows
 from sekisho.provisioning.handlers import Handlers
+from sekisho.provisioning.outbox.model import Event
 from sekisho.realm import Realm
-from sekisho.registry.model import Certificate, DeliveryState, Event
-from sekisho.registry.ports import Store, StoreFailure, Transaction
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +78,7 @@ class RegistrationHandlers:
                         # Someone else may have done so since.
                         if not _waits(tx, handler, certificate):
                             self._enqueuing.enqueue_in(tx, now, handler, event, certificate.certificate_id)
-        except StoreFailure as failure:
+        except StoreError as failure:
             log.error("handlers are not called", reason=str(failure), certificates=len(wanted))
             return
         if wanted:
@@ -105,5 +110,5 @@ class RegistrationHandlers:
 
 
 def _waits(tx: Transaction, handler: str, certificate: Certificate) -> bool:
-    delivery = tx.deliveries.get(certificate.realm, handler, certificate.certificate_id)
+    delivery = DeliveryRows(tx).get(certificate.realm, handler, certificate.certificate_id)
     return delivery is not None and delivery.state is DeliveryState.PENDING

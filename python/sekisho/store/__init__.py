@@ -1,5 +1,6 @@
-"""Where the registry is kept: SQLite by default, PostgreSQL by URL. SQLAlchemy lives here and nowhere else.
+"""How rows are kept: SQLite by default, PostgreSQL by URL.
 
-Start with ``unit_of_work.py`` (``SqlStore``, one transaction as one object) and ``schema.py`` (every table). Each
-other module keeps the promises of one Protocol of ``sekisho.registry.ports``. Nothing here decides anything.
+Start with ``store.py`` (``Store`` begins transactions), ``transaction.py`` (what one reads, writes and announces) and
+``tables.py`` (what all tables have in common). The tables themselves and their statements are in the ``store.py`` of
+each feature. Nothing here decides anything.
 """

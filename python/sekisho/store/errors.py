@@ -19,10 +19,12 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from sekisho.registry.ports import StoreFailure
+
+class AlreadyThere(Exception):
+    """Raised by ``add`` where the key is taken. The transaction remains usable."""
 
 
-class StoreError(StoreFailure):
+class StoreError(Exception):
     """The store cannot do what was asked; nothing of the transaction was kept."""
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from sqlalchemy import Connection, NestedTransaction
 from sqlalchemy.exc import DBAPIError
 
-from sekisho.registry.ports import Change
+from sekisho.change import Change
 from sekisho.store import deadline
 from sekisho.store.engines import Engines
 from sekisho.store.errors import StoreBusy, StoreError, StoreUnavailable, failing_clearly, translate

@@ -1,19 +1,21 @@
 """Which schema a database has, and how it gets this one.
 
-A fresh database is made from ``schema.py`` and an old one is migrated; tests show that both come out the same.
+A fresh database is made from the tables of all features and an old one is migrated; tests show that both come out the
+same.
 Alembic is imported only to migrate, since importing it takes longer than all the rest of opening a store.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 
-from sekisho.store import schema
 from sekisho.store.errors import ForeignDatabase, NewerSchema
+from sekisho.store.tables import load_all
 
-HEAD: Final = "0009"
+HEAD: Final = max(file.name[:4] for file in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
 """Revision of the newest migration."""
 
 # As Alembic makes it.
@@ -47,7 +49,7 @@ def bring_to_head(connection: Connection, place: str) -> None:
                 f"{place} is not a database of Sekisho's (it has the table {others[0]!r})."
                 " Name another data folder, or a database of its own."
             )
-        schema.metadata.create_all(connection, checkfirst=False)
+        load_all().create_all(connection, checkfirst=False)
         _VERSION.create(connection, checkfirst=False)
         connection.execute(_VERSION.insert(), {"version_num": HEAD})
         return

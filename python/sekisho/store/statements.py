@@ -14,7 +14,6 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Connection,
     Delete,
     Insert,
     Row,
@@ -28,8 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import CoreExecuteOptionsParameter
 
+from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
-from sekisho.registry.ports import AlreadyThere, Slice, Window
+from sekisho.store.errors import AlreadyThere
+from sekisho.store.transaction import Transaction
 
 T = TypeVar("T")
 
@@ -98,30 +99,28 @@ def _insert_or_overwrite(table: Table, dialect: str) -> Insert:
 _COUNTED: Final[CoreExecuteOptionsParameter] = {"preserve_rowcount": True}
 
 
-def insert_unless_there(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+def insert_unless_there(tx: Transaction, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row; False where a unique key is taken. One statement, after which the transaction is usable."""
-    statement = _insert_unless_there(table, connection.dialect.name)
-    return connection.execute(statement, dict(values), execution_options=_COUNTED).rowcount == 1
+    statement = _insert_unless_there(table, tx.dialect)
+    return tx.execute(statement, dict(values), execution_options=_COUNTED).rowcount == 1
 
 
-def insert_returning_seq(connection: Connection, table: Table, values: Mapping[str, Any]) -> int | None:
+def insert_returning_seq(tx: Transaction, table: Table, values: Mapping[str, Any]) -> int | None:
     """Insert a row and return its ``seq``; None where a unique key is taken."""
-    seq: int | None = connection.execute(
-        _insert_unless_there(table, connection.dialect.name).returning(table.c.seq), dict(values)
-    ).scalar()
+    seq: int | None = tx.execute(_insert_unless_there(table, tx.dialect).returning(table.c.seq), dict(values)).scalar()
     return seq
 
 
-def insert(connection: Connection, table: Table, values: Mapping[str, Any], name: str) -> None:
+def insert(tx: Transaction, table: Table, values: Mapping[str, Any], name: str) -> None:
     """Insert a row. Raises AlreadyThere with ``name`` where a unique key is taken."""
-    if not insert_unless_there(connection, table, values):
+    if not insert_unless_there(tx, table, values):
         raise AlreadyThere(name)
 
 
-def insert_or_overwrite(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def insert_or_overwrite(tx: Transaction, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows; where the primary key is there, overwrite the rest."""
     if rows:
-        connection.execute(_insert_or_overwrite(table, connection.dialect.name), rows)
+        tx.execute(_insert_or_overwrite(table, tx.dialect), rows)
 
 
 def replacing(table: Table, *key: str) -> Update:
@@ -129,13 +128,13 @@ def replacing(table: Table, *key: str) -> Update:
     return update(table).where(its(table, *key))
 
 
-def replace(connection: Connection, statement: Update, parameters: Mapping[str, Any], name: str) -> None:
+def replace(tx: Transaction, statement: Update, parameters: Mapping[str, Any], name: str) -> None:
     """Overwrite the one row. Raises KeyError with ``name`` where there is none: a change is never lost silently."""
-    if connection.execute(statement, dict(parameters)).rowcount != 1:
+    if tx.execute(statement, dict(parameters)).rowcount != 1:
         raise KeyError(f"{name} is not in the store, so it cannot be replaced")
 
 
-class Rows(Generic[T]):
+class Query(Generic[T]):
     """Statements that read, and what to make of their rows.
 
     Args:
@@ -153,16 +152,16 @@ class Rows(Generic[T]):
         self._ascending = statement.where(seq > after).order_by(seq).limit(limit)
         self._descending = statement.where(seq < after).order_by(seq.desc()).limit(limit)
 
-    def one(self, connection: Connection, parameters: Mapping[str, Any]) -> T | None:
+    def one(self, tx: Transaction, parameters: Mapping[str, Any]) -> T | None:
         """The only row, or None."""
-        row = connection.execute(self._one, dict(parameters)).first()
+        row = tx.execute(self._one, dict(parameters)).first()
         return None if row is None else self._make(row)
 
-    def all(self, connection: Connection, parameters: Mapping[str, Any]) -> list[T]:
+    def all(self, tx: Transaction, parameters: Mapping[str, Any]) -> list[T]:
         """All rows, oldest first."""
-        return [self._make(row) for row in connection.execute(self._all, dict(parameters))]
+        return [self._make(row) for row in tx.execute(self._all, dict(parameters))]
 
-    def page(self, connection: Connection, window: Window, parameters: Mapping[str, Any]) -> Slice[T]:
+    def page(self, tx: Transaction, window: Window, parameters: Mapping[str, Any]) -> Slice[T]:
         """The rows of ``window``. One row more is read, to know whether it was the last page."""
         if window.limit < 1:
             raise ValueError(f"a page holds at least one item, not {window.limit}")
@@ -170,15 +169,15 @@ class Rows(Generic[T]):
         if after is None:
             after = BEFORE_ALL if window.ascending else AFTER_ALL
         statement = self._ascending if window.ascending else self._descending
-        rows = connection.execute(statement, {**parameters, "its_after": after, "its_limit": window.limit + 1}).all()
+        rows = tx.execute(statement, {**parameters, "its_after": after, "its_limit": window.limit + 1}).all()
         kept = rows[: window.limit]
         return Slice([self._make(row) for row in kept], kept[-1].seq if len(rows) > len(kept) else None)
 
 
-def reading(table: Table, make: Callable[[Row[Any]], T], *key: str) -> Rows[T]:
+def reading(table: Table, make: Callable[[Row[Any]], T], *key: str) -> Query[T]:
     """The rows of ``table`` whose columns ``key`` have the values of the parameters ``its_<column>``."""
     statement = select(table)
-    return Rows(statement.where(its(table, *key)) if key else statement, table.c.seq, make)
+    return Query(statement.where(its(table, *key)) if key else statement, table.c.seq, make)
 
 
 def removing(table: Table, *key: str) -> Delete:

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from sekisho import clock
+from sekisho.accounts.rules import Accounts
 from sekisho.api import access_keys
 from sekisho.api.access_keys import ACCESS_KEY_SECONDS, CachedCredentials
 from sekisho.api.sigv4 import SecretKey
-from sekisho.registry.accounts import Accounts
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 
 
 def key(account_id: str) -> SecretKey:
     return SecretKey(account_id, f"arn:aws:iam::{account_id}:root", account_id, "secret")
 
 
-class Store:
+class Keys:
     """Access keys, and how often each was looked up."""
 
     def __init__(self, *ids: str) -> None:
@@ -48,7 +48,7 @@ def at() -> Clock:
 
 
 def test_a_key_is_looked_up_once_in_its_time(at: Clock) -> None:
-    store = Store("AKIA1")
+    store = Keys("AKIA1")
     credentials = CachedCredentials(store, at)
     assert [credentials("AKIA1") for _ in range(3)] == [store.keys["AKIA1"]] * 3
     assert store.asked == ["AKIA1"]
@@ -58,7 +58,7 @@ def test_a_key_is_looked_up_once_in_its_time(at: Clock) -> None:
 
 
 def test_a_deleted_key_stops_working_when_its_time_is_over(at: Clock) -> None:
-    store = Store("AKIA1")
+    store = Keys("AKIA1")
     credentials = CachedCredentials(store, at)
     assert credentials("AKIA1") is not None
     del store.keys["AKIA1"]
@@ -71,7 +71,7 @@ def test_a_deleted_key_stops_working_when_its_time_is_over(at: Clock) -> None:
 
 def test_time_counts_from_before_the_look_up(at: Clock) -> None:
     """A slow database does not make a key that is deleted meanwhile work for longer."""
-    store = Store("AKIA1")
+    store = Keys("AKIA1")
 
     def slow(access_key_id: str) -> SecretKey | None:
         found = store(access_key_id)
@@ -85,7 +85,7 @@ def test_time_counts_from_before_the_look_up(at: Clock) -> None:
 
 
 def test_a_key_that_does_not_exist_is_looked_up_each_time_and_works_once_it_exists(at: Clock) -> None:
-    store = Store()
+    store = Keys()
     credentials = CachedCredentials(store, at)
     assert [credentials("AKIA1"), credentials("AKIA1")] == [None, None]
     store.keys["AKIA1"] = key("123456789012")
@@ -94,7 +94,7 @@ def test_a_key_that_does_not_exist_is_looked_up_each_time_and_works_once_it_exis
 
 
 def test_a_look_up_that_fails_is_not_remembered(at: Clock) -> None:
-    store = Store("AKIA1")
+    store = Keys("AKIA1")
     credentials = CachedCredentials(store, at)
     store.error = OSError("no disk")
     with pytest.raises(OSError, match="no disk"):
@@ -105,7 +105,7 @@ def test_a_look_up_that_fails_is_not_remembered(at: Clock) -> None:
 
 def test_beyond_its_bound_the_key_looked_up_first_is_forgotten(at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_keys, "MAX_CACHED_ACCESS_KEYS", 2)
-    store = Store("AKIA1", "AKIA2", "AKIA3")
+    store = Keys("AKIA1", "AKIA2", "AKIA3")
     credentials = CachedCredentials(store, at)
     for each in ("AKIA1", "AKIA2", "AKIA3", "AKIA2", "AKIA3", "AKIA1"):
         assert credentials(each) == store.keys[each]
@@ -115,7 +115,7 @@ def test_beyond_its_bound_the_key_looked_up_first_is_forgotten(at: Clock, monkey
 def test_a_key_that_another_process_deletes_stops_working(tmp_path: Path, at: Clock) -> None:
     """Two stores on one database, as two servers or the command line beside one."""
     url = f"sqlite:///{tmp_path}/sekisho.db"
-    with SqlStore(url, lambda _: None) as ours, SqlStore(url, lambda _: None) as theirs:
+    with Store(url, lambda _: None) as ours, Store(url, lambda _: None) as theirs:
         _, created = Accounts(theirs, clock.utc_now).create("123456789012")
         credentials = CachedCredentials(_look_up(ours), at)
         found = credentials(created.access_key_id)
@@ -127,7 +127,7 @@ def test_a_key_that_another_process_deletes_stops_working(tmp_path: Path, at: Cl
         assert credentials(created.access_key_id) is None
 
 
-def _look_up(store: SqlStore) -> Callable[[str], SecretKey | None]:
+def _look_up(store: Store) -> Callable[[str], SecretKey | None]:
     accounts = Accounts(store, clock.utc_now)
 
     def look_up(access_key_id: str) -> SecretKey | None:

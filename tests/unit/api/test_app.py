@@ -31,8 +31,8 @@ from sekisho.errors import (
 )
 from sekisho.realm import Realm
 from sekisho.regions import Regions
-from sekisho.registry.ports import StoreFailure
 from sekisho.services import Services
+from sekisho.store.errors import StoreError
 
 HOME = Realm("123456789012", "eu-central-1")
 NO_SERVICES = cast(Services, None)
@@ -52,7 +52,7 @@ def toy_operations() -> Operations:
         if name == "broken":
             raise RuntimeError("a secret of the inside")
         if name == "full":
-            raise StoreFailure("/the/folder/sekisho.db: the disk is full.")
+            raise StoreError("/the/folder/sekisho.db: the disk is full.")
         if name == "throttled":
             raise ThrottlingException("Too fast.")
         if name == "undeclared":
@@ -261,7 +261,7 @@ def test_a_registry_that_cannot_be_used_is_told_as_something_to_try_again() -> N
 
 def test_keys_that_cannot_be_looked_up_are_not_taken_for_unknown_ones() -> None:
     def locked(_access_key_id: str) -> SecretKey | None:
-        raise StoreFailure("it is locked")
+        raise StoreError("it is locked")
 
     closed = Api(NO_SERVICES, locked, lambda: datetime(2026, 1, 1, tzinfo=UTC), default_realm=HOME)
     response = closed.answer(request("POST", "/things/a", authorization=scoped("iot")))

@@ -16,7 +16,7 @@ from sekisho.api.http import HttpRequest
 from sekisho.api.rotations import Beginning, described, read_beginning
 from sekisho.errors import AwsException, InvalidRequestException
 from sekisho.realm import Realm
-from sekisho.registry.model import Rotation, RotationState
+from sekisho.rotation.model import Rotation, RotationState
 
 ID = "AB" * 32
 MEMBERS = ("oldCertificateId", "newCertificatePem", "caCertificatePem")

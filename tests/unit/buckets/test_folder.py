@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho.buckets.folder import FolderBuckets
-from sekisho.provisioning.bulk_input import InputError
+from sekisho.provisioning.bulk.input import InputError
 
 OWN, OTHER = "123456789012", "222222222222"
 

@@ -13,7 +13,7 @@ import pytest
 
 from sekisho.buckets import s3
 from sekisho.buckets.s3 import S3Buckets
-from sekisho.provisioning.bulk_input import InputError, InputUnavailable
+from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 
 OWN, OTHER = "123456789012", "222222222222"
 CONTENT = bytes(range(256)) * 1000

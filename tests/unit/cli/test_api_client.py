@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from sekisho.accounts.model import AccessKey
 from sekisho.api.http import HttpRequest
 from sekisho.api.sigv4 import SecretKey, verify
 from sekisho.cli import api_client
 from sekisho.cli.api_client import Access, ApiClient, Refused, Unreachable
-from sekisho.registry.model import AccessKey
 from sekisho.run_file import Run
 
 KEY = AccessKey("AKIAEXAMPLE", "123456789012", datetime(2026, 1, 1, tzinfo=UTC), "the secret")

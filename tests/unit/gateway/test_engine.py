@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sekisho.admission.model import IdentityThing
 from sekisho.errors import MalformedPolicyException
 from sekisho.gateway.engine import RustPolicyEngine
+from sekisho.policies.engine import Subject
+from sekisho.policies.model import PolicyVersion
 from sekisho.realm import Realm
-from sekisho.registry.model import IdentityThing, PolicyVersion
-from sekisho.registry.ports import Subject
 
 HOME = Realm("123456789012", "eu-central-1")
 PREFIX = "arn:aws:iot:eu-central-1:123456789012:"

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import pytest
 
+from sekisho.admission.model import IdentityThing
 from sekisho.errors import MalformedPolicyException
 from sekisho.gateway.engine import RustPolicyEngine
+from sekisho.policies.engine import Subject
+from sekisho.policies.model import PolicyVersion
 from sekisho.realm import Realm
-from sekisho.registry.model import IdentityThing, PolicyVersion
-from sekisho.registry.ports import Subject
 
 VECTORS: Final[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "vectors" / "policy.json").read_text())
 REALM: Final = Realm("123456789012", "us-east-1")

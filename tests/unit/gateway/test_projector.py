@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from sekisho._sekisho import Gateway
+from sekisho.certificates.model import CertificateStatus
+from sekisho.certificates.store import LOST_BY_STATUS, CertificateRows
+from sekisho.change import Change, ChangeKind
 from sekisho.gateway.projector import Projector
 from sekisho.realm import Realm
-from sekisho.registry.model import CertificateStatus
-from sekisho.registry.ports import Change, ChangeKind
-from tests.store.builders import certificate
+from sekisho.store.store import Store
+from tests.store.builders import HOME, certificate, certificate_id
 
 if TYPE_CHECKING:
     from sekisho._sekisho import ChangeDict
@@ -54,12 +56,16 @@ def test_changes_without_an_endpoint_leave_the_endpoints_alone() -> None:
     assert refreshed == []
 
 
-def test_a_lost_right_is_pushed_with_its_reason() -> None:
+def test_a_lost_right_is_pushed_with_its_reason(tmp_path: Path) -> None:
     projector, gateway, _ = attached()
-    projector.announce([Change.of_certificate(replace(certificate(), status=CertificateStatus.REVOKED))])
-    projector.announce([Change.of_removed_certificate(certificate())])
-    projector.announce([Change.of_certificate(certificate())])
-    reasons = ["DEVICE_CERTIFICATE_REVOKED", "DEVICE_CERTIFICATE_NOT_REGISTERED", None]
+    with Store(f"sqlite:///{tmp_path}/sekisho.db", projector.announce) as store:
+        with store.write() as tx:
+            CertificateRows(tx).add(certificate())
+        with store.write() as tx:
+            CertificateRows(tx).replace(certificate(status=CertificateStatus.REVOKED))
+        with store.write() as tx:
+            CertificateRows(tx).remove(HOME, certificate_id(1))
+    reasons = [None, "DEVICE_CERTIFICATE_REVOKED", "DEVICE_CERTIFICATE_NOT_REGISTERED"]
     assert [change["lost"] for change in gateway.told] == reasons
 
 
@@ -67,7 +73,7 @@ def test_a_lost_right_is_pushed_with_its_reason() -> None:
 def test_every_status_but_active_takes_the_right_away_with_a_reason_that_the_gateway_knows(
     status: CertificateStatus,
 ) -> None:
-    change = Change.of_certificate(replace(certificate(), status=status))
+    change = Change(REALM, ChangeKind.CERTIFICATE, certificate_id(1), LOST_BY_STATUS.get(status))
     assert (change.lost is None) == (status is CertificateStatus.ACTIVE)
     projector = Projector()
     projector.attach(Gateway(host="127.0.0.1", mqtt_port=0), lambda: None)

@@ -14,15 +14,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import AdmissionRequest
 from sekisho.gateway import pump as pump_module
 from sekisho.gateway.identity import identity_dict
 from sekisho.gateway.pump import Pump
 from sekisho.messaging.requests import Request
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.admission import AdmissionRequest
-from sekisho.registry.model import Identity
-from sekisho.registry.ports import StoreFailure
+from sekisho.store.errors import StoreError
 from tests.store.builders import certificate
 
 WAIT = 10.0
@@ -308,7 +308,7 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gateway: FakeGateway
         def fail_once(self) -> None:
             if not self.has_failed:
                 self.has_failed = True
-                raise StoreFailure("the disk is full")
+                raise StoreError("the disk is full")
 
         def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
             if self.for_known:
@@ -412,7 +412,7 @@ def test_connected_certificates_are_told_again_where_the_store_did_not_take_them
         refused = is_away.is_set()
         told.put(([certificate_id for _, certificate_id in connected], refused))
         if refused:
-            raise StoreFailure("the disk is full")
+            raise StoreError("the disk is full")
 
     def connect(certificate_id: str) -> None:
         gateway.batches.put([connected_event(certificate_id)])
@@ -441,7 +441,7 @@ def test_connected_certificates_are_told_though_none_could_be_admitted(gateway: 
             return [None] * len(requests)
 
         def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
-            raise StoreFailure(f"the disk is full, said to {len(requests)}")
+            raise StoreError(f"the disk is full, said to {len(requests)}")
 
     told: queue.Queue[Sequence[tuple[Realm, str]]] = queue.Queue()
     pump = Pump(cast(Gateway, gateway), Away(), connected=told.put)
@@ -457,7 +457,7 @@ def test_very_many_connected_certificates_are_told_in_batches(
     monkeypatch.setattr("sekisho.gateway.pump.BATCH", 2)
     monkeypatch.setattr("sekisho.gateway.pump.RETRY_SECONDS", 0.0)
     told: queue.Queue[int] = queue.Queue()
-    refusals = [StoreFailure("the disk is full")] * 3
+    refusals = [StoreError("the disk is full")] * 3
     pump = Pump(cast(Gateway, gateway), Registry(), connected=lambda connected: _count(connected, told, refusals))
     for number in range(5):
         gateway.batches.put([connected_event(f"certificate {number}")])
@@ -470,7 +470,7 @@ def test_very_many_connected_certificates_are_told_in_batches(
     assert max(seen) == 2
 
 
-def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refusals: list[StoreFailure]) -> None:
+def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refusals: list[StoreError]) -> None:
     if refusals:
         raise refusals.pop()
     told.put(len(connected))

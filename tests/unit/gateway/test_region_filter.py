@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import AdmissionRequest
 from sekisho.gateway.region_filter import InServedRegions
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.regions import Regions
-from sekisho.registry.admission import AdmissionRequest
-from sekisho.registry.model import Identity
 
 
 def identity(region: str) -> Identity:

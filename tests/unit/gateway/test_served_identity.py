@@ -15,13 +15,13 @@ from structlog.testing import capture_logs
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import utc_now
 from sekisho.config import Settings
+from sekisho.endpoints.model import ServedEndpoint
+from sekisho.endpoints.rules import Endpoints
 from sekisho.gateway.served_identity import RENEWAL_CHECK_INTERVAL, ServedIdentity, ServerCertificateUnusable
 from sekisho.pki import pem
 from sekisho.pki.certificate import X509Certificate
 from sekisho.realm import Realm
 from sekisho.regions import Regions
-from sekisho.registry.endpoints import Endpoints
-from sekisho.registry.model import ServedEndpoint
 from tests.x509 import new_ca, new_device
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from sekisho.accounts.model import AccessKey
+from sekisho.clock import Clock
 from sekisho.config import load
 from sekisho.handler_settings import HandlerSettings
 from sekisho.handlers.call import Call
 from sekisho.handlers.registry import ConfiguredHandlers
-from sekisho.registry.model import AccessKey
-from sekisho.registry.ports import Clock
 from tests.unit.registry.arrange import HOME, SetClock
 
 WITHIN = 15.0

@@ -13,7 +13,7 @@ from sekisho.handler_settings import NAME
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.provisioning.handlers import HandlerFailed, handler_name
 from sekisho.realm import Realm
-from sekisho.registry.ports import StoreFailure
+from sekisho.store.errors import StoreError
 from tests.unit.handlers.arrange import Directory, build
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT
 from tests.x509 import new_ca, new_request, p256
@@ -147,7 +147,7 @@ def test_an_arn_of_another_account_of_the_server_is_refused_and_one_of_elsewhere
 def test_where_the_accounts_cannot_be_read_nothing_is_called_and_the_call_may_be_made_again(tmp_path: Path) -> None:
     class Broken(Directory):
         def are_several(self) -> bool:
-            raise StoreFailure("the disk is full")
+            raise StoreError("the disk is full")
 
     handlers = build(tmp_path, signer(tmp_path), Broken())
     with pytest.raises(HandlerFailed, match="handler 'sign_it' was not called: the disk is full") as failed:

@@ -16,17 +16,24 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from sekisho.change import Change
+from sekisho.clock import Clock
 from sekisho.errors import LimitExceededException
-from sekisho.provisioning.bulk import BulkRegistration
-from sekisho.provisioning.bulk_input import InputError, InputUnavailable
+from sekisho.pages import Window
+from sekisho.provisioning.bulk.input import InputError, InputUnavailable
+from sekisho.provisioning.bulk.model import RegistrationTask, RegistrationTaskStatus, ReportType
+from sekisho.provisioning.bulk.registration import BulkRegistration
+from sekisho.provisioning.bulk.rules import KEPT, RegistrationTasks, ReportFile
+from sekisho.provisioning.bulk.store import RegistrationTaskRows
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
-from sekisho.provisioning.registration_tasks import KEPT, RegistrationTasks, ReportFile
 from sekisho.realm import Realm
-from sekisho.registry import things
-from sekisho.registry.model import RegistrationTask, RegistrationTaskStatus, ReportType
-from sekisho.registry.ports import Change, ChangeKind, Clock, StoreFailure, Transaction, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
+from sekisho.tags.store import TagRows
 from sekisho.templates.resources import Resources
+from sekisho.things import rules as things
+from sekisho.things.store import ThingRows
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
 
 CANCELLED, COMPLETED = RegistrationTaskStatus.CANCELLED, RegistrationTaskStatus.COMPLETED
@@ -100,7 +107,7 @@ class Provisioner:
         self.called.append(name)
         self.realms.append(realm)
         self.before(name)
-        if tx.things.get(realm, name) is not None:
+        if ThingRows(tx).get(realm, name) is not None:
             raise LimitExceededException(f"{name} is there already")
         things.create_in(tx, realm, now, name)
         self.after(name)
@@ -111,7 +118,7 @@ class Provisioner:
 class FailingStore:
     """A store that fails at the writes that are named, counted from 0: before they begin, or once they are kept."""
 
-    store: SqlStore
+    store: Store
     before: set[int] = field(default_factory=set)
     after: set[int] = field(default_factory=set)
     writes: int = 0
@@ -124,16 +131,16 @@ class FailingStore:
         number = self.writes
         self.writes += 1
         if number in self.before:
-            raise StoreFailure("somebody else has it")
+            raise StoreError("somebody else has it")
         with self.store.write() as tx:
             yield tx
         if number in self.after:
-            raise StoreFailure("gone before it said that it was kept")
+            raise StoreError("gone before it said that it was kept")
 
 
 @dataclass
 class World:
-    store: SqlStore
+    store: Store
     clock: SetClock
     drawer: Drawer
     provisioner: Provisioner
@@ -158,7 +165,7 @@ class World:
 
     def task(self, task_id: str) -> RegistrationTask:
         with self.store.read() as tx:
-            task = tx.registration_tasks.get(HOME, task_id)
+            task = RegistrationTaskRows(tx).get(HOME, task_id)
         assert task is not None
         return task
 
@@ -178,14 +185,14 @@ class World:
         found: list[Any] = []
         with self.store.read() as tx:
             number = 1
-            while parts := tx.registration_tasks.report(task, kind, number):
+            while parts := RegistrationTaskRows(tx).report(task, kind, number):
                 found += [json.loads(line) for part in parts for line in part.splitlines()]
                 number += 1
         return found
 
     def things(self) -> set[str]:
         with self.store.read() as tx:
-            return {thing.name for thing in tx.things.page(HOME, Window(limit=100_000)).items}
+            return {thing.name for thing in ThingRows(tx).page(HOME, Window(limit=100_000)).items}
 
     def check_that_each_of(self, many: int, task: RegistrationTask) -> None:
         """Every line of so many was provisioned once, and reported once."""
@@ -203,7 +210,7 @@ def announced() -> list[Change]:
 
 @pytest.fixture
 def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         made = World(store, SetClock(), Drawer(), Provisioner())
         yield made
         for bulk in made.running:
@@ -285,16 +292,17 @@ def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told(t
             broken = False
             raise ZeroDivisionError
 
-    def announcing(tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned:
-        made = inner(tx, realm, now, resources)
-        tx.announce(Change(realm, ChangeKind.THING, "t"))
+    def changing(tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned:
+        made = provisioner(tx, realm, now, resources)
+        # A new thing is not announced; one that changes is.
+        things.update_in(tx, realm, provisioner.called[-1], attributes={"a": "b"})
         return made
 
-    inner = Provisioner()
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", tell) as store:
-        world = World(store, SetClock(), Drawer(), inner)
+    provisioner = Provisioner()
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", tell) as store:
+        world = World(store, SetClock(), Drawer(), provisioner)
         world.fill(200)
-        bulk = BulkRegistration(store, world.clock, world.drawer, announcing)
+        bulk = BulkRegistration(store, world.clock, world.drawer, changing)
         world.check_that_each_of(200, world.ended(world.start(bulk)))
         bulk.stop()
     assert not broken
@@ -392,7 +400,7 @@ def test_a_server_that_opens_the_input_while_another_goes_on_leaves_the_task_to_
 
     def go_on() -> None:
         with world.store.write() as tx:
-            tx.registration_tasks.replace(replace(task, lines_done=1, bytes_done=20, success_count=1))
+            RegistrationTaskRows(tx).replace(replace(task, lines_done=1, bytes_done=20, success_count=1))
 
     world.drawer.meanwhile = go_on
     with capture_logs() as logged:
@@ -436,7 +444,7 @@ def test_whoever_writes_besides_has_its_turn_between_two_steps(world: World) -> 
     turns = 0
     while world.task(task_id).status is IN_PROGRESS:
         with world.store.write() as tx:
-            tx.tags.put(HOME, "arn", {"k": "v"})
+            TagRows(tx).put(HOME, "arn", {"k": "v"})
         turns += 1
     # Nearly 50 steps, and after each a turn for whoever has waited.
     assert turns >= 10
@@ -495,8 +503,8 @@ def test_a_task_is_forgotten_with_its_reports_30_days_after_its_end(world: World
     tasks = RegistrationTasks(world.store, clock, lambda _realm, _task_id: None)
     old = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
     with world.store.write() as tx:
-        tx.registration_tasks.replace(replace(old, status=COMPLETED, success_count=1))
-        tx.registration_tasks.add_report(old, RESULTS, 1, 1, "{}\n")
+        RegistrationTaskRows(tx).replace(replace(old, status=COMPLETED, success_count=1))
+        RegistrationTaskRows(tx).add_report(old, RESULTS, 1, 1, "{}\n")
     (file,) = tasks.reports(HOME, old.task_id, RESULTS, Window(limit=9)).items
     moved.now += KEPT
     assert tasks.report(file) == ["{}\n"]
@@ -505,12 +513,12 @@ def test_a_task_is_forgotten_with_its_reports_30_days_after_its_end(world: World
     assert tasks.report(file) is None
     assert tasks.list(HOME, Window(limit=9)).items == []
     with world.store.read() as tx:
-        assert tx.registration_tasks.get(HOME, old.task_id) is not None
+        assert RegistrationTaskRows(tx).get(HOME, old.task_id) is not None
     # Whoever starts another cleans up.
     new = tasks.start(OTHER_ACCOUNT, TEMPLATE, "bucket", "key", "role")
     with world.store.read() as tx:
-        assert tx.registration_tasks.get(HOME, old.task_id) is None
-        assert tx.registration_tasks.report(old, RESULTS, 1) == []
+        assert RegistrationTaskRows(tx).get(HOME, old.task_id) is None
+        assert RegistrationTaskRows(tx).report(old, RESULTS, 1) == []
     moved.now += 2 * KEPT
     # One that runs is never forgotten.
     assert tasks.describe(OTHER_ACCOUNT, new.task_id) == new

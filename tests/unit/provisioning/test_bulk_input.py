@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekisho.provisioning import bulk_input
-from sekisho.provisioning.bulk_input import MAX_LINE, BadLine, Line, lines, parameters
+from sekisho.provisioning.bulk import input as bulk_input
+from sekisho.provisioning.bulk.input import MAX_LINE, BadLine, Line, lines, parameters
 
 
 def reader(content: bytes, *sizes: int) -> Callable[[int], bytes]:

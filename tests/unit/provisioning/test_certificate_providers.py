@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+from sekisho.certificate_providers.signer import CsrNotSigned
+from sekisho.provisioning.csr_signer import HandlerCsrSigner
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-from sekisho.registry.ports import CsrNotSigned
 from tests.store.builders import HOME, certificate_provider
 
 

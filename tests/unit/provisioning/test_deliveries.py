@@ -15,13 +15,16 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from sekisho.provisioning import deliveries
-from sekisho.provisioning.deliveries import Backlog, Counts, Deliveries, Dispatcher, Enqueuing, Lane
+from sekisho.provisioning.deliveries import rules as deliveries
+from sekisho.provisioning.deliveries.model import Delivery, DeliveryState
+from sekisho.provisioning.deliveries.rules import Backlog, Counts, Deliveries, Dispatcher, Enqueuing, Lane
+from sekisho.provisioning.deliveries.store import DeliveryRows
 from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.provisioning.outbox.model import Event
 from sekisho.realm import Realm
-from sekisho.registry.model import Delivery, DeliveryState, Event
-from sekisho.registry.ports import StoreFailure, Transaction
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
 
 WITHIN = 15.0
@@ -74,7 +77,7 @@ class Recorder:
 class World:
     """A store, a clock that is set, and handlers that are watched."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     handlers: Recorder
     enqueuing: Enqueuing = field(default_factory=Enqueuing)
@@ -97,12 +100,12 @@ class World:
             return [
                 delivery
                 for realm in (HOME, OTHER_ACCOUNT)
-                for _, delivery in tx.deliveries.upcoming(handler, realm.account_id, 1000)
+                for _, delivery in DeliveryRows(tx).upcoming(handler, realm.account_id, 1000)
             ]
 
     def given_up(self, handler: str = "h") -> Delivery | None:
         with self.store.read() as tx:
-            return tx.deliveries.latest(handler, DeliveryState.FAILED)
+            return DeliveryRows(tx).latest(handler, DeliveryState.FAILED)
 
     def seconds_to_next(self) -> float:
         [delivery] = self.kept()
@@ -111,7 +114,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
         made = World(store, SetClock(), Recorder())
         yield made
         for gate in made.handlers.gates.values():
@@ -295,7 +298,7 @@ def test_an_account_that_fills_a_lane_with_slow_calls_delays_no_other(world: Wor
 
     def has_all() -> bool:
         with world.store.read() as tx:
-            return not tx.deliveries.upcoming("h", OTHER_ACCOUNT.account_id, 1)
+            return not DeliveryRows(tx).upcoming("h", OTHER_ACCOUNT.account_id, 1)
 
     eventually(has_all)
     accounts = [realm.account_id for realm, *_ in world.handlers.calls]
@@ -457,17 +460,17 @@ def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, m
     monkeypatch.setattr(deliveries, "LOOK", 0.02)
     is_full = threading.Event()
     is_full.set()
-    write = SqlStore.write
+    write = Store.write
 
     @contextmanager
-    def failing(store: SqlStore) -> Iterator[Transaction]:
+    def failing(store: Store) -> Iterator[Transaction]:
         if is_full.is_set():
-            raise StoreFailure("the disk is full")
+            raise StoreError("the disk is full")
         with write(store) as tx:
             yield tx
 
     world.enqueue(1)
-    monkeypatch.setattr(SqlStore, "write", failing)
+    monkeypatch.setattr(Store, "write", failing)
     with capture_logs() as logs:
         world.dispatcher()
         eventually(lambda: len(world.handlers.calls) > 1)
@@ -482,20 +485,20 @@ def test_a_look_that_fails_at_its_end_leaves_no_delivery_and_no_thread_taken(
     monkeypatch.setattr(deliveries, "LOOK", 0.02)
     is_broken = threading.Event()
     is_broken.set()
-    read = SqlStore.read
+    read = Store.read
     looks: list[int] = []
 
     @contextmanager
-    def failing(store: SqlStore) -> Iterator[Transaction]:
+    def failing(store: Store) -> Iterator[Transaction]:
         with read(store) as tx:
             yield tx
         if is_broken.is_set():
             looks.append(1)
-            raise StoreFailure("the connection is gone")
+            raise StoreError("the connection is gone")
 
     for n in range(3):
         world.enqueue(n)
-    monkeypatch.setattr(SqlStore, "read", failing)
+    monkeypatch.setattr(Store, "read", failing)
     world.dispatcher(h=Lane(5, concurrency=1))
     eventually(lambda: len(looks) > 6)
     assert world.handlers.calls == []

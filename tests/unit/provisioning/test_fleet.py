@@ -20,30 +20,31 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from sekisho import arn
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificate_providers.model import CertificateProviderOperation
+from sekisho.certificate_providers.rules import CertificateProviders
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change, ChangeKind
 from sekisho.gateway.engine import RustPolicyEngine
 from sekisho.messaging.requests import Request
+from sekisho.pages import Window
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.provisioning.certificate_providers import HandlerCsrSigner
+from sekisho.policies.rules import Policies
+from sekisho.policies.store import PolicyRows
+from sekisho.principals.store import AttachmentRows
+from sekisho.provisioning.csr_signer import HandlerCsrSigner
 from sekisho.provisioning.fleet import FleetProvisioning
 from sekisho.provisioning.handlers import HandlerFailed
-from sekisho.provisioning.templates import ProvisioningTemplates
+from sekisho.provisioning.templates.model import ProvisioningHook, TemplateType
+from sekisho.provisioning.templates.rules import ProvisioningTemplates
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificate_providers import CertificateProviders
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import (
-    Certificate,
-    CertificateMode,
-    CertificateProviderOperation,
-    CertificateStatus,
-    ProvisioningHook,
-    TemplateType,
-)
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, StoreFailure, Window
-from sekisho.registry.things import Things
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.things.rules import Things
+from sekisho.things.store import ThingRows
 from tests.unit.registry.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca, new_device, new_request, p256
 
@@ -136,7 +137,7 @@ class Answer:
 class World:
     """A registry with an enabled template ``lamps``, and a device at its door."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     authority: IssuingAuthority
     handlers: Handlers = field(default_factory=Handlers)
@@ -181,18 +182,18 @@ class World:
 
     def kept(self, certificate_id: str, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
-            return tx.certificates.get(realm, certificate_id)
+            return CertificateRows(tx).get(realm, certificate_id)
 
     def status(self, certificate_id: str) -> CertificateStatus:
         return self.certificates.describe(HOME, certificate_id).status
 
     def all_things(self) -> list[str]:
         with self.store.read() as tx:
-            return [thing.name for thing in tx.things.page(HOME, Window(limit=100)).items]
+            return [thing.name for thing in ThingRows(tx).page(HOME, Window(limit=100)).items]
 
     def all_policies(self) -> list[str]:
         with self.store.read() as tx:
-            return [policy.name for policy in tx.policies.page(HOME, Window(limit=100)).items]
+            return [policy.name for policy in PolicyRows(tx).page(HOME, Window(limit=100)).items]
 
     def nothing_happened(self, certificate_id: str, token: str) -> None:
         """No trace of a rejected provisioning, and the device may try again."""
@@ -216,14 +217,14 @@ def announced() -> list[Change]:
 
 @pytest.fixture
 def world(tmp_path: Path, authority: IssuingAuthority, announced: list[Change]) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         yield World(store, SetClock(), authority)
 
 
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory, authority: IssuingAuthority) -> Iterator[World]:
     """One world for tests and examples that do not depend on what is in it."""
-    with SqlStore(f"sqlite:///{tmp_path_factory.mktemp('lasting') / 'registry.db'}", lambda _: None) as store:
+    with Store(f"sqlite:///{tmp_path_factory.mktemp('lasting') / 'registry.db'}", lambda _: None) as store:
         yield World(store, SetClock(), authority)
 
 
@@ -304,10 +305,10 @@ class TestACertificate:
             assert "certificateSigningRequest is missing" in message
 
     def test_that_cannot_be_written_down_is_not_given(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(_: SqlStore) -> None:
-            raise StoreFailure("the disk is full")
+        def full(_: Store) -> None:
+            raise StoreError("the disk is full")
 
-        monkeypatch.setattr(SqlStore, "write", full)
+        monkeypatch.setattr(Store, "write", full)
         assert world.ask(FROM_CSR, {"certificateSigningRequest": new_request(p256())}).refusal[:2] == (
             503,
             "ServiceUnavailable",
@@ -340,8 +341,10 @@ class TestATemplate:
         principal = arn.certificate(HOME, certificate_id)
         assert world.things.describe(HOME, "lamp-1").attributes == {"location": "cellar"}
         with world.store.read() as tx:
-            assert tx.attachments.get(HOME, "lamp-1", principal) is not None
-            assert [each.name for each in tx.policies.attached_to(HOME, principal, Window(limit=5)).items] == ["lamps"]
+            assert AttachmentRows(tx).get(HOME, "lamp-1", principal) is not None
+            assert [each.name for each in PolicyRows(tx).attached_to(HOME, principal, Window(limit=5)).items] == [
+                "lamps"
+            ]
         # The gate may have been asked about it while it waited.
         assert Change(HOME, ChangeKind.CERTIFICATE, certificate_id) in announced
 
@@ -568,7 +571,7 @@ class TestThePolicyOfADevice:
     def resources(self, world: World) -> Sequence[str]:
         """Of each statement of the policy that was made."""
         with world.store.read() as tx:
-            [version] = tx.policies.versions(HOME, "built")
+            [version] = PolicyRows(tx).versions(HOME, "built")
         return [statement["Resource"] for statement in json.loads(version.document)["Statement"]]
 
     def test_gains_no_statement_from_a_quote_in_a_value(self, world: World) -> None:

@@ -14,36 +14,39 @@ import pytest
 from structlog.testing import capture_logs
 
 from sekisho import arn
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificateStatus, RegistrationConfig
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change, ChangeKind
 from sekisho.messaging.publishing import Message
+from sekisho.pages import Window
 from sekisho.pki.issuing import IssuingAuthority
+from sekisho.policies.rules import Policies
+from sekisho.policies.store import PolicyRows
 from sekisho.provisioning import jitp
-from sekisho.provisioning.deliveries import Enqueuing
+from sekisho.provisioning.deliveries.rules import Enqueuing
+from sekisho.provisioning.deliveries.store import DeliveryRows
 from sekisho.provisioning.jitp import BETWEEN, JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
-from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.outbox.rules import Outbox
+from sekisho.provisioning.outbox.store import OutboxRows
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
-from sekisho.provisioning.templates import ProvisioningTemplates
+from sekisho.provisioning.templates.model import TemplateType
+from sekisho.provisioning.templates.rules import ProvisioningTemplates
+from sekisho.provisioning.templates.store import ProvisioningTemplateRows
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import (
-    AutoRegistrationStatus,
-    CACertificateStatus,
-    Certificate,
-    CertificateMode,
-    CertificateStatus,
-    Identity,
-    RegistrationConfig,
-    TemplateType,
-)
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, StoreFailure, Transaction, Window
-from sekisho.registry.thing_groups import ThingGroups
-from sekisho.registry.thing_types import ThingTypes
-from sekisho.registry.things import Things
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
+from sekisho.thing_groups.rules import ThingGroups
+from sekisho.thing_types.rules import ThingTypes
+from sekisho.things.rules import Things
+from sekisho.things.store import ThingRows
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, p256
 
@@ -102,7 +105,7 @@ class Curious:
 class World:
     """A registry at its gate, with everything that a template may ask for."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     listener: Listener
     authority: IssuingAuthority
@@ -167,7 +170,7 @@ class World:
 
     def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
-            return tx.certificates.get(realm, device.certificate_id)
+            return CertificateRows(tx).get(realm, device.certificate_id)
 
     def status(self, device: Papers) -> CertificateStatus:
         return self.certificates.describe(HOME, device.certificate_id).status
@@ -182,14 +185,14 @@ class World:
     def names(self) -> tuple[list[str], list[str]]:
         """All things and all policies of the realm."""
         with self.store.read() as tx:
-            things = [each.name for each in tx.things.page(HOME, ALL).items]
-            return things, [each.name for each in tx.policies.page(HOME, ALL).items]
+            things = [each.name for each in ThingRows(tx).page(HOME, ALL).items]
+            return things, [each.name for each in PolicyRows(tx).page(HOME, ALL).items]
 
     def told_of(self) -> list[str]:
         """Certificates of which an event was published, or is to be, or a handler called."""
         with self.store.read() as tx:
-            kept = [event.payload for _, event in tx.outbox.first(10)]
-            kept += [delivery.payload for _, delivery in tx.deliveries.upcoming("curious", HOME.account_id, 10)]
+            kept = [event.payload for _, event in OutboxRows(tx).first(10)]
+            kept += [delivery.payload for _, delivery in DeliveryRows(tx).upcoming("curious", HOME.account_id, 10)]
         return [json.loads(each)["certificateId"] for each in [*kept, *(each.payload for each in self.listener.heard)]]
 
 
@@ -205,28 +208,28 @@ def announced() -> list[Change]:
 
 @pytest.fixture
 def world(tmp_path: Path, announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         yield World(store, SetClock(), Listener(), authority)
 
 
-def full(_: SqlStore) -> None:
-    """In place of ``SqlStore.write``."""
-    raise StoreFailure("the disk is full")
+def full(_: Store) -> None:
+    """In place of ``Store.write``."""
+    raise StoreError("the disk is full")
 
 
 @pytest.fixture
-def writes(monkeypatch: pytest.MonkeyPatch) -> list[SqlStore]:
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[Store]:
     """One entry for each write transaction."""
-    begun: list[SqlStore] = []
-    write = SqlStore.write
+    begun: list[Store] = []
+    write = Store.write
 
     @contextmanager
-    def counting(store: SqlStore) -> Iterator[Transaction]:
+    def counting(store: Store) -> Iterator[Transaction]:
         begun.append(store)
         with write(store) as tx:
             yield tx
 
-    monkeypatch.setattr(SqlStore, "write", counting)
+    monkeypatch.setattr(Store, "write", counting)
     return begun
 
 
@@ -284,7 +287,7 @@ class TestAFirstConnection:
         # Once more for each attempt, and by a handler.
         assert world.told_of() == [devices[2].certificate_id] * 4
 
-    def test_a_batch_is_one_transaction_whatever_their_cas_do(self, world: World, writes: list[SqlStore]) -> None:
+    def test_a_batch_is_one_transaction_whatever_their_cas_do(self, world: World, writes: list[Store]) -> None:
         first, second = new_device(world.trust(body()), "a"), new_device(world.trust(body(), "Other"), "b")
         writes.clear()
         assert world.knock(first, second, first) == [PROVISIONED] * 3
@@ -393,7 +396,7 @@ class TestATemplateByName:
         # DeleteProvisioningTemplate refuses that while a CA names it; a database that was mended by hand may have it.
         ca = world.trust(template_name=world.named(body()))
         with world.store.write() as tx:
-            tx.provisioning_templates.remove(HOME, "fleet")
+            ProvisioningTemplateRows(tx).remove(HOME, "fleet")
         device = new_device(ca, "a")
         assert world.knock(device) == ["PROVISIONING_FAILED: provisioning template fleet does not exist any more"]
         world.named(body())
@@ -478,7 +481,7 @@ class TestATemplateThatFails:
         assert world.status(device) is WAITING
 
     def test_one_without_certificate_would_let_nobody_in_and_makes_nothing(
-        self, world: World, writes: list[SqlStore]
+        self, world: World, writes: list[Store]
     ) -> None:
         template = json.loads(body())
         del template["Resources"]["certificate"]
@@ -501,7 +504,7 @@ class TestATemplateThatFails:
         ids=["policy", "group", "type"],
     )
     def test_it_is_tried_again_after_a_while_and_not_before(
-        self, world: World, writes: list[SqlStore], template: str, mend: Callable[[World], None]
+        self, world: World, writes: list[Store], template: str, mend: Callable[[World], None]
     ) -> None:
         device = new_device(world.trust(template), "a")
         [why] = world.knock(device)
@@ -517,7 +520,7 @@ class TestATemplateThatFails:
         assert world.status(device) is ACTIVE
         assert world.attached(device)[0] == ["a"]
 
-    def test_each_try_begins_the_time_between_anew(self, world: World, writes: list[SqlStore]) -> None:
+    def test_each_try_begins_the_time_between_anew(self, world: World, writes: list[Store]) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.knock(device)
         world.clock.move(5)
@@ -575,7 +578,7 @@ class TestMeanwhile:
         ids=["switched off", "registers no more"],
     )
     def test_a_ca_that_may_not_provision_leaves_it_waiting_untold_and_unwritten(
-        self, world: World, writes: list[SqlStore], change: dict[str, Any], why: str
+        self, world: World, writes: list[Store], change: dict[str, Any], why: str
     ) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
@@ -656,7 +659,7 @@ class TestMeanwhile:
         device = new_device(ca, "a")
         world.knock(device)
         world.clock.move(60)
-        write = SqlStore.write
+        write = Store.write
         to_do: list[Callable[[], object]] = [
             {
                 "activated": lambda: world.certificates.update(HOME, device.certificate_id, ACTIVE),
@@ -666,13 +669,13 @@ class TestMeanwhile:
         ]
 
         @contextmanager
-        def late(store: SqlStore) -> Iterator[Transaction]:
+        def late(store: Store) -> Iterator[Transaction]:
             if to_do:
                 to_do.pop()()
             with write(store) as tx:
                 yield tx
 
-        monkeypatch.setattr(SqlStore, "write", late)
+        monkeypatch.setattr(Store, "write", late)
         [answer] = world.knock(device)
         # Told that it is not registered, the gate looks whether that has changed, and asks again. A CA announces
         # nothing: the device's next attempt it is.
@@ -691,7 +694,7 @@ class TestAStoreThatFails:
         world.clock.move(1)
         heard = len(world.listener.heard)
         with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
-            patched.setattr(SqlStore, "write", full)
+            patched.setattr(Store, "write", full)
             answers = world.knock(due, waits, told, known, new_device(fails, "e"))
         assert answers == ["CONTROL_PLANE_FAILED", lacks_policy(waits), WAITING, ACTIVE, "CONTROL_PLANE_FAILED"]
         assert len(world.listener.heard) == heard + 1
@@ -705,22 +708,22 @@ class TestAStoreThatFails:
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(5)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(SqlStore, "write", full)
+            patched.setattr(Store, "write", full)
             assert world.knock(device) == ["CONTROL_PLANE_FAILED"]
         assert world.knock(device) == [PROVISIONED]
 
     def test_a_commit_that_fails_leaves_nothing_and_says_nothing(self, world: World) -> None:
         device = new_device(world.trust(body()), "a")
-        write = SqlStore.write
+        write = Store.write
 
         @contextmanager
-        def failing(store: SqlStore) -> Iterator[Transaction]:
+        def failing(store: Store) -> Iterator[Transaction]:
             with write(store) as tx:
                 yield tx
-                raise StoreFailure("the disk is full")
+                raise StoreError("the disk is full")
 
         with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
-            patched.setattr(SqlStore, "write", failing)
+            patched.setattr(Store, "write", failing)
             assert world.knock(device) == ["CONTROL_PLANE_FAILED"]
         assert world.kept(device) is None
         assert [line["event"] for line in logs] == ["certificates cannot be registered"]

@@ -12,31 +12,31 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, RegistrationConfig
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.ca_certificates.store import CACertificateRows
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.rules import add_new
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change
 from sekisho.errors import AwsException, InvalidRequestException, ServiceUnavailableException
 from sekisho.messaging.publishing import Message
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
-from sekisho.provisioning.outbox import BATCH, Outbox
+from sekisho.provisioning.outbox.model import Event
+from sekisho.provisioning.outbox.rules import BATCH, Outbox
+from sekisho.provisioning.outbox.store import OutboxRows
+from sekisho.provisioning.tokens.store import OwnershipTokenRows
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import add_new
-from sekisho.registry.model import (
-    AutoRegistrationStatus,
-    CACertificate,
-    Certificate,
-    CertificateMode,
-    CertificateStatus,
-    Event,
-    Identity,
-    RegistrationConfig,
-)
-from sekisho.registry.ports import Change, StoreFailure, Transaction
-from sekisho.store.ca_certificates import SqlCACertificates
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
+from sekisho.things.store import ThingRows
 from tests.store.builders import ownership_token
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
@@ -62,7 +62,7 @@ class Listener:
 class World:
     """A registry with one CA that registers, at its gate."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     listener: Listener
     outbox: Outbox
@@ -96,11 +96,11 @@ class World:
 
     def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
-            return tx.certificates.get(realm, device.certificate_id)
+            return CertificateRows(tx).get(realm, device.certificate_id)
 
     def waiting(self) -> list[Event]:
         with self.store.read() as tx:
-            return [event for _, event in tx.outbox.first(10)]
+            return [event for _, event in OutboxRows(tx).first(10)]
 
     def told_of(self) -> list[str]:
         return [json.loads(message.payload)["certificateId"] for _, message in self.listener.heard]
@@ -113,7 +113,7 @@ def announced() -> list[Change]:
 
 @pytest.fixture
 def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         clock, listener = SetClock(), Listener()
         outbox = Outbox(store, listener)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
@@ -155,7 +155,7 @@ def test_each_further_attempt_is_told_of_again_and_writes_nothing(
 ) -> None:
     device = new_device(world.ca)
     world.knock(device)
-    monkeypatch.setattr(SqlStore, "write", None)
+    monkeypatch.setattr(Store, "write", None)
     for _ in range(2):
         [answer] = world.knock(device)
         assert isinstance(answer, Identity)
@@ -168,9 +168,9 @@ def test_a_certificate_that_is_not_pending_is_not_told_of(world: World) -> None:
     world.knock(device)
     for status in set(CertificateStatus) - {CertificateStatus.PENDING_ACTIVATION}:
         with world.store.write() as tx:
-            kept = tx.certificates.get(HOME, device.certificate_id)
+            kept = CertificateRows(tx).get(HOME, device.certificate_id)
             assert kept is not None
-            tx.certificates.replace(replace(kept, status=status))
+            CertificateRows(tx).replace(replace(kept, status=status))
         world.knock(device)
     assert len(world.listener.heard) == 1
 
@@ -182,14 +182,14 @@ def test_a_certificate_that_waits_for_its_device_to_provision_is_not_told_of(wor
     world.listener.heard.clear()
     token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
     with world.store.write() as tx:
-        tx.ownership_tokens.add(token)
+        OwnershipTokenRows(tx).add(token)
     waits, known = world.knock(device, other)
     assert isinstance(waits, Identity)
     assert waits.certificate.status is CertificateStatus.PENDING_ACTIVATION
     assert isinstance(known, Identity)
     assert world.told_of() == [other.certificate_id]
     with world.store.write() as tx:
-        tx.ownership_tokens.remove(HOME, token.token_sha256)
+        OwnershipTokenRows(tx).remove(HOME, token.token_sha256)
     world.knock(device)
     assert world.told_of() == [other.certificate_id, device.certificate_id]
 
@@ -199,7 +199,7 @@ def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_templ
     world.knock(device)
     token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
     with world.store.write() as tx:
-        tx.ownership_tokens.add(token)
+        OwnershipTokenRows(tx).add(token)
     own_id = "AWS::IoT::Certificate::Id"
     resources = {
         "t": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "by-the-ca"}},
@@ -211,9 +211,9 @@ def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_templ
     [waits] = world.knock(device)
     assert isinstance(waits, Identity)
     with world.store.read() as tx:
-        assert tx.things.get(HOME, "by-the-ca") is None
+        assert ThingRows(tx).get(HOME, "by-the-ca") is None
     with world.store.write() as tx:
-        tx.ownership_tokens.remove(HOME, token.token_sha256)
+        OwnershipTokenRows(tx).remove(HOME, token.token_sha256)
     assert world.knock(device) == ["DEVICE_CERTIFICATE_PROVISIONED"]
 
 
@@ -222,16 +222,16 @@ def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
 ) -> None:
     first, second, stranger = new_device(world.ca), new_device(world.ca), new_device(new_ca("Other"))
     written: list[int] = []
-    write = SqlStore.write
+    write = Store.write
 
     @contextmanager
-    def counting(store: SqlStore) -> Iterator[Transaction]:
+    def counting(store: Store) -> Iterator[Transaction]:
         with write(store) as tx:
             yield tx
         with store.read() as after:
-            written.append(len(after.outbox.first(10)))
+            written.append(len(OutboxRows(after).first(10)))
 
-    monkeypatch.setattr(SqlStore, "write", counting)
+    monkeypatch.setattr(Store, "write", counting)
     assert world.knock(first, second, first, stranger, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
     assert world.told_of() == [first.certificate_id, second.certificate_id]
     # Both registered at once with their events; then the events are gone.
@@ -242,13 +242,13 @@ def test_a_batch_reads_its_cas_once(world: World, monkeypatch: pytest.MonkeyPatc
     devices = [new_device(world.ca) for _ in range(5)]
     stranger = new_device(new_ca("Other"))
     asked: list[tuple[Realm, bytes]] = []
-    with_subject = SqlCACertificates.with_subject
+    with_subject = CACertificateRows.with_subject
 
-    def counting(rows: SqlCACertificates, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
+    def counting(rows: CACertificateRows, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
         asked.append((realm, subject))
         return with_subject(rows, realm, subject)
 
-    monkeypatch.setattr(SqlCACertificates, "with_subject", counting)
+    monkeypatch.setattr(CACertificateRows, "with_subject", counting)
     assert world.knock(*devices, stranger, stranger) == [PENDING] * 5 + ["CA_NOT_REGISTERED"] * 2
     ours, theirs = ((HOME, X509Certificate.from_der(each.der).issuer) for each in (devices[0], stranger))
     assert asked == [ours, theirs]
@@ -281,10 +281,10 @@ def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(w
 @pytest.mark.parametrize(("active", "why"), [(False, "CA_INACTIVE"), (True, "CA_AUTO_REGISTRATION_DISABLED")])
 def test_a_ca_that_does_not_register_registers_nothing(world: World, active: bool, why: str) -> None:
     with world.store.write() as tx:
-        ca = tx.ca_certificates.get(HOME, world.ca.certificate_id)
+        ca = CACertificateRows(tx).get(HOME, world.ca.certificate_id)
         assert ca is not None
         status = replace(ca, auto_registration_status=AutoRegistrationStatus.DISABLE)
-        tx.ca_certificates.replace(status if active else replace(ca, status=type(ca.status).INACTIVE))
+        CACertificateRows(tx).replace(status if active else replace(ca, status=type(ca.status).INACTIVE))
     device = new_device(world.ca)
     assert world.knock(device) == [why]
     assert world.kept(device) is None
@@ -294,26 +294,26 @@ def test_a_ca_that_does_not_register_registers_nothing(world: World, active: boo
 @pytest.mark.parametrize("what", ["registered", "CA inactive", "CA deleted"])
 def test_what_changes_between_look_and_write_counts(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     device, other = new_device(world.ca), new_device(world.ca)
-    write = SqlStore.write
+    write = Store.write
     to_do = [what]
 
     @contextmanager
-    def late(store: SqlStore) -> Iterator[Transaction]:
+    def late(store: Store) -> Iterator[Transaction]:
         if to_do and to_do.pop():
             with write(store) as tx:
-                ca = tx.ca_certificates.get(HOME, world.ca.certificate_id)
+                ca = CACertificateRows(tx).get(HOME, world.ca.certificate_id)
                 assert ca is not None
                 if what == "registered":
                     x509 = X509Certificate.from_der(device.der)
                     add_new(tx, world.clock.now, HOME, x509, CertificateStatus.ACTIVE, SNI_ONLY, None)
                 elif what == "CA inactive":
-                    tx.ca_certificates.replace(replace(ca, status=type(ca.status).INACTIVE))
+                    CACertificateRows(tx).replace(replace(ca, status=type(ca.status).INACTIVE))
                 else:
-                    tx.ca_certificates.remove(HOME, ca.certificate_id)
+                    CACertificateRows(tx).remove(HOME, ca.certificate_id)
         with write(store) as tx:
             yield tx
 
-    monkeypatch.setattr(SqlStore, "write", late)
+    monkeypatch.setattr(Store, "write", late)
     answers = {
         # Told of that, the gate asks again.
         "registered": ["DEVICE_CERTIFICATE_NOT_REGISTERED", PENDING],
@@ -347,8 +347,8 @@ def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World)
     kept = world.kept(device)
     assert kept is not None
     with world.store.write() as tx:
-        tx.certificates.remove(HOME, device.certificate_id)
-        tx.certificates.add(replace(kept, realm=OTHER_ACCOUNT))
+        CertificateRows(tx).remove(HOME, device.certificate_id)
+        CertificateRows(tx).add(replace(kept, realm=OTHER_ACCOUNT))
     good = new_device(ca)
     with capture_logs() as logs:
         assert world.knock(device, good) == ["REGISTRATION_REFUSED", PENDING]
@@ -371,10 +371,10 @@ def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
 ) -> None:
     world.knock(known := new_device(world.ca))
 
-    def full(_: SqlStore) -> None:
-        raise StoreFailure("the disk is full")
+    def full(_: Store) -> None:
+        raise StoreError("the disk is full")
 
-    monkeypatch.setattr(SqlStore, "write", full)
+    monkeypatch.setattr(Store, "write", full)
     with capture_logs() as logs:
         answers = world.knock(new_device(world.ca), known)
     assert answers[0] == "CONTROL_PLANE_FAILED"
@@ -408,7 +408,7 @@ def test_more_events_than_one_look_are_all_published_in_order(world: World) -> N
     many = 2 * BATCH + 1
     with world.store.write() as tx:
         for number in range(many):
-            tx.outbox.add(Event(HOME, f"t/{number}", b""))
+            OutboxRows(tx).add(Event(HOME, f"t/{number}", b""))
     world.outbox.flush()
     assert [message.topic for _, message in world.listener.heard] == [f"t/{number}" for number in range(many)]
     assert world.waiting() == []

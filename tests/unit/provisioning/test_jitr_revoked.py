@@ -9,20 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from sekisho.accounts.model import Account
+from sekisho.accounts.store import AccountRows
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.ca_certificates.model import RegistrationConfig
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.certificates.transfers import Transfers
 from sekisho.pki import der, pem
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
-from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.outbox.rules import Outbox
 from sekisho.realm import Realm
 from sekisho.refusal import Refused
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import Account, Certificate, CertificateMode, CertificateStatus, RegistrationConfig
-from sekisho.registry.transfers import Transfers
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.der import algorithm, attribute, certificate, name, spki, with_other_signature
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, p256
@@ -46,7 +50,7 @@ class Silent:
 class World:
     """A registry with one CA that registers automatically."""
 
-    store: SqlStore
+    store: Store
     certificates: Certificates
     cas: CACertificates
     gate: JustInTimeRegistration
@@ -59,7 +63,7 @@ class World:
 
     def kept(self, der: bytes) -> Certificate | None:
         with self.store.read() as tx:
-            return tx.certificates.get(HOME, hashlib.sha256(der).hexdigest())
+            return CertificateRows(tx).get(HOME, hashlib.sha256(der).hexdigest())
 
     def set(self, der: bytes, status: CertificateStatus) -> None:
         self.certificates.update(HOME, hashlib.sha256(der).hexdigest(), status)
@@ -67,7 +71,7 @@ class World:
 
 @pytest.fixture(params=["registration", "provisioning"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
         clock = SetClock()
         authority = IssuingAuthority.load_or_create(tmp_path)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), authority)
@@ -129,7 +133,7 @@ def test_a_revoked_certificate_that_was_registered_in_any_way_is_recognised(worl
     assert world.connect(with_other_signature(device)) == [REVOKED_BEFORE]
     other = new_device(world.ca).der
     with world.store.write() as tx:
-        tx.accounts.add(Account(OTHER_ACCOUNT.account_id, None, SetClock().now))
+        AccountRows(tx).add(Account(OTHER_ACCOUNT.account_id, None, SetClock().now))
     world.certificates.register(HOME, pem.write(pem.CERTIFICATE, other), status=CertificateStatus.INACTIVE)
     transfers = Transfers(world.store, SetClock())
     transfers.transfer(HOME, hashlib.sha256(other).hexdigest(), OTHER_ACCOUNT.account_id)

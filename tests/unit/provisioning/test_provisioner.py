@@ -11,24 +11,30 @@ from typing import Any, Final
 import pytest
 
 from sekisho import arn
+from sekisho.billing_groups.rules import BillingGroups
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates import rules as registry_certificates
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change, ChangeKind
 from sekisho.gateway.engine import RustPolicyEngine
+from sekisho.pages import Window
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
+from sekisho.policies.engine import PolicyEngine
+from sekisho.policies.rules import Policies
+from sekisho.policies.store import PolicyRows
+from sekisho.principals.model import ThingPrincipalType
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict, provision
 from sekisho.realm import Realm
-from sekisho.registry import certificates as registry_certificates
-from sekisho.registry.billing_groups import BillingGroups
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus, ThingPrincipalType
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, PolicyEngine, Window
-from sekisho.registry.thing_groups import ThingGroups
-from sekisho.registry.thing_types import ThingTypes
-from sekisho.registry.things import Things
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import parse
+from sekisho.thing_groups.rules import ThingGroups
+from sekisho.thing_types.rules import ThingTypes
+from sekisho.things.rules import Things
+from sekisho.things.store import ThingRows
 from tests.unit.registry.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, new_request, p256
 
@@ -48,7 +54,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
 class World:
     """A registry, and one that provisions in it."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     authority: IssuingAuthority
 
@@ -123,11 +129,11 @@ class World:
 
     def nothing_but(self, *certificate_ids: str) -> bool:
         with self.store.read() as tx:
-            kept = [each.certificate_id for each in tx.certificates.page(HOME, ALL).items]
+            kept = [each.certificate_id for each in CertificateRows(tx).page(HOME, ALL).items]
             return (
                 kept == list(certificate_ids)
-                and not tx.things.page(HOME, ALL).items
-                and not tx.policies.page(HOME, ALL).items
+                and not ThingRows(tx).page(HOME, ALL).items
+                and not PolicyRows(tx).page(HOME, ALL).items
             )
 
 
@@ -138,7 +144,7 @@ def announced() -> list[Change]:
 
 @pytest.fixture
 def world(tmp_path: Path, announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         yield World(store, SetClock(), authority)
 
 
@@ -467,7 +473,7 @@ class TestPolicies:
         resources = {"p": policy(PolicyDocument="allow x")}
         assert world.by_request(resources).resource_arns == world.by_request(resources).resource_arns
         with world.store.read() as tx:
-            [found] = tx.policies.page(HOME, ALL).items
+            [found] = PolicyRows(tx).page(HOME, ALL).items
         assert len(found.name) == 40
 
 
@@ -476,7 +482,7 @@ class TestCertificatesThatATemplateBrings:
         done = world.by_request({**DEVICE_BY_REQUEST, "certificate": certificate(**properties)})
         assert done.certificate is not None
         with world.store.read() as tx:
-            assert tx.certificates.get(HOME, done.certificate.certificate_id) == done.certificate
+            assert CertificateRows(tx).get(HOME, done.certificate.certificate_id) == done.certificate
         assert done.resource_arns["certificate"] == arn.certificate(HOME, done.certificate.certificate_id)
         return done.certificate
 

@@ -11,21 +11,23 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import CertificateMode
 from sekisho.messaging.publishing import Message
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning import registration_handlers
-from sekisho.provisioning.deliveries import Enqueuing
+from sekisho.provisioning.deliveries.model import Delivery, DeliveryState
+from sekisho.provisioning.deliveries.rules import Enqueuing
+from sekisho.provisioning.deliveries.store import DeliveryRows
 from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
-from sekisho.provisioning.outbox import Outbox
+from sekisho.provisioning.outbox.rules import Outbox
 from sekisho.provisioning.registration_handlers import RegistrationHandlers
 from sekisho.realm import Realm
 from sekisho.refusal import Refused
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.model import CertificateMode, Delivery, DeliveryState
-from sekisho.registry.ports import StoreFailure
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
 from tests.unit.registry.arrange import HOME, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
@@ -61,7 +63,7 @@ class Wanting:
 class World:
     """A registry with one CA that registers, and two handlers for it."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     ca: Papers
     listener: Listener
@@ -85,26 +87,26 @@ class World:
 
     def kept(self, device: Papers, handler: str = "a") -> Delivery | None:
         with self.store.read() as tx:
-            return tx.deliveries.get(HOME, handler, device.certificate_id)
+            return DeliveryRows(tx).get(HOME, handler, device.certificate_id)
 
     def done(self, device: Papers) -> None:
         """As the dispatcher does after a call."""
         with self.store.write() as tx:
             for handler in ("a", "b"):
-                for number, delivery in tx.deliveries.upcoming(handler, HOME.account_id, 10):
+                for number, delivery in DeliveryRows(tx).upcoming(handler, HOME.account_id, 10):
                     if delivery.subject == device.certificate_id:
-                        tx.deliveries.remove(number)
+                        DeliveryRows(tx).remove(number)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
         ca, clock, listener = new_ca(), SetClock(), Listener()
         woken: list[int] = []
 
         def wake() -> None:
             with store.read() as tx:
-                woken.append(sum(tx.deliveries.counts().values()))
+                woken.append(sum(DeliveryRows(tx).counts().values()))
 
         enqueuing = Enqueuing()
         handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), enqueuing, wake)
@@ -154,7 +156,7 @@ def test_a_device_that_keeps_knocking_has_its_handlers_called_every_ten_seconds(
     begun = world.clock.now
     with monkeypatch.context() as patch:
         # Not even looked up.
-        patch.setattr(SqlStore, "write", None)
+        patch.setattr(Store, "write", None)
         for _ in range(9):
             world.clock.move(1)
             world.knock(device)
@@ -175,7 +177,7 @@ def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
 ) -> None:
     world.knock(device := new_device(world.ca))
     before = world.kept(device)
-    monkeypatch.setattr(SqlStore, "write", None)
+    monkeypatch.setattr(Store, "write", None)
     for _ in range(3):
         world.clock.move(60)
         world.knock(device)
@@ -186,8 +188,8 @@ def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
 def test_a_call_that_was_given_up_is_made_anew_by_the_next_attempt(world: World) -> None:
     world.knock(device := new_device(world.ca))
     with world.store.write() as tx:
-        [(number, delivery)] = tx.deliveries.upcoming("a", HOME.account_id, 10)
-        tx.deliveries.update(number, replace(delivery, state=DeliveryState.FAILED, attempts=6))
+        [(number, delivery)] = DeliveryRows(tx).upcoming("a", HOME.account_id, 10)
+        DeliveryRows(tx).update(number, replace(delivery, state=DeliveryState.FAILED, attempts=6))
     world.clock.move(10)
     world.knock(device)
     kept = world.kept(device)
@@ -236,10 +238,10 @@ def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, mo
     world.done(device)
     world.clock.move(10)
 
-    def full(_: SqlStore) -> None:
-        raise StoreFailure("the disk is full")
+    def full(_: Store) -> None:
+        raise StoreError("the disk is full")
 
-    monkeypatch.setattr(SqlStore, "write", full)
+    monkeypatch.setattr(Store, "write", full)
     with capture_logs() as logs:
         world.knock(device)
     assert logs[0]["event"] == "handlers are not called"

@@ -10,6 +10,15 @@ from pathlib import Path
 import pytest
 
 from sekisho import arn
+from sekisho.accounts.rules import Accounts
+from sekisho.admission.store import IdentityRows
+from sekisho.ca_certificates.model import CACertificateStatus
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.certificates.transfers import Transfers
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     AwsException,
     CertificateConflictException,
@@ -20,27 +29,18 @@ from sekisho.errors import (
     LimitExceededException,
     ResourceNotFoundException,
 )
+from sekisho.pages import Window
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.provisioning.rotation import Progress, Rotations
+from sekisho.policies.rules import Policies
+from sekisho.principals.model import ThingPrincipalType
+from sekisho.principals.store import AttachmentRows
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason
-from sekisho.registry.accounts import Accounts
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import (
-    CACertificateStatus,
-    Certificate,
-    CertificateMode,
-    CertificateStatus,
-    Rotation,
-    RotationState,
-    ThingPrincipalType,
-)
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, Window
-from sekisho.registry.things import Things
-from sekisho.registry.transfers import Transfers
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.rotation.model import Rotation, RotationState
+from sekisho.rotation.rules import Progress, Rotations
+from sekisho.rotation.store import RotationRows
+from sekisho.store.store import Store
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
@@ -54,7 +54,7 @@ ALL = Window(limit=100)
 class World:
     """A registry, its services, and a CA that is registered."""
 
-    store: SqlStore
+    store: Store
     clock: SetClock
     announced: list[Change]
     folder: Path
@@ -98,7 +98,7 @@ class World:
 
     def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
-            return tx.certificates.get(realm, device.certificate_id)
+            return CertificateRows(tx).get(realm, device.certificate_id)
 
     def status(self, device: Papers) -> CertificateStatus | None:
         kept = self.kept(device)
@@ -106,12 +106,12 @@ class World:
 
     def state(self, old: Papers) -> RotationState | None:
         with self.store.read() as tx:
-            latest = tx.rotations.latest(HOME, old.certificate_id)
+            latest = RotationRows(tx).latest(HOME, old.certificate_id)
         return None if latest is None else latest.state
 
     def is_awaited(self, device: Papers, realm: Realm = HOME) -> bool:
         with self.store.read() as tx:
-            return tx.identities.look_up([(realm, device.certificate_id)])[realm, device.certificate_id].is_awaited
+            return IdentityRows(tx).look_up([(realm, device.certificate_id)])[realm, device.certificate_id].is_awaited
 
     def policies_of(self, device: Papers) -> list[str]:
         return [each.name for each in self.policies.attached_to(HOME, principal(device), ALL).items]
@@ -139,7 +139,7 @@ def principal(device: Papers) -> str:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     announced: list[Change] = []
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
         yield World(store, SetClock(), announced, tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_more_things_than_a_page_are_all_copied(world: World) -> None:
         world.attach_thing(old, f"t{number}")
     world.begin(old, new)
     with world.store.read() as tx:
-        assert len(tx.attachments.of_principal(HOME, principal(new), Window(limit=300)).items) == 251
+        assert len(AttachmentRows(tx).of_principal(HOME, principal(new), Window(limit=300)).items) == 251
 
 
 def test_the_mode_is_that_of_the_ca_that_signed_the_new_certificate(world: World) -> None:

@@ -11,6 +11,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.ca_certificates.model import RegistrationConfig
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import CertificateMode, CertificateStatus
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     AwsException,
     DeleteConflictException,
@@ -21,23 +27,16 @@ from sekisho.errors import (
     VersionsLimitExceededException,
 )
 from sekisho.gateway.engine import RustPolicyEngine
+from sekisho.pages import Window
 from sekisho.pki import keys
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.provisioning.templates import ProvisioningTemplates
+from sekisho.policies.engine import Subject
+from sekisho.provisioning.claims.store import ProvisioningClaimRows
+from sekisho.provisioning.templates.model import ProvisioningHook, TemplateType
+from sekisho.provisioning.templates.rules import ProvisioningTemplates
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.model import (
-    CertificateMode,
-    CertificateStatus,
-    Identity,
-    ProvisioningHook,
-    RegistrationConfig,
-    TemplateType,
-)
-from sekisho.registry.ports import Change, ChangeKind, Subject, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca
 
@@ -72,8 +71,8 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, announced: list[Change]) -> Iterator[SqlStore]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
+def store(tmp_path: Path, announced: list[Change]) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
         yield opened
 
 
@@ -83,7 +82,7 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def templates(store: SqlStore, clock: SetClock, tmp_path: Path) -> ProvisioningTemplates:
+def templates(store: Store, clock: SetClock, tmp_path: Path) -> ProvisioningTemplates:
     return ProvisioningTemplates(store, clock, IssuingAuthority.load_or_create(tmp_path / "issuing"))
 
 
@@ -201,7 +200,7 @@ def test_a_template_for_devices_of_a_ca_may_leave_the_certificate_to_somebody(
 def test_an_account_has_at_most_256_templates_in_a_region(
     templates: ProvisioningTemplates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sekisho.provisioning.templates.MAX_TEMPLATES", 2)
+    monkeypatch.setattr("sekisho.provisioning.templates.rules.MAX_TEMPLATES", 2)
     templates.create(HOME, "one", BODY, ROLE)
     templates.create(HOME, "two", BODY, ROLE)
     templates.create(SAME_ACCOUNT_ELSEWHERE, "three", BODY, ROLE)
@@ -210,7 +209,7 @@ def test_an_account_has_at_most_256_templates_in_a_region(
     assert len(templates.list(HOME, Window(limit=5)).items) == 2
 
 
-def test_a_template_that_a_ca_names_stays(templates: ProvisioningTemplates, store: SqlStore, clock: SetClock) -> None:
+def test_a_template_that_a_ca_names_stays(templates: ProvisioningTemplates, store: Store, clock: SetClock) -> None:
     templates.create(HOME, "t", BODY, ROLE, template_type=TemplateType.JITP)
     cas = CACertificates(store, clock)
     config = RegistrationConfig(template_name="t")
@@ -224,7 +223,7 @@ def test_a_template_that_a_ca_names_stays(templates: ProvisioningTemplates, stor
 
 
 def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_when_they_are_over(
-    templates: ProvisioningTemplates, store: SqlStore, clock: SetClock, announced: list[Change]
+    templates: ProvisioningTemplates, store: Store, clock: SetClock, announced: list[Change]
 ) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     clock.move(0.75)
@@ -242,7 +241,7 @@ def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_when_they_are_
         templates.create_claim(HOME, "t")
         clock.move(301)
     with store.read() as tx:
-        assert len(tx.provisioning_claims.of_template(HOME, "t")) == 1
+        assert len(ProvisioningClaimRows(tx).of_template(HOME, "t")) == 1
     # A connection that is provisioning may finish.
     assert announced == []
 
@@ -255,14 +254,14 @@ def test_a_claim_is_for_templates_of_fleets_that_exist(templates: ProvisioningTe
         templates.create_claim(OTHER_ACCOUNT, "jitp")
 
 
-def answer(store: SqlStore, created: Any, realm: Any) -> object:
+def answer(store: Store, created: Any, realm: Any) -> object:
     certificate = X509Certificate.from_pem(created.claim.certificate_pem)
     asked = AdmissionRequest(realm, certificate.certificate_id, certificate.der, (), "device")
     (answered,) = Admission(store).answer([asked])
     return answered
 
 
-def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemplates, store: SqlStore) -> None:
+def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemplates, store: Store) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     created = templates.create_claim(HOME, "t")
     for realm in (HOME, None):
@@ -278,7 +277,7 @@ def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemp
 
 
 def test_a_claim_goes_with_its_template_and_the_gate_is_told(
-    templates: ProvisioningTemplates, store: SqlStore, announced: list[Change]
+    templates: ProvisioningTemplates, store: Store, announced: list[Change]
 ) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     created = templates.create_claim(HOME, "t")
@@ -288,7 +287,7 @@ def test_a_claim_goes_with_its_template_and_the_gate_is_told(
 
 
 def test_a_claim_may_provision_through_its_template_and_nothing_else(
-    templates: ProvisioningTemplates, store: SqlStore
+    templates: ProvisioningTemplates, store: Store
 ) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     created = templates.create_claim(HOME, "t")

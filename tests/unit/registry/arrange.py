@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sekisho import arn
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.store import CertificateRows
 from sekisho.errors import MalformedPolicyException
+from sekisho.policies.engine import Decision, Subject
 from sekisho.realm import Realm
-from sekisho.registry.model import Certificate, CertificateMode, CertificateStatus
-from sekisho.registry.ports import Decision, Store, Subject
+from sekisho.store.store import Store
 
 HOME: Final = Realm("123456789012", "eu-central-1")
 SAME_ACCOUNT_ELSEWHERE: Final = Realm("123456789012", "us-east-1")
@@ -75,7 +77,7 @@ def add_certificate(store: Store, number: int = 1, realm: Realm = HOME) -> str:
     """Put a certificate into the store and return its ARN. It is inactive: registry rules do not ask."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     with store.write() as tx:
-        tx.certificates.add(
+        CertificateRows(tx).add(
             Certificate(
                 realm=realm,
                 certificate_id=certificate_id(number),

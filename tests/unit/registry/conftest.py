@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sekisho.registry.ports import Change
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.change import Change
+from sekisho.store.store import Store
 from tests.unit.registry.arrange import SetClock
 
 
@@ -19,9 +19,9 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, announced: list[Change]) -> Iterator[SqlStore]:
+def store(tmp_path: Path, announced: list[Change]) -> Iterator[Store]:
     """A real store on a file."""
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
         yield opened
 
 

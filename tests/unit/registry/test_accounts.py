@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from sekisho.accounts.rules import Accounts
 from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException
-from sekisho.registry.accounts import Accounts
-from sekisho.registry.ports import Store
+from sekisho.store.store import Store
 from tests.unit.registry.arrange import SetClock
 
 

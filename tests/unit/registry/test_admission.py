@@ -10,29 +10,25 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from sekisho.accounts.model import Account
+from sekisho.accounts.store import AccountRows
+from sekisho.admission import rules as admission
+from sekisho.admission.model import Identity
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.admission.store import IdentityRows
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, CACertificateStatus, RegistrationConfig
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.ca_certificates.store import CACertificateRows
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.store import CertificateRows
+from sekisho.certificates.transfers import Transfers
+from sekisho.endpoints.rules import Endpoints
 from sekisho.pki.pem import read_certificate
+from sekisho.policies.rules import Policies
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
-from sekisho.registry import admission
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.endpoints import Endpoints
-from sekisho.registry.model import (
-    Account,
-    AutoRegistrationStatus,
-    CACertificate,
-    CACertificateStatus,
-    Certificate,
-    CertificateMode,
-    CertificateStatus,
-    Identity,
-    RegistrationConfig,
-)
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Transaction
-from sekisho.registry.transfers import Transfers
-from sekisho.store.identities import SqlIdentities
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, v1
 
@@ -43,12 +39,12 @@ _numbers = count()
 
 
 @pytest.fixture
-def gate(store: SqlStore) -> Admission:
+def gate(store: Store) -> Admission:
     return Admission(store)
 
 
 def add_ca(
-    store: SqlStore,
+    store: Store,
     ca: Papers,
     *,
     realm: Realm = HOME,
@@ -68,7 +64,7 @@ def add_ca(
 
 
 def add_device(
-    store: SqlStore,
+    store: Store,
     device: Papers,
     *,
     realm: Realm = HOME,
@@ -91,7 +87,7 @@ def add_device(
         generation_id=str(next(_numbers)),
     )
     with store.write() as tx:
-        tx.certificates.add(certificate)
+        CertificateRows(tx).add(certificate)
     return certificate
 
 
@@ -121,7 +117,7 @@ def detail(gate: Admission, asked: AdmissionRequest) -> str:
 
 class TestWithSni:
     def test_a_registered_certificate_is_answered_with_its_identity_whatever_its_status(
-        self, gate: Admission, store: SqlStore
+        self, gate: Admission, store: Store
     ) -> None:
         policies = Policies(store, SetClock(), LiteralEngine())
         policies.create(HOME, "p1", "allow x")
@@ -133,7 +129,7 @@ class TestWithSni:
             assert answer.certificate == certificate
             assert [version.document for version in answer.policies] == ["allow x"]
 
-    def test_one_of_an_unknown_ca_is_told_so(self, gate: Admission, store: SqlStore) -> None:
+    def test_one_of_an_unknown_ca_is_told_so(self, gate: Admission, store: Store) -> None:
         ca = new_ca("MyCA")
         assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
         add_ca(store, new_ca("MyCA"), automatic=ENABLE)
@@ -150,7 +146,7 @@ class TestWithSni:
         ],
     )
     def test_one_of_a_known_ca_is_told_what_its_ca_lacks(
-        self, gate: Admission, store: SqlStore, active: bool, automatic: AutoRegistrationStatus, why: str
+        self, gate: Admission, store: Store, active: bool, automatic: AutoRegistrationStatus, why: str
     ) -> None:
         add_ca(store, ca := new_ca(), active=active, automatic=automatic)
         # A namesake that would register plays no part.
@@ -160,16 +156,16 @@ class TestWithSni:
         version_1 = AdmissionRequest(HOME, device.certificate_id, read_certificate(v1(device, ca)), [], "pump")
         assert reason(gate, version_1) == why
 
-    def test_a_ca_registers_with_a_template_as_well_as_without(self, gate: Admission, store: SqlStore) -> None:
+    def test_a_ca_registers_with_a_template_as_well_as_without(self, gate: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         assert reason(gate, ticket(new_device(ca))) == ca.certificate_id
         with store.write() as tx:
-            kept = tx.ca_certificates.get(HOME, ca.certificate_id)
+            kept = CACertificateRows(tx).get(HOME, ca.certificate_id)
             assert kept is not None
-            tx.ca_certificates.replace(replace(kept, registration_config=RegistrationConfig(template_name="t")))
+            CACertificateRows(tx).replace(replace(kept, registration_config=RegistrationConfig(template_name="t")))
         assert reason(gate, ticket(new_device(ca))) == ca.certificate_id
 
-    def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, gate: Admission, store: SqlStore) -> None:
+    def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, gate: Admission, store: Store) -> None:
         ca = new_ca()
         add_ca(store, ca, active=False)
         add_ca(store, new_ca(key=ca.key))
@@ -178,7 +174,7 @@ class TestWithSni:
     def test_a_self_signed_one_has_no_ca_to_miss(self, gate: Admission) -> None:
         assert reason(gate, ticket(new_device(None))) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_at_another_accounts_endpoint_the_endpoint_is_the_mistake(self, gate: Admission, store: SqlStore) -> None:
+    def test_at_another_accounts_endpoint_the_endpoint_is_the_mistake(self, gate: Admission, store: Store) -> None:
         add_device(store, device := new_device(new_ca()))
         assert reason(gate, ticket(device, OTHER_ACCOUNT)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
@@ -188,7 +184,7 @@ class TestWithSni:
         )
 
     def test_the_issuer_that_would_have_to_be_registered_is_named_with_its_key(
-        self, gate: Admission, store: SqlStore
+        self, gate: Admission, store: Store
     ) -> None:
         ca = new_ca("Issuing")
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
@@ -205,7 +201,7 @@ class TestWithSni:
         assert namesake.certificate_id in said
         assert "elsewhere" not in said
 
-    def test_a_registered_ca_further_up_the_chain_is_said_not_to_count(self, gate: Admission, store: SqlStore) -> None:
+    def test_a_registered_ca_further_up_the_chain_is_said_not_to_count(self, gate: Admission, store: Store) -> None:
         add_ca(store, root := new_ca("Root"), automatic=ENABLE)
         between = new_ca("Issuing", issuer=root)
         device = new_device(between)
@@ -217,7 +213,7 @@ class TestWithSni:
         # Another account's registration is nothing to this one.
         assert root.certificate_id not in detail(gate, ticket(device, OTHER_ACCOUNT, between, root))
 
-    def test_where_else_the_ca_is_registered_is_said(self, gate: Admission, store: SqlStore) -> None:
+    def test_where_else_the_ca_is_registered_is_said(self, gate: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         device = new_device(ca)
         said = detail(gate, ticket(device, SAME_ACCOUNT_ELSEWHERE))
@@ -228,7 +224,7 @@ class TestWithSni:
         # One of the same name and another key is not it.
         assert "another account" not in detail(gate, ticket(new_device(new_ca()), OTHER_ACCOUNT))
 
-    def test_what_a_known_ca_lacks_is_said_with_its_id(self, gate: Admission, store: SqlStore) -> None:
+    def test_what_a_known_ca_lacks_is_said_with_its_id(self, gate: Admission, store: Store) -> None:
         add_ca(store, inactive := new_ca("Inactive"), active=False, automatic=ENABLE)
         add_ca(store, manual := new_ca("Manual"), automatic=DISABLE)
         for ca, remedy in ((inactive, "Activate it with UpdateCACertificate"), (manual, "newAutoRegistrationStatus")):
@@ -243,7 +239,7 @@ class TestWithSni:
 
 
 class TestWithoutSni:
-    def test_default_mode_tells_the_account(self, gate: Admission, store: SqlStore) -> None:
+    def test_default_mode_tells_the_account(self, gate: Admission, store: Store) -> None:
         device = new_device(None)
         add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         certificate = add_device(store, device, mode=DEFAULT)
@@ -251,18 +247,18 @@ class TestWithoutSni:
         assert isinstance(answer, Identity)
         assert answer.certificate == certificate
 
-    def test_sni_only_mode_needs_sni(self, gate: Admission, store: SqlStore) -> None:
+    def test_sni_only_mode_needs_sni(self, gate: Admission, store: Store) -> None:
         add_device(store, device := new_device(None), mode=SNI_ONLY)
         assert reason(gate, ticket(device, None)) == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
 
     def test_until_a_transfer_is_accepted_the_account_that_offers_it_answers(
-        self, gate: Admission, store: SqlStore
+        self, gate: Admission, store: Store
     ) -> None:
         device = new_device(None)
         inactive = add_device(store, device, mode=DEFAULT, status=CertificateStatus.INACTIVE)
         transfers = Transfers(store, SetClock())
         with store.write() as tx:
-            tx.accounts.add(Account(OTHER_ACCOUNT.account_id, None, inactive.created_at))
+            AccountRows(tx).add(Account(OTHER_ACCOUNT.account_id, None, inactive.created_at))
         transfers.transfer(HOME, device.certificate_id, OTHER_ACCOUNT.account_id)
         answer = reason(gate, ticket(device, None))
         assert isinstance(answer, Identity)
@@ -272,34 +268,34 @@ class TestWithoutSni:
         assert isinstance(answer, Identity)
         assert (answer.certificate.realm, answer.certificate.status) == (OTHER_ACCOUNT, CertificateStatus.ACTIVE)
 
-    def test_of_several_regions_the_active_one_is_meant(self, gate: Admission, store: SqlStore) -> None:
+    def test_of_several_regions_the_active_one_is_meant(self, gate: Admission, store: Store) -> None:
         device = new_device(None)
         here = add_device(store, device, mode=DEFAULT)
         there = add_device(store, device, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT)
         assert reason(gate, ticket(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
         with store.write() as tx:
-            tx.certificates.replace(replace(here, status=CertificateStatus.INACTIVE))
+            CertificateRows(tx).replace(replace(here, status=CertificateStatus.INACTIVE))
         answer = reason(gate, ticket(device, None))
         assert isinstance(answer, Identity)
         assert answer.certificate == there
 
-    def test_the_ca_has_to_be_sent_along(self, gate: Admission, store: SqlStore) -> None:
+    def test_the_ca_has_to_be_sent_along(self, gate: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         device = new_device(ca)
         assert reason(gate, ticket(device, None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
         assert reason(gate, ticket(device, None, ca)) == ca.certificate_id
         assert reason(gate, ticket(device, None, new_ca("Between"), ca)) == ca.certificate_id
 
-    def test_a_ca_that_registers_in_two_regions_says_not_in_which(self, gate: Admission, store: SqlStore) -> None:
+    def test_a_ca_that_registers_in_two_regions_says_not_in_which(self, gate: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         add_ca(store, ca, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT, automatic=ENABLE)
         assert reason(gate, ticket(new_device(ca), None, ca)) == "AMBIGUOUS_WITHOUT_SNI"
 
-    def test_a_ca_sent_along_has_to_have_signed(self, gate: Admission, store: SqlStore) -> None:
+    def test_a_ca_sent_along_has_to_have_signed(self, gate: Admission, store: Store) -> None:
         add_ca(store, namesake := new_ca(), mode=DEFAULT, automatic=ENABLE)
         assert reason(gate, ticket(new_device(new_ca()), None, namesake)) == "CA_NOT_REGISTERED"
 
-    def test_an_sni_only_ca_needs_sni(self, gate: Admission, store: SqlStore) -> None:
+    def test_an_sni_only_ca_needs_sni(self, gate: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=SNI_ONLY, automatic=ENABLE)
         assert reason(gate, ticket(new_device(ca), None, ca)) == "CA_IS_SNI_ONLY_AND_NO_SNI"
         add_ca(store, ca, realm=OTHER_ACCOUNT, mode=DEFAULT)
@@ -308,7 +304,7 @@ class TestWithoutSni:
     def test_a_self_signed_one_is_not_registered(self, gate: Admission) -> None:
         assert reason(gate, ticket(new_device(None), None)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_garbage_in_the_chain_is_passed_over(self, gate: Admission, store: SqlStore) -> None:
+    def test_garbage_in_the_chain_is_passed_over(self, gate: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT)
         device = new_device(ca)
         asked = AdmissionRequest(None, device.certificate_id, device.der, [b"garbage", ca.der], "pump")
@@ -319,10 +315,10 @@ class TestWithoutSniWhereItIsNotRequired:
     """``require_sni = false``, for clients that send none for ``localhost``."""
 
     @pytest.fixture
-    def gate(self, store: SqlStore) -> Admission:
+    def gate(self, store: Store) -> Admission:
         return Admission(store, require_sni=False)
 
-    def test_the_only_realm_that_has_the_certificate_is_meant(self, gate: Admission, store: SqlStore) -> None:
+    def test_the_only_realm_that_has_the_certificate_is_meant(self, gate: Admission, store: Store) -> None:
         certificate = add_device(store, device := new_device(None), realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         answer = reason(gate, ticket(device, None))
         assert isinstance(answer, Identity)
@@ -333,7 +329,7 @@ class TestWithoutSniWhereItIsNotRequired:
     @pytest.mark.parametrize("status", [each for each in CertificateStatus if each.name != "PENDING_TRANSFER"])
     @pytest.mark.parametrize("other", [OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE])
     def test_of_several_none_is_chosen_by_its_status(
-        self, gate: Admission, store: SqlStore, status: CertificateStatus, other: Realm
+        self, gate: Admission, store: Store, status: CertificateStatus, other: Realm
     ) -> None:
         device = new_device(None)
         add_device(store, device, mode=SNI_ONLY, status=status)
@@ -346,7 +342,7 @@ class TestWithoutSniWhereItIsNotRequired:
             assert isinstance(answer, Identity)
             assert answer.certificate.realm == realm
 
-    def test_default_mode_tells_the_account_as_ever(self, gate: Admission, store: SqlStore) -> None:
+    def test_default_mode_tells_the_account_as_ever(self, gate: Admission, store: Store) -> None:
         device = new_device(None)
         add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         certificate = add_device(store, device, mode=DEFAULT)
@@ -357,7 +353,7 @@ class TestWithoutSniWhereItIsNotRequired:
     @pytest.mark.parametrize("mode", CertificateMode)
     @pytest.mark.parametrize("sent", [True, False])
     def test_the_only_realm_whose_ca_registers_it_is_meant(
-        self, gate: Admission, store: SqlStore, mode: CertificateMode, sent: bool
+        self, gate: Admission, store: Store, mode: CertificateMode, sent: bool
     ) -> None:
         Endpoints(store, HOME, "localhost").describe(HOME)
         add_ca(store, ca := new_ca(), mode=mode, automatic=ENABLE)
@@ -367,7 +363,7 @@ class TestWithoutSniWhereItIsNotRequired:
         assert (answer.realm, answer.certificate_id) == (HOME, ca.certificate_id)
 
     @pytest.mark.parametrize("sent", [True, False])
-    def test_a_ca_in_several_realms_registers_nothing(self, gate: Admission, store: SqlStore, sent: bool) -> None:
+    def test_a_ca_in_several_realms_registers_nothing(self, gate: Admission, store: Store, sent: bool) -> None:
         endpoints = Endpoints(store, HOME, "localhost")
         ca = new_ca()
         # Whatever its state in one of them: another account must not take devices over.
@@ -377,14 +373,14 @@ class TestWithoutSniWhereItIsNotRequired:
             endpoints.describe(realm)
         assert reason(gate, ticket(new_device(ca), None, *([ca] if sent else []))) == "AMBIGUOUS_WITHOUT_SNI"
 
-    def test_a_ca_that_does_not_register_says_why(self, gate: Admission, store: SqlStore) -> None:
+    def test_a_ca_that_does_not_register_says_why(self, gate: Admission, store: Store) -> None:
         Endpoints(store, HOME, "localhost").describe(HOME)
         add_ca(store, ca := new_ca(), automatic=DISABLE)
         assert reason(gate, ticket(new_device(ca), None)) == "CA_AUTO_REGISTRATION_DISABLED"
         assert reason(gate, ticket(new_device(new_ca()), None)) == "CA_NOT_REGISTERED"
 
     def test_no_ca_is_searched_for_in_more_realms_than_a_few(
-        self, gate: Admission, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+        self, gate: Admission, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(admission, "MAX_REALMS_SEARCHED", 1)
         endpoints = Endpoints(store, HOME, "localhost")
@@ -396,7 +392,7 @@ class TestWithoutSniWhereItIsNotRequired:
         assert reason(gate, ticket(new_device(ca), None, ca)) == ca.certificate_id
 
 
-def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_answered_in_its_order_with_one_look_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ca = new_ca()
     add_ca(store, ca)
     known = [add_device(store, new_device(None), mode=DEFAULT) for _ in range(3)]
@@ -408,13 +404,13 @@ def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monk
         *(AdmissionRequest(None, each, b"", [], "") for each in papers),
     ]
     asked = []
-    look_up = SqlIdentities.look_up
+    look_up = IdentityRows.look_up
 
-    def counting(rows: SqlIdentities, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
+    def counting(rows: IdentityRows, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
         asked.append(keys)
         return look_up(rows, keys)
 
-    monkeypatch.setattr(SqlIdentities, "look_up", counting)
+    monkeypatch.setattr(IdentityRows, "look_up", counting)
     answers = Admission(store).answer(tickets)
     assert [each.certificate if isinstance(each, Identity) else name(each) for each in answers] == [
         *known,
@@ -425,7 +421,7 @@ def test_a_batch_is_answered_in_its_order_with_one_look_up(store: SqlStore, monk
     assert Admission(store).answer([]) == []
 
 
-def test_the_decision_can_be_asked_for_by_itself(store: SqlStore) -> None:
+def test_the_decision_can_be_asked_for_by_itself(store: Store) -> None:
     add_ca(store, ca := new_ca(), active=False)
     device = new_device(ca)
 

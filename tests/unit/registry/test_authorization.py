@@ -4,10 +4,10 @@ import pytest
 
 from sekisho import arn
 from sekisho.errors import InvalidRequestException, LimitExceededException, ResourceNotFoundException
-from sekisho.registry.authorization import Authorization, Question
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Store
-from sekisho.registry.things import Things
+from sekisho.policies.authorization import Authorization, Question
+from sekisho.policies.rules import Policies
+from sekisho.store.store import Store
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import (
     HOME,
     OTHER_ACCOUNT,

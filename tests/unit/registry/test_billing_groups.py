@@ -3,16 +3,18 @@ from __future__ import annotations
 import pytest
 
 from sekisho import arn
+from sekisho.billing_groups.rules import BillingGroups
+from sekisho.change import Change
 from sekisho.errors import (
     InvalidRequestException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
     VersionConflictException,
 )
-from sekisho.registry.billing_groups import BillingGroups
-from sekisho.registry.ports import Change, Store, Window
-from sekisho.registry.tags import Tags
-from sekisho.registry.things import Things
+from sekisho.pages import Window
+from sekisho.store.store import Store
+from sekisho.tags.rules import Tags
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
 
 ALL = Window(limit=250)

@@ -8,6 +8,9 @@ import pytest
 from cryptography import x509 as crypto_x509
 
 from sekisho import arn
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, CACertificateStatus, RegistrationConfig
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import CertificateMode
 from sekisho.errors import (
     CertificateStateException,
     CertificateValidationException,
@@ -17,17 +20,10 @@ from sekisho.errors import (
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
 )
+from sekisho.pages import Window
 from sekisho.realm import Realm
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.model import (
-    AutoRegistrationStatus,
-    CACertificate,
-    CACertificateStatus,
-    CertificateMode,
-    RegistrationConfig,
-)
-from sekisho.registry.ports import Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.tags.store import TagRows
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock, add_certificate
 from tests.unit.registry.arrange import certificate_id as id_of
 from tests.x509 import Papers, new_ca, new_device, v1
@@ -39,7 +35,7 @@ TEMPLATE = RegistrationConfig(
 
 
 @pytest.fixture
-def cas(store: SqlStore, clock: SetClock) -> CACertificates:
+def cas(store: Store, clock: SetClock) -> CACertificates:
     return CACertificates(store, clock)
 
 
@@ -68,7 +64,7 @@ class TestRegistering:
     def test_it_is_inactive_unless_asked_otherwise(self, cas: CACertificates) -> None:
         assert register(cas, new_ca()).status is CACertificateStatus.INACTIVE
 
-    def test_tags_and_automatic_registration_are_kept(self, cas: CACertificates, store: SqlStore) -> None:
+    def test_tags_and_automatic_registration_are_kept(self, cas: CACertificates, store: Store) -> None:
         registered = cas.register(
             HOME,
             new_ca().pem,
@@ -80,7 +76,7 @@ class TestRegistering:
         assert registered.auto_registration_status is AutoRegistrationStatus.ENABLE
         assert cas.describe(HOME, registered.certificate_id).registration_config == TEMPLATE
         with store.read() as tx:
-            assert tx.tags.get(HOME, arn.ca_certificate(HOME, registered.certificate_id)) == {"site": "north"}
+            assert TagRows(tx).get(HOME, arn.ca_certificate(HOME, registered.certificate_id)) == {"site": "north"}
 
     def test_the_same_again_is_refused_and_says_which(self, cas: CACertificates) -> None:
         ca = new_ca()
@@ -264,7 +260,7 @@ class TestUpdating:
             cas.update(HOME, registered.certificate_id, registration_config=TEMPLATE, remove_auto_registration=True)
 
     def test_one_that_is_not_there_is_named_with_its_account_and_region(
-        self, cas: CACertificates, store: SqlStore
+        self, cas: CACertificates, store: Store
     ) -> None:
         register(cas, new_ca(), OTHER_ACCOUNT)
         with pytest.raises(
@@ -285,7 +281,7 @@ class TestDeleting:
         assert registered.certificate_id in str(refusal.value)
         assert cas.describe(HOME, registered.certificate_id)
 
-    def test_it_is_gone_with_its_tags_and_can_come_back(self, cas: CACertificates, store: SqlStore) -> None:
+    def test_it_is_gone_with_its_tags_and_can_come_back(self, cas: CACertificates, store: Store) -> None:
         ca = new_ca()
         first = cas.register(HOME, ca.pem, mode=CertificateMode.SNI_ONLY, tags={"a": "b"})
         cas.delete(HOME, first.certificate_id)
@@ -296,7 +292,7 @@ class TestDeleting:
         second = register(cas, ca)
         assert second.generation_id != first.generation_id
         with store.read() as tx:
-            assert tx.tags.get(HOME, arn.ca_certificate(HOME, ca.certificate_id)) == {}
+            assert TagRows(tx).get(HOME, arn.ca_certificate(HOME, ca.certificate_id)) == {}
 
 
 def test_lists_are_of_one_realm_and_in_either_order(cas: CACertificates) -> None:

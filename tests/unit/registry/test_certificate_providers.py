@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA224
 
+from sekisho.ca_certificates.model import CACertificateStatus
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificate_providers.model import CertificateProvider, CertificateProviderOperation
+from sekisho.certificate_providers.rules import CertificateProviders
+from sekisho.certificate_providers.signer import CsrNotSigned
+from sekisho.certificates.model import CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     AwsException,
     InvalidRequestException,
@@ -17,20 +25,11 @@ from sekisho.errors import (
     ResourceNotFoundException,
     ServiceUnavailableException,
 )
+from sekisho.pages import Window
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.realm import Realm
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificate_providers import CertificateProviders
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import (
-    CACertificateStatus,
-    CertificateMode,
-    CertificateProvider,
-    CertificateProviderOperation,
-    CertificateStatus,
-)
-from sekisho.registry.ports import Change, ChangeKind, CsrNotSigned, Window
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.tags.store import TagRows
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import Papers, new_ca, new_device, new_request, p256, v1
 
@@ -40,7 +39,7 @@ TOKEN = "t" * 36
 
 
 @pytest.fixture
-def providers(store: SqlStore, clock: SetClock) -> CertificateProviders:
+def providers(store: Store, clock: SetClock) -> CertificateProviders:
     return CertificateProviders(store, clock)
 
 
@@ -135,7 +134,7 @@ class TestSigning:
     @pytest.fixture
     def certificates(
         self,
-        store: SqlStore,
+        store: Store,
         clock: SetClock,
         authority: IssuingAuthority,
         signer: Signer,
@@ -164,7 +163,7 @@ class TestSigning:
         assert len(signer.asked) == 1
 
     def test_a_certificate_belongs_to_the_registered_ca_that_signed_it_and_has_its_mode(
-        self, certificates: Certificates, signer: Signer, store: SqlStore, clock: SetClock
+        self, certificates: Certificates, signer: Signer, store: Store, clock: SetClock
     ) -> None:
         cas = CACertificates(store, clock)
         one, many = new_ca("One"), new_ca("Many")
@@ -180,7 +179,7 @@ class TestSigning:
             assert (made.ca_certificate_id, made.mode) == (ca.certificate_id, mode)
 
     def test_an_inactive_ca_registers_nothing(
-        self, certificates: Certificates, signer: Signer, store: SqlStore, clock: SetClock
+        self, certificates: Certificates, signer: Signer, store: Store, clock: SetClock
     ) -> None:
         cas = CACertificates(store, clock)
         ca = new_ca()
@@ -258,20 +257,20 @@ class TestSigning:
         assert signer.asked == []
 
     def test_the_store_can_be_written_to_while_the_provider_thinks(
-        self, certificates: Certificates, signer: Signer, store: SqlStore
+        self, certificates: Certificates, signer: Signer, store: Store
     ) -> None:
         device = new_device(new_ca())
 
         def answer() -> str:
             with store.write() as tx:
-                tx.tags.put(HOME, "arn:a", {"k": "v"})
+                TagRows(tx).put(HOME, "arn:a", {"k": "v"})
             return device.pem
 
         signer.answer = answer
         certificates.create_from_csr(HOME, new_request(device.key))
 
     def test_without_anyone_to_ask_it_is_said(
-        self, certificates: Certificates, store: SqlStore, clock: SetClock, tmp_path: Path
+        self, certificates: Certificates, store: Store, clock: SetClock, tmp_path: Path
     ) -> None:
         del certificates
         alone = Certificates(store, clock, IssuingAuthority.load_or_create(tmp_path / "issuing"))

@@ -12,6 +12,12 @@ from cryptography import x509 as crypto_x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sekisho import arn
+from sekisho.ca_certificates.model import CACertificateStatus
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
+from sekisho.certificates.store import CertificateRows
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     CertificateConflictException,
     CertificateStateException,
@@ -21,21 +27,14 @@ from sekisho.errors import (
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
 )
+from sekisho.pages import Window
 from sekisho.pki.issuing import IssuingAuthority
+from sekisho.policies.rules import Policies
+from sekisho.principals.model import ThingPrincipalType
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import (
-    CACertificateStatus,
-    CertificateMode,
-    CertificateStatus,
-    ThingPrincipalType,
-)
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, Window
-from sekisho.registry.things import Things
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.unit.registry.arrange import certificate_id as id_of
 from tests.x509 import Papers, new_ca, new_device, new_request, p256, v1
@@ -49,12 +48,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
 
 
 @pytest.fixture
-def certificates(store: SqlStore, clock: SetClock, authority: IssuingAuthority) -> Certificates:
+def certificates(store: Store, clock: SetClock, authority: IssuingAuthority) -> Certificates:
     return Certificates(store, clock, authority)
 
 
 @pytest.fixture
-def cas(store: SqlStore, clock: SetClock) -> CACertificates:
+def cas(store: Store, clock: SetClock) -> CACertificates:
     return CACertificates(store, clock)
 
 
@@ -332,7 +331,7 @@ class TestRegisteringWithoutCA:
 
 class TestIssuing:
     def test_a_key_pair_comes_with_its_certificate(
-        self, certificates: Certificates, announced: list[Change], store: SqlStore
+        self, certificates: Certificates, announced: list[Change], store: Store
     ) -> None:
         created = certificates.create_keys_and_certificate(HOME, set_as_active=True)
         certificate = created.certificate
@@ -369,7 +368,7 @@ class TestStatus:
     def test_what_may_be_set_is_set_and_announced(
         self,
         certificates: Certificates,
-        store: SqlStore,
+        store: Store,
         clock: SetClock,
         announced: list[Change],
         before: CertificateStatus,
@@ -394,7 +393,7 @@ class TestStatus:
 
     @pytest.mark.parametrize("after", [ACTIVE, INACTIVE])
     def test_revoked_is_for_good(
-        self, certificates: Certificates, store: SqlStore, announced: list[Change], after: CertificateStatus
+        self, certificates: Certificates, store: Store, announced: list[Change], after: CertificateStatus
     ) -> None:
         certificate_id = self._in_status(certificates, store, REVOKED)
         announced.clear()
@@ -407,7 +406,7 @@ class TestStatus:
         assert certificates.describe(HOME, certificate_id).status is REVOKED
         assert announced == []
 
-    def test_one_that_is_being_transferred_waits(self, certificates: Certificates, store: SqlStore) -> None:
+    def test_one_that_is_being_transferred_waits(self, certificates: Certificates, store: Store) -> None:
         certificate_id = self._in_status(certificates, store, CertificateStatus.PENDING_TRANSFER)
         with pytest.raises(CertificateStateException, match="PENDING_TRANSFER"):
             certificates.update(HOME, certificate_id, ACTIVE)
@@ -415,7 +414,7 @@ class TestStatus:
             certificates.delete(HOME, certificate_id)
 
     @pytest.mark.parametrize("status", ["PENDING_ACTIVATION", "PENDING_TRANSFER", "REGISTER_INACTIVE"])
-    def test_some_are_not_set_by_hand(self, certificates: Certificates, store: SqlStore, status: str) -> None:
+    def test_some_are_not_set_by_hand(self, certificates: Certificates, store: Store, status: str) -> None:
         certificate_id = self._in_status(certificates, store, INACTIVE)
         with pytest.raises(CertificateStateException, match=f"cannot be set to {status}"):
             certificates.update(HOME, certificate_id, CertificateStatus(status))
@@ -439,10 +438,10 @@ class TestStatus:
         assert certificates.describe(HOME, registered.certificate_id) == registered
 
     @staticmethod
-    def _in_status(certificates: Certificates, store: SqlStore, status: CertificateStatus) -> str:
+    def _in_status(certificates: Certificates, store: Store, status: CertificateStatus) -> str:
         registered = certificates.register_without_ca(HOME, new_device(None).pem)
         with store.write() as tx:
-            tx.certificates.replace(replace(registered, status=status))
+            CertificateRows(tx).replace(replace(registered, status=status))
         return registered.certificate_id
 
 
@@ -452,11 +451,11 @@ class TestDeleting:
         return certificates.register_without_ca(HOME, new_device(None).pem, status=ACTIVE).certificate_id
 
     @pytest.fixture
-    def things(self, store: SqlStore, clock: SetClock) -> Things:
+    def things(self, store: Store, clock: SetClock) -> Things:
         return Things(store, clock)
 
     @pytest.fixture
-    def policies(self, store: SqlStore, clock: SetClock) -> Policies:
+    def policies(self, store: Store, clock: SetClock) -> Policies:
         return Policies(store, clock, LiteralEngine())
 
     def test_what_stands_in_the_way_is_told_in_this_order(

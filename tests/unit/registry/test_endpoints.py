@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sekisho.change import Change, ChangeKind
+from sekisho.endpoints.rules import Endpoints
 from sekisho.errors import InvalidRequestException
-from sekisho.registry.endpoints import Endpoints
-from sekisho.registry.ports import Change, ChangeKind, Store
+from sekisho.store.store import Store
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
 
 

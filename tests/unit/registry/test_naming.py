@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sekisho import arn
 from sekisho.errors import InvalidRequestException
-from sekisho.registry.naming import by_name_or_arn
+from sekisho.naming import by_name_or_arn
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
 
 NAMES = st.text("abcXYZ019:_-", min_size=1, max_size=128)

@@ -15,15 +15,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sekisho.admission.rules import Admission, AdmissionRequest
+from sekisho.ca_certificates.model import CACertificate
+from sekisho.ca_certificates.rules import CACertificates
+from sekisho.certificates.model import CertificateMode, CertificateStatus
+from sekisho.certificates.rules import Certificates
 from sekisho.errors import CertificateValidationException, InvalidRequestException
 from sekisho.pki import der, pem
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
-from sekisho.registry.admission import Admission, AdmissionRequest
-from sekisho.registry.ca_certificates import CACertificates
-from sekisho.registry.certificates import Certificates
-from sekisho.registry.model import CACertificate, CertificateMode, CertificateStatus
-from sekisho.store.unit_of_work import SqlStore
+from sekisho.store.store import Store
 from tests.der import A_CA, BMP, PRINTABLE, TELETEX, SigningKey, attribute, certificate, name, request, spki
 from tests.odd_certificates import ODD, WEAK, Odd
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
@@ -36,7 +37,7 @@ CA_NAME = name(attribute(b"Odd CA"))
 
 @dataclass
 class World:
-    store: SqlStore
+    store: Store
     certificates: Certificates
     cas: CACertificates
 
@@ -52,7 +53,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with SqlStore(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
         clock = SetClock()
         authority = IssuingAuthority.load_or_create(tmp_path / "issuing")
         yield World(store, Certificates(store, clock, authority), CACertificates(store, clock))

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sekisho import arn
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     DeleteConflictException,
     InvalidRequestException,
@@ -14,9 +15,10 @@ from sekisho.errors import (
     ResourceNotFoundException,
     VersionsLimitExceededException,
 )
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, Store, Window
-from sekisho.registry.tags import Tags
+from sekisho.pages import Window
+from sekisho.policies.rules import Policies
+from sekisho.store.store import Store
+from sekisho.tags.rules import Tags
 from tests.unit.registry.arrange import (
     HOME,
     OTHER_ACCOUNT,

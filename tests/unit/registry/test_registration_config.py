@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from sekisho.ca_certificates.model import RegistrationConfig
+from sekisho.ca_certificates.registration_config import checked, require_template
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
-from sekisho.registry.model import RegistrationConfig, TemplateType
-from sekisho.registry.ports import Store
-from sekisho.registry.registration_config import checked, require_template
+from sekisho.provisioning.templates.model import TemplateType
+from sekisho.provisioning.templates.store import ProvisioningTemplateRows
+from sekisho.store.store import Store
 from tests.store.builders import HOME, OTHER_ACCOUNT, provisioning_template, template_version
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
@@ -112,7 +114,7 @@ def test_a_template_by_name_has_to_exist_and_to_be_for_devices_of_a_ca(store: St
         with pytest.raises(ResourceNotFoundException, match="Provisioning template factory does not exist"):
             require_template(tx, HOME, jitp)
         for template in (provisioning_template("factory", type=TemplateType.JITP), provisioning_template("fleet")):
-            tx.provisioning_templates.add(template, template_version(template.name))
+            ProvisioningTemplateRows(tx).add(template, template_version(template.name))
         require_template(tx, HOME, jitp)
         require_template(tx, HOME, None)
         require_template(tx, HOME, body(TEMPLATE))

@@ -4,9 +4,9 @@ import pytest
 
 from sekisho import arn
 from sekisho.errors import InvalidRequestException, LimitExceededException, ResourceNotFoundException
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Store
-from sekisho.registry.tags import Tags, checked_tags
+from sekisho.policies.rules import Policies
+from sekisho.store.store import Store
+from sekisho.tags.rules import Tags, checked_tags
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock, certificate_id
 
 POLICY = arn.policy(HOME, "telemetry")

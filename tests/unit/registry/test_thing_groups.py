@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from sekisho import arn
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     InvalidRequestException,
     LimitExceededException,
@@ -12,13 +13,15 @@ from sekisho.errors import (
     ResourceNotFoundException,
     VersionConflictException,
 )
-from sekisho.registry import inheritance, thing_groups
-from sekisho.registry.authorization import Authorization, Question
-from sekisho.registry.policies import Policies
-from sekisho.registry.ports import Change, ChangeKind, Store, Window
-from sekisho.registry.tags import Tags
-from sekisho.registry.thing_groups import ThingGroups
-from sekisho.registry.things import Things
+from sekisho.pages import Window
+from sekisho.policies.authorization import Authorization, Question
+from sekisho.policies.rules import Policies
+from sekisho.store.store import Store
+from sekisho.tags.rules import Tags
+from sekisho.thing_groups import rules as thing_groups
+from sekisho.thing_groups.rules import ThingGroups
+from sekisho.thing_groups.store import MAX_NAMED_THINGS
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock, add_certificate
 
 ALL = Window(limit=250)
@@ -264,7 +267,7 @@ def test_of_a_large_group_the_whole_realm_is_announced(
     groups: ThingGroups, policies: Policies, store: Store, clock: SetClock, announced: list[Change]
 ) -> None:
     things = Things(store, clock)
-    for number in range(inheritance.MOST_NAMED + 1):
+    for number in range(MAX_NAMED_THINGS + 1):
         things.create(HOME, f"lamp-{number}")
         groups.add_thing(HOME, "led", f"lamp-{number}")
     announced.clear()
@@ -273,7 +276,7 @@ def test_of_a_large_group_the_whole_realm_is_announced(
     groups.remove_thing(HOME, "led", "lamp-0")
     announced.clear()
     policies.detach(HOME, "a", arn.thing_group(HOME, "lights"))
-    assert announced == [of_thing(f"lamp-{number}") for number in range(1, inheritance.MOST_NAMED + 1)]
+    assert announced == [of_thing(f"lamp-{number}") for number in range(1, MAX_NAMED_THINGS + 1)]
 
 
 def test_a_policy_can_be_detached_from_a_group_that_is_gone(policies: Policies) -> None:

@@ -4,11 +4,12 @@ import pytest
 
 from sekisho import arn
 from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException, ResourceNotFoundException
-from sekisho.registry.model import PropagatingAttribute
-from sekisho.registry.ports import Store, Window
-from sekisho.registry.tags import Tags
-from sekisho.registry.thing_types import ThingTypes
-from sekisho.registry.things import Things
+from sekisho.pages import Window
+from sekisho.store.store import Store
+from sekisho.tags.rules import Tags
+from sekisho.thing_types.model import PropagatingAttribute
+from sekisho.thing_types.rules import ThingTypes
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
 
 FIVE_MINUTES = 300.0

@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 
 from sekisho import arn
+from sekisho.change import Change, ChangeKind
 from sekisho.errors import (
     InvalidRequestException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
     VersionConflictException,
 )
-from sekisho.registry.model import ThingPrincipalType
-from sekisho.registry.ports import Change, ChangeKind, Store, Window
-from sekisho.registry.things import Things
+from sekisho.pages import Window
+from sekisho.principals.model import ThingPrincipalType
+from sekisho.store.store import Store
+from sekisho.things.rules import Things
 from tests.unit.registry.arrange import (
     HOME,
     OTHER_ACCOUNT,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn
 from sekisho.api.operation import Call, operation
+from sekisho.policies.authorization import Answer, Question
 from sekisho.realm import Realm
-from sekisho.registry.authorization import Answer, Question
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import GetEffectivePoliciesRequestTypeDef, TestAuthorizationRequestTypeDef

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import BillingGroup
-from sekisho.registry.naming import by_name_or_arn
-from sekisho.registry.tags import checked_tags
+from sekisho.billing_groups.model import BillingGroup
+from sekisho.naming import by_name_or_arn
+from sekisho.tags.rules import checked_tags
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

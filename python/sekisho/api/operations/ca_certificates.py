@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import (
-    AutoRegistrationStatus,
-    CACertificate,
-    CACertificateStatus,
-    CertificateMode,
-    RegistrationConfig,
-)
-from sekisho.registry.tags import checked_tags
+from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, CACertificateStatus, RegistrationConfig
+from sekisho.certificates.model import CertificateMode
+from sekisho.tags.rules import checked_tags
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import Certificate, CertificateStatus
-from sekisho.registry.ports import Slice
+from sekisho.certificates.model import Certificate, CertificateStatus
+from sekisho.pages import Slice
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

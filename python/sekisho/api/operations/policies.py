@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.tags import checked_tags
+from sekisho.tags.rules import checked_tags
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

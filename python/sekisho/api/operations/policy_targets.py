@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import Policy
-from sekisho.registry.ports import Slice
+from sekisho.pages import Slice
+from sekisho.policies.model import Policy
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

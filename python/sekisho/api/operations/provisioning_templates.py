@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import ProvisioningHook, ProvisioningTemplate, TemplateType
-from sekisho.registry.tags import checked_tags
+from sekisho.provisioning.templates.model import ProvisioningHook, ProvisioningTemplate, TemplateType
+from sekisho.tags.rules import checked_tags
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sekisho import pages
 from sekisho.api.operation import Call, operation
 from sekisho.api.reports import link
-from sekisho.registry.model import RegistrationTaskStatus, ReportType
+from sekisho.provisioning.bulk.model import RegistrationTaskStatus, ReportType
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

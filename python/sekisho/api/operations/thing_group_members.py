@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sekisho import pages
 from sekisho.api.operation import Call, operation
 from sekisho.api.operations.thing_groups import name_and_arn
-from sekisho.registry.naming import by_name_or_arn
+from sekisho.naming import by_name_or_arn
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
 from sekisho.realm import Realm
-from sekisho.registry.model import ThingGroup
-from sekisho.registry.tags import checked_tags
+from sekisho.tags.rules import checked_tags
+from sekisho.thing_groups.model import ThingGroup
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import ThingPrincipalType
+from sekisho.principals.model import ThingPrincipalType
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

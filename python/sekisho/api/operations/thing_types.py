@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sekisho import arn, pages
 from sekisho.api.operation import Call, operation
-from sekisho.registry.model import PropagatingAttribute, ThingType
-from sekisho.registry.tags import checked_tags
+from sekisho.tags.rules import checked_tags
+from sekisho.thing_types.model import PropagatingAttribute, ThingType
 
 if TYPE_CHECKING:
     from types_boto3_iot.type_defs import (

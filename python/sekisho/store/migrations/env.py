@@ -6,12 +6,12 @@ from alembic import context
 from sqlalchemy import Connection
 
 from sekisho.store.engines import engines
-from sekisho.store.schema import metadata
+from sekisho.store.tables import load_all
 
 
 def _run(connection: Connection) -> None:
     # SQLite can roll back DDL, once Python's driver lets it.
-    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
+    context.configure(connection=connection, target_metadata=load_all(), transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
 

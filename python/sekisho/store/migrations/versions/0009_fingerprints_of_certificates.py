@@ -6,9 +6,9 @@ A million rows take about a minute and no more memory than a batch.
 import sqlalchemy as sa
 from alembic import op
 
+from sekisho.certificates.fingerprints import fingerprints_of
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
-from sekisho.registry.fingerprints import fingerprints_of
 
 revision = "0009"
 down_revision = "0008"

@@ -1,0 +1,282 @@
+"""Device certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    TextClause,
+    UniqueConstraint,
+    bindparam,
+    select,
+    text,
+)
+
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus, Fingerprints, Kin, TransferData
+from sekisho.change import Change, ChangeKind
+from sekisho.pages import Slice, Window
+from sekisho.realm import Realm
+from sekisho.refusal import RefusalReason
+from sekisho.store.statements import (
+    Query,
+    insert,
+    its,
+    reading,
+    realm_parameters,
+    removing,
+    replace,
+    replacing,
+)
+from sekisho.store.tables import Instant, String, Write, listed, realm_columns
+from sekisho.store.transaction import Transaction
+
+LOST_BY_STATUS: Final = {
+    CertificateStatus.INACTIVE: RefusalReason.DEVICE_CERTIFICATE_INACTIVE,
+    CertificateStatus.REGISTER_INACTIVE: RefusalReason.DEVICE_CERTIFICATE_INACTIVE,
+    CertificateStatus.REVOKED: RefusalReason.DEVICE_CERTIFICATE_REVOKED,
+    CertificateStatus.PENDING_TRANSFER: RefusalReason.DEVICE_CERTIFICATE_PENDING_TRANSFER,
+    CertificateStatus.PENDING_ACTIVATION: RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION,
+}
+"""Why a certificate of this status may not connect. Only ACTIVE may."""
+
+
+def _announce(_tx: Transaction, write: Write) -> Iterable[Change]:
+    realm, certificate_id = write.realm, write.values["certificate_id"]
+    if write.kind == "delete":
+        # Deleted, or now that of another account.
+        lost: RefusalReason | None = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
+    else:
+        status = CertificateStatus(write.values["status"])
+        if write.kind == "insert" and status is CertificateStatus.PENDING_ACTIVATION:
+            # It has never connected, and the data plane has cached nothing about it.
+            return ()
+        lost = LOST_BY_STATUS.get(status)
+    return (Change(realm, ChangeKind.CERTIFICATE, certificate_id, lost),)
+
+
+CERTIFICATES = listed(
+    "certificates",
+    *realm_columns(),
+    Column("certificate_id", String, nullable=False),
+    Column("certificate_pem", String, nullable=False),
+    # No foreign key: a CA may go, what it signed stays.
+    Column("ca_certificate_id", String),
+    Column("status", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("modified_at", Instant, nullable=False),
+    Column("customer_version", Integer, nullable=False),
+    Column("generation_id", String, nullable=False),
+    Column("previous_owned_by", String),
+    Column("transfer_message", String),
+    Column("transfer_reject_reason", String),
+    Column("transferred_at", Instant),
+    Column("transfer_accepted_at", Instant),
+    Column("transfer_rejected_at", Instant),
+    Column("transferred_to", String),
+    # Fingerprints; missing where the certificate could not be read when they were introduced.
+    Column("signed_sha256", LargeBinary),
+    Column("issuer_serial_sha256", LargeBinary),
+    Column("public_key_sha256", LargeBinary),
+    # In this order it answers ``everywhere`` too.
+    UniqueConstraint("certificate_id", "account_id", "region"),
+    Index(None, "account_id", "region", "seq"),
+    # For ``kin``. A certificate is in few realms.
+    Index(None, "signed_sha256", "account_id", "region"),
+    announces=_announce,
+)
+
+# For ``kin``; a literal, as below.
+REVOKED: Final = text("status = 'REVOKED'")
+
+for _column in (CERTIFICATES.c.issuer_serial_sha256, CERTIFICATES.c.public_key_sha256):
+    Index(
+        f"ix_certificates_revoked_{_column.name}",
+        CERTIFICATES.c.account_id,
+        CERTIFICATES.c.region,
+        _column,
+        sqlite_where=REVOKED,
+        postgresql_where=REVOKED,
+    )
+
+Index(
+    None,
+    CERTIFICATES.c.account_id,
+    CERTIFICATES.c.region,
+    CERTIFICATES.c.ca_certificate_id,
+    CERTIFICATES.c.seq,
+    sqlite_where=CERTIFICATES.c.ca_certificate_id.is_not(None),
+    postgresql_where=CERTIFICATES.c.ca_certificate_id.is_not(None),
+)
+
+# A literal, since a partial index serves no condition with a parameter.
+OUTGOING: Final = text("status = 'PENDING_TRANSFER' AND transferred_to IS NOT NULL")
+
+Index(
+    "ix_certificates_outgoing",
+    CERTIFICATES.c.account_id,
+    CERTIFICATES.c.region,
+    CERTIFICATES.c.seq,
+    sqlite_where=OUTGOING,
+    postgresql_where=OUTGOING,
+)
+
+
+def certificate_of(row: Row[Any]) -> Certificate:
+    """The certificate in a row of ``certificates``."""
+    transfer = TransferData(
+        message=row.transfer_message,
+        reject_reason=row.transfer_reject_reason,
+        transferred_at=row.transferred_at,
+        accepted_at=row.transfer_accepted_at,
+        rejected_at=row.transfer_rejected_at,
+        transferred_to=row.transferred_to,
+    )
+    return Certificate(
+        realm=Realm(row.account_id, row.region),
+        certificate_id=row.certificate_id,
+        certificate_pem=row.certificate_pem,
+        ca_certificate_id=row.ca_certificate_id,
+        status=CertificateStatus(row.status),
+        mode=CertificateMode(row.mode),
+        not_before=row.not_before,
+        not_after=row.not_after,
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        customer_version=row.customer_version,
+        generation_id=row.generation_id,
+        previous_owned_by=row.previous_owned_by,
+        transfer=None if transfer == _NO_TRANSFER else transfer,
+    )
+
+
+_NO_TRANSFER = TransferData()
+
+
+def _values(certificate: Certificate) -> dict[str, Any]:
+    transfer = certificate.transfer or _NO_TRANSFER
+    return {
+        "account_id": certificate.realm.account_id,
+        "region": certificate.realm.region,
+        "certificate_id": certificate.certificate_id,
+        "certificate_pem": certificate.certificate_pem,
+        "ca_certificate_id": certificate.ca_certificate_id,
+        "status": certificate.status.value,
+        "mode": certificate.mode.value,
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
+        "created_at": certificate.created_at,
+        "modified_at": certificate.modified_at,
+        "customer_version": certificate.customer_version,
+        "generation_id": certificate.generation_id,
+        "previous_owned_by": certificate.previous_owned_by,
+        "transfer_message": transfer.message,
+        "transfer_reject_reason": transfer.reject_reason,
+        "transferred_at": transfer.transferred_at,
+        "transfer_accepted_at": transfer.accepted_at,
+        "transfer_rejected_at": transfer.rejected_at,
+        "transferred_to": transfer.transferred_to,
+    }
+
+
+_KEY = ("certificate_id", "account_id", "region")
+_BY_KEY = reading(CERTIFICATES, certificate_of, *_KEY)
+_OF_REALM = reading(CERTIFICATES, certificate_of, "account_id", "region")
+_OF_CA = reading(CERTIFICATES, certificate_of, "account_id", "region", "ca_certificate_id")
+_OUTGOING = Query(
+    select(CERTIFICATES).where(its(CERTIFICATES, "account_id", "region") & OUTGOING), CERTIFICATES.c.seq, certificate_of
+)
+_EVERYWHERE = reading(CERTIFICATES, certificate_of, "certificate_id")
+
+
+def _one(column: str, *conditions: TextClause) -> ColumnElement[str | None]:
+    """The id of a certificate of the realm whose fingerprint is the parameter of the column's name."""
+    return (
+        select(CERTIFICATES.c.certificate_id)
+        .where(
+            CERTIFICATES.c.account_id == bindparam("its_account_id"),
+            CERTIFICATES.c.region == bindparam("its_region"),
+            CERTIFICATES.c[column] == bindparam(f"its_{column}"),
+            *conditions,
+        )
+        .limit(1)
+        .scalar_subquery()
+        .label(column)
+    )
+
+
+_KIN = select(
+    _one("signed_sha256"),
+    _one("issuer_serial_sha256", REVOKED),
+    _one("public_key_sha256", REVOKED),
+)
+_REPLACE = replacing(CERTIFICATES, *_KEY)
+_REMOVE = removing(CERTIFICATES, *_KEY)
+
+
+class CertificateRows:
+    """Device certificates of all realms. Transfer data of nothing but None read back as None."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def get(self, realm: Realm, certificate_id: str) -> Certificate | None:
+        """The certificate, or None."""
+        return _BY_KEY.one(self._tx, realm_parameters(realm, certificate_id=certificate_id))
+
+    def add(self, certificate: Certificate, fingerprints: Fingerprints | None = None) -> None:
+        """Raises AlreadyThere where the realm has it."""
+        values = _values(certificate)
+        if fingerprints is not None:
+            values["signed_sha256"] = fingerprints.signed
+            values["issuer_serial_sha256"] = fingerprints.issuer_serial
+            values["public_key_sha256"] = fingerprints.public_key
+        insert(self._tx, CERTIFICATES, values, certificate.certificate_id)
+
+    def kin(self, realm: Realm, fingerprints: Fingerprints) -> Kin:
+        """What the realm has in common with a certificate that is not registered there."""
+        parameters = realm_parameters(
+            realm,
+            signed_sha256=fingerprints.signed,
+            issuer_serial_sha256=fingerprints.issuer_serial,
+            public_key_sha256=fingerprints.public_key,
+        )
+        return Kin(*self._tx.execute(_KIN, parameters).one())
+
+    def replace(self, certificate: Certificate) -> None:
+        """Overwrite it. Raises KeyError where the realm has none of this id."""
+        parameters = _values(certificate) | realm_parameters(
+            certificate.realm, certificate_id=certificate.certificate_id
+        )
+        replace(self._tx, _REPLACE, parameters, certificate.certificate_id)
+
+    def remove(self, realm: Realm, certificate_id: str) -> None:
+        """Forget it. Policies and things attached to it stay attached: whoever removes detaches."""
+        self._tx.execute(_REMOVE, realm_parameters(realm, certificate_id=certificate_id))
+
+    def page(self, realm: Realm, window: Window) -> Slice[Certificate]:
+        """Part of the realm's list."""
+        return _OF_REALM.page(self._tx, window, realm_parameters(realm))
+
+    def page_by_ca(self, realm: Realm, ca_certificate_id: str, window: Window) -> Slice[Certificate]:
+        """Part of the list of those that one CA signed."""
+        return _OF_CA.page(self._tx, window, realm_parameters(realm, ca_certificate_id=ca_certificate_id))
+
+    def page_outgoing(self, realm: Realm, window: Window) -> Slice[Certificate]:
+        """Part of the list of those that are offered to another account."""
+        return _OUTGOING.page(self._tx, window, realm_parameters(realm))
+
+    def everywhere(self, certificate_id: str) -> Sequence[Certificate]:
+        """The same certificate in every realm, oldest registration first."""
+        return _EVERYWHERE.all(self._tx, {"its_certificate_id": certificate_id})

@@ -1,0 +1,59 @@
+"""Endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column, Row, UniqueConstraint
+
+from sekisho.change import ChangeKind
+from sekisho.endpoints.model import Endpoint
+from sekisho.realm import Realm
+from sekisho.store.statements import insert, reading, realm_parameters
+from sekisho.store.tables import String, listed, naming, realm_columns
+from sekisho.store.transaction import Transaction
+
+ENDPOINTS = listed(
+    "endpoints",
+    *realm_columns(),
+    Column("prefix", String, nullable=False),
+    UniqueConstraint("account_id", "region"),
+    # A name that begins with it leads to one realm.
+    UniqueConstraint("prefix"),
+    announces=naming(ChangeKind.ENDPOINT, "prefix", of_inserts=True),
+)
+
+
+def _make(row: Row[Any]) -> Endpoint:
+    return Endpoint(realm=Realm(row.account_id, row.region), prefix=row.prefix)
+
+
+_OF_REALM = reading(ENDPOINTS, _make, "account_id", "region")
+_ALL = reading(ENDPOINTS, _make)
+
+
+class EndpointRows:
+    """One endpoint per realm, kept for good once given."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def get(self, realm: Realm) -> Endpoint | None:
+        """The realm's endpoint, or None."""
+        return _OF_REALM.one(self._tx, realm_parameters(realm))
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Raises AlreadyThere where the realm has one, or another realm has the prefix."""
+        values = {
+            "account_id": endpoint.realm.account_id,
+            "region": endpoint.realm.region,
+            "prefix": endpoint.prefix,
+        }
+        insert(self._tx, ENDPOINTS, values, endpoint.prefix)
+
+    def all(self) -> Sequence[Endpoint]:
+        """Every endpoint, oldest first."""
+        return _ALL.all(self._tx, {})

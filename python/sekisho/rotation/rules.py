@@ -1,0 +1,324 @@
+"""Rotation: a certificate takes the place of another, and the device has a working one at every moment.
+
+The new certificate is ACTIVE and attached to everything that the old one is attached to, before anything is taken from
+the old one. Both work until the new one has connected; then the old one is set to INACTIVE, in one transaction with
+the record of it. A device that never gets its new certificate keeps its old one.
+
+What becomes of a rotation when one of its certificates is changed by other hands meanwhile:
+
+- The old one is set to INACTIVE, revoked, transferred or deleted: the rotation waits on for the new one, which is now
+  the only one, and is DONE when that connects. The old one's status is left as it is.
+- The new one is revoked, deleted or taken by another account: it can never connect again, so the rotation is CANCELLED
+  at once (``registry.certificates.end_waiting``) and the old one stays.
+- The new one is set to INACTIVE: the rotation waits until it is ACTIVE again and connects.
+
+This is Sekisho's own; AWS IoT leaves these steps to its users (Developer Guide, manage-certs, "rotating certificates").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from sekisho import arn, ids
+from sekisho.ca_certificates import issuers
+from sekisho.ca_certificates.model import CACertificate, CACertificateStatus
+from sekisho.certificates import rules as certificates
+from sekisho.certificates import x509
+from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus
+from sekisho.certificates.store import CertificateRows
+from sekisho.clock import Clock
+from sekisho.errors import (
+    CertificateConflictException,
+    CertificateStateException,
+    CertificateValidationException,
+    ConflictException,
+    InvalidRequestException,
+    ResourceNotFoundException,
+)
+from sekisho.pages import Slice, Window
+from sekisho.pki import verify
+from sekisho.pki.certificate import X509Certificate
+from sekisho.pki.verify import NotAcceptable
+from sekisho.policies import rules as policies
+from sekisho.policies.store import PolicyRows
+from sekisho.principals.store import AttachmentRows
+from sekisho.realm import Realm
+from sekisho.rotation.model import Rotation, RotationState
+from sekisho.rotation.store import RotationRows
+from sekisho.store.store import Store
+from sekisho.store.transaction import Transaction
+from sekisho.things import rules as things
+
+log = structlog.get_logger(__name__)
+
+_PAGE: Final = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many rotations are in which state."""
+
+    pending: int
+    done: int
+    cancelled: int
+
+
+class Rotations:
+    """Everything that is done to replace certificates."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def begin(
+        self,
+        realm: Realm,
+        old_certificate_id: str,
+        new_certificate_pem: str,
+        *,
+        ca_certificate_pem: str | None = None,
+    ) -> Rotation:
+        """Register the new certificate as ACTIVE, attach it beside the old one, and wait for it to connect.
+
+        It is registered with the CA that signed it where that is registered and ACTIVE, else without one; registered
+        already, it is activated if need be. For a pair of certificates whose rotation is pending or done, that
+        rotation is the answer and nothing is changed.
+
+        Args:
+            ca_certificate_pem: Which CA; needed only where one key has several registered CA certificates.
+
+        Raises:
+            ResourceNotFoundException: The old certificate is not registered.
+            InvalidRequestException: Old and new are the same, or the new one cannot belong to the old one's things.
+            CertificateStateException: The old one is not ACTIVE, or the new one is registered and neither ACTIVE nor
+                INACTIVE; or the named CA is not registered, or INACTIVE.
+            CertificateValidationException: No certificate, one that AWS IoT does not take, or not signed by the CA.
+            CertificateConflictException: Several CA certificates may be meant.
+            ConflictException: One of the two is in another rotation that is pending.
+            LimitExceededException: The new one would have more policies than a target may have.
+        """
+        new = x509.given(new_certificate_pem, "newCertificatePem")
+        ca = x509.given_ca(ca_certificate_pem) if ca_certificate_pem else None
+        with self._store.write() as tx:
+            now = self._clock()
+            old = certificates.existing(tx, realm, old_certificate_id)
+            begun = _begun_before(tx, old, new)
+            if begun is not None:
+                return begun
+            _require_free(tx, old, new)
+            _require_active(old)
+            registered = self._registered(tx, now, realm, new, ca)
+            _attach_beside(tx, old, registered)
+            rotation = Rotation(
+                realm=realm,
+                old_certificate_id=old.certificate_id,
+                new_certificate_id=registered.certificate_id,
+                ca_certificate_id=old.ca_certificate_id,
+                started_at=now,
+            )
+            RotationRows(tx).add(rotation)
+            return rotation
+
+    def connected(self, connected: Sequence[tuple[Realm, str]]) -> None:
+        """These certificates have connected: switch off the ones whose place they take.
+
+        Told of certificates that nobody waits for, or told again, it changes nothing. One that is no longer ACTIVE is
+        waited for still: the old one must not go before a new one works.
+        """
+        if not connected:
+            return
+        with self._store.write() as tx:
+            now = self._clock()
+            done = [
+                rotation
+                for realm, certificate_id in dict.fromkeys(connected)
+                if (rotation := _switch_over(tx, now, realm, certificate_id)) is not None
+            ]
+        for rotation in done:
+            log.info(
+                "a certificate was rotated",
+                account_id=rotation.realm.account_id,
+                region=rotation.realm.region,
+                old_certificate_id=rotation.old_certificate_id,
+                new_certificate_id=rotation.new_certificate_id,
+            )
+
+    def cancel(self, realm: Realm, old_certificate_id: str) -> Rotation:
+        """Give up a pending rotation: the new certificate is set to INACTIVE and detached from everything.
+
+        Where the old one is not ACTIVE any more the new one is left as it is: it is the only one that works.
+
+        Raises:
+            ResourceNotFoundException: No rotation of this old certificate is pending.
+        """
+        old_certificate_id = ids.certificate_id(old_certificate_id)
+        with self._store.write() as tx:
+            now = self._clock()
+            pending = RotationRows(tx).latest(realm, old_certificate_id)
+            if pending is None or pending.state is not RotationState.PENDING:
+                raise _not_pending(realm, old_certificate_id, pending)
+            old = CertificateRows(tx).get(realm, old_certificate_id)
+            new = CertificateRows(tx).get(realm, pending.new_certificate_id)
+            if new is not None and old is not None and old.status is CertificateStatus.ACTIVE:
+                certificates.detach_all(tx, new)
+                if new.status is CertificateStatus.ACTIVE:
+                    CertificateRows(tx).replace(certificates.with_status(new, CertificateStatus.INACTIVE, now))
+            cancelled = replace(pending, state=RotationState.CANCELLED, finished_at=now)
+            RotationRows(tx).finish(cancelled)
+            return cancelled
+
+    def list(
+        self,
+        realm: Realm,
+        window: Window,
+        state: RotationState = RotationState.PENDING,
+        ca_certificate_id: str | None = None,
+    ) -> Slice[Rotation]:
+        """Rotations in one state, in the order in which they were begun.
+
+        Args:
+            ca_certificate_id: Only those whose old certificate was registered with this CA.
+        """
+        ca_certificate_id = None if ca_certificate_id is None else ids.certificate_id(ca_certificate_id)
+        with self._store.read() as tx:
+            return RotationRows(tx).page(realm, window, state, ca_certificate_id=ca_certificate_id)
+
+    def progress(self, realm: Realm, ca_certificate_id: str | None = None) -> Progress:
+        """How many rotations are pending, done and cancelled: of the realm, or of one CA's certificates."""
+        ca_certificate_id = None if ca_certificate_id is None else ids.certificate_id(ca_certificate_id)
+        with self._store.read() as tx:
+            pending, done, cancelled = (
+                RotationRows(tx).count(realm, state, ca_certificate_id=ca_certificate_id)
+                for state in (RotationState.PENDING, RotationState.DONE, RotationState.CANCELLED)
+            )
+        return Progress(pending, done, cancelled)
+
+    def _registered(
+        self, tx: Transaction, now: datetime, realm: Realm, new: X509Certificate, named: X509Certificate | None
+    ) -> Certificate:
+        """The new certificate's row, ACTIVE."""
+        try:
+            verify.check_device_certificate(new, now)
+        except NotAcceptable as error:
+            raise CertificateValidationException(str(error)) from None
+        present = CertificateRows(tx).get(realm, new.certificate_id)
+        if present is None:
+            ca = _issuer(tx, realm, new, named)
+            mode = CertificateMode.SNI_ONLY if ca is None else ca.mode
+            ca_certificate_id = None if ca is None else ca.certificate_id
+            return certificates.add_new(tx, now, realm, new, CertificateStatus.ACTIVE, mode, ca_certificate_id)
+        if present.status is CertificateStatus.ACTIVE:
+            return present
+        if present.status is not CertificateStatus.INACTIVE:
+            raise CertificateStateException(
+                f"The new certificate is registered already and {present.status.value}; one that is ACTIVE or INACTIVE "
+                f"can take another's place. Issue another. Id: {present.certificate_id}"
+            )
+        activated = certificates.with_status(present, CertificateStatus.ACTIVE, now)
+        CertificateRows(tx).replace(activated)
+        return activated
+
+
+def _begun_before(tx: Transaction, old: Certificate, new: X509Certificate) -> Rotation | None:
+    """The rotation of this very pair, unless what it did was undone and it has to begin anew."""
+    latest = RotationRows(tx).latest(old.realm, old.certificate_id)
+    if latest is None or latest.new_certificate_id != new.certificate_id:
+        return None
+    if latest.state is RotationState.PENDING:
+        return latest
+    return latest if latest.state is RotationState.DONE and old.status is not CertificateStatus.ACTIVE else None
+
+
+def _require_free(tx: Transaction, old: Certificate, new: X509Certificate) -> None:
+    """That neither is in another rotation: each step of a chain could switch off what the next one stands on."""
+    realm = old.realm
+    if old.certificate_id == new.certificate_id:
+        raise InvalidRequestException(
+            f"The new certificate is the old one ({old.certificate_id}). Issue another for the device."
+        )
+    for found in (
+        _pending(RotationRows(tx).latest(realm, old.certificate_id)),
+        RotationRows(tx).awaiting(realm, old.certificate_id),
+        _pending(RotationRows(tx).latest(realm, new.certificate_id)),
+        RotationRows(tx).awaiting(realm, new.certificate_id),
+    ):
+        if found is not None:
+            raise ConflictException(
+                f"Another rotation is pending, of certificate {found.old_certificate_id} to "
+                f"{found.new_certificate_id}, since {found.started_at:%Y-%m-%dT%H:%M:%SZ}. Wait until its new "
+                "certificate has connected, or cancel it first.",
+                resource_id=found.old_certificate_id,
+            )
+
+
+def _pending(rotation: Rotation | None) -> Rotation | None:
+    return rotation if rotation is not None and rotation.state is RotationState.PENDING else None
+
+
+def _require_active(old: Certificate) -> None:
+    if old.status is not CertificateStatus.ACTIVE:
+        raise CertificateStateException(
+            f"The old certificate is {old.status.value}; only one that is ACTIVE is rotated. Register the new one "
+            f"with RegisterCertificate instead. Id: {old.certificate_id}"
+        )
+
+
+def _issuer(tx: Transaction, realm: Realm, new: X509Certificate, named: X509Certificate | None) -> CACertificate | None:
+    if named is not None:
+        return issuers.the_named_issuer(tx, realm, new, named)
+    signed = issuers.candidates(tx, realm, new).signed
+    active = [ca for ca in signed if ca.status is CACertificateStatus.ACTIVE]
+    if len(active) > 1:
+        listed = ", ".join(ca.certificate_id for ca in active)
+        raise CertificateConflictException(
+            "Several registered CA certificates have the issuer's name and the key that signed the new certificate. "
+            f"Say which one is meant with caCertificatePem: {listed}."
+        )
+    return active[0] if active else None
+
+
+def _attach_beside(tx: Transaction, old: Certificate, new: Certificate) -> None:
+    """Everything that the old one is attached to, the new one is attached to in the same way."""
+    realm = old.realm
+    old_principal, new_principal = (arn.certificate(realm, each.certificate_id) for each in (old, new))
+    after: int | None = None
+    while True:
+        policies_of_old = PolicyRows(tx).attached_to(realm, old_principal, Window(limit=_PAGE, after=after))
+        for policy in policies_of_old.items:
+            policies.attach_in(tx, realm, policy.name, new_principal)
+        after = policies_of_old.next_after
+        if after is None:
+            break
+    while True:
+        things_of_old = AttachmentRows(tx).of_principal(realm, old_principal, Window(limit=_PAGE, after=after))
+        for attachment in things_of_old.items:
+            things.attach_principal_in(tx, realm, attachment.thing_name, new_principal, attachment.type)
+        after = things_of_old.next_after
+        if after is None:
+            break
+
+
+def _switch_over(tx: Transaction, now: datetime, realm: Realm, certificate_id: str) -> Rotation | None:
+    rotation = RotationRows(tx).awaiting(realm, certificate_id)
+    new = CertificateRows(tx).get(realm, certificate_id)
+    if rotation is None or new is None or new.status is not CertificateStatus.ACTIVE:
+        return None
+    old = CertificateRows(tx).get(realm, rotation.old_certificate_id)
+    if old is not None and old.status is CertificateStatus.ACTIVE:
+        CertificateRows(tx).replace(certificates.with_status(old, CertificateStatus.INACTIVE, now))
+    done = replace(rotation, state=RotationState.DONE, finished_at=now)
+    RotationRows(tx).finish(done)
+    return done
+
+
+def _not_pending(realm: Realm, old_certificate_id: str, latest: Rotation | None) -> ResourceNotFoundException:
+    told = f"No rotation of certificate {old_certificate_id} is pending in account {realm.account_id} and region "
+    told += f"{realm.region}."
+    if latest is not None and latest.finished_at is not None:
+        told += f" The last one is {latest.state.value} since {latest.finished_at:%Y-%m-%dT%H:%M:%SZ}."
+    return ResourceNotFoundException(told)

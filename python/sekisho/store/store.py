@@ -1,0 +1,138 @@
+"""The store: begins transactions, one at a time where they write, and announces what they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+from sqlalchemy import text
+
+from sekisho.change import Change, merged
+from sekisho.store import deadline, schema_version
+from sekisho.store.engines import engines
+from sekisho.store.errors import StoreBusy, failing_clearly
+from sekisho.store.group_commit import GroupCommit, Writer
+from sekisho.store.outage import Outage
+from sekisho.store.transaction import Transaction
+
+
+class Store:
+    """The registry in an SQL database.
+
+    Write transactions are serialised, on SQLite by BEGIN IMMEDIATE and on PostgreSQL by an advisory lock that all
+    servers on the database share. Why a lock, rather than SERIALIZABLE and trying again: the block of a ``with`` cannot
+    be run twice; and it makes the order of ``seq`` that of the commits, so that a page never skips a row that was
+    committed late. Within one process a lock comes first, so that waiting costs no connection; it goes to the
+    thread that has waited longest, so that no writer is passed over by those that write much. Writers that wait for the
+    lock together share a commit (``group_commit``).
+
+    Methods may be called from any thread, and ``read`` from many at once.
+
+    Args:
+        url: ``sqlite:////folder/file.db`` or ``postgresql://user:password@host/database``.
+        announce: Given the changes of each transaction after it is committed, each once, in order; in the thread that
+            wrote. Transactions of two threads may be announced in either order. What it raises reaches the writer,
+            though the transaction is kept. Where a commit failed it may be unknown whether the database has kept it:
+            its changes are announced with the next commit, which can only come once that is decided.
+
+    A transaction has ``deadline.STORE_TIMEOUT_SECONDS`` for all that it waits for; then it fails.
+
+    Raises:
+        StoreError: from every method, saying what is wrong with the database and what to do.
+    """
+
+    def __init__(self, url: str, announce: Callable[[Sequence[Change]], None]) -> None:
+        self._engines = engines(url)
+        self._announce = announce
+        self._commits = GroupCommit(self._engines)
+        self._write_outage = Outage(
+            lambda seconds: StoreBusy(
+                f"{self.place}: the write lock has been held elsewhere for {seconds:.0f} s. "
+                "Requests that write fail until it is free."
+            )
+        )
+
+    @property
+    def place(self) -> str:
+        """The file, or the URL without its password."""
+        return self._engines.place
+
+    def open(self) -> None:
+        """Make what is missing, and migrate what is older. Call once, before anything else.
+
+        Raises NewerSchema, ForeignDatabase, DamagedDatabase, StoreBusy or StoreUnavailable.
+        """
+        self._engines.prepare()
+        engine = self._engines.writing
+        with (
+            failing_clearly(self.place),
+            deadline.begin(),
+            self._engines.connect(engine) as connection,
+            connection.begin(),
+        ):
+            # Two servers may start at once.
+            self._engines.lock_for_writing(connection)
+            self._engines.check(connection)
+            # How long a migration takes depends on how much there is.
+            self._engines.allow_long_statements(connection)
+            deadline.lift()
+            schema_version.bring_to_head(connection, self.place)
+
+    def close(self) -> None:
+        """Close every connection. On SQLite the last one moves the write-ahead log into the file."""
+        self._engines.reading.dispose()
+        self._engines.writing.dispose()
+
+    def __enter__(self) -> Store:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A transaction that sees one state of the store and changes nothing."""
+        engine = self._engines.reading
+        with (
+            failing_clearly(self.place),
+            deadline.begin(),
+            self._engines.connect(engine) as connection,
+            connection.begin(),
+        ):
+            yield Transaction(connection, None)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Commits when the block ends, rolls back when it raises. When it returns the change is on disk.
+
+        Raises RuntimeError within another ``write`` of the same thread, which would wait for itself.
+        """
+        writer = Writer(self._commits)
+        try:
+            with deadline.begin(), failing_clearly(self.place):
+                with self._write_outage.attempt():
+                    writer.join()
+                with writer as connection:
+                    yield Transaction(connection, writer.changes)
+        finally:
+            if writer.to_announce:
+                self._announce(merged(writer.to_announce))
+
+    def probe_read(self) -> None:
+        """Read as a request does. Raises StoreError where requests cannot."""
+        self._engines.check_place()
+        with self.read() as tx:
+            tx._connection.execute(_PROBE_READ)
+
+    def probe_write(self) -> None:
+        """Write and commit as a request does; nothing changes. Raises StoreError where requests cannot."""
+        with self.write() as tx:
+            tx._connection.execute(_PROBE_WRITE)
+
+
+_PROBE_READ = text("SELECT version_num FROM alembic_version")
+_PROBE_WRITE = text("UPDATE alembic_version SET version_num = version_num")

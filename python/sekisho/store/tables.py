@@ -1,0 +1,166 @@
+"""What the tables of all features have in common.
+
+- What belongs to a realm has ``account_id`` and ``region``.
+- What can be listed has ``seq``: the order of creation, never used twice, the place where a page goes on.
+- Every query reads an index from front to back and stops; ``tests/store/test_query_plans.py`` asks the database. An
+  index that serves one query only says which.
+- Text compares byte by byte on both databases, so that equality, order and prefixes mean the same.
+- An instant is a whole number of microseconds since 1970-01-01T00:00:00Z.
+
+A table is defined in the ``store.py`` of its feature, and says what writing its rows announces to the data plane. A
+change of a table comes with a migration in ``migrations/versions``; tests compare the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.engine import Dialect
+
+from sekisho.change import Change, ChangeKind
+from sekisho.realm import Realm
+
+if TYPE_CHECKING:
+    from sekisho.store.transaction import Transaction
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timezone-aware datetime, kept as microseconds since 1970 in UTC: exact, and the same on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Refuses a datetime without time zone: it would mean another instant on another machine."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time that is kept needs a time zone")
+        return (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """UTC."""
+        del dialect
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+# PostgreSQL would otherwise order by the collation of the database, and could not use an index for a prefix.
+String = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _seq() -> Column[int]:
+    # SQLite increments only what is called INTEGER.
+    return Column("seq", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
+
+
+def realm_columns() -> tuple[Column[str], Column[str]]:
+    """Return the columns of the realm that a row belongs to."""
+    return Column("account_id", String, nullable=False), Column("region", String, nullable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row that a statement is about to write."""
+
+    kind: Literal["insert", "update", "delete"]
+    values: Mapping[str, Any]
+    """What the statement says of the row, by column: its key, and its new values."""
+
+    @property
+    def realm(self) -> Realm:
+        """The realm of the row. Raises KeyError where the statement does not name it."""
+        return Realm(self.values["account_id"], self.values["region"])
+
+
+Announcer = Callable[["Transaction", Write], Iterable[Change]]
+"""Returns the changes that a write means. Called before it. A KeyError means that the statement does not name the row.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PartOf:
+    """The rows are part of another table's, which announces, and is written before them in the same transaction."""
+
+    table: str
+
+
+def naming(kind: ChangeKind, column: str, *, of_inserts: bool) -> Announcer:
+    """Return an announcer of one change, whose id is the value of ``column``.
+
+    Args:
+        of_inserts: Whether a new row is announced too; not where nothing can depend on it yet.
+    """
+
+    def announce(_tx: Transaction, write: Write) -> Iterable[Change]:
+        if write.kind == "insert" and not of_inserts:
+            return ()
+        return (Change(write.realm, kind, write.values[column]),)
+
+    return announce
+
+
+def listed(name: str, *parts: Any, announces: Announcer | PartOf | None) -> Table:
+    """Define a table that is listed in the order of creation.
+
+    AUTOINCREMENT: the number of a removed last row is not given again.
+
+    Args:
+        announces: What a written row means to live connections; None: nothing.
+    """
+    return Table(name, metadata, _seq(), *parts, sqlite_autoincrement=True, info={_ANNOUNCES: announces})
+
+
+def keyed(name: str, *parts: Any, announces: Announcer | PartOf | None, **options: Any) -> Table:
+    """Define a table whose primary key is among its columns, and which is not listed.
+
+    Args:
+        announces: As ``listed``.
+        options: Those of ``Table``.
+    """
+    return Table(name, metadata, *parts, info={_ANNOUNCES: announces}, **options)
+
+
+_ANNOUNCES: Final = "announces"
+
+
+def announces(table: Table) -> Announcer | PartOf | None:
+    """Return what writing rows of a table announces."""
+    found: Announcer | PartOf | None = table.info[_ANNOUNCES]
+    return found
+
+
+def load_all() -> MetaData:
+    """Import the ``store.py`` of every feature; return the metadata that then has all tables."""
+    package = Path(__file__).parents[1]
+    for file in sorted(package.rglob("store.py")):
+        parts = file.relative_to(package).with_suffix("").parts
+        import_module(".".join(("sekisho", *parts)))
+    return metadata

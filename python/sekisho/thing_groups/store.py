@@ -1,0 +1,272 @@
+"""Thing groups and the things in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    BindParameter,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Row,
+    Select,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    select,
+)
+from sqlalchemy import insert as plain_insert
+
+from sekisho.change import Change, ChangeKind
+from sekisho.pages import Slice, Window
+from sekisho.realm import Realm
+from sekisho.store.errors import AlreadyThere
+from sekisho.store.statements import (
+    Query,
+    begins,
+    insert_returning_seq,
+    its,
+    last_with,
+    reading,
+    realm_parameters,
+    removing,
+    replace,
+    replacing,
+)
+from sekisho.store.tables import Instant, PartOf, String, Write, keyed, listed, naming, realm_columns
+from sekisho.store.transaction import Transaction
+from sekisho.thing_groups.model import Membership, ThingGroup
+
+MAX_NAMED_THINGS: Final = 250
+"""Things that are announced one by one when their group changes."""
+
+
+def changes_of_things_in(tx: Transaction, realm: Realm, group_name: str) -> Sequence[Change]:
+    """Return the changes of the things in a group and below it, which inherit something else from now on.
+
+    Each thing is named, so that only connections that use it are examined. Of a large group the realm is: to read and
+    name thousands would keep all other writers waiting, and what the gateway then asks anew for the other connections
+    is a few statements for every 250.
+    """
+    members = ThingGroupRows(tx).things_in(realm, group_name, Window(limit=MAX_NAMED_THINGS), recursive=True)
+    if members.next_after is not None:
+        return (Change(realm, ChangeKind.REALM, ""),)
+    return [Change(realm, ChangeKind.THING, name) for name in members.items]
+
+
+def _announce_group(tx: Transaction, write: Write) -> Sequence[Change]:
+    if write.kind != "delete":
+        # A new group is empty, and nothing that a group says of itself counts in a policy.
+        return ()
+    return changes_of_things_in(tx, write.realm, write.values["name"])
+
+
+THING_GROUPS = listed(
+    "thing_groups",
+    *realm_columns(),
+    Column("name", String, nullable=False),
+    Column("group_id", String, nullable=False),
+    # Empty for a root: no group has such a name, and an index finds it as it finds any other.
+    Column("parent_name", String, nullable=False),
+    Column("ancestors", JSON, nullable=False),
+    Column("description", String),
+    Column("attributes", JSON, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "region", "name"),
+    Index(None, "account_id", "region", "seq"),
+    Index(None, "account_id", "region", "parent_name", "seq"),
+    announces=_announce_group,
+)
+
+# The ancestors of ``thing_groups`` once more, to find what is below a group. A group keeps its place for good, so this
+# never changes, and no query has to climb a tree.
+THING_GROUP_ANCESTORS = keyed(
+    "thing_group_ancestors",
+    Column("group_seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    *realm_columns(),
+    Column("ancestor", String, nullable=False),
+    PrimaryKeyConstraint("group_seq", "ancestor"),
+    ForeignKeyConstraint(["group_seq"], ["thing_groups.seq"], ondelete="CASCADE"),
+    Index(None, "account_id", "region", "ancestor", "group_seq"),
+    sqlite_with_rowid=False,
+    announces=PartOf("thing_groups"),
+)
+
+# A row for the group that a thing was put into (``member_of``), and one for each group above it. That a thing is in one
+# group of a tree at most is the unique key: two would meet in the root.
+MEMBERSHIPS = listed(
+    "memberships",
+    *realm_columns(),
+    Column("thing_name", String, nullable=False),
+    Column("group_name", String, nullable=False),
+    Column("member_of", String, nullable=False),
+    UniqueConstraint("account_id", "region", "thing_name", "group_name"),
+    ForeignKeyConstraint(
+        ["account_id", "region", "thing_name"],
+        ["things.account_id", "things.region", "things.name"],
+        ondelete="CASCADE",
+    ),
+    ForeignKeyConstraint(
+        ["account_id", "region", "member_of"],
+        ["thing_groups.account_id", "thing_groups.region", "thing_groups.name"],
+        ondelete="CASCADE",
+    ),
+    Index(None, "account_id", "region", "group_name", "seq"),
+    Index(None, "account_id", "region", "member_of", "group_name", "seq"),
+    announces=naming(ChangeKind.THING, "thing_name", of_inserts=True),
+)
+
+
+def _make(row: Row[Any]) -> ThingGroup:
+    return ThingGroup(
+        realm=Realm(row.account_id, row.region),
+        name=row.name,
+        group_id=row.group_id,
+        ancestors=tuple(row.ancestors),
+        description=row.description,
+        attributes=row.attributes,
+        version=row.version,
+        created_at=row.created_at,
+    )
+
+
+def _values(group: ThingGroup) -> dict[str, Any]:
+    return {
+        "account_id": group.realm.account_id,
+        "region": group.realm.region,
+        "name": group.name,
+        "group_id": group.group_id,
+        "parent_name": group.parent_name or "",
+        "ancestors": list(group.ancestors),
+        "description": group.description,
+        "attributes": dict(group.attributes),
+        "version": group.version,
+        "created_at": group.created_at,
+    }
+
+
+def _membership(row: Row[Any]) -> Membership:
+    return Membership(row.thing_name, row.group_name, row.member_of)
+
+
+def _thing_name(row: Row[Any]) -> str:
+    name: str = row.thing_name
+    return name
+
+
+def _and_with_prefix(statement: Select[Any], seq: Any) -> dict[bool, Query[ThingGroup]]:
+    return {
+        False: Query(statement, seq, _make),
+        True: Query(statement.where(begins(THING_GROUPS.c.name)), seq, _make),
+    }
+
+
+_KEY = ("account_id", "region", "name")
+_BY_KEY = reading(THING_GROUPS, _make, *_KEY)
+_OF_REALM = _and_with_prefix(select(THING_GROUPS).where(its(THING_GROUPS, "account_id", "region")), THING_GROUPS.c.seq)
+_CHILDREN = _and_with_prefix(
+    select(THING_GROUPS).where(its(THING_GROUPS, "account_id", "region", "parent_name")), THING_GROUPS.c.seq
+)
+_DESCENDANTS = _and_with_prefix(
+    select(THING_GROUPS)
+    .join(THING_GROUP_ANCESTORS, THING_GROUP_ANCESTORS.c.group_seq == THING_GROUPS.c.seq)
+    .where(its(THING_GROUP_ANCESTORS, "account_id", "region", "ancestor")),
+    THING_GROUP_ANCESTORS.c.group_seq,
+)
+_REPLACE = replacing(THING_GROUPS, *_KEY)
+_REMOVE = removing(THING_GROUPS, *_KEY)
+_ADD_ANCESTORS = plain_insert(THING_GROUP_ANCESTORS)
+
+_GROUP_NAMES: BindParameter[Any] = bindparam("its_group_names", expanding=True)
+_JOIN = plain_insert(MEMBERSHIPS)
+_LEAVE = delete(MEMBERSHIPS).where(
+    its(MEMBERSHIPS, "account_id", "region", "thing_name"), MEMBERSHIPS.c.group_name.in_(_GROUP_NAMES)
+)
+_OF_THING = reading(MEMBERSHIPS, _membership, "account_id", "region", "thing_name")
+_THINGS_BELOW = reading(MEMBERSHIPS, _thing_name, "account_id", "region", "group_name")
+_THINGS_IN = reading(MEMBERSHIPS, _thing_name, "account_id", "region", "member_of", "group_name")
+
+
+class ThingGroupRows:
+    """Thing groups of all realms."""
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def get(self, realm: Realm, name: str) -> ThingGroup | None:
+        """The group, or None."""
+        return _BY_KEY.one(self._tx, realm_parameters(realm, name=name))
+
+    def add(self, group: ThingGroup) -> None:
+        """Raises AlreadyThere where the realm has one of this name."""
+        seq = insert_returning_seq(self._tx, THING_GROUPS, _values(group))
+        if seq is None:
+            raise AlreadyThere(group.name)
+        if group.ancestors:
+            owner = {"group_seq": seq, "account_id": group.realm.account_id, "region": group.realm.region}
+            self._tx.execute(_ADD_ANCESTORS, [owner | {"ancestor": name} for name in group.ancestors])
+
+    def replace(self, group: ThingGroup) -> None:
+        """Overwrite it. Raises KeyError where the realm has none of this name."""
+        parameters = _values(group) | realm_parameters(group.realm, name=group.name)
+        replace(self._tx, _REPLACE, parameters, group.name)
+
+    def remove(self, realm: Realm, name: str) -> None:
+        """Forget it and who was in it, also as members of the groups above."""
+        self._tx.execute(_REMOVE, realm_parameters(realm, name=name))
+
+    def page(self, realm: Realm, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
+        """Part of the realm's list, or of those whose name begins with ``prefix``."""
+        return _page(self._tx, _OF_REALM, window, realm_parameters(realm), prefix)
+
+    def children(self, realm: Realm, parent_name: str | None, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
+        """Part of the list of the groups right below one, or of the roots."""
+        parameters = realm_parameters(realm, parent_name=parent_name or "")
+        return _page(self._tx, _CHILDREN, window, parameters, prefix)
+
+    def descendants(self, realm: Realm, ancestor: str, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
+        """Part of the list of all groups below one."""
+        return _page(self._tx, _DESCENDANTS, window, realm_parameters(realm, ancestor=ancestor), prefix)
+
+    def join(self, thing_name: str, group: ThingGroup) -> None:
+        """Raises IntegrityError where the thing is in a group of the tree already. Both must be in the store."""
+        membership = {
+            "account_id": group.realm.account_id,
+            "region": group.realm.region,
+            "thing_name": thing_name,
+            "member_of": group.name,
+        }
+        self._tx.execute(_JOIN, [membership | {"group_name": name} for name in group.lineage])
+
+    def leave(self, thing_name: str, group: ThingGroup) -> None:
+        """Forget that the thing is in the group and in those above it."""
+        parameters = realm_parameters(group.realm, thing_name=thing_name, group_names=group.lineage)
+        self._tx.execute(_LEAVE, parameters)
+
+    def memberships(self, realm: Realm, thing_name: str) -> Sequence[Membership]:
+        """All memberships of a thing, in the order of joining; of one tree, the nearest group first."""
+        return _OF_THING.all(self._tx, realm_parameters(realm, thing_name=thing_name))
+
+    def things_in(self, realm: Realm, group_name: str, window: Window, *, recursive: bool) -> Slice[str]:
+        """Part of the list of names of the things in a group, or also below it."""
+        parameters = realm_parameters(realm, group_name=group_name)
+        if recursive:
+            return _THINGS_BELOW.page(self._tx, window, parameters)
+        return _THINGS_IN.page(self._tx, window, parameters | {"its_member_of": group_name})
+
+
+def _page(
+    tx: Transaction, rows: dict[bool, Query[ThingGroup]], window: Window, parameters: dict[str, Any], prefix: str
+) -> Slice[ThingGroup]:
+    if prefix:
+        parameters |= {"its_prefix": prefix, "its_prefix_end": last_with(prefix)}
+    return rows[bool(prefix)].page(tx, window, parameters)
