@@ -174,7 +174,7 @@ def mosquitto_version() -> str:
 
 
 def free_port() -> int:
-    """Where nobody listens now."""
+    """Return a TCP port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

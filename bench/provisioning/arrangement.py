@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.fleet import Device, create_policies
 from bench.provisioning.filling import fill
-from bench.provisioning.stage import Papers, Stage, api
+from bench.provisioning.stage import DeviceFiles, Stage, api
 from sekisho.realm import Realm
 
 _DEVICE_POLICY: Final = "bench-device"
@@ -20,11 +20,11 @@ _EVERYTHING: Final = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", 
 def prepare(
     stage: Stage,
     folder: Path,
-    known: Papers,
+    known: DeviceFiles,
     devices: Sequence[Device],
     *,
     total: int = 0,
-    automatic: Sequence[tuple[Papers, dict[str, Any]]] = (),
+    automatic: Sequence[tuple[DeviceFiles, dict[str, Any]]] = (),
     watcher: Device | None = None,
 ) -> None:
     """Make the data of a server that stands still afterwards.
@@ -41,9 +41,9 @@ def prepare(
         ca_id = iot.register_ca_certificate(
             caCertificate=known.ca.certificate_pem, certificateMode="SNI_ONLY", setAsActive=True
         )["certificateId"]
-        for papers, more in automatic:
+        for files, more in automatic:
             iot.register_ca_certificate(
-                caCertificate=papers.ca.certificate_pem,
+                caCertificate=files.ca.certificate_pem,
                 certificateMode="SNI_ONLY",
                 setAsActive=True,
                 allowAutoRegistration=True,

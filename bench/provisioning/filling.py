@@ -58,11 +58,11 @@ def fill(data: Path, realm: Realm, ca_certificate_id: str, policy: str, devices:
         made.dispose()
 
 
-_Paper = tuple[str, str, str]
+_Registered = tuple[str, str, str]
 """Name of the thing, certificate id, PEM."""
 
 
-def _names(devices: Sequence[Device], total: int) -> Iterator[_Paper]:
+def _names(devices: Sequence[Device], total: int) -> Iterator[_Registered]:
     between = total // len(devices)
     pem = devices[0].certificate.read_text()
     for number in range(total):
@@ -74,7 +74,7 @@ def _names(devices: Sequence[Device], total: int) -> Iterator[_Paper]:
             yield f"other-{number:07}", hashlib.sha256(number.to_bytes(8)).hexdigest(), pem
 
 
-def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, papers: Sequence[_Paper]) -> None:
+def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, files: Sequence[_Registered]) -> None:
     now = utc_now()
     place = {"account_id": realm.account_id, "region": realm.region}
     tables: dict[Any, list[dict[str, Any]]] = {
@@ -93,11 +93,11 @@ def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, paper
                 "customer_version": 1,
                 "generation_id": certificate_id[:36],
             }
-            for _, certificate_id, pem in papers
+            for _, certificate_id, pem in files
         ],
         THINGS: [
             place | {"name": name, "thing_id": certificate_id[:36], "attributes": {}, "version": 1, "created_at": now}
-            for name, certificate_id, _ in papers
+            for name, certificate_id, _ in files
         ],
         ATTACHMENTS: [
             place
@@ -106,11 +106,11 @@ def _insert(connection: Connection, realm: Realm, ca_id: str, policy: str, paper
                 "principal": arn.certificate(realm, certificate_id),
                 "type": ThingPrincipalType.NON_EXCLUSIVE_THING.value,
             }
-            for name, certificate_id, _ in papers
+            for name, certificate_id, _ in files
         ],
         POLICY_TARGETS: [
             place | {"policy_name": policy, "target": arn.certificate(realm, certificate_id)}
-            for _, certificate_id, _ in papers
+            for _, certificate_id, _ in files
         ],
     }
     for table, rows in tables.items():

@@ -1,4 +1,4 @@
-"""Just-in-time registration of many devices that nobody has seen, beside plain connects of as many that are known.
+"""Just-in-time registration of many devices, beside plain connects of as many registered devices.
 
 Every device must be registered exactly once, and told of exactly once by an event.
 """
@@ -15,7 +15,7 @@ from typing import Any, Final
 from bench.fleet import Device
 from bench.provisioning.arrangement import prepare
 from bench.provisioning.measure import Measure
-from bench.provisioning.stage import Papers, Stage, api, certificate_id, say
+from bench.provisioning.stage import DeviceFiles, Stage, api, certificate_id, say
 from bench.results import Sample
 from bench.servers import CannotMeasure, Sekisho
 from sekisho.cli.device_client import DeviceClient, Endpoint
@@ -32,9 +32,9 @@ def measure(stage: Stage, count: int, at_once: int) -> Measure:
     """Raises CannotMeasure."""
     found = Measure("jitr", "connect", {_FIRST: AGAIN, _NEW: AGAIN})
     home = stage.folder / "jitr"
-    known, unknown = Papers(home, "known"), Papers(home, "unknown")
+    known, unknown = DeviceFiles(home, "known"), DeviceFiles(home, "unknown")
     watcher, *devices = known.make(count + 1)
-    strangers = unknown.make(count)
+    unregistered = unknown.make(count)
     prepare(stage, home / "prepared", known, devices, automatic=[(unknown, {})], watcher=watcher)
     for number in range(stage.rounds):
         # What is registered once is known: each round begins with the data as it was.
@@ -45,7 +45,7 @@ def measure(stage: Stage, count: int, at_once: int) -> Measure:
                 what = f"jitr, {subject}"
                 sample = stage.attempts(what, server, devices, "accepted", concurrency=at_once)
                 found.add(subject, sample)
-            _register(stage, found, server, unknown.ca.certificate_id, watcher, strangers, at_once)
+            _register(stage, found, server, unknown.ca.certificate_id, watcher, unregistered, at_once)
         shutil.rmtree(folder)
     return found
 
@@ -56,11 +56,11 @@ def _register(
     server: Sekisho,
     ca_id: str,
     watcher: Device,
-    strangers: Sequence[Device],
+    unregistered: Sequence[Device],
     at_once: int,
 ) -> None:
     iot = api(server)
-    devices = {certificate_id(device): device for device in strangers}
+    devices = {certificate_id(device): device for device in unregistered}
     place = Endpoint("localhost", server.port("ecdsa"), server.data / "server" / "root-ca.pem")
     with DeviceClient(place, watcher.certificate, watcher.key, client_id=watcher.name, version="3.1.1") as watching:
         watching.subscribe([f"$aws/events/certificates/registered/{ca_id}"], qos=1)

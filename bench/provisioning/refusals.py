@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.provisioning.arrangement import prepare
 from bench.provisioning.measure import Measure
-from bench.provisioning.stage import Papers, Stage
+from bench.provisioning.stage import DeviceFiles, Stage
 
 _DEVICES: Final = 64
 _CONCURRENCY: Final = 16
@@ -34,8 +34,8 @@ _ROLE: Final = "arn:aws:iam::123456789012:role/jitp"
 def measure(stage: Stage, each: int) -> Measure:
     """Measure ``each`` attempts of every device in a round. Raises CannotMeasure."""
     home = stage.folder / "refusals"
-    kinds = {name: Papers(home, name) for name in ("known", "unknown", "pending", "failing")}
-    devices = {name: papers.make(_DEVICES) for name, papers in kinds.items()}
+    kinds = {name: DeviceFiles(home, name) for name in ("known", "unknown", "pending", "failing")}
+    devices = {name: files.make(_DEVICES) for name, files in kinds.items()}
     config = {"registrationConfig": {"templateBody": _TEMPLATE, "roleArn": _ROLE}}
     automatic = [(kinds["pending"], {}), (kinds["failing"], config)]
     prepare(stage, home / "server", kinds["known"], devices["known"], automatic=automatic)

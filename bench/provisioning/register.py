@@ -26,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bench.provisioning import moto
 from bench.provisioning.gauge import Reading
 from bench.provisioning.measure import Measure
-from bench.provisioning.stage import PARALLEL, Papers, Stage, api
+from bench.provisioning.stage import PARALLEL, DeviceFiles, Stage, api
 from bench.servers import CannotMeasure, Sekisho
 
 _BULK_SECONDS: Final = 3600.0
@@ -85,10 +85,10 @@ def measure(stage: Stage, count: int, against: str | None = None) -> Measure:
         _AGAINST_AHEAD: _AGAINST_ONE,
     }
     found = Measure("register", "certificate", beside)
-    papers = Papers(stage.folder / "register", "device")
-    certificates = [device.certificate.read_text() for device in papers.make(count)]
+    files = DeviceFiles(stage.folder / "register", "device")
+    certificates = [device.certificate.read_text() for device in files.make(count)]
     with ExitStack() as stack:
-        ways = _ways(stage, stack, found, papers, against)
+        ways = _ways(stage, stack, found, files, against)
         for some in _parts(certificates, stage.rounds):
             for way in ways:
                 try:
@@ -109,23 +109,23 @@ def _parts(certificates: Sequence[str], rounds: int) -> list[Sequence[str]]:
     return [certificates[start : start + size] for start in range(0, size * rounds, size)]
 
 
-def _ways(stage: Stage, stack: ExitStack, found: Measure, papers: Papers, against: str | None) -> list[_Way]:
-    ca_pem = papers.ca.certificate_pem
+def _ways(stage: Stage, stack: ExitStack, found: Measure, files: DeviceFiles, against: str | None) -> list[_Way]:
+    ca_pem = files.ca.certificate_pem
     program = moto.find()
     if program is None:
         found.skipped.append(f"register beside moto_server: it is missing. {moto.INSTALL}")
-    ways = _ways_of_few_clients(stage, stack, papers, against)
+    ways = _ways_of_few_clients(stage, stack, files, against)
     for ours, theirs, prepare in ((_SEKISHO, _MOTO, _by_boto3), (_SEKISHO_AHEAD, _MOTO_AHEAD, _signed_ahead)):
         running: list[tuple[str, int, Any]] = []
         if program is not None:
-            peer = stack.enter_context(moto.Moto(program, papers.folder / theirs, stage.server_core))
+            peer = stack.enter_context(moto.Moto(program, files.folder / theirs, stage.server_core))
             running.append((theirs, peer.pid, peer.client()))
-        server = stack.enter_context(stage.server(papers.folder / ours))
+        server = stack.enter_context(stage.server(files.folder / ours))
         running.append((ours, server.pid, api(server)))
         for subject, pid, iot in running:
             _register_ca(iot, ca_pem)
             ways.append(_Way(subject, pid, prepare(iot, ca_pem)))
-    server = stack.enter_context(stage.server(papers.folder / _SEKISHO_BULK))
+    server = stack.enter_context(stage.server(files.folder / _SEKISHO_BULK))
     iot = api(server)
     _register_ca(iot, ca_pem)
     if _has_bulk(iot):
@@ -135,16 +135,16 @@ def _ways(stage: Stage, stack: ExitStack, found: Measure, papers: Papers, agains
     return ways
 
 
-def _ways_of_few_clients(stage: Stage, stack: ExitStack, papers: Papers, against: str | None) -> list[_Way]:
+def _ways_of_few_clients(stage: Stage, stack: ExitStack, files: DeviceFiles, against: str | None) -> list[_Way]:
     kinds = [(_SEKISHO_ONE, sys.executable, 1)]
     if against is not None:
         kinds = [(_AGAINST_ONE, against, 1), *kinds, (_AGAINST_AHEAD, against, PARALLEL)]
     ways: list[_Way] = []
     for subject, python, clients in kinds:
-        server = stack.enter_context(stage.server(papers.folder / subject, python))
+        server = stack.enter_context(stage.server(files.folder / subject, python))
         iot = api(server)
-        _register_ca(iot, papers.ca.certificate_pem)
-        ways.append(_Way(subject, server.pid, _signed_ahead(iot, papers.ca.certificate_pem, clients)))
+        _register_ca(iot, files.ca.certificate_pem)
+        ways.append(_Way(subject, server.pid, _signed_ahead(iot, files.ca.certificate_pem, clients)))
     return ways
 
 

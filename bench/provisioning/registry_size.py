@@ -6,7 +6,7 @@ import time
 
 from bench.provisioning.arrangement import prepare
 from bench.provisioning.measure import Measure
-from bench.provisioning.stage import Papers, Stage, say
+from bench.provisioning.stage import DeviceFiles, Stage, say
 
 _CONCURRENCY = 16
 
@@ -22,7 +22,7 @@ def measure(stage: Stage, devices: int, small: int, large: int) -> Measure:
 
     found = Measure("registry-size", "connect", {first(large): first(small), again(large): again(small)})
     home = stage.folder / "registry-size"
-    known = Papers(home, "known")
+    known = DeviceFiles(home, "known")
     connecting = known.make(devices)
     for size in (small, large):
         began = time.monotonic()
@@ -32,7 +32,7 @@ def measure(stage: Stage, devices: int, small: int, large: int) -> Measure:
     for number in range(stage.rounds):
         # Which comes first changes, so that neither has the warmer machine.
         for size in (small, large) if number % 2 == 0 else (large, small):
-            # The gate of a server that has just begun knows nobody.
+            # The gateway of a server that has just started has nothing cached.
             with stage.server(home / str(size)) as server:
                 for subject in (first(size), again(size)):
                     what = f"registry-size, {subject}"

@@ -1,4 +1,4 @@
-"""What every benchmark of provisioning stands on: a server on its core, the load on another, papers, and a registry."""
+"""What all benchmarks of provisioning use: a server on its core, the load on another, device files, and API clients."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Stage:
         )
 
 
-class Papers:
-    """A CA of one's own and devices that it signed."""
+class DeviceFiles:
+    """A CA, and the files of devices that it signed."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder / name
