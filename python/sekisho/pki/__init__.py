@@ -1,1 +1,1 @@
-"""Certificates and keys: reading, judging, signing. Knows no registry, no database and no command line."""
+"""Reads, checks and signs certificates and keys. Does not use the registry, the database or the command line."""

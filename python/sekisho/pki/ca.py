@@ -1,4 +1,4 @@
-"""A CA of one's own: made here, or loaded from the files of another program."""
+"""A certificate authority: created here, or loaded from files that another program made."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ class CertificateAuthority:
 
     @property
     def certificate_pem(self) -> str:
-        """Its certificate."""
+        """Its certificate in PEM."""
         return self.certificate.pem
 
     @property
     def certificate_id(self) -> str:
-        """Lower-case hex SHA-256 of its certificate's DER."""
+        """SHA-256 of its certificate's DER, in lower-case hexadecimal."""
         return self.certificate.certificate_id
 
     @property
     def key_pem(self) -> str:
-        """Its private key, PKCS #8, unencrypted."""
+        """Its private key in PEM, PKCS #8, unencrypted."""
         return keys.to_pem(self.key)
 
     @property
     def signer(self) -> Signer:
-        """For ``pki.issue``."""
+        """The signer that ``pki.issue`` takes."""
         return Signer.of(self.certificate, self.key)
 
     def new_device(self, name: str, key_type: KeyType, *, now: datetime, lifetime: timedelta) -> Device:
-        """A device's key, request and certificate.
+        """Make a device's key, certificate signing request and certificate.
 
-        The certificate may outlive the CA: AWS IoT does not look at the CA when a registered device connects.
+        The certificate may outlive the CA: AWS IoT does not check the CA when a registered device connects.
 
         Raises ValueError: the name does not fit into a CN.
         """
         return issue.new_device(self.signer, name, key_type, not_before=now - issue.BACKDATED, not_after=now + lifetime)
 
     def renew(self, old: X509Certificate, key: PrivateKey, *, now: datetime, lifetime: timedelta) -> X509Certificate:
-        """A certificate of the same subject as ``old``, for another key. Whoever signed ``old`` does not matter."""
+        """Sign a certificate with the subject of ``old`` for another key. Any CA may have signed ``old``."""
         return issue.sign_device(
             self.signer,
             old.subject_name.der,
@@ -59,7 +59,7 @@ class CertificateAuthority:
         )
 
     def sign(self, request_pem: str, *, now: datetime, lifetime: timedelta) -> X509Certificate:
-        """The certificate for a certificate signing request. Raises as ``issue.read_request``."""
+        """Sign a certificate for a certificate signing request. Raises as ``issue.read_request``."""
         request = issue.read_request(request_pem)
         return issue.sign_device(
             self.signer,
@@ -71,7 +71,7 @@ class CertificateAuthority:
 
 
 def create(name: str, key_type: KeyType, *, now: datetime, lifetime: timedelta) -> CertificateAuthority:
-    """A self-signed CA that AWS IoT and Sekisho accept. Raises ValueError: ``name`` does not fit into its CN."""
+    """Create a self-signed CA that AWS IoT and Sekisho accept. Raises ValueError: ``name`` does not fit into its CN."""
     key = keys.generate(key_type)
     certificate = issue.sign_ca(
         None,
@@ -85,11 +85,11 @@ def create(name: str, key_type: KeyType, *, now: datetime, lifetime: timedelta) 
 
 
 def load(certificate_pem: str, key_pem: str, *, made_here: bool = False) -> CertificateAuthority:
-    """A CA from its two files. It need not be in its validity. ``made_here``: see ``keys.load``.
+    """Load a CA from the text of its two files; its validity is not checked. ``made_here``: see ``keys.load``.
 
     Raises:
         PemError: One of them cannot be read, or they do not belong together.
-        NotACA: The certificate is no CA's.
+        NotACA: The certificate is not that of a CA.
     """
     certificate = X509Certificate.from_pem(certificate_pem)
     key = keys.load(key_pem, "The CA's private key", made_here=made_here)

@@ -1,6 +1,6 @@
-"""A certificate as it was read, X.509 v1 included: facts, not judgements.
+"""The facts of a certificate, X.509 v1 included, as the gateway's reader reads them (``pki.reader``).
 
-``pki.verify`` judges. The facts are those of the gateway's reader (``pki.reader``).
+``pki.verify`` checks them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class X509Certificate:
     """A certificate of version 1, 2 or 3.
 
-    Make one by ``from_pem`` or ``from_der``, which read everything that may be unreadable.
+    Construct it with ``from_pem`` or ``from_der``, which read every field that can be unreadable.
     """
 
     def __init__(self, der: bytes, facts: CertificateFacts) -> None:
@@ -39,7 +39,7 @@ class X509Certificate:
 
     @classmethod
     def from_pem(cls, text: str) -> X509Certificate:
-        """The one certificate in ``text``, whatever text is around it. Raises PemError."""
+        """Read the only certificate in ``text``, which may have other text around it. Raises PemError."""
         der = pem.read_certificate(text)
         try:
             return cls.from_der(der)
@@ -51,7 +51,7 @@ class X509Certificate:
 
     @classmethod
     def from_der(cls, der: bytes) -> X509Certificate:
-        """Raises PemError where it is no certificate."""
+        """Read a certificate. Raises PemError where it is not one."""
         try:
             return cls(der, reader.read_certificate(der))
         except reader.Unreadable as error:
@@ -59,61 +59,60 @@ class X509Certificate:
 
     @property
     def pem(self) -> str:
-        """This certificate and nothing else, in PEM."""
+        """This certificate in PEM, without other text."""
         return pem.write(pem.CERTIFICATE, self.der)
 
     @cached_property
     def certificate_id(self) -> str:
-        """Lower-case hex SHA-256 of the DER."""
+        """SHA-256 of the DER, in lower-case hexadecimal."""
         return hashlib.sha256(self.der).hexdigest()
 
     @cached_property
     def public_key_id(self) -> str:
-        """Lower-case hex SHA-256 of the SubjectPublicKeyInfo, as it is encoded in the certificate."""
+        """SHA-256 of the SubjectPublicKeyInfo as the certificate encodes it, in lower-case hexadecimal."""
         return hashlib.sha256(self.key["spki"]).hexdigest()
 
     @cached_property
     def signed_id(self) -> str:
-        """Lower-case hex SHA-256 of what is signed (TBSCertificate).
+        """SHA-256 of the signed part (TBSCertificate), in lower-case hexadecimal.
 
-        Certificates that differ in the encoding of their signature alone have the same.
+        It is the same for certificates that differ only in the encoding of their signature.
         """
         return hashlib.sha256(self.signature["signed"]).hexdigest()
 
     @cached_property
     def issuer_serial_id(self) -> str:
-        """Lower-case hex SHA-256 of issuer (``names.canonical``) and serial number, by which CAs tell certificates
-        apart."""
+        """SHA-256 of issuer (``names.canonical``) and serial number, which a CA uses once; lower-case hexadecimal."""
         return hashlib.sha256(b"%x:%b" % (self.serial_number, self.issuer)).hexdigest()
 
     @cached_property
     def subject(self) -> bytes:
-        """Subject in the form to be compared (``names.canonical``)."""
+        """The subject in its form for comparison (``names.canonical``)."""
         return names.canonical(self.subject_name)
 
     @cached_property
     def issuer(self) -> bytes:
-        """Issuer in the form to be compared (``names.canonical``)."""
+        """The issuer in its form for comparison (``names.canonical``)."""
         return names.canonical(self.issuer_name)
 
     @cached_property
     def subject_name(self) -> Name:
-        """Subject as it was read."""
+        """The subject as it was read."""
         return Name(**self._facts["subject"])
 
     @cached_property
     def issuer_name(self) -> Name:
-        """Issuer as it was read."""
+        """The issuer as it was read."""
         return Name(**self._facts["issuer"])
 
     @property
     def subject_text(self) -> str:
-        """Subject for people."""
+        """The subject for messages (RFC 4514)."""
         return names.shown(self.subject_name)
 
     @property
     def issuer_text(self) -> str:
-        """Issuer for people."""
+        """The issuer for messages (RFC 4514)."""
         return names.shown(self.issuer_name)
 
     @property
@@ -128,47 +127,47 @@ class X509Certificate:
 
     @property
     def serial_number(self) -> int:
-        """Of any length and sign."""
+        """The serial number, of any length and sign."""
         return int.from_bytes(self._facts["serial"], "big", signed=True)
 
     @cached_property
     def not_before(self) -> datetime:
-        """UTC."""
+        """In UTC."""
         return _EPOCH + timedelta(seconds=self._facts["not_before"])
 
     @cached_property
     def not_after(self) -> datetime:
-        """UTC."""
+        """In UTC."""
         return _EPOCH + timedelta(seconds=self._facts["not_after"])
 
     @property
     def key(self) -> PublicKeyFacts:
-        """Its public key as it was read."""
+        """The public key as it was read."""
         return self._facts["key"]
 
     @cached_property
     def public_key(self) -> VerifyingKey | None:
-        """Its public key, to verify with; None where it is of a kind that cannot be loaded."""
+        """The public key for verification, or None where ``cryptography`` cannot load it."""
         return loaded(self.key["spki"])
 
     @property
     def signature(self) -> SignatureFacts:
-        """Its signature as it was read."""
+        """The signature as it was read."""
         return self._facts["signature"]
 
     @property
     def names_one_algorithm(self) -> bool:
-        """Whether its signature's algorithm is the same within what is signed and beside it."""
+        """Whether the signature's algorithm is the same inside and outside the signed part."""
         return self._facts["names_one_algorithm"]
 
     @cached_property
     def parsed(self) -> x509.Certificate:
-        """What ``cryptography`` reads, for certificates made here. Raises ValueError where it does not read it."""
+        """The certificate as ``cryptography`` reads it. Raises ValueError where it cannot read it."""
         return x509.load_der_x509_certificate(self.der)
 
     @property
     def is_ca(self) -> bool | None:
-        """What basicConstraints says; None without that extension. Raises PemError where it cannot be read."""
+        """CA of basicConstraints, or None without that extension. Raises PemError where it cannot be read."""
         problem = self._facts["is_ca_problem"]
         if problem is not None:
             raise PemError(f"The certificate's extensions cannot be read: {problem}.")
@@ -176,19 +175,19 @@ class X509Certificate:
 
     @property
     def subject_key_identifier(self) -> str | None:
-        """The extension, in hex; None without it or where it cannot be read."""
+        """The extension in hexadecimal, or None where it is missing or unreadable."""
         found = self._facts["subject_key_identifier"]
         return None if found is None else found.hex()
 
     @property
     def authority_key_identifier(self) -> str | None:
-        """The extension's key identifier, in hex; None without it or where it cannot be read."""
+        """The key identifier of the extension in hexadecimal, or None where it is missing or unreadable."""
         found = self._facts["authority_key_identifier"]
         return None if found is None else found.hex()
 
 
 def loaded(spki: bytes) -> VerifyingKey | None:
-    """The public key of a SubjectPublicKeyInfo; None where it is of another kind or cannot be loaded."""
+    """Load the public key of a SubjectPublicKeyInfo. Returns None where it is of another kind or cannot be loaded."""
     try:
         key = load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):

@@ -1,7 +1,7 @@
-"""Writing DER: the elements that a certificate is made of (X.690).
+"""Writes DER, the elements of a certificate (X.690).
 
-``cryptography`` builds certificates of names that it can read itself; a subject that is copied from a certificate
-signing request has to keep its bytes, whatever they are.
+``cryptography`` writes only names that it can read. A subject that is copied from a certificate signing request has to
+keep its bytes, so certificates are written with this module.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST_YEAR_OF_GENERALIZED_TIME: Final = 2050
 
 
 def element(tag: int, content: bytes) -> bytes:
-    """An element of any tag of one byte."""
+    """Encode an element with a tag of one byte."""
     length = len(content)
     if length < 0x80:
         return bytes((tag, length)) + content
@@ -34,32 +34,32 @@ def element(tag: int, content: bytes) -> bytes:
 
 
 def explicit(number: int, content: bytes) -> bytes:
-    """``[number]`` around an element."""
+    """Encode ``[number]`` EXPLICIT around an element."""
     return element(0xA0 | number, content)
 
 
 def sequence(*members: bytes) -> bytes:
-    """SEQUENCE."""
+    """Encode a SEQUENCE."""
     return element(_SEQUENCE, b"".join(members))
 
 
 def integer(value: int) -> bytes:
-    """INTEGER, for 0 and more."""
+    """Encode an INTEGER that is not negative."""
     return element(_INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def octet_string(content: bytes) -> bytes:
-    """OCTET STRING."""
+    """Encode an OCTET STRING."""
     return element(_OCTET_STRING, content)
 
 
 def bit_string(content: bytes) -> bytes:
-    """BIT STRING of whole bytes."""
+    """Encode a BIT STRING of whole bytes."""
     return element(_BIT_STRING, b"\0" + content)
 
 
 def object_identifier(dotted: str) -> bytes:
-    """OBJECT IDENTIFIER of dotted numbers."""
+    """Encode an OBJECT IDENTIFIER given as dotted numbers."""
     first, second, *rest = map(int, dotted.split("."))
     content = bytearray()
     for arc in (first * 40 + second, *rest):
@@ -71,7 +71,7 @@ def object_identifier(dotted: str) -> bytes:
 
 
 def time(moment: datetime) -> bytes:
-    """UTCTime or GeneralizedTime, as RFC 5280 demands; parts of a second are left out."""
+    """Encode a UTCTime or GeneralizedTime, as RFC 5280 requires, without fractions of a second."""
     moment = moment.astimezone(UTC)
     if moment.year < _FIRST_YEAR_OF_GENERALIZED_TIME:
         return element(_UTC_TIME, moment.strftime("%y%m%d%H%M%SZ").encode())

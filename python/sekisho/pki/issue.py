@@ -1,7 +1,7 @@
-"""Making and signing certificates and certificate signing requests.
+"""Makes and signs certificates and certificate signing requests.
 
-What is signed for a device is X.509 v3 with the extensions that RFC 5280 asks of an end entity: basicConstraints
-CA:FALSE and keyUsage (critical), extendedKeyUsage clientAuth, and both key identifiers. AWS IoT asks for none of them.
+A device certificate is X.509 v3 with the extensions that RFC 5280 requires of an end entity: basicConstraints CA:FALSE
+and keyUsage (critical), extendedKeyUsage clientAuth, and both key identifiers. AWS IoT requires none of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sekisho.pki.names import Name
 from sekisho.pki.pem import PemError
 
 BACKDATED: Final = timedelta(minutes=2)
-"""How long before now a certificate begins, for clocks that are behind; AWS IoT does the same."""
+"""notBefore is this much earlier than now, for clients whose clock is slow; AWS IoT does the same."""
 
 MAX_COMMON_NAME: Final = 64
 """Characters of a common name (RFC 5280, appendix A.1, ub-common-name)."""
@@ -32,25 +32,25 @@ MAX_COMMON_NAME: Final = 64
 
 _REQUEST_SCHEMES: Final = frozenset({"rsa-pkcs1", "rsa-pss", "ecdsa"})
 _REQUEST_DIGESTS: Final = frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"})
-"""With which a certificate signing request may be signed. It is proof that its sender has the key and nothing more, so
-that AWS IoT takes SHA-1 (aws-amplify/aws-sdk-ios#3345); what is issued for it is signed with SHA-256 or better."""
+"""Digests that a certificate signing request may be signed with. The signature only proves possession of the key, so
+AWS IoT accepts SHA-1 (aws-amplify/aws-sdk-ios#3345). The certificate is signed with SHA-256 or better."""
 
 Extension = tuple[x509.ExtensionType, bool]
-"""With whether it is critical."""
+"""An extension, and whether it is critical."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signs: a name, a key, and the extension by which the signed points to it."""
+    """What signs a certificate: a name, a key, and the AuthorityKeyIdentifier of the signed certificates."""
 
     name: bytes
-    """DER, as in the signer's own certificate."""
+    """The subject of the signer's certificate, DER."""
     key: PrivateKey = field(repr=False)
     identifier: x509.AuthorityKeyIdentifier
 
     @classmethod
     def of(cls, certificate: X509Certificate, key: PrivateKey) -> Signer:
-        """The signer whose certificate this is."""
+        """Make the signer of a CA certificate and its key."""
         own = certificate.subject_key_identifier
         identifier = (
             x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
@@ -62,7 +62,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
-    """A certificate signing request whose signature and key have been looked at."""
+    """A certificate signing request whose signature and key were checked."""
 
     subject: Name
     spki: bytes
@@ -71,7 +71,7 @@ class SigningRequest:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device's papers."""
+    """The key, certificate signing request and certificate of a device."""
 
     private_key_pem: str = field(repr=False)
     request_pem: str
@@ -80,26 +80,26 @@ class Device:
 
 
 def common_name(text: str) -> bytes:
-    """A name of one CN, in DER. Raises ValueError where it is empty or longer than 64 bytes of UTF-8."""
+    """Encode a name with one CN in DER. Raises ValueError where it is empty or longer than 64 bytes of UTF-8."""
     if not 1 <= len(text.encode()) <= MAX_COMMON_NAME:
         raise ValueError(f"A common name has 1 to {MAX_COMMON_NAME} bytes; {text[:80]!r} has {len(text.encode())}.")
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]).public_bytes()
 
 
 def make_request(key: PrivateKey, common_name: str) -> str:
-    """A certificate signing request (PKCS #10) in PEM. Raises ValueError as ``common_name``."""
+    """Make a certificate signing request (PKCS #10) in PEM. Raises ValueError as ``common_name``."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     request = x509.CertificateSigningRequestBuilder(subject).sign(key, keys.signing_digest(key))
     return request.public_bytes(Encoding.PEM).decode()
 
 
 def read_request(text: str) -> SigningRequest:
-    """The certificate signing request in ``text``.
+    """Read and check the certificate signing request in ``text``.
 
     Raises:
-        PemError: There is none, or it cannot be read.
-        NotAcceptable: Its signature is not by its own key, or with a broken digest; or the gateway could not verify a
-            client with its key.
+        PemError: ``text`` has none, or it cannot be read.
+        NotAcceptable: Another key made its signature, or the digest is weak; or the gateway cannot verify a client with
+            its key.
     """
     read = pem.read_certificate_request(text)
     try:
@@ -127,11 +127,11 @@ def read_request(text: str) -> SigningRequest:
 def sign_device(
     signer: Signer, subject: bytes, public_key: PublicKey | bytes, *, not_before: datetime, not_after: datetime
 ) -> X509Certificate:
-    """A device's certificate.
+    """Sign a device certificate.
 
     Args:
-        subject: A name in DER; it is in the certificate byte for byte.
-        public_key: A key, or a SubjectPublicKeyInfo in DER that is in the certificate byte for byte.
+        subject: A name in DER, which the certificate gets byte for byte.
+        public_key: A key, or a SubjectPublicKeyInfo in DER, which the certificate gets byte for byte.
     """
     spki = _spki(public_key)
     key = loaded(spki)
@@ -156,7 +156,7 @@ def sign_server(
     not_before: datetime,
     not_after: datetime,
 ) -> X509Certificate:
-    """A server's certificate. Clients look at the alternative names and not at the subject (RFC 9525)."""
+    """Sign a server certificate. Clients check the alternative names and not the subject (RFC 9525)."""
     extensions: list[Extension] = [
         (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
         (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -177,7 +177,7 @@ def sign_ca(
     not_before: datetime,
     not_after: datetime,
 ) -> X509Certificate:
-    """A CA's certificate; ``signer`` None signs itself. ``path_length``: CAs that may follow below, None for any."""
+    """Sign a CA certificate, self-signed where ``signer`` is None. ``path_length``: CAs below it; None: any number."""
     public_key = key.public_key()
     own = signer or Signer(subject, key, x509.AuthorityKeyIdentifier.from_issuer_public_key(public_key))
     extensions: list[Extension] = [
@@ -190,7 +190,7 @@ def sign_ca(
 
 
 def new_device(signer: Signer, name: str, key_type: KeyType, *, not_before: datetime, not_after: datetime) -> Device:
-    """A device's key, its request, and the certificate signed for it. Raises ValueError as ``common_name``."""
+    """Make a device's key, request and certificate. Raises ValueError as ``common_name``."""
     subject = common_name(name)
     key = keys.generate(key_type)
     certificate = sign_device(signer, subject, key.public_key(), not_before=not_before, not_after=not_after)
@@ -198,7 +198,7 @@ def new_device(signer: Signer, name: str, key_type: KeyType, *, not_before: date
 
 
 def key_usage(key: PublicKey) -> x509.KeyUsage:
-    """digitalSignature; and keyEncipherment for RSA, which TLS 1.2 peers may ask for."""
+    """Return digitalSignature, and for RSA keyEncipherment, which TLS 1.2 peers may require."""
     return _usage(digital_signature=True, key_encipherment=isinstance(key, rsa.RSAPublicKey))
 
 
@@ -215,7 +215,7 @@ def _signed(
     not_before: datetime,
     not_after: datetime,
 ) -> X509Certificate:
-    """The finished certificate, of version 3 (RFC 5280, section 4.1)."""
+    """Sign a certificate of version 3 (RFC 5280, section 4.1)."""
     algorithm = _algorithm(signer.key)
     to_be_signed = der.sequence(
         der.explicit(0, der.integer(2)),
@@ -236,7 +236,7 @@ def _signed(
 
 
 def _algorithm(key: PrivateKey) -> bytes:
-    """AlgorithmIdentifier of ``keys.signing_digest`` (RFC 5758, section 3.2; RFC 4055, section 5)."""
+    """Encode the AlgorithmIdentifier of ``keys.signing_digest`` (RFC 5758, section 3.2; RFC 4055, section 5)."""
     if isinstance(key, rsa.RSAPrivateKey):
         return der.sequence(der.object_identifier("1.2.840.113549.1.1.11"), der.NULL)
     digest = keys.signing_digest(key)

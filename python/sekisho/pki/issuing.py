@@ -1,6 +1,6 @@
-"""The CA with which the service itself issues device certificates.
+"""The CA of the device certificates that the service issues.
 
-CreateKeysAndCertificate and CreateCertificateFromCsr sign with it. The properties of what it signs are those of AWS
+CreateKeysAndCertificate and CreateCertificateFromCsr sign with it. Its certificates have the properties of AWS
 IoT's own: RSA-2048, notAfter 2049-12-31T23:59:59Z, subject ``CN=AWS IoT Certificate`` unless a CSR names another.
 
 Source: API Reference, CreateKeysAndCertificate and CreateCertificateFromCsr; Developer Guide, device-certs-create; the
@@ -30,7 +30,7 @@ _CA_NAME: Final = "Sekisho device certificates"
 
 @dataclass(frozen=True, slots=True)
 class IssuedWithKey:
-    """A certificate and the key pair made for it, which is kept nowhere."""
+    """A certificate, and the key pair that was generated for it and is not stored."""
 
     certificate: X509Certificate
     public_key_pem: str
@@ -40,7 +40,7 @@ class IssuedWithKey:
 class IssuingAuthority:
     """The issuing CA of this server, in the files ``ca.key`` (mode 0600) and ``ca.crt`` of its folder.
 
-    It is made when it is first needed: an RSA key takes a tenth of a second, and most servers issue nothing.
+    It is created when it is first used: an RSA key takes a tenth of a second, and most servers issue nothing.
     Methods may be called from any thread.
     """
 
@@ -51,9 +51,9 @@ class IssuingAuthority:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> IssuingAuthority:
-        """The authority of ``folder``. Raises OSError, or ValueError saying which file is wrong and what to do.
+        """Load the authority of ``folder`` where it exists. Raises OSError, or ValueError, which names the wrong file.
 
-        One that is there is never replaced: it has signed the certificates of devices.
+        An existing authority is never replaced, because it has signed certificates of devices.
         """
         certificate, key = folder / "ca.crt", folder / "ca.key"
         for file, other in ((certificate, key), (key, certificate)):
@@ -72,7 +72,7 @@ class IssuingAuthority:
     def issue_with_key(
         self, now: datetime, *, subject: str = SUBJECT, not_after: datetime = NOT_AFTER
     ) -> IssuedWithKey:
-        """A new RSA-2048 key and a certificate for it.
+        """Generate an RSA-2048 key and issue a certificate for it.
 
         Args:
             subject: Its common name.
@@ -91,7 +91,7 @@ class IssuingAuthority:
         return IssuedWithKey(certificate, keys.public_pem(key.public_key()), keys.to_traditional_pem(key))
 
     def issue_for_request(self, request_pem: str, now: datetime) -> X509Certificate:
-        """A certificate for a certificate signing request; another one each time.
+        """Issue a new certificate for a certificate signing request.
 
         Raises:
             PemError, NotAcceptable: As ``issue.read_request``.
@@ -109,11 +109,11 @@ class IssuingAuthority:
     def _ready(self, now: datetime) -> CertificateAuthority:
         with self._making:
             if self._authority is None:
-                # Another one of this folder may have made it since this one looked.
+                # Another instance on this folder may have created it since the check.
                 self._authority = self.load_or_create(self._folder)._authority
             if self._authority is None:
                 made = ca.create(_CA_NAME, KeyType.RSA_2048, now=now, lifetime=NOT_AFTER - now)
-                # Both files or none: a key without its certificate would be taken for one whose certificate was lost.
+                # Both files or none: a key without its certificate would look like one whose certificate was lost.
                 create_folder(
                     self._folder,
                     {"ca.key": (made.key_pem.encode(), 0o600), "ca.crt": (made.certificate_pem.encode(), 0o644)},

@@ -1,6 +1,6 @@
-"""Private keys: making them, reading them, telling whether one fits a certificate.
+"""Generates and reads private keys, and checks whether one belongs to a certificate.
 
-No message here contains anything of a key.
+No message contains any part of a key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PUBLIC_EXPONENT: Final = 65537
 
 
 class KeyType(StrEnum):
-    """The kinds of key that AWS IoT takes from devices (Developer Guide, x509-client-certs)."""
+    """The kinds of key that AWS IoT accepts from devices (Developer Guide, x509-client-certs)."""
 
     RSA_2048 = "RSA-2048"
     RSA_3072 = "RSA-3072"
@@ -49,7 +49,7 @@ _RSA_BITS: Final = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.RSA_
 
 
 def generate(key_type: KeyType) -> PrivateKey:
-    """A new key. RSA takes a tenth of a second and more."""
+    """Generate a key. RSA takes a tenth of a second or more."""
     curve = _CURVES.get(key_type)
     if curve is not None:
         return ec.generate_private_key(curve)
@@ -57,7 +57,7 @@ def generate(key_type: KeyType) -> PrivateKey:
 
 
 def kind_of(public_key: CertificatePublicKeyTypes | None) -> KeyType | None:
-    """The kind of key that ``public_key`` belongs to; None where it is none that is made here."""
+    """Return the kind of ``public_key``, or None where ``KeyType`` does not have it."""
     if isinstance(public_key, rsa.RSAPublicKey):
         return next((kind for kind, bits in _RSA_BITS.items() if bits == public_key.key_size), None)
     if isinstance(public_key, ec.EllipticCurvePublicKey):
@@ -66,26 +66,26 @@ def kind_of(public_key: CertificatePublicKeyTypes | None) -> KeyType | None:
 
 
 def to_pem(key: PrivateKey) -> str:
-    """Unencrypted PKCS #8, as ``openssl genpkey`` writes it."""
+    """Encode a key as unencrypted PKCS #8, as ``openssl genpkey`` does."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def to_traditional_pem(key: PrivateKey) -> str:
-    """Unencrypted PKCS #1 (RSA) or SEC 1 (EC), as AWS IoT hands keys out."""
+    """Encode a key as unencrypted PKCS #1 (RSA) or SEC 1 (EC), as AWS IoT does."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
 
 
 def public_pem(key: PublicKey) -> str:
-    """SubjectPublicKeyInfo."""
+    """Encode a public key as SubjectPublicKeyInfo in PEM."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def load(text: str, what: str = "The private key", *, made_here: bool = False) -> PrivateKey:
-    """The private key in PEM, without a password, RSA or EC.
+    """Read a private key in PEM, RSA or EC, without a password.
 
     Args:
         what: Begins the message of an error.
-        made_here: This program wrote it. Then an RSA key is not looked at for being made to attack, which takes 50 ms.
+        made_here: This program wrote it. Then the check that an RSA key is well-formed is skipped; it takes 50 ms.
 
     Raises PemError.
     """
@@ -105,12 +105,12 @@ def load(text: str, what: str = "The private key", *, made_here: bool = False) -
 
 
 def fits(key: PrivateKey, public_key: CertificatePublicKeyTypes | None) -> bool:
-    """Whether ``public_key`` is the public half of ``key``."""
+    """Return whether ``public_key`` is the public half of ``key``."""
     return public_key is not None and key.public_key() == public_key
 
 
 def signing_digest(key: PrivateKey) -> SHA256 | SHA384 | SHA512:
-    """The digest to sign with: as strong as the curve; SHA-256 for RSA."""
+    """Return the digest to sign with: as strong as the curve; SHA-256 for RSA."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
         if key.key_size > 384:
             return SHA512()

@@ -1,10 +1,9 @@
-"""Reading PEM as people paste it, and saying what is wrong where it cannot be read.
+"""Reads PEM as people paste it. An error says what was found instead.
 
 Accepted: text around the armour (``openssl x509 -text``, bag attributes), a byte order mark, any line ends, any line
-length. Refused with a sentence about what was found instead: a private key, another kind of object, more than one
-object, base64 without armour, DER, damage.
+length. Refused: a private key, another kind of object, more than one object, base64 without armour, DER, damage.
 
-A message never contains what was read: it may be a private key.
+A message never contains the input, which may be a private key.
 
 Source: RFC 7468.
 """
@@ -30,7 +29,7 @@ _ALIASES: Final = {
     "X.509 CERTIFICATE": CERTIFICATE,
     "NEW CERTIFICATE REQUEST": CERTIFICATE_REQUEST,
 }
-"""Labels of old programs (RFC 7468, sections 5.1 and 7)."""
+"""Label of old programs → label of today (RFC 7468, sections 5.1 and 7)."""
 
 _NAMES: Final = {
     CERTIFICATE: "a certificate",
@@ -54,14 +53,14 @@ _REMEDIES: Final = {
 _BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9][A-Z0-9 .#_-]{0,60}?)-----")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _SHORTEST_UNARMOURED: Final = 64
-"""Characters of base64 that are unlikely to be a word or a path."""
+"""Characters of base64; shorter text may be a word or a path."""
 
 _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm)
-"""All that ``cryptography``, and ``reader`` with it, raise about bytes they cannot make sense of."""
+"""What ``cryptography`` and ``reader`` raise for bytes that they cannot read."""
 
 
 class PemError(ValueError):
-    """What was read is not what was asked for. The message is one or two sentences for whoever sent it."""
+    """The input is not the expected object. The message is one or two sentences for its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +72,17 @@ class Block:
 
 
 def read_certificate(text: str) -> bytes:
-    """The DER of the one certificate in ``text``. Raises PemError; that it is X.509 is looked at by its reader."""
+    """Return the DER of the only certificate in ``text``. Raises PemError. ``reader`` checks that it is X.509."""
     return _read_one(text, CERTIFICATE)
 
 
 def read_certificate_request(text: str) -> bytes:
-    """The DER of the one certificate signing request in ``text``. Raises PemError."""
+    """Return the DER of the only certificate signing request in ``text``. Raises PemError."""
     return _read_one(text, CERTIFICATE_REQUEST)
 
 
 def read_chain(text: str) -> list[bytes]:
-    """The DER of every certificate in ``text``, in its order. Raises PemError, also where there is none."""
+    """Return the DER of every certificate in ``text``, in its order. Raises PemError, also where there is none."""
     ders = [block.der for block in _blocks(text, CERTIFICATE) if block.label == CERTIFICATE]
     if not ders:
         raise PemError(_nothing_found(text, CERTIFICATE))
@@ -91,14 +90,14 @@ def read_chain(text: str) -> list[bytes]:
 
 
 def write(label: str, der: bytes) -> str:
-    """The PEM text of an object: 64 characters a line and a line end after the last."""
+    """Write an object as PEM: 64 characters per line, with a line end after the last."""
     encoded = base64.b64encode(der).decode()
     lines = [encoded[start : start + 64] for start in range(0, len(encoded), 64)]
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
 def misnamed(der: bytes) -> str | None:
-    """What ``der`` is, where it is something that people mistake for a certificate or a CSR; None otherwise."""
+    """Return what ``der`` is if it is often mistaken for a certificate or a CSR, else None."""
     for name, load in (
         (_NAMES[CERTIFICATE], reader.read_certificate),
         (_NAMES[CERTIFICATE_REQUEST], reader.read_request),
@@ -114,13 +113,13 @@ def misnamed(der: bytes) -> str | None:
     except (ValueError, UnsupportedAlgorithm):
         return None
     except TypeError:
-        pass  # It is one, and has a password.
+        pass  # It is a private key with a password.
     return "a private key"
 
 
 def _read_one(text: str, wanted: str) -> bytes:
     blocks = _blocks(text, wanted)
-    # The parameters of a key are written before it by `openssl ecparam -genkey`; nothing is lost without them.
+    # `openssl ecparam -genkey` writes the parameters of a key before it; they are not needed.
     blocks = [block for block in blocks if block.label != "EC PARAMETERS"]
     if not blocks:
         raise PemError(_nothing_found(text, wanted))
@@ -138,7 +137,7 @@ def _blocks(text: str, wanted: str) -> list[Block]:
     while begin := _BEGIN.search(text, position):
         label = begin[1]
         if label.endswith("PRIVATE KEY"):
-            # Before anything else of it is looked at.
+            # Before any other check.
             raise PemError(
                 f"The text contains a private key, where {_NAMES[wanted]} is wanted. It was not kept. A private key "
                 "stays with its device; now that it has been sent, consider making a new one."
@@ -181,7 +180,7 @@ def _decode(body: str, label: str) -> bytes:
 
 
 def _declared_length(der: bytes) -> int | None:
-    """Bytes of the SEQUENCE that ``der`` begins with, its header included; None where it begins with no SEQUENCE."""
+    """Return the length of the SEQUENCE at the start of ``der`` with its header, or None where there is none."""
     if len(der) < 2 or der[0] != 0x30:
         return None
     if der[1] < 0x80:

@@ -1,8 +1,8 @@
-"""Reading DER: the certificate reader of the data plane, for the control plane.
+"""The data plane's reader of certificates, for the control plane.
 
-The gateway and the registry take the same facts from the same bytes, so that what one of them reads the other does not
-refuse. The Rust module's reader is a pure function of bytes, as those of ``cryptography`` are; this module is the only
-one of the domain that imports it (``docs/decisions/0011-one-reader-of-certificates.md``).
+The gateway and the registry read the same facts from the same bytes, so that neither refuses what the other reads. The
+Rust module's reader is a pure function of bytes, as those of ``cryptography`` are; this module is the only one of the
+domain that imports it (``docs/decisions/0011-one-reader-of-certificates.md``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sekisho import _sekisho
 
 if TYPE_CHECKING:
-    # The contract's names for its dictionaries; the built module has no such objects.
+    # Only the type stubs have these names; the built module has no such objects.
     from sekisho._sekisho import CertificateFacts, NameFacts, PublicKeyFacts, RequestFacts, SignatureFacts
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The server's own identity: what devices see when they connect, and the roots they have to trust.
+"""The server's certificates, and the roots that devices have to trust.
 
 Two hierarchies of root, intermediate and server certificates: ECDSA P-256, and RSA-2048 for clients without ECDSA. They
 live in a folder of the data folder:
@@ -8,11 +8,11 @@ live in a folder of the data folder:
     ecdsa/intermediate.{crt,key}     10 years
     ecdsa/server.{crt,key}           397 days; the chain for clients that name no endpoint of a region
     ecdsa/regions.crt                397 days; for each region a certificate of the same key, without its chain
-    ecdsa/replaced/                  what was put aside
+    ecdsa/replaced/                  files that were replaced
     rsa/…                            the same
 
-A root is made once, and never replaced: clients trust nothing else. What is below it is made anew when little of its
-time is left, when its names have changed, and when it cannot be used; so nothing there keeps a server from starting.
+A root is created once and never replaced, because clients trust only that root. A certificate below it is issued again
+when it expires soon, when its names have changed, and when it cannot be used. So none of them prevents a start.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ log = structlog.get_logger(__name__)
 ROOT_LIFETIME: Final = timedelta(days=20 * 365)
 INTERMEDIATE_LIFETIME: Final = timedelta(days=10 * 365)
 SERVER_LIFETIME: Final = timedelta(days=397)
-"""The longest that Apple's and browsers' clients accept is 398 days."""
+"""Apple's clients and browsers accept at most 398 days."""
 RENEW_BEFORE: Final = timedelta(days=30)
 
 ROOT_FILE: Final = "root-ca.pem"
 
 _HIERARCHIES: Final = (("ecdsa", "ECDSA", KeyType.P_256), ("rsa", "RSA", KeyType.RSA_2048))
-"""Folder, word in the names, kind of key; the best for each client first."""
+"""Folder, word in the names, kind of key; in the order of preference."""
 
 _REGIONS_FILE: Final = "regions.crt"
 _REPLACED: Final = "replaced"
 
 Chain: TypeAlias = tuple[str, str]
-"""Certificate chain PEM, server's certificate first; private key PEM."""
+"""Certificate chain in PEM, the server's certificate first; private key in PEM."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """What the gateway serves. Chains are in the order of preference: the best for each client first."""
+    """The certificates that the gateway serves, in the order of preference."""
 
     chains: Sequence[Chain] = field(repr=False)
-    """For clients that name no endpoint of a region."""
+    """For clients whose SNI is not an endpoint of a region."""
     by_name: Mapping[str, Sequence[Chain]] = field(repr=False)
-    """For clients that name an endpoint of a region: by the one DNS name, a wildcard, that the certificate has."""
+    """For clients whose SNI is an endpoint of a region: by the certificate's only DNS name, a wildcard."""
     root_file: Path
-    """What clients have to trust."""
+    """The file of the roots that clients have to trust."""
 
 
 def load_or_create(
@@ -75,22 +75,22 @@ def load_or_create(
     now: datetime,
     further_names: Sequence[str] = (),
 ) -> ServerIdentity:
-    """The identity kept in ``folder``; server certificates that are missing, about to end or unusable are made anew.
+    """Load the identity in ``folder``, and issue server certificates that are missing, expire soon or are unusable.
 
     Args:
         names: DNS names of the default certificate.
         addresses: IP addresses, for clients that connect by one.
-        further_names: DNS names, wildcards, that have a certificate of their own each. The caller bounds how many.
+        further_names: DNS names, wildcards, with one certificate each. The caller limits their number.
 
     Raises:
         OSError: A file of a root cannot be read or written.
-        ValueError: A root is damaged or lost, is over, or is not that of ``root-ca.pem``; or a name is none. The
+        ValueError: A root is damaged, lost or expired, or is not that of ``root-ca.pem``; or a name is invalid. The
             message says which, and what to do.
     """
     default_names = _alternative_names(names, addresses)
     further = {name: _alternative_names([name], ()) for name in further_names}
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-    # Other users may pass, to read the roots; all else is in folders of the owner's alone.
+    # Other users may enter it to read the roots; the rest is in folders that only the owner can enter.
     folder.chmod(0o711)
     chains: list[Chain] = []
     by_name: dict[str, list[Chain]] = {name: [] for name in further}
@@ -108,14 +108,14 @@ def load_or_create(
 
 
 def clean_up(folder: Path) -> None:
-    """Remove temporary files that a killed server left. Only while no server runs on the folder. Raises OSError."""
+    """Remove temporary files of a killed server. Call it only while no server runs on the folder. Raises OSError."""
     remove_leftovers(folder)
     for name, _, _ in _HIERARCHIES:
         remove_leftovers(folder / name)
 
 
 def load_given(certificate: Path, key: Path) -> tuple[str, str]:
-    """A server certificate that someone else issued: (chain PEM, private key PEM), checked to belong together.
+    """Load the user's own server certificate: (chain PEM, private key PEM), checked to belong together.
 
     Raises:
         OSError: A file cannot be read.
@@ -158,9 +158,9 @@ class _Hierarchy:
         self._now = now
 
     def root(self) -> _Pair:
-        """The root: the one that is there, whatever has become of it, or a new one where nothing is.
+        """Load the root, or create one where no file of it exists.
 
-        Raises OSError, or PemError saying what to do.
+        Raises OSError, or PemError, which says what to do.
         """
         certificate_file, key_file = self._files("root")
         self._put_an_interrupted_start_aside()
@@ -189,7 +189,7 @@ class _Hierarchy:
         return present
 
     def intermediate(self, root: _Pair) -> _Pair:
-        """The intermediate below ``root``."""
+        """Load or issue the intermediate below ``root``."""
         present, why = self._usable("intermediate", root)
         if present is not None:
             return present
@@ -205,7 +205,7 @@ class _Hierarchy:
         return self._keep("intermediate", _Pair(certificate, key), why)
 
     def server(self, intermediate: _Pair, alternative_names: Sequence[x509.GeneralName]) -> _Pair:
-        """The default server certificate below ``intermediate``, for exactly these names."""
+        """Load or issue the default server certificate below ``intermediate``, for exactly these names."""
         present, why = self._usable("server", intermediate)
         if present is not None:
             if _names_of(present.certificate) == set(alternative_names):
@@ -218,7 +218,7 @@ class _Hierarchy:
     def further(
         self, intermediate: _Pair, key: PrivateKey, wanted: Mapping[str, Sequence[x509.GeneralName]]
     ) -> Mapping[str, X509Certificate]:
-        """For each name a certificate of ``key`` for it alone; those in the file where they are good, else new ones."""
+        """Return a certificate of ``key`` for each name: that in the file if it is usable, else a new one."""
         file = self._folder / _REGIONS_FILE
         present: dict[frozenset[x509.GeneralName], X509Certificate] = {}
         why = ""
@@ -263,13 +263,13 @@ class _Hierarchy:
         )
 
     def _name(self, rank: str) -> bytes:
-        # Clients that are given the roots of two servers tell them apart by name.
+        # Clients that trust the roots of two servers tell them apart by name.
         return issue.common_name(f"Sekisho {self._word} {rank} {ids.short(6)}")
 
     def _put_an_interrupted_start_aside(self) -> None:
-        """Move the folder away where an earlier version was killed in its first start, after it wrote the root's key.
+        """Move the folder away if an earlier version was killed in its first start, after it wrote the root's key.
 
-        No client was given this root: the file for them came last, and nothing was signed yet.
+        No client has this root: that version wrote the file for clients last, and had signed nothing.
         """
         if (self._folder.parent / ROOT_FILE).exists() or not self._folder.exists():
             return
@@ -290,7 +290,7 @@ class _Hierarchy:
             not_before=self._begins,
             not_after=self._now + ROOT_LIFETIME,
         )
-        # Both files or none: a key without its certificate would be taken for one whose certificate was lost.
+        # Both files or none: a key without its certificate would look like one whose certificate was lost.
         create_folder(
             self._folder,
             {"root.key": (keys.to_pem(key).encode(), 0o600), "root.crt": (certificate.pem.encode(), 0o644)},
@@ -298,7 +298,7 @@ class _Hierarchy:
         return _Pair(certificate, key)
 
     def _usable(self, rank: str, issuer: _Pair) -> tuple[_Pair | None, str]:
-        """What is kept under ``rank``, if it can be served for long enough; else None and why, empty for "none yet"."""
+        """Load the pair of ``rank`` if it can be served long enough; else None and why, empty where there is none."""
         try:
             pair = self._load(rank)
         except FileNotFoundError as error:
@@ -309,18 +309,18 @@ class _Hierarchy:
         return (None, why) if why else (pair, "")
 
     def _why_not(self, pair: _Pair, issuer: _Pair) -> str:
-        """Why a certificate below ``issuer`` cannot be served for long enough; empty if it can."""
+        """Return why a certificate below ``issuer`` cannot be served for long enough, or an empty text."""
         certificate = pair.certificate
         if not verify.is_issued_by(certificate, issuer.certificate):
             return "another CA has signed it"
         if not keys.fits(pair.key, certificate.public_key):
-            # So it is where the server was killed between the writing of the two.
+            # The server was killed between writing the two files.
             return "the key does not belong to the certificate"
-        # One that ends with its issuer cannot be had for longer.
+        # A certificate that expires with its issuer cannot be valid for longer.
         ends = certificate.not_after
         if self._now >= ends or (self._now >= ends - RENEW_BEFORE and ends < issuer.certificate.not_after):
             return f"it ends on {certificate.not_after:%Y-%m-%d}"
-        # A clock before the root's own beginning is wrong, and no reason to replace anything.
+        # A clock before the root's notBefore is wrong: nothing is replaced.
         if issuer.certificate.not_before <= self._now < certificate.not_before:
             return f"it begins on {certificate.not_before:%Y-%m-%d} only"
         return ""
@@ -340,15 +340,15 @@ class _Hierarchy:
         return self._folder / f"{rank}.crt", self._folder / f"{rank}.key"
 
     def _keep(self, rank: str, pair: _Pair, why: str, *issuers: X509Certificate) -> _Pair:
-        """Write what was made in place of what could not be used because of ``why``."""
+        """Write a new pair in place of one that could not be used, because of ``why``."""
         certificate, key = self._files(rank)
-        # The certificate comes last: where it is, a key is.
+        # The certificate last: where it exists, its key does.
         self._write(key, keys.to_pem(pair.key).encode(), why)
         self._write(certificate, "".join(each.pem for each in (pair.certificate, *issuers)).encode(), why)
         return pair
 
     def _write(self, file: Path, content: bytes, why: str) -> None:
-        """Write a file below the root; what cannot be kept is served all the same. ``why``: as logged."""
+        """Write a file below the root. After an error the certificate is still served. ``why``: for the log."""
         try:
             if why:
                 self._put_aside(file)
@@ -358,7 +358,7 @@ class _Hierarchy:
             log.error("a server certificate is served but cannot be kept", file=str(file), reason=str(error))
 
     def _put_aside(self, file: Path) -> None:
-        """Move a file to the folder ``replaced``: of an intermediate all that ever were, of others the last one."""
+        """Move a file to the folder ``replaced``, which keeps all intermediates, and of others the last one."""
         if not file.exists() and not file.is_symlink():
             return
         folder = self._folder / _REPLACED
@@ -366,16 +366,16 @@ class _Hierarchy:
         when = f".{self._now:%Y%m%dT%H%M%S}" if file.stem == "intermediate" else ""
         aside = folder / f"{file.stem}{when}{file.suffix}"
         if aside.exists() and (when or aside.is_dir() or file.is_dir()):
-            # A folder in place of a file: nothing can be renamed over it, or it over another.
+            # A folder in place of a file cannot be the source or the target of this rename.
             aside = aside.with_suffix(f".{ids.short(8)}{file.suffix}")
         file.rename(aside)
 
 
 def _root_file(file: Path, roots: Sequence[X509Certificate]) -> Path:
-    """``root-ca.pem`` with these roots in it, written where it is missing or not readable.
+    """Return ``root-ca.pem``, after writing these roots to it where it is missing or unreadable.
 
-    Certificates that someone added are left in it. Raises PemError where it has others in place of these: clients were
-    given those.
+    Further certificates in it are kept. Raises PemError where it has other roots in place of these: clients have that
+    file.
     """
     wanted = "".join(root.pem for root in roots)
     if file.exists():
@@ -402,7 +402,7 @@ def _alternative_names(names: Sequence[str], addresses: Sequence[str]) -> list[x
     alternative_names: list[x509.GeneralName] = []
     for name in dict.fromkeys(names):
         try:
-            # Names in other scripts reach DNS, and certificates, in their ASCII form.
+            # DNS and certificates have names in other scripts in their ASCII form.
             alternative_names.append(x509.DNSName(name if name.isascii() else name.encode("idna").decode()))
         except (ValueError, UnicodeError):
             raise ValueError(f"{name!r} is no DNS name.") from None

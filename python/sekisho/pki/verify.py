@@ -1,7 +1,7 @@
-"""Judging certificates: may this be a CA, may this be a device's, did this key sign that.
+"""Checks certificates: whether one may be a CA's, whether one may be a device's, which key signed one.
 
 Source: Developer Guide, x509-client-certs (algorithms, key sizes), register-CA-cert; Device Defender,
-audit-chk-ca-cert-key-quality and audit-chk-device-cert-key-quality (what AWS IoT looks at when it registers).
+audit-chk-ca-cert-key-quality and audit-chk-device-cert-key-quality (what AWS IoT checks when it registers).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 MIN_RSA_BITS: Final = 2048
 
 CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-"""By the name ``cryptography`` has for them."""
+"""Name in ``cryptography`` → name for messages."""
 
 _STRONG: Final = frozenset(
     {(scheme, digest) for scheme in ("rsa-pkcs1", "rsa-pss", "ecdsa") for digest in ("sha256", "sha384", "sha512")}
     | {("dsa", "sha256")}
 )
-"""(scheme, digest) of the signatures that AWS IoT takes on device certificates."""
+"""(scheme, digest) of the signatures that AWS IoT accepts on device certificates."""
 
 _DIGESTS: Final[dict[str, HashAlgorithm]] = {
-    # A certificate signed with a weak digest is told who signed it all the same, and refused by the digest's name.
+    # Weak digests are verified too, so that the refusal can name the digest and not the signer.
     "md5": MD5(),  # noqa: S303
     "sha1": SHA1(),  # noqa: S303
     "sha224": SHA224(),
@@ -48,18 +48,18 @@ _ALLOWED_SIGNATURES: Final = (
 
 
 class NotAcceptable(ValueError):
-    """A certificate that can be read and will not do. The message says why and what would."""
+    """A certificate is readable and not acceptable. The message says why, and what would be accepted."""
 
 
 class NotACA(NotAcceptable):
-    """A certificate that is no CA's."""
+    """A certificate is not that of a CA."""
 
 
 def check_ca(certificate: X509Certificate, now: datetime) -> None:
-    """That it may be registered as a CA: v3 with basicConstraints CA:TRUE, a strong key, in its validity.
+    """Check that a certificate may be registered as a CA: v3, basicConstraints CA:TRUE, a strong key, valid now.
 
-    Key usage and the algorithm of its own signature are not asked for: plain ``openssl req -x509`` writes no key usage,
-    and what a CA vouches for is its key.
+    Key usage and the algorithm of its own signature are not checked: ``openssl req -x509`` writes no key usage, and the
+    CA's trust does not come from its own signature.
 
     Raises:
         NotACA: Not marked as a CA.
@@ -71,20 +71,20 @@ def check_ca(certificate: X509Certificate, now: datetime) -> None:
 
 
 def check_is_ca(certificate: X509Certificate) -> None:
-    """That it is v3 with basicConstraints CA:TRUE. Raises NotACA, or NotAcceptable: its extensions cannot be read."""
+    """Check for v3 with basicConstraints CA:TRUE. Raises NotACA, or NotAcceptable: its extensions are unreadable."""
     try:
         is_ca = certificate.is_ca
     except PemError as error:
         raise NotAcceptable(f"The CA certificate cannot be used: {error}") from None
     if not is_ca:
-        # The first sentence is AWS's; tools look for it.
+        # The first sentence is AWS's; tools search for it.
         raise NotACA(
             f"The CA certificate does not have the basicConstraints extension as true. {_why_no_ca(certificate)}"
         )
 
 
 def check_device_certificate(certificate: X509Certificate, now: datetime) -> None:
-    """That a device can connect by it: key, signature algorithm, validity. Version 1 will do.
+    """Check that a device can connect with it: key, signature algorithm, validity. Version 1 is accepted.
 
     Raises NotAcceptable.
     """
@@ -94,13 +94,13 @@ def check_device_certificate(certificate: X509Certificate, now: datetime) -> Non
 
 
 def check_client_key(key: PublicKeyFacts, whose: str) -> None:
-    """That the gateway can verify a client with this key. ``whose`` begins the message. Raises NotAcceptable."""
+    """Check that the gateway can verify a client with this key. ``whose`` begins the message. Raises NotAcceptable."""
     if key["client_problem"] is not None:
         raise NotAcceptable(f"{whose} has {key['client_problem']}.")
 
 
 def check_validity(certificate: X509Certificate, now: datetime, whose: str) -> None:
-    """That ``now`` lies between notBefore and notAfter. Raises NotAcceptable."""
+    """Check that ``now`` is between notBefore and notAfter. Raises NotAcceptable."""
     if now < certificate.not_before:
         raise NotAcceptable(
             f"{whose} is not valid before {_moment(certificate.not_before)}, and this server's clock says "
@@ -114,13 +114,13 @@ def check_validity(certificate: X509Certificate, now: datetime, whose: str) -> N
 
 
 def is_signed_by(certificate: X509Certificate, key: CertificatePublicKeyTypes | None) -> bool:
-    """Whether the certificate's signature was made with the private half of ``key``. Names play no part."""
-    # The name of the algorithm beside what is signed is not signed: a certificate must not pass with another one.
+    """Return whether the private half of ``key`` made the certificate's signature. Names are not compared."""
+    # The algorithm's name outside the signed part can be changed: both names have to be equal.
     return certificate.names_one_algorithm and is_signature_by(certificate.signature, key)
 
 
 def is_signature_by(signature: SignatureFacts, key: CertificatePublicKeyTypes | None) -> bool:
-    """Whether a signature was made with the private half of ``key``."""
+    """Return whether the private half of ``key`` made a signature."""
     digest = _DIGESTS.get(signature["hash"] or "")
     if digest is None:
         return False
@@ -143,17 +143,17 @@ def is_signature_by(signature: SignatureFacts, key: CertificatePublicKeyTypes | 
 
 
 def is_issued_by(certificate: X509Certificate, ca: X509Certificate) -> bool:
-    """Whether ``ca`` issued it: its issuer is the CA's subject, and the CA's key made its signature."""
+    """Return whether ``ca`` issued it: its issuer is the CA's subject, and the CA's key made its signature."""
     return certificate.issuer == ca.subject and is_signed_by(certificate, ca.public_key)
 
 
 def is_self_signed(certificate: X509Certificate) -> bool:
-    """Whether it issued itself."""
+    """Return whether it issued itself."""
     return is_issued_by(certificate, certificate)
 
 
 def check_signature_algorithm(certificate: X509Certificate) -> None:
-    """That it is signed with an algorithm that AWS IoT takes, and names one algorithm alone. Raises NotAcceptable."""
+    """Check that AWS IoT accepts its signature algorithm, and that it names only one. Raises NotAcceptable."""
     if not certificate.names_one_algorithm:
         raise NotAcceptable(
             "The certificate names one signature algorithm in the part that is signed and another beside it, so that "
@@ -167,7 +167,7 @@ def check_signature_algorithm(certificate: X509Certificate) -> None:
 
 
 def describe_signature(signature: SignatureFacts) -> str:
-    """The signature's algorithm for people: ``sha1WithRSAEncryption``, ``rsassaPss and sha1``."""
+    """Return the signature's algorithm for messages: ``sha1WithRSAEncryption``, ``rsassaPss and sha1``."""
     name, digest = signature["name"], signature["hash"]
     if digest is None or digest in name.lower().replace("-", ""):
         return name
@@ -175,7 +175,7 @@ def describe_signature(signature: SignatureFacts) -> str:
 
 
 def _check_ca_key(certificate: X509Certificate) -> None:
-    """That the key is of an allowed kind and size; unlike a client's, it never meets the gateway."""
+    """Check the kind and size of a CA's key, with which the gateway never verifies a client."""
     key = certificate.public_key
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size >= MIN_RSA_BITS:
