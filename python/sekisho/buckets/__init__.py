@@ -1,1 +1,1 @@
-"""Where the inputs of bulk registrations are: folders of this machine, or an S3-compatible store."""
+"""Reads the inputs of bulk registration from folders of this machine, or from an S3-compatible store."""

@@ -1,6 +1,6 @@
-"""Buckets that are folders: what S3 is to AWS IoT, a folder is to a server of one's own.
+"""Buckets that are folders, in place of S3.
 
-Each account has a folder of its own in the buckets folder, and its buckets are folders in that one:
+Each account has a folder in the buckets folder, and its buckets are folders in that:
 ``<buckets folder>/<account id>/<bucket>/<key>``.
 """
 
@@ -22,11 +22,11 @@ from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 log = structlog.get_logger(__name__)
 
 MAX_FOLDERS_LOGGED: Final = 5
-"""Folders that belong to no account of which the start logs the names."""
+"""Folders without an account whose names the start logs."""
 
 _ACCOUNT_ID: Final = re.compile(r"[0-9]{12}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Opening a pipe would wait here for a writer.
+# Without O_NONBLOCK, opening a pipe would wait for a writer.
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -40,7 +40,7 @@ class FolderInput:
         self.version = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, none at the end. Raises InputUnavailable."""
+        """Read at most ``size`` bytes; none at the end. Raises InputUnavailable."""
         try:
             return os.read(self._descriptor, size)
         except OSError as error:
@@ -48,20 +48,20 @@ class FolderInput:
 
 
 class FolderBuckets:
-    """A bucket is a folder in the account's folder in ``root``, its keys are the paths of the files in it."""
+    """A bucket is a folder in the account's folder in ``root``; its keys are the paths of the files in it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextmanager
     def open(self, account_id: str, bucket: str, key: str, offset: int) -> Iterator[FolderInput]:
-        """A file, to be read from its byte ``offset`` on.
+        """Open a file at its byte ``offset``.
 
-        Each part of the path is opened in the folder before it, and symbolic links are not followed: whatever is
-        changed there meanwhile, the file that is opened is in the account's folder.
+        Each part of the path is opened in the folder before it, and symbolic links are not followed. So the file is in
+        the account's folder, even if the folders are changed meanwhile.
 
         Raises:
-            InputError: There is no such file, it may not be read, or the names lead out of the bucket.
+            InputError: The file does not exist or may not be read, or the names lead out of the bucket.
         """
         name = f"The input file {key} in bucket {bucket}"
         steps = [bucket, *key.split("/")]
@@ -87,7 +87,7 @@ class FolderBuckets:
             os.close(descriptor)
 
     def warn_of_folders_without_account(self) -> None:
-        """Log the folders in the buckets folder that are no account's: nothing in them can be read."""
+        """Log the folders in the buckets folder that belong to no account, and so are never read."""
         found: list[Path] = []
         with suppress(OSError):
             found = [each for each in self._root.iterdir() if not _ACCOUNT_ID.fullmatch(each.name) and each.is_dir()]
@@ -101,7 +101,7 @@ class FolderBuckets:
 
     def _open(self, account_id: str, steps: Sequence[str]) -> int:
         """Return a descriptor of the file. Raises OSError."""
-        # The operator's own links, such as to another disk, are followed up to here.
+        # Up to here, links of the operator are followed, such as one to another disk.
         folder = os.open(self._root / account_id, _FOLDER)
         try:
             for step in steps[:-1]:
@@ -118,7 +118,7 @@ def _open_beneath(folder: int, name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
     except OSError:
         if _is_link(folder, name):
-            # The kernel says of a link that it is no folder, or that there are too many links.
+            # The kernel reports a link as "not a folder" or "too many links".
             message = f"{name} is a symbolic link, and links in an account's folder are not followed"
             raise OSError(errno.ELOOP, message) from None
         raise

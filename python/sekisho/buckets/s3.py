@@ -11,23 +11,23 @@ from typing import Any, Final
 
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 
-PATIENCE: Final = 30
-"""Seconds to wait for a connection, and for further bytes on it."""
+S3_TIMEOUT_SECONDS: Final = 30
+"""For a connection, and for further bytes on it."""
 
 
 class S3Input:
-    """An object that is being sent."""
+    """An object that is being read."""
 
     def __init__(self, answer: Any, offset: int, name: str) -> None:
         self._body = answer["Body"]
         self._name = name
-        # "bytes 100-199/200" where a part was asked for.
+        # "bytes 100-199/200" after a request for a part.
         sent = answer.get("ContentRange")
         self.size = int(sent.rpartition("/")[2]) if sent else offset + int(answer["ContentLength"])
         self.version: str = answer["ETag"]
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, none at the end. Raises InputUnavailable."""
+        """Read at most ``size`` bytes; none at the end. Raises InputUnavailable."""
         from botocore.exceptions import BotoCoreError
 
         try:
@@ -38,15 +38,15 @@ class S3Input:
 
 
 class S3Buckets:
-    """The objects of a store. Credentials are found as all AWS tools find them: environment, files, instance role.
+    """The buckets of an S3-compatible store. Credentials are found as by AWS tools: environment, files, instance role.
 
-    All accounts share these credentials, so a bucket is read for the accounts alone that the settings name for it.
+    All accounts share these credentials, so a bucket is read only for the accounts to which the settings assign it.
 
     Args:
-        endpoint_url: Of the store, such as ``http://localhost:9000``.
-        region: Signed for.
-        owned: The buckets of each account; empty: a server with one account reads them all.
-        are_accounts_several: Whether the server has more than one account at present. Raises StoreError.
+        endpoint_url: URL of the store, such as ``http://localhost:9000``.
+        region: The region for signatures.
+        owned: The buckets of each account; empty: a server with one account reads all buckets.
+        are_accounts_several: Returns whether the server has more than one account. Raises StoreError.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class S3Buckets:
 
     @contextmanager
     def open(self, account_id: str, bucket: str, key: str, offset: int) -> Iterator[S3Input]:
-        """An object, to be read from its byte ``offset`` on.
+        """Open an object at its byte ``offset``.
 
         Raises:
-            InputError: There is no such object, it may not be read, or the bucket is not the account's.
-            InputUnavailable: The store does not answer, or says that it cannot at present.
-            StoreError: Whether there are several accounts cannot be read.
+            InputError: The object does not exist or may not be read, or the bucket is not the account's.
+            InputUnavailable: The store does not answer, or answers with an error that may pass.
+            StoreError: The number of accounts cannot be read.
         """
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
         from botocore.exceptions import ConnectionError as NotConnected
@@ -76,7 +76,7 @@ class S3Buckets:
         name = f"The input {key} in bucket {bucket}"
         self._check_owner(account_id, bucket, name)
         if any(step in (".", "..") for step in key.split("/")):
-            # Proxies before a store take these for steps in a path, which may end in another bucket.
+            # A proxy in front of a store may resolve these as steps in a path, into another bucket.
             raise InputError(f"{name} cannot be read: a key has no parts '.' and '..'.")
         try:
             part = {"Range": f"bytes={offset}-"} if offset else {}
@@ -110,11 +110,13 @@ class S3Buckets:
         from botocore.config import Config
         from botocore.session import Session
 
-        # One each time: tasks begin rarely, and credentials of a role change.
+        # A new client each time: tasks start rarely, and credentials of a role change.
         return Session().create_client(
             "s3",
             region_name=self._region,
             endpoint_url=self._endpoint_url,
-            # Few stores of one's own have a name for each bucket.
-            config=Config(connect_timeout=PATIENCE, read_timeout=PATIENCE, s3={"addressing_style": "path"}),
+            # Few self-hosted stores have a DNS name for each bucket.
+            config=Config(
+                connect_timeout=S3_TIMEOUT_SECONDS, read_timeout=S3_TIMEOUT_SECONDS, s3={"addressing_style": "path"}
+            ),
         )

@@ -1,4 +1,4 @@
-"""Lambda functions: of AWS itself, with the credentials of the server's own environment, or of what speaks its API.
+"""Calls Lambda functions of AWS, or of a server with the same API, with the credentials of the server's environment.
 
 Source: AWS Lambda API Reference, Invoke.
 """
@@ -17,7 +17,7 @@ _AGAIN: Final = 429
 
 
 class LambdaHandler:
-    """One handler that is a Lambda function."""
+    """A handler that is a Lambda function."""
 
     def __init__(self, settings: HandlerSettings, target: LambdaFunction) -> None:
         self._name = settings.name
@@ -26,7 +26,7 @@ class LambdaHandler:
         self._clients: dict[float, Any] = {}
 
     def invoke(self, call: Call) -> Any:
-        """What the function returned. Raises HandlerFailed, permanent where Lambda refuses the call as such."""
+        """Return what the function returned. Raises HandlerFailed, permanent where Lambda refuses the call itself."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -56,14 +56,14 @@ class LambdaHandler:
         return result
 
     def close(self) -> None:
-        """Close the connections that wait for the next call."""
+        """Close idle connections."""
         with self._lock:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
 
     def _client(self, timeout: float) -> Any:
-        """A client with this time limit: botocore has it in the client, not in the call."""
+        """Return a client with this time limit in seconds, which botocore sets per client and not per call."""
         from botocore.config import Config
         from botocore.session import Session
 
@@ -77,9 +77,9 @@ class LambdaHandler:
                         connect_timeout=timeout,
                         read_timeout=timeout,
                         max_pool_connections=MAX_CALLS,
-                        # Whoever calls decides whether to try again.
+                        # The caller decides about retries.
                         retries={"total_max_attempts": 1},
-                        # AWS_ENDPOINT_URL may well name this server, which has no functions.
+                        # AWS_ENDPOINT_URL often names this server, which has no Lambda functions.
                         ignore_configured_endpoint_urls=True,
                     ),
                 )

@@ -1,4 +1,4 @@
-"""One call of a handler, and what every kind of handler is to those who call it."""
+"""A call of a handler, and the interface of all kinds of handlers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sekisho.config import ConfigError
 from sekisho.realm import Realm
 
 MAX_RESULT_BYTES: Final = 6 * 1024 * 1024
-"""Bytes of an answer (AWS Lambda Developer Guide, gettingstarted-limits: synchronous invocation payload)."""
+"""Size of an answer (AWS Lambda Developer Guide, gettingstarted-limits: synchronous invocation payload)."""
 
 MAX_CALLS: Final = 32
-"""Calls at once of one handler that is called over the network; one account alone gets half of them."""
+"""Calls at a time of a handler that is called over the network; a single account gets half of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler is called with."""
+    """The arguments of a call."""
 
     realm: Realm
     event: Mapping[str, Any]
     timeout: float
-    """Seconds."""
+    """In seconds."""
     request_id: str
 
 
@@ -32,16 +32,16 @@ class Handler(Protocol):
     """A handler of one kind. Methods may be called from any thread."""
 
     def invoke(self, call: Call) -> Any:
-        """What it answers. Raises HandlerFailed."""
+        """Call it, and return its answer. Raises HandlerFailed."""
         ...
 
     def close(self) -> None:
-        """End whatever it holds; calls under way fail."""
+        """Release its resources; running calls fail."""
         ...
 
 
 def read_secret(source: str, key: str, path: Path) -> str:
-    """The text of a file that only its owner may read. Raises ConfigError."""
+    """Read a text file that only its owner may read. Raises ConfigError."""
     text = read_text(source, key, path)
     if path.stat().st_mode & 0o077:
         raise ConfigError(f"{source}: {key} {path} can be read by others than its owner: chmod 600 {path}")
@@ -49,7 +49,7 @@ def read_secret(source: str, key: str, path: Path) -> str:
 
 
 def read_text(source: str, key: str, path: Path) -> str:
-    """The text of a file. Raises ConfigError."""
+    """Read a text file. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

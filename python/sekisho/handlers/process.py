@@ -1,4 +1,4 @@
-"""A process in which a Python function runs (``worker``), as the server sees it: started, called, ended."""
+"""Starts, calls and ends a process in which a Python function runs (``worker``)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sekisho.realm import Realm
 log = structlog.get_logger(__name__)
 
 MAX_LINE_BYTES: Final = 8192
-"""Of a printed line that are logged."""
+"""Bytes of a printed line that are logged; the rest is dropped."""
 
 
 class Process:
-    """One process of one handler for one realm. One thread at a time calls it; ``kill`` may come from any."""
+    """A process of one handler for one realm. One thread at a time calls it; any thread may call ``kill``."""
 
     def __init__(
         self, name: str, realm: Realm, target: PythonFunction, environment: Mapping[str, str], loading: float
@@ -41,8 +41,8 @@ class Process:
         self._last_used = time.monotonic()
         self._received = bytearray()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the operator names what runs
-                # -P: the folder in which it runs must not have the say about this program's own imports.
+            self._process = subprocess.Popen(  # noqa: S603 - the operator configures the command
+                # -P: the working folder must not shadow this program's own imports.
                 [
                     sys.executable,
                     "-P",
@@ -57,7 +57,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                # Ctrl-C is for the server, which ends its workers when it has finished with them.
+                # Ctrl-C is for the server, which ends its workers itself.
                 start_new_session=True,
             )
         except OSError as error:
@@ -69,7 +69,7 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     @property
@@ -78,7 +78,7 @@ class Process:
         return time.monotonic() - self._last_used
 
     def call(self, call: Call, arn: str) -> Mapping[str, Any]:
-        """Its answer. Raises HandlerFailed, after which the process is of no more use."""
+        """Call the function, and return its answer. After HandlerFailed the process cannot be used again."""
         if not self._is_loaded:
             self._load()
         deadline = time.monotonic() + call.timeout
@@ -90,15 +90,15 @@ class Process:
         return answer
 
     def kill(self) -> None:
-        """End the process and all that it started; a call under way fails."""
-        # Not once it was waited for: then its number may be another's.
+        """Kill the process and its children; a running call fails."""
+        # Not after it was waited for: then another process may have its number.
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def end(self) -> None:
-        """End it where no call is under way."""
+        """End the process, while no call runs."""
         self.kill()
         for pipe in (self._stdin, self._stdout):
             pipe.close()
@@ -173,7 +173,7 @@ class Process:
         return HandlerFailed(f"handler {self._name!r}: its process ended {how}")
 
     def _log_lines(self) -> None:
-        """What the function prints, a line of the log each."""
+        """Log each line that the function prints."""
         while line := self._printed.readline(MAX_LINE_BYTES):
             text = line.decode(errors="replace").rstrip("\r\n")
             if text:
@@ -184,12 +184,12 @@ class Process:
                     region=self._realm.region,
                     line=text,
                 )
-        # At its end alone: after an unexpected error it is read on.
+        # Only at the end of the pipe: after an unexpected error the thread continues to read.
         self._printed.close()
 
 
 def in_one_line(error: Mapping[str, str]) -> str:
-    """What a process says of an exception, for a message."""
+    """Return the exception that a process reported, in one line for a message."""
     return " ".join(f"{error['type']}: {error['message']}".split())
 
 

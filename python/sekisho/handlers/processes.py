@@ -1,8 +1,8 @@
-"""The processes of all Python functions: one pool for the server, with a limit.
+"""The pool of the processes of all Python functions, with a limit for the server.
 
-A process belongs to one handler in one realm for as long as it lives: its environment has that account's access key. It
-serves one call at a time. Where a call needs a process and the limit is reached, an idle process of others is ended to
-make room. Calls share the places of the pool between accounts (``Turns``), so that no account can hold all of them.
+A process serves one handler in one realm until it ends, because its environment has that account's access key. It
+serves one call at a time. Where a call needs a process and the limit is reached, an idle process of another owner is
+ended. ``Turns`` shares the places of the pool between accounts, so that no account can occupy all of them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sekisho.realm import Realm
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS: Final = 300.0
-"""After which a process that was not called ends."""
+"""Time without a call after which a process ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a process is."""
+    """The handler and the realm that a process serves."""
 
     handler: str
     realm: Realm
@@ -41,8 +41,8 @@ class Processes:
     """Lends processes to calls. Methods may be called from any thread.
 
     Args:
-        limit: Processes at once, idle ones included.
-        idle_seconds: After which one that was not called ends.
+        limit: Maximum number of processes, including idle ones.
+        idle_seconds: Time without a call after which a process ends.
     """
 
     def __init__(self, limit: int, *, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -50,10 +50,10 @@ class Processes:
         self._idle_seconds = idle_seconds
         self._turns = Turns(limit, "processes of Python functions (handler_processes)")
         self._lock = threading.Lock()
-        # The one that was called last at the end.
+        # In the order of their last calls.
         self._idle: list[tuple[Owner, Process]] = []
         self._busy: dict[Process, Owner] = {}
-        # Calls that hold a place, with a process or about to start one.
+        # Calls that have a place: with a process, or about to start one.
         self._lent: Counter[Hashable] = Counter()
         self._lanes: dict[Owner, threading.Semaphore] = {}
         self._ended_for_room = 0
@@ -62,7 +62,7 @@ class Processes:
 
     @property
     def share(self) -> int:
-        """Processes that one account can have called at once while no other has any."""
+        """Processes that one account can use at a time while no other account uses any."""
         return self._turns.share
 
     @contextmanager
@@ -70,12 +70,12 @@ class Processes:
         """Lend a process for one call. After an exception in the block the process is ended.
 
         Args:
-            owner: Whose process it has to be.
-            workers: Processes that the owner may have at once.
-            seconds: To wait for one at most.
-            start: Starts one; may raise HandlerFailed.
+            owner: What the process has to serve.
+            workers: Processes that the owner may have.
+            seconds: Maximum time to wait for one.
+            start: Starts a process; may raise HandlerFailed.
 
-        Raises HandlerFailed: ``is_busy`` where none was free in time; else it cannot be started, or the server stops.
+        Raises HandlerFailed: ``is_busy`` where none was free in time; otherwise it cannot start, or the server stops.
         """
         deadline = time.monotonic() + seconds
         lane = self._lane(owner, workers)
@@ -96,13 +96,13 @@ class Processes:
             lane.release()
 
     def statistics(self) -> dict[str, int]:
-        """The pool's places (``Turns.statistics``), the processes that run, and how many were ended to make room."""
+        """Return ``Turns.statistics``, the number of processes, and how many were ended to make room."""
         with self._lock:
             own = {"running": len(self._idle) + len(self._busy), "ended_for_room": self._ended_for_room}
         return self._turns.statistics() | own
 
     def close(self) -> None:
-        """End all, those that are being called too: their calls fail."""
+        """End all processes; running calls fail."""
         self._closing.set()
         with self._lock:
             idle, busy, reaper = self._idle, list(self._busy), self._reaper
@@ -110,7 +110,7 @@ class Processes:
         for _, process in idle:
             process.end()
         for process in busy:
-            # Its caller sees it end, and gives it back.
+            # The thread that uses it sees it end, and returns it.
             process.kill()
         if reaper is not None:
             reaper.join(5)
@@ -129,7 +129,7 @@ class Processes:
         process, surplus = self._take(owner)
         is_usable = False
         try:
-            # Before another is started: there are never more than the limit.
+            # Before another is started, so that the limit holds at every moment.
             for each in surplus:
                 each.end()
             if process is None:
@@ -140,7 +140,7 @@ class Processes:
             self._give_back(owner, process, is_usable=is_usable)
 
     def _take(self, owner: Owner) -> tuple[Process | None, list[Process]]:
-        """An idle process of the owner, or None: one may be started. And those that are to be ended before."""
+        """Return an idle process of the owner, or None where one may be started; and those to end before that."""
         surplus: list[Process] = []
         with self._lock:
             self._lent[owner.realm.account_id] += 1
@@ -156,7 +156,7 @@ class Processes:
         return None, surplus
 
     def _pop_for_room(self) -> Process:
-        """Of the account that has most processes, the idle one that was called longest ago."""
+        """Remove the idle process whose last call is the longest ago, of the account with the most processes."""
         held = Counter(self._lent)
         held.update(owner.realm.account_id for owner, _ in self._idle)
         index = max(range(len(self._idle)), key=lambda index: (held[self._idle[index][0].realm.account_id], -index))
@@ -173,14 +173,14 @@ class Processes:
 
     def _started(self, owner: Owner, process: Process) -> Process:
         with self._lock:
-            # Closed meanwhile: the call fails, as all those under way do.
+            # The pool was closed meanwhile: the call fails like all running ones.
             if self._closing.is_set():
                 process.kill()
             self._busy[process] = owner
         return process
 
     def _give_back(self, owner: Owner, process: Process | None, *, is_usable: bool) -> None:
-        """Keep it for the next call, or end it."""
+        """Keep a process for the next call, or end it."""
         is_kept = False
         with self._lock:
             if process is not None:

@@ -1,10 +1,10 @@
-"""Python functions of the operator's own, ``f(event, context)`` as in AWS Lambda, in processes of their own.
+"""Calls the operator's Python functions, ``f(event, context)`` as in AWS Lambda, in separate processes.
 
-In a process of its own a function can be ended when its time is over, cannot take the server's interpreter lock nor end
-the server, and has an environment in which ``boto3.client("iot")`` speaks to this server for the account in question.
-Of the server's own environment, in which there may be passwords, it has what is named and little else (``INHERITED``).
-Each account and region has processes of its own, since each has its own access key. They are started when first needed,
-and stay for the next call (``processes``).
+A process can be ended when its time is over, does not use the server's interpreter lock, and cannot end the server. In
+its environment ``boto3.client("iot")`` calls this server as the account of the event. It inherits only the variables
+that are named, and those in ``INHERITED``, because the server's environment may contain passwords. Each account and
+region has separate processes, because each account has its own access key. The first call starts a process, which stays
+for further calls (``processes``).
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from sekisho.realm import Realm
 log = structlog.get_logger(__name__)
 
 LOADING_SECONDS: Final = 10.0
-"""In which the module must be imported, as in AWS Lambda; they do not count as the call's."""
+"""Time for the import of the module, as in AWS Lambda; it does not count for the timeout of the call."""
 
 INHERITED: Final = re.compile(
     r"PATH|HOME|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR"
-    # Without these the interpreter may not find itself.
+    # Without these the interpreter may not find its library.
     r"|PYTHONPATH|PYTHONHOME|LD_LIBRARY_PATH"
 )
-"""Names of the server's environment variables that every function gets. Others may be secrets."""
+"""Environment variables of the server that every function inherits. Others may be secrets."""
 
 
 class PythonFunctions:
-    """One handler that is a Python function.
+    """A handler that is a Python function.
 
     Args:
         processes: The pool that all handlers share.
@@ -63,7 +63,7 @@ class PythonFunctions:
         if not target.path.is_dir():
             raise ConfigError(f"{settings.source}: path {target.path} is not a folder")
         try:
-            # Its files are run as the server's user.
+            # Its files run as the server's user.
             refuse_writable_by_others(target.path)
         except WritableByOthers as refusal:
             raise ConfigError(f"{settings.source}: path {refusal}") from None
@@ -82,7 +82,7 @@ class PythonFunctions:
         self._loading = loading
 
     def invoke(self, call: Call) -> Any:
-        """What the function returns. Raises HandlerFailed: it raised, took too long, or ended its process."""
+        """Return what the function returns. Raises HandlerFailed: it raised, took too long, or ended its process."""
         owner = Owner(self._name, call.realm)
         start = partial(self._start, call.realm)
         with self._processes.lend(owner, self._target.workers, call.timeout, start) as process:
@@ -105,7 +105,7 @@ class PythonFunctions:
         )
 
     def close(self) -> None:
-        """There is nothing to close: the pool ends the processes."""
+        """Do nothing: the pool ends the processes."""
 
     def _start(self, realm: Realm) -> Process:
         key = self._credentials(realm.account_id)
@@ -117,7 +117,7 @@ class PythonFunctions:
         return Process(self._name, realm, self._target, self._environment(realm, key), self._loading)
 
     def _environment(self, realm: Realm, key: AccessKey) -> Mapping[str, str]:
-        # A proxy of the environment knows no loopback of ours.
+        # A proxy that the environment names cannot reach this machine's loopback.
         unproxied = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), self._api_host)))
         return self._own_environment | {
             "no_proxy": unproxied,
@@ -130,7 +130,7 @@ class PythonFunctions:
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
             "AWS_LAMBDA_FUNCTION_NAME": self._name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            # Lambda's default; nothing is limited.
+            # Lambda's default; memory is not limited.
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self._name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": f"{realm}/[$LATEST]",
@@ -143,7 +143,7 @@ class PythonFunctions:
 
 
 def _own_environment(settings: HandlerSettings, target: PythonFunction) -> dict[str, str]:
-    """Return what is the same in all processes of a handler. Raises ConfigError: a variable is not set."""
+    """Return the variables that are the same in all processes of a handler. Raises ConfigError: one is not set."""
     named = {name: os.environ.get(name) for name in target.environment}
     if missing := [name for name, value in named.items() if value is None]:
         raise ConfigError(

@@ -38,28 +38,28 @@ HOW_TO_WRITE = (
 
 
 class AccountDirectory(Protocol):
-    """Which accounts this server has at present. Raises StoreError."""
+    """The accounts of this server. Methods raise StoreError."""
 
     def exists(self, account_id: str) -> bool:
-        """Whether there is such an account."""
+        """Return whether there is such an account."""
         ...
 
     def are_several(self) -> bool:
-        """Whether there is more than one."""
+        """Return whether there is more than one account."""
         ...
 
 
 class ConfiguredHandlers:
-    """Handlers by name. A handler is called for the accounts in its ``accounts`` and for no other.
+    """The handlers, by name. A handler is called only for the accounts in its ``accounts``.
 
     Args:
-        settings: By name.
+        settings: Settings by the name of the handler.
         api: URL of this server's API.
         credentials: An access key of an account, or None where it has none.
-        accounts: Those of this server; asked at each call of a handler without ``accounts``.
-        processes: How many processes all Python functions may have at once.
+        accounts: The accounts of this server; read at each call of a handler without ``accounts``.
+        processes: Maximum number of processes of all Python functions together.
 
-    Raises ConfigError: a file that a handler needs is not there or not as it must be.
+    Raises ConfigError: a file that a handler needs is missing or not valid.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ConfiguredHandlers:
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Any:
-        """What the handler answers. Raises HandlerFailed."""
+        """Call a handler, and return its answer. Raises HandlerFailed."""
         name = handler_name(function)
         if name is None:
             raise HandlerFailed(
@@ -119,9 +119,9 @@ class ConfiguredHandlers:
             return handler.invoke(call)
 
     def statistics(self) -> Mapping[str, int]:
-        """Of the pool of processes, and of webhooks and Lambda functions together: ``Turns.statistics``.
+        """Return ``Turns.statistics`` of the pool of processes, and of webhooks and Lambda functions together.
 
-        ``handler_refusals`` counts the calls that were refused because the handler is not the account's.
+        ``handler_refusals`` counts the calls that were refused because the handler is not for the account.
         """
         pool = {} if self._processes is None else self._processes.statistics()
         calls: Counter[str] = Counter()
@@ -134,13 +134,13 @@ class ConfiguredHandlers:
         }
 
     def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:
-        """Handlers with ``on_certificate_registered`` whose accounts and CAs these are."""
+        """Return the handlers with ``on_certificate_registered`` for this account and CA."""
         return [
             name for name, each in self._settings.items() if each.wants_registered(realm.account_id, ca_certificate_id)
         ]
 
     def warn_of_accounts(self) -> None:
-        """Log the handlers that are refused to every account, and accounts of handlers that the server does not have.
+        """Log the handlers that are called for no account, and accounts of handlers that do not exist.
 
         Raises StoreError.
         """
@@ -155,7 +155,7 @@ class ConfiguredHandlers:
                     )
 
     def _check_account(self, settings: HandlerSettings, realm: Realm, function: str) -> None:
-        """Raise HandlerFailed where the handler is not this account's. The one check for every kind of call."""
+        """Raise HandlerFailed where the handler is not for this account. Every kind of call is checked here."""
         try:
             refusal = self._refusal(settings, realm.account_id, function_account(function))
         except StoreError as failure:
@@ -173,8 +173,8 @@ class ConfiguredHandlers:
             raise HandlerFailed(refusal, is_permanent=True)
 
     def _refusal(self, settings: HandlerSettings, account_id: str, named: str | None) -> str | None:
-        # AWS too calls functions of the caller's own account alone (Developer Guide, pre-provisioning-hook). An account
-        # that is not here is that of an ARN copied from AWS, in which the name alone has a meaning.
+        # AWS also calls only functions of the caller's own account (Developer Guide, pre-provisioning-hook). An account
+        # that this server does not have comes from an ARN copied from AWS: only the function name has a meaning then.
         if named is not None and named != account_id and self._accounts.exists(named):
             return (
                 f"handler {settings.name!r} was not called: the ARN names a function of account {named}, and the call "
@@ -192,7 +192,7 @@ class ConfiguredHandlers:
         return None
 
     def close(self) -> None:
-        """End what they hold; calls under way fail."""
+        """Release the resources of all handlers; running calls fail."""
         for handler in self._handlers.values():
             handler.close()
         if self._processes is not None:
@@ -206,7 +206,7 @@ def _make(
     clock: Clock,
     processes: Processes | None,
 ) -> Handler:
-    # Each kind is imported where it is used: most servers have one or none, and start the sooner.
+    # Each kind is imported where it is used, because most servers have one or none, and start faster.
     match settings.target:
         case PythonFunction() as target:
             from sekisho.handlers.python_function import PythonFunctions

@@ -1,4 +1,4 @@
-"""The CSR signer: what a certificate provider's Lambda function does, with a CA of one's own in two files.
+"""The CSR signer: signs as the Lambda function of a certificate provider does, with a CA in two files.
 
 Source: Developer Guide, provisioning-cert-provider: the event has ``certificateSigningRequest``, the answer
 ``certificatePem``.
@@ -20,9 +20,9 @@ from sekisho.provisioning.handlers import HandlerFailed
 
 
 class SigningHandler:
-    """One handler that signs. Subject and key are those of the request; the certificate is X.509 v3.
+    """A handler that signs. Subject and key are those of the request; the certificate is X.509 v3.
 
-    Raises ConfigError: one of the files cannot be read, or they are no CA and its key.
+    Raises ConfigError: a file cannot be read, or the files are not a CA and its key.
     """
 
     def __init__(self, settings: HandlerSettings, target: CsrSigner, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class SigningHandler:
             raise ConfigError(f"{settings.source}: {target.ca_certificate}, {target.ca_key}: {error}") from None
 
     def invoke(self, call: Call) -> Any:
-        """``{"certificatePem": ...}``. Raises HandlerFailed, permanent: there is no request, or not a good one."""
+        """Return ``{"certificatePem": ...}``. Raises HandlerFailed, permanent: the event has no valid request."""
         request = call.event.get("certificateSigningRequest")
         if not isinstance(request, str):
             raise HandlerFailed(
@@ -50,4 +50,4 @@ class SigningHandler:
         return {"certificatePem": certificate.pem}
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Places for calls that threads wait for in turn: no account gets all of them, however many threads it has waiting."""
+"""Places for calls. Accounts get them in turn, and none gets all of them, however many of its threads wait."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MAX_WAITING: Final = 1000
 """Calls that wait for a place."""
 
 MAX_WAITING_OF_ACCOUNT: Final = 500
-"""Of one account."""
+"""Calls of one account that wait for a place."""
 
 
 class Turns:
-    """A number of places. An account takes one while it holds fewer than are free; others wait in turn.
+    """A fixed number of places. An account takes one while it has fewer than are free; further calls wait in turn.
 
     Args:
-        places: How many there are.
-        what: What a place is, in the plural, for messages.
+        places: Their number.
+        what: The name of the places in messages, plural.
     """
 
     def __init__(self, places: int, what: str) -> None:
@@ -34,12 +34,12 @@ class Turns:
 
     @property
     def share(self) -> int:
-        """Places that an account gets while no other holds any."""
+        """Places that an account gets while no other account has any."""
         return -(-self._shares.places // 2)
 
     @contextmanager
     def place(self, handler: str, account_id: str, seconds: float) -> Iterator[None]:
-        """Hold a place for a call of a handler.
+        """Hold a place during a call of a handler.
 
         Raises HandlerFailed with ``is_busy`` where none was free for the account in time, or too many wait.
         """
@@ -57,7 +57,7 @@ class Turns:
                 self._hand_out()
 
     def statistics(self) -> dict[str, int]:
-        """Places, how many are held and waited for at present, and how many calls were refused since the start."""
+        """Return the number of places, those in use, waiting calls, and calls refused since the start."""
         with self._lock:
             places = self._shares.places
             return {
@@ -89,7 +89,7 @@ class Turns:
 
 
 class _Turn:
-    """What a thread waits for."""
+    """The event that a waiting thread waits for."""
 
     __slots__ = ("decided", "is_granted")
 

@@ -1,8 +1,8 @@
-"""Webhooks: an event is posted as JSON, and what is answered is the handler's answer.
+"""Calls webhooks: posts an event as JSON, and takes the body of the response as the handler's answer.
 
 Requests are signed by the Standard Webhooks convention (https://www.standardwebhooks.com), with its own library: the
 headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``, which is an HMAC-SHA256 of id, timestamp and
-body. The id is ``<handler>:<account>:<region>:<delivery>``, so that the signature covers for whom the event is.
+body. The id is ``<handler>:<account>:<region>:<delivery>``, so the signature covers account, region and handler.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from sekisho.provisioning.handlers import HandlerFailed
 CHUNK: Final = 1 << 16
 
 BASE64_KEY_PREFIX: Final = "whsec_"
-"""Begins a key that is written in base64."""
+"""The prefix of a key in base64."""
 
 MIN_KEY_BYTES: Final = 24
 MAX_KEY_BYTES: Final = 64
-"""Of a key that is written in base64 (Standard Webhooks, signature scheme)."""
+"""Of a key in base64 (Standard Webhooks, signature scheme)."""
 
-_AGAIN: Final = (408, 429)
-"""Statuses of a client's mistake that may be none the next time."""
+_RETRYABLE_STATUSES: Final = (408, 429)
+"""Statuses 4xx after which a retry may succeed."""
 
 
 class WebhookHandler:
-    """One handler that is a URL. TLS certificates are verified, redirects not followed, proxies not asked."""
+    """A handler that is a URL. It verifies TLS certificates, follows no redirects and uses no proxy."""
 
     def __init__(self, settings: HandlerSettings, target: Webhook, clock: Clock) -> None:
         self._name = settings.name
         self._url = target.url
-        # A query may have a token in it, and messages reach the log and API clients.
+        # Messages get into the log and to API clients, and a query may contain a token.
         self._shown_url = target.url.partition("?")[0]
         self._clock = clock
         self._signer: Signer | None = None
@@ -62,7 +62,7 @@ class WebhookHandler:
         self._connections.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def invoke(self, call: Call) -> Any:
-        """What a status of 2xx comes with: JSON, the text where it is none, None where there is nothing.
+        """Post the event. Returns the body after 2xx: JSON, else text, or None where it is empty.
 
         Raises HandlerFailed, permanent for 3xx, and for 4xx other than 408 and 429.
         """
@@ -81,7 +81,7 @@ class WebhookHandler:
             try:
                 answer = self._read(response, deadline, call.timeout)
             except BaseException:
-                # What is left of the answer must not be the next one's beginning.
+                # The rest of this response must not be read as the start of the next one.
                 response.close()
                 raise
             response.release_conn()
@@ -93,12 +93,12 @@ class WebhookHandler:
         return self._result(response, answer)
 
     def close(self) -> None:
-        """Close the connections that wait for the next call."""
+        """Close idle connections."""
         self._connections.clear()
 
     def _headers(self, call: Call, body: str) -> dict[str, str]:
         now = self._clock()
-        # No part can have a colon or a full stop, which separate the parts of what is signed.
+        # No part can have a colon or a full stop, which separate the parts of the signed text.
         message_id = f"{self._name}:{call.realm.account_id}:{call.realm.region}:{call.request_id}"
         headers = {
             "Content-Type": "application/json",
@@ -113,7 +113,7 @@ class WebhookHandler:
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, timeout: float) -> bytes:
         received = bytearray()
-        # urllib3 bounds each wait; this bounds their sum.
+        # urllib3 limits each wait; this limits their sum.
         while chunk := response.read1(CHUNK):
             received += chunk
             if len(received) > MAX_RESULT_BYTES:
@@ -131,7 +131,7 @@ class WebhookHandler:
             said = " ".join(answer[:200].decode(errors="replace").split())
             raise self._failed(
                 f"{self._shown_url} answered {status}{f': {said}' if said else ''}",
-                is_permanent=400 <= status < 500 and status not in _AGAIN,
+                is_permanent=400 <= status < 500 and status not in _RETRYABLE_STATUSES,
             )
         if not answer.strip():
             return None
@@ -147,8 +147,8 @@ class WebhookHandler:
 
 
 def _key(text: str) -> bytes:
-    """Return the key that a secret file holds. Raises ValueError that says what is wrong with the file."""
-    # A line feed at the end is an editor's, not the key's.
+    """Return the key in a secret file. Raises ValueError, which says what is wrong with the file."""
+    # Editors add a line feed at the end, which is not part of the key.
     text = text.rstrip("\r\n")
     if not text:
         raise ValueError("is empty")
@@ -164,10 +164,10 @@ def _key(text: str) -> bytes:
 
 
 class _Punctual(HTTPConnection):
-    """A connection on which all headers of an answer together have the time that urllib3 gives each wait for one."""
+    """A connection on which all headers of a response together have the time that urllib3 gives each wait."""
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # urllib3 does so itself
-        """Raises TimeoutError."""
+        """Read the headers of the response. Raises TimeoutError."""
         is_over = threading.Event()
 
         def cut() -> None:
@@ -183,7 +183,7 @@ class _Punctual(HTTPConnection):
         finally:
             timer.cancel()
         if is_over.is_set():
-            # Headers that are cut off look like headers that have ended.
+            # Headers that were cut off look like complete ones.
             raise TimeoutError
         return response
 
@@ -201,6 +201,6 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 def _plain(error: Exception) -> str:
-    """urllib3's words without the object that it begins some with."""
+    """Return urllib3's message without the object at the start of some of them."""
     text = str(error)
     return text.partition(": ")[2] if text.startswith(("<", "HTTP")) and ": " in text else text

@@ -1,14 +1,14 @@
-"""The process in which a user's Python function runs: ``python -m sekisho.handlers.worker module:function [path]``.
+"""The program of a process that runs a Python function: ``python -m sekisho.handlers.worker module:function [path]``.
 
-It reads calls from standard input and answers on standard output, a line of JSON each. The function sees neither: its
-own standard input is empty, and what it prints goes where standard error goes, to the server's log.
+It reads calls from standard input and writes answers to standard output, one line of JSON each. The function has
+neither pipe: its standard input is empty, and its standard output is the standard error, which the server logs.
 
     <- {"id": ..., "event": ..., "arn": ..., "timeout": ...}
     -> {"ready": true} or {"error": {...}}, once
     -> {"id": ..., "result": ...} or {"id": ..., "error": {"type": ..., "message": ..., "trace": ...}}
 
-It ends when standard input does, so that it does not outlive a server that was killed. Error types that begin with
-``Runtime.`` are those of AWS Lambda's own runtime.
+It ends when its standard input ends, so that it does not outlive a killed server. Error types that begin with
+``Runtime.`` are those of AWS Lambda's runtime.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from typing import Any, BinaryIO
 
 @dataclass(frozen=True)
 class Identity:
-    """``context.identity``: no Cognito identity calls here."""
+    """``context.identity``, which is empty: Cognito identities are not supported."""
 
     cognito_identity_id: str | None = None
     cognito_identity_pool_id: str | None = None
 
 
 class Context:
-    """The second argument of the function, with the names that it has in AWS Lambda.
+    """The second argument of the function, with the attributes that it has in AWS Lambda.
 
     Source: AWS Lambda Developer Guide, python-context.
     """
@@ -46,7 +46,7 @@ class Context:
         self.invoked_function_arn = invoked_function_arn
         self.function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
         self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
-        # Text, as in Lambda.
+        # A text, as in Lambda.
         self.memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         self.log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
@@ -55,7 +55,7 @@ class Context:
         self._deadline = time.monotonic() + seconds
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the process is ended."""
+        """Return the milliseconds until the process is ended."""
         return max(0, int((self._deadline - time.monotonic()) * 1000))
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(calls, waiting), daemon=True).start()
     try:
         function = _load(target, sys.argv[2:])
-    except BaseException as error:  # noqa: BLE001 - whatever a module does when it is imported is told
+    except BaseException as error:  # noqa: BLE001 - the server gets every error of the import
         _say(answers, {"error": _describe(error)})
         return
     _say(answers, {"ready": True})
@@ -76,14 +76,14 @@ def main() -> None:
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The server's pipes, out of the function's way."""
+    """Move the server's pipes to other descriptors, so that the function cannot use them."""
     sys.stdout.flush()
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    # What is printed shows at once in the log, and is there if the process is ended.
+    # Printed lines get into the log at once, also if the process is ended.
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return calls, answers
 
@@ -91,12 +91,12 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 def _read(calls: BinaryIO, waiting: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in calls:
         waiting.put(json.loads(line))
-    # Nobody waits for an answer any more, also not for that of a function that never returns.
+    # The server has ended: exit at once, also while a function runs that never returns.
     os._exit(0)
 
 
 def _load(target: str, path: list[str]) -> Any:
-    # After this program's own modules, which the folder may have namesakes of.
+    # After this program's own modules, whose names the folder may have too.
     sys.path[:0] = path
     module_name, _, function_name = target.partition(":")
     try:
@@ -110,7 +110,7 @@ def _load(target: str, path: list[str]) -> Any:
 
 
 class _RuntimeError(Exception):
-    """An error that AWS Lambda's runtime has a name for."""
+    """An error with a type of AWS Lambda's runtime."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -121,17 +121,17 @@ def _answer(function: Any, call: dict[str, Any]) -> dict[str, Any]:
     try:
         result = function(call["event"], Context(call["id"], call["arn"], call["timeout"]))
         try:
-            # Here, where what goes wrong is the function's mistake; and so that it is what it was when it returned.
+            # Serialized here, where an error is the function's, and before the function can change the value again.
             result = json.loads(json.dumps(result, allow_nan=False, default=_number))
         except (TypeError, ValueError, RecursionError) as error:
             raise _RuntimeError("MarshalError", f"Unable to marshal response: {error}") from None
-    except BaseException as error:  # noqa: BLE001 - SystemExit too is an answer
+    except BaseException as error:  # noqa: BLE001 - the server gets SystemExit too
         return {"id": call["id"], "error": _describe(error)}
     return {"id": call["id"], "result": result}
 
 
 def _number(value: object) -> float:
-    """What DynamoDB's numbers are on their way out of Lambda."""
+    """Convert DynamoDB's numbers as Lambda does."""
     if isinstance(value, decimal.Decimal):
         return float(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
@@ -145,7 +145,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
             name, message = "Runtime.ExitError", f"the function called sys.exit({error.code!r})"
         case _:
             name, message = type(error).__name__, _text(error)
-    # Without the frame of this file, which is no concern of theirs.
+    # Without the frame of this file, which means nothing to the function's author.
     frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
     return {"type": name, "message": message, "trace": "".join(traceback.format_exception(type(error), error, frames))}
 
@@ -153,7 +153,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - it is the user's own class
+    except Exception:  # noqa: BLE001 - the class is the function's own
         return "(its message cannot be read)"
 
 

@@ -1,7 +1,7 @@
-"""Publishing without a connection: what the Publish operation of ``iot-data`` does.
+"""Publishes without a connection, for the operation Publish of ``iot-data``.
 
-Everything about a message that can be wrong is found here, with an answer that says what and where, before the broker
-sees it; the broker decides what only it can know.
+It checks everything about a message that does not depend on the broker's state, and raises errors that say what is
+wrong and where. The broker checks the rest.
 
 Source: API Reference of the data plane, Publish; General Reference, "AWS IoT Core message broker and protocol limits".
 """
@@ -32,14 +32,14 @@ _BASIC_INGEST: Final = "$aws/rules/"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message with the MQTT 5 properties that go with it (MQTT 5 section 3.3.2.3)."""
+    """A message with its MQTT 5 properties (MQTT 5 section 3.3.2.3)."""
 
     topic: str
     payload: bytes = b""
     qos: int = 0
     retain: bool = False
     payload_is_utf8: bool | None = None
-    """The Payload Format Indicator; None leaves it out. As on AWS it is passed on, not checked."""
+    """The Payload Format Indicator; None: without one. As on AWS it is forwarded and not checked."""
     content_type: str | None = None
     response_topic: str | None = None
     correlation_data: bytes | None = None
@@ -48,21 +48,21 @@ class Message:
 
 
 class Broker(Protocol):
-    """Whoever delivers."""
+    """The broker that delivers messages."""
 
     def publish(self, realm: Realm, message: Message) -> None:
-        """Deliver to the subscribers of a realm and keep what is to be kept.
+        """Deliver to the subscribers of a realm, and retain the message if it says so.
 
         Raises:
             InvalidRequestException: The broker refuses the message.
-            ThrottlingException: It refuses it for now.
-            ServiceUnavailableException: It is not running.
+            ThrottlingException: The broker refuses it at present.
+            ServiceUnavailableException: The broker does not run.
         """
         ...
 
 
 class Publishing:
-    """Takes messages from the API to the broker."""
+    """Checks messages of the API and gives them to the broker."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -71,9 +71,9 @@ class Publishing:
         """Publish a message.
 
         Raises:
-            InvalidRequestException: A topic, property or combination that AWS IoT does not take.
+            InvalidRequestException: AWS IoT does not accept the topic, a property or the combination.
             RequestEntityTooLargeException: More than 128 KB of payload.
-            ThrottlingException, ServiceUnavailableException: As the broker says.
+            ThrottlingException, ServiceUnavailableException: From the broker.
         """
         _require_topic(message.topic, "topic")
         if message.qos not in (0, 1):
@@ -101,7 +101,7 @@ class Publishing:
 
 
 def expiry_within_limits(seconds: int | None) -> int | None:
-    """A message expiry as AWS IoT takes it: 0 becomes 1 second, more than seven days becomes seven days.
+    """Return a message expiry in seconds as AWS IoT uses it: 0 becomes 1, more than seven days becomes seven days.
 
     Raises:
         InvalidRequestException: Less than 0.
@@ -114,7 +114,7 @@ def expiry_within_limits(seconds: int | None) -> int | None:
 
 
 def correlation_data(encoded: str | None) -> bytes | None:
-    """Correlation data as the API carries it: base64.
+    """Decode correlation data, which the API has in base64.
 
     Raises:
         InvalidRequestException: Not base64.
@@ -128,7 +128,7 @@ def correlation_data(encoded: str | None) -> bytes | None:
 
 
 def user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
-    """User properties as the API carries them: the JSON text of ``[{"name": "value"}, …]``.
+    """Decode user properties, which the API has as the JSON text of ``[{"name": "value"}, …]``.
 
     Raises:
         InvalidRequestException: Another form.
@@ -165,7 +165,7 @@ def _not_user_properties(what: str) -> InvalidRequestException:
 
 
 def _require_topic(topic: str, member: str) -> None:
-    """[MQTT-4.7.1-1], [MQTT-4.7.3-1], [MQTT-4.7.3-2], and the limits of AWS IoT."""
+    """Check [MQTT-4.7.1-1], [MQTT-4.7.3-1], [MQTT-4.7.3-2], and the limits of AWS IoT."""
     if not topic:
         raise InvalidRequestException(f"{member} is empty.")
     for wildcard in "+#":
@@ -173,7 +173,7 @@ def _require_topic(topic: str, member: str) -> None:
             raise InvalidRequestException(
                 f"{member} {_shown(topic)} holds the wildcard '{wildcard}'; a message is published to one topic."
             )
-    # The first three levels of Basic Ingest name a rule and do not count.
+    # The first three levels of a Basic Ingest topic name a rule and do not count.
     counted = topic.split("/", 3)[3] if topic.startswith(_BASIC_INGEST) and topic.count("/") >= 3 else topic
     if counted.count("/") > MAX_TOPIC_SLASHES:
         raise InvalidRequestException(
@@ -189,7 +189,7 @@ def _require_text(text: str, member: str, most: int) -> None:
 
 
 def _require_characters(text: str, member: str) -> None:
-    """[MQTT-1.5.4-1], [MQTT-1.5.4-2]: neither U+0000 nor halves of surrogate pairs."""
+    """Check [MQTT-1.5.4-1], [MQTT-1.5.4-2]: neither U+0000 nor halves of surrogate pairs."""
     if "\0" in text:
         raise InvalidRequestException(f"{member} holds the character U+0000, which MQTT forbids.")
     if any("\ud800" <= character <= "\udfff" for character in text):

@@ -1,4 +1,4 @@
-"""What a device asks of a service by publishing on one of its reserved topics, and what it is answered.
+"""Requests of devices on the reserved topics of a service, and the replies.
 
 Source: Developer Guide, reserved-topics.
 """
@@ -18,36 +18,36 @@ class Request:
 
     realm: Realm
     connection: int
-    """Whom to answer; the gate's own number."""
+    """The gateway's number of the connection that sent it."""
     client_id: str
     certificate_id: str
-    """The certificate that the connection speaks with."""
+    """The certificate of the connection."""
     topic: str
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A message for the connection that asked, and for nobody else."""
+    """A message for the connection that sent the request only."""
 
     topic: str
     payload: bytes
 
 
 class Service(Protocol):
-    """Whoever answers requests. May take its time: it has a thread to itself."""
+    """A service that answers requests. It may block: a separate thread calls it."""
 
     @property
     def topics(self) -> Sequence[str]:
-        """The topic filters that it listens to."""
+        """The topic filters of its requests."""
         ...
 
     def answer(self, request: Request) -> Reply | None:
-        """The reply, or None where there is nothing to say. Refusals are replies too."""
+        """Carry a request out, and return the reply, or None. A refusal is a reply too."""
         ...
 
     def throttled(self, request: Request) -> Reply | None:
-        """The reply to a request that is not carried out because too many wait; None where there is nothing to say.
+        """Return the reply to a request that is not carried out because too many wait, or None.
 
         Returns at once. Only the topic of the request is read; its payload may be missing.
         """

@@ -1,1 +1,1 @@
-"""What operators see of a running server: its log."""
+"""The log of the server, and the states of its threads."""

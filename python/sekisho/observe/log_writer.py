@@ -1,7 +1,7 @@
-"""Writes log lines to a file descriptor without ever failing or delaying the caller.
+"""Writes log lines to a file descriptor, and neither fails nor delays the caller.
 
-Callers put lines into a queue with a bound; one thread writes them. So a pipe whose reader stands still, a full disk or
-a closed terminal costs log lines and nothing else. Lines beyond the bound are dropped and counted, and a line in their
+Callers put lines into a bounded queue; one thread writes them. So a pipe whose reader does not read, a full disk or a
+closed terminal costs log lines and nothing else. Lines beyond the bound are dropped and counted, and a line in their
 place says how many there were.
 """
 
@@ -18,24 +18,24 @@ from typing import Final
 from sekisho.observe.threads import SupervisedThread
 
 MAX_WAITING_LINES: Final = 10_000
-"""Log lines that may wait to be written; more are dropped and counted."""
+"""Log lines that wait to be written; further ones are dropped and counted."""
 
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of log lines that may wait to be written; more are dropped and counted."""
+"""Bytes of log lines that wait to be written; further lines are dropped and counted."""
 
 RETRY_SECONDS: Final = 1.0
-"""Seconds between two attempts to write a line after an error."""
+"""Between two attempts to write a line after an error."""
 
 FLUSH_TIMEOUT_SECONDS: Final = 2.0
-"""Seconds that the end of the process waits for the lines that are not written yet."""
+"""Time that the end of the process waits for lines that are not written yet."""
 
 Write = Callable[[bytes | memoryview], int]
-"""Writes a part of the bytes and returns how many; raises OSError. It may block: one thread alone calls it."""
+"""Writes some of the bytes and returns how many; raises OSError. It may block: only one thread calls it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """How the log is."""
+    """The state of the log."""
 
     written: int
     """Lines written since the start."""
@@ -44,9 +44,9 @@ class LogState:
     waiting: int
     """Lines that are not written yet."""
     error: str | None
-    """Why the last attempt to write failed; None where it succeeded."""
+    """The error of the last attempt to write; None where it succeeded."""
     blocked_seconds: float
-    """How long the write in progress has lasted."""
+    """Duration of the write in progress."""
 
 
 class LogWriter:
@@ -54,8 +54,8 @@ class LogWriter:
 
     Args:
         write: Writes to the log's destination.
-        fileno: The descriptor that ``write`` uses, where it may be a non-blocking one.
-        describe_gap: The line (with its newline) that stands for dropped lines, of their number.
+        fileno: The descriptor that ``write`` uses, if it may be non-blocking.
+        describe_gap: Returns the line (with its newline) for a number of dropped lines.
     """
 
     def __init__(self, write: Write, describe_gap: Callable[[int], bytes], fileno: int | None = None) -> None:
@@ -74,7 +74,7 @@ class LogWriter:
         self._thread: SupervisedThread | None = None
 
     def put(self, line: bytes) -> None:
-        """Have a line written, or drop it where too many wait. Returns at once; raises nothing."""
+        """Queue a line, or drop it where too many wait. Returns at once; raises nothing."""
         with self._changed:
             if self._waiting_lines >= MAX_WAITING_LINES or self._waiting_bytes + len(line) > MAX_WAITING_BYTES:
                 self._count_dropped()
@@ -86,27 +86,27 @@ class LogWriter:
             self._ensure_thread()
 
     def drop(self) -> None:
-        """Count a line that could not be made."""
+        """Count a line that could not be rendered."""
         with self._changed:
             self._count_dropped()
             self._changed.notify_all()
             self._ensure_thread()
 
     def flush(self, timeout: float = FLUSH_TIMEOUT_SECONDS) -> bool:
-        """Wait until every line is written, at most ``timeout`` seconds, and not while writing fails. True: all is."""
+        """Wait up to ``timeout`` seconds until every line is written, unless writing fails. Returns whether all is."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_idle() or self._error is not None, timeout)
             return self._is_idle()
 
     def stop(self) -> None:
-        """End the thread once it has nothing to write; a write that blocks is left alone."""
+        """End the thread when all lines are written; a write that blocks is not interrupted."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
 
     @property
     def state(self) -> LogState:
-        """How the log is at this moment."""
+        """Return the state of the log."""
         with self._changed:
             blocked = 0.0 if self._began is None else time.monotonic() - self._began
             return LogState(self._written, self._dropped, self._waiting_lines, self._error, blocked)
@@ -127,7 +127,7 @@ class LogWriter:
                 thread = SupervisedThread(self._run, "log-writer", stopping=self._stopping)
                 thread.start()
             except RuntimeError:
-                # The system gives no thread now, or the interpreter is ending: the next line tries again.
+                # The system has no thread left, or the interpreter ends: the next line tries again.
                 return
             self._thread = thread
 
@@ -139,7 +139,7 @@ class LogWriter:
                     return
                 first = self._queue.popleft()
                 if isinstance(first, _Gap):
-                    # Counted as waiting until it is written, as a line is.
+                    # Counts as waiting until it is written, like a line.
                     self._waiting_lines += 1
                     self._waiting_bytes += 1
             size = 1 if isinstance(first, _Gap) else len(first)
@@ -154,19 +154,19 @@ class LogWriter:
                     self._changed.notify_all()
 
     def _write(self, line: bytes) -> bool:
-        """Write all of a line, however long it takes; False: it was given up because the writer is to stop."""
+        """Write all of a line, however long it takes. Returns False where the writer was stopped before."""
         rest = memoryview(line)
         while rest:
             self._set_began(time.monotonic())
             try:
                 count = self._write_some(rest)
             except BlockingIOError:
-                # A terminal or pipe that another program has made non-blocking is full.
+                # A terminal or pipe is full, and another program has made it non-blocking.
                 self._wait_until_writable()
             except OSError as error:
                 self._set_error(f"{type(error).__name__}: {error.strerror or error}")
                 if len(rest) < len(line):
-                    # What is on disk is half a line: the next attempt begins a line of its own.
+                    # A part of the line is on disk: the next attempt begins a new line.
                     line = b"\n" + line.removeprefix(b"\n")
                 rest = memoryview(line)
                 if self._stopping.wait(RETRY_SECONDS):
@@ -198,6 +198,6 @@ class LogWriter:
 
 @dataclass(slots=True)
 class _Gap:
-    """Stands in the queue for lines that were dropped."""
+    """The entry of the queue for lines that were dropped."""
 
     count: int

@@ -1,7 +1,7 @@
-"""The log: structured, on standard error; lines for a person on a terminal, JSON for everything else.
+"""Sets up the structured log on standard error: plain lines on a terminal, otherwise JSON.
 
-Logging never raises and never waits for the log's destination (``log_writer``). What libraries log, warnings, and
-errors that reach the end of a thread or of the program go the same way.
+Logging never raises and never waits for the log's destination (``log_writer``). Lines of libraries, warnings, and
+exceptions that end a thread or the program go the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def configure(level: str) -> None:
     global _writer
     threshold = logging.getLevelNamesMapping()[level.upper()]
     _fill_standard_descriptors()
-    # None where the process was started without one.
+    # None where the process was started without standard error.
     stream: TextIO | None = sys.stderr
     is_terminal = stream is not None and stream.isatty()
     renderer: structlog.typing.Processor = (
@@ -63,7 +63,7 @@ def configure(level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
         )
     )
-    # Libraries speak through the standard library: their warnings are wanted, their chatter is not.
+    # Libraries use the standard library's logging: only their warnings and errors are logged.
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
     logging.captureWarnings(True)
     sys.excepthook = _log_crash
@@ -74,17 +74,17 @@ def configure(level: str) -> None:
 
 
 def flush(timeout: float = FLUSH_TIMEOUT_SECONDS) -> bool:
-    """Wait until every line is written, at most ``timeout`` seconds. False: some are not, or writing fails."""
+    """Wait up to ``timeout`` seconds until every line is written. Returns False where some are not."""
     return _writer is None or _writer.flush(timeout)
 
 
 def state() -> LogState:
-    """How the log is; of a process that has none, an empty one."""
+    """Return the state of the log, also where it is not configured."""
     return LogState(0, 0, 0, None, 0.0) if _writer is None else _writer.state
 
 
 def _printable(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape what would steer a terminal: client ids, names in certificates and reasons are of others' making."""
+    """Escape control characters in client ids, names in certificates and reasons, which peers choose."""
     for name, value in line.items():
         if isinstance(value, str):
             line[name] = printable(value, keep="\n\t" if name in ("exception", "stack") else "")
@@ -97,7 +97,7 @@ def _put(text: str) -> None:
 
 
 class _QueueLogger:
-    """What structlog hands rendered lines to. It holds no writer: loggers are kept longer than a configuration."""
+    """Takes rendered lines from structlog. It keeps no writer, because loggers outlive a configuration."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -108,13 +108,13 @@ class _QueueLogger:
 
 
 def _never_raising(base: type[Any]) -> type[Any]:
-    """The logger class ``base``, whose methods drop and count a line that cannot be rendered."""
+    """Derive a logger class from ``base`` whose methods drop and count a line that cannot be rendered."""
 
     class Logger(base):  # type: ignore[misc]
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> Any:
             try:
                 return super()._proxy_to_logger(method_name, event, **event_kw)
-            except Exception:  # noqa: BLE001 - a value whose text cannot be had is no reason for its caller to fail
+            except Exception:  # noqa: BLE001 - a value that cannot be rendered must not fail the caller
                 if _writer is not None:
                     _writer.drop()
 
@@ -122,7 +122,7 @@ def _never_raising(base: type[Any]) -> type[Any]:
 
 
 class _StandardHandler(logging.Handler):
-    """The standard library's way to the same queue."""
+    """Puts the standard library's log records into the same queue."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -144,7 +144,7 @@ def _writer_to(stream: TextIO | None, gap: list[structlog.typing.Processor]) -> 
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError):
-        # A test's stream.
+        # A stream of a test.
         def write(data: bytes | memoryview) -> int:
             stream.write(bytes(data).decode())
             return len(data)
@@ -154,7 +154,7 @@ def _writer_to(stream: TextIO | None, gap: list[structlog.typing.Processor]) -> 
 
 
 def _fill_standard_descriptors() -> None:
-    """Open the null device where standard input, output or error is closed: the next file opened would become it."""
+    """Open the null device for a closed standard descriptor, which the next opened file would otherwise get."""
     for descriptor in range(_STANDARD_DESCRIPTORS):
         try:
             os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""A log of events that a peer can cause thousands of times a second."""
+"""Logs events that a peer can cause thousands of times a second."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sekisho.observe.tally import LOG_INTERVAL_SECONDS, Tally
 class OccasionalLog:
     """Writes the first event of a kind at once, and after that one line per interval with the number of events.
 
-    Call `flush` from time to time, so that the last events of a burst are told.
+    Call `flush` regularly, so that the last events of a burst are logged.
 
     Args:
-        log: Where the lines go.
+        log: The logger.
         interval: Seconds between two lines about the same event.
-        now: Seconds on a clock that never goes back.
+        now: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class OccasionalLog:
         self._facts: dict[Hashable, dict[str, Any]] = {}
 
     def warn(self, event: str, **facts: Any) -> None:
-        """Count one event. `facts` are those of the line; a line about several events has those of the last one."""
+        """Count an event. A line has `facts`; one about several events has those of the last."""
         self._facts[event] = facts
         self._write(event, self._tally.add(event))
 

@@ -1,4 +1,4 @@
-"""Counts what may happen thousands of times a second, so that the log has one line of it per owner and interval."""
+"""Counts events that may happen thousands of times a second, for one log line per owner and interval."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 LOG_INTERVAL_SECONDS: Final = 10.0
-"""Seconds between two log lines about the same owner (an account, say)."""
+"""Between two log lines about the same owner, such as an account."""
 
 MAX_OWNERS: Final = 10_000
-"""Owners remembered by one tally; where more come, all are forgotten, and the next line of each comes at once."""
+"""Owners in one tally; beyond, all are removed, and the next line of each is due at once."""
 
 
 class Tally:
-    """Says when a log line is due, and how many occurrences it is about. May be used from any thread.
+    """Determines when a log line is due, and how many events it is about. Methods may be called from any thread.
 
     Args:
         seconds: Between two lines about one owner.
-        clock: Seconds, monotonic.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, seconds: float = LOG_INTERVAL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,11 +31,11 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Occurrences since the start, of all owners."""
+        """Events of all owners since the start."""
         return self._total
 
     def add(self, owner: Hashable, count: int = 1) -> int:
-        """Count occurrences. Returns how many a log line is to tell of now, these included; 0 where none is due."""
+        """Count events. Returns the number for a log line that is due now, these included; 0 where none is due."""
         with self._lock:
             self._total += count
             now = self._clock()
@@ -47,7 +47,7 @@ class Tally:
             return due
 
     def due(self) -> list[tuple[Hashable, int]]:
-        """Owners with occurrences that no line has told of, and whose interval is over; forgets who has none."""
+        """Return owners with events that are not logged yet and whose interval is over; remove owners without any."""
         with self._lock:
             now = self._clock()
             over = {owner: untold for owner, (untold, not_before) in self._counts.items() if now >= not_before}

@@ -1,7 +1,7 @@
-"""Background threads that do not end by accident, and a list of them for the server's health.
+"""Background threads that start again after an error, and their list for the server's health.
 
-A thread whose function raises logs the error and runs the function again after a delay; also where the logging itself
-raises. ``states`` says of each thread whether it runs, and what failed last and when.
+A thread whose function raises logs the error and runs the function again after a delay, even if logging raises.
+``states`` returns whether each thread runs, its last error and the time of that.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ import structlog
 log = structlog.get_logger(__name__)
 
 RESTART_DELAY_SECONDS: Final = 1.0
-"""Seconds before a thread's function runs again after it has raised."""
+"""Before a thread's function runs again after it has raised."""
 
 FAILURE_SHOWN_SECONDS: Final = 30.0
-"""Seconds for which a thread counts as failing after an unexpected error, though it runs again."""
+"""A thread counts as failing for this time after an unexpected error, although it runs again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadState:
-    """How one background thread is."""
+    """The state of a background thread."""
 
     name: str
     is_alive: bool
-    """False where the thread itself is gone, which nothing restarts."""
+    """False where the thread itself has ended, which nothing restarts."""
     is_running: bool
-    """False while it waits to run again after an error, and where the thread itself is gone."""
+    """False while it waits to run again after an error, and where the thread itself has ended."""
     failures: int
     """Unexpected errors since its start."""
     last_error: str | None
     seconds_since_failure: float | None
     seconds_silent: float | None
-    """Since its last ``beat``; None where it promises none."""
+    """Since its last ``beat``; None where it does not call ``beat``."""
     max_silent_seconds: float | None
-    """How long it may be silent."""
+    """Maximum time between two beats; None where it does not call ``beat``."""
 
     @property
     def is_stuck(self) -> bool:
-        """It has not come round for longer than it promises to."""
+        """Whether its last ``beat`` is longer ago than the maximum."""
         return (
             self.seconds_silent is not None
             and self.max_silent_seconds is not None
@@ -53,7 +53,7 @@ class ThreadState:
 
     @property
     def problem(self) -> str | None:
-        """A sentence about what is not well, or None."""
+        """A sentence about what is wrong, or None."""
         if not self.is_running:
             return f"thread {self.name} does not run: {self.last_error or 'it has ended'}"
         if self.is_stuck:
@@ -67,11 +67,11 @@ class SupervisedThread:
     """A daemon thread that runs ``function`` until it returns, and again whenever it raises.
 
     Args:
-        name: As it is shown; unique where that is possible.
-        stopping: While it is set, the function does not run again. Given, the function must not return before it is
-            set: that counts as an error too.
-        max_silent_seconds: The function promises to call ``beat`` at least this often.
-        restart_delay: Seconds; ``RESTART_DELAY_SECONDS`` unless given.
+        name: Its name in health and log; unique where possible.
+        stopping: While it is set, the function does not run again. If given, a return of the function before it is set
+            counts as an error.
+        max_silent_seconds: Maximum time between two calls of ``beat`` by the function.
+        restart_delay: In seconds.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class SupervisedThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin. Raises RuntimeError where the system gives no thread."""
+        """Start the thread. Raises RuntimeError where the system has no thread left."""
         self._beat_at = time.monotonic()
         with _lock:
             _supervised.add(self)
@@ -109,16 +109,16 @@ class SupervisedThread:
             raise
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the function has returned, at most ``timeout`` seconds. Not before ``start``."""
+        """Wait up to ``timeout`` seconds until the function has returned. Call it after ``start``."""
         self._thread.join(timeout)
 
     def is_alive(self) -> bool:
-        """Whether it was started and has not ended."""
+        """Return whether it was started and has not ended."""
         return self._thread.is_alive()
 
     @property
     def state(self) -> ThreadState:
-        """How it is at this moment."""
+        """Return its present state."""
         now = time.monotonic()
         return ThreadState(
             name=self.name,
@@ -132,11 +132,11 @@ class SupervisedThread:
         )
 
     def beat(self) -> None:
-        """See the module's ``beat``."""
+        """Record that the function works; see the module's ``beat``."""
         self._beat_at = time.monotonic()
 
     def record_failure(self, error: BaseException) -> None:
-        """See the module's ``record_failure``."""
+        """Record an unexpected error; see the module's ``record_failure``."""
         self._failures += 1
         self._last_error = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         self._failed_at = time.monotonic()
@@ -149,7 +149,7 @@ class SupervisedThread:
                 if not self._may_return and not self._stopping.is_set():
                     raise RuntimeError("it has returned though it was not stopped")
             except BaseException as error:
-                # SystemExit too: in a thread it would end it without a word.
+                # SystemExit too: it would end a thread silently.
                 self._is_waiting = True
                 self.record_failure(error)
                 with suppress(Exception):
@@ -165,19 +165,19 @@ class SupervisedThread:
 
 
 def beat() -> None:
-    """Say that the current thread comes round. Outside a supervised thread nothing happens."""
+    """Record that the current thread works. Does nothing outside a supervised thread."""
     if (thread := getattr(_current, "thread", None)) is not None:
         thread.beat()
 
 
 def record_failure(error: BaseException) -> None:
-    """Record an unexpected error after which the current thread goes on by itself, for the server's health."""
+    """Record an unexpected error after which the current thread continues, for the server's health."""
     if (thread := getattr(_current, "thread", None)) is not None:
         thread.record_failure(error)
 
 
 def states() -> Sequence[ThreadState]:
-    """Every supervised thread that was started and has not returned, by name."""
+    """Return the states of all supervised threads that were started and have not returned, by name."""
     with _lock:
         threads = list(_supervised)
     return sorted((thread.state for thread in threads), key=lambda state: state.name)

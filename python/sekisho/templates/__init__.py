@@ -1,1 +1,1 @@
-"""Provisioning templates: the language in which it is said what a new device gets. No store, no side effects."""
+"""The language of provisioning templates, which describe the resources of a device. No store, no side effects."""

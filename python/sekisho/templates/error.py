@@ -1,4 +1,4 @@
-"""What is wrong with a template, and where in it."""
+"""The error of a template, with its position."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A character of a template's text; both numbers count from 1."""
+    """The position of a character in a template's text; both numbers count from 1."""
 
     line: int
     column: int
 
 
 class TemplateError(Exception):
-    """A template that is none, or that cannot be resolved with the values given.
+    """A text is not a template, or cannot be resolved with the given values.
 
     Args:
         message: What is wrong and what to do.
-        place: Where; None where it is not the template that is wrong.
+        place: The position; None where the cause is not in the template.
     """
 
     def __init__(self, message: str, place: Place | None = None) -> None:
@@ -28,5 +28,5 @@ class TemplateError(Exception):
 
     @property
     def line(self) -> int | None:
-        """The line, counted from 1."""
+        """The line, counted from 1, or None."""
         return None if self.place is None else self.place.line

@@ -1,10 +1,10 @@
-"""The functions of the template language: read into expressions, evaluated with the values of parameters.
+"""The functions of the template language: read into expressions, and evaluated with the values of parameters.
 
-An expression gives a text or a list of texts. Which of them a place takes is checked when the template is read where
-the function tells, and else when it is evaluated. Values are bounded in length, because functions inside functions
-multiply it. A text keeps which of its characters came from which parameter (``Traced``): a policy document has to know.
+An expression gives a text or a list of texts. Whether it fits its place is checked when the template is read, or, where
+the function does not determine that, when it is evaluated. Values have a maximum length, because nested functions
+multiply it. A text records which of its characters came from which parameter (``Traced``), for ``policy_text``.
 
-Source: Developer Guide, provision-template; AWS CloudFormation User Guide, for what the former leaves open of
+Source: Developer Guide, provision-template; AWS CloudFormation User Guide, for what the former does not say about
 ``Fn::Sub``.
 """
 
@@ -33,7 +33,7 @@ Mappings = Mapping[str, Mapping[str, Mapping[str, Mapped]]]
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A text in parts: each with the name of the parameter whose value it is, or None where the template says it."""
+    """A text in parts, each with the name of the parameter that it is the value of; None: from the template itself."""
 
     parts: tuple[tuple[str, str | None], ...]
 
@@ -44,7 +44,7 @@ class Traced:
         return "".join(content for content, _ in self.parts)
 
     def between(self, begin: int, end: int) -> Traced:
-        """The characters from ``begin`` up to ``end``."""
+        """Return the characters from ``begin`` up to ``end``."""
         found = []
         position = 0
         for content, name in self.parts:
@@ -59,32 +59,32 @@ Result = Traced | tuple[Traced, ...]
 
 
 class Expression(Protocol):
-    """Something with a value once the parameters have values."""
+    """A part of a template that has a value when the parameters have values."""
 
     @property
     def place(self) -> Place: ...
     @property
     def gives(self) -> str:
-        """``text``, ``list``, or ``either`` where it shows only when evaluated."""
+        """``text``, ``list``, or ``either`` where only the evaluation determines it."""
         ...
 
     def value(self, parameters: Mapping[str, str]) -> Result:
-        """Raises TemplateError."""
+        """Evaluate it. Raises TemplateError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the functions of a template may name."""
+    """The names that the functions of a template may use."""
 
     declared: frozenset[str]
     mappings: Mappings
     template_use: Use = Use.DIRECT
     first_use: dict[str, Place] = field(default_factory=dict)
-    """Where each parameter that is used is used first; filled while reading."""
+    """Parameter → the place of its first use; filled while the template is read."""
 
     def has(self, name: str) -> bool:
-        """Whether it is a parameter: declared, or supplied by the service."""
+        """Return whether it is a parameter: declared, or supplied by the service."""
         return name in self.declared or name in self.template_use.supplied
 
     def use(self, name: str, place: Place) -> None:
@@ -109,7 +109,7 @@ class Scope:
 
 
 def traced(expression: Expression, parameters: Mapping[str, str]) -> Traced:
-    """The value of an expression that has to be a text. Raises TemplateError."""
+    """Evaluate an expression that has to be a text. Raises TemplateError."""
     value = expression.value(parameters)
     if not isinstance(value, Traced):
         raise TemplateError("a string is needed here, and this gives a list.", expression.place)
@@ -117,12 +117,12 @@ def traced(expression: Expression, parameters: Mapping[str, str]) -> Traced:
 
 
 def text(expression: Expression, parameters: Mapping[str, str]) -> str:
-    """As ``traced``, as a plain string."""
+    """Evaluate an expression that has to be a text, to a plain string. Raises TemplateError."""
     return str(traced(expression, parameters))
 
 
 def all_traced(expression: Expression, parameters: Mapping[str, str]) -> tuple[Traced, ...]:
-    """The value of an expression that has to be a list. Raises TemplateError."""
+    """Evaluate an expression that has to be a list. Raises TemplateError."""
     value = expression.value(parameters)
     if isinstance(value, Traced):
         raise TemplateError("a list is needed here, and this gives a string.", expression.place)
@@ -130,13 +130,13 @@ def all_traced(expression: Expression, parameters: Mapping[str, str]) -> tuple[T
 
 
 def texts(expression: Expression, parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """As ``all_traced``, as plain strings."""
+    """Evaluate an expression that has to be a list, to plain strings. Raises TemplateError."""
     return tuple(map(str, all_traced(expression, parameters)))
 
 
 def unresolved(name: str, place: Place) -> TemplateError:
-    """A parameter without a value."""
-    # The first two sentences are AWS's; tools look for them.
+    """Make the error of a parameter without a value."""
+    # The first two sentences are AWS's; tools search for them.
     reason = (
         f"The certificate's subject has no {name.removeprefix(CERTIFICATE)}"
         if name.startswith(CERTIFICATE)
@@ -150,17 +150,17 @@ def unresolved(name: str, place: Place) -> TemplateError:
 
 
 def is_function(node: Node) -> bool:
-    """Whether it is an object that the language takes for a function, a right one or a wrong one."""
+    """Return whether it is an object that the language reads as a function, valid or not."""
     return isinstance(node.value, Mapping) and any(is_function_name(name) for name in node.value)
 
 
 def is_function_name(name: str) -> bool:
-    """Whether a member of this name is a function."""
+    """Return whether a member of this name is a function."""
     return name == "Ref" or name.startswith(_FUNCTION_PREFIX)
 
 
 def read_text(node: Node, scope: Scope, what: str) -> Expression:
-    """What gives a text: a string, or a function. Raises TemplateError."""
+    """Read an expression of a text: a string, or a function. Raises TemplateError."""
     if isinstance(node.value, str):
         return Literal(node.value, node.place)
     if not is_function(node):
@@ -172,7 +172,7 @@ def read_text(node: Node, scope: Scope, what: str) -> Expression:
 
 
 def read_texts(node: Node, scope: Scope, what: str) -> Expression:
-    """What gives a list: an array of strings and functions, or a function. Raises TemplateError."""
+    """Read an expression of a list: an array of strings and functions, or a function. Raises TemplateError."""
     if isinstance(node.value, tuple):
         items = tuple(read_text(each, scope, f"each of {what}") for each in node.value)
         return Array(items, node.place)
@@ -185,7 +185,7 @@ def read_texts(node: Node, scope: Scope, what: str) -> Expression:
 
 
 def read_function(node: Node, scope: Scope) -> Expression:
-    """The function that an object is. Raises TemplateError."""
+    """Read an object as a function. Raises TemplateError."""
     members = node.value
     if not isinstance(members, Mapping) or len(members) != 1:
         raise TemplateError(
@@ -214,13 +214,13 @@ def read_function(node: Node, scope: Scope) -> Expression:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A string as it stands."""
+    """A string without functions."""
 
     content: str
     place: Place
     gives: ClassVar[str] = "text"
 
-    def value(self, parameters: Mapping[str, str]) -> Result:  # noqa: ARG002 - it has none
+    def value(self, parameters: Mapping[str, str]) -> Result:  # noqa: ARG002 - its value depends on no parameter
         return _said(self.content)
 
 
@@ -324,7 +324,7 @@ class Sub:
     """``{"Fn::Sub": "${Parameter}-x"}`` or ``{"Fn::Sub": ["${a}-x", {"a": …}]}``"""
 
     pieces: tuple[Expression | str, ...]
-    """Texts and, by name, what of ``variables`` stands between them."""
+    """Texts and parameters as expressions, and the names of ``variables``, in their order."""
     variables: Mapping[str, Expression]
     place: Place
     gives: ClassVar[str] = "text"
@@ -426,12 +426,12 @@ def _sub(argument: Node, scope: Scope) -> Expression:
 
 
 def _said(content: str) -> Traced:
-    """A text of the template's own."""
+    """Make a text that comes from the template itself."""
     return Traced(((content, None),))
 
 
 def _joined(pieces: Iterable[Traced]) -> Traced:
-    # Without empty parts there are never more of them than characters, which are bounded.
+    # Without empty parts there are at most as many parts as characters, whose number is limited.
     return Traced(tuple(part for piece in pieces for part in piece.parts if part[0]))
 
 

@@ -1,6 +1,6 @@
-"""JSON read with places: each value knows its line and column, so that whatever is wrong with it can be shown.
+"""Reads JSON and keeps the line and column of each value, for error messages.
 
-The language is RFC 8259, strictly: no NaN, no name twice in an object, no half of a surrogate pair.
+The syntax is strictly RFC 8259: no NaN, no name twice in an object, no half of a surrogate pair.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from sekisho.templates.error import Place, TemplateError
 
 MAX_DEPTH: Final = 32
-"""Objects and arrays inside each other."""
+"""Nesting of objects and arrays."""
 
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+"')
@@ -30,16 +30,16 @@ Value = str | int | float | bool | None | tuple["Node", ...] | Mapping[str, "Nod
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A JSON value and where it stands."""
+    """A JSON value and its position."""
 
     value: Value
     place: Place
     name_place: Place
-    """Where its name in the object around it stands; where it has none, its own place."""
+    """The position of its name in the object that contains it; without a name its own position."""
 
     @property
     def kind(self) -> str:
-        """What it is, for a message."""
+        """The kind of value, for a message."""
         match self.value:
             case None:
                 return "null"
@@ -56,7 +56,7 @@ class Node:
 
 
 def plain(node: Node) -> Any:
-    """The value as ``json.loads`` gives it."""
+    """Return the value as ``json.loads`` does."""
     if isinstance(node.value, tuple):
         return [plain(each) for each in node.value]
     if isinstance(node.value, Mapping):
@@ -65,7 +65,7 @@ def plain(node: Node) -> Any:
 
 
 def read(text: str) -> Node:
-    """The JSON value that is ``text``. Raises TemplateError."""
+    """Read a JSON text. Raises TemplateError."""
     reader = _Reader(text)
     node = reader.value(reader.after_blanks(0), 0)
     end = reader.after_blanks(reader.end)
@@ -75,7 +75,7 @@ def read(text: str) -> Node:
 
 
 def is_text(value: str) -> bool:
-    """Whether it can be encoded: half of a surrogate pair cannot."""
+    """Return whether it can be encoded as UTF-8: half of a surrogate pair cannot."""
     return _SURROGATE.search(value) is None
 
 
@@ -84,7 +84,7 @@ class _Reader:
         self._text = text
         self._lines = [0, *(found.end() for found in re.finditer("\n", text))]
         self.end = 0
-        """Behind the value that was read last."""
+        """The position after the last value that was read."""
 
     def value(self, start: int, depth: int, name_place: Place | None = None) -> Node:
         place = self._place(start)
@@ -156,7 +156,7 @@ class _Reader:
         found = _STRING.match(self._text, start)
         if found is None:
             raise self._string_fault(start)
-        # The form is checked; what the escapes mean is known to the standard library.
+        # The syntax is checked here; the standard library decodes the escapes.
         value: str = json.loads(found[0])
         if not is_text(value):
             raise self.fault("the string has half of a surrogate pair, which is no character", start)

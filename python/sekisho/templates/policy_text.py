@@ -1,9 +1,9 @@
-"""Parameters in policy documents: a value changes the string that it stands in, and never the document around it.
+"""Inserts parameters into policy documents: a value changes only the string that contains it.
 
-A document is written as a JSON object with functions in its strings, or as JSON text that a function builds. In both a
-value is escaped as JSON wants it. Where it comes from a device it is refused if it would widen a policy: a wildcard
-(``*``, ``?``), the beginning of a policy variable (``$``), an MQTT wildcard (``+``, ``#``) in the ARN of a topic
-filter, or any value outside of the quotes of JSON text. AWS IoT documents no escape for wildcards in policies.
+A document is a JSON object with functions in its strings, or JSON text that a function builds. In both a value is
+escaped for JSON. A device's value is refused where it would widen the policy: a wildcard (``*``, ``?``), the beginning
+of a policy variable (``$``), an MQTT wildcard (``+``, ``#``) in the ARN of a topic filter, or any value outside of the
+quotes of JSON text. AWS IoT documents no escape for wildcards in policies.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _HEX_DIGITS_OF_ESCAPE: Final = 4
 
 
 def string_of(value: Traced, from_device: Set[str], place: Place) -> str:
-    """A string of a document that is given as an object.
+    """Return a string of a document that is given as an object.
 
     Args:
         from_device: Parameters whose values a device chose.
-        place: Where the string stands in the template.
+        place: The position of the string in the template.
 
     Raises:
-        TemplateError: A value of a device has characters that mean something to a policy.
+        TemplateError: A device's value has characters with a meaning in policies.
     """
     before = ""
     for content, name in value.parts:
@@ -41,13 +41,13 @@ def string_of(value: Traced, from_device: Set[str], place: Place) -> str:
 
 
 def document_of(value: Traced, from_device: Set[str], place: Place) -> str:
-    """A document that a function builds as JSON text, with the values of parameters escaped inside its strings.
+    """Return a document that a function builds as JSON text, with the values of parameters escaped in its strings.
 
-    Outside of strings the value of a parameter is taken as it is, unless it comes from a device.
+    Outside of strings the value of a parameter is inserted unchanged, unless it comes from a device.
 
     Args:
         from_device: Parameters whose values a device chose.
-        place: Where the function stands in the template.
+        place: The position of the function in the template.
 
     Raises:
         TemplateError: As ``string_of``; and a device's value outside of a string, or any value inside an escape.
@@ -85,7 +85,7 @@ def document_of(value: Traced, from_device: Set[str], place: Place) -> str:
 
 
 def _require_plain(content: str, name: str, before: str, place: Place) -> None:
-    """Refuse a device's value that would widen the policy. ``before``: what the string has in front of it."""
+    """Refuse a device's value that would widen the policy. ``before``: the text before it in the string."""
     found = _POLICY_SYNTAX.search(content)
     if found is None and _TOPIC_FILTER in before + content:
         found = _MQTT_WILDCARD.search(content)
@@ -99,15 +99,15 @@ def _require_plain(content: str, name: str, before: str, place: Place) -> None:
 
 
 class _JsonText:
-    """JSON text as it is put together, and where in it the next character stands."""
+    """JSON text that is being built, and whether its end is inside a string or an escape."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._string: list[str] | None = None
-        """Characters of the string that is open."""
+        """Characters of the open string; None outside of strings."""
         self._is_after_backslash = False
         self._hex_digits = 0
-        """Digits that a ``\\u`` escape still needs."""
+        """Missing digits of a ``\\u`` escape."""
 
     @property
     def is_in_string(self) -> bool:
@@ -122,12 +122,12 @@ class _JsonText:
         return "".join(self._pieces)
 
     def string_so_far(self) -> str:
-        """What the open string means."""
+        """The open string, with its escapes decoded."""
         raw = "".join(self._string or ())
         try:
             return str(json.loads(f'"{raw}"'))
         except ValueError:
-            # It is no JSON, and will be refused as a document.
+            # It is not JSON, and is refused later as a document.
             return raw
 
     def read(self, content: str) -> None:

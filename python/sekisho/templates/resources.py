@@ -1,4 +1,4 @@
-"""What a resolved template asks for: plain values, every function replaced by its result."""
+"""The resources of a resolved template: plain values, with every function replaced by its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PrincipalTypeWord = Literal["EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"]
 
 
 class Override(StrEnum):
-    """What happens where a resource is there already and differs (``OverrideSettings``)."""
+    """What happens where a resource exists and differs (``OverrideSettings``)."""
 
     DO_NOTHING = "DO_NOTHING"
     REPLACE = "REPLACE"
@@ -22,7 +22,7 @@ class Override(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ThingOverrides:
-    """For each part of a thing, what happens where it differs."""
+    """What happens where a part of a thing differs, for each part."""
 
     attributes: Override = Override.DO_NOTHING
     type_name: Override = Override.DO_NOTHING
@@ -31,7 +31,7 @@ class ThingOverrides:
 
 @dataclass(frozen=True, slots=True)
 class ThingResource:
-    """A thing to be there. None and empty: the template says nothing of it."""
+    """The thing of a template. None and empty: the template does not set it."""
 
     logical_id: str
     line: int
@@ -45,25 +45,25 @@ class ThingResource:
 
 @dataclass(frozen=True, slots=True)
 class CertificateResource:
-    """A certificate to be there: named by id, given in PEM, or issued for a request; exactly one of these is set."""
+    """The certificate of a template: by id, in PEM, or a request to issue one; exactly one of these is set."""
 
     logical_id: str
     line: int
     certificate_id: str | None
     certificate_pem: str | None
     ca_certificate_pem: str | None
-    """Which CA signed ``certificate_pem``."""
+    """The CA that signed ``certificate_pem``."""
     certificate_signing_request: str | None
     status: CertificateStatusWord
     principal_type: PrincipalTypeWord | None
-    """None: not said, so that it is NON_EXCLUSIVE_THING, or as it is attached already."""
+    """None: not set, which means NON_EXCLUSIVE_THING, or the present attachment."""
     override: Override
-    """For its status."""
+    """What happens where its status differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyResource:
-    """A policy to be attached. With a document it is made where there is none; without one it has to be there."""
+    """A policy to attach. With a document it is created where it does not exist; without one it has to exist."""
 
     logical_id: str
     line: int
@@ -73,7 +73,7 @@ class PolicyResource:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """All that a template asks for."""
+    """All resources of a template."""
 
     thing: ThingResource | None
     certificate: CertificateResource | None

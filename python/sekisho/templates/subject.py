@@ -1,7 +1,7 @@
 """The parameters whose values come from the device's certificate.
 
-Source: Developer Guide, jit-provisioning. ``SerialNumber`` is taken for the subject's attribute of this name (OID
-2.5.4.5), as the page lists it among the subject's fields; of an attribute that is there several times, the first.
+Source: Developer Guide, jit-provisioning. ``SerialNumber`` is the subject's attribute of this name (OID 2.5.4.5),
+because the page lists it among the subject's fields. The first value is used where an attribute occurs several times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATTRIBUTES: Final = {
 
 
 def certificate_parameters(certificate: X509Certificate) -> dict[str, str]:
-    """``AWS::IoT::Certificate::*`` and their values; what the subject does not have is left out."""
+    """Return the values of ``AWS::IoT::Certificate::*``, without those that the subject does not have."""
     values = {CERTIFICATE_ID: certificate.certificate_id}
     for name, oid in _ATTRIBUTES.items():
         texts = certificate.subject_name.texts(oid.dotted_string)

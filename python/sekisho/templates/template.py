@@ -1,7 +1,7 @@
-"""A provisioning template, checked when it is defined and resolved when a device is provisioned.
+"""Provisioning templates, which are checked when they are created and resolved when a device is provisioned.
 
-Whatever can be known to be wrong before there is a device is refused by ``parse``. A property that is not known is an
-error, and so is a function that names what is not declared: a template that goes wrong only in the field costs more.
+``parse`` refuses every error that does not depend on a device: also an unknown property, and a function with an
+undeclared name, so that a template does not fail only when devices use it.
 
 Source: Developer Guide, provision-template, jit-provisioning and provision-wo-cert.
 """
@@ -65,7 +65,7 @@ _NO_MERGE: Final = (Override.DO_NOTHING, Override.REPLACE, Override.FAIL)
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """Which texts may be a name, and the words for them."""
+    """The pattern of a name, and its description for messages."""
 
     pattern: re.Pattern[str]
     words: str
@@ -88,7 +88,7 @@ _CERTIFICATE_ID: Final = _Form(re.compile(r"(?:0x)?[a-fA-F0-9]{64}"), "64 hexade
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that is given when the template is used."""
+    """A parameter, whose value is given when the template is used."""
 
     name: str
     default: str | None
@@ -97,7 +97,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """A policy document given as an object, with functions anywhere in it."""
+    """A policy document given as an object, with functions in any part of it."""
 
     node: Node
     expressions: Mapping[Place, Expression]
@@ -204,7 +204,7 @@ _Resource = _Thing | _Certificate | _Policy
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template of the right form. ``parse`` makes one."""
+    """A valid template. ``parse`` constructs it."""
 
     parameters: Mapping[str, Parameter]
     _resources: tuple[_Resource, ...]
@@ -222,7 +222,7 @@ class Template:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about parts that are allowed and dangerous, for the log of the operation that keeps it."""
+        """Sentences about parts that are allowed and dangerous, for the log of the operation that stores it."""
         return tuple(
             f"line {each.place.line}: the policy {_shown(each.logical_id)} builds its PolicyDocument as JSON text out "
             "of parameters. Their values are escaped inside strings; a device's value outside of a string is refused "
@@ -232,16 +232,16 @@ class Template:
         )
 
     def resolve(self, parameters: Mapping[str, str], *, from_device: Set[str] = frozenset()) -> Resources:
-        """What the template asks for, given the values of its parameters.
+        """Return the resources of the template for the values of its parameters.
 
         Args:
-            parameters: Values by name. Those that the template neither declares nor is supplied are ignored.
-            from_device: Parameters among them whose values a device chose, or its certificate has. Such a value may
-                not widen a policy (``policy_text``). The other values, and Defaults, are the account's own.
+            parameters: Values by name. Those that are neither declared nor supplied are ignored.
+            from_device: Parameters whose values come from a device or its certificate. Such a value must not widen a
+                policy (``policy_text``). The other values, and Defaults, are the account's own.
 
         Raises:
-            TemplateError: A parameter without value, a function that fails with these values, a value that is none
-                for its place.
+            TemplateError: A parameter has no value, a function fails with these values, or a value is not valid in its
+                place.
         """
         values = {name: each.default for name, each in self.parameters.items() if each.default is not None}
         for name, value in parameters.items():
@@ -271,13 +271,13 @@ class Template:
 
 
 def parse(body: str, use: Use = Use.DIRECT) -> Template:
-    """The template that ``body`` is.
+    """Read and check a template.
 
     Args:
-        use: What it is for, which says the parameters that need no declaration.
+        use: What it is used for, which determines the parameters that need no declaration.
 
     Raises:
-        TemplateError: It is none: what is wrong, and where.
+        TemplateError: It is not valid; the message says what is wrong, and where.
     """
     root = read(body)
     if isinstance(root.value, str):
@@ -301,7 +301,7 @@ def parse(body: str, use: Use = Use.DIRECT) -> Template:
 
 
 def name_of(document: str) -> str:
-    """The name of a policy that has none: 40 hexadecimal digits in upper case, of its document."""
+    """Derive the name of a policy without one from its document: 40 hexadecimal digits in upper case."""
     return hashlib.sha1(document.encode(), usedforsecurity=False).hexdigest().upper()
 
 
@@ -531,7 +531,7 @@ def _group_names(groups: Expression, parameters: Mapping[str, str]) -> tuple[str
 
 
 def _status(word: str, place: Place) -> CertificateStatusWord:
-    # AWS's own samples write "Active" too.
+    # AWS's samples also write "Active".
     for status in _STATUSES:
         if word.upper() == status:
             return status

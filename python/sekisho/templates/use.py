@@ -1,4 +1,4 @@
-"""What a template is used for, and the parameters whose values the service supplies there.
+"""The uses of a template, and the parameters whose values the service supplies for each.
 
 Source: Developer Guide, provision-template ("Parameters"), jit-provisioning, provision-wo-cert.
 """
@@ -26,11 +26,11 @@ CERTIFICATE_PARAMETERS: Final = frozenset(
         "StateName",
     )
 )
-"""All parameters that have their values from a certificate."""
+"""All parameters whose values come from a certificate."""
 
 
 class Use(Enum):
-    """Who resolves a template. The values are the words for it in messages."""
+    """What a template is used for. The values are the words for messages."""
 
     FLEET_PROVISIONING = "a template of type FLEET_PROVISIONING"
     JITP = "a template of type JITP"

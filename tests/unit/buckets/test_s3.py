@@ -125,7 +125,7 @@ def test_an_answer_that_is_cut_off_is_no_end(store: Store) -> None:
 
 
 def test_a_store_that_does_not_answer_may_be_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PATIENCE", 0.2)
+    monkeypatch.setattr(s3, "S3_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         store.url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with pytest.raises(InputUnavailable, match="timeout"):
