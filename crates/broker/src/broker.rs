@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sekisho_mqtt::{Connect, DecodeError, Packet, QoS, ReasonCode, TopicFilter, TopicName, Version};
@@ -41,14 +42,14 @@ pub struct Broker {
     /// `None` only while a CONNECT is being judged.
     pub(crate) connections: SlotMap<ConnectionId, Option<Connection>>,
     pub(crate) sessions: SlotMap<SessionKey, Session>,
-    pub(crate) by_client_id: HashMap<Arc<str>, SessionKey, ahash::RandomState>,
+    pub(crate) by_client_id: HashMap<Arc<str>, SessionKey, RandomState>,
     pub(crate) tree: TopicTree<Target>,
     pub(crate) groups: Groups,
     pub(crate) retained: Retained,
     pub(crate) timers: Timers,
     pub(crate) presence: Presence,
     /// Answers to clients that wait for a record to be durable.
-    pub(crate) waiting: HashMap<StoreTicket, Waiting, ahash::RandomState>,
+    pub(crate) waiting: HashMap<StoreTicket, Waiting, RandomState>,
     pub(crate) counters: Counters,
     pub(crate) matches: Matches,
     /// Counts publications, so that a session can tell whether it was met in this one.

@@ -6,7 +6,7 @@
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
-use rand::Rng;
+use rand::RngExt;
 use sekisho_mqtt::{ConnAck, ConnAckProperties, Connect, QoS, ReasonCode, Utf8, Version};
 
 use crate::authority::{Action, Authority};

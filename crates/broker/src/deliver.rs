@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rand::Rng;
+use rand::RngExt;
 use sekisho_mqtt::{QoS, Version, publish_len};
 
 use crate::broker::Broker;
@@ -74,7 +74,8 @@ impl Broker {
         if is_for_clients || message.retain {
             match self.charge(now, &message, &matches, may_wait, must_retain) {
                 Ok((charged, for_store)) => {
-                    message = Message { charged, ..message.detached() };
+                    message.detach();
+                    message.charged = charged;
                     retained = for_store;
                 }
                 Err(refusal) => {

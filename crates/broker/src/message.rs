@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_mqtt::{PublishProperties, QoS, TopicName, Utf8};
+use sekisho_mqtt::{PublishFields, PublishProperties, QoS, TopicName, Utf8};
 
 use crate::budget::{Charged, MESSAGE_BYTES};
 use crate::input::Now;
@@ -69,14 +69,13 @@ impl Message {
         u64::from(self.cost()) + MESSAGE_BYTES
     }
 
-    /// The message in memory of its own, for longer than a turn: a payload of a few bytes would hold on to the whole
-    /// buffer that it was read into.
-    pub(crate) fn detached(self) -> Message {
-        Message {
-            topic: TopicName::new(self.topic.as_utf8().detached()).expect("a copy of a topic name is one"),
-            payload: Bytes::copy_from_slice(&self.payload),
-            properties: detached_properties(&self.properties),
-            ..self
+    /// Moves the message into memory of its own, to be kept for longer than a turn: a payload of a few bytes would keep
+    /// the whole buffer that it was read into.
+    pub(crate) fn detach(&mut self) {
+        self.topic = self.topic.detached();
+        self.payload = Bytes::copy_from_slice(&self.payload);
+        if !self.properties.is_empty() {
+            detach_properties(&mut self.properties);
         }
     }
 }
@@ -110,25 +109,21 @@ fn properties_len(properties: &PublishProperties) -> usize {
         + 2
 }
 
-fn detached_properties(properties: &PublishProperties) -> PublishProperties {
-    if properties.is_empty() {
-        return PublishProperties::new();
+fn detach_properties(properties: &mut PublishProperties) {
+    let PublishFields { response_topic, content_type, correlation_data, user_properties, .. } =
+        &mut **properties;
+    for text in [response_topic, content_type] {
+        *text = text.as_ref().map(Utf8::detached);
     }
-    let mut fields = (**properties).clone();
-    fields.response_topic = fields.response_topic.map(|text| text.detached());
-    fields.content_type = fields.content_type.map(|text| text.detached());
-    fields.correlation_data = fields.correlation_data.map(|data| Bytes::copy_from_slice(&data));
-    for (name, value) in &mut fields.user_properties {
+    *correlation_data = correlation_data.as_ref().map(|data| Bytes::copy_from_slice(data));
+    for (name, value) in user_properties {
         *name = name.detached();
         *value = value.detached();
     }
-    PublishProperties::from(fields)
 }
 
 #[cfg(test)]
 mod tests {
-    use sekisho_mqtt::PublishFields;
-
     use super::*;
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::budget::{AccountBudget, Charge, Resource};
 use crate::input::Now;
 use crate::limits::VERSION_NUMBER_MEMORY_MS;
@@ -16,7 +18,7 @@ const MOST_REMEMBERED: usize = 200_000;
 #[derive(Debug)]
 pub struct Presence {
     budget: Arc<AccountBudget>,
-    clients: HashMap<Arc<str>, Client, ahash::RandomState>,
+    clients: HashMap<Arc<str>, Client, RandomState>,
     /// Clients to forget, in the order of their going.
     gone: VecDeque<(u64, Arc<str>)>,
 }

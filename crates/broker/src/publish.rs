@@ -222,10 +222,10 @@ impl Broker {
 
 /// The limits on a topic, and what reserved topics allow. Decided before policies are asked, as AWS is seen to do.
 fn check_topic(topic: &TopicName, retain: bool, is_client: bool) -> Result<(), Refusal> {
-    let rule_prefix = topic.len() - topic.counted().len();
-    if topic.counted().len() > TOPIC_BYTES
+    let counted = topic.counted();
+    if counted.len() > TOPIC_BYTES
         || topic.slash_count() > TOPIC_SLASHES
-        || rule_prefix > RULE_PREFIX_BYTES
+        || topic.len() - counted.len() > RULE_PREFIX_BYTES
     {
         return Err(Refusal::TopicInvalid);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use sekisho_mqtt::TopicName;
 
 use crate::budget::{AccountBudget, Charge, Resource};
@@ -18,7 +19,7 @@ const ENTRY_BYTES: u64 = 256;
 /// The retained messages of a realm.
 #[derive(Debug, Default)]
 pub struct Retained {
-    messages: HashMap<TopicName, Kept, ahash::RandomState>,
+    messages: HashMap<TopicName, Kept, RandomState>,
     /// What they take together.
     bytes: u64,
     /// Those that expire, soonest first.

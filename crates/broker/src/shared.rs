@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use sekisho_mqtt::QoS;
 use slotmap::SlotMap;
 
@@ -50,7 +51,7 @@ impl Group {
 pub struct Groups {
     budget: Arc<AccountBudget>,
     groups: SlotMap<GroupKey, Group>,
-    by_name: HashMap<Arc<str>, GroupKey, ahash::RandomState>,
+    by_name: HashMap<Arc<str>, GroupKey, RandomState>,
 }
 
 impl Groups {

@@ -5,6 +5,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use foldhash::fast::RandomState;
 use hashbrown::{Equivalent, HashMap};
 
 /// Where an entry is, for taking it out again.
@@ -21,7 +22,7 @@ pub struct TopicTree<T> {
     free_nodes: Vec<u32>,
     /// From a node and the text of a level to the node below. One map for all nodes: a map in each would take more
     /// room than everything else of a node.
-    edges: HashMap<Edge, u32, ahash::RandomState>,
+    edges: HashMap<Edge, u32, RandomState>,
     places: Vec<Place>,
     free_places: Vec<u32>,
     /// Nodes still to visit in a lookup; empty between lookups, kept for its room.
@@ -31,8 +32,8 @@ pub struct TopicTree<T> {
 #[derive(Debug)]
 struct Node<T> {
     parent: u32,
-    /// The level's text; `+` for the single-level wildcard.
-    level: Box<str>,
+    /// The level's text in UTF-8; `+` for the single-level wildcard.
+    level: Box<[u8]>,
     children: u32,
     /// The child for `+`.
     plus: u32,
@@ -58,12 +59,12 @@ struct Place {
 #[derive(Debug, PartialEq, Eq)]
 struct Edge {
     from: u32,
-    level: Box<str>,
+    level: Box<[u8]>,
 }
 
 struct EdgeRef<'a> {
     from: u32,
-    level: &'a str,
+    level: &'a [u8],
 }
 
 impl Hash for Edge {
@@ -74,8 +75,9 @@ impl Hash for Edge {
 
 impl Hash for EdgeRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.from.hash(state);
-        self.level.hash(state);
+        // Without the mark after its end that a text writes: the number before it has a fixed length.
+        state.write_u32(self.from);
+        state.write(self.level);
     }
 }
 
@@ -86,7 +88,7 @@ impl Equivalent<Edge> for EdgeRef<'_> {
 }
 
 impl<T> Node<T> {
-    fn new(parent: u32, level: &str) -> Node<T> {
+    fn new(parent: u32, level: &[u8]) -> Node<T> {
         Node { parent, level: level.into(), children: 0, plus: NONE, here: Vec::new(), below: Vec::new() }
     }
 
@@ -97,14 +99,14 @@ impl<T> Node<T> {
 
 impl<T> Default for TopicTree<T> {
     fn default() -> TopicTree<T> {
-        TopicTree::with_hasher(ahash::RandomState::new())
+        TopicTree::with_hasher(RandomState::default())
     }
 }
 
 impl<T> TopicTree<T> {
-    fn with_hasher(hasher: ahash::RandomState) -> TopicTree<T> {
+    fn with_hasher(hasher: RandomState) -> TopicTree<T> {
         TopicTree {
-            nodes: vec![Node::new(NONE, "")],
+            nodes: vec![Node::new(NONE, b"")],
             free_nodes: Vec::new(),
             edges: HashMap::with_hasher(hasher),
             places: Vec::new(),
@@ -117,10 +119,10 @@ impl<T> TopicTree<T> {
     pub fn insert(&mut self, filter: &str, value: T) -> Slot {
         let mut node = ROOT;
         let mut below = false;
-        for level in filter.split('/') {
+        for level in filter.as_bytes().split(|byte| *byte == b'/') {
             match level {
-                "#" => below = true,
-                "+" if self.nodes[node as usize].plus != NONE => node = self.nodes[node as usize].plus,
+                b"#" => below = true,
+                b"+" if self.nodes[node as usize].plus != NONE => node = self.nodes[node as usize].plus,
                 level => node = self.child(node, level).unwrap_or_else(|| self.grow(node, level)),
             }
         }
@@ -162,7 +164,9 @@ impl<T> TopicTree<T> {
     /// The rules are those of `sekisho_mqtt::TopicFilter::matches`: a leading wildcard does not see topics that begin
     /// with `$` [MQTT-4.7.2-1], and `a/#` does not match `a`, which is AWS IoT's way (its MQTT page).
     pub fn for_each_match(&mut self, topic: &str, mut visit: impl FnMut(&T)) {
-        let reserved = topic.starts_with('$');
+        // Bytes, since `/` is never part of another character: no boundaries of characters to check, level by level.
+        let topic = topic.as_bytes();
+        let reserved = topic.starts_with(b"$");
         let mut stack = std::mem::take(&mut self.stack);
         let mut next = Some((ROOT, Some(0)));
         // Where the topic continues below a node; `None` when the node is its last level.
@@ -172,7 +176,7 @@ impl<T> TopicTree<T> {
                 node.here.iter().for_each(|entry| visit(&entry.value));
                 continue;
             };
-            let end = topic[start..].find('/').map(|length| start + length);
+            let end = topic[start..].iter().position(|byte| *byte == b'/').map(|length| start + length);
             let rest = end.map(|end| end + 1);
             if !(reserved && id == ROOT) {
                 node.below.iter().for_each(|entry| visit(&entry.value));
@@ -190,11 +194,11 @@ impl<T> TopicTree<T> {
         if below { &mut node.below } else { &mut node.here }
     }
 
-    fn child(&self, from: u32, level: &str) -> Option<u32> {
+    fn child(&self, from: u32, level: &[u8]) -> Option<u32> {
         self.edges.get(&EdgeRef { from, level }).copied()
     }
 
-    fn grow(&mut self, parent: u32, level: &str) -> u32 {
+    fn grow(&mut self, parent: u32, level: &[u8]) -> u32 {
         let node = Node::new(parent, level);
         let id = match self.free_nodes.pop() {
             Some(id) => {
@@ -207,7 +211,7 @@ impl<T> TopicTree<T> {
             }
         };
         self.nodes[parent as usize].children += 1;
-        if level == "+" {
+        if level == b"+" {
             self.nodes[parent as usize].plus = id;
         } else {
             self.edges.insert(Edge { from: parent, level: level.into() }, id);
@@ -220,13 +224,13 @@ impl<T> TopicTree<T> {
         while id != ROOT && self.nodes[id as usize].is_unused() {
             let parent = self.nodes[id as usize].parent;
             let level = std::mem::take(&mut self.nodes[id as usize].level);
-            if *level == *"+" {
+            if *level == *b"+" {
                 self.nodes[parent as usize].plus = NONE;
             } else {
                 self.edges.remove(&EdgeRef { from: parent, level: &level });
             }
             self.nodes[parent as usize].children -= 1;
-            self.nodes[id as usize] = Node::new(NONE, "");
+            self.nodes[id as usize] = Node::new(NONE, b"");
             self.free_nodes.push(id);
             id = parent;
         }

@@ -59,8 +59,9 @@ impl Will {
         let charge =
             budget.take(Resource::Sessions, message.held_bytes()).ok_or(Refusal::SessionMemoryFull)?;
         message.charged = Charged(Some(charge));
-        // Kept as long as the connection: it must not hold on to the buffer that CONNECT was read into.
-        Ok(Will { message: Arc::new(message.detached()), message_expiry, delay_seconds: will.delay_interval })
+        // Kept as long as the connection: it must not keep the buffer that CONNECT was read into.
+        message.detach();
+        Ok(Will { message: Arc::new(message), message_expiry, delay_seconds: will.delay_interval })
     }
 
     pub fn topic(&self) -> &str {
