@@ -11,8 +11,12 @@ fuzz_target!(|der: &[u8]| {
         Ok(facts) => {
             assert_eq!(facts.certificate_id, certificate_id(der));
             assert_eq!(key.map(|key| key.kind).as_ref(), Ok(&facts.key));
-            let certificate = parse(der).unwrap();
-            let _ = (certificate.is_ca(), certificate.subject_key_identifier(), certificate.authority_key_identifier());
+            let certificate = parse(der).expect("it was read just now");
+            let _ = (
+                certificate.is_ca(),
+                certificate.subject_key_identifier(),
+                certificate.authority_key_identifier(),
+            );
             assert!(client_key_problem(&certificate.key).is_none_or(|problem| !problem.is_empty()));
             assert!(!certificate.signed.is_empty() && der.len() > certificate.signed.len());
             assert!((1..=3).contains(&facts.version));
