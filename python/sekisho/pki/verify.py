@@ -104,7 +104,7 @@ def check_validity(certificate: X509Certificate, now: datetime, whose: str) -> N
     if now < certificate.not_before:
         raise NotAcceptable(
             f"{whose} is not valid before {_moment(certificate.not_before)}, and this server's clock says "
-            f"{_moment(now)}. Wait, or set the clock of whoever signed it."
+            f"{_moment(now)}. Wait, or correct the clock of the CA that signed it."
         )
     if now > certificate.not_after:
         raise NotAcceptable(
