@@ -46,7 +46,7 @@ impl Admitted {
         examine(&principal, presented, require_sni, now).map(|()| Self(principal))
     }
 
-    /// Who it is.
+    /// Its principal.
     pub fn principal(&self) -> &Arc<Principal> {
         &self.0
     }

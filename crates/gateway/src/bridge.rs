@@ -39,7 +39,7 @@ use crate::principal::Epoch;
 const MAX_REFUSALS: Bounds = Bounds { total: 10_000, account: 5_000, source: 2_500 };
 
 /// Bytes of requests kept for the control plane: in all, of one account, of one certificate. Those of a connection are
-/// bounded by the control plane, which answers what has no place there.
+/// bounded by the control plane, which answers those beyond its own bound.
 const MAX_REQUEST_BYTES: Bounds =
     Bounds { total: 16 * 1024 * 1024, account: 8 * 1024 * 1024, source: 8 * 1024 * 1024 };
 

@@ -29,18 +29,18 @@ const READ_SIZE: usize = 16 * 1024;
 /// What one turn takes from the network before others get their turn.
 const READ_LIMIT: usize = 64 * 1024;
 
-/// A beginning of a packet that is no longer than this is copied, so that a device which falls silent within a packet
-/// does not sit on a whole read buffer.
+/// A beginning of a packet that is no longer than this is copied, so that a device which stops sending within a packet
+/// does not keep a whole read buffer in memory.
 const COPIED: usize = 1024;
 
 /// What is encoded before it is written. Beyond, packets wait in their compact form.
 const WRITE_SIZE: usize = 64 * 1024;
 
-/// A peer that takes nothing for this long is gone.
+/// A peer that takes nothing for this long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a closed connection may take to read our last words. Closing at once, with bytes of the peer unread, would
-/// make TCP reset the connection and throw those words away.
+/// How long a closed connection may take to read what was sent last. Closing at once, with bytes of the peer unread, would
+/// make TCP reset the connection and lose what was sent.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// A byte stream: TLS over TCP today, anything with an identity tomorrow.
@@ -85,9 +85,9 @@ pub struct Connection<S, P> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The broker has forgotten us: write what is left, say goodbye.
+    /// The broker has removed the connection: write what is left, then close the sending side.
     Closing,
-    /// Said; waiting for the peer to hear it.
+    /// The sending side is closed; waiting for the peer to close its side.
     Lingering,
 }
 
@@ -167,7 +167,7 @@ impl<S: Transport, P> Connection<S, P> {
                 Ok(()) => {}
                 Err(error) => return self.lost(Some(&error)),
             }
-            // An error in saying goodbye means that the peer is gone, which is all we want of it.
+            // An error here means that the peer has closed already.
             if self.phase == Phase::Closing
                 && !self.has_output()
                 && Pin::new(&mut self.stream).poll_shutdown(context).is_ready()
@@ -185,7 +185,7 @@ impl<S: Transport, P> Connection<S, P> {
                 }
                 continue;
             }
-            // Looked at here too: a peer that never stops sending would keep us from ever waiting for the timer.
+            // Checked here too: a peer that never stops sending would keep the task from ever polling the timer.
             if self.phase == Phase::Lingering && self.timer.deadline() <= Instant::now() {
                 return Poll::Ready(());
             }
@@ -204,7 +204,7 @@ impl<S: Transport, P> Connection<S, P> {
         }
     }
 
-    /// A peer whose answers pile up is not read from, so that it cannot make us hold more of them.
+    /// Do not read from a peer whose answers pile up, so that it cannot make the server hold more of them.
     fn may_read(&self) -> bool {
         match self.phase {
             Phase::Open => !self.paused && self.rest.is_none() && self.stuck_since.is_none(),
@@ -265,7 +265,7 @@ impl<S: Transport, P> Connection<S, P> {
             self.metrics.bytes_in.add(count as u64);
         }
         if self.phase != Phase::Open {
-            // Nobody will look at it any more.
+            // The broker takes nothing of this connection any more.
             buffer.clear();
         }
         if count > 0 && self.phase == Phase::Open {
@@ -300,7 +300,7 @@ impl<S: Transport, P> Connection<S, P> {
     /// Hand packets to the broker: all of them in one turn, unless they cause too much.
     fn serve(&mut self, mut rest: Rest) {
         if !rest.packets.is_empty() || rest.error.is_some() {
-            // The answers come to us, and we are awake.
+            // The answers are instructions to this task, which runs.
             self.handle.stay_awake();
             self.realm.packets(&self.handle, &mut rest.packets, rest.error.as_ref());
         }
@@ -444,7 +444,7 @@ impl<S: Transport, P> Connection<S, P> {
                 return Poll::Ready(());
             }
             if self.paused {
-                // The silence is ours.
+                // The server does not read: the client is not silent.
                 self.last_heard = now;
             }
             let silent_until = self.last_heard + self.keep_alive;
@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_client_is_told_and_left_after_one_and_a_half_keep_alives() {
+    async fn a_silent_client_gets_disconnect_after_one_and_a_half_keep_alives() {
         let mut served = Served::with_room_for(1024).await;
         let began = Instant::now();
         let Some(Packet::Disconnect(disconnect)) = served.receive().await else {
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_left() {
+    async fn a_peer_that_takes_nothing_is_given_up() {
         let mut served = Served::with_room_for(64).await;
         served.subscribe().await;
         served.publish(vec![7; 1000]);
@@ -666,7 +666,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_hang_up_is_not_waited_for() {
+    async fn a_peer_that_does_not_close_is_not_waited_for() {
         let mut served = Served::with_room_for(1024).await;
         served.realm.shutdown();
         let Some(Packet::Disconnect(disconnect)) = served.receive().await else {
@@ -691,7 +691,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_after_our_last_words_is_not_kept() {
+    async fn what_comes_after_the_close_is_not_kept() {
         let mut connection = connected_over(tokio::io::join(tokio::io::repeat(0xff), tokio::io::sink()));
         connection.phase = Phase::Lingering;
         let read = std::future::poll_fn(|context| connection.poll_read(context)).await;
@@ -700,14 +700,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_never_stops_sending_is_not_listened_to_for_longer() {
+    async fn a_peer_that_never_stops_sending_is_closed_in_time() {
         // Each of these bytes is an error, and there is no end of them.
         let flood = tokio::io::join(tokio::io::repeat(0xff), tokio::io::sink());
         let task = tokio::spawn(connected_over(flood));
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        assert!(!task.is_finished(), "it may read our last words");
+        assert!(!task.is_finished(), "it may read what was sent last");
         tokio::time::advance(LINGER).await;
         for _ in 0..100 {
             tokio::task::yield_now().await;

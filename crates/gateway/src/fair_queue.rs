@@ -27,7 +27,7 @@ impl Bounds {
 ///
 /// Where a bound is reached, an account or source that holds more than the newcomer would hold gives up its newest
 /// items; else the newcomer is refused. So none that holds less than an equal share is refused because others fill the
-/// queue. Ordinary use costs two look-ups per item; only a full queue is searched for who has most.
+/// queue. Ordinary use costs two look-ups per item; only a full queue is searched for the owner of most.
 #[derive(Debug)]
 pub struct FairQueue<A, S, T> {
     bounds: Bounds,
@@ -60,19 +60,19 @@ impl<A: Hash + Eq + Clone, S: Hash + Eq + Clone, T> FairQueue<A, S, T> {
         self.accounts.children.get(account).map_or(0, Weighed::size)
     }
 
-    /// Add an item at the end of its source's. Gives what gave way to it, most often nothing.
+    /// Add an item at the end of its source's. Returns the items that were displaced, most often none.
     ///
     /// # Errors
-    /// The item, where it has no place; what waited does so still.
+    /// The item, where it was refused; what waited does so still.
     pub fn push(&mut self, account: A, source: S, item: T, size: usize) -> Result<Vec<T>, T> {
         debug_assert!(size > 0, "an item without a size would not be bounded");
         self.lane(&account, &source).items.push_back((item, size));
         self.grow(&account, &source, size);
-        let mut gave_way = Vec::new();
+        let mut displaced = Vec::new();
         while let Some(level) = self.exceeded(&account, &source) {
             let Some(victim) = self.victim(&account, &source, level) else {
                 let refused = self.drop_newest(&account, &source);
-                for ((account, source), (item, size)) in gave_way.into_iter().rev() {
+                for ((account, source), (item, size)) in displaced.into_iter().rev() {
                     self.lane(&account, &source).items.push_back((item, size));
                     self.grow(&account, &source, size);
                 }
@@ -83,11 +83,11 @@ impl<A: Hash + Eq + Clone, S: Hash + Eq + Clone, T> FairQueue<A, S, T> {
                 };
             };
             match self.drop_newest(&victim.0, &victim.1) {
-                Some(entry) => gave_way.push((victim, entry)),
+                Some(entry) => displaced.push((victim, entry)),
                 None => break,
             }
         }
-        Ok(gave_way.into_iter().map(|(_, (item, _))| item).collect())
+        Ok(displaced.into_iter().map(|(_, (item, _))| item).collect())
     }
 
     /// Add an item ahead of its source's others, whatever the bounds say.
@@ -164,7 +164,7 @@ impl<A: Hash + Eq + Clone, S: Hash + Eq + Clone, T> FairQueue<A, S, T> {
         }
     }
 
-    /// Who gives up its newest item; `None` where that is the newcomer itself.
+    /// The owner that loses its newest item; `None` where that is the newcomer itself.
     fn victim(&self, account: &A, source: &S, level: Level) -> Option<(A, S)> {
         let ours = self.accounts.children.get(account)?;
         if level == Level::Total {
@@ -307,9 +307,9 @@ mod tests {
             for (number, step) in (0..).zip(steps) {
                 match step {
                     Step::Push(account, source, size) => match queue.push(account, source, number, size) {
-                        Ok(gave_way) => {
+                        Ok(displaced) => {
                             waiting.insert(number, (account, source, size));
-                            for each in gave_way {
+                            for each in displaced {
                                 prop_assert!(waiting.remove(&each).is_some());
                             }
                         }

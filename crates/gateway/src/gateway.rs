@@ -30,16 +30,16 @@ use crate::reports::Reports;
 use crate::tls;
 use crate::tls::server_certificates::{NamedCertificates, ServerCertificateError, ServerCertificates};
 
-/// Connections that the kernel completes before we accept them.
+/// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Descriptors kept for everything that is no connection: the database, logs, the API's own sockets.
+/// Descriptors kept for everything that is not a connection: the database, logs, the API's own sockets.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
 /// Why the data plane could not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The address does not exist here, or is in use, or needs rights we lack.
+    /// The address does not exist here, or is in use, or needs rights that the process lacks.
     #[error("cannot listen on {host} port {port}: {cause}{}", advice(.cause))]
     Listen {
         /// As configured.
@@ -68,7 +68,7 @@ pub enum GatewayError {
     /// A chain and key that cannot be served.
     #[error(transparent)]
     ServerCertificate(#[from] ServerCertificateError),
-    /// There is nothing to prove our identity with.
+    /// There is no certificate to serve.
     #[error("the gateway has no server certificate; call set_server_certificates before start")]
     NoServerCertificate,
     /// Started twice.
@@ -83,7 +83,7 @@ fn advice(cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         std::io::ErrorKind::AddrInUse => "; stop what uses the port or choose another",
         std::io::ErrorKind::PermissionDenied => "; ports below 1024 need rights, choose another",
-        std::io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        std::io::ErrorKind::AddrNotAvailable => "; it is not an address of this machine",
         _ => "",
     }
 }
@@ -450,7 +450,7 @@ impl Gateway {
         builder.build().map_err(GatewayError::Threads)
     }
 
-    /// Every connection is a descriptor: take as many as we may have.
+    /// Every connection is a descriptor: take as many as the process may have.
     fn permits(&self) -> usize {
         let limit = rlimit::increase_nofile_limit(rlimit::INFINITY).unwrap_or(1024);
         let most = usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX);

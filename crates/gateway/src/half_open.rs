@@ -1,7 +1,7 @@
 //! Connections that have not been admitted yet: which of them ends when there are as many connections as may be.
 //!
-//! A peer needs no certificate to hold one of these for as long as a handshake may take. So they give way: to a new
-//! connection, where there is no room for it. The one that ends is the oldest of the new peer's network, if that
+//! A peer needs no certificate to hold one of these for as long as a handshake may take. So a new connection displaces
+//! one of them where there is no permit left. The one that ends is the oldest of the new peer's network, if that
 //! network has at least half of them all, and else the oldest of all. A peer that opens connections faster than
 //! others ends its own.
 
@@ -29,12 +29,12 @@ struct Table {
     by_network: HashMap<Network, BTreeSet<u64>, RandomState>,
 }
 
-/// A place in the table, until it is dropped.
+/// An entry of the table, until it is dropped.
 #[derive(Debug)]
 pub struct Entry {
     table: Arc<HalfOpen>,
     number: u64,
-    /// Told when this connection is to end.
+    /// Notified when this connection is to end.
     pub displaced: Arc<Notify>,
 }
 

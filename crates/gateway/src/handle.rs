@@ -10,7 +10,7 @@ use crate::authority::ConnectionAuthority;
 use crate::credential::Key;
 use crate::principal::Principal;
 
-/// A connection without its socket: who it is, and the instructions to the task that has the socket.
+/// A connection without its socket: its principal, and the instructions to the task that has the socket.
 ///
 /// The queue is bounded by the broker, which counts what it hands out against the connection's
 /// [`Outbox`](sekisho_broker::Outbox) and stops in time.

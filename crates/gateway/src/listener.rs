@@ -105,7 +105,7 @@ impl Listener {
         tokio::spawn(self.serve(stream, peer, permit, alive));
     }
 
-    /// A permit for a new connection, where there is one or a half-open connection gives way.
+    /// A permit for a new connection, where there is one or a half-open connection is displaced.
     async fn permit(&self, peer: SocketAddr) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Some(permit);

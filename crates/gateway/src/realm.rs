@@ -184,7 +184,7 @@ impl Realm {
         self.lock().handles.remove(&id);
     }
 
-    /// End a connection from our side.
+    /// End a connection from the server's side.
     pub fn disconnect(&self, handle: &ConnectionHandle, reason: DisconnectReason) {
         let Some(id) = handle.id() else { return };
         self.turn(|broker, now, effects| broker.disconnect(now, id, reason, effects));

@@ -7,20 +7,19 @@ use std::sync::Arc;
 pub struct RealmId(u32);
 
 impl RealmId {
-    /// The realm at this place of the table of realms.
+    /// The realm at this index of the table of realms.
     pub fn at(index: usize) -> Self {
         Self(u32::try_from(index).expect("fewer than four thousand million realms"))
     }
 
-    /// Its place in the table of realms.
+    /// Its index in the table of realms.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// The name of a realm: one account in one region. Principals, events and reports hold it; only [`Realm`] has a broker.
-///
-/// [`Realm`]: ../realm/struct.Realm.html
+/// The name of a realm: one account in one region. Principals, events and reports hold it; only `realm::Realm` has a
+/// broker.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RealmName {
     /// Its number.

@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_changed_policy_examines_the_connections_that_use_it_and_no_other() {
         let plane = Plane::new();
-        for number in 0..200 {
+        for number in 0..20_000 {
             let name = if number < 5 { "changed" } else { "other" };
             let identity =
                 crate::identity::Identity { policies: vec![testing::policy(name)], ..testing::identity() };

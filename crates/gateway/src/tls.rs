@@ -1,4 +1,4 @@
-//! TLS as AWS IoT Core speaks it: mutual, 1.2 and 1.3, and blind to who signed the client's certificate.
+//! TLS as AWS IoT Core speaks it: mutual, 1.2 and 1.3, with any issuer of the client's certificate.
 //!
 //! The handshake proves one thing, that the peer holds the private key of the certificate it sent. Whether that
 //! certificate may connect is decided by the module `admission`, for every connection.

@@ -289,7 +289,7 @@ class Pump:
             self._gateway.complete(answers)
 
     def _queue(self, events: Sequence[AdmitEvent]) -> Sequence[AdmitEvent]:
-        """Have certificates examined by the second thread; those that have no place in its queue."""
+        """Put certificates into the registration queue; returns those that do not fit."""
         with self._arrived:
             overflow = [
                 each

@@ -2,7 +2,7 @@
 
 One table leads from a topic to the service that listens there. Services may take their time (they issue keys, and ask
 handlers), so they have threads of their own. Accounts share the threads and the queue before them: no account can hold
-all threads, and accounts, certificates and connections are served in turn (``fair_queue``). A request that has no place
+all threads, and accounts, certificates and connections are served in turn (``fair_queue``). A request that does not fit
 is answered at once by its service, which says that the device is to try again later.
 """
 
@@ -70,7 +70,7 @@ class Requests:
 
     Args:
         gateway: Sends the answers.
-        services: Who answers, by its topics.
+        services: The services that answer, each by its topics.
         clock: Seconds, monotonic.
     """
 
@@ -200,7 +200,7 @@ class Requests:
     def _next_rejections(self) -> Sequence[Request] | None:
         with self._lock:
             if not self._rejected and not self._stopping.is_set():
-                # What was throttled since the last line is told once its interval is over.
+                # What was throttled since the last line is logged when the interval is over.
                 self._rejects.wait(LOG_INTERVAL_SECONDS)
             if self._stopping.is_set():
                 return None

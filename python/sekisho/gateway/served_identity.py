@@ -78,7 +78,7 @@ class ServedIdentity:
 
         Raises GatewayError, StoreError: the gateway does not take them, or the registry is away.
         """
-        # One at a time: who has read the list earlier must not hand it over later.
+        # One thread at a time: an older list must not replace a newer one.
         with self._refreshing:
             self._gateway.set_endpoints(
                 [

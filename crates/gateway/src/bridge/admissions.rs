@@ -1,4 +1,4 @@
-//! Admission requests under way: who waits for which answer, and in which order they are asked.
+//! Admission requests under way: which connections wait for which answer, and in which order they are asked.
 //!
 //! However many connections wait for the answer about a certificate, it is asked once. New connections and live ones
 //! have a queue each; both serve accounts in turn.
@@ -158,7 +158,7 @@ impl Admissions {
                 let id = self.add(Arc::new(request), Vec::new(), true);
                 self.reexaminations.push_front(account_id, network, id, 1);
             }
-            // Its former place in the queue is passed over when its turn comes.
+            // Its earlier entry in the queue is passed over when its turn comes.
             (Some((id, true)), Urgency::Urgent) => {
                 self.reexaminations.push_front(account_id, network, id, 1);
             }
@@ -270,7 +270,7 @@ impl Admissions {
         let _ = self.reexaminations.push(account_id, network, id, 1);
     }
 
-    /// A certificate in the full queue of new connections lost its place to another account or network.
+    /// Drop a certificate from the full queue of new connections, in favour of another account or network.
     fn displace(&mut self, id: u64) {
         let Some(pending) = self.pending.get(&id).filter(|pending| pending.taken.is_none()) else { return };
         if pending.reexamination {

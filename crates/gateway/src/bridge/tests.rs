@@ -163,13 +163,16 @@ fn an_account_that_fills_the_queue_is_refused_alone_and_gives_way_to_others() {
     assert_eq!(waiters.iter().flatten().count(), 5, "half of the queue");
     waiters.extend((100..105).map(|number| ask_of(&bridge, "B", 2, number)));
     assert_eq!(waiters.iter().flatten().count(), 10);
-    assert!(ask_of(&bridge, "C", 3, 200).is_some(), "who holds less than the others has a place");
+    assert!(
+        ask_of(&bridge, "C", 3, 200).is_some(),
+        "an account that holds less than the others is not refused"
+    );
     let is_refused = |waiter: &mut oneshot::Receiver<Outcome>| {
         let outcome = waiter.try_recv().ok();
         outcome.and_then(Result::err).is_some_and(|told| told.refusal == Refusal::AdmissionQueueFull)
     };
     let refused = waiters.iter_mut().flatten().map(is_refused).filter(|refused| *refused).count();
-    assert_eq!((bridge.lengths().admissions, refused), (10, 1), "one gave way, and was told");
+    assert_eq!((bridge.lengths().admissions, refused), (10, 1), "one was displaced, and told");
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn a_live_connection_whose_request_is_displaced_is_examined_all_the_same() {
     let bridge = Bridge::new(4);
     let _waiters = [1, 2].map(|number| ask_of(&bridge, "A", 1, number));
     bridge.reexamine([request_about_of("A", 1, 2)], Urgency::Ordinary);
-    assert!(ask_of(&bridge, "A", 2, 3).is_some(), "of another network: 2 gives way");
+    assert!(ask_of(&bridge, "A", 2, 3).is_some(), "of another network: 2 is displaced");
     let events = take(&bridge, 10);
     assert_eq!(events.len(), 3);
     assert!(events.iter().any(|event| matches!(event, Event::Admit { reexamination: true, .. })));

@@ -7,8 +7,8 @@ use rustls::crypto::aws_lc_rs::cipher_suite::{
     TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
 };
 
-/// In the order of our preference, which overrides the client's: AES-128-GCM-SHA256 costs a tenth of a handshake less than the
-/// SHA-384 suites and is what AWS IoT's own default policy puts first.
+/// In the server's order of preference, which overrides the client's: AES-128-GCM-SHA256 costs a tenth of a handshake
+/// less than the SHA-384 suites and is what AWS IoT's own default policy puts first.
 pub(crate) const CIPHER_SUITES: [rustls::SupportedCipherSuite; 9] = [
     TLS13_AES_128_GCM_SHA256,
     TLS13_AES_256_GCM_SHA384,

@@ -29,7 +29,7 @@ const RSA_PSS_KEYS: [(SignatureScheme, &RsaParameters); 3] = [
 ];
 
 /// What the CertificateRequest offers, cheapest first. Ed25519 is offered although AWS IoT does not take it: a client
-/// that finds no scheme for its key sends no certificate at all, and nobody could tell it why it was refused.
+/// that finds no scheme for its key sends no certificate at all, and could not be told why it is refused.
 const SCHEMES: [SignatureScheme; 13] = [
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
@@ -73,7 +73,7 @@ impl RefusedCertificate {
     }
 }
 
-/// Accepts every certificate that can be read and whose key AWS IoT takes, once its owner has signed the handshake.
+/// Accepts every certificate that can be read and whose key AWS IoT takes, once the client has signed the handshake with its key.
 /// It decides nothing about trust: rustls does not call it for a resumed session.
 #[derive(Debug)]
 pub struct ProofOfPossession {

@@ -1,4 +1,4 @@
-//! Which of our certificates a client sees, and how they are replaced while we run.
+//! Which server certificate a client gets, and how they are replaced at run time.
 //!
 //! A leaf with names of its own, such as that of a region, is shown to a client that asks for one of them by SNI. Any
 //! other client, with another name or with none, sees the default leaf. So a client sees no name but those it asked for.
@@ -43,7 +43,7 @@ pub enum ServerCertificateError {
         /// What was wrong with it; never the key itself.
         cause: String,
     },
-    /// Key and leaf are both fine but strangers to each other.
+    /// The key is not that of the leaf.
     #[error(
         "server certificate {position}: the private key does not belong to the first certificate of the chain"
     )]
