@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -83,8 +83,8 @@ class SQLiteEngines:
         @event.listens_for(engine, "begin")
         def on_begin(connection: Connection) -> None:
             # How long a lock of another program is waited for: a backup's, say.
-            _run(connection, f"PRAGMA busy_timeout = {deadline.milliseconds_left()}")
-            _run(connection, begin)
+            run(connection, f"PRAGMA busy_timeout = {deadline.milliseconds_left()}")
+            run(connection, begin)
 
         return engine
 
@@ -143,16 +143,18 @@ class SQLiteEngines:
         """Nothing to do: a statement has no limit of its own."""
 
 
-def _run(connection: Connection, statement: str) -> None:
+def run(connection: Connection, statement: str) -> None:
     """Run a statement of every transaction without SQLAlchemy, which takes ten times as long for one.
 
     Raises SQLAlchemy's DBAPIError all the same.
     """
-    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    # Both drivers' connections have it.
+    driver: Any = connection.connection.driver_connection
+    driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
     try:
         driver.execute(statement)
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(statement, None, error, sqlite3.Error, hide_parameters=True) from error
+    except driver_error as error:
+        raise DBAPIError.instance(statement, None, error, driver_error, hide_parameters=True) from error
 
 
 Engines = SQLiteEngines | PostgreSQLEngines

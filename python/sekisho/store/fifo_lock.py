@@ -32,6 +32,11 @@ class FifoLock:
         # It was handed over at the last moment.
         return True
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether threads wait for it; true for a moment at most."""
+        return bool(self._waiting)
+
     def release(self) -> None:
         """Hand the lock to the thread that has waited longest. Raises RuntimeError where it is not held."""
         with self._changing:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
-from sqlalchemy import Connection, NestedTransaction
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from sekisho.change import Change
 from sekisho.store import deadline
-from sekisho.store.engines import Engines
+from sekisho.store.engines import Engines, run
 from sekisho.store.errors import StoreBusy, StoreError, StoreUnavailable, failing_clearly, translate
 from sekisho.store.fifo_lock import FifoLock
 
@@ -89,7 +89,8 @@ class GroupCommit:
         group.deadline = max(group.deadline, deadline.moment())
         try:
             with failing_clearly(self._engines.place):
-                writer.savepoint = group.connection.begin_nested()
+                run(group.connection, "SAVEPOINT member")
+            writer.has_savepoint = True
         except BaseException as error:
             self._decide(writer, error)
             raise
@@ -117,10 +118,10 @@ class GroupCommit:
         Raises StoreError where it is not, or where that is not known in time.
         """
         group = writer.group
-        if writer.savepoint is not None:
+        if writer.has_savepoint:
             try:
                 with failing_clearly(self._engines.place), group.all_its_time():
-                    writer.savepoint.commit()
+                    run(group.connection, "RELEASE SAVEPOINT member")
             except BaseException as error:
                 self.undo(writer, error)
                 raise
@@ -133,14 +134,15 @@ class GroupCommit:
 
     def undo(self, writer: Writer, error: BaseException) -> None:
         """End a block that raised ``error``: undo its part. Raises nothing."""
-        if writer.savepoint is None:
+        if not writer.has_savepoint:
             # It is the first of its group, and still the only one.
             self._decide(writer, error)
             return
         group, fatal = writer.group, None
         try:
             with group.all_its_time():
-                writer.savepoint.rollback()
+                run(group.connection, "ROLLBACK TO SAVEPOINT member")
+                run(group.connection, "RELEASE SAVEPOINT member")
         except BaseException as broken:  # noqa: BLE001 - the caller raises ``error``
             # What ended the transaction says more than what it made of the rollback.
             fatal = error if isinstance(error, StoreError | DBAPIError) else broken
@@ -154,7 +156,9 @@ class GroupCommit:
     def _pass_on(self, writer: Writer) -> bool:
         """Hand the group and the lock to the next writer, or commit where none may join. Return whether it is over."""
         group = writer.group
-        if group.size < MAX_GROUP_WRITERS and time.monotonic() - group.began < MAX_GROUP_SECONDS:
+        is_open = group.size < MAX_GROUP_WRITERS and time.monotonic() - group.began < MAX_GROUP_SECONDS
+        if is_open and self._lock.is_wanted:
+            group.decided = group.decided or threading.Event()
             self._holder, self._handed_over = None, group
             if self._lock.hand_over():
                 return False
@@ -180,13 +184,15 @@ class GroupCommit:
                 self._undecided.update(dict.fromkeys(group.changes))
             group.is_decided = True
         self._release()
-        group.decided.set()
+        if group.decided is not None:
+            group.decided.set()
 
     def _wait(self, writer: Writer) -> None:
         """Return when another member has committed the group."""
         group = writer.group
         try:
-            group.decided.wait((deadline.seconds_left() or 0.0) + COMMIT_GRACE_SECONDS)
+            if group.decided is not None:
+                group.decided.wait((deadline.seconds_left() or 0.0) + COMMIT_GRACE_SECONDS)
         finally:
             with self._deciding:
                 if not group.is_decided:
@@ -227,7 +233,8 @@ class _Group:
     """Announced in the blocks that have ended."""
     size: int = 1
     began: float = field(default_factory=time.monotonic)
-    decided: threading.Event = field(default_factory=threading.Event)
+    decided: threading.Event | None = None
+    """Set when it is over; there once a writer waits for another to commit."""
     is_decided: bool = False
     failure: BaseException | None = None
     """Why nothing of it is committed, as far as is known."""
@@ -246,13 +253,13 @@ class Writer:
             however it ended.
     """
 
-    __slots__ = ("_commits", "changes", "group", "savepoint", "to_announce")
+    __slots__ = ("_commits", "changes", "group", "has_savepoint", "to_announce")
 
     group: _Group
 
     def __init__(self, commits: GroupCommit) -> None:
         self._commits = commits
-        self.savepoint: NestedTransaction | None = None
+        self.has_savepoint = False
         self.changes: list[Change] = []
         self.to_announce: list[Change] = []
 
