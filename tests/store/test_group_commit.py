@@ -256,6 +256,20 @@ def test_a_part_of_a_members_block_fails_by_itself(store: Store, announced: list
     assert sorted(map(str, announced)) == sorted(str(change(number)) for number in (0, 1, 2, 51))
 
 
+def test_a_transaction_that_is_kept_cannot_be_used_while_its_group_is_open(store: Store) -> None:
+    kept_back: list[Transaction] = []
+    queue = Queue(store)
+    queue.first = kept_back.append
+
+    def use_it(_: Transaction) -> None:
+        with pytest.raises(RuntimeError, match="after its block"):
+            CertificateRows(kept_back[0]).add(certificate(77))
+
+    queue.add(use_it)
+    assert queue.go() == [None, None]
+    assert kept(store) == [0, 1]
+
+
 # A block that raises
 
 

@@ -103,7 +103,11 @@ class Store:
             self._engines.connect(engine) as connection,
             connection.begin(),
         ):
-            yield Transaction(connection, None)
+            tx = Transaction(connection, None)
+            try:
+                yield tx
+            finally:
+                tx.end()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -117,7 +121,11 @@ class Store:
                 with self._write_outage.attempt():
                     writer.join()
                 with writer as connection:
-                    yield Transaction(connection, writer.changes)
+                    tx = Transaction(connection, writer.changes)
+                    try:
+                        yield tx
+                    finally:
+                        tx.end()
         finally:
             if writer.to_announce:
                 self._announce(merged(writer.to_announce))

@@ -25,12 +25,17 @@ class Transaction:
     ``CertificateRows(tx).get(realm, certificate_id)``.
     """
 
-    __slots__ = ("_changes", "_connection", "_written")
+    __slots__ = ("_changes", "_connection", "_has_ended", "_written")
 
     def __init__(self, connection: Connection, changes: list[Change] | None) -> None:
         self._changes = changes
         self._connection = connection
         self._written: set[str] = set()
+        self._has_ended = False
+
+    def end(self) -> None:
+        """Refuse every further statement: the connection may be another transaction's from now on."""
+        self._has_ended = True
 
     @property
     def dialect(self) -> str:
@@ -52,9 +57,11 @@ class Transaction:
 
         Raises:
             TypeError: The statement is another one.
-            RuntimeError: The transaction only reads; the parameters do not name what the table announces; or the
-                table is part of another one that has not been written.
+            RuntimeError: The transaction only reads, or has ended; the parameters do not name what the table announces;
+                or the table is part of another one that has not been written.
         """
+        if self._has_ended:
+            raise RuntimeError("a transaction cannot be used after its block")
         if not isinstance(statement, UpdateBase):
             if not isinstance(statement, SelectBase):
                 raise TypeError(f"a transaction runs SELECT, INSERT, UPDATE and DELETE, not {statement}")
