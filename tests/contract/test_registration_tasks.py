@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.contract.arrange import ANYTHING
 from tests.contract.conftest import Account
+from tests.wait import eventually
 
 ROLE = "arn:aws:iam::123456789012:role/bulk"
 TEMPLATE = json.dumps(
@@ -77,13 +77,12 @@ def start(account: Account, bucket: str, template: str = TEMPLATE, key: str = "f
 
 def ended(account: Account, task_id: str) -> Any:
     """The task, once it has ended."""
-    deadline = time.monotonic() + 60
-    while True:
-        task = account.iot.describe_thing_registration_task(taskId=task_id)
-        if task["status"] not in ("InProgress", "Cancelling"):
-            return task
-        assert time.monotonic() < deadline, task
-        time.sleep(0.02)
+
+    def task() -> Any:
+        return account.iot.describe_thing_registration_task(taskId=task_id)
+
+    eventually(lambda: task()["status"] not in ("InProgress", "Cancelling"), task, within=60)
+    return task()
 
 
 def fetched(account: Account, task_id: str, kind: Any) -> list[Any]:
@@ -246,10 +245,7 @@ def test_an_account_has_one_task_at_a_time_in_all_its_regions(account: Account, 
 
 def test_a_task_is_stopped_and_keeps_what_it_did(account: Account) -> None:
     task_id = _slow(account)
-    deadline = time.monotonic() + 30
-    while not account.iot.describe_thing_registration_task(taskId=task_id)["successCount"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: account.iot.describe_thing_registration_task(taskId=task_id)["successCount"])
     account.iot.stop_thing_registration_task(taskId=task_id)
     task = ended(account, task_id)
     assert task["status"] == "Cancelled"

@@ -7,7 +7,7 @@ import os
 import selectors
 import signal
 import subprocess
-import time
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from tests.ports import reserve
 from tests.tools import require
+from tests.wait import eventually
 
 if TYPE_CHECKING:
     from types_boto3_iot.client import IoTClient
@@ -95,16 +96,26 @@ class RunningServer:
         lines = self.log().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
-    def wait_for_log(self, *words: str, within: float = 10.0) -> dict[str, Any]:
-        """The first line that holds all these words, once it is there."""
-        deadline = time.monotonic() + within
-        while True:
-            for line in self.log_lines():
-                text = json.dumps(line)
-                if all(word in text for word in words):
-                    return line
-            assert time.monotonic() < deadline, f"no log line with {words}:\n{self.log()}"
-            time.sleep(0.02)
+    def wait_for_log(
+        self, event: str, where: Callable[[dict[str, Any]], bool] = lambda _: True, **fields: Any
+    ) -> dict[str, Any]:
+        """Wait for a log line of this event with these fields, for which ``where`` is true; return the first one."""
+
+        def found() -> dict[str, Any] | None:
+            return next((line for line in self.log_events(event, **fields) if where(line)), None)
+
+        line = eventually(found, lambda: f"no line of the event {event!r} with {fields} in the log:\n{self.log()}")
+        assert line is not None
+        return line
+
+    def wait_for_refusal(self, **fields: Any) -> dict[str, Any]:
+        """Wait for the log line of a refused connection with these fields."""
+        return self.wait_for_log("connection refused", **fields)
+
+    def log_events(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """Return the log lines of this event with these fields."""
+        wanted = {"event": event, **fields}
+        return [line for line in self.log_lines() if all(line.get(name) == value for name, value in wanted.items())]
 
     @property
     def mqtt_port(self) -> int:

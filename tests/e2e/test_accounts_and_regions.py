@@ -151,18 +151,20 @@ def test_a_name_of_nobody_and_the_name_of_another_account_are_refused(
     for realm in (realms.abroad, realms.other, realms.other_abroad):
         with pytest.raises(Refused):
             Device(server, papers, "wrong", server_name=realm.server_name, version=V311).connect()
-    server.wait_for_log("connection refused", papers.certificate_id, "222222222222")
+    server.wait_for_refusal(certificate_id=papers.certificate_id, account_id="222222222222")
 
     nobody = f"anobody-ats.iot.{HOME}.localhost"
     with pytest.raises(Refused):
         Device(server, papers, "wrong", server_name=nobody, version=V311).connect()
-    server.wait_for_log("connection refused", nobody)
+    server.wait_for_refusal(server_name=nobody)
 
 
 def test_without_sni_an_sni_only_certificate_is_refused(server: RunningServer, everywhere: Papers) -> None:
     with pytest.raises(Refused):
         Device(server, everywhere, "nameless", server_name=None, version=V311).connect()
-    server.wait_for_log("connection refused", "SNI", everywhere.certificate_id)
+    server.wait_for_log(
+        "connection refused", reason="CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI", certificate_id=everywhere.certificate_id
+    )
 
 
 def verification_certificate(folder: Path, ca: Papers, code: str) -> str:

@@ -259,7 +259,7 @@ def test_rows_3_to_18_a_certificate_at_fault_ends_without_a_word_and_the_log_has
 
     assert gate.attempt(papers, client_id, version, server_name) == []
 
-    line = gate.server.wait_for_log("connection refused", f'"{client_id}"')
+    line = gate.server.wait_for_refusal(client_id=client_id)
     assert line["reason"] == reason
     assert line["certificate_id"] == papers.certificate_id
     assert line["server_name"] == server_name
@@ -273,7 +273,7 @@ def test_row_22_the_name_of_another_region_looks_the_certificate_up_there(gate: 
 
     assert gate.attempt(papers, client_id, version, other["endpointAddress"]) == []
 
-    line = gate.server.wait_for_log("connection refused", f'"{client_id}"')
+    line = gate.server.wait_for_refusal(client_id=client_id)
     assert line["reason"] == "DEVICE_CERTIFICATE_NOT_REGISTERED"
     assert line["region"] == "eu-west-1"
 
@@ -293,7 +293,7 @@ def test_row_20_the_policys_refusal_is_a_close_in_3_1_1_and_a_connack_in_mqtt_5(
             assert answer == []
         else:
             assert [(each.kind, each.body[:2]) for each in answer] == [(CONNACK, b"\x00\x87")]
-        line = gate.server.wait_for_log("connection refused", f'"{client_id}"')
+        line = gate.server.wait_for_refusal(client_id=client_id)
         assert line["reason"] == "CONNECT_NOT_AUTHORIZED"
 
 

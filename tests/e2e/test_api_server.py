@@ -76,7 +76,7 @@ def test_connections_that_send_nothing_take_nothing_from_clients_and_devices(lim
             device.sendall(b"not TLS")
             with suppress(ConnectionResetError):
                 assert device.recv(100) == b""
-        limited.wait_for_log("connection refused", "TLS")
+        limited.wait_for_refusal(reason="NOT_TLS")
         assert "endpointAddress" in iot.describe_endpoint(endpointType="iot:Data-ATS")
         assert resident_bytes(limited.run["pid"]) - before < 64 * 1024 * 1024
     assert all(line["level"] != "error" for line in limited.log_lines())
@@ -118,6 +118,6 @@ def test_without_descriptors_both_listeners_say_so_and_recover(limited: LimitedS
     assert "endpointAddress" in limited.session().iot.describe_endpoint(endpointType="iot:Data-ATS")
     with socket.create_connection(("localhost", mqtt), 20) as device:
         device.sendall(b"not TLS")
-        limited.wait_for_log("connection refused", "TLS")
+        limited.wait_for_refusal(reason="NOT_TLS")
     for event in ("the API cannot take connections", "MQTT connections cannot be accepted"):
-        assert len([line for line in limited.log_lines() if line["event"] == event]) <= 2
+        assert len(limited.log_events(event)) <= 2

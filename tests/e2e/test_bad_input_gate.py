@@ -12,8 +12,7 @@ import re
 import socket
 import ssl
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +43,7 @@ from tests.e2e.mqtt_wire import (
 from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
+from tests.wait import eventually
 
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mqtt_packets.json").read_text())
@@ -83,14 +83,7 @@ def bystander(server: RunningServer, device: Papers, _listening: Wire) -> Iterat
 
 def refusals(server: RunningServer, reason: str) -> int:
     """How often the log has this reason. A handshake that failed has no name to look for."""
-    return sum(line.get("reason") == reason for line in server.log_lines())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    return len(server.log_events("connection refused", reason=reason))
 
 
 def send_plainly(server: RunningServer, raw: bytes) -> tuple[str, bytes]:
@@ -120,14 +113,14 @@ def test_what_is_not_tls_is_closed_and_named(server: RunningServer, raw: bytes, 
     # A TLS alert at the most; never a word of MQTT or HTTP.
     assert answer == b"" or answer[0] == 0x15
     # Ports come round again, so an earlier line may have the same address: the reason is waited for with it.
-    server.wait_for_log("connection refused", address, f'"{reason}"')
+    server.wait_for_refusal(peer=address, reason=reason)
 
 
 def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: Papers) -> None:
     with Wire(server, device) as wire:
         wire.send(b"GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert wire.rest() == []
-        server.wait_for_log("connection refused", f'"{wire.address}"', '"HTTP_IN_TLS"')
+        server.wait_for_refusal(peer=wire.address, reason="HTTP_IN_TLS")
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -139,7 +132,7 @@ def test_without_a_client_certificate_nobody_gets_in(server: RunningServer, newe
     with contextlib.suppress(ssl.SSLError, ConnectionError), Wire(server, None, context=context) as wire:
         wire.send(connect("no-certificate"))
         assert wire.rest() == []
-    wait_until(lambda: refusals(server, "DEVICE_CERTIFICATE_MISSING") == before + 1)
+    eventually(lambda: refusals(server, "DEVICE_CERTIFICATE_MISSING") == before + 1)
 
 
 def test_tls_1_1_is_refused_by_name(server: RunningServer, device: Papers) -> None:
@@ -155,7 +148,7 @@ def test_tls_1_1_is_refused_by_name(server: RunningServer, device: Papers) -> No
     )  # fmt: skip
     assert said.returncode != 0
     assert "alert" in said.stderr
-    server.wait_for_log("connection refused", "TLS_VERSION_UNSUPPORTED")
+    server.wait_for_refusal(reason="TLS_VERSION_UNSUPPORTED")
 
 
 def key_that_claims_to_be(victim: x509.Papers, folder: Path) -> Path:
@@ -188,7 +181,7 @@ def test_a_certificate_without_its_key_opens_nothing(
     # TLS 1.2 ends within the handshake.
     with contextlib.suppress(ssl.SSLError, ConnectionError):
         assert attempt(server, thief, "victim", context=context) == []
-    wait_until(lambda: refusals(server, "DEVICE_KEY_MISMATCH") == before + 1)
+    eventually(lambda: refusals(server, "DEVICE_KEY_MISMATCH") == before + 1)
 
 
 @VERSIONS
@@ -217,7 +210,7 @@ def test_an_oversized_connect_is_refused(server: RunningServer, device: Papers) 
     with Wire(server, device) as wire:
         wire.send(b"\x10\xff\xff\xff\x7f")
         assert wire.rest() == []
-        server.wait_for_log("connection refused", f'"{wire.address}"', '"CONNECT_MALFORMED"')
+        server.wait_for_refusal(peer=wire.address, reason="CONNECT_MALFORMED")
 
 
 def malformed(kind: str) -> list[Any]:
@@ -278,7 +271,7 @@ def test_before_connect_nothing_is_answered_and_nothing_happens(
             # The CONNECT behind it does not heal it.
             wire.send(early, connect("early", version))
             assert wire.rest() == []
-            server.wait_for_log("connection refused", f'"{wire.address}"', '"FIRST_PACKET_NOT_CONNECT"')
+            server.wait_for_refusal(peer=wire.address, reason="FIRST_PACKET_NOT_CONNECT")
     assert bystander.is_alive()
 
 
@@ -339,8 +332,8 @@ def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
                     pass
         for wire in (finished, unfinished):
             assert wire.rest() == []
-            server.wait_for_log("connection refused", f'"{wire.address}"', "CONNECT_TIMEOUT")
-        server.wait_for_log("connection refused", "HANDSHAKE_TIMEOUT")
+            server.wait_for_refusal(peer=wire.address, reason="CONNECT_TIMEOUT")
+        server.wait_for_refusal(reason="HANDSHAKE_TIMEOUT")
 
 
 def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningServer, device: Papers) -> None:
@@ -348,7 +341,7 @@ def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningSer
     context = tls(server, device, unknown)
     context.check_hostname = False
     assert attempt(server, device, "unknown-name", context=context) == []
-    assert server.wait_for_log("connection refused", '"unknown-name"')["reason"] == "SNI_MISUSED"
+    assert server.wait_for_refusal(client_id="unknown-name")["reason"] == "SNI_MISUSED"
 
     # libmosquitto sends the address it connects to as SNI, which RFC 6066 forbids: it counts as none.
     said = subprocess.run(
@@ -363,6 +356,6 @@ def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningSer
         check=False,
     )  # fmt: skip
     assert said.returncode != 0
-    line = server.wait_for_log("connection refused", '"by-address"')
+    line = server.wait_for_refusal(client_id="by-address")
     assert line["reason"] == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
     assert line["server_name"] is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from typing import Any
 
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from tests.e2e.running_server import RunningServer
+from tests.wait import eventually
 
 MANY = 3000
 KILLS = 4
@@ -44,14 +44,16 @@ def is_bad(number: int) -> bool:
 
 def wait_for(server: RunningServer, task_id: str, least: int) -> Any:
     """The task, once it has done so many lines or has ended."""
-    deadline = time.monotonic() + 120
-    while True:
-        task = server.session().iot.describe_thing_registration_task(taskId=task_id)
-        done = task["successCount"] + task["failureCount"]
-        if done >= least or task["status"] != "InProgress":
-            return task
-        assert time.monotonic() < deadline, task
-        time.sleep(0.01)
+
+    def task() -> Any:
+        return server.session().iot.describe_thing_registration_task(taskId=task_id)
+
+    def is_far_enough(task: Any) -> bool:
+        done: int = task["successCount"] + task["failureCount"]
+        return done >= least or bool(task["status"] != "InProgress")
+
+    eventually(lambda: is_far_enough(task()), task, within=120)
+    return task()
 
 
 def reported(server: RunningServer, task_id: str, kind: Any) -> list[Any]:

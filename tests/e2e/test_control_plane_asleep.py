@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.e2e.mqtt_wire import (
 )
 from tests.e2e.papers import in_files
 from tests.e2e.running_server import RunningServer
+from tests.wait import eventually
 
 
 class DrowsyServer(RunningServer):
@@ -58,10 +58,7 @@ class DrowsyServer(RunningServer):
         self.send_signal(signal.SIGUSR2)
 
     def _wait_for_file(self, name: str) -> None:
-        deadline = time.monotonic() + 10
-        while not (self.data.parent / name).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually((self.data.parent / name).exists)
 
 
 @pytest.fixture
@@ -102,7 +99,7 @@ def test_while_python_sleeps_messages_flow_and_known_certificates_connect(drowsy
         assert not waiting.done()
 
         assert waiting.result(timeout=drowsy_server.SECONDS + 20) == []
-        line = drowsy.wait_for_log("connection refused", '"late"', within=30)
+        line = drowsy.wait_for_refusal(client_id="late")
         assert line["reason"] == "CONTROL_PLANE_TIMEOUT"
         assert drowsy.is_awake_again()
         assert publisher.is_alive()

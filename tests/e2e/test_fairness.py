@@ -20,8 +20,8 @@ from tests.e2e.crowd import Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, endpoint, register
 from tests.e2e.papers import in_files, new_key, new_self_signed, openssl
 from tests.e2e.running_server import Clients, RunningServer, clean_environment
-from tests.e2e.test_just_in_time_registration import eventually
 from tests.tools import require
+from tests.wait import eventually
 
 OTHER: Final = "222222222222"
 STORM: Final = 400

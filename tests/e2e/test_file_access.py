@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
 from tests.e2e.test_data_folder import refusal
 from tests.tools import require
+from tests.wait import eventually
 
 FREE_PORTS = ("--api-port", "0", "--mqtt-port", "0")
 NOBODY = 65534
@@ -91,7 +91,7 @@ def test_what_relied_on_the_mode_of_an_earlier_versions_folder_stays_private(ser
     assert server.stop() == 0
     settings.chmod(0o644)
     server.start()
-    line = server.wait_for_log("other users can read the settings")
+    line = server.wait_for_log("other users can read the settings, and the database URL in them")
     assert line["remedy"] == f"type chmod 600 {settings}"
 
 
@@ -103,7 +103,9 @@ def test_a_folder_with_files_of_another_user_keeps_its_mode(server: RunningServe
     file.write_text("of another user\n")
     os.chown(file, NOBODY, NOBODY)
     server.start()
-    line = server.wait_for_log("other users cannot read the root certificates")
+    line = server.wait_for_log(
+        "other users cannot read the root certificates: they may not pass through the data folder"
+    )
     assert line["files_of_other_owners"] == ["notes.txt"]
     assert server.data.stat().st_mode & 0o777 == 0o700
     assert file.stat().st_mode & 0o777 == 0o644
@@ -189,11 +191,8 @@ def test_a_first_start_that_is_killed_goes_on(tmp_path: Path, seen: str) -> None
         [require("sekisho"), "up", "--data", str(data), *FREE_PORTS],
         env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + START_WITHIN
-    while not (data / seen).exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    eventually(lambda: (data / seen).exists() or process.poll() is not None)
+    assert process.poll() is None
     process.kill()
     process.wait()
     server = RunningServer(data).start()

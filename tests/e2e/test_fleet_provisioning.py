@@ -20,8 +20,8 @@ from awsiot import V2ServiceException, iotidentity, mqtt_connection_builder
 from tests.e2e.devices import WITHIN, Device, Refused, allow, register
 from tests.e2e.papers import Papers, new_ca, new_key, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_just_in_time_registration import eventually
 from tests.e2e.test_sdks import Sdk5
+from tests.wait import eventually
 
 ROLE: Final = "arn:aws:iam::123456789012:role/provisioning"
 CREATE: Final = "$aws/certificates/create"
@@ -496,7 +496,7 @@ def test_a_claim_certificate_that_may_not_receive_hears_nothing_and_the_log_says
     register(server.session(), deaf, allow(server.session().iot, "deaf", *statements.values()))
     with Device(server, deaf, "a deaf lamp") as device:
         Provisioner(device).tell(FROM_CSR, {})
-        line = server.wait_for_log("RECEIVE_NOT_AUTHORIZED", "a deaf lamp")
+        line = server.wait_for_log("delivery refused", reason="RECEIVE_NOT_AUTHORIZED", client_id="a deaf lamp")
         assert line["detail"].startswith(f"{FROM_CSR}/json/rejected: ")
         assert device.messages.empty()
 
@@ -510,7 +510,9 @@ def test_a_claim_certificate_that_may_not_subscribe_is_told_so_and_the_log_says_
     register(server.session(), deaf, allow(server.session().iot, "unheard", *statements.values()))
     with Device(server, deaf, "an unheard lamp") as device:
         assert device.subscribe(f"{CREATE}/json/accepted", 1).is_failure
-        line = server.wait_for_log("SUBSCRIBE_NOT_AUTHORIZED", "an unheard lamp")
+        line = server.wait_for_log(
+            "subscription refused", reason="SUBSCRIBE_NOT_AUTHORIZED", client_id="an unheard lamp"
+        )
         assert f"{CREATE}/json/accepted" in line["detail"]
 
 

@@ -16,7 +16,7 @@ from tests.e2e.running_server import RunningServer
 from tests.e2e.test_commands import answer, sekisho
 from tests.e2e.test_fleet_provisioning import HOOK_HANDLER, Provisioner, claim_certificate, serving, template
 from tests.e2e.test_handlers import receiving
-from tests.e2e.test_just_in_time_registration import eventually
+from tests.wait import eventually
 
 FIRST, SECOND = "123456789012", "222222222222"
 
@@ -131,7 +131,10 @@ def test_events_that_are_refused_are_kept_and_delivered_once_the_handler_says_wh
 
             eventually(lambda: row()["failed"] == 1)
             assert "write accounts = [" in row()["lastError"]
-            assert "is given up" in server.wait_for_log("given up", device.certificate_id)["event"]
+            server.wait_for_log(
+                "an event was not delivered and is given up",
+                subject=device.certificate_id,
+            )
             assert row()["accounts"] == {FIRST: {"pending": 0, "failed": 1}}
             assert f"  {FIRST}: 0 pending, 1 failed\n" in sekisho("handlers", "list", "--data", data).stdout
             assert receiver.seen == []

@@ -16,7 +16,7 @@ from tests.e2e.running_server import RunningServer
 from tests.e2e.test_commands import answer
 from tests.e2e.test_handler_accounts import FIRST, SECOND, request
 from tests.e2e.test_handlers import Receiver, receiving
-from tests.e2e.test_just_in_time_registration import eventually
+from tests.wait import eventually
 
 BOTH = f'accounts = ["{FIRST}", "{SECOND}"]'
 

@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tests.e2e.papers import new_self_signed
 from tests.e2e.running_server import RunningServer, clean_environment
 from tests.postgres import PostgreSQL, PostgreSQLMissing, running
 from tests.tools import require
+from tests.wait import eventually
 
 WITHIN = 60.0
 """Seconds for what takes a probe's interval and the store's deadline."""
@@ -56,16 +57,9 @@ def get(server: RunningServer, path: str) -> tuple[int, Any]:
         return answer.status, json.loads(answer.read())
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def fails(server: RunningServer, part: str) -> str:
     """The sentence about a part, once ``status`` has one; everything else is well."""
-    until(lambda: status(server)[0] == 3, f"status does not say that {part} is not well")
+    eventually(lambda: status(server)[0] == 3, f"status does not say that {part} is not well")
     code, report = status(server)
     assert (code, report["ok"], report["health"]["failing"]) == (3, False, [part]), report
     assert report[part].startswith("NOT WELL: ")
@@ -185,8 +179,8 @@ def test_a_full_disk_is_told_of_and_the_server_goes_on_when_there_is_room(
     _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, most))
     assert create(own_server, "during") == UNAVAILABLE
-    until(lambda: status(own_server)[0] == 3, "status does not say that the disk is full")
-    until(lambda: len(status(own_server)[1]["health"]["failing"]) == 3, "not all that fails is named")
+    eventually(lambda: status(own_server)[0] == 3, "status does not say that the disk is full")
+    eventually(lambda: len(status(own_server)[1]["health"]["failing"]) == 3, "not all that fails is named")
     _, report = status(own_server)
     assert set(report["health"]["failing"]) == {"store", "data_folder", "log"}
     assert str(own_server.data / "sekisho.db") in report["store"]
@@ -202,7 +196,7 @@ def test_a_full_disk_is_told_of_and_the_server_goes_on_when_there_is_room(
     with Device(own_server, papers, "kettle") as device:
         device.publish("t1", "still here", 1)
     # The lines of the time in between have waited.
-    assert own_server.wait_for_log("the registry cannot be used", "sekisho.db")
+    assert own_server.wait_for_log("the registry cannot be used", lambda line: "sekisho.db" in line["reason"])
 
 
 # The log
@@ -260,7 +254,7 @@ def test_a_reader_of_the_log_that_stands_still_stops_nothing_and_misses_nothing(
 ) -> None:
     # More than the pipe holds.
     make_log_lines(with_pipe, 600)
-    until(lambda: log_state(with_pipe)["waiting"] > 0, "the pipe is not full")
+    eventually(lambda: log_state(with_pipe)["waiting"] > 0, "the pipe is not full")
     admits_a_new_certificate(with_pipe, tmp_path)
     assert "has not read" in fails(with_pipe, "log")
     assert get(with_pipe, "/_sekisho/ready")[0] == 200
@@ -321,6 +315,5 @@ def test_what_is_logged_at_the_end_is_written(own_server: RunningServer) -> None
     accepted = get(own_server, "/_sekisho/health")[1]["mqtt"]["accepted"]
     assert accepted == 200
     assert own_server.stop() == 0
-    state = [line for line in own_server.log_lines() if line["event"] == "connection refused"]
-    assert state
+    assert own_server.log_events("connection refused")
     assert own_server.log().endswith("\n")

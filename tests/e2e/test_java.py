@@ -69,7 +69,7 @@ class JavaDevice:
         return done.stdout + done.stderr
 
     def refusal(self) -> dict[str, Any]:
-        return self.server.wait_for_log("connection refused", self.papers.certificate_id)
+        return self.server.wait_for_refusal(certificate_id=self.papers.certificate_id)
 
 
 def keystores(folder: Path, server: RunningServer, device: Papers) -> None:
@@ -124,7 +124,7 @@ def test_what_the_page_says_to_type_works_as_it_says(server: RunningServer, tmp_
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{server.log()}"
     assert [line for line in done.stdout.splitlines() if line.startswith(("Error:", "TLSv"))] == shown
-    line = server.wait_for_log("CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI")
+    line = server.wait_for_refusal(reason="CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI")
     assert UNDOTTED in line["detail"]
     assert "docs/java.md" in line["detail"]
 

@@ -20,7 +20,7 @@ from tests.e2e.crowd import Member, attempt, crowd, until_taken
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_handlers import Receiver, receiving, serving, waiting
 from tests.e2e.test_just_in_time_provisioning import inline, template
-from tests.e2e.test_just_in_time_registration import eventually
+from tests.wait import eventually
 
 DEVICES: Final = 200
 KILLS: Final = 5

@@ -18,8 +18,8 @@ from tests.e2e.devices import Device, allow
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_just_in_time_registration import eventually
 from tests.tools import require
+from tests.wait import eventually
 
 ROLE: Final = "arn:aws:iam::123456789012:role/JITPRole"
 COMMON_NAME: Final = "AWS::IoT::Certificate::CommonName"
@@ -93,18 +93,12 @@ def status(server: RunningServer, device: Papers) -> str:
 
 def refusals(server: RunningServer, device: Papers, *, attempts: int) -> Sequence[Mapping[str, Any]]:
     """The lines about refused connections of a device, once there are so many."""
-    found: list[dict[str, Any]] = []
 
-    def are_there() -> bool:
-        found[:] = [
-            line
-            for line in server.log_lines()
-            if line["event"] == "connection refused" and line["certificate_id"] == device.certificate_id
-        ]
-        return len(found) >= attempts
+    def lines() -> list[dict[str, Any]]:
+        return server.log_events("connection refused", certificate_id=device.certificate_id)
 
-    eventually(are_there)
-    return found
+    eventually(lambda: len(lines()) >= attempts)
+    return lines()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +131,7 @@ def test_the_first_connection_is_closed_and_the_second_may_publish(
 
     assert attempt(fleet, device, name, version, server_name) == []
 
-    refused = fleet.wait_for_log("connection refused", device.certificate_id)
+    refused = fleet.wait_for_refusal(certificate_id=device.certificate_id)
     assert (refused["reason"], refused["client_id"]) == ("DEVICE_CERTIFICATE_PROVISIONED", name)
     described = iot.describe_certificate(certificateId=device.certificate_id)["certificateDescription"]
     assert (described["status"], described["certificateMode"]) == ("ACTIVE", mode)
@@ -210,9 +204,9 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
     begun = time.monotonic()
     assert attempt(fleet, device, "early") == []
 
-    refused = fleet.wait_for_log("connection refused", device.certificate_id)
+    refused = fleet.wait_for_refusal(certificate_id=device.certificate_id)
     assert (refused["reason"], refused["detail"]) == ("PROVISIONING_FAILED", why)
-    said = fleet.wait_for_log("a device was not provisioned", device.certificate_id)
+    said = fleet.wait_for_log("a device was not provisioned", certificate_id=device.certificate_id)
     assert (said["level"], said["reason"], said["ca_certificate_id"]) == ("error", why, ca.certificate_id)
     assert status(fleet, device) == "PENDING_ACTIVATION"
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
@@ -233,8 +227,7 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
     reasons = [each["reason"] for each in refusals(fleet, device, attempts=len(answers))]
     assert reasons == ["PROVISIONING_FAILED"] * (len(reasons) - 1) + ["DEVICE_CERTIFICATE_PROVISIONED"]
     # Between two tries nothing is tried.
-    tried = [each for each in fleet.log_lines() if each["event"] == "a device was not provisioned"]
-    assert len([each for each in tried if each["certificate_id"] == device.certificate_id]) == 1
+    assert len(fleet.log_events("a device was not provisioned", certificate_id=device.certificate_id)) == 1
     assert iot.list_thing_principals(thingName="early")["principals"]
 
 
@@ -257,7 +250,7 @@ def test_a_ca_that_is_told_not_to_provisions_nobody(
     device = new_device(tmp_path, ca, f"wavering-{reason}")
     for _ in range(2):
         assert attempt(fleet, device, "wavering") == []
-    fleet.wait_for_log("connection refused", device.certificate_id, reason)
+    fleet.wait_for_refusal(certificate_id=device.certificate_id, reason=reason)
     iot = fleet.session().iot
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_thing(thingName=f"wavering-{reason}")
@@ -269,7 +262,9 @@ def test_a_device_that_waits_is_told_why_while_its_ca_is_switched_off(fleet: Run
     attempt(fleet, device, "paused")
     fleet.session().iot.update_ca_certificate(certificateId=ca.certificate_id, newStatus="INACTIVE")
     assert attempt(fleet, device, "paused") == []
-    refused = fleet.wait_for_log("connection refused", device.certificate_id, "DEVICE_CERTIFICATE_PENDING_ACTIVATION")
+    refused = fleet.wait_for_log(
+        "connection refused", certificate_id=device.certificate_id, reason="DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+    )
     assert f"its CA certificate {ca.certificate_id} is INACTIVE" in refused["detail"]
 
 

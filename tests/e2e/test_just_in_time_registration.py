@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.devices import WITHIN, Device, allow, register
+from tests.e2e.devices import Device, allow, register
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
+from tests.wait import eventually
 
 EVENTS = "$aws/events/certificates/registered/"
 
@@ -48,13 +48,6 @@ def let_in(server: RunningServer, certificate_id: str) -> None:
     described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     iot.attach_policy(policyName="anything", target=described["certificateArn"])
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
@@ -90,7 +83,7 @@ def test_a_device_is_registered_told_of_activated_and_let_in(
         described = iot.describe_certificate(certificateId=device.certificate_id)["certificateDescription"]
         assert (described["status"], described["certificateMode"]) == ("PENDING_ACTIVATION", mode)
         assert described["caCertificateId"] == ca.certificate_id
-        assert server.wait_for_log("connection refused", client_id)["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+        assert server.wait_for_refusal(client_id=client_id)["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 
         let_in(server, event["certificateId"])
 
@@ -117,7 +110,7 @@ def test_a_ca_that_may_not_register_or_a_handshake_alone_registers_nothing(
         "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-servername", "localhost", "-CAfile", server.root_ca,
         "-cert", device.certificate, "-key", device.key, stdin="",
     )  # fmt: skip
-    server.wait_for_log("connection refused", "CLOSED_BEFORE_CONNECT", device.certificate_id)
+    server.wait_for_refusal(reason="CLOSED_BEFORE_CONNECT", certificate_id=device.certificate_id)
     assert not is_registered()
     changes: list[dict[str, Any]] = [
         {"newStatus": "INACTIVE"},

@@ -85,7 +85,7 @@ def test_what_openssl_verifies_registers_at_its_first_connect_and_is_let_in(
     certificate_id = hashlib.sha256(made).hexdigest()
     iot = server.session().iot
     assert not connects(server, papers)
-    refused = server.wait_for_log("connection refused", certificate_id)
+    refused = server.wait_for_refusal(certificate_id=certificate_id)
     assert refused["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
     described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
@@ -178,7 +178,7 @@ def test_a_key_that_cannot_connect_is_not_registered_and_the_gateway_says_why(
         return
     with suppress(ssl.SSLError):
         assert not connects(server, papers)
-    refused = server.wait_for_log("connection refused", papers.certificate_id)
+    refused = server.wait_for_refusal(certificate_id=papers.certificate_id)
     assert refused["reason"] in ("DEVICE_CERTIFICATE_KEY_UNSUPPORTED", "DEVICE_CERTIFICATE_NOT_REGISTERED")
     assert words.partition(";")[0] in refused["detail"]
 

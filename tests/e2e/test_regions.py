@@ -112,7 +112,7 @@ def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
     assert shown(grown, papers, None) == DEFAULT
     assert Path(grown.root_ca).read_bytes() == root
     assert (grown.data / "server" / "ecdsa" / "replaced" / "server.crt").read_bytes() == large
-    line = grown.wait_for_log("regions that are not in the list")
+    line = grown.wait_for_log("endpoints in regions that are not in the list are kept and not served")
     assert line["count"] == len(MADE_UP)
     assert "regions = [" in line["remedy"]
     with closing(sqlite3.connect(grown.data / "sekisho.db")) as connection:
@@ -133,7 +133,9 @@ def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
     grown.start()
     with pytest.raises(Refused), Device(grown, papers, "pump", server_name=None, version=V5) as device:
         device.connect()
-    line = grown.wait_for_log("connection refused", "DEVICE_CERTIFICATE_NOT_REGISTERED", identifier)
+    line = grown.wait_for_log(
+        "connection refused", reason="DEVICE_CERTIFICATE_NOT_REGISTERED", certificate_id=identifier
+    )
     assert f"{MADE_UP[7]!r} is no region of AWS" in line["detail"]
 
 

@@ -7,7 +7,6 @@ import os
 import pty
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openss
 from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
 from tests.e2e.test_commands import answer, failure, sekisho
 from tests.tools import require
+from tests.wait import eventually
 
 
 class Fleet:
@@ -365,10 +365,7 @@ def test_a_server_that_is_killed_ends_the_run_and_the_next_one_goes_on(
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + START_WITHIN
-    while len(list(fleet.out.glob("*/device.crt"))) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    eventually(lambda: len(list(fleet.out.glob("*/device.crt"))) >= 3)
     own_server.kill()
     said, complaint = run.communicate(timeout=60)
 

@@ -7,7 +7,7 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer, clean_environment
 from tests.tools import require
+from tests.wait import eventually
 
 FLEET = 60
 
@@ -69,13 +70,6 @@ def status(server: RunningServer, papers: Papers) -> str:
 
 def is_switched_off(server: RunningServer, papers: Papers) -> bool:
     return status(server, papers) == "INACTIVE"
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_let_in(server: RunningServer, papers: Papers, client_id: str, version: int = V5) -> bool:
@@ -140,7 +134,7 @@ def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_bef
             assert after.message().payload == b"still here"
             assert after.ended.empty()
     assert worked[0] == "old"
-    line = server.wait_for_log("a certificate was rotated", old.certificate_id)
+    line = server.wait_for_log("a certificate was rotated", old_certificate_id=old.certificate_id)
     assert line["new_certificate_id"] == new.certificate_id
     assert rotate(server, "status", "--ca", ca.certificate_id) == {
         "pending": 0,
@@ -270,11 +264,8 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 60
-        while len(list(out.glob("*/device.crt"))) < at_least:
-            assert time.monotonic() < deadline
-            assert process.poll() is None, "it was done before it could be killed"
-            time.sleep(0.001)
+        eventually(lambda: len(list(out.glob("*/device.crt"))) >= at_least)  # noqa: B023 - called before it changes
+        assert process.poll() is None, "the command ended before it could be killed"
         process.kill()
         process.wait(timeout=10)
         pending = waiting()

@@ -16,7 +16,8 @@ from tests.e2e.crowd import Member, Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, register
 from tests.e2e.papers import in_files
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_just_in_time_registration import EVENTS, eventually
+from tests.e2e.test_just_in_time_registration import EVENTS
+from tests.wait import eventually
 
 UNKNOWN: Final = 1000
 """As many as CI has time for. ``bench`` does ten times as many."""
@@ -137,4 +138,4 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
 
 
 def refusals(server: RunningServer) -> list[dict[str, Any]]:
-    return [line for line in server.log_lines() if line["event"] == "connection refused"]
+    return server.log_events("connection refused")

@@ -85,7 +85,7 @@ def statistics(server: RunningServer) -> dict[str, int]:
 
 
 def refusal(device: Registered) -> str:
-    line = device.server.wait_for_log("connection refused", device.papers.certificate_id)
+    line = device.server.wait_for_refusal(certificate_id=device.papers.certificate_id)
     return str(line["reason"])
 
 
@@ -168,6 +168,8 @@ def test_a_client_that_a_ticket_ends_leaves_a_line_with_its_alert(
     done = over_wolfssl(wolfssl, device, "13")
     if done.returncode == 0:
         pytest.skip("this wolfSSL takes ticket nonces of 32 bytes")
-    line = resuming_server.wait_for_log("TLS_ALERT_RECEIVED", device.papers.certificate_id)
+    line = resuming_server.wait_for_log(
+        "connection refused", reason="TLS_ALERT_RECEIVED", certificate_id=device.papers.certificate_id
+    )
     assert "(alert IllegalParameter, 47)" in line["detail"]
     assert statistics(resuming_server)["refused.TLS_ALERT_RECEIVED"] >= 1

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 
 from sekisho.store.fifo_lock import FifoLock
 from sekisho.store.store import Store
+from tests.wait import eventually
 
 WAIT = 10.0
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def waiting(lock: FifoLock) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -43,6 +42,7 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.templates.resources import Resources
 from tests.unit.registry.arrange import HOME, SetClock
+from tests.wait import eventually
 
 WITHIN = 15.0
 TEMPLATE = json.dumps(
@@ -81,13 +81,6 @@ class Once:
         self.calls += 1
         if self.calls == 1:
             raise ArithmeticError("nobody foresaw this")
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def told_of(name: str) -> bool:

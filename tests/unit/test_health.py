@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sekisho.observe import logging, threads
 from sekisho.observe.log_writer import LogState
 from sekisho.observe.threads import SupervisedThread
 from sekisho.store.errors import StoreError
+from tests.wait import eventually
 
 WITHIN = 15.0
 
@@ -94,13 +94,6 @@ def wait_for(event: threading.Event) -> None:
     event.wait(WITHIN)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def problems(parts: Any) -> dict[str, str]:
     return {part.name: part.problem for part in parts if part.problem is not None}
 
@@ -121,11 +114,11 @@ def test_a_server_that_is_well_says_so_of_each_part(well: Health) -> None:
 def test_a_store_that_fails_is_told_of_until_it_is_well_again(well: Health, store: Store, direction: str) -> None:
     with capture_logs() as logged:
         setattr(store, direction, fail(StoreError("/data/sekisho.db: the disk is full.")))
-        until(lambda: problems(well.ready()) == {"store": "/data/sekisho.db: the disk is full."})
+        eventually(lambda: problems(well.ready()) == {"store": "/data/sekisho.db: the disk is full."})
         assert problems(well.live()) == {}
         assert well.report(is_detailed=True)["failing"] == ["store"]
         setattr(store, direction, lambda: None)
-        until(lambda: not problems(well.parts()))
+        eventually(lambda: not problems(well.parts()))
     assert [(line["event"], line["part"]) for line in logged] == [
         ("a part of the server is not well", "store"),
         ("a part of the server is well again", "store"),
@@ -142,12 +135,12 @@ def test_a_check_that_hangs_is_no_good_news(well: Health, store: Store, monkeypa
     store.writing = hang
     assert hanging.wait(WITHIN)
     monkeypatch.setattr(health, "STALE_SECONDS", 0.2)
-    until(lambda: "store" in problems(well.ready()))
+    eventually(lambda: "store" in problems(well.ready()))
     assert "a check of store has not ended" in problems(well.ready())["store"]
     # The others go on meanwhile.
     assert set(problems(well.ready())) == {"store"}
     release.set()
-    until(lambda: not problems(well.ready()))
+    eventually(lambda: not problems(well.ready()))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +156,7 @@ def test_what_the_gateway_says_of_itself_is_heard(
     well: Health, gateway: Gateway, said: dict[str, int], words: str
 ) -> None:
     gateway.said = gateway.said | said
-    until(lambda: words in problems(well.ready()).get("mqtt", ""))
+    eventually(lambda: words in problems(well.ready()).get("mqtt", ""))
 
 
 def test_a_gateway_that_hangs_holds_up_no_report(
@@ -179,7 +172,7 @@ def test_a_gateway_that_hangs_holds_up_no_report(
     gateway.behave = hang
     assert hanging.wait(WITHIN)
     monkeypatch.setattr(health, "STALE_SECONDS", 0.1)
-    until(lambda: well._mqtt_probe.is_stale)
+    eventually(lambda: well._mqtt_probe.is_stale)
     report = well.report(is_detailed=True)
     assert report["mqtt"] == before
     assert "mqtt" in report["failing"]
@@ -221,7 +214,7 @@ def test_a_thread_that_failed_is_not_well_but_no_reason_to_restart(well: Health)
     thread = SupervisedThread(run, "breaking", stopping=ending, restart_delay=WITHIN)
     thread.start()
     try:
-        until(lambda: "threads" in problems(well.ready()))
+        eventually(lambda: "threads" in problems(well.ready()))
         assert problems(well.ready())["threads"] == "thread breaking does not run: RuntimeError: it broke"
         assert problems(well.live()) == {}
         [said] = [each for each in well.report(is_detailed=True)["threads"] if each["name"] == "breaking"]
@@ -241,7 +234,7 @@ def test_a_stuck_thread_is_a_reason_to_restart(well: Health) -> None:
     finally:
         ending.set()
         thread.join(WITHIN)
-        until(lambda: all(state.name != "stuck" for state in threads.states()))
+        eventually(lambda: all(state.name != "stuck" for state in threads.states()))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from sekisho.api.connections import MAX_HEADER_BYTES, MAX_HEADER_COUNT, ServerLimits
 from sekisho.api.http_server import HttpServer
+from tests.wait import eventually
 
 GET = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WITHIN = 20.0
@@ -56,10 +57,7 @@ class Running:
         return self.server.statistics()[name]
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WITHIN
-        while not condition():
-            assert time.monotonic() < deadline, self.server.statistics()
-            threading.Event().wait(0.01)
+        eventually(condition, self.server.statistics)
 
     def answers_after(self, release: threading.Event) -> bool:
         """Whether a client gets its answer once the application is released; it is asked before."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -24,6 +23,7 @@ from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.errors import StoreError
 from tests.store.builders import certificate
+from tests.wait import eventually
 
 WAIT = 10.0
 IDENTITY = Identity(certificate(), policies=(), things=())
@@ -103,13 +103,6 @@ def running(gateway: FakeGateway, registry: Registry) -> Pump:
     pump = Pump(cast(Gateway, gateway), registry)
     pump.start()
     return pump
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gateway: FakeGateway) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +15,7 @@ from sekisho.gateway import requests as requests_module
 from sekisho.gateway.requests import MAX_WAIT_SECONDS, THREADS, Requests
 from sekisho.messaging.requests import Reply, Request
 from sekisho.realm import Realm
+from tests.wait import eventually
 
 if TYPE_CHECKING:
     from sekisho._sekisho import ReplyDict, UnpublishedDict
@@ -65,13 +65,6 @@ def request(
     connection: int = 7,
 ) -> Request:
     return Request(realm, connection, "client", certificate_id, topic, payload)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @contextmanager

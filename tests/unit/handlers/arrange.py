@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,14 +67,6 @@ def call(event: Mapping[str, Any] | None = None, **changes: Any) -> Call:
     """A call for the home realm."""
     plain: dict[str, Any] = {"realm": HOME, "event": event or {}, "timeout": WITHIN, "request_id": "id-1"}
     return Call(**(plain | changes))
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that comes true by itself."""
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager

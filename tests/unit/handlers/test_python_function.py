@@ -20,8 +20,9 @@ from sekisho.handlers.processes import Processes
 from sekisho.handlers.python_function import INHERITED, PythonFunctions
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-from tests.unit.handlers.arrange import API, WITHIN, access_key, call, eventually, read
+from tests.unit.handlers.arrange import API, WITHIN, access_key, call, read
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
+from tests.wait import eventually
 
 CODE = '''
 import json, os, subprocess, sys, time

@@ -29,8 +29,9 @@ from sekisho.pki import ca, issue, keys
 from sekisho.pki.keys import KeyType
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-from tests.unit.handlers.arrange import WITHIN, Directory, build, eventually, http_server
+from tests.unit.handlers.arrange import WITHIN, Directory, build, http_server
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT
+from tests.wait import eventually
 
 DAY = timedelta(days=1)
 SECRET = "much ado about nothing"

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from structlog.testing import capture_logs
 
 from sekisho.observe import threads
 from sekisho.observe.threads import SupervisedThread, ThreadState, beat, record_failure, states
+from tests.wait import eventually
 
 WITHIN = 15.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def state_of(name: str) -> ThreadState | None:
@@ -55,7 +48,7 @@ def test_a_function_that_raises_runs_again_and_its_state_says_what_happened(
     worker = Worker(ending, error)
     with capture_logs() as logged:
         SupervisedThread(worker, "worker-1", restart_delay=0.0).start()
-        until(lambda: worker.runs == 2)
+        eventually(lambda: worker.runs == 2)
     state = state_of("worker-1")
     assert state is not None
     assert (state.is_running, state.failures) == (True, 1)
@@ -75,7 +68,7 @@ def test_an_error_of_the_logging_itself_ends_no_thread(
     monkeypatch.setattr(threads, "log", Broken())
     worker = Worker(ending, RuntimeError("first"), RuntimeError("second"))
     SupervisedThread(worker, "worker-2", restart_delay=0.0).start()
-    until(lambda: worker.runs == 3)
+    eventually(lambda: worker.runs == 3)
     state = state_of("worker-2")
     assert state is not None
     assert (state.is_running, state.failures, state.last_error) == (True, 2, "RuntimeError: second")
@@ -84,12 +77,12 @@ def test_an_error_of_the_logging_itself_ends_no_thread(
 def test_while_it_waits_to_run_again_it_does_not_count_as_running(ending: threading.Event) -> None:
     worker = Worker(ending, RuntimeError("it broke"))
     SupervisedThread(worker, "worker-3", stopping=ending, restart_delay=WITHIN).start()
-    until(lambda: (state := state_of("worker-3")) is not None and not state.is_running)
+    eventually(lambda: (state := state_of("worker-3")) is not None and not state.is_running)
     state = state_of("worker-3")
     assert state is not None
     assert state.problem == "thread worker-3 does not run: RuntimeError: it broke"
     ending.set()
-    until(lambda: state_of("worker-3") is None)
+    eventually(lambda: state_of("worker-3") is None)
     assert worker.runs == 1
 
 
@@ -103,7 +96,7 @@ def test_one_that_returns_before_it_is_stopped_runs_again(ending: threading.Even
             ending.wait(WITHIN)
 
     SupervisedThread(run, "worker-7", stopping=ending, restart_delay=0.0).start()
-    until(lambda: runs == 2)
+    eventually(lambda: runs == 2)
     state = state_of("worker-7")
     assert state is not None
     assert "it has returned" in str(state.last_error)
@@ -115,7 +108,7 @@ def test_one_that_returns_is_no_longer_listed(ending: threading.Event) -> None:
     assert state_of("worker-4") is not None
     ending.set()
     thread.join(WITHIN)
-    until(lambda: state_of("worker-4") is None)
+    eventually(lambda: state_of("worker-4") is None)
 
 
 def test_one_that_does_not_come_round_is_stuck(ending: threading.Event) -> None:

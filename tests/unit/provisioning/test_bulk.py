@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -35,6 +34,7 @@ from sekisho.templates.resources import Resources
 from sekisho.things import rules as things
 from sekisho.things.store import ThingRows
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+from tests.wait import eventually
 
 CANCELLED, COMPLETED = RegistrationTaskStatus.CANCELLED, RegistrationTaskStatus.COMPLETED
 FAILED, IN_PROGRESS = RegistrationTaskStatus.FAILED, RegistrationTaskStatus.IN_PROGRESS
@@ -171,11 +171,8 @@ class World:
 
     def when(self, task_id: str, condition: Callable[[RegistrationTask], bool]) -> RegistrationTask:
         """The task, once the condition holds."""
-        deadline = time.monotonic() + 30
-        while not condition(task := self.task(task_id)):
-            assert time.monotonic() < deadline, task
-            time.sleep(0.002)
-        return task
+        eventually(lambda: condition(self.task(task_id)), lambda: self.task(task_id))
+        return self.task(task_id)
 
     def ended(self, task_id: str) -> RegistrationTask:
         return self.when(task_id, lambda task: task.status in (COMPLETED, FAILED, CANCELLED))
@@ -406,10 +403,7 @@ def test_a_server_that_opens_the_input_while_another_goes_on_leaves_the_task_to_
     with capture_logs() as logged:
         bulk = world.server()
         bulk.start()
-        deadline = time.monotonic() + 10
-        while bulk._threads:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        eventually(lambda: not bulk._threads)
     assert world.provisioner.called == []
     assert "another server" in logged[0]["event"]
     assert world.task(task.task_id).input_version is None
@@ -419,10 +413,7 @@ def test_a_task_that_waits_for_its_input_is_cancelled_all_the_same(world: World)
     world.drawer.refuses = [InputUnavailable("away")] * 100
     bulk = world.server(patience=(600.0,))
     task_id = world.start(bulk)
-    deadline = time.monotonic() + 10
-    while not world.drawer.opened_at:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    eventually(lambda: world.drawer.opened_at)
     world.tasks(bulk).stop(HOME, task_id)
     assert world.ended(task_id).status is CANCELLED
 
@@ -553,10 +544,7 @@ def test_tasks_of_two_accounts_take_turns_and_never_hold_the_store_together(worl
     world.provisioner.before, world.provisioner.after = before, lambda _: running.release()
     for realm, task_id in started.items():
         bulk.begin(realm, task_id)
-    deadline = time.monotonic() + 30
-    while len(world.provisioner.realms) < 60:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually(lambda: len(world.provisioner.realms) >= 60)
     assert not any(at_once)
     accounts = ["first" if realm == HOME else "second" for realm in world.provisioner.realms]
     # From when both are there until one has ended.

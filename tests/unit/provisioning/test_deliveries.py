@@ -26,16 +26,10 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+from tests.wait import eventually
 
 WITHIN = 15.0
 """Seconds for what takes none."""
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @dataclass

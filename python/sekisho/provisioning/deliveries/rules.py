@@ -392,9 +392,8 @@ class _LaneThreads:
             "reason": str(failure),
         }
         if is_given_up:
-            log.error(
-                "an event was not delivered and is given up: mend the handler, then 'sekisho handlers retry'", **facts
-            )
+            remedy = "mend the handler, then type sekisho handlers retry"
+            log.error("an event was not delivered and is given up", remedy=remedy, **facts)
         else:
             log.warning("an event was not delivered yet", seconds_to_next=round(after.total_seconds(), 1), **facts)
 
