@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import selectors
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from botocore.config import Config
 
+from tests.e2e.command_line import answer, clean_environment
 from tests.ports import reserve
 from tests.tools import require
 from tests.wait import eventually
@@ -134,14 +134,7 @@ class RunningServer:
         return dict(self._environments[arguments])
 
     def _ask_for_environment(self, *arguments: str) -> dict[str, str]:
-        said = subprocess.run(
-            [require("sekisho"), "env", "--data", str(self.data), "--json", *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=clean_environment(),
-        )
-        exported: dict[str, str] = json.loads(said.stdout)
+        exported: dict[str, str] = answer("env", "--data", self.data, *arguments)
         return clean_environment() | exported
 
     def session(self, account: str | None = None, region: str | None = None) -> Clients:
@@ -156,34 +149,26 @@ class Clients:
     """boto3 clients on a server's API, made once: reading the model takes longer than most tests."""
 
     def __init__(self, environment: dict[str, str], region: str | None) -> None:
-        self._session = boto3.session.Session(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=region or environment["AWS_REGION"],
-        )
-        self._url = environment["AWS_ENDPOINT_URL"]
-        self._config = Config(retries={"total_max_attempts": 1}, parameter_validation=True)
+        self._options = {
+            "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
+            "region_name": region or environment["AWS_REGION"],
+            "endpoint_url": environment["AWS_ENDPOINT_URL"],
+            "config": Config(retries={"total_max_attempts": 1}, parameter_validation=True),
+        }
 
     @cached_property
     def iot(self) -> IoTClient:
         """The control plane."""
-        client: IoTClient = self._session.client("iot", endpoint_url=self._url, config=self._config)
+        client: IoTClient = self._client("iot")
         return client
 
     @cached_property
     def iot_data(self) -> IoTDataPlaneClient:
         """The data plane's HTTP API."""
-        client: IoTDataPlaneClient = self._session.client("iot-data", endpoint_url=self._url, config=self._config)
+        client: IoTDataPlaneClient = self._client("iot-data")
         return client
 
-
-def clean_environment() -> dict[str, str]:
-    """This process's environment without anything that steers AWS tools or Sekisho."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
-    return kept | {
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_PAGER": "",
-        "PYTHONUNBUFFERED": "1",
-    }
+    def _client(self, service: Any) -> Any:
+        # Of boto3's default session, which reads the service models once for all clients of this process.
+        return boto3.client(service, **self._options)

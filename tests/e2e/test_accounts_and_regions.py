@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import subprocess
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.command_line import answer
 from tests.e2e.devices import V5, V311, Device, Refused, allow, endpoint, register
 from tests.e2e.papers import Papers, new_ca, new_device, new_key, new_self_signed, openssl
-from tests.e2e.running_server import Clients, RunningServer, clean_environment
+from tests.e2e.running_server import Clients, RunningServer
 from tests.tools import require
 
 HOME, ABROAD = "us-east-1", "eu-central-1"
@@ -43,14 +43,8 @@ class Realms:
 
 @pytest.fixture(scope="module")
 def realms(server: RunningServer) -> Realms:
-    made = subprocess.run(
-        [require("sekisho"), "account", "create", "222222222222", "--json", "--data", str(server.data)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-    )
-    assert json.loads(made.stdout)["accountId"] == "222222222222"
+    made = answer("account", "create", "222222222222", "--data", server.data)
+    assert made["accountId"] == "222222222222"
 
     def realm(account: str | None, region: str) -> Realm:
         clients = server.session(account, region)

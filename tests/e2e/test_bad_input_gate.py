@@ -94,7 +94,7 @@ def send_plainly(server: RunningServer, raw: bytes) -> tuple[str, bytes]:
         with contextlib.suppress(ConnectionResetError):
             while more := tcp.recv(4096):
                 answer += more
-        return '"{}:{}"'.format(*tcp.getsockname()), answer
+        return "{}:{}".format(*tcp.getsockname()), answer
 
 
 @pytest.mark.parametrize(

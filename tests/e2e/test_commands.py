@@ -10,48 +10,19 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.e2e.command_line import answer, clean_environment, failure, failure_line, sekisho, sekisho_process
 from tests.e2e.devices import Device, allow, register
 from tests.e2e.papers import Papers, new_self_signed, openssl
-from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 
 KEY_TYPES = ("RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384", "P-521")
-
-
-def sekisho(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [require("sekisho"), *map(str, arguments)],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=START_WITHIN,
-        check=False,
-        **options,
-    )
-
-
-def answer(*arguments: str | Path) -> Any:
-    """What a command answers with --json."""
-    said = sekisho(*arguments, "--json")
-    assert said.returncode == 0, said.stderr
-    return json.loads(said.stdout)
-
-
-def failure(*arguments: str | Path, **options: Any) -> str:
-    """The one line with which a command says what went wrong."""
-    said = sekisho(*arguments, **options)
-    assert said.returncode == 1, said
-    [line] = said.stderr.splitlines()
-    assert line.startswith("sekisho: ")
-    return line
 
 
 # env
@@ -135,7 +106,7 @@ def test_aws_tools_behind_a_proxy_reach_the_server_by_what_env_exports(
 def test_a_value_that_would_mean_something_else_is_refused(
     arguments: tuple[str, ...], named: str, tmp_path: Path
 ) -> None:
-    assert named in failure(*arguments, cwd=tmp_path)
+    assert named in failure_line(sekisho_process(*arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -309,7 +280,7 @@ def test_sub_prints_what_pub_sends(server: RunningServer, papers: Papers, versio
     said = sekisho("pub", "-t", topic, "-m", "grüezi", "-q", "1", "-V", version, *device)
     assert said.returncode == 0, said.stderr
     assert topic in said.stdout
-    said = sekisho("pub", "-t", topic, "-f", "-", "-q", "1", *device, input="from stdin")
+    said = sekisho_process("pub", "-t", topic, "-f", "-", "-q", "1", *device, input="from stdin")
     assert said.returncode == 0, said.stderr
     printed += subscriber.stdout.read()
     subscriber.stdout.close()

@@ -9,20 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.e2e.command_line import clean_environment, sekisho_process
+from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 
 
 def refusal(*arguments: str | Path, **variables: str) -> str:
     """The one line with which a command says why it does not do as asked."""
-    said = subprocess.run(
-        [require("sekisho"), *map(str, arguments)],
-        env=clean_environment() | variables,
-        capture_output=True,
-        text=True,
-        timeout=START_WITHIN,
-        check=False,
-    )
+    said = sekisho_process(*arguments, env=clean_environment() | variables)
     assert said.returncode == 1, said
     assert said.stdout == ""
     [line] = said.stderr.splitlines()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running_server import clean_environment
+from tests.e2e.command_line import clean_environment
 from tests.e2e.test_quickstart import processes_of
 from tests.ports import reserve
 from tests.tools import require

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from tests import x509
 from tests.e2e.crowd import Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, endpoint, register
 from tests.e2e.papers import in_files, new_key, new_self_signed, openssl
-from tests.e2e.running_server import Clients, RunningServer, clean_environment
-from tests.tools import require
+from tests.e2e.running_server import Clients, RunningServer
 from tests.wait import eventually
 
 OTHER: Final = "222222222222"
@@ -48,12 +46,7 @@ def sign(event, context):
 
 def other_account(server: RunningServer) -> Clients:
     """A second account beside that of the server."""
-    subprocess.run(
-        [require("sekisho"), "account", "create", OTHER, "--json", "--data", str(server.data)],
-        check=True,
-        capture_output=True,
-        env=clean_environment(),
-    )
+    answer("account", "create", OTHER, "--data", server.data)
     return server.session(OTHER)
 
 

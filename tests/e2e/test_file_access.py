@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.e2e.command_line import clean_environment
+from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.e2e.test_data_folder import refusal
 from tests.tools import require
 from tests.wait import eventually

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.command_line import answer, sekisho
 from tests.e2e.devices import Device
 from tests.e2e.mqtt_wire import V311, attempt
 from tests.e2e.papers import Papers, new_ca, new_device, new_key, openssl
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_commands import answer, sekisho
 from tests.e2e.test_fleet_provisioning import HOOK_HANDLER, Provisioner, claim_certificate, serving, template
 from tests.e2e.test_handlers import receiving
 from tests.wait import eventually

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.command_line import answer
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_commands import answer
 from tests.e2e.test_handler_accounts import FIRST, SECOND, request
 from tests.e2e.test_handlers import Receiver, receiving
 from tests.wait import eventually

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from tests.e2e.command_line import answer, failure, failure_line, sekisho, sekisho_process
 from tests.e2e.devices import allow
 from tests.e2e.mqtt_wire import V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
-from tests.e2e.test_commands import answer, failure, sekisho
 from tests.wait import eventually
 
 # What one would give to AWS Lambda, word for word.
@@ -254,7 +254,7 @@ def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
 
 def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://example.com"\nsecret_file = "nowhere"\n')
-    line = failure("up", "--data", tmp_path, "--api-port", "0", "--mqtt-port", "0")
+    line = failure_line(sekisho_process("up", "--data", tmp_path, "--api-port", "0", "--mqtt-port", "0"))
     assert "[handlers.hook]" in line
     assert "secret_file" in line
     assert "No such file" in line

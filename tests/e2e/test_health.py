@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.command_line import clean_environment
 from tests.e2e.devices import Device, allow, register
 from tests.e2e.papers import new_self_signed
-from tests.e2e.running_server import RunningServer, clean_environment
+from tests.e2e.running_server import RunningServer
 from tests.postgres import PostgreSQL, PostgreSQLMissing, running
 from tests.tools import require
 from tests.wait import eventually

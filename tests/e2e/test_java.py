@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.command_line import clean_environment
 from tests.e2e.devices import allow, register
 from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
-from tests.e2e.running_server import RunningServer, clean_environment
+from tests.e2e.running_server import RunningServer
 from tests.tools import require
 
 PAGE = (Path(__file__).parents[2] / "docs" / "java.md").read_text(encoding="utf-8")

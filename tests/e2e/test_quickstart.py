@@ -8,7 +8,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.e2e.running_server import clean_environment
+from tests.e2e.command_line import clean_environment
 from tests.ports import reserve
 from tests.tools import require
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from cryptography import x509 as cryptography_x509
 
+from tests.e2e.command_line import answer, clean_environment, failure, sekisho
 from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
-from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
-from tests.e2e.test_commands import answer, failure, sekisho
+from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 from tests.wait import eventually
 

@@ -20,10 +20,11 @@ from paho.mqtt.properties import Properties
 
 from sekisho.pki import keys
 from tests import x509
+from tests.e2e.command_line import clean_environment, sekisho
 from tests.e2e.devices import WITHIN, Device, Refused, allow
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
 from tests.e2e.papers import Papers, new_ca, new_device
-from tests.e2e.running_server import RunningServer, clean_environment
+from tests.e2e.running_server import RunningServer
 from tests.tools import require
 from tests.wait import eventually
 
@@ -32,14 +33,7 @@ FLEET = 60
 
 def rotate(server: RunningServer, *arguments: str | Path, ends_with: int = 0) -> Any:
     """What the command says with --json."""
-    said = subprocess.run(
-        [require("sekisho"), "rotate", *map(str, arguments), "--data", str(server.data), "--json"],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    said = sekisho("rotate", *arguments, "--data", server.data, "--json")
     assert said.returncode == ends_with, said
     return json.loads(said.stdout)
 

@@ -17,27 +17,16 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.command_line import clean_environment, sekisho, sekisho_process
 from tests.e2e.devices import V311, WITHIN, Device, allow, register
 from tests.e2e.papers import new_self_signed
-from tests.e2e.running_server import START_WITHIN, RunningServer, clean_environment
+from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
-
-
-def sekisho(*arguments: str | Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [require("sekisho"), *map(str, arguments)],
-        env=clean_environment() | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=START_WITHIN,
-        check=False,
-    )
 
 
 def refusal(*arguments: str | Path, environment: dict[str, str] | None = None) -> str:
     """The one line with which ``sekisho up`` says why it does not start."""
-    said = sekisho("up", *arguments, environment=environment)
+    said = sekisho_process("up", *arguments, env=clean_environment() | (environment or {}))
     assert said.returncode == 1, said
     assert said.stdout == ""
     [line] = said.stderr.splitlines()
