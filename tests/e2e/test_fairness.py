@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests import x509
+from tests.e2e.command_line import answer
 from tests.e2e.crowd import Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, endpoint, register
 from tests.e2e.papers import in_files, new_key, new_self_signed, openssl
