@@ -1,4 +1,4 @@
-//! Every device tries to connect, a given number of times, and is let in or turned away as foreseen.
+//! Every device tries to connect, a given number of times, and is accepted or refused as expected.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -27,7 +27,7 @@ struct Count {
 }
 
 /// All attempts of the job. Time ends with the last attempt; the server's CPU time when it is at rest again, since it may
-/// go on working for a device that it has turned away.
+/// go on working for a device that it has refused.
 pub async fn run(dialer: Dialer, job: &Job, work: &Attempts) -> Result<Span, Error> {
     let dialer = Rc::new(dialer);
     let count = Rc::new(Count::default());

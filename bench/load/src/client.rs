@@ -63,12 +63,12 @@ impl Dialer {
         self.devices.len()
     }
 
-    /// TCP, TLS and MQTT: returns when CONNACK has said yes.
+    /// Connects with TCP, TLS and MQTT; returns when CONNACK has accepted the connection.
     pub async fn dial(&self, device: usize) -> Result<Client, Error> {
         patiently(self.dial_patiently(&self.devices[device])).await
     }
 
-    /// The same where the server may say no; an error is what kept it from saying anything.
+    /// As `connect`, where the server may refuse; an error means that it did neither.
     pub async fn attempt(&self, device: usize) -> Result<Attempt, Error> {
         patiently(self.attempt_patiently(&self.devices[device])).await
     }
@@ -82,7 +82,7 @@ impl Dialer {
         let mut client = self.greet(device).await?;
         match client.connack().await {
             Ok(()) => Ok(Attempt::Accepted(Box::new(client))),
-            // A refusal may be a CONNACK, or the end of the connection, with TLS's goodbye or without.
+            // A refusal may be a CONNACK, or the end of the connection, with or without a TLS close_notify.
             Err(Error::Refused(..) | Error::Closed) => Ok(Attempt::Refused),
             Err(Error::Io(error)) if matches!(error.kind(), UnexpectedEof | ConnectionReset | BrokenPipe) => {
                 Ok(Attempt::Refused)
@@ -104,11 +104,11 @@ impl Dialer {
     }
 }
 
-/// What the server said to a CONNECT.
+/// The server's answer to a CONNECT.
 pub enum Attempt {
-    /// Yes.
+    /// CONNACK 0.
     Accepted(Box<Client>),
-    /// No, or it closed the connection.
+    /// Another CONNACK, or the end of the connection.
     Refused,
 }
 
@@ -167,7 +167,7 @@ impl Client {
         }
     }
 
-    /// Wait for a CONNACK that says yes.
+    /// Wait for a CONNACK that accepts the connection.
     async fn connack(&mut self) -> Result<(), Error> {
         match self.packet().await? {
             Packet::ConnAck(connack) if connack.code == ReasonCode::Success => Ok(()),
@@ -204,7 +204,7 @@ impl Client {
         }
     }
 
-    /// Say goodbye and close. Waits until the server has closed too, so that its side of the work is done.
+    /// Send DISCONNECT and close. Waits until the server has closed too, so that its side of the work is done.
     pub async fn disconnect(mut self) -> Result<(), Error> {
         let disconnect = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
         encode(&Packet::Disconnect(disconnect), Version::V311, &mut self.output)?;

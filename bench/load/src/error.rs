@@ -29,10 +29,10 @@ pub enum Error {
     /// The server sent what is not MQTT.
     #[error("the server's packet: {0}")]
     Decode(#[from] DecodeError),
-    /// A packet of ours that MQTT cannot say.
+    /// A packet of ours that MQTT cannot express.
     #[error("our own packet: {0}")]
     Encode(#[from] EncodeError),
-    /// CONNACK or SUBACK says no.
+    /// CONNACK or SUBACK refuses.
     #[error("the server refused {0}: {1:?}")]
     Refused(&'static str, ReasonCode),
     /// An answer of another kind than the one expected.

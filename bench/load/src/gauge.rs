@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::error::Error;
 
-/// One look at the clock, the server and ourselves.
+/// One reading of the clock, the server and this process.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
     at: Instant,
@@ -23,12 +23,12 @@ pub struct Elapsed {
     pub server_ticks: u64,
     /// And of this process.
     pub load_ticks: u64,
-    /// What the cores were busy with others' work.
+    /// Ticks of the cores that other processes used.
     pub other_ticks: u64,
 }
 
 impl Reading {
-    /// Look now. `cores` are those of the server and the load.
+    /// Read now. `cores` are those of the server and the load.
     pub fn now(server_pid: u32, cores: &[usize]) -> Result<Reading, Error> {
         Ok(Reading {
             at: Instant::now(),

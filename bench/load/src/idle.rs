@@ -1,4 +1,4 @@
-//! What a connection costs that says nothing.
+//! What a connection costs that sends nothing.
 
 use std::time::Duration;
 

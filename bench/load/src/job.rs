@@ -1,4 +1,4 @@
-//! What to do: the JSON document on standard input.
+//! The job: a JSON document on standard input.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ pub struct Job {
     pub server_key: ServerKey,
     /// Its process, whose CPU time and memory are read.
     pub server_pid: u32,
-    /// The cores of the server and of the load, where others may be at work too. Empty: nobody looks.
+    /// The cores of the server and of the load, whose use by other processes is measured. Empty: it is not.
     pub cores: Vec<usize>,
-    /// Who connects. Work names them by their place in this list.
+    /// The devices. Work names them by their place in this list.
     pub devices: Vec<Device>,
-    /// What they do.
+    /// The measurement.
     pub work: Work,
 }
 
@@ -59,9 +59,9 @@ pub enum Work {
     Connects(Connects),
     /// Publish and receive.
     Messages(Messages),
-    /// Connect everybody and do nothing.
+    /// Connect all devices and do nothing.
     Idle(Idle),
-    /// Everybody tries to connect.
+    /// All devices try to connect.
     Attempts(Attempts),
 }
 
@@ -85,7 +85,7 @@ pub struct Messages {
     pub groups: Vec<Group>,
     /// 0 or 1, of publishing and subscribing.
     pub qos: u8,
-    /// Bytes; at least 12, which say who sent it and its number.
+    /// Bytes; at least 12, which hold the numbers of the sender and of the message.
     pub payload: usize,
     /// Messages of one publisher that may be on their way to one subscriber. With QoS 1 also its unacknowledged ones.
     pub window: u64,
@@ -101,9 +101,9 @@ pub struct Messages {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Who publishes, each to its own topic.
+    /// The publishers, each with its own topic.
     pub publishers: Vec<Endpoint>,
-    /// Who receives all of it.
+    /// The subscribers, which receive all messages of the group.
     pub subscribers: Vec<Endpoint>,
 }
 
@@ -135,11 +135,11 @@ pub struct Attempts {
     pub concurrency: usize,
     /// Attempts of each device, one after another.
     pub rounds: usize,
-    /// What is to come of every one of them.
+    /// The expected outcome of every attempt.
     pub expect: Expected,
 }
 
-/// What a server should say.
+/// The expected outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
@@ -153,7 +153,7 @@ pub enum Expected {
 pub const STAMP: usize = 12;
 
 impl Job {
-    /// Refuses what cannot be done, before anything is started.
+    /// Refuses a job that cannot be done, before anything is started.
     pub fn check(&self) -> Result<(), Error> {
         let impossible = |what: &str| Err(Error::Impossible(what.to_owned()));
         let known = |device: usize| device < self.devices.len();

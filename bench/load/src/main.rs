@@ -2,15 +2,15 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`job`] | what to do: a JSON document on standard input |
-//! | [`report`] | what came of it: one line of JSON on standard output |
+//! | [`job`] | the job: a JSON document on standard input |
+//! | [`report`] | the result: one line of JSON on standard output |
 //! | [`gauge`] | CPU time and memory of the server, from `/proc` |
-//! | [`tls`] | TLS 1.3 as a device speaks it, at little cost to the load |
+//! | [`tls`] | TLS 1.3 as a device uses it, at little cost to the load |
 //! | [`client`] | one MQTT 3.1.1 connection, up to its CONNACK and SUBACK |
 //! | [`connects`] | connect, disconnect, connect ... |
-//! | [`attempts`] | every device tries to connect, and is let in or turned away as foreseen |
+//! | [`attempts`] | every device tries to connect, and is accepted or refused as expected |
 //! | [`messages`] | publishers and subscribers, each message counted where it arrives |
-//! | [`idle`] | many connections that say nothing |
+//! | [`idle`] | many connections that send nothing |
 //!
 //! The server's CPU time is read by the load itself, at the same instants as its own counters.
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            // Nobody is left to tell if this fails.
+            // If this fails, there is no other place to report it.
             let _ = writeln!(std::io::stderr(), "sekisho-load: {error}");
             ExitCode::FAILURE
         }

@@ -130,7 +130,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
             flows: flows.clone(),
             tally: tally.clone(),
         };
-        // Evenly over the interval, as devices that know nothing of each other do.
+        // Evenly over the interval, as independent devices would.
         let first = pace.map(|pace| (begin + pace.mul_f64(index as f64 / sending.len() as f64), pace));
         publishers.spawn_local(publisher.run(first));
     }

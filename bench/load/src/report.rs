@@ -1,4 +1,4 @@
-//! What came of a job: one line of JSON on standard output.
+//! The result of a job: one line of JSON on standard output.
 
 use serde::Serialize;
 

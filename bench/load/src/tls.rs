@@ -1,4 +1,4 @@
-//! TLS 1.3 as a device speaks it, at as little cost to the load as honesty allows.
+//! TLS 1.3 as a device uses it, at as little cost to the load as a fair comparison allows.
 //!
 //! Every connection is a full handshake: no resumption. One cipher suite and one group are offered, so that both servers
 //! do the same cryptography.
@@ -47,7 +47,7 @@ impl Tls {
         Ok(Tls { provider, verifier })
     }
 
-    /// What `device` connects with.
+    /// Returns the TLS configuration of `device`.
     pub fn of(&self, device: &Device) -> Result<Arc<ClientConfig>, Error> {
         let chain = certificates(&device.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&device.key).map_err(|error| unusable(&device.key, error))?;

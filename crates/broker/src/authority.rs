@@ -1,4 +1,4 @@
-//! What the broker asks about permission. Whoever answers knows policies; the broker does not.
+//! Requests for permission. An [`Authority`] knows policies; the broker does not.
 
 /// A request for permission, in the words of AWS IoT policy actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +23,14 @@ pub enum Action<'a> {
     Receive(&'a str),
 }
 
-/// May the principal of a connection do this? One per connection, replaced when its policies change.
+/// Decides what the principal of a connection may do. One per connection, replaced when its policies change.
 ///
-/// Called with the broker borrowed, so an answer must be quick and must not call back.
+/// The broker is borrowed during a call, so an implementation must be quick and must not call the broker.
 pub trait Authority: Send + Sync {
     /// Decides one request.
     fn allows(&self, action: Action<'_>) -> bool;
 
-    /// Whether `Receive` is allowed on every topic there is, so that deliveries need not ask. Asked once.
+    /// Returns whether `Receive` is allowed on every topic, so that deliveries need not ask. Called once.
     ///
     /// `true` for the common statement `Allow iot:Receive` (or `iot:*`) on `*` or `topic/*` without conditions and with
     /// no Deny beside it. When in doubt, `false`.
@@ -38,8 +38,8 @@ pub trait Authority: Send + Sync {
         false
     }
 
-    /// Whether the answer to a `Receive` may be remembered while this authority is in place. `false` when a policy
-    /// depends on the time. Asked once.
+    /// Returns whether the answer to a `Receive` may be cached while this authority is in place. `false` if a policy
+    /// depends on the time. Called once.
     fn is_constant(&self) -> bool {
         true
     }

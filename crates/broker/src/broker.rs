@@ -1,4 +1,4 @@
-//! The façade: everything that a caller can do with a broker.
+//! [`Broker`]: everything that a caller can do with it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Broker {
     pub(crate) limits: Limits,
     pub(crate) budget: Arc<AccountBudget>,
     pub(crate) random: StdRng,
-    /// `None` only while a CONNECT is being judged.
+    /// `None` only while a CONNECT is checked.
     pub(crate) connections: SlotMap<ConnectionId, Option<Connection>>,
     pub(crate) sessions: SlotMap<SessionKey, Session>,
     pub(crate) by_client_id: HashMap<Arc<str>, SessionKey, RandomState>,
@@ -52,16 +52,16 @@ pub struct Broker {
     pub(crate) waiting: HashMap<StoreTicket, Waiting, RandomState>,
     pub(crate) counters: Counters,
     pub(crate) matches: Matches,
-    /// Counts publications, so that a session can tell whether it was met in this one.
+    /// Counts publications: a session notes the last one that matched it.
     pub(crate) publication: u64,
     pub(crate) next_message: u64,
     taps: HashMap<TapId, Vec<Slot>>,
     next_ticket: u64,
-    /// Who publishes lifecycle events.
+    /// The source of lifecycle events.
     own_source: Arc<Source>,
 }
 
-/// What has been counted since the broker began.
+/// Counters since the broker was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// PUBLISH packets and server publications that were taken.
@@ -86,11 +86,11 @@ pub struct Counters {
     pub dropped_unacknowledged: u64,
 }
 
-/// What became of a [`ServerPublish`].
+/// The outcome of a [`ServerPublish`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Published {
-    /// Set when the message must be durable before the caller hears that all is well: wait for this record.
+    /// Set if the message must be durable before the caller reports success: wait for this record.
     pub wait_for: Option<StoreTicket>,
 }
 
@@ -114,13 +114,13 @@ pub struct SessionView {
 }
 
 impl Broker {
-    /// A broker without clients. Client ids it assigns, session identifiers and the choice among the members of a
-    /// shared subscription come from `seed`: take it from the operating system's generator.
+    /// Makes a broker without clients. Client ids that it assigns, session identifiers and the choice among the
+    /// members of a shared subscription come from `seed`: take it from the operating system's generator.
     pub fn new(limits: Limits, seed: [u8; 32]) -> Broker {
         Broker::with_budget(limits, seed, AccountBudget::new(Budget::new(&BudgetLimits::default())))
     }
 
-    /// A broker that shares the budget of its account with the account's other realms.
+    /// Makes a broker that shares the budget of its account with the account's other realms.
     pub fn with_budget(limits: Limits, seed: [u8; 32], budget: Arc<AccountBudget>) -> Broker {
         let session_expiry_seconds = limits.session_expiry_seconds.min(LONGEST_SESSION_EXPIRY_SECONDS);
         Broker {
@@ -146,10 +146,10 @@ impl Broker {
         }
     }
 
-    /// The CONNECT of an admitted connection. Checks it, takes over from an older connection of the client id, finds or
+    /// Handles the CONNECT of an admitted connection: checks it, ends an older connection of the client id, finds or
     /// makes the session.
     ///
-    /// The answer names the connection in all that follows. Among the effects is either
+    /// Returns the id of the connection for all later calls. Among the effects is either
     /// [`Accepted`](crate::Effect::Accepted) or [`Close`](crate::Effect::Close) for it.
     pub fn connect(
         &mut self,
@@ -161,7 +161,7 @@ impl Broker {
         self.on_connect(now, packet, peer, effects)
     }
 
-    /// One packet that came after CONNECT. Ignored when the connection is gone.
+    /// Handles one packet after CONNECT. Ignored if the connection has ended.
     pub fn packet(&mut self, now: Now, connection: ConnectionId, packet: Packet, effects: &mut Effects) {
         if !self.connections.contains_key(connection) {
             return;
@@ -197,7 +197,7 @@ impl Broker {
         }
     }
 
-    /// Bytes came that are no packet. Tells an MQTT 5 client why, closes, sends the will.
+    /// Handles bytes that are not a packet: sends an MQTT 5 client the reason, closes, sends the will.
     pub fn decode_error(
         &mut self,
         now: Now,
@@ -218,7 +218,8 @@ impl Broker {
         }
     }
 
-    /// The socket of a connection is gone already: no DISCONNECT, no [`Close`](crate::Effect::Close).
+    /// Handles the end of a connection whose socket is closed already: no DISCONNECT, no
+    /// [`Close`](crate::Effect::Close).
     pub fn closed(
         &mut self,
         now: Now,
@@ -229,8 +230,8 @@ impl Broker {
         self.end(now, connection, End::lost(reason), effects);
     }
 
-    /// Ends a connection: keep alive timeout, revoked certificate, and so on. An MQTT 5 client gets DISCONNECT with the
-    /// code that [goes with the reason](DisconnectReason::reason_code).
+    /// Ends a connection for a reason such as a keep alive timeout or a revoked certificate. An MQTT 5 client gets
+    /// DISCONNECT with the [code of the reason](DisconnectReason::reason_code).
     pub fn disconnect(
         &mut self,
         now: Now,
@@ -241,8 +242,8 @@ impl Broker {
         self.end(now, connection, End::because(reason), effects);
     }
 
-    /// Ends the connection of a client id, and its session when asked to: DeleteConnection. `false` when there is
-    /// neither a connection nor a session.
+    /// Ends the connection of a client id, and its session if `how` says so: DeleteConnection. Returns `false` if there
+    /// is neither a connection nor a session.
     pub fn disconnect_client(
         &mut self,
         now: Now,
@@ -288,7 +289,7 @@ impl Broker {
         self.on_server_publish(now, publish, effects)
     }
 
-    /// The record of this ticket is durable: what waited for it goes out.
+    /// Notes that the record of this ticket is durable, and sends the answer that waited for it.
     pub fn stored(&mut self, now: Now, ticket: StoreTicket, effects: &mut Effects) {
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
         let (connection, packet_id) = match &waiting {
@@ -310,14 +311,14 @@ impl Broker {
         }
     }
 
-    /// There is room in the outbox of a connection again, said because [`crate::Outbox::written`] asked for it.
+    /// Notes that the outbox of a connection has room again; called when [`crate::Outbox::written`] returns `true`.
     pub fn drained(&mut self, now: Now, connection: ConnectionId, effects: &mut Effects) {
         if let Some(connection) = self.connections.get(connection).and_then(Option::as_ref) {
             self.pump(now, connection.session, effects);
         }
     }
 
-    /// Does what time brings: sessions expire, delayed wills go out, 3.1.1 clients get unacknowledged messages again.
+    /// Does what is due: ends expired sessions, sends delayed wills, sends unacknowledged messages again.
     pub fn wake(&mut self, now: Now, effects: &mut Effects) {
         while let Some(timer) = self.timers.pop_due(now.unix_ms) {
             match timer {
@@ -333,20 +334,20 @@ impl Broker {
         }
     }
 
-    /// When [`wake`](Broker::wake) is due next; `None` while nothing waits for a time. Ask after every turn.
+    /// Returns when [`wake`](Broker::wake) is due next; `None` if nothing waits for a time. Call it after every turn.
     pub fn next_wake(&self) -> Option<Now> {
         self.timers.next().map(Now::from_unix_ms)
     }
 
-    /// Puts another authority in place: policies changed. It decides all that comes after; `iot:Connect` is not asked
-    /// again, and subscriptions stay.
+    /// Replaces the authority of a connection after a change of policies. It decides all later requests;
+    /// `iot:Connect` is not asked again, and subscriptions stay.
     pub fn replace_authority(&mut self, connection: ConnectionId, authority: Arc<dyn Authority>) {
         if let Some(connection) = self.connections.get_mut(connection).and_then(Option::as_mut) {
             connection.permissions = Permissions::new(authority);
         }
     }
 
-    /// Lets a service listen: messages that match come out as [`Tapped`](crate::Effect::Tapped). A tap may have
+    /// Adds a filter of a service: messages that match come out as [`Tapped`](crate::Effect::Tapped). A tap may have
     /// several filters; a message that matches more than one comes once. Leading wildcards do not see `$` topics.
     pub fn add_tap(&mut self, tap: TapId, filter: &TopicFilter) {
         let slot = self.tree.insert(filter.filter(), Target::Tap(tap));
@@ -360,9 +361,9 @@ impl Broker {
         }
     }
 
-    /// Answers a request that came out as [`Tapped`](crate::Effect::Tapped): the message goes to the connection that
-    /// asked and to nobody else, if it has subscribed to the topic and may receive it. `false` when it has gone or has
-    /// not subscribed. Nothing is retained.
+    /// Answers a request that came out as [`Tapped`](crate::Effect::Tapped): sends the message to the connection of the
+    /// request alone, if it has subscribed to the topic and may receive it. Returns `false` if it has ended or has not
+    /// subscribed. Nothing is retained.
     ///
     /// # Errors
     ///
@@ -378,7 +379,7 @@ impl Broker {
         self.on_reply(now, connection, message, effects)
     }
 
-    /// The session of a client id, if there is one.
+    /// Returns the session of a client id, if there is one.
     pub fn session(&self, client_id: &str) -> Option<SessionView> {
         let session = self.sessions.get(*self.by_client_id.get(client_id)?)?;
         Some(SessionView {
@@ -396,27 +397,27 @@ impl Broker {
         })
     }
 
-    /// The retained message of a topic.
+    /// Returns the retained message of a topic.
     pub fn retained(&self, now: Now, topic: &TopicName) -> Option<&Arc<Message>> {
         self.retained.get(now, topic)
     }
 
-    /// All retained messages, in no particular order.
+    /// Returns all retained messages, in no particular order.
     pub fn retained_messages(&self, now: Now) -> impl Iterator<Item = &Arc<Message>> {
         self.retained.iter(now)
     }
 
-    /// What has been counted so far.
+    /// Returns the counters.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Connections at this moment.
+    /// Returns the number of connections.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
     }
 
-    /// Sessions at this moment, of connected and offline clients.
+    /// Returns the number of sessions, of connected and offline clients.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
@@ -432,7 +433,7 @@ impl Broker {
         ticket
     }
 
-    /// Publishes a lifecycle event, and hands it to the caller.
+    /// Publishes a lifecycle event, and adds it to the effects.
     pub(crate) fn lifecycle(
         &mut self,
         now: Now,
@@ -441,7 +442,7 @@ impl Broker {
         effects: &mut Effects,
     ) {
         let event = Arc::new(LifecycleEvent { identity: Arc::clone(identity), at: now, kind });
-        // JSON is made only for those who read it.
+        // JSON is made only if there are receivers.
         if let Some(topic) = event.topic().and_then(|topic| TopicName::new(topic).ok())
             && self.has_receivers(topic.as_str())
         {

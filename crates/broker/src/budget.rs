@@ -3,7 +3,7 @@
 //! A [`Budget`] belongs to the process, an [`AccountBudget`] to one account and all its realms. Both count the same
 //! [`Resource`]s: each amount is taken from both before the memory is used, or refused. A [`Charge`] is what was taken;
 //! it gives the amount back when it is dropped, so the count is of memory that is really held: a message counts once
-//! however many sessions wait for it, and until the last of them has let go of it.
+//! for all sessions that it waits for, until the last of them has released it.
 //!
 //! | resource | what counts | beyond the limit |
 //! |---|---|---|
@@ -15,14 +15,13 @@
 //!
 //! # Messages
 //!
-//! - Queues stop at [`QUEUE_PERCENT`] of the limit. What is left is for messages on their way to clients that read, so
-//!   that full queues delay no traffic.
+//! - Queues may use [`QUEUE_PERCENT`] of the limit. The rest is for messages to clients that read, so that full queues
+//!   delay no traffic.
 //! - A QoS 1 message that could only wait, where no queue has room within the budget, is refused with
-//!   `MESSAGE_MEMORY_FULL` (MQTT 5: PUBACK 0x97; 3.1.1: no PUBACK, so that the client sends it again). Its publisher
-//!   knows that it was not taken.
-//! - Where at least one receiver can take the message, it is taken; for the others it is dropped and counted in
+//!   `MESSAGE_MEMORY_FULL` (MQTT 5: PUBACK 0x97; 3.1.1: no PUBACK, so that the client sends it again).
+//! - If it can be sent to at least one receiver, it is accepted; for the others it is dropped and counted in
 //!   [`Counters::dropped_budget`](crate::Counters).
-//! - With the whole limit used, every message that some client would get is refused likewise; QoS 0 is dropped.
+//! - When all of the limit is used, every message with receivers is refused in the same way; QoS 0 is dropped.
 //!
 //! # Accounts
 //!
@@ -36,7 +35,7 @@ use crate::refusal::Refusal;
 
 /// Queues take no more messages when this much of the limit on [`Resource::Messages`] is used, in percent.
 pub const QUEUE_PERCENT: u64 = 80;
-/// The part of its share that an account gets whatever others use, in percent of the share.
+/// The part of its share that an account gets even if others use the whole limit, in percent of the share.
 pub const RESERVE_PERCENT: u64 = 5;
 /// What a persistent session takes without its subscriptions and messages, in bytes: the session, its client id in the
 /// index and its timers.
@@ -122,7 +121,7 @@ impl Default for BudgetLimits {
 pub struct Budget {
     limits: PerResource<u64>,
     account_limits: PerResource<u64>,
-    /// What an account gets whatever others use: [`RESERVE_PERCENT`] of its limit.
+    /// What an account gets even if others use the whole limit: [`RESERVE_PERCENT`] of its limit.
     reserves: PerResource<u64>,
     /// [`QUEUE_PERCENT`] of the limits on messages, of the process and of an account.
     queue_limit: u64,
@@ -131,7 +130,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Nothing is used.
+    /// Makes a budget of which nothing is used.
     pub fn new(limits: &BudgetLimits) -> Arc<Budget> {
         let share = limits.account_share_percent.clamp(1, 100);
         let limits = [
@@ -153,7 +152,7 @@ impl Budget {
         })
     }
 
-    /// How much is used, by all accounts together.
+    /// Returns how much all accounts use together.
     pub fn used(&self, resource: Resource) -> u64 {
         self.used[resource as usize].load(Ordering::Relaxed)
     }
@@ -167,27 +166,27 @@ pub struct AccountBudget {
 }
 
 impl AccountBudget {
-    /// The budget of an account: a share of the process' one.
+    /// Makes the budget of an account: a share of the process' budget.
     pub fn new(process: Arc<Budget>) -> Arc<AccountBudget> {
         Arc::new(AccountBudget { process, used: PerResource::default() })
     }
 
-    /// How much the account uses.
+    /// Returns how much the account uses.
     pub fn used(&self, resource: Resource) -> u64 {
         self.used[resource as usize].load(Ordering::Relaxed)
     }
 
-    /// Takes an amount; `None` when the account or the process has no more.
+    /// Takes an amount; returns `None` if the account or the process has no more.
     pub fn take(self: &Arc<Self>, resource: Resource, amount: u64) -> Option<Charge> {
         self.add(resource, amount).then(|| Charge { account: Arc::clone(self), resource, amount })
     }
 
-    /// A charge of nothing, to grow.
+    /// Makes a charge of nothing, to be resized.
     pub(crate) fn nothing(self: &Arc<Self>, resource: Resource) -> Charge {
         Charge { account: Arc::clone(self), resource, amount: 0 }
     }
 
-    /// Whether queues may take more messages.
+    /// Returns whether queues may take more messages.
     pub(crate) fn has_queue_room(&self) -> bool {
         let (used, process) = (self.used(Resource::Messages), &self.process);
         used < process.account_queue_limit
@@ -223,12 +222,12 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// How much it is.
+    /// Returns the amount.
     pub fn amount(&self) -> u64 {
         self.amount
     }
 
-    /// Changes the amount. `false`, and nothing changes, when there is no more to take.
+    /// Changes the amount. Returns `false`, and changes nothing, if there is no more to take.
     pub(crate) fn resize(&mut self, amount: u64) -> bool {
         if amount > self.amount {
             if !self.account.add(self.resource, amount - self.amount) {
@@ -248,7 +247,7 @@ impl Drop for Charge {
     }
 }
 
-/// What a message is charged for. A copy of a message is not charged, and messages are equal whoever pays.
+/// The charge of a message. A copy of a message has none, and the charge plays no part in comparing messages.
 #[derive(Debug, Default)]
 pub struct Charged(pub(crate) Option<Charge>);
 
@@ -266,7 +265,7 @@ impl PartialEq for Charged {
 
 impl Eq for Charged {}
 
-/// What a persistent session takes, in number and bytes.
+/// The charge of a persistent session, in number and bytes.
 #[derive(Debug)]
 pub(crate) struct PersistenceCharge {
     _number: Charge,

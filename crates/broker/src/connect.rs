@@ -1,7 +1,7 @@
-//! CONNECT: may this client in, and with which session?
+//! CONNECT: checks the packet, asks the authority, and finds or makes the session.
 //!
-//! The order of the checks is ours, AWS publishes none: what can be told from the packet alone comes first, then the
-//! rate, then what policies decide. Only an accepted CONNECT touches an older connection of the client id.
+//! The order of the checks is ours, AWS publishes none: first what the packet alone decides, then the rate, then the
+//! policies. Only an accepted CONNECT ends an older connection of the client id.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Broker {
         peer: &Peer<'_>,
         effects: &mut Effects,
     ) -> ConnectionId {
-        // Takes the id; the connection itself comes when it is accepted.
+        // Reserves the id; the connection is inserted when CONNECT is accepted.
         let id = self.connections.insert(None);
         match self.admit(now, &mut packet, peer, effects) {
             Ok(admitted) => self.accept(now, id, &packet, admitted, effects),
@@ -60,7 +60,7 @@ impl Broker {
         id
     }
 
-    /// Every check of a CONNECT, in order.
+    /// Makes every check of a CONNECT, in order.
     fn admit(
         &mut self,
         now: Now,
@@ -164,7 +164,8 @@ impl Broker {
         };
         let says_code = match packet.version {
             Version::V5 => true,
-            // AWS closes without a word but for client ids, where 2 is the specification's (reference: field reports).
+            // AWS closes without CONNACK except for client ids, where 2 is the specification's (reference: field
+            // reports).
             Version::V311 => {
                 code == ReasonCode::ClientIdentifierNotValid
                     || code == ReasonCode::ServerUnavailable
@@ -208,14 +209,14 @@ impl Broker {
             persistence,
         } = admitted;
         self.take_over(now, &client_id, effects);
-        // A new session in place of a persistent one goes on with its charge.
+        // A new session in place of a persistent one takes over its charge.
         let former = self.by_client_id.get(&client_id).and_then(|key| self.sessions.get_mut(*key));
         let persistence = former.and_then(|session| session.persistence.take()).or(persistence);
         let (key, session_present) = self.find_session(now, &client_id, packet, effects);
 
         let session = self.sessions.get_mut(key).expect("found or made just now");
         self.timers.cancel(&mut session.expiry_timer, Timer::SessionExpiry(key));
-        // The client is back before the delay of its will was over: it is not sent [MQTT-3.1.3-9].
+        // The client is connected again before the delay of its will was over: it is not sent [MQTT-3.1.3-9].
         self.timers.cancel(&mut session.will_timer, Timer::Will(key));
         session.delayed_will = None;
         session.connection = Some(id);
@@ -281,7 +282,7 @@ impl Broker {
         }
     }
 
-    /// The session to go on with, or a new one; and whether it is the old one.
+    /// Returns the session to resume or a new one, and whether it is resumed.
     ///
     /// A session belongs to a client id and a protocol version: one of the other version is not resumed (MQTT page) and
     /// ends, since a client id can have only one.
@@ -319,7 +320,7 @@ impl Broker {
     }
 }
 
-/// What policies say of a CONNECT: the client id, then the will.
+/// Asks the authority about a CONNECT: the client id, then the will.
 fn authorize(
     authority: &dyn Authority,
     client_id: &str,
@@ -362,7 +363,7 @@ fn connack_properties(packet: &Connect, expiry_seconds: u32, assigned: Option<&s
     }
 }
 
-/// The bytes of the payload of a CONNECT: what clients make large, without the frame around it.
+/// Returns the bytes of the payload of a CONNECT, without the frame around it.
 fn connect_len(packet: &Connect) -> usize {
     packet.client_id.len()
         + packet.username.as_ref().map_or(0, |text| text.len())

@@ -1,4 +1,4 @@
-//! What the broker knows of one live connection.
+//! The state of one connection.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Connection {
     pub session: SessionKey,
     pub version: Version,
     pub outbox: Arc<Outbox>,
-    /// QoS 1 messages that may be under way to the client: its Receive Maximum or AWS's 100, whichever is less.
+    /// QoS 1 messages that may be unacknowledged: its Receive Maximum or AWS's 100, whichever is less.
     pub window: usize,
     /// The client's Maximum Packet Size, when it announced one.
     pub maximum_packet_size: Option<u32>,
@@ -38,7 +38,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection of a client that has said nothing since CONNECT.
+    /// Makes the state of a connection right after CONNECT.
     #[allow(clippy::too_many_arguments, reason = "called once, with each argument named alike")]
     pub fn new(
         session: SessionKey,
@@ -70,11 +70,11 @@ impl Connection {
         }
     }
 
-    /// The topic of a PUBLISH: its own, or the one its alias stands for (MQTT 5 section 3.3.2.3.4).
+    /// Returns the topic of a PUBLISH: its own, or that of its alias (MQTT 5 section 3.3.2.3.4).
     ///
     /// # Errors
     ///
-    /// The alias is out of range (0x94) or stands for nothing yet (0x82); or the text is no topic name.
+    /// The alias is out of range (0x94) or has no topic yet (0x82); or the text is no topic name.
     pub fn resolve_topic(
         &mut self,
         text: sekisho_mqtt::Utf8,
@@ -92,7 +92,7 @@ impl Connection {
         }
         // Detached: it stays for as long as the connection does.
         let topic = TopicName::new(text.detached()).map_err(|_| Refusal::TopicInvalid)?;
-        // A longer one is about to be refused, and not worth keeping.
+        // A longer one is refused, so it is not kept.
         if topic.len() > TOPIC_BYTES + RULE_PREFIX_BYTES {
             return Ok(topic);
         }
@@ -104,7 +104,7 @@ impl Connection {
     }
 }
 
-/// The connection's authority, with what is remembered of its answers.
+/// The connection's authority, with its last answer.
 pub struct Permissions {
     authority: Arc<dyn Authority>,
     receives_everything: bool,
@@ -119,7 +119,7 @@ pub struct Permissions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receive {
     Allowed,
-    /// And whether the authority was asked for it, in which case it is worth reporting.
+    /// `asked`: the authority was asked for it, so it is reported.
     Denied {
         asked: bool,
     },
@@ -140,14 +140,14 @@ impl Permissions {
         self.authority.allows(action)
     }
 
-    /// Whether the client may receive a message on the topic; asked at every delivery (policy actions page).
+    /// Returns whether the client may receive a message on the topic; called at every delivery (policy actions page).
     #[inline]
     pub fn may_receive(&mut self, topic: &str) -> Receive {
         if self.receives_everything { Receive::Allowed } else { self.ask_receive(topic) }
     }
 
     fn ask_receive(&mut self, topic: &str) -> Receive {
-        // No topic is empty, so nothing is remembered in the beginning.
+        // No topic is empty, so there is no last topic in the beginning.
         let known = self.is_constant && self.last_topic == topic;
         if !known {
             self.last_answer = self.authority.allows(Action::Receive(topic));

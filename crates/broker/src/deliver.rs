@@ -1,4 +1,4 @@
-//! From a message to those who get it.
+//! Delivers a message to its receivers.
 //!
 //! A client gets one copy of a message however many of its own subscriptions match, with the highest QoS among them:
 //! MQTT allows that or one copy for each (section 3.3.4), and AWS IoT does not say. Shared groups come on top.
@@ -22,9 +22,9 @@ use crate::record::{MessageId, Owner, Record};
 use crate::refusal::{Operation, Refusal};
 use crate::reserved;
 
-/// One message as it is handed around, with what is the same for all receivers.
+/// A message on its way to its receivers, with what is the same for all of them.
 struct Parcel<'a> {
-    /// In memory of its own, if anybody gets it or it is kept.
+    /// In memory of its own if it has a receiver or is retained.
     live: &'a Arc<Message>,
     cost: u32,
     message_expiry: Option<u32>,
@@ -50,13 +50,13 @@ impl<'a> Parcel<'a> {
 }
 
 impl Broker {
-    /// Publishes a message that may be published: retains it, and gives it to sessions, groups and taps. When it must
-    /// be durable before its publisher hears of success, the ticket to wait for.
+    /// Publishes a message that may be published: retains it, and delivers it to sessions, groups and taps. Returns the
+    /// ticket to wait for if it must be durable before its publisher gets an acknowledgement.
     ///
     /// # Errors
     ///
-    /// The account's budget has no room for the message, or the retained store has none and `must_retain`. Nothing has
-    /// happened then, and the message comes back.
+    /// The account's budget has no room for the message, or the retained store has none and `must_retain`. Nothing is
+    /// delivered or retained, and the message is returned.
     pub(crate) fn route(
         &mut self,
         now: Now,
@@ -87,7 +87,7 @@ impl Broker {
         let is_kept = message.retain && (message.payload.is_empty() || retained.is_some());
         let live = &Arc::new(message);
         let mut parcel = Parcel::of(live, now, may_wait);
-        // A retained message is kept whatever its QoS; that nothing of QoS 0 is waited for is for the caller.
+        // A retained message is kept with any QoS. The caller does not wait for one of QoS 0.
         let ticket = if any_persistent || is_kept {
             Some(self.store_message(&mut parcel, &matches, is_kept, effects))
         } else {
@@ -103,7 +103,7 @@ impl Broker {
         for group in &matches.groups {
             self.deliver_to_group(now, *group, &parcel, effects);
         }
-        // A tap with several matching filters hears of the message once.
+        // A tap with several matching filters gets the message once.
         matches.taps.sort_unstable();
         matches.taps.dedup();
         if !matches.taps.is_empty() {
@@ -116,16 +116,15 @@ impl Broker {
         Ok(ticket)
     }
 
-    /// Publishes a message whose publisher cannot be told that there is no room: a will or an event. It is then dropped,
-    /// or not retained, and counted.
+    /// Publishes a message whose publisher gets no answer: a will or an event. If there is no room, drops it, or does
+    /// not retain it, and counts that.
     pub(crate) fn route_or_drop(&mut self, now: Now, message: Message, effects: &mut Effects) {
         if self.route(now, message, None, false, effects).is_err() {
             self.counters.dropped_budget += 1;
         }
     }
 
-    /// Charges a message that some client is to get or that is to be retained. The charge of the retained store comes
-    /// apart.
+    /// Charges a message that has receivers or is to be retained. Returns the charge of the retained store separately.
     fn charge(
         &mut self,
         now: Now,
@@ -154,7 +153,7 @@ impl Broker {
         Ok((charged, retained))
     }
 
-    /// Whether some client is to get a QoS 1 message, and none can be sent it now.
+    /// Returns whether a QoS 1 message has receivers and cannot be sent to any of them now.
     fn could_only_wait(&self, message: &Message, matches: &Matches) -> bool {
         let mut would_wait = false;
         let mut would_be_sent = |key: SessionKey, qos: QoS, keeps: bool| {
@@ -195,13 +194,14 @@ impl Broker {
             self.counters.dropped_budget += 1;
             return;
         };
-        // The payload is shared with the store, but for longer than it may stay there.
+        // The payload is shared with the store. The message is charged apart: it can be needed after it was replaced
+        // there.
         let live = &Arc::new(Message { charged: Charged(Some(charge)), ..message.clone() });
         let parcel = Parcel::of(live, now, may_wait);
         self.deliver(now, session, &parcel, live.qos.min(granted), true, None, effects);
     }
 
-    /// Gives a message to one connection, if its session has subscribed to the topic.
+    /// Sends a message to one connection, if its session has subscribed to the topic. Returns whether it has.
     pub(crate) fn on_reply(
         &mut self,
         now: Now,
@@ -228,14 +228,14 @@ impl Broker {
         Ok(true)
     }
 
-    /// Whether anybody would get a message on the topic.
+    /// Returns whether a message on the topic would have receivers.
     pub(crate) fn has_receivers(&mut self, topic: &str) -> bool {
         let mut any = false;
         self.tree.for_each_match(topic, |_| any = true);
         any
     }
 
-    /// Fills `matches`. `true` when a persistent session, or a group with one, must not lose the message.
+    /// Fills `matches`. Returns whether a persistent session, or a group with one, must not lose the message.
     fn find_receivers(
         &mut self,
         message: &Message,
@@ -325,7 +325,7 @@ impl Broker {
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let acknowledged = qos != QoS::AtMostOnce;
-        // Only what was recorded for this owner is to be settled by it.
+        // An owner settles only what was recorded for it.
         let stored = match group {
             Some(group) => self.groups.get(group).is_some_and(|group| group.keeps_messages()),
             None => acknowledged && session.persistent,
@@ -434,7 +434,7 @@ impl Broker {
             }
             let qos = parcel.live.qos.min(member.qos);
             let is_ready = session.is_ready(connection);
-            // QoS 0 goes to the one that was picked and is dropped on any failure (MQTT page).
+            // QoS 0 goes to the member that was picked and is dropped on any failure (MQTT page).
             if qos == QoS::AtMostOnce || is_ready {
                 chosen = Some((member.session, qos));
                 break;
@@ -444,8 +444,8 @@ impl Broker {
         if let Some((session, qos)) = chosen {
             self.deliver(now, session, parcel, qos, false, Some(key), effects);
         } else if is_wanted && parcel.live.qos != QoS::AtMostOnce {
-            // It belongs to the group, not to a member, until one has room: a member that never acknowledges keeps
-            // what fits its window and no more.
+            // It waits in the group, not with a member, until one has room: a member that never acknowledges gets what
+            // fits its window and no more.
             let stored = group.keeps_messages();
             let retention = u64::from(self.limits.session_expiry_seconds) * 1000;
             let until = Some(now.unix_ms + retention);
@@ -455,7 +455,7 @@ impl Broker {
     }
 }
 
-/// Whether the packet would be larger than the receiver takes [MQTT-3.1.2-24].
+/// Returns whether the packet is larger than the receiver's Maximum Packet Size [MQTT-3.1.2-24].
 pub(crate) fn exceeds(message: &Message, qos: QoS, most: u32) -> bool {
     let expiry = message.expires_at.map(|_| 0);
     publish_len(Version::V5, qos, message.topic.as_str(), message.payload.len(), &message.properties, expiry)

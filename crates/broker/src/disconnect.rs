@@ -18,7 +18,7 @@ use crate::session::SubscriptionPlace;
 use crate::timers::Timer;
 
 impl Broker {
-    /// Refuses something in a way that ends the connection, and reports it.
+    /// Reports a refusal and ends the connection because of it.
     pub(crate) fn refuse_and_end(
         &mut self,
         now: Now,
@@ -32,7 +32,7 @@ impl Broker {
         self.end(now, connection, End::refusing(refusal), effects);
     }
 
-    /// Ends a connection. Ignored when it is gone.
+    /// Ends a connection. Ignored if it has ended.
     pub(crate) fn end(&mut self, now: Now, id: ConnectionId, end: End, effects: &mut Effects) {
         let Some(connection) = self.connections.remove(id).flatten() else { return };
         if end.has_socket {
@@ -116,14 +116,14 @@ impl Broker {
         }
     }
 
-    /// Takes back what was under way on a connection that has ended: what a shared group gave goes to another member
-    /// of the group that has room, or waits in the group (MQTT 5 section 4.8.2); all else waits in the session, before
-    /// what waits there already. It gets new packet identifiers, as AWS IoT may do (MQTT page).
+    /// Requeues unacknowledged messages of a connection that has ended: those of a shared group go to another member
+    /// of the group that has room, or waits in the group (MQTT 5 section 4.8.2); the others wait in the session, before
+    /// the messages that wait there. They get new packet identifiers, as AWS IoT may do (MQTT page).
     fn requeue_inflight(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let mut returned: Vec<(GroupKey, Vec<Owed>)> = Vec::new();
         for owed in session.inflight.drain().rev() {
-            // A group that has ended has nobody to give it to.
+            // A message of a group that has ended stays with the session.
             let Some(group) = owed.group.filter(|group| self.groups.get(*group).is_some()) else {
                 session.queue.push_front(owed);
                 continue;
@@ -138,7 +138,7 @@ impl Broker {
         }
     }
 
-    /// DISCONNECT from the client.
+    /// Handles DISCONNECT from the client.
     pub(crate) fn on_disconnect(
         &mut self,
         now: Now,
@@ -165,13 +165,13 @@ impl Broker {
             refusal: None,
             code: None,
             has_socket: true,
-            // 0x00 takes the will back [MQTT-3.14.4-3]; any other code is no such goodbye.
+            // 0x00 cancels the will [MQTT-3.14.4-3]; any other code does not.
             sends_will: packet.reason != ReasonCode::NORMAL_DISCONNECTION,
         };
         self.end(now, id, end, effects);
     }
 
-    /// The session is to end with its connection: nothing of it needs to be durable any more.
+    /// Makes a persistent session end with its connection; its records are removed.
     pub(crate) fn make_transient(&mut self, key: SessionKey, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.persistent = false;
@@ -184,7 +184,7 @@ impl Broker {
         self.store(Record::SessionEnded { client_id }, effects);
     }
 
-    /// Tells the session's groups whether it is persistent.
+    /// Updates the session's groups: whether this member is persistent.
     pub(crate) fn set_membership(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
         for group in session.groups() {

@@ -1,4 +1,4 @@
-//! What a broker asks for. Its caller carries the effects out, in their order.
+//! The outputs of a broker. Its caller carries the effects out, in their order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,80 +13,79 @@ use crate::outgoing::Outgoing;
 use crate::record::Record;
 use crate::refusal::{DisconnectReason, Operation, Refusal};
 
-/// The most that is said of what a refusal was about: more than any topic AWS IoT takes.
+/// Bytes of the topic, filter or client id that a refusal names: more than the longest topic of AWS IoT.
 pub const ABOUT_BYTES: usize = 512;
 
-/// A promise to say when a record is safe: [`crate::Broker::stored`]. Tickets rise; no ticket is used twice.
+/// The number of a record that is to be stored, for [`crate::Broker::stored`]. Tickets rise; none is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreTicket(pub u64);
 
-/// Something to do.
+/// One output.
 #[derive(Debug)]
 pub enum Effect {
     /// The CONNECT of this connection was accepted; comes before its CONNACK.
     Accepted(Box<Accepted>),
     /// Write to a connection.
     Send {
-        /// To whom.
+        /// The receiver.
         connection: ConnectionId,
-        /// What.
+        /// The packet.
         outgoing: Outgoing,
     },
-    /// Write what was sent before, then close the connection. The broker has forgotten it.
+    /// Write what was sent before, then close the connection. The broker has removed it.
     Close {
-        /// Whose socket.
+        /// The connection to close.
         connection: ConnectionId,
-        /// Why, as events and the API say it. For a CONNECT that was refused: what would be said.
+        /// The reason, as in events and in the API. For a refused CONNECT, the reason that an event would have.
         reason: DisconnectReason,
-        /// Why exactly, when the broker refused something.
+        /// The refusal, if one is the cause.
         refusal: Option<Refusal>,
     },
     /// Read no more packets from a connection (or go on): an MQTT 3.1.1 client has too many unacknowledged messages
     /// under way. What was read already may still be handed in.
     Reading {
-        /// From whom.
+        /// The connection.
         connection: ConnectionId,
         /// Whether to stop.
         paused: bool,
     },
-    /// Write this down, then call [`crate::Broker::stored`]. Records are to be kept in the order of their effects.
+    /// Store this record, then call [`crate::Broker::stored`]. Records are to be kept in the order of their effects.
     Store {
-        /// To give back.
+        /// The number to call it with.
         ticket: StoreTicket,
-        /// What.
+        /// The record.
         record: Record,
     },
-    /// A service listens here.
+    /// A message for a service.
     Tapped {
-        /// With this filter.
+        /// The tap that matched.
         tap: TapId,
-        /// And this came.
+        /// The message.
         message: Arc<Message>,
-        /// From this connection, which can be [answered](crate::Broker::reply); none for what came over no connection.
+        /// Its connection, which can be [answered](crate::Broker::reply); `None` if it came over no connection.
         from: Option<ConnectionId>,
     },
-    /// Something happened to a connection that others want to know. It is published on its `$aws/events` topic
-    /// already.
+    /// A lifecycle event, which is published on its `$aws/events` topic already.
     Lifecycle(Arc<LifecycleEvent>),
-    /// Something was refused: for the log, metrics and the journal. Comes with every refusal on an open connection and
-    /// before the `Close` of one that ends for it.
+    /// A refusal, for the log, metrics and the journal. Comes with every refusal on an open connection, and before the
+    /// `Close` of a connection that ends because of it.
     Refused {
-        /// Whose request.
+        /// The connection of the request.
         connection: ConnectionId,
-        /// What.
+        /// The kind of request.
         operation: Operation,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
-        /// The topic, topic filter or client id it was about; empty when about none. At most [`ABOUT_BYTES`], since a
-        /// client decides how long it is and a log keeps it.
+        /// The topic, topic filter or client id of the request; empty if it has none. At most [`ABOUT_BYTES`], because
+        /// a client decides how long it is and a log keeps it.
         about: String,
     },
 }
 
-/// What the network has to know of an accepted connection.
+/// The parameters of an accepted connection.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Which.
+    /// Its id.
     pub connection: ConnectionId,
     /// The client id in use, also when the broker assigned it.
     pub client_id: Arc<str>,
@@ -95,40 +94,40 @@ pub struct Accepted {
     /// Seconds. After 1.5 times this without a packet, call [`crate::Broker::disconnect`] with
     /// [`DisconnectReason::MqttKeepAliveTimeout`].
     pub keep_alive: u16,
-    /// Seconds, as the client asked: what logs and GetConnection show (MQTT page).
+    /// Seconds that the client asked for, as logs and GetConnection show them (MQTT page).
     pub requested_keep_alive: u16,
-    /// Where the client is.
+    /// The client's address.
     pub remote: SocketAddr,
-    /// Counts what is under way to the client; see [`Outbox`].
+    /// Counts messages that are not written yet; see [`Outbox`].
     pub outbox: Arc<Outbox>,
 }
 
-/// The effects of a turn: a buffer to use again and again.
+/// The effects of a turn, in a buffer to be reused.
 #[derive(Debug, Default)]
 pub struct Effects(Vec<Effect>);
 
 impl Effects {
-    /// An empty buffer.
+    /// Makes an empty buffer.
     pub fn new() -> Effects {
         Effects::default()
     }
 
-    /// Takes the effects out, first to last, and keeps the room.
+    /// Takes the effects out, first to last, and keeps the buffer's memory.
     pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
         self.0.drain(..)
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there are no effects.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many effects wait.
+    /// Returns the number of effects.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The effects, first to last.
+    /// Returns the effects, first to last.
     pub fn iter(&self) -> std::slice::Iter<'_, Effect> {
         self.0.iter()
     }

@@ -8,21 +8,21 @@ use crate::refusal::{DisconnectReason, Refusal};
 pub struct End {
     pub reason: DisconnectReason,
     pub refusal: Option<Refusal>,
-    /// The code to tell an MQTT 5 client; `None` sends no DISCONNECT.
+    /// The code for an MQTT 5 client; `None` sends no DISCONNECT.
     pub code: Option<ReasonCode>,
-    /// Whether the socket is still there to be closed.
+    /// Whether the socket is still open.
     pub has_socket: bool,
     /// Whether the will is to be sent.
     pub sends_will: bool,
 }
 
 impl End {
-    /// For a reason of the server's: the client is told as far as its version allows, and its will is sent.
+    /// Ends for a reason of the server: sends DISCONNECT if the client's version has it, and the will.
     pub fn because(reason: DisconnectReason) -> End {
         End { reason, refusal: None, code: reason.reason_code(), has_socket: true, sends_will: true }
     }
 
-    /// Because the client was refused something that its version cannot be told otherwise, or that leaves no way on.
+    /// Ends because of a refusal that the client's version has no other answer for, or that is fatal.
     pub fn refusing(refusal: Refusal) -> End {
         End {
             refusal: Some(refusal),
@@ -31,7 +31,7 @@ impl End {
         }
     }
 
-    /// The socket is gone already.
+    /// Ends a connection whose socket is closed already.
     pub fn lost(reason: DisconnectReason) -> End {
         End { code: None, has_socket: false, ..End::because(reason) }
     }

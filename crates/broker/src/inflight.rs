@@ -6,13 +6,13 @@ use sekisho_mqtt::PacketId;
 
 use crate::owed::Owed;
 
-/// A message under way.
+/// A message without an acknowledgement.
 #[derive(Debug)]
 pub struct Sent {
     /// Counts the messages sent; its packet identifier follows from it.
     sequence: u64,
-    /// `None` when the message was given up. The packet identifier and the place in the client's Receive Maximum stay
-    /// taken all the same: the client may still be busy with it [MQTT-3.3.4-9].
+    /// `None` if the message was given up. The packet identifier and the place in the client's Receive Maximum stay
+    /// in use: the client may still process it [MQTT-3.3.4-9].
     pub owed: Option<Owed>,
     /// First sent on this connection, in milliseconds since the Unix epoch.
     pub first_sent: u64,
@@ -21,15 +21,15 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Its packet identifier.
+    /// Returns its packet identifier.
     pub fn packet_id(&self) -> PacketId {
         packet_id(self.sequence)
     }
 }
 
-/// The messages under way on one connection, oldest first.
+/// The messages without an acknowledgement on one connection, oldest first.
 ///
-/// Packet identifiers are given in turn, so the one acknowledged next is nearly always the first.
+/// Packet identifiers are assigned in turn, so the one acknowledged next is nearly always the first.
 #[derive(Debug, Default)]
 pub struct Inflight {
     sent: VecDeque<Sent>,
@@ -45,12 +45,12 @@ fn packet_id(sequence: u64) -> PacketId {
 }
 
 impl Inflight {
-    /// Messages not acknowledged, those given up included.
+    /// Returns the number of messages, those given up included.
     pub fn len(&self) -> usize {
         self.sent.len()
     }
 
-    /// Takes in a message that is being sent.
+    /// Adds a message that is being sent. Returns its packet identifier.
     pub fn push(&mut self, owed: Owed, now: u64) -> PacketId {
         // The oldest has the smallest sequence, so its distance tells whether identifiers can meet at all.
         while self.sent.front().is_some_and(|oldest| self.next - oldest.sequence >= PACKET_IDS)
@@ -64,24 +64,24 @@ impl Inflight {
         packet_id(sequence)
     }
 
-    /// The client acknowledged a packet identifier. `None` when nothing is under way with it.
+    /// Removes the message with a packet identifier that the client acknowledged; returns `None` if there is none.
     pub fn acknowledge(&mut self, id: PacketId) -> Option<Sent> {
         // Clients acknowledge in order nearly always [MQTT-4.6.0-2].
         let position = self.sent.iter().position(|sent| sent.packet_id() == id)?;
         self.sent.remove(position)
     }
 
-    /// All that are not acknowledged, oldest first, to look at or to resend.
+    /// Returns all messages, oldest first.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Sent> {
         self.sent.iter_mut()
     }
 
-    /// Ends the connection: what the client still has to get, oldest first.
+    /// Empties the list at the end of the connection; returns what the client still has to receive, oldest first.
     pub fn drain(&mut self) -> impl DoubleEndedIterator<Item = Owed> + '_ {
         self.sent.drain(..).filter_map(|sent| sent.owed)
     }
 
-    /// When something is next to be done about a message: the earliest of resending and giving up.
+    /// Returns when a message is next to be sent again or given up.
     pub fn next_deadline(&self, resend_after: u64, give_up_after: u64) -> Option<u64> {
         self.sent
             .iter()

@@ -1,4 +1,4 @@
-//! What can happen to a broker, besides the packets of [`sekisho_mqtt`].
+//! The inputs of a broker, besides the packets of [`sekisho_mqtt`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use sekisho_mqtt::{PublishProperties, QoS, TopicName};
 use crate::authority::Authority;
 use crate::refusal::DisconnectReason;
 
-/// The time of a turn. The broker has no clock: whoever calls it reads one.
+/// The time of a turn. The broker has no clock; its caller reads one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Now {
     /// Milliseconds since the Unix epoch. Must never go back from one call to the next, so a server takes the epoch
@@ -18,7 +18,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// A moment, in milliseconds since the Unix epoch.
+    /// Makes a moment from milliseconds since the Unix epoch.
     pub fn from_unix_ms(unix_ms: u64) -> Now {
         Now { unix_ms }
     }
@@ -26,25 +26,25 @@ impl Now {
 
 slotmap::new_key_type! {
     /// A connection the broker knows, from the answer to [`crate::Broker::connect`] until its
-    /// [`Close`](crate::Effect::Close) or [`closed`](crate::Broker::closed). What is said of one that is gone is
-    /// ignored.
+    /// [`Close`](crate::Effect::Close) or [`closed`](crate::Broker::closed). Inputs about
+    /// a connection that has ended are ignored.
     pub struct ConnectionId;
 }
 
 impl ConnectionId {
-    /// A small number, unique among the connections alive: good as an index into a table. Used again when the
-    /// connection is gone; compare whole ids to notice.
+    /// Returns a small number, unique among the open connections: an index into a table. It is used again after the
+    /// connection has ended; compare whole ids to notice that.
     pub fn index(self) -> usize {
         // Documented by slotmap: the lower 32 bits are the index.
         (slotmap::Key::data(&self).as_ffi() & 0xffff_ffff) as usize
     }
 
-    /// As a number that can leave the process and come back.
+    /// Returns a number that can leave the process; [`from_number`](Self::from_number) is its inverse.
     pub fn number(self) -> u64 {
         slotmap::Key::data(&self).as_ffi()
     }
 
-    /// The connection of a [`number`](Self::number). Of a number that never was one: a connection that is not alive.
+    /// Returns the connection of a [`number`](Self::number); for any other number, a connection that does not exist.
     pub fn from_number(number: u64) -> ConnectionId {
         slotmap::KeyData::from_ffi(number).into()
     }
@@ -52,25 +52,25 @@ impl ConnectionId {
 
 /// An admitted connection whose CONNECT has come.
 pub struct Peer<'a> {
-    /// The principal it speaks with: a certificate id for mutual TLS. Said in lifecycle events.
+    /// The principal it has authenticated with: a certificate id for mutual TLS. Part of lifecycle events.
     pub principal: Arc<str>,
-    /// Where it comes from. Said in lifecycle events.
+    /// Its address. Part of lifecycle events.
     pub remote: SocketAddr,
-    /// The thing it is attached to EXCLUSIVELY, if any. Said in lifecycle events; other attachments are not (lifecycle
-    /// events page).
+    /// The thing it is attached to EXCLUSIVELY, if any. Part of lifecycle events; other attachments are not
+    /// (lifecycle events page).
     pub thing_name: Option<Arc<str>>,
     /// Makes the authority of the connection, given the client id it will have: that of the CONNECT, or the one the
     /// broker assigned in place of an empty one. Called at most once.
     pub authority: &'a dyn Fn(&Arc<str>) -> Arc<dyn Authority>,
 }
 
-/// Who asks for a publication that comes over no MQTT connection.
+/// The origin of a publication that comes over no MQTT connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A caller of the `iot-data` API, held to the same reserved topics as a device. Whether the caller may is
-    /// decided before.
+    /// A caller of the `iot-data` API, under the same rules for reserved topics as a device. Whether the caller
+    /// may publish is decided before.
     Api {
-        /// What the caller is known by.
+        /// The caller's principal.
         principal: Arc<str>,
     },
     /// A service of the server itself, free to publish on reserved topics.
@@ -80,9 +80,9 @@ pub enum Origin {
 /// A message to publish that comes over no MQTT connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerPublish {
-    /// Where.
+    /// Its topic.
     pub topic: TopicName,
-    /// What.
+    /// Its payload.
     pub payload: Bytes,
     /// 0 or 1.
     pub qos: QoS,
@@ -90,7 +90,7 @@ pub struct ServerPublish {
     pub retain: bool,
     /// MQTT 5 properties; a message expiry interval counts from now.
     pub properties: PublishProperties,
-    /// Who asks.
+    /// Its origin.
     pub origin: Origin,
 }
 
@@ -98,11 +98,11 @@ pub struct ServerPublish {
 /// reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DisconnectClient {
-    /// What the `disconnected` event says.
+    /// The reason in the `disconnected` event.
     pub reason: DisconnectReason,
     /// Remove the session too, subscriptions and stored messages with it.
     pub clean_session: bool,
-    /// Forget the will instead of sending it.
+    /// Drop the will instead of sending it.
     pub prevent_will: bool,
 }
 
@@ -113,6 +113,6 @@ impl DisconnectClient {
     }
 }
 
-/// A filter that a service listens with. Numbers are the caller's.
+/// A subscription of a service. The caller assigns the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TapId(pub u32);

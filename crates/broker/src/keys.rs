@@ -1,4 +1,4 @@
-//! Keys of what a broker holds: each notices when its owner is gone.
+//! Keys of sessions and groups: each is invalid after its owner is removed.
 
 slotmap::new_key_type! {
     /// A session in memory.

@@ -1,7 +1,7 @@
-//! Lifecycle events: who connected, disconnected, subscribed and unsubscribed, and why. AWS IoT's "Lifecycle events"
-//! page; presence and subscription events cannot be switched off.
+//! Lifecycle events: connected, disconnected, subscribed, unsubscribed, with their reasons. AWS IoT's "Lifecycle
+//! events" page; presence and subscription events cannot be switched off.
 //!
-//! Each is published as JSON on a topic under `$aws/events/`, and handed to the caller as data.
+//! Each is published as JSON on a topic under `$aws/events/`, and returned to the caller as data.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::input::Now;
 use crate::refusal::{DisconnectReason, Refusal};
 
-/// What all events of one connection say.
+/// The part that all events of one connection have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The client id in use.
@@ -22,22 +22,22 @@ pub struct Identity {
     pub principal: Arc<str>,
     /// Unique for the life of the connection.
     pub session_identifier: Arc<str>,
-    /// Where the client is.
+    /// The client's address.
     pub remote: SocketAddr,
 }
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifecycleEvent {
-    /// Whose.
+    /// Its connection.
     pub identity: Arc<Identity>,
-    /// When.
+    /// Its time.
     pub at: Now,
-    /// What.
+    /// Its kind, with details.
     pub kind: LifecycleKind,
 }
 
-/// What happened.
+/// The kind of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LifecycleKind {
     /// A CONNECT was accepted.
@@ -96,7 +96,7 @@ struct Payload<'a> {
 }
 
 impl LifecycleEvent {
-    /// The `eventType`, which is also the last word of the topic's prefix.
+    /// Returns the `eventType`, which is also the last word of the topic's prefix.
     pub fn event_type(&self) -> &'static str {
         match self.kind {
             LifecycleKind::Connected { .. } => "connected",
@@ -107,7 +107,7 @@ impl LifecycleEvent {
         }
     }
 
-    /// Where it is published. `None` for client ids with `#` or `+`, which get no events.
+    /// Returns its topic; `None` for client ids with `#` or `+`, which get no events.
     pub fn topic(&self) -> Option<String> {
         let client_id = &self.identity.client_id;
         if client_id.contains(['#', '+']) {
@@ -120,7 +120,7 @@ impl LifecycleEvent {
         Some(format!("$aws/events/{family}/{}/{client_id}", self.event_type()))
     }
 
-    /// The published JSON.
+    /// Returns the JSON to publish.
     pub fn payload(&self) -> Vec<u8> {
         let mut payload = Payload {
             client_id: &self.identity.client_id,

@@ -1,7 +1,7 @@
 //! What AWS IoT Core allows, as named numbers, and the few switches where its documents leave a choice.
 //!
 //! Numbers are those of the AWS General Reference, "AWS IoT Core endpoints and quotas", unless a line says
-//! otherwise. Semantic and size limits always hold; rate quotas are `None` until someone wants to test against them.
+//! otherwise. Semantic and size limits always hold; rate quotas are `None` unless they are switched on.
 
 /// Longest client id, in bytes.
 pub const CLIENT_ID_BYTES: usize = 128;
@@ -81,7 +81,7 @@ pub struct Limits {
     pub connects_per_second: Option<u32>,
     /// PUBLISH packets per second per connection, both directions together; `None` is no limit, AWS's quota is 100.
     pub publishes_per_second: Option<u32>,
-    /// Answer a refused 3.1.1 CONNECT with return code 5 before closing. AWS closes without a word.
+    /// Answer a refused 3.1.1 CONNECT with return code 5 before closing. AWS closes without CONNACK.
     pub connack_on_refusal: bool,
     /// Answer a refused 3.1.1 filter with SUBACK 0x80. AWS closes the connection.
     pub suback_on_refusal: bool,
@@ -116,13 +116,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// AWS's rate quotas switched on, for tests of clients against them.
+    /// Switches AWS's rate quotas on, for tests of clients against them.
     #[must_use]
     pub fn with_rate_quotas(self) -> Limits {
         Limits { connects_per_second: Some(1), publishes_per_second: Some(100), ..self }
     }
 
-    /// The keep alive in force for what a client asks, in seconds: 0 means the maximum.
+    /// Returns the effective keep alive for the one that a client asks for, in seconds: 0 means the maximum.
     pub fn effective_keep_alive(requested: u16) -> u16 {
         match requested {
             0 => *KEEP_ALIVE_SECONDS.end(),

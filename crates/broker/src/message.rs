@@ -1,4 +1,4 @@
-//! A message on its way through the broker, shared by all who get it.
+//! A message in the broker, shared by all its receivers.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::budget::{Charged, MESSAGE_BYTES};
 use crate::input::Now;
 use crate::limits::{CONTENT_TYPE_BYTES, MESSAGE_EXPIRY_SECONDS, PROPERTY_BYTES};
 
-/// Where a message came from.
+/// The origin of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The client that published it; `None` for the HTTPS API and for services.
     pub client_id: Option<Arc<str>>,
-    /// The principal that published it: a certificate id, or what the API caller is known by. `None` for the broker
+    /// The principal that published it: a certificate id, or the principal of the API caller. `None` for the broker
     /// itself.
     pub principal: Option<Arc<str>>,
 }
@@ -22,9 +22,9 @@ pub struct Source {
 /// A published message. One per PUBLISH, however many receive it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Where it was published.
+    /// Its topic.
     pub topic: TopicName,
-    /// What was published.
+    /// Its payload.
     pub payload: Bytes,
     /// The QoS it was published with.
     pub qos: QoS,
@@ -34,17 +34,17 @@ pub struct Message {
     pub properties: PublishProperties,
     /// The moment after which it is delivered no more, in [`Now::unix_ms`]; `None` is never.
     pub expires_at: Option<u64>,
-    /// When the broker got it, in [`Now::unix_ms`].
+    /// When the broker received it, in [`Now::unix_ms`].
     pub published_at: u64,
-    /// Who published it.
+    /// Its publisher.
     pub source: Arc<Source>,
-    /// What its memory is charged for, while a client is to get it or the broker keeps it.
+    /// The charge for its memory, while it has receivers or the broker keeps it.
     pub charged: Charged,
 }
 
 impl Message {
-    /// The bytes that one delivery counts in an [`crate::Outbox`] and in queues: an estimate from above of its size on
-    /// the wire, and of what its user properties take in memory, where an empty one is thirteen times as large.
+    /// Returns the bytes that one delivery counts in an [`crate::Outbox`] and in queues: an upper bound of its size on
+    /// the wire and of its user properties in memory, where an empty one is thirteen times as large.
     pub fn cost(&self) -> u32 {
         // Two length fields, packet identifier, fixed header; 5 bytes for a message expiry, 4 for lengths.
         const FRAME: usize = 20;
@@ -52,19 +52,19 @@ impl Message {
         u32::try_from(self.topic.len() + self.payload.len() + properties + FRAME).unwrap_or(u32::MAX)
     }
 
-    /// Whether it is too late to deliver it.
+    /// Returns whether it is too late to deliver it.
     pub fn is_expired(&self, now: Now) -> bool {
         self.expires_at.is_some_and(|moment| moment <= now.unix_ms)
     }
 
-    /// The Message Expiry Interval to forward: the seconds that are left, rounded up, so that a message which is
-    /// delivered in time never says that it has expired.
+    /// Returns the Message Expiry Interval to forward: the seconds that are left, rounded up, so that a message which
+    /// is delivered in time does not have an interval of 0.
     pub fn remaining_expiry(&self, now: Now) -> Option<u32> {
         let left = self.expires_at?.saturating_sub(now.unix_ms).div_ceil(1000);
         Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// What it takes in memory, in bytes.
+    /// Returns its size in memory, in bytes.
     pub(crate) fn held_bytes(&self) -> u64 {
         u64::from(self.cost()) + MESSAGE_BYTES
     }
@@ -80,18 +80,18 @@ impl Message {
     }
 }
 
-/// The moment a Message Expiry Interval ends, in [`Now::unix_ms`]: brought into AWS's range first.
+/// Returns the moment when a Message Expiry Interval ends, in [`Now::unix_ms`], after clamping it to AWS's range.
 pub(crate) fn expiry_moment(now: Now, interval: Option<u32>) -> Option<u64> {
     let seconds = interval?.clamp(*MESSAGE_EXPIRY_SECONDS.start(), *MESSAGE_EXPIRY_SECONDS.end());
     Some(now.unix_ms + u64::from(seconds) * 1000)
 }
 
-/// The bytes of the user properties of one packet, names and values.
+/// Returns the bytes of the user properties of one packet, names and values.
 pub(crate) fn user_properties_len(properties: &sekisho_mqtt::UserProperties) -> usize {
     properties.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// Whether the properties keep AWS's limits on user properties, correlation data and content type.
+/// Returns whether the properties are within AWS's limits on user properties, correlation data and content type.
 pub(crate) fn properties_fit(properties: &PublishProperties) -> bool {
     properties.is_empty()
         || (user_properties_len(&properties.user_properties) <= PROPERTY_BYTES

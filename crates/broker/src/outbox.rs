@@ -1,13 +1,11 @@
-//! The bound on what is under way to one connection: a subscriber that stops reading costs only itself.
+//! The bound on what is being written to one connection: a subscriber that stops reading delays no other.
 //!
 //! The broker adds the [cost](crate::Delivery::cost) of each message it hands out, the network subtracts it when the
 //! bytes are written. When either bound of [`crate::Limits`] is reached:
 //!
-//! - a **QoS 0** message is dropped and counted: at most once means exactly that, and a queue would only move the
-//!   memory;
+//! - a **QoS 0** message is dropped and counted: QoS 0 allows it, and a queue would only move the memory;
 //! - a **QoS 1** message waits in the session's queue and follows when there is room. The queue is bounded too; beyond
-//!   it the *newest* is dropped and counted, so that what was promised first is kept first. AWS IoT does the same for
-//!   stored messages (quotas page);
+//!   it the *newest* is dropped and counted, as AWS IoT does for stored messages (quotas page);
 //! - acknowledgements and the other control packets always go out: there is at most one for each packet read, and a
 //!   connection whose writes are stuck should not be read from.
 //!
@@ -41,7 +39,7 @@ pub struct Outbox {
     queued: AtomicU64,
     most_bytes: u64,
     most_messages: u64,
-    /// Set by the broker when it held something back, cleared by whoever tells it of room.
+    /// Set by the broker when it holds a message back, cleared by the side that reports room.
     waiting: AtomicBool,
     budget: Arc<AccountBudget>,
     /// For the entries beyond [`FREE_MESSAGES`], while there are many. Boxed, so that an outbox stays small.
@@ -64,8 +62,8 @@ impl Outbox {
         }
     }
 
-    /// Takes `messages` whose costs add up to `bytes` off the count: they are written. `true` when the broker waits
-    /// for room and there is enough: call [`crate::Broker::drained`].
+    /// Subtracts `messages` that are written, whose costs add up to `bytes`. Returns `true` if the broker waits for
+    /// room and there is enough: call [`crate::Broker::drained`].
     #[must_use = "the broker waits for `drained`"]
     pub fn written(&self, messages: u64, bytes: u64) -> bool {
         let before = self.queued.fetch_sub(messages * MESSAGE + bytes, Ordering::SeqCst);
@@ -80,16 +78,16 @@ impl Outbox {
             && self.waiting.swap(false, Ordering::SeqCst)
     }
 
-    /// Messages and bytes under way.
+    /// Returns the messages and bytes that are not written yet.
     pub fn queued(&self) -> (u64, u64) {
         let queued = self.queued.load(Ordering::SeqCst);
         (queued / MESSAGE, queued & BYTES)
     }
 
-    /// Counts a message of this cost in if there is room. Room is judged before adding, so that one message larger
+    /// Counts a message of this cost if there is room. Room is compared before adding, so that one message larger
     /// than the bound still gets through an empty outbox.
     pub(crate) fn take(&self, cost: u32) -> bool {
-        // Only the broker adds, so the bound cannot be passed between the look and the addition.
+        // Only the broker adds, so the bound cannot be exceeded between the check and the addition.
         if !self.has_room() {
             return false;
         }
@@ -106,7 +104,7 @@ impl Outbox {
                 || self.take_charge())
     }
 
-    /// Takes room for as many entries as there may be.
+    /// Takes room in the budget for as many entries as there may be.
     fn take_charge(&self) -> bool {
         let entries = self.most_messages - FREE_MESSAGES;
         let Some(charge) = self.budget.take(Resource::Messages, entries * ENTRY_BYTES) else { return false };
@@ -119,10 +117,10 @@ impl Outbox {
         self.charge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks to be told of room. `false` if there is enough by now, in which case nobody will tell.
+    /// Asks for a report of room. Returns `false` if there is enough by now; then none follows.
     pub(crate) fn wait(&self) -> bool {
         self.waiting.store(true, Ordering::SeqCst);
-        // The network may have written everything just before it could see the flag. Whoever clears the flag tells.
+        // The network may have written everything just before it could see the flag. The side that clears it reports.
         !(self.is_half_empty() && self.waiting.swap(false, Ordering::SeqCst))
     }
 

@@ -6,7 +6,7 @@ use sekisho_mqtt::{Packet, PacketId, PublishHead, QoS, ReasonCode};
 
 use crate::message::Message;
 
-/// What to write. Messages and acknowledgements, the packets of the hot path, take no allocation.
+/// A packet to write. Messages and acknowledgements, the most frequent ones, need no allocation.
 #[derive(Debug)]
 pub enum Outgoing {
     /// A message.
@@ -27,7 +27,7 @@ pub enum Outgoing {
 /// One message for one subscriber.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Shared by all who get it: `Arc::ptr_eq` tells that encoded bytes can be shared too.
+    /// Shared by all receivers: with equal pointers (`Arc::ptr_eq`), encoded bytes can be shared too.
     pub message: Arc<Message>,
     /// Seconds to forward as Message Expiry Interval (MQTT 5 receivers).
     pub message_expiry: Option<u32>,
@@ -40,12 +40,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// What to subtract from the [`Outbox`](crate::Outbox) when it is written.
+    /// Returns the bytes to subtract from the [`Outbox`](crate::Outbox) when it is written.
     pub fn cost(&self) -> u32 {
         self.message.cost()
     }
 
-    /// The fixed header's half of the packet. DUP is never set, as AWS IoT never does (MQTT page).
+    /// Returns what the packet has besides the message. DUP is never set, as in AWS IoT (MQTT page).
     pub fn head(&self) -> PublishHead {
         PublishHead { dup: false, qos: self.qos, retain: self.retain, packet_id: self.packet_id }
     }

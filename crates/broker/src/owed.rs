@@ -17,23 +17,23 @@ pub struct Owed {
     pub retain: bool,
     /// Its record, if it has one that is to be settled.
     pub stored: Option<MessageId>,
-    /// The shared group it was taken from, which gets it back should the session end.
+    /// The shared group that it came from, to which it returns if the session ends.
     pub group: Option<GroupKey>,
-    /// When it is not worth keeping any longer, whatever the message itself says; in a group's queue.
+    /// When a group's queue drops it, besides the expiry of the message.
     pub until: Option<u64>,
 }
 
 impl Owed {
-    /// Whether it is too late to send it.
+    /// Returns whether it is too late to send it.
     pub fn is_expired(&self, now: Now) -> bool {
         self.message.is_expired(now) || self.until.is_some_and(|moment| moment <= now.unix_ms)
     }
 }
 
-/// Messages that wait, oldest first, and what they take together.
+/// Messages that wait, oldest first, and their size together.
 ///
-/// The [cost](Message::cost) of a message is counted for each queue it waits in, although all share it: what one of
-/// them holds would stay if the others let go.
+/// The [cost](Message::cost) of a message is counted for each queue it waits in, although all share it: one queue alone
+/// keeps its memory.
 ///
 /// The memory of its entries is charged here, that of the messages where they are held ([`Message::charged`]).
 #[derive(Debug)]
@@ -50,12 +50,12 @@ const ENTRY_BYTES: u64 = 2 * size_of::<Owed>() as u64;
 const KEPT_ENTRIES: usize = 64;
 
 impl OwedQueue {
-    /// An empty queue of an account.
+    /// Makes an empty queue of an account.
     pub fn new(budget: &Arc<AccountBudget>) -> OwedQueue {
         OwedQueue { owed: VecDeque::new(), bytes: 0, entries: budget.nothing(Resource::Messages) }
     }
 
-    /// Whether one more may wait. Judged before adding, so that one message larger than the bound still gets in.
+    /// Returns whether one more may wait. Compared before adding, so that one message larger than the bound is taken.
     pub fn has_room(&self, most_messages: usize, most_bytes: u64) -> bool {
         self.owed.len() < most_messages && self.bytes < most_bytes
     }
@@ -76,12 +76,12 @@ impl OwedQueue {
         self.owed.iter()
     }
 
-    /// Those that wait for their own sake get no record any more.
+    /// Removes the record ids of messages that come from no group.
     pub fn forget_records(&mut self) {
         self.owed.iter_mut().filter(|owed| owed.group.is_none()).for_each(|owed| owed.stored = None);
     }
 
-    /// Adds a message. Gives it back when the account's budget has no room for it.
+    /// Adds a message. Returns it if the account's budget has no room for it.
     pub fn push_back(&mut self, owed: Owed) -> Result<(), Owed> {
         if !self.entries.resize(self.entries.amount() + ENTRY_BYTES) {
             return Err(owed);
@@ -91,8 +91,8 @@ impl OwedQueue {
         Ok(())
     }
 
-    /// Takes a message back that was under way, before all others. It is not refused: at most a window of them comes,
-    /// and where the budget has no room for their entries these are not charged.
+    /// Puts an unacknowledged message back, before all others. It is not refused: there are at most as many as fit a
+    /// window, and if the budget has no room for their entries these are not charged.
     pub fn push_front(&mut self, owed: Owed) {
         self.entries.resize(self.entries.amount() + ENTRY_BYTES);
         self.bytes += u64::from(owed.message.cost());

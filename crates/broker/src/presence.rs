@@ -1,4 +1,4 @@
-//! Who was here lately: the version numbers of lifecycle events, and the rate of CONNECT.
+//! Version numbers of lifecycle events, and the rate of CONNECT, by client id.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::input::Now;
 use crate::limits::VERSION_NUMBER_MEMORY_MS;
 use crate::rate::Rate;
 
-/// Clients that are gone are remembered for an hour, but no more than this many; the oldest are forgotten first. A
-/// version number then starts again from 0 early, which the events' readers have to expect anyway.
-const MOST_REMEMBERED: usize = 200_000;
+/// Disconnected clients whose version number is kept, for an hour. Beyond, the record of the client that disconnected
+/// first is removed; its version number starts again from 0 early, which readers of events have to expect anyway.
+const MAX_DISCONNECTED_CLIENTS: usize = 200_000;
 
 /// Version numbers by client id.
 #[derive(Debug)]
 pub struct Presence {
     budget: Arc<AccountBudget>,
     clients: HashMap<Arc<str>, Client, RandomState>,
-    /// Clients to forget, in the order of their going.
+    /// Disconnected clients, in the order of their disconnects.
     gone: VecDeque<(u64, Arc<str>)>,
 }
 
@@ -33,17 +33,17 @@ struct Client {
 }
 
 impl Presence {
-    /// Nobody is known yet; what is remembered is charged to an account.
+    /// Makes an empty table; its records are charged to an account.
     pub fn new(budget: Arc<AccountBudget>) -> Presence {
         Presence { budget, clients: HashMap::default(), gone: VecDeque::new() }
     }
 
-    /// Whether the client id may connect now without exceeding a rate. Counts the attempt.
+    /// Counts an attempt. Returns whether the client id may connect now without exceeding a rate.
     pub fn may_connect(&mut self, now: Now, client_id: &str, per_second: u32) -> bool {
         self.clients.get_mut(client_id).is_none_or(|client| client.connects.count(now, per_second))
     }
 
-    /// A connection begins; its version number.
+    /// Notes that a connection begins. Returns its version number.
     pub fn connected(&mut self, now: Now, client_id: &Arc<str>) -> u64 {
         self.forget(now);
         match self.clients.get_mut(client_id) {
@@ -56,7 +56,7 @@ impl Presence {
             None => {
                 let mut connects = Rate::default();
                 connects.count(now, 1);
-                // With nothing more to forget, the client is not remembered: its next connection begins at 0 again.
+                // If there is no record to remove, the client gets none: its next connection begins at 0 again.
                 if let Some(charge) = self.charge() {
                     let client = Client { next_version: 1, connects, gone_at: None, _charge: charge };
                     self.clients.insert(Arc::clone(client_id), client);
@@ -66,7 +66,7 @@ impl Presence {
         }
     }
 
-    /// A connection ended and there is no other of the client id.
+    /// Notes that a connection ended and that the client id has no other.
     pub fn disconnected(&mut self, now: Now, client_id: &Arc<str>) {
         if let Some(client) = self.clients.get_mut(client_id) {
             client.gone_at = Some(now.unix_ms);
@@ -75,14 +75,14 @@ impl Presence {
         self.forget(now);
     }
 
-    /// The persistent session of an offline client ended: its version numbers start again.
+    /// Notes that the persistent session of an offline client ended: its version numbers start again.
     pub fn session_ended(&mut self, client_id: &str) {
         if self.clients.get(client_id).is_some_and(|client| client.gone_at.is_some()) {
             self.clients.remove(client_id);
         }
     }
 
-    /// Takes room for one more client, forgetting those that are gone longest as far as needed.
+    /// Takes room for one more client, removing the records of those that disconnected first as far as needed.
     fn charge(&mut self) -> Option<Charge> {
         loop {
             let charge = self.budget.take(Resource::Presence, 1);
@@ -94,16 +94,16 @@ impl Presence {
 
     fn forget(&mut self, now: Now) {
         while self.gone.front().is_some_and(|(gone_at, _)| {
-            gone_at + VERSION_NUMBER_MEMORY_MS <= now.unix_ms || self.gone.len() > MOST_REMEMBERED
+            gone_at + VERSION_NUMBER_MEMORY_MS <= now.unix_ms || self.gone.len() > MAX_DISCONNECTED_CLIENTS
         }) {
             self.forget_oldest();
         }
     }
 
-    /// `false` when no client is gone.
+    /// Removes the record of the client that disconnected first. Returns `false` if all are connected.
     fn forget_oldest(&mut self) -> bool {
         let Some((gone_at, client_id)) = self.gone.pop_front() else { return false };
-        // It may have come back, or come back and gone again: then a later entry stands for it.
+        // It may have connected again since: then a later entry counts.
         if self.clients.get(&client_id).is_some_and(|client| client.gone_at == Some(gone_at)) {
             self.clients.remove(&client_id);
         }

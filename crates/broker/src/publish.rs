@@ -16,8 +16,8 @@ use crate::refusal::{Operation, Refusal};
 use crate::reserved;
 use crate::waiting::Waiting;
 
-/// Below this many packets without an answer a paused client is read from again.
-const RESUME_READING: usize = UNACKNOWLEDGED as usize / 2;
+/// Packets without an answer at which a paused client is read from again.
+const RESUME_READING_PACKETS: usize = UNACKNOWLEDGED as usize / 2;
 
 impl Broker {
     pub(crate) fn on_publish(&mut self, now: Now, id: ConnectionId, packet: Publish, effects: &mut Effects) {
@@ -109,8 +109,8 @@ impl Broker {
         }
     }
 
-    /// Remembers that a packet's answer is still to come. A 3.1.1 client with too many of them is not read from; an
-    /// MQTT 5 client knows its Receive Maximum.
+    /// Notes that a packet has no answer yet. A 3.1.1 client with too many of them is not read from; an MQTT 5 client
+    /// knows its Receive Maximum.
     pub(crate) fn leave_unanswered(&mut self, id: ConnectionId, packet_id: PacketId, effects: &mut Effects) {
         let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return };
         connection.unanswered.push(packet_id);
@@ -121,20 +121,20 @@ impl Broker {
         }
     }
 
-    /// A packet's answer is going out. `false` when its connection is gone.
+    /// Notes that a packet is answered now. Returns `false` if its connection has ended.
     pub(crate) fn answered(&mut self, id: ConnectionId, packet_id: PacketId, effects: &mut Effects) -> bool {
         let Some(connection) = self.connections.get_mut(id).and_then(Option::as_mut) else { return false };
         if let Some(position) = connection.unanswered.iter().position(|unanswered| *unanswered == packet_id) {
             connection.unanswered.remove(position);
         }
-        if connection.is_paused && connection.unanswered.len() <= RESUME_READING {
+        if connection.is_paused && connection.unanswered.len() <= RESUME_READING_PACKETS {
             connection.is_paused = false;
             effects.push(Effect::Reading { connection: id, paused: false });
         }
         true
     }
 
-    /// Refuses a PUBLISH in the way of its version and QoS: a PUBACK where MQTT 5 has one to send, else the end of the
+    /// Refuses a PUBLISH as its version and QoS allow: with a PUBACK in MQTT 5 with QoS 1, else by ending the
     /// connection.
     fn refuse_publish(
         &mut self,
@@ -156,7 +156,8 @@ impl Broker {
         }
     }
 
-    /// Discards a PUBLISH for a quota: the connection stays, and only MQTT 5 with QoS 1 can be told (quotas page).
+    /// Discards a PUBLISH because of a quota: the connection stays, and only MQTT 5 with QoS 1 gets an answer (quotas
+    /// page).
     fn discard_publish(
         &mut self,
         id: ConnectionId,
@@ -181,11 +182,11 @@ impl Broker {
         let message = self.server_message(now, publish)?;
         let wait_for = self.route(now, message, None, true, effects).map_err(|refused| refused.0)?;
         self.counters.published += 1;
-        // An HTTPS caller is told of success once, whatever the QoS: then it must be true of the retained store too.
+        // An HTTPS caller gets one answer with any QoS: success includes the retained store.
         Ok(Published { wait_for })
     }
 
-    /// The message of a publication that comes over no connection, if it may be published.
+    /// Makes the message of a publication that comes over no connection, if it may be published.
     pub(crate) fn server_message(&mut self, now: Now, publish: ServerPublish) -> Result<Message, Refusal> {
         let ServerPublish { topic, payload, qos, retain, properties, origin } = publish;
         if qos == QoS::ExactlyOnce {
@@ -205,8 +206,8 @@ impl Broker {
         Ok(Message { topic, payload, qos, retain, properties, expires_at, published_at, source, charged })
     }
 
-    /// PUBACK: one place in the window is free. Unknown identifiers are ignored: the message was given up, or sent on
-    /// an earlier connection.
+    /// Handles PUBACK: one place in the window is free. Ignores unknown identifiers: the message was given up, or
+    /// sent on an earlier connection.
     pub(crate) fn on_puback(&mut self, now: Now, id: ConnectionId, packet: &Ack, effects: &mut Effects) {
         let Some(connection) = self.connections.get(id).and_then(Option::as_ref) else { return };
         let key = connection.session;
@@ -220,7 +221,7 @@ impl Broker {
     }
 }
 
-/// The limits on a topic, and what reserved topics allow. Decided before policies are asked, as AWS is seen to do.
+/// Checks the limits on a topic and the rules for reserved topics. Comes before policies, as observed of AWS.
 fn check_topic(topic: &TopicName, retain: bool, is_client: bool) -> Result<(), Refusal> {
     let counted = topic.counted();
     if counted.len() > TOPIC_BYTES
@@ -248,7 +249,7 @@ fn check_size(payload: usize, properties: &PublishProperties) -> Result<(), Refu
     Ok(())
 }
 
-/// The properties that go on to receivers: all but the alias, which is of the connection, and the expiry, which the
+/// Returns the properties for receivers: all but the alias, which belongs to the connection, and the expiry, which the
 /// message has as a moment.
 fn forwarded(mut properties: PublishProperties) -> PublishProperties {
     if properties.topic_alias.is_some() || properties.message_expiry_interval.is_some() {

@@ -1,7 +1,6 @@
-//! What waits: the queues of sessions and groups, and messages that nobody has acknowledged yet.
+//! The queues of sessions and groups, and messages without an acknowledgement.
 //!
-//! A queue moves when something makes room: an acknowledgement, a drained outbox, a client that is back. Nothing looks
-//! at queues from time to time.
+//! A queue moves when an acknowledgement, a drained outbox or a new connection makes room. Nothing polls queues.
 
 use std::sync::Arc;
 
@@ -43,14 +42,14 @@ impl Broker {
             self.settle(SessionKey::default(), &owed, effects);
             return;
         }
-        // While something waits, each member that is online is going to ask for it: after an acknowledgement or when
-        // its outbox drains. So only the first has to be offered.
+        // While messages wait, each connected member takes the next one after an acknowledgement or when its outbox
+        // drains. So only the first message has to be offered.
         if group.queue.len() == 1 {
             self.pump_group(now, key, effects);
         }
     }
 
-    /// Gives messages back that a member can no longer acknowledge, ahead of those that wait.
+    /// Puts messages back that a member can no longer acknowledge, before those that wait.
     pub(crate) fn return_to_group(
         &mut self,
         now: Now,
@@ -74,8 +73,8 @@ impl Broker {
         }
     }
 
-    /// Puts a message into a session's queue. `false` when it is full, or the budget had no room for the message to
-    /// wait: then the newest, this one, is dropped.
+    /// Puts a message into a session's queue. Returns `false` if the queue is full or the budget has no room: then this
+    /// message, the newest, is dropped.
     pub(crate) fn enqueue(
         &mut self,
         key: SessionKey,
@@ -133,7 +132,7 @@ impl Broker {
         }
     }
 
-    /// The first message of a group's queue that a member may receive.
+    /// Takes the first message of a group's queue that a member may receive.
     fn take_from_group(
         &mut self,
         now: Now,
@@ -141,8 +140,8 @@ impl Broker {
         session_key: SessionKey,
         effects: &mut Effects,
     ) -> Option<(Owed, QoS)> {
-        /// How far to look past messages that others may receive and this member may not.
-        const LOOK_AHEAD: usize = 100;
+        /// Messages that are examined for one that this member may receive.
+        const EXAMINED_MESSAGES: usize = 100;
         let id = self.sessions.get(session_key)?.connection?;
         let connection = self.connections.get_mut(id)?.as_mut()?;
         let group = self.groups.get_mut(key)?;
@@ -154,7 +153,7 @@ impl Broker {
         let taken = group
             .queue
             .iter()
-            .take(LOOK_AHEAD)
+            .take(EXAMINED_MESSAGES)
             .position(|owed| {
                 connection.permissions.may_receive(owed.message.topic.as_str()) == Receive::Allowed
             })
@@ -166,7 +165,7 @@ impl Broker {
         Some((taken?, qos))
     }
 
-    /// Sends a message for which the window and the outbox have room; drops one that is not to be sent any more.
+    /// Sends a message for which the window and the outbox have room; drops one that must not be sent any more.
     fn send_owed(&mut self, now: Now, key: SessionKey, owed: Owed, qos: QoS, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(id) = session.connection else { return };
@@ -211,7 +210,7 @@ impl Broker {
         }
     }
 
-    /// A message is owed no more: says so to the log if it knows the message.
+    /// Records that a message is acknowledged or dropped, if it was recorded.
     pub(crate) fn settle(&mut self, key: SessionKey, owed: &Owed, effects: &mut Effects) {
         let Some(message) = owed.stored else { return };
         let owner = match owed.group {
@@ -228,7 +227,7 @@ impl Broker {
         self.store(Record::Settled { owner, message }, effects);
     }
 
-    /// Sets the session's timer for what is under way.
+    /// Sets the session's timer for messages without an acknowledgement.
     pub(crate) fn arm_unacknowledged(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let give_up_after = give_up_after(session.version);
@@ -237,7 +236,7 @@ impl Broker {
         }
     }
 
-    /// The timer fired: gives up what is too old, and sends the rest again.
+    /// Handles the timer: gives up messages that are too old, and sends the others again.
     pub(crate) fn unacknowledged(&mut self, now: Now, key: SessionKey, effects: &mut Effects) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.unacknowledged_timer = None;
@@ -250,7 +249,7 @@ impl Broker {
             if now.unix_ms >= sent.first_sent + give_up_after || owed.is_expired(now) {
                 given_up.extend(sent.owed.take());
             } else if now.unix_ms >= sent.last_sent + REDELIVERY_INTERVAL_MS {
-                // Whether or not there is room: if not, the next interval is soon enough.
+                // Also if there is no room: then the message is sent in the next interval.
                 sent.last_sent = now.unix_ms;
                 let may = connection.permissions.may_receive(owed.message.topic.as_str()) == Receive::Allowed;
                 if may && connection.outbox.take(owed.message.cost()) {
@@ -274,7 +273,7 @@ impl Broker {
     }
 }
 
-/// Milliseconds after which an unacknowledged message is given up.
+/// Returns the milliseconds after which an unacknowledged message is given up.
 fn give_up_after(version: Version) -> u64 {
     match version {
         Version::V311 => REDELIVERY_LIMIT_V311_MS,

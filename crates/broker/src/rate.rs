@@ -10,7 +10,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Counts one. `false` when there are more than `most` in this second.
+    /// Counts one. Returns `false` if there are more than `most` in this second.
     pub fn count(&mut self, now: Now, most: u32) -> bool {
         let second = now.unix_ms / 1000;
         if second != self.second {

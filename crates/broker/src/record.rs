@@ -1,4 +1,4 @@
-//! What must outlive the process, as plain data. The broker says what to keep; a log decides how.
+//! What must outlive the process, as plain data. The broker decides what to keep; a log decides how.
 
 use std::sync::Arc;
 
@@ -6,27 +6,26 @@ use sekisho_mqtt::{QoS, Version};
 
 use crate::message::Message;
 
-/// One fact to write down. Facts are to be replayed in the order they were given.
+/// One record to store. Records are replayed in the order in which they were made.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// A persistent session began, or what it says of itself changed. Replaces what was said before; subscriptions
-    /// and messages stay.
+    /// A persistent session began or changed. Replaces the earlier record of it; subscriptions and messages stay.
     Session(SessionRecord),
     /// The session ended, and with it its subscriptions and messages.
     SessionEnded {
-        /// Whose.
+        /// The session's client id.
         client_id: Arc<str>,
     },
     /// Subscriptions of a persistent session, new or replaced.
     Subscribed {
-        /// Whose.
+        /// The session's client id.
         client_id: Arc<str>,
         /// All of one SUBSCRIBE that were granted.
         subscriptions: Vec<SubscriptionRecord>,
     },
-    /// Subscriptions of a persistent session are gone.
+    /// Subscriptions of a persistent session were removed.
     Unsubscribed {
-        /// Whose.
+        /// The session's client id.
         client_id: Arc<str>,
         /// Filters as subscribed to, `$share/<name>/` included.
         filters: Vec<Arc<str>>,
@@ -40,24 +39,24 @@ pub enum Record {
         message: Arc<Message>,
         /// Whether it is now the retained message of its topic; an empty payload deletes that.
         retained: bool,
-        /// The persistent sessions and shared groups that owe it.
+        /// The persistent sessions and shared groups that have to deliver it.
         owners: Vec<Owner>,
     },
-    /// A message was acknowledged, or given up: it is owed no more.
+    /// A message was acknowledged or given up.
     Settled {
-        /// By whom it was owed.
+        /// The owner of the message.
         owner: Owner,
-        /// Which.
+        /// The message.
         message: MessageId,
     },
-    /// The last member left a shared group, and what it kept is gone.
+    /// The last member left a shared group; its messages are dropped.
     GroupEnded {
         /// `<share name>/<filter>`.
         group: Arc<str>,
     },
 }
 
-/// Who owes a message.
+/// A session or group that has to deliver a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
     /// The persistent session of a client id.
@@ -66,14 +65,14 @@ pub enum Owner {
     Group(Arc<str>),
 }
 
-/// Names a message among the records.
+/// The number of a message in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u64);
 
 /// A persistent session, without its subscriptions and messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionRecord {
-    /// Whose.
+    /// Its client id.
     pub client_id: Arc<str>,
     /// Only this version can resume it (MQTT page).
     pub version: Version,
@@ -81,7 +80,7 @@ pub struct SessionRecord {
     pub expiry_seconds: u32,
     /// When its connection ended, in milliseconds since the Unix epoch; `None` while connected.
     pub disconnected_at: Option<u64>,
-    /// What is to be published when the client is gone. After a crash, the client is.
+    /// The message to publish when the connection ends. After a crash it has ended.
     pub will: Option<WillRecord>,
 }
 

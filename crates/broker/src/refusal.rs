@@ -7,7 +7,7 @@ use sekisho_mqtt::ReasonCode;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $code:ident, $sentence:literal;)*) => {
-        /// Why the broker said no.
+        /// The reason of a refusal by the broker.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Refusal {
             $(#[doc = $sentence] $(#[$doc])* $name,)*
@@ -17,17 +17,17 @@ macro_rules! refusals {
             /// Every refusal, for documentation and for declaring metrics.
             pub const ALL: &'static [Refusal] = &[$(Refusal::$name),*];
 
-            /// The stable name, as it appears in logs, metric labels and explanations.
+            /// Returns the stable name, as it appears in logs, metric labels and explanations.
             pub fn as_str(self) -> &'static str {
                 match self { $(Refusal::$name => $text,)* }
             }
 
-            /// The MQTT 5 reason code that tells the client.
+            /// Returns the MQTT 5 reason code for the client.
             pub fn reason_code(self) -> ReasonCode {
                 match self { $(Refusal::$name => ReasonCode::$code,)* }
             }
 
-            /// One sentence for an operator: what was wrong and what to do.
+            /// Returns one sentence for an operator: what was wrong and what to do.
             pub fn sentence(self) -> &'static str {
                 match self { $(Refusal::$name => $sentence,)* }
             }
@@ -138,7 +138,7 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// What a client asked for when it was refused something.
+/// The request of a client that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// To connect.
@@ -149,14 +149,14 @@ pub enum Operation {
     Subscribe,
     /// To remove a subscription.
     Unsubscribe,
-    /// To get a message that matched one of its subscriptions.
+    /// To receive a message that matched one of its subscriptions.
     Receive,
-    /// To have a packet taken that is none of these, or that cannot be read.
+    /// Any other packet, or one that cannot be read.
     Packet,
 }
 
 impl Operation {
-    /// The stable name, as it crosses to the control plane.
+    /// Returns the stable name, for the control plane.
     pub fn as_str(self) -> &'static str {
         match self {
             Operation::Connect => "connect",
@@ -170,7 +170,7 @@ impl Operation {
 }
 
 impl Refusal {
-    /// What the `disconnected` event says when the refusal ends an open connection.
+    /// Returns the reason in the `disconnected` event when the refusal ends an open connection.
     pub fn disconnect_reason(self) -> DisconnectReason {
         match self {
             Refusal::PublishNotAuthorized
@@ -188,17 +188,17 @@ impl Refusal {
 pub enum DisconnectReason {
     /// The client sent DISCONNECT or a WebSocket Close frame.
     ClientInitiatedDisconnect,
-    /// The socket is gone without a word.
+    /// The socket was closed without DISCONNECT.
     ConnectionLost,
     /// The client broke a rule of MQTT or of AWS IoT.
     ClientError,
-    /// The same client id connected elsewhere; said of the old connection.
+    /// The same client id connected again; the reason of the old connection.
     DuplicateClientid,
-    /// An authorisation failed on the open connection, or its certificate is no longer good.
+    /// An authorisation failed on the open connection, or its certificate is no longer valid.
     AuthError,
     /// The connection is no longer allowed to exist.
     ForbiddenAccess,
-    /// Nothing came for 1.5 times the keep alive.
+    /// No packet came for 1.5 times the keep alive.
     MqttKeepAliveTimeout,
     /// DeleteConnection was called.
     ApiInitiatedDisconnect,
@@ -232,7 +232,7 @@ impl DisconnectReason {
         DisconnectReason::ServerError,
     ];
 
-    /// The value in events and in the API.
+    /// Returns the value in events and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             DisconnectReason::ClientInitiatedDisconnect => "CLIENT_INITIATED_DISCONNECT",
@@ -251,8 +251,8 @@ impl DisconnectReason {
         }
     }
 
-    /// The code of the DISCONNECT that an MQTT 5 client gets; `None` where the client is gone already. AWS lists the
-    /// codes without saying which goes with which reason; where names leave a doubt the choice is ours.
+    /// Returns the code of the DISCONNECT for an MQTT 5 client; `None` if the client has closed the connection. AWS
+    /// lists the codes without their reasons; where the names do not decide, the choice is ours.
     pub fn reason_code(self) -> Option<ReasonCode> {
         match self {
             DisconnectReason::ClientInitiatedDisconnect | DisconnectReason::ConnectionLost => None,

@@ -1,4 +1,4 @@
-//! Topics that begin with `$` belong to AWS: one table that says who publishes to each and who subscribes.
+//! Topics that begin with `$` belong to AWS: one table with the publishers and subscribers of each.
 //!
 //! Developer guide, "Reserved topics", and the topic pages of each service. Clients publish requests; answers and
 //! notifications come from the service alone, so that no client can pass off its own as the service's: an accepted
@@ -8,14 +8,14 @@
 //! A topic that is not in the table does not exist: publishing there is refused with 0x90 and subscribing with 0x8F,
 //! before any policy is asked.
 
-/// Who sends messages to the topics of a row.
+/// The side that publishes to the topics of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Publisher {
     Client,
     Service,
 }
 
-/// Who gets messages from the topics of a row.
+/// The side that receives messages from the topics of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subscriber {
     /// Clients, and the service whose topic it is.
@@ -27,7 +27,7 @@ enum Subscriber {
     Rule,
 }
 
-/// The topics of a pattern, who publishes to them and who subscribes.
+/// A pattern of topics with their publishers and subscribers.
 struct Reserved {
     /// A topic filter, where `#` stands for at least one level.
     pattern: &'static str,
@@ -140,34 +140,34 @@ static TABLE: &[Reserved] = &[
     answer("$aws/sitewise/asset-models/#"),
 ];
 
-/// The row that decides about a topic.
+/// Returns the row that decides about a topic.
 fn row(topic: &str) -> Option<&'static Reserved> {
     TABLE.iter().find(|row| meet(topic, row.pattern))
 }
 
-/// Whether messages on the topic go to services or rules, and to no client.
+/// Returns whether messages on the topic go to services or rules, and to no client.
 pub fn is_for_services_only(topic: &str) -> bool {
     is_reserved(topic) && row(topic).is_some_and(|row| row.subscriber != Subscriber::Client)
 }
 
-/// Whether the topic or filter is AWS's.
+/// Returns whether the topic or filter is reserved for AWS.
 pub fn is_reserved(text: &str) -> bool {
     text.starts_with('$')
 }
 
-/// Whether a client may publish to a topic, as far as reserved topics decide.
+/// Returns whether a client may publish to a topic, as far as reserved topics decide.
 pub fn accepts_publish(topic: &str) -> bool {
     !is_reserved(topic) || row(topic).is_some_and(|row| row.publisher == Publisher::Client)
 }
 
-/// Whether a client may subscribe with a filter (without `$share/<name>/`), as far as reserved topics decide: some topic
-/// that can be subscribed to must be able to match.
+/// Returns whether a client may subscribe with a filter (without `$share/<name>/`), as far as reserved topics decide:
+/// some topic that can be subscribed to must be able to match.
 pub fn accepts_subscribe(filter: &str) -> bool {
     !is_reserved(filter)
         || TABLE.iter().any(|row| row.subscriber != Subscriber::Rule && meet(filter, row.pattern))
 }
 
-/// Whether some topic matches both filters.
+/// Returns whether some topic matches both filters.
 fn meet(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('/'), other.split('/'));
     loop {

@@ -1,4 +1,4 @@
-//! One stored message per topic, for those who subscribe later.
+//! Retained messages: one for each topic, for later subscribers.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -34,8 +34,8 @@ struct Kept {
 }
 
 impl Retained {
-    /// Whether a message may be retained on the topic. Replacing is possible however many there are; bytes are judged
-    /// without the message that is replaced and before adding, so that one larger than the bound still gets in.
+    /// Returns whether a message may be retained on the topic. A message can always be replaced as far as the number
+    /// goes; bytes are compared before adding and without the replaced message, so one larger than the bound is kept.
     pub fn has_room(&mut self, now: Now, topic: &TopicName, limits: &Limits) -> bool {
         self.expire(now);
         let (others, bytes) = match self.messages.get(topic) {
@@ -45,8 +45,8 @@ impl Retained {
         others < limits.retained_messages && bytes < limits.retained_bytes
     }
 
-    /// Takes room for a message: the charge to [set](Retained::set) it with. The charge of the message that it replaces
-    /// passes to it. `None` where the store is full or the account's budget has no more.
+    /// Takes room for a message. Returns the charge to [set](Retained::set) it with. The charge of the message that
+    /// it replaces passes to it. `None` where the store is full or the account's budget has no more.
     pub fn reserve(
         &mut self,
         now: Now,
@@ -70,7 +70,7 @@ impl Retained {
         Some(charge)
     }
 
-    /// Keeps a message in place of an older one of its topic. An empty payload deletes [MQTT-3.3.1-6] and is not kept
+    /// Retains a message in place of an older one of its topic. An empty payload deletes [MQTT-3.3.1-6] and is not kept
     /// [MQTT-3.3.1-7]; nor is one without a charge.
     pub fn set(&mut self, message: &Arc<Message>, charge: Option<Charge>) {
         if let Some(old) = self.remove(&message.topic)
@@ -95,17 +95,17 @@ impl Retained {
         Some(kept.message)
     }
 
-    /// The message of a topic.
+    /// Returns the message of a topic.
     pub fn get(&self, now: Now, topic: &TopicName) -> Option<&Arc<Message>> {
         self.messages.get(topic).map(|kept| &kept.message).filter(|message| !message.is_expired(now))
     }
 
-    /// All messages, in no particular order.
+    /// Returns all messages, in no particular order.
     pub fn iter(&self, now: Now) -> impl Iterator<Item = &Arc<Message>> {
         self.messages.values().map(|kept| &kept.message).filter(move |message| !message.is_expired(now))
     }
 
-    /// Drops what has expired.
+    /// Drops expired messages.
     pub fn expire(&mut self, now: Now) {
         while self.expiring.first().is_some_and(|(moment, _)| *moment <= now.unix_ms) {
             if let Some((_, topic)) = self.expiring.pop_first() {

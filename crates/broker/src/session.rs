@@ -1,4 +1,4 @@
-//! What the broker owes one client: subscriptions and QoS 1 messages, connected or not.
+//! The session of a client id: subscriptions and QoS 1 messages, connected or not.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct Session {
     pub version: Version,
     /// Whether it outlives its connection.
     pub persistent: bool,
-    /// What it takes while it is persistent.
+    /// Its charge while it is persistent.
     pub persistence: Option<PersistenceCharge>,
     /// For how many seconds.
     pub expiry_seconds: u32,
@@ -34,7 +34,7 @@ pub struct Session {
     pub delayed_will: Option<Box<Will>>,
     /// When the connection ended, in milliseconds since the Unix epoch.
     pub disconnected_at: Option<u64>,
-    /// The publication that last met this session, and where it is among the hits; see `deliver.rs`.
+    /// The publication that last matched this session, and its place among the hits; see `deliver.rs`.
     pub mark: (u64, u32),
     pub expiry_timer: Option<u64>,
     pub will_timer: Option<u64>,
@@ -47,11 +47,11 @@ pub struct Subscription {
     pub filter: TopicFilter,
     pub options: SubscriptionOptions,
     pub place: SubscriptionPlace,
-    /// What it takes in memory.
+    /// The charge of its memory.
     pub _charge: Charge,
 }
 
-/// What was granted.
+/// The options that were granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubscriptionOptions {
     pub qos: QoS,
@@ -87,7 +87,7 @@ impl Session {
         }
     }
 
-    /// Whether a QoS 1 message can be sent now, over its connection.
+    /// Returns whether a QoS 1 message can be sent now over its connection.
     pub fn is_ready(&self, connection: &Connection) -> bool {
         self.queue.is_empty() && self.inflight.len() < connection.window && connection.outbox.has_room()
     }
@@ -96,7 +96,7 @@ impl Session {
         self.subscriptions.iter().position(|subscription| subscription.filter.as_str() == filter)
     }
 
-    /// The groups this session is a member of.
+    /// Returns the groups that this session is a member of.
     pub fn groups(&self) -> impl Iterator<Item = GroupKey> + '_ {
         self.subscriptions.iter().filter_map(|subscription| match subscription.place {
             SubscriptionPlace::Shared(group) => Some(group),
@@ -116,7 +116,8 @@ impl Session {
 }
 
 impl Subscription {
-    /// What a subscription with this filter takes in memory, in bytes: its text here, in the topic tree and in records.
+    /// Returns the size of a subscription with this filter in memory, in bytes: its text here, in the topic tree and
+    /// in records.
     pub fn held_bytes(filter: &TopicFilter) -> u64 {
         SUBSCRIPTION_BYTES + 3 * filter.as_str().len() as u64 + LEVEL_BYTES * filter.levels().count() as u64
     }

@@ -23,9 +23,9 @@ pub struct Group {
     /// `<share name>/<filter>`: a share name has no slash, so this names one group only.
     pub name: Arc<str>,
     pub members: Vec<Member>,
-    /// QoS 1 messages that no member could take, oldest first.
+    /// QoS 1 messages that could be sent to no member, oldest first.
     pub queue: OwedQueue,
-    /// Whether some record says that the group owes a message.
+    /// Whether some record names the group as the owner of a message.
     pub is_recorded: bool,
     slot: Option<Slot>,
 }
@@ -55,7 +55,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// No groups yet, of an account.
+    /// Makes an empty table of an account.
     pub fn new(budget: Arc<AccountBudget>) -> Groups {
         Groups { budget, groups: SlotMap::default(), by_name: HashMap::default() }
     }
@@ -106,8 +106,7 @@ impl Groups {
         }
     }
 
-    /// Removes a member. The last one takes the group with it: then its place in the topic tree and what waited come
-    /// back.
+    /// Removes a member. With the last one, removes the group and returns it with its place in the topic tree.
     pub fn leave(&mut self, key: GroupKey, session: SessionKey) -> Option<(Slot, Group)> {
         let group = self.groups.get_mut(key)?;
         group.members.retain(|member| member.session != session);

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 //!
-//! All filters of a packet are judged before the first takes effect: where one of them ends the connection (MQTT 3.1.1,
-//! which has no way to say why), the others leave nothing behind.
+//! All filters of a packet are checked before the first takes effect: if one of them ends the connection (MQTT 3.1.1,
+//! whose SUBACK has no reason), the others have no effect.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ impl Broker {
         if let Some(identity) = self.identity(id).filter(|_| !filters.is_empty()) {
             self.lifecycle(now, &identity, LifecycleKind::Subscribed { filters }, effects);
         }
-        // A new member of a shared group takes what waits there.
+        // A new member of a shared group receives what waits there.
         self.pump(now, key, effects);
     }
 
@@ -130,7 +130,7 @@ impl Broker {
         }
     }
 
-    /// Judges the filters of a packet, each on its own but for the number of subscriptions.
+    /// Checks the filters of a packet, each alone except for the number of subscriptions.
     fn judge_filters(
         &self,
         id: ConnectionId,
@@ -160,7 +160,7 @@ impl Broker {
             .collect()
     }
 
-    /// Makes or replaces one subscription; what was granted, and whether it is new.
+    /// Makes or replaces one subscription. Returns what was granted, and whether it is new.
     fn subscribe(
         &mut self,
         now: Now,
@@ -221,7 +221,7 @@ impl Broker {
         Ok((options, true))
     }
 
-    /// What is to be durable of the filters just granted; `None` for a session that ends with its connection.
+    /// Returns the record of the filters just granted; `None` for a session that ends with its connection.
     fn subscribed_record(&self, key: SessionKey, granted: &[&str]) -> Option<Record> {
         let session = self.sessions.get(key).filter(|session| session.persistent && !granted.is_empty())?;
         let subscriptions = session
@@ -254,7 +254,7 @@ impl Broker {
         if let Some(refusal) = refusal {
             return self.refuse_and_end(now, id, Operation::Unsubscribe, refusal, first, effects);
         }
-        // UNSUBACK of 3.1.1 has no codes: an answer would say that the filter is gone.
+        // UNSUBACK of 3.1.1 has no codes: it would mean that the filter was removed.
         let invalid = packet.filters.iter().find(|filter| TopicFilter::new((*filter).clone()).is_err());
         if let Some(filter) = invalid.filter(|_| version == Version::V311) {
             let refusal = Refusal::FilterInvalid;
@@ -324,7 +324,7 @@ impl Broker {
     }
 }
 
-/// Checks a filter without asking policies: reserved filters are refused first, as AWS is seen to do.
+/// Checks a filter without policies: reserved filters are refused first, as observed of AWS.
 fn check_filter(subscribe: &SubscribeFilter) -> Result<&TopicFilter, Refusal> {
     let filter = subscribe.filter.as_ref().ok_or(Refusal::FilterInvalid)?;
     let share_name_fits =
@@ -338,7 +338,7 @@ fn check_filter(subscribe: &SubscribeFilter) -> Result<&TopicFilter, Refusal> {
     Ok(filter)
 }
 
-/// The first filter whose refusal an MQTT 3.1.1 client learns by the end of its connection.
+/// Returns the first filter whose refusal ends the connection of an MQTT 3.1.1 client.
 fn ends_connection<'a>(
     filters: &'a [SubscribeFilter],
     verdicts: &[Result<(), Refusal>],
@@ -352,8 +352,8 @@ fn ends_connection<'a>(
     })
 }
 
-/// The topic whose retained message a SUBSCRIBE brings: only of a filter that is a topic name (MQTT page), never of a
-/// shared one [MQTT-4.8.2 and MQTT page], and as Retain Handling says (section 3.8.3.1).
+/// Returns the topic whose retained message a SUBSCRIBE sends: only of a filter that is a topic name (MQTT page),
+/// never of a shared one [MQTT-4.8.2 and MQTT page], and as Retain Handling says (section 3.8.3.1).
 fn retained_wanted(subscribe: &SubscribeFilter, granted: QoS, is_new: bool) -> Option<RetainedWanted> {
     let filter = subscribe.filter.as_ref()?;
     let wanted = match subscribe.retain_handling {

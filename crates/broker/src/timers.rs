@@ -1,10 +1,10 @@
-//! What happens at a time: one ordered set, so that nothing scheduled and then called off leaves a trace.
+//! The timers of a broker: one ordered set, from which a cancelled timer is removed at once.
 
 use std::collections::BTreeSet;
 
 use crate::keys::SessionKey;
 
-/// What a timer is for. Each session has at most one of each.
+/// The purpose of a timer. Each session has at most one of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// The session of an offline client ends.
@@ -28,14 +28,14 @@ impl Timers {
         *armed = Some(at);
     }
 
-    /// Calls a timer off.
+    /// Cancels a timer.
     pub fn cancel(&mut self, armed: &mut Option<u64>, timer: Timer) {
         if let Some(at) = armed.take() {
             self.0.remove(&(at, timer));
         }
     }
 
-    /// Takes the first timer that is due. Its `armed` must be cleared.
+    /// Removes and returns the first timer that is due. The caller clears its `armed`.
     pub fn pop_due(&mut self, now: u64) -> Option<Timer> {
         let (at, timer) = *self.0.first()?;
         if at > now {
@@ -45,7 +45,7 @@ impl Timers {
         Some(timer)
     }
 
-    /// When the first timer is due.
+    /// Returns when the first timer is due.
     pub fn next(&self) -> Option<u64> {
         self.0.first().map(|(at, _)| *at)
     }

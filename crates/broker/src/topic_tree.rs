@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use foldhash::fast::RandomState;
 use hashbrown::{Equivalent, HashMap};
 
-/// Where an entry is, for taking it out again.
+/// The place of an entry, for removing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot(u32);
 
@@ -137,7 +137,7 @@ impl<T> TopicTree<T> {
         slot
     }
 
-    /// Takes an entry out. The slot must come from [`insert`](TopicTree::insert) and must not be used again.
+    /// Removes an entry. The slot must come from [`insert`](TopicTree::insert) and must not be used again.
     pub fn remove(&mut self, slot: Slot) -> T {
         let Place { node, position, below } = self.places[slot.0 as usize];
         let entries = self.entries(node, below);
@@ -153,7 +153,7 @@ impl<T> TopicTree<T> {
         removed.value
     }
 
-    /// The entry of a slot.
+    /// Returns the entry of a slot.
     pub fn get_mut(&mut self, slot: Slot) -> &mut T {
         let Place { node, position, below } = self.places[slot.0 as usize];
         &mut self.entries(node, below)[position as usize].value
@@ -219,7 +219,7 @@ impl<T> TopicTree<T> {
         id
     }
 
-    /// Gives back a node that nothing needs any more, and its parents likewise.
+    /// Removes a node that is not used any more, and its parents likewise.
     fn prune(&mut self, mut id: u32) {
         while id != ROOT && self.nodes[id as usize].is_unused() {
             let parent = self.nodes[id as usize].parent;

@@ -1,4 +1,4 @@
-//! The message a client leaves for the moment it is gone without goodbye.
+//! The will: a message that is published when a connection ends without DISCONNECT.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl Will {
         self.message.retain
     }
 
-    /// The message to publish now.
+    /// Returns the message to publish now.
     pub fn into_message(self, now: Now) -> Message {
         let expires_at = expiry_moment(now, self.message_expiry);
         let message = Arc::unwrap_or_clone(self.message);

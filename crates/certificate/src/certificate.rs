@@ -14,9 +14,9 @@ pub struct Certificate<'a> {
     pub version: u32,
     /// Contents of its INTEGER: two's complement, at least one byte.
     pub serial: &'a [u8],
-    /// Who signed it.
+    /// The name of its issuer.
     pub issuer: Name<'a>,
-    /// Whose it is.
+    /// The name of its subject.
     pub subject: Name<'a>,
     /// Valid from this moment on, in Unix seconds.
     pub not_before: i64,
@@ -24,7 +24,7 @@ pub struct Certificate<'a> {
     pub not_after: i64,
     /// Its public key.
     pub key: SubjectPublicKeyInfo<'a>,
-    /// Which algorithm signed it.
+    /// The algorithm of its signature.
     pub signature_algorithm: SignatureAlgorithm,
     /// The algorithm is named twice, within what is signed and beside it; whether both are the same bytes. OpenSSL
     /// verifies no certificate where they differ.
@@ -70,7 +70,7 @@ pub fn parse(der: &[u8]) -> Result<Certificate<'_>, CertificateError> {
     let key = fields.take(tag::SEQUENCE).map_err(CertificateError::of("public key"))?;
     let key = take_apart(key.whole)?;
     for number in [1, 2] {
-        // issuerUniqueID and subjectUniqueID, which no program looks at.
+        // issuerUniqueID and subjectUniqueID, which no program uses.
         fields.optional(tag::context(number)).map_err(CertificateError::of("unique identifier"))?;
     }
     let extensions = extensions(&mut fields).map_err(CertificateError::of("extensions"))?;
@@ -93,7 +93,7 @@ pub fn parse(der: &[u8]) -> Result<Certificate<'_>, CertificateError> {
     })
 }
 
-/// The public key of a certificate.
+/// Returns the public key of a certificate.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateErr
     parse(der).map(|certificate| certificate.key)
 }
 
-/// A reader behind what is signed, and what is signed, of a certificate or a certificate signing request.
+/// Returns a reader behind the signed part, and the signed part, of a certificate or a certificate signing request.
 pub(crate) fn signed_object(der: &[u8]) -> Result<(Reader<'_>, Element<'_>), CertificateError> {
     if der.len() > MAXIMUM_DER_LENGTH {
         return Err(CertificateError::TooLong { length: der.len() });
@@ -123,7 +123,7 @@ pub(crate) fn signed_object(der: &[u8]) -> Result<(Reader<'_>, Element<'_>), Cer
     Ok((whole, signed))
 }
 
-/// The signature at the end.
+/// Reads the signature at the end.
 pub(crate) fn signature<'a>(whole: &mut Reader<'a>) -> Result<&'a [u8], CertificateError> {
     let field = "signature";
     let bit_string = whole.take(tag::BIT_STRING).map_err(CertificateError::of(field))?;
@@ -180,7 +180,7 @@ fn extensions<'a>(fields: &mut Reader<'a>) -> Result<Vec<Extension<'a>>, crate::
 }
 
 impl<'a> Certificate<'a> {
-    /// What basicConstraints says of being a CA; none without that extension.
+    /// Returns whether it is a CA according to basicConstraints; none without that extension.
     ///
     /// # Errors
     ///

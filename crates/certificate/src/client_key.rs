@@ -1,7 +1,8 @@
 //! Whether the gateway can verify a client that holds this key.
 //!
-//! The control plane asks before it registers or issues a certificate, and the gateway asks in the handshake: what is
-//! registered can connect. The key is read by the function of aws-lc that reads it to verify a signature.
+//! The control plane calls it before it registers or issues a certificate, and the gateway in the handshake, so a
+//! certificate that is registered can connect. The key is read by the function of aws-lc that reads it to verify a
+//! signature.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
@@ -24,8 +25,8 @@ pub const MAX_RSA_EXPONENT_BITS: usize = 33;
 
 const ALLOWED: &str = "allowed are RSA of 2048 bits and more, P-256, P-384 or P-521";
 
-/// Why no client with this key can connect, as the end of a sentence that begins "the certificate has"; none where one
-/// can.
+/// Returns why no client with this key can connect, as the end of a sentence that begins "the certificate has"; none if
+/// a client can.
 pub fn client_key_problem(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     let described = key.kind.described();
     match key.kind {

@@ -1,4 +1,4 @@
-//! What a certificate says about itself.
+//! The facts of a certificate.
 
 use crate::certificate::parse;
 use crate::der::hexadecimal;
@@ -6,7 +6,7 @@ use crate::key::KeyKind;
 use crate::variables::variables;
 use crate::{CertificateError, CertificateId, certificate_id};
 
-/// What was read from one certificate. Nothing of it has been verified.
+/// The facts of one certificate. Nothing of it has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// AWS IoT's `certificateId`.

@@ -1,4 +1,4 @@
-//! The public key of a certificate, taken apart without judging it.
+//! The public key of a certificate, decoded without checking whether it can be used.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::der::{Reader, dotted, tag, whole_bytes};
 /// A SubjectPublicKeyInfo (RFC 5280 section 4.1), as slices of the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectPublicKeyInfo<'a> {
-    /// What kind of key it says it is.
+    /// The kind of key that its algorithm names.
     pub kind: KeyKind,
     /// The contents of its AlgorithmIdentifier: object identifier and parameters, without the SEQUENCE around them.
     pub algorithm: &'a [u8],
@@ -85,7 +85,7 @@ const OTHER_CURVES: [(&str, &str); 7] = [
 pub(crate) const EXPLICIT_CURVE: &str = "explicit parameters";
 
 impl KeyKind {
-    /// The key for people: `an RSA key of 2048 bits`.
+    /// Returns a phrase for messages: `an RSA key of 2048 bits`.
     pub fn described(&self) -> String {
         match self {
             KeyKind::Rsa { bits } => format!("an RSA key of {bits} bits"),
@@ -145,7 +145,7 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Takes a SubjectPublicKeyInfo apart.
+/// Decodes a SubjectPublicKeyInfo.
 ///
 /// # Errors
 ///

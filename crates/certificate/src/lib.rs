@@ -1,11 +1,11 @@
 //! Facts read from certificates, X.509 v1 included, and from certificate signing requests.
 //!
-//! Nothing here decides whether a certificate is good: no signature is verified, no time is compared, no extension is
-//! demanded. `openssl x509 -req` of OpenSSL 3.0 and 3.1 makes v1 certificates without extensions, and AWS IoT takes
+//! Nothing here decides whether a certificate is valid: no signature is verified, no time is compared, no extension is
+//! required. `openssl x509 -req` of OpenSSL 3.0 and 3.1 makes v1 certificates without extensions, and AWS IoT takes
 //! them, so they are read like any other.
 //!
-//! What the TLS libraries of devices read is read here, however odd; the reader is the one of control plane and gateway,
-//! so that a certificate has the same facts in both.
+//! What the TLS libraries of devices accept is accepted here. Control plane and gateway use the same reader, so a
+//! certificate has the same facts in both.
 //!
 //! | file | subject |
 //! |---|---|
@@ -15,7 +15,7 @@
 //! | `facts` | [`read`]: what the gateway needs of a certificate |
 //! | `variables` | its `iot:Certificate.*` policy variables |
 //! | `name` | distinguished names and their values as text |
-//! | `key` | [`SubjectPublicKeyInfo`]: the public key, without judging it |
+//! | `key` | [`SubjectPublicKeyInfo`]: the public key, decoded |
 //! | `client_key` | [`client_key_problem`]: whether the gateway can verify a client with this key |
 //! | `signature` | signature algorithms and their parameters |
 //! | `der`, `time` | the elements of DER |

@@ -10,11 +10,11 @@ use crate::{CertificateError, SubjectPublicKeyInfo};
 /// One certificate signing request, taken apart. Nothing of it has been verified.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// Whom the certificate is for.
+    /// The subject of the certificate that is requested.
     pub subject: Name<'a>,
     /// The public key that is to be certified.
     pub key: SubjectPublicKeyInfo<'a>,
-    /// Which algorithm signed it.
+    /// The algorithm of its signature.
     pub signature_algorithm: SignatureAlgorithm,
     /// What is signed, in DER.
     pub signed: &'a [u8],

@@ -2,7 +2,7 @@
 //!
 //! Developer Guide, "X.509 Certificate AWS IoT Core policy variables" and "Using X.509 certificate policy variables",
 //! whose limits hold here: five values of an attribute, 1024 characters of a value, and a backslash before
-//! `,` `"` `\` `+` `=` `<` `>` `;` in it. How `.1` and `.List` pick from the values is the policy engine's business.
+//! `,` `"` `\` `+` `=` `<` `>` `;` in it. The policy engine resolves `.1` and `.List`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

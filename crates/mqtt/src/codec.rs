@@ -10,7 +10,7 @@ use crate::property::Carrier;
 use crate::wire::{self, Length, Reader, Sink};
 use crate::{DecodeError, EncodeError, Sender, Version};
 
-/// What a [`Decoder`] takes at most.
+/// The limits of a [`Decoder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a whole packet, its fixed header included. A larger one is refused from its fixed header,
@@ -23,7 +23,7 @@ impl Limits {
     pub const UNLIMITED: Limits = Limits { max_packet_size: wire::VARIABLE_BYTE_INTEGER_MAX + 5 };
 }
 
-/// Turns what comes off a connection into packets, one direction of one connection.
+/// Decodes the bytes of one direction of one connection.
 ///
 /// After an error the decoder and the buffer are of no further use: answer with
 /// [`DecodeError::reason`] where the protocol has an answer, and close (section 4.13).
@@ -95,7 +95,7 @@ impl Decoder {
         Ok(Some(packet))
     }
 
-    /// What the first byte alone can be refused for.
+    /// Checks the first byte.
     fn admit(&self, first: u8) -> Result<PacketType, DecodeError> {
         let (number, flags) = (first >> 4, first & 0x0F);
         let packet = PacketType::from_number(number).ok_or(DecodeError::ReservedPacketType(number))?;
@@ -166,7 +166,7 @@ fn fixed_flags(packet: PacketType) -> u8 {
 ///
 /// # Errors
 ///
-/// The packet says what MQTT cannot; then `out` is as it was.
+/// MQTT cannot express the packet; then `out` is unchanged.
 pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
     if let Packet::Publish(publish) = packet {
         return publish.encode(version, out);

@@ -5,14 +5,14 @@ use bytes::BytesMut;
 use crate::{Packet, Version, encode};
 
 impl Packet {
-    /// The packet for a receiver that announced a Maximum Packet Size: whole where it fits, else without its reason
-    /// string and user properties [MQTT-3.2.2-19]. `None` where it does not fit even so, and is not to be sent
+    /// Returns the packet for a receiver that announced a Maximum Packet Size: complete if it fits, else without its
+    /// reason string and user properties [MQTT-3.2.2-19]; `None` if it does not fit even then and must not be sent
     /// [MQTT-3.1.2-24].
     pub fn fitted(mut self, version: Version, maximum_packet_size: Option<u32>) -> Option<Packet> {
         let Some(most) = maximum_packet_size.filter(|_| version == Version::V5) else { return Some(self) };
         let fits = |packet: &Packet| {
             let mut bytes = BytesMut::new();
-            // What cannot be encoded is for the writer to report.
+            // The writer reports a packet that cannot be encoded.
             encode(packet, version, &mut bytes).is_err() || bytes.len() <= most as usize
         };
         if fits(&self) {

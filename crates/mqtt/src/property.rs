@@ -1,4 +1,4 @@
-//! The MQTT 5 properties, section 2.2.2: identifier, where each is defined, and who may carry it.
+//! The MQTT 5 properties, section 2.2.2: identifier, where each is defined, and the packets that may have it.
 
 use std::fmt;
 

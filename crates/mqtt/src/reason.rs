@@ -109,7 +109,7 @@ impl ReasonCode {
     }
 
     /// The CONNACK return code of MQTT 3.1.1 (its table 3.1) that means the same; `None` when that
-    /// version has no word for it and can only close the connection.
+    /// version has no code for it and can only close the connection.
     pub fn v3_connect_return_code(self) -> Option<u8> {
         match self {
             ReasonCode::Success => Some(0),

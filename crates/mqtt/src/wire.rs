@@ -8,7 +8,7 @@ use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8};
 
-/// The largest number a variable byte integer can say.
+/// The largest number that a variable byte integer can hold.
 pub(crate) const VARIABLE_BYTE_INTEGER_MAX: u32 = 268_435_455;
 
 /// A variable byte integer at the start of `bytes`: its value and its length; `None` when it is cut off.

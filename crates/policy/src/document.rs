@@ -11,7 +11,7 @@ use crate::pattern::{Dialect, Pattern};
 use crate::request::Action;
 use crate::variable::Variable;
 
-/// The length that [`MAXIMUM_DOCUMENT_LENGTH`] limits: characters that are not white space.
+/// Returns the length that [`MAXIMUM_DOCUMENT_LENGTH`] limits: characters that are not white space.
 pub fn document_length(document: &str) -> usize {
     document.chars().filter(|character| !character.is_whitespace()).count()
 }
@@ -20,7 +20,7 @@ pub fn document_length(document: &str) -> usize {
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) statements: Vec<Statement>,
-    /// For each known action, the statements that speak of it.
+    /// For each known action, the statements that name it.
     by_action: Vec<Relevant>,
     depends_on_time: bool,
     depends_on_certificate: bool,
@@ -33,7 +33,7 @@ pub struct NamedPolicy {
     pub name: Arc<str>,
     /// The id of the version in force, such as `1`.
     pub version: Arc<str>,
-    /// What it says; shared by everybody it is attached to.
+    /// Its statements; shared by all connections that it is attached to.
     pub policy: Arc<Policy>,
 }
 
@@ -48,12 +48,12 @@ impl NamedPolicy {
     }
 }
 
-/// What a statement does when it applies.
+/// The effect of a statement that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Grants, unless something denies.
     Allow,
-    /// Refuses, whatever grants.
+    /// Refuses, even if another statement grants.
     Deny,
 }
 
@@ -150,18 +150,18 @@ impl Policy {
         Policy { statements, by_action, depends_on_time, depends_on_certificate }
     }
 
-    /// Whether a decision may change with the time alone, so that it must not be cached.
+    /// Returns whether a decision may change with the time alone, so that it must not be cached.
     pub fn depends_on_time(&self) -> bool {
         self.depends_on_time
     }
 
-    /// Whether it asks for anything of the certificate: without, [`Facts::certificate`](crate::Facts::certificate) may
-    /// stay empty and no decision differs.
+    /// Returns whether it uses variables of the certificate. If not, [`Facts::certificate`](crate::Facts::certificate)
+    /// may be empty.
     pub fn depends_on_certificate(&self) -> bool {
         self.depends_on_certificate
     }
 
-    /// The statements of this effect that speak of this action.
+    /// Returns the statements of this effect that name this action.
     pub(crate) fn relevant<'p>(
         &'p self,
         action: &'p Action,
@@ -238,7 +238,7 @@ impl Statement {
         Ok(Statement { sid, effect, actions, is_not_action, resources, is_not_resource, conditions })
     }
 
-    /// Whether the statement speaks of this action.
+    /// Returns whether the statement names this action.
     pub(crate) fn names(&self, action: &Action) -> bool {
         let name = action.as_str().to_ascii_lowercase();
         let no_variables = |_: &Variable| None;

@@ -1,7 +1,7 @@
 //! Explicit deny, then allow, else implicit deny.
 //!
-//! Two ways to the same verdict: [`is_allowed`] looks at as little as it can, [`evaluate`] looks at everything and
-//! says what it saw. A property test holds them together.
+//! Two functions with the same verdict: [`is_allowed`] examines as little as it can, [`evaluate`] examines everything
+//! and returns its reasons. A property test compares them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::pattern::Pattern;
 use crate::request::{Action, Request};
 use crate::variable::Variable;
 
-/// Whether the policies, taken together, allow the request.
+/// Returns whether the policies, taken together, allow the request.
 ///
 /// What runs for every message: for an action that [`Action`] names, no memory is taken unless a
 /// policy asks for the time or compares without regard to case.
@@ -25,10 +25,11 @@ pub fn is_allowed(policies: &[NamedPolicy], request: &Request<'_>) -> bool {
     !any(Effect::Deny) && any(Effect::Allow)
 }
 
-/// Whether the policies allow this action on every resource that begins with `prefix`, whoever asks and whenever.
+/// Returns `true` if the policies allow this action on every resource that begins with `prefix`, for any connection at
+/// any time, so that a caller need not ask again.
 ///
-/// For callers that decide again and again: a `true` saves them asking. `false` says nothing; a statement whose
-/// resource has a wildcard in the middle, say, is not looked into.
+/// `false` means that it is not known: a statement whose resource has a wildcard in the middle, for example, is not
+/// examined.
 pub fn always_allows(policies: &[NamedPolicy], action: &Action, prefix: &str) -> bool {
     let statements = |effect| policies.iter().flat_map(move |named| named.policy.relevant(action, effect));
     statements(Effect::Deny).next().is_none()
@@ -39,7 +40,7 @@ pub fn always_allows(policies: &[NamedPolicy], action: &Action, prefix: &str) ->
         })
 }
 
-/// The decision of [`is_allowed`], with its reasons.
+/// Returns the decision of [`is_allowed`] with its reasons.
 pub fn evaluate(policies: &[NamedPolicy], request: &Request<'_>) -> Decision {
     let mut decision = Decision {
         verdict: Verdict::ImplicitDeny,
@@ -81,14 +82,14 @@ pub fn evaluate(policies: &[NamedPolicy], request: &Request<'_>) -> Decision {
     decision
 }
 
-/// What was decided.
+/// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A statement allows and none denies.
     Allowed,
     /// A statement denies.
     ExplicitDeny,
-    /// No statement speaks for it.
+    /// No statement allows or denies.
     ImplicitDeny,
 }
 
@@ -106,13 +107,13 @@ impl Verdict {
 /// A verdict and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What was decided.
+    /// The verdict.
     pub verdict: Verdict,
     /// The statements that allow, in the order of the policies.
     pub allowed_by: Vec<StatementId>,
     /// The statements that deny.
     pub denied_by: Vec<StatementId>,
-    /// The statements that speak of this action and yet do not apply.
+    /// The statements that name this action and do not apply.
     pub near_misses: Vec<NearMiss>,
     /// Names of policy variables and condition keys that had no value where one was needed, as the documents write
     /// them: `missingContextValues` of the `TestAuthorization` API.
@@ -145,11 +146,11 @@ impl fmt::Display for StatementId {
 /// A statement of the right action that does not apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearMiss {
-    /// Which.
+    /// The statement.
     pub statement: StatementId,
-    /// What it would have done.
+    /// Its effect if it applied.
     pub effect: Effect,
-    /// What kept it from applying.
+    /// The reason why it does not apply.
     pub because: Mismatch,
 }
 
@@ -193,7 +194,7 @@ impl Statement {
         match (self.is_not_resource, self.effect) {
             (false, _) => is_listed,
             (true, Effect::Deny) => !is_listed,
-            // "All but ${x}" says nothing while x has no value: it must not come to mean "all".
+            // "All but ${x}" does not apply while x has no value: it must not mean "all".
             (true, Effect::Allow) => !is_listed && self.unresolved(request).next().is_none(),
         }
     }

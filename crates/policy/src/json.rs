@@ -1,7 +1,7 @@
 //! A JSON tree that refuses a member written twice.
 //!
-//! Most JSON readers keep the last of two equal members without a word. In a policy that would let a reader and
-//! this engine see two different documents.
+//! Most JSON parsers keep the last of two equal members without an error. In a policy, a person and this engine would
+//! then read two different documents.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl Json {
         })
     }
 
-    /// What kind of value this is, as one would say it.
+    /// Returns the kind of the value, for a message.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Json::Null => "null",

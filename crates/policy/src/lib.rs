@@ -1,6 +1,6 @@
-//! AWS IoT policies: may this principal do this to that resource?
+//! AWS IoT policies: decides whether a principal may carry out an action on a resource.
 //!
-//! Pure: no I/O, no clock, no state. A document becomes a [`Policy`] once; after that [`is_allowed`] answers from
+//! Pure: no I/O, no clock, no state. A document becomes a [`Policy`] once; after that [`is_allowed`] decides from
 //! the policies, the [`Facts`] of the connection, the resource and the time that the caller passes in, and from
 //! nothing else, so that a caller may cache its answer (but see [`Policy::depends_on_time`]).
 //!
@@ -21,7 +21,7 @@
 //!
 //! - A variable without a value never matches, not even a resource that spells `${…}` out; an `Allow` with
 //!   `NotResource` does not apply either while one of its variables has no value.
-//! - An ARN is matched as one string: `*` also runs over colons.
+//! - An ARN is matched as one string: `*` also matches colons.
 //!
 //! ```
 //! use sekisho_policy::{Action, Facts, NamedPolicy, Policy, Request, is_allowed};

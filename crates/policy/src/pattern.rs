@@ -32,7 +32,7 @@ enum Kind {
     Anything,
     Literal(Box<str>),
     Prefix(Box<str>),
-    /// What stands between the runs of `*`; one chunk means no `*` at all.
+    /// The parts between the runs of `*`; a single chunk means that there is no `*`.
     Chunks(Box<[Chunk]>),
 }
 
@@ -99,7 +99,7 @@ impl Pattern {
         Ok(Pattern { kind: Kind::new(chunks) })
     }
 
-    /// Whether the whole of `text` is matched. A variable that `resolve` has no value for matches nothing.
+    /// Returns whether the whole of `text` is matched. A variable that `resolve` has no value for matches nothing.
     pub(crate) fn matches<'v, R>(&self, text: &str, resolve: &R) -> bool
     where
         R: Fn(&Variable) -> Option<Cow<'v, str>>,
@@ -118,7 +118,7 @@ impl Pattern {
         }
     }
 
-    /// Whether every text that begins with `prefix` is matched, as far as can be told at a glance.
+    /// Returns `true` if every text that begins with `prefix` is matched; `false` if it is not or that is not known.
     pub(crate) fn covers(&self, prefix: &str) -> bool {
         match &self.kind {
             Kind::Anything => true,
@@ -161,7 +161,7 @@ impl Pattern {
 
 impl Kind {
     fn new(mut chunks: Vec<Chunk>) -> Kind {
-        // `**` is `*`: an empty chunk in the middle says nothing.
+        // `**` is `*`: an empty chunk in the middle is left out.
         let last = chunks.len() - 1;
         let mut index = 0;
         chunks.retain(|chunk| {

@@ -1,4 +1,4 @@
-//! What is asked: an action on a resource, and the facts about who asks.
+//! A request: an action on a resource, and the facts about the connection.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -55,7 +55,7 @@ actions! {
     RetainPublish = "iot:RetainPublish",
     /// Subscribe; resource `topicfilter/<topic filter>`.
     Subscribe = "iot:Subscribe",
-    /// Have a message delivered; resource `topic/<topic name>`.
+    /// Receive a message; resource `topic/<topic name>`.
     Receive = "iot:Receive",
     /// Read one retained message; resource `topic/<topic name>`.
     GetRetainedMessage = "iot:GetRetainedMessage",
@@ -71,9 +71,9 @@ actions! {
     ListNamedShadowsForThing = "iot:ListNamedShadowsForThing",
     /// End a connection; resource `client/<client id>`.
     DeleteConnection = "iot:DeleteConnection",
-    /// Look at a connection; resource `client/<client id>`.
+    /// Read the state of a connection; resource `client/<client id>`.
     GetConnection = "iot:GetConnection",
-    /// Look at the subscriptions of a connection; resource `client/<client id>`.
+    /// Read the subscriptions of a connection; resource `client/<client id>`.
     ListSubscriptions = "iot:ListSubscriptions",
     /// Send a message to one client; resource `client/<client id>`.
     SendDirectMessage = "iot:SendDirectMessage",
@@ -95,16 +95,16 @@ impl fmt::Display for Action {
     }
 }
 
-/// One question to the engine.
+/// One request to decide.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// What is to be done.
+    /// The action.
     pub action: &'a Action,
-    /// To what: a whole ARN, or `*` for an action that has no resource.
+    /// The resource: a whole ARN, or `*` for an action that has no resource.
     pub resource: &'a str,
-    /// What is known about the asker.
+    /// The facts about the connection or caller.
     pub facts: &'a Facts,
-    /// The time of asking, in Unix seconds.
+    /// The time of the request, in Unix seconds.
     pub now: i64,
 }
 
@@ -168,7 +168,7 @@ impl ConnectAttributes {
     }
 }
 
-/// A client's address, with its text made once so that a decision needs not make it.
+/// A client's address, with its text made once so that no decision has to make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceIp {
     pub(crate) address: IpAddr,

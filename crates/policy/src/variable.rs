@@ -112,12 +112,12 @@ impl Variable {
         &self.name
     }
 
-    /// Its value changes while nothing about the connection does.
+    /// Returns whether its value can change during a connection.
     pub(crate) fn is_time(&self) -> bool {
         matches!(self.fact, Fact::CurrentTime | Fact::EpochTime)
     }
 
-    /// Its value comes from the certificate.
+    /// Returns whether its value comes from the certificate.
     pub(crate) fn is_of_certificate(&self) -> bool {
         const PREFIX: &str = "iot:Certificate";
         self.name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
@@ -218,9 +218,9 @@ impl Fact {
     }
 }
 
-/// What a request has under one key.
+/// The values of a request under one key.
 pub(crate) enum Values<'a> {
-    /// The request knows nothing of the key.
+    /// The request has no such key.
     Missing,
     One(Value<'a>),
     Strings(&'a [String]),
@@ -255,7 +255,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// One value; text is made only when somebody asks for text.
+/// One value; its text is made only when it is needed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Value<'a> {
     Text(&'a str),

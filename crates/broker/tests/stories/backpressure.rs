@@ -1,4 +1,4 @@
-//! A subscriber that stops reading costs only itself.
+//! A subscriber that stops reading delays no other.
 
 use sekisho_broker::Limits;
 
@@ -102,7 +102,7 @@ fn a_new_message_does_not_overtake_those_that_wait() {
         story.publish(publisher, publish("a", &number.to_string()).qos1(number));
     }
     assert_eq!(story.take(slow).len(), 4);
-    // One is written: there is room, but not so much that the broker is told.
+    // One is written: there is room, but not enough for a report to the broker.
     let (_, bytes) = story.outbox(slow).queued();
     assert!(!story.outbox(slow).written(1, bytes / 4));
     story.publish(publisher, publish("a", "6").qos1(6));

@@ -1,4 +1,4 @@
-//! CONNECT: who gets in, what CONNACK says, what a refusal looks like.
+//! CONNECT: which clients are accepted, what CONNACK has in it, what a refusal looks like.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Lifecycle events, as messages to those who subscribe to them.
+//! Lifecycle events, as messages to their subscribers.
 
 use sekisho_broker::{Action, DisconnectReason, LifecycleKind};
 use serde_json::Value;

@@ -1,6 +1,7 @@
-//! The life of devices, told as stories of packets and a made-up clock.
+//! The broker's behaviour, as sequences of packets on a simulated clock.
 //!
-//! [`story::Story`] plays the network: it carries effects out at once, and puts what each client would see into words.
+//! [`story::Story`] stands for the network: it carries effects out at once, and records what each client receives as
+//! text.
 
 #![allow(clippy::unwrap_used, reason = "a story that does not go as told has failed")]
 

@@ -1,4 +1,4 @@
-//! Random lives of a few clients, held against simple promises.
+//! Random actions of a few clients, compared with simple rules.
 //!
 //! Whatever the order of connecting, subscribing, publishing, acknowledging and going away:
 //!
@@ -208,7 +208,7 @@ impl Model {
         }
     }
 
-    /// Everyone comes back, reads and acknowledges until nothing more comes.
+    /// All clients connect, read and acknowledge until nothing more comes.
     fn settle(&mut self, v5: bool) {
         self.story.store_all();
         for number in 0..CLIENTS {

@@ -1,4 +1,4 @@
-//! Retained messages: kept one per topic, sent to those who subscribe to the exact topic.
+//! Retained messages: kept one per topic, sent to clients that subscribe to the exact topic.
 
 use sekisho_broker::{Limits, Record};
 use sekisho_mqtt::{RetainHandling, SubscribeFilter, TopicName};

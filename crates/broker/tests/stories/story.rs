@@ -1,4 +1,4 @@
-//! The stage for the stories: a broker, a clock that moves when told to, and clients that write down what they see.
+//! A broker with a clock that the test sets, and clients that record what they receive.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -43,7 +43,7 @@ pub struct Story {
     pub unstored: Vec<StoreTicket>,
     pub events: Vec<Arc<LifecycleEvent>>,
     pub tapped: Vec<(TapId, Arc<Message>)>,
-    /// Whose each of them was.
+    /// The connection of each of them.
     pub tapped_from: Vec<Option<ConnectionId>>,
     pub refused: Vec<(Refusal, String)>,
     pub accepted: HashMap<ConnectionId, Accepted>,
@@ -204,7 +204,7 @@ impl Story {
         self.connect_as(&rules(|_| true), connect)
     }
 
-    /// Connects and looks away from the CONNACK.
+    /// Connects and drops the CONNACK.
     pub fn join(&mut self, connect: Client) -> ConnectionId {
         let id = self.connect(connect);
         let seen = self.take(id);
@@ -240,7 +240,7 @@ impl Story {
         self.packet(connection, packet);
     }
 
-    /// Subscribes and looks away from the SUBACK.
+    /// Subscribes and drops the SUBACK.
     pub fn follow(&mut self, connection: ConnectionId, filters: &[(&str, u8)]) {
         self.subscribe(connection, filters);
         let seen = self.take(connection);

@@ -1,4 +1,4 @@
-//! Taps: what services hear.
+//! Taps: the messages that services get.
 
 use sekisho_broker::TapId;
 use sekisho_mqtt::TopicFilter;

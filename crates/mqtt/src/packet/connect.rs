@@ -29,7 +29,7 @@ pub struct Connect {
     pub keep_alive: u16,
     /// May be empty: the server then assigns one or refuses.
     pub client_id: Utf8,
-    /// What to publish when the client is gone without saying goodbye.
+    /// The message to publish when the connection ends without DISCONNECT.
     pub will: Option<Will>,
     /// Free text; AWS's SDKs put their metrics here.
     pub username: Option<Utf8>,
