@@ -1,5 +1,5 @@
 # Every command a developer needs. `make check test` is what CI runs.
-.PHONY: help setup build quickstart check format test test-rust test-python fuzz bench reference dist clean
+.PHONY: help setup build quickstart check format test test-rust test-python test-thorough fuzz bench reference dist clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,9 @@ test-rust: ## The data plane's tests
 
 test-python: ## The control plane's tests, contract and end to end
 	@scripts/test-python
+
+test-thorough: build ## The tests on generated inputs, with 2000 examples each instead of 50
+	@HYPOTHESIS_PROFILE=thorough scripts/test-python tests/unit tests/contract -m hypothesis
 
 fuzz: ## Fuzz each parser: FUZZ_SECONDS=20 each
 	@scripts/fuzz $(or $(FUZZ_SECONDS),20)

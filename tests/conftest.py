@@ -1,4 +1,4 @@
-"""What holds for all tests: their order, and that the programs they start keep their bytecode."""
+"""What holds for all tests: their order, the profiles of hypothesis, and that started programs keep their bytecode."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 
@@ -17,6 +18,12 @@ the end keep every process busy until all are done."""
 # Without bytecode each start of ``sekisho`` compiles its modules anew: 2 s of CPU instead of 0.6 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# No deadline and no check of speed: how long an example takes depends on what else runs. A test says max_examples
+# itself only where each example is slow.
+settings.register_profile("quick", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,7 +44,6 @@ JSON_VALUES = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=5),
 
 few_examples = settings(
     max_examples=8,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 

@@ -95,13 +95,15 @@ class Gate:
         return Papers(key, certificate)
 
     def alter(self, papers: Papers, column: str, value: str) -> None:
-        """For a state that no operation of the API leads to yet. Before the first connection: nothing is told."""
-        with closing(sqlite3.connect(self.server.data / "sekisho.db", timeout=10)) as database, database:
+        """Write a state that no operation of the API leads to, while the server is stopped."""
+        assert self.server.stop() == 0
+        with closing(sqlite3.connect(self.server.data / "sekisho.db")) as database, database:
             changed = database.execute(
                 f"UPDATE certificates SET {column} = ? WHERE certificate_id = ?",  # noqa: S608
                 (value, papers.certificate_id),
             )
             assert changed.rowcount == 1
+        self.server.start()
 
     def attempt(
         self, papers: Papers | None, client_id: str, version: int, server_name: str | None = "localhost"

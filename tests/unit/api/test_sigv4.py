@@ -16,7 +16,7 @@ import pytest
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sekisho.api.errors import (
@@ -93,7 +93,6 @@ def with_header(request: HttpRequest, name: str, change: Callable[[str], str]) -
     return replace(request, headers=changed)
 
 
-@settings(deadline=None)
 @pytest.mark.parametrize("signer", [SigV4Auth, SigV4QueryAuth])
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),

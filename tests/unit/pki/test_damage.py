@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from sekisho.pki import issue, pem, verify
@@ -62,7 +62,6 @@ _BIT_STRING: Final = (_WHOLE[0], [(_WHOLE[0].rindex(b"\x0c\x04MyCA"), 0x0C ^ 0x0
 _VERSION_5: Final = (_WHOLE[0], [(_WHOLE[0].index(bytes.fromhex("a003020102")) + 4, 2 ^ 4)])
 
 
-@settings(max_examples=300)
 @example(*_BIT_STRING)
 @example(*_VERSION_5)
 @given(some.sampled_from(_WHOLE), some.lists(some.tuples(some.integers(0, 2000), some.integers(1, 255)), max_size=4))

@@ -15,7 +15,7 @@ import cbor2
 import pytest
 from cryptography import x509 as cryptography_x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -894,13 +894,11 @@ def said(answer: Answer) -> None:
     assert answer.accepted or answer.refusal[0] in (400, 404, 409)
 
 
-@settings(deadline=None, max_examples=300)
 @given(topic=st.sampled_from(TOPICS), payload=st.binary(max_size=60))
 def test_whatever_bytes_come_are_answered(lasting: World, topic: str, payload: bytes) -> None:
     said(lasting.send(topic, payload))
 
 
-@settings(deadline=None, max_examples=200)
 @given(topic=st.sampled_from(TOPICS[2:]), content=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
 def test_whatever_an_object_holds_is_answered(lasting: World, topic: str, content: dict[str, Any]) -> None:
     try:
@@ -910,7 +908,6 @@ def test_whatever_an_object_holds_is_answered(lasting: World, topic: str, conten
     said(lasting.send(topic, payload))
 
 
-@settings(deadline=None, max_examples=150)
 @given(parameters=VALUES | st.dictionaries(st.sampled_from(["SerialNumber", "Location"]) | TEXTS, TEXTS, max_size=4))
 def test_whatever_the_parameters_are_with_a_good_token_is_answered(lasting: World, parameters: object) -> None:
     certificate_id, token = lasting.claimed()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from sekisho.templates.error import TemplateError
@@ -479,7 +479,6 @@ def test_whatever_the_text_nothing_but_a_template_error_is_raised(body: str) -> 
     used(body)
 
 
-@settings(max_examples=300)
 @given(some.sampled_from(["ThingName", "ThingGroups", "AttributePayload", "PolicyDocument", "Status", "it"]), FUNCTION)
 def test_whatever_the_function_nothing_but_a_template_error_is_raised(where: str, function: Any) -> None:
     mappings = {"P": {"0": {"0": "x", "P": ["y"]}}}
