@@ -1,7 +1,7 @@
-"""The composition root: settings in, a running server out. The only file that knows everybody.
+"""A server from its settings: wired, started part by part, stopped in reverse. The one file that imports everything.
 
-Order matters: the data folder is locked before anything is written, the registry is open before the gate, the gate is
-open before the API says so, and all is taken down in the reverse order.
+Order matters: the data folder is locked before anything is written, the store is open before the gateway, the gateway
+before the API says so.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sekisho.config import Settings
 from sekisho.data_folder import DataFolderUnusable
 from sekisho.descriptors import ConnectionLimits, TooFewDescriptors, connection_limits, raise_limit
 from sekisho.files import WritableByOthers
+from sekisho.parts import Part, Parts
 from sekisho.realm import Realm
 from sekisho.run_file import Run
 from sekisho.store.engines import sqlite_url
@@ -35,10 +36,8 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 
 if TYPE_CHECKING:
-    from sekisho._sekisho import Gateway
     from sekisho.api.connections import ServerLimits
     from sekisho.api.http_server import HttpServer
-    from sekisho.gateway.pump import Pump
     from sekisho.health import Health
     from sekisho.provisioning.bulk.input import Buckets
     from sekisho.provisioning.deliveries.rules import Deliveries
@@ -66,9 +65,12 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
         # Last of all, what the log says of the end is written.
         stack.callback(logging.flush)
         with _refusing_clearly():
-            server = _build(settings, stack, connection_limits(descriptors, settings.api_connections))
-            run_file.write(settings.data, server.run)
-        asyncio.run(server.serve(on_ready))
+            server = _wired(settings, stack, connection_limits(descriptors, settings.api_connections))
+            stack.enter_context(server.parts)
+            run = server.describe()
+            run_file.write(settings.data, run)
+            stack.callback(run_file.remove, settings.data)
+        asyncio.run(server.serve(lambda: on_ready(run)))
 
 
 @contextmanager
@@ -134,17 +136,15 @@ def _refusing_clearly() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """Everything that runs, wired."""
+    """A server that is wired, and not started."""
 
-    settings: Settings
-    services: Services
-    gateway: Gateway
-    pump: Pump
+    parts: Parts
     http: HttpServer
     api_socket: socket.socket
-    run: Run
+    describe: Callable[[], Run]
+    """Once the parts have started."""
 
-    async def serve(self, on_ready: Callable[[Run], None]) -> None:
+    async def serve(self, on_ready: Callable[[], None]) -> None:
         """Until a signal asks to stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -153,7 +153,7 @@ class _Server:
         while not self.http.started and not serving.done():
             await asyncio.sleep(0.001)
         if not serving.done():
-            on_ready(self.run)
+            on_ready()
         await serving
         for number in (signal.SIGINT, signal.SIGTERM):
             # Ending has begun and is bounded in time: a second signal must not cut it short.
@@ -164,17 +164,12 @@ class _Server:
         self.http.should_exit = True
 
 
-def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) -> _Server:
-    """Wire and start everything; ``stack`` takes it down again."""
+def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) -> _Server:
+    """Wire a server. What has to be there before, the data folder and the API's socket, ``stack`` gives back."""
+    from sekisho import wiring
     from sekisho._sekisho import Gateway, GatewayError
     from sekisho.admission.rules import Admission
     from sekisho.api.connections import ServerLimits
-    from sekisho.billing_groups.rules import BillingGroups
-    from sekisho.ca_certificates.rules import CACertificates
-    from sekisho.certificate_providers.rules import CertificateProviders
-    from sekisho.certificates.rules import Certificates
-    from sekisho.certificates.transfers import Transfers
-    from sekisho.endpoints.rules import Endpoints
     from sekisho.gateway.broker import GatewayBroker
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
@@ -186,28 +181,13 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.health import Health
     from sekisho.loopback_names import LoopbackNames
     from sekisho.maintenance import Maintenance
-    from sekisho.messaging.publishing import Publishing
     from sekisho.pki.issuing import IssuingAuthority
-    from sekisho.policies.authorization import Authorization
-    from sekisho.policies.rules import Policies
-    from sekisho.provisioning.bulk.registration import BulkRegistration
-    from sekisho.provisioning.bulk.rules import RegistrationTasks
-    from sekisho.provisioning.csr_signer import HandlerCsrSigner
     from sekisho.provisioning.deliveries.rules import Dispatcher, Enqueuing, Lane
     from sekisho.provisioning.fleet import FleetProvisioning
     from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
     from sekisho.provisioning.outbox.rules import Outbox
-    from sekisho.provisioning.provisioner import provision
     from sekisho.provisioning.registration_handlers import RegistrationHandlers
-    from sekisho.provisioning.templates.rules import ProvisioningTemplates
-    from sekisho.provisioning.thing_registration import ThingRegistration
-    from sekisho.rotation.rules import Rotations
-    from sekisho.services import Services
-    from sekisho.tags.rules import Tags
-    from sekisho.thing_groups.rules import ThingGroups
-    from sekisho.thing_types.rules import ThingTypes
-    from sekisho.things.rules import Things
 
     data_folder.make(settings.data)
     data_folder.refuse_what_others_can_change(settings)
@@ -216,8 +196,9 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     api_socket = stack.enter_context(contextlib.closing(_listen(settings)))
 
     projector = Projector()
-    store = stack.enter_context(_new_store(settings, projector.announce))
+    store = _new_store(settings, projector.announce)
     home = Realm(settings.account, settings.region)
+    regions = settings.known_regions
     gateway = Gateway(
         host=settings.host,
         mqtt_port=settings.mqtt_port,
@@ -232,10 +213,6 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         account_share=settings.account_share,
         requests=FleetProvisioning.topics,
     )
-    regions = settings.known_regions
-    outbox = Outbox(store, GatewayBroker(gateway, regions, is_service=True))
-    engine = RustPolicyEngine()
-    authority = IssuingAuthority.load_or_create(settings.data / "issuing")
     accounts = Accounts(store, clock.utc_now)
     handlers = ConfiguredHandlers(
         settings.handlers,
@@ -245,89 +222,43 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         clock=clock.utc_now,
         processes=settings.handler_processes,
     )
-    stack.callback(handlers.close)
-    bulk = BulkRegistration(
-        store,
-        clock.utc_now,
-        _buckets(settings, accounts),
-        partial(provision, certificate=None, engine=engine, authority=authority),
+    foreign = wiring.Foreign(
+        clock=clock.utc_now,
+        engine=RustPolicyEngine(),
+        authority=IssuingAuthority.load_or_create(settings.data / "issuing"),
+        broker=GatewayBroker(gateway, regions),
+        handlers=handlers,
+        buckets=_buckets(settings, accounts),
     )
-    services = Services(
-        accounts=accounts,
-        authorization=Authorization(store, engine),
-        billing_groups=BillingGroups(store, clock.utc_now),
-        ca_certificates=CACertificates(store, clock.utc_now),
-        certificate_providers=CertificateProviders(store, clock.utc_now),
-        certificates=Certificates(store, clock.utc_now, authority, HandlerCsrSigner(handlers)),
-        endpoints=Endpoints(store, home, settings.domain),
-        policies=Policies(store, clock.utc_now, engine),
-        provisioning_templates=ProvisioningTemplates(store, clock.utc_now, authority),
-        publishing=Publishing(GatewayBroker(gateway, regions)),
-        rotations=Rotations(store, clock.utc_now),
-        registration_tasks=RegistrationTasks(store, clock.utc_now, bulk.begin),
-        tags=Tags(store),
-        thing_groups=ThingGroups(store, clock.utc_now),
-        thing_registration=ThingRegistration(store, clock.utc_now, engine, authority),
-        thing_types=ThingTypes(store, clock.utc_now),
-        things=Things(store, clock.utc_now),
-        transfers=Transfers(store, clock.utc_now),
-    )
-    fleet = FleetProvisioning(store, clock.utc_now, services.certificates, engine, authority, handlers)
-    services.accounts.ensure(settings.account)
-    handlers.warn_of_accounts()
-    endpoint = services.endpoints.describe(home)
-    # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
-    is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
-    is_named = is_on_loopback and settings.server_certificate is None
-    dotted_names = LoopbackNames(endpoint.aliases if is_named else ())
+    services = wiring.build(store, home, settings.domain, foreign)
 
+    outbox = Outbox(store, GatewayBroker(gateway, regions, is_service=True))
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
     dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
     enqueuing = Enqueuing()
-    registration_handlers = RegistrationHandlers(store, handlers, enqueuing, dispatcher.wake)
-
-    identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
-    identity.serve_certificates()
-    identity.serve_endpoints()
-    try:
-        mqtt_port = gateway.start()
-    except GatewayError as error:
-        raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
-    projector.attach(gateway, identity.follow)
-    # What an earlier run registered and did not come to tell.
-    outbox.flush()
-    dispatcher.start()
-    stack.callback(dispatcher.stop, GRACE)
-    requests = Requests(gateway, [fleet])
-    requests.start()
-    stack.callback(requests.stop)
     registration = JustInTimeRegistration(
         Admission(store, require_sni=settings.require_sni),
         store,
         clock.utc_now,
         outbox,
-        JustInTimeProvisioning(store, clock.utc_now, engine, authority),
-        registration_handlers,
+        JustInTimeProvisioning(store, clock.utc_now, foreign.engine, foreign.authority),
+        RegistrationHandlers(store, handlers, enqueuing, dispatcher.wake),
     )
-    admission = InServedRegions(registration, regions)
-    pump = Pump(gateway, admission, asked=requests.take, connected=services.rotations.connected)
-    pump.start()
-    stack.callback(pump.stop)
-    # The gate ends before the pump, which waits for its events and is woken by its end.
-    stack.callback(gateway.stop, GRACE)
-    # What an earlier run has begun goes on, once the gate is told of what it changes.
-    bulk.start()
-    stack.callback(bulk.stop)
+    requests = Requests(gateway, [services.fleet_provisioning])
+    pump = Pump(
+        gateway,
+        InServedRegions(registration, regions),
+        asked=requests.take,
+        connected=services.rotations.connected,
+    )
+    identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     maintenance = Maintenance(
         {
             "forget expired claims": services.provisioning_templates.forget_expired_claims,
-            "forget unclaimed certificates": fleet.forget_unclaimed,
+            "forget unclaimed certificates": services.fleet_provisioning.forget_unclaimed,
             "renew server certificates": identity.renew,
         }
     )
-    maintenance.start()
-    stack.callback(maintenance.stop, GRACE)
-    stack.callback(run_file.remove, settings.data)
 
     def statistics() -> Mapping[str, int]:
         counts = (pump.statistics(), requests.statistics(), handlers.statistics(), enqueuing.statistics())
@@ -338,22 +269,68 @@ def _build(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
     )
     http = _http(settings, services, health, limits)
-    health.start()
-    stack.callback(health.stop, GRACE)
-    run = Run(
-        pid=os.getpid(),
-        api=_url(settings, api_socket),
-        mqtt_host=_reachable(settings.host),
-        mqtt_port=mqtt_port,
-        endpoint=endpoint.server_name,
-        region=settings.region,
-        account=settings.account,
-        store=store.place,
-        root_ca=str(identity.root_file),
-        version=__version__,
-        dotted_endpoint=next(iter(dotted_names.lead_here()), ""),
+
+    mqtt_port = 0
+    dotted_names = LoopbackNames(())
+
+    def prepare_accounts() -> None:
+        services.accounts.ensure(settings.account)
+        handlers.warn_of_accounts()
+
+    def look_up_names() -> None:
+        nonlocal dotted_names
+        # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
+        is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
+        is_named = is_on_loopback and settings.server_certificate is None
+        dotted_names = LoopbackNames(services.endpoints.describe(home).aliases if is_named else ())
+
+    def serve_identity() -> None:
+        identity.serve_certificates()
+        identity.serve_endpoints()
+
+    def listen() -> None:
+        nonlocal mqtt_port
+        try:
+            mqtt_port = gateway.start()
+        except GatewayError as error:
+            raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
+        projector.attach(gateway, identity.follow)
+
+    def describe() -> Run:
+        return Run(
+            pid=os.getpid(),
+            api=_url(settings, api_socket),
+            mqtt_host=_reachable(settings.host),
+            mqtt_port=mqtt_port,
+            endpoint=services.endpoints.describe(home).server_name,
+            region=settings.region,
+            account=settings.account,
+            store=store.place,
+            root_ca=str(identity.root_file),
+            version=__version__,
+            dotted_endpoint=next(iter(dotted_names.lead_here()), ""),
+        )
+
+    parts = (
+        Part("store", store.open, store.close),
+        Part("handlers", stop=handlers.close),
+        Part("accounts", prepare_accounts),
+        Part("endpoint names", look_up_names),
+        Part("server certificates", serve_identity),
+        Part("MQTT listener", listen),
+        # What an earlier run registered and did not publish.
+        Part("outbox", outbox.flush),
+        Part("handler deliveries", dispatcher.start, partial(dispatcher.stop, GRACE)),
+        Part("requests of devices", requests.start, requests.stop),
+        Part("pump", pump.start, pump.stop),
+        # The gateway ends before the pump, which waits for its events and is woken by its end.
+        Part("gateway", stop=partial(gateway.stop, GRACE)),
+        # What an earlier run has begun goes on, once the gateway is told of what it changes.
+        Part("bulk registration", services.bulk_registration.start, services.bulk_registration.stop),
+        Part("maintenance", maintenance.start, partial(maintenance.stop, GRACE)),
+        Part("health", health.start, partial(health.stop, GRACE)),
     )
-    return _Server(settings, services, gateway, pump, http, api_socket, run)
+    return _Server(Parts(parts), http, api_socket, describe)
 
 
 def _http(settings: Settings, services: Services, health: Health, limits: ServerLimits) -> HttpServer:

@@ -1,6 +1,6 @@
 """The domain's services, gathered for those who call them: API operations, CLI, gateway pump.
 
-``app.py`` builds the one instance; a new service is a line here and a line there.
+``wiring.py`` builds the one instance; a new service is a line here and a line there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from sekisho.messaging.publishing import Publishing
     from sekisho.policies.authorization import Authorization
     from sekisho.policies.rules import Policies
+    from sekisho.provisioning.bulk.registration import BulkRegistration
     from sekisho.provisioning.bulk.rules import RegistrationTasks
+    from sekisho.provisioning.fleet import FleetProvisioning
     from sekisho.provisioning.templates.rules import ProvisioningTemplates
     from sekisho.provisioning.thing_registration import ThingRegistration
     from sekisho.rotation.rules import Rotations
@@ -36,10 +38,12 @@ class Services:
     accounts: Accounts
     authorization: Authorization
     billing_groups: BillingGroups
+    bulk_registration: BulkRegistration
     ca_certificates: CACertificates
     certificate_providers: CertificateProviders
     certificates: Certificates
     endpoints: Endpoints
+    fleet_provisioning: FleetProvisioning
     policies: Policies
     provisioning_templates: ProvisioningTemplates
     publishing: Publishing

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +21,24 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from sekisho import wiring
 from sekisho.accounts.model import AccessKey
 from sekisho.accounts.rules import Accounts
 from sekisho.api import app as api
 from sekisho.api.connections import ServerLimits
 from sekisho.api.http_server import HttpServer
 from sekisho.api.sigv4 import SecretKey
+from sekisho.buckets.folder import FolderBuckets
 from sekisho.change import Change
 from sekisho.clock import utc_now
-from sekisho.messaging.publishing import Message, Publishing
-from sekisho.provisioning.bulk.registration import BulkRegistration
-from sekisho.provisioning.bulk.rules import RegistrationTasks
+from sekisho.gateway.engine import RustPolicyEngine
+from sekisho.messaging.publishing import Message
+from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.services import Services
 from sekisho.store.store import Store
+from sekisho.wiring import Foreign
 from tests.tools import require
 
 if TYPE_CHECKING:
@@ -159,8 +162,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     published: list[tuple[Realm, Message]] = []
     with Store(f"sqlite:///{folder / 'sekisho.db'}", announced.extend) as store, socket.socket() as listener:
         functions = Functions()
-        bulk = _bulk(store, folder)
-        services = _services(store, folder, published, functions, bulk)
+        services = _services(store, folder, published, functions)
         application = api.build(services, _credentials(services.accounts), utc_now, default_realm=HOME)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -175,7 +177,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             yield Server(url, store, services, functions, folder / "buckets", announced, published)
         finally:
-            bulk.stop()
+            services.bulk_registration.stop()
             http.should_exit = True
             thread.join()
 
@@ -192,66 +194,16 @@ def other_account(server: Server) -> Account:
     return server.new_account()
 
 
-def _bulk(store: Store, folder: Path) -> BulkRegistration:
-    from sekisho.buckets.folder import FolderBuckets
-    from sekisho.gateway.engine import RustPolicyEngine
-    from sekisho.pki.issuing import IssuingAuthority
-    from sekisho.provisioning.provisioner import provision
-
-    authority = IssuingAuthority.load_or_create(folder / "issuing")
-    engine = RustPolicyEngine()
-    provision_one = partial(provision, certificate=None, engine=engine, authority=authority)
-    return BulkRegistration(store, utc_now, FolderBuckets(folder / "buckets"), provision_one)
-
-
-def _services(
-    store: Store,
-    folder: Path,
-    published: list[tuple[Realm, Message]],
-    functions: Functions,
-    bulk: BulkRegistration,
-) -> Services:
-    from sekisho.billing_groups.rules import BillingGroups
-    from sekisho.ca_certificates.rules import CACertificates
-    from sekisho.certificate_providers.rules import CertificateProviders
-    from sekisho.certificates.rules import Certificates
-    from sekisho.certificates.transfers import Transfers
-    from sekisho.endpoints.rules import Endpoints
-    from sekisho.gateway.engine import RustPolicyEngine
-    from sekisho.pki.issuing import IssuingAuthority
-    from sekisho.policies.authorization import Authorization
-    from sekisho.policies.rules import Policies
-    from sekisho.provisioning.csr_signer import HandlerCsrSigner
-    from sekisho.provisioning.templates.rules import ProvisioningTemplates
-    from sekisho.provisioning.thing_registration import ThingRegistration
-    from sekisho.rotation.rules import Rotations
-    from sekisho.tags.rules import Tags
-    from sekisho.thing_groups.rules import ThingGroups
-    from sekisho.thing_types.rules import ThingTypes
-    from sekisho.things.rules import Things
-
-    engine = RustPolicyEngine()
-    authority = IssuingAuthority.load_or_create(folder / "issuing")
-    return Services(
-        accounts=Accounts(store, utc_now),
-        authorization=Authorization(store, engine),
-        billing_groups=BillingGroups(store, utc_now),
-        ca_certificates=CACertificates(store, utc_now),
-        certificate_providers=CertificateProviders(store, utc_now),
-        certificates=Certificates(store, utc_now, authority, HandlerCsrSigner(functions)),
-        endpoints=Endpoints(store, HOME, "localhost"),
-        policies=Policies(store, utc_now, engine),
-        provisioning_templates=ProvisioningTemplates(store, utc_now, authority),
-        publishing=Publishing(_Collector(published)),
-        rotations=Rotations(store, utc_now),
-        registration_tasks=RegistrationTasks(store, utc_now, bulk.begin),
-        tags=Tags(store),
-        thing_groups=ThingGroups(store, utc_now),
-        thing_registration=ThingRegistration(store, utc_now, engine, authority),
-        thing_types=ThingTypes(store, utc_now),
-        things=Things(store, utc_now),
-        transfers=Transfers(store, utc_now),
+def _services(store: Store, folder: Path, published: list[tuple[Realm, Message]], functions: Functions) -> Services:
+    foreign = Foreign(
+        clock=utc_now,
+        engine=RustPolicyEngine(),
+        authority=IssuingAuthority.load_or_create(folder / "issuing"),
+        broker=_Collector(published),
+        handlers=functions,
+        buckets=FolderBuckets(folder / "buckets"),
     )
+    return wiring.build(store, HOME, "localhost", foreign)
 
 
 def _credentials(accounts: Accounts) -> Any:
