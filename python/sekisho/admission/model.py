@@ -23,7 +23,7 @@ class IdentityThing:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that the gate needs to know of one certificate, from one look-up."""
+    """All that the gateway needs to know of one certificate, from one look-up."""
 
     certificate: Certificate
     policies: tuple[PolicyVersion, ...]

@@ -1,4 +1,4 @@
-"""The gate's look-up: a few statements for a whole batch of connections.
+"""The look-up of identities: a few statements for a whole batch of connections.
 
 Three, and two more where some thing is in a group. Where some are not among the certificates, one more looks for them
 among provisioning claims.
@@ -118,7 +118,7 @@ _GROUPS_OF = (
 
 
 class IdentityRows:
-    """All that the gate needs to know of certificates. The cost of a key does not depend on how many are registered."""
+    """All that the gateway needs to know of certificates. The cost of a key does not grow with the registry."""
 
     __slots__ = ("_tx",)
 
@@ -134,7 +134,7 @@ class IdentityRows:
         for start in range(0, len(asked), CHUNK):
             chunk = asked[start : start + CHUNK]
             known = self._look_up(chunk)
-            # Claims are few and short-lived; whoever is registered does not wait for them.
+            # Claims are few and short-lived; registered certificates do not wait for them.
             unknown = [key for key in chunk if key not in known]
             found |= known | (self._claims(unknown) if unknown else {})
         return found

@@ -97,7 +97,7 @@ def status_of(error: AwsException, models: Mapping[str, ServiceModel], service: 
     """The HTTP status of `error` when `service` answers it.
 
     An exception that the service does not declare (AWS answers ForbiddenException to Publish, undeclared) takes the
-    status of the front end, else that of another service; 400 when nobody knows it.
+    status of the front end, else that of another service; 400 where no service has it.
     """
     if service is not None:
         status = models[service].exception_status(error.code)

@@ -76,7 +76,7 @@ class FairThreads:
     ) -> asyncio.Future[R]:
         """As ``run``, in the place that ``try_take`` has taken: it is given back when the function is over.
 
-        That is so where nobody awaits the result any more, too: the thread is busy until then.
+        Also where the result is no longer awaited: the thread is busy until then.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
@@ -170,7 +170,7 @@ def _run_calls(work: SimpleQueue[_Work | None]) -> None:
             done = partial(finish, function(), None)
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
             done = partial(finish, None, error)
-        with suppress(RuntimeError):  # The loop is closed: nobody awaits the result any more.
+        with suppress(RuntimeError):  # The loop is closed: the result is no longer awaited.
             loop.call_soon_threadsafe(done)
         # Nothing of a request is kept while the thread waits for the next.
         del call, function, loop, finish, done

@@ -24,7 +24,7 @@ class CsrSigner(Protocol):
     """Whoever carries certificate signing requests to certificate providers."""
 
     def sign(self, realm: Realm, provider: CertificateProvider, csr_pem: str, principal_id: str, client_id: str) -> str:
-        """The text of the certificate that the provider answers; whoever asks looks at it.
+        """Return the text of the certificate that the provider answers, which the caller checks.
 
         Args:
             principal_id: Who asks for the certificate.

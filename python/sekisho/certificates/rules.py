@@ -131,7 +131,7 @@ class Certificates:
     def register_without_ca(
         self, realm: Realm, certificate_pem: str, *, status: CertificateStatus | None = None
     ) -> Certificate:
-        """Register a certificate whoever signed it, itself among them. INACTIVE where no status is given.
+        """Register a certificate with any issuer, itself included. INACTIVE where no status is given.
 
         Raises:
             CertificateValidationException: No certificate, or one that AWS IoT does not take.

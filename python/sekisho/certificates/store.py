@@ -262,7 +262,7 @@ class CertificateRows:
         replace(self._tx, _REPLACE, parameters, certificate.certificate_id)
 
     def remove(self, realm: Realm, certificate_id: str) -> None:
-        """Forget it. Policies and things attached to it stay attached: whoever removes detaches."""
+        """Remove it. Its policies and things stay attached: the caller detaches them."""
         self._tx.execute(_REMOVE, realm_parameters(realm, certificate_id=certificate_id))
 
     def page(self, realm: Realm, window: Window) -> Slice[Certificate]:

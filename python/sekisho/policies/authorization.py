@@ -1,6 +1,6 @@
 """What a principal may do, asked beforehand: TestAuthorization and GetEffectivePolicies.
 
-The decisions are those of the policy engine that guards the gate. The status of the certificate plays no part here:
+The decisions are those of the policy engine of the gateway. The status of the certificate plays no part here:
 what is tested is policies.
 
 Source: API Reference, TestAuthorization and GetEffectivePolicies.
@@ -67,7 +67,7 @@ class Answer:
 
 
 class Authorization:
-    """Answers what the gate would decide."""
+    """Answer what the gateway would decide."""
 
     def __init__(self, store: Store, engine: PolicyEngine) -> None:
         self._store = store

@@ -3,7 +3,7 @@
 On one connection the device asks for a certificate (``$aws/certificates/create/…``, or ``create-from-csr/…`` with a
 request of its own), and gets it with an ownership token; with the token it asks for a template to be carried out
 (``$aws/provisioning-templates/<name>/provision/…``), which makes its thing and lets the certificate connect. Until then
-the certificate waits for activation; where nobody provisions with it within an hour, it is removed. Each answer goes
+the certificate waits for activation; where no device provisions with it within an hour, it is removed. Each answer goes
 to the connection that asked and nowhere else, under ``…/accepted`` or ``…/rejected``; in JSON or CBOR, as the topic
 ends.
 

@@ -1,4 +1,4 @@
-"""What the domain needs of handlers: whoever is called where AWS IoT calls a Lambda function.
+"""What the features need of handlers, which are called where AWS IoT calls a Lambda function.
 
 ``sekisho.handlers`` calls them; ``sekisho.toml`` says who they are.
 """

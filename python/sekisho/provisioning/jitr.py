@@ -115,7 +115,7 @@ class JustInTimeRegistration:
         for _, event in events:
             self._outbox.publish(event)
         if self._handlers is not None:
-            self._handlers.knocked(now, events)
+            self._handlers.reconnected(now, events)
         return [
             refusals.get((result.realm, request.certificate_id), not_registered)
             if isinstance(result, CACertificate)

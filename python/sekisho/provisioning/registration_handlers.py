@@ -2,7 +2,7 @@
 
 The call for a registration is kept in the registration's own transaction. Each later attempt of a device that still
 waits has its handlers called again, where no call waits already: at most once in ``BETWEEN``, so that a device that
-keeps knocking costs next to nothing.
+keeps reconnecting costs little.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class RegistrationHandlers:
         """What was registered is on disk."""
         self._wake()
 
-    def knocked(self, now: datetime, attempts: Iterable[tuple[Certificate, Event]]) -> None:
+    def reconnected(self, now: datetime, attempts: Iterable[tuple[Certificate, Event]]) -> None:
         """Certificates that wait for activation were used to connect. A store that fails costs the calls alone."""
         wanted = [
             (handler, certificate, event)

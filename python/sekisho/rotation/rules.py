@@ -127,7 +127,7 @@ class Rotations:
     def connected(self, connected: Sequence[tuple[Realm, str]]) -> None:
         """These certificates have connected: switch off the ones whose place they take.
 
-        Told of certificates that nobody waits for, or told again, it changes nothing. One that is no longer ACTIVE is
+        Certificates for which no rotation waits, and repeated calls, change nothing. One that is no longer ACTIVE is
         waited for still: the old one must not go before a new one works.
         """
         if not connected:

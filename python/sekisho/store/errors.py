@@ -25,7 +25,7 @@ class AlreadyThere(Exception):
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked; nothing of the transaction was kept."""
+    """The store cannot do what was asked. No change is kept, or it is open whether: a commit got no answer."""
 
 
 class NewerSchema(StoreError):

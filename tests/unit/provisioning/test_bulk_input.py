@@ -127,7 +127,7 @@ def test_an_empty_line_is_no_device(content: bytes) -> None:
         (b'{"a": null}', "'a' is not a string"),
         (b'{"a": {"b": "c"}}', "'a' is not a string"),
         (b'{"a": "1", "b": "2", "a": "3"}', "'a' twice"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "number that nobody can read"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "number that cannot be read"),
         (b'{"a": ' + b"[" * 100_000 + b"}", "nested too deep|not JSON"),
         (b'\xef\xbb\xbf{"a": "b"}', "not JSON"),
     ],

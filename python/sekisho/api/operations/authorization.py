@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "TestAuthorization")
 def test_authorization(call: Call, request: TestAuthorizationRequestTypeDef) -> Mapping[str, Any]:
-    """What the gate would decide, question by question."""
+    """Return what the gateway would decide, request by request."""
     answers = call.services.authorization.test(
         call.realm,
         [Question(info.get("actionType", ""), info["resources"]) for info in request["authInfos"]],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "TransferCertificate")
 def transfer_certificate(call: Call, request: TransferCertificateRequestTypeDef) -> Mapping[str, Any]:
-    """Offer a certificate to another account of this server; nobody is notified."""
+    """Offer a certificate to another account of this server. No notification is sent."""
     offered = call.services.transfers.transfer(
         call.realm,
         request["certificateId"],

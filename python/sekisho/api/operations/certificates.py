@@ -45,7 +45,7 @@ def register_certificate(call: Call, request: RegisterCertificateRequestTypeDef)
 def register_certificate_without_ca(
     call: Call, request: RegisterCertificateWithoutCARequestTypeDef
 ) -> Mapping[str, Any]:
-    """Register a certificate whoever signed it."""
+    """Register a certificate with any issuer."""
     status = request.get("status")
     certificate = call.services.certificates.register_without_ca(
         call.realm, request["certificatePem"], status=None if status is None else CertificateStatus(status)

@@ -19,7 +19,7 @@ def get_caller_identity(call: Call, _request: Mapping[str, object]) -> Mapping[s
 
 @operation("sts", "GetAccessKeyInfo")
 def get_access_key_info(call: Call, request: Mapping[str, str]) -> Mapping[str, str]:
-    """The account that an access key belongs to, whoever asks; AWS answers so too.
+    """Return the account of an access key, to any account, as AWS does.
 
     Raises ValidationException where no account of this server has the key. AWS reads the account out of the id itself.
     """

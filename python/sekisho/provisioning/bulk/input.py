@@ -118,7 +118,7 @@ def parameters(line: Line) -> Mapping[str, str] | None:
     except json.JSONDecodeError as error:
         raise BadLine(f"the line is not JSON: {error.msg} (its character {error.colno})") from None
     except ValueError:
-        raise BadLine("the line has a number that nobody can read") from None
+        raise BadLine("the line has a number that cannot be read") from None
     if not isinstance(value, dict):
         raise BadLine('the line is not a JSON object such as {"ThingName": "foo", "SerialNumber": "123"}')
     for name, content in value.items():

@@ -247,7 +247,7 @@ class BulkRegistration:
         return task
 
     def _take(self, task: RegistrationTask, ready: list[_Ready]) -> RegistrationTask:
-        """One step, or less where something fails that nobody foresaw: that costs one line and not the task."""
+        """Write one batch. After an unexpected error, write its first line alone and report that as failed."""
         try:
             return self._write(task, ready)
         except (StoreError, OSError, _Ended):

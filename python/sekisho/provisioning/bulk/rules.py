@@ -71,7 +71,7 @@ class RegistrationTasks:
             template_body: A provisioning template.
             input_bucket: Where the input is.
             input_key: Its name there.
-            role_arn: Kept and shown; nobody's permissions are asked.
+            role_arn: Stored and returned; no permissions are checked.
 
         Raises:
             InvalidRequestException: The template is none, or a task of this account is running.

@@ -1,4 +1,4 @@
-"""What a provisioning claim is to the gate: a certificate that may do what provisioning takes, and nothing else.
+"""The identity of a provisioning claim at the gateway: a certificate that may provision, and nothing else.
 
 A claim is no certificate of the registry: it is listed nowhere, and nothing can be attached to it. Its policy is made
 here, from the template it is for.
@@ -21,7 +21,7 @@ POLICY_PREFIX: Final = "$provisioning-claim/"
 
 
 def identity_of(claim: ProvisioningClaim) -> Identity:
-    """The claim as the gate knows certificates. As those that the service issues, it needs no SNI."""
+    """Return the claim as an identity. Like a certificate that the service issued, it needs no SNI."""
     certificate = Certificate(
         realm=claim.realm,
         certificate_id=claim.certificate_id,

@@ -304,7 +304,7 @@ class ProvisioningTemplates:
         return CreatedClaim(claim, issued.public_key_pem, issued.private_key_pem)
 
     def forget_expired_claims(self) -> int:
-        """Remove claims whose five minutes are over; how many there were. The gate refuses them by their dates.
+        """Remove claims whose five minutes are over; return how many. The gateway refuses them by their dates.
 
         Nobody is told: a device that is provisioning when its claim expires may finish.
         """
