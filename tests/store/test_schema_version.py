@@ -17,7 +17,7 @@ from sqlalchemy import Connection, PrimaryKeyConstraint, UniqueConstraint, text
 from sekisho.certificates.store import CertificateRows
 from sekisho.store import migrations, schema_version, tables
 from sekisho.store.engines import Engines, engines
-from sekisho.store.errors import NewerSchema
+from sekisho.store.errors import ForeignDatabase, NewerSchema
 from sekisho.store.store import Store
 from sekisho.tags.store import TagRows
 from tests.postgres import PostgreSQL
@@ -114,6 +114,20 @@ def test_an_older_database_is_migrated_and_keeps_what_it_holds(
     with opened(url).reading.begin() as connection:
         assert schema_version.current(connection) == "next"
         assert connection.execute(text("SELECT colour FROM certificates")).scalar() == "blue"
+
+
+def test_a_database_of_an_unreleased_build_is_left_alone(url: str) -> None:
+    with Store(url, lambda _: None) as store, store.write() as tx:
+        CertificateRows(tx).add(certificate())
+    with opened(url).writing.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    with pytest.raises(ForeignDatabase, match="from before the first release"), Store(url, lambda _: None):
+        pass
+    with opened(url).writing.begin() as connection:
+        assert schema_version.current(connection) == "0004"
+        connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+    with Store(url, lambda _: None) as store, store.read() as tx:
+        assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(

@@ -18,6 +18,9 @@ from sekisho.store.tables import load_all
 HEAD: Final = max(file.name[:4] for file in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
 """Revision of the newest migration."""
 
+_UNRELEASED: Final = frozenset(f"{number:04}" for number in range(1, 9))
+"""Revisions whose migrations were replaced by one before the first release."""
+
 # As Alembic makes it.
 _VERSION = Table(
     "alembic_version",
@@ -56,6 +59,11 @@ def bring_to_head(connection: Connection, place: str) -> None:
 
     from sekisho.store.migrations import is_known, upgrade
 
+    if revision in _UNRELEASED:
+        raise ForeignDatabase(
+            f"{place} has the schema {revision!r} of a build from before the first release, which this Sekisho does not"
+            " migrate. Start the last build from before it once on this database, or name another data folder."
+        )
     if not is_known(revision):
         raise NewerSchema(
             f"{place} has the schema {revision!r}, which this Sekisho (up to {HEAD!r}) does not know: a newer one has"

@@ -112,6 +112,10 @@ class PartOf:
     table: str
 
 
+_announcers: Final[dict[str, Announcer | PartOf | None]] = {}
+"""By table. Not in ``Table.info``, which Alembic would write into migrations."""
+
+
 def naming(kind: ChangeKind, column: str, *, of_inserts: bool) -> Announcer:
     """Return an announcer of one change, whose id is the value of ``column``.
 
@@ -135,7 +139,8 @@ def listed(name: str, *parts: Any, announces: Announcer | PartOf | None) -> Tabl
     Args:
         announces: What a written row means to live connections; None: nothing.
     """
-    return Table(name, metadata, _seq(), *parts, sqlite_autoincrement=True, info={_ANNOUNCES: announces})
+    _announcers[name] = announces
+    return Table(name, metadata, _seq(), *parts, sqlite_autoincrement=True)
 
 
 def keyed(name: str, *parts: Any, announces: Announcer | PartOf | None, **options: Any) -> Table:
@@ -145,16 +150,13 @@ def keyed(name: str, *parts: Any, announces: Announcer | PartOf | None, **option
         announces: As ``listed``.
         options: Those of ``Table``.
     """
-    return Table(name, metadata, *parts, info={_ANNOUNCES: announces}, **options)
-
-
-_ANNOUNCES: Final = "announces"
+    _announcers[name] = announces
+    return Table(name, metadata, *parts, **options)
 
 
 def announces(table: Table) -> Announcer | PartOf | None:
     """Return what writing rows of a table announces."""
-    found: Announcer | PartOf | None = table.info[_ANNOUNCES]
-    return found
+    return _announcers[table.name]
 
 
 def load_all() -> MetaData:
