@@ -377,8 +377,8 @@ def test_a_server_that_is_killed_ends_the_run_and_the_next_one_goes_on(
     assert 0 < before["made"] < len(devices)
     own_server.start()
     after = fleet.rotate(*call)
-    # That under way when the server was killed may have been registered, and was not heard of.
+    # The one under way when the server was killed may not have been made; or made, or registered without an answer.
     assert before["made"] <= after["waiting"] <= before["made"] + 1
     assert after["made"] + after["registered"] + after["waiting"] == len(devices)
-    assert after["made"] == len(devices) - before["made"] - 1
+    assert len(devices) - before["made"] - 1 <= after["made"] <= len(devices) - before["made"]
     assert fleet.progress() == (len(devices), 0, 0)

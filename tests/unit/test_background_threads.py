@@ -157,7 +157,7 @@ def test_the_pump(step: str, name: str) -> None:
         eventually(lambda: once.calls == 1)
         plane.events.put(admission(2))
         assert plane.completed.get(timeout=WITHIN)["id"] == 2
-        assert told_of(name)
+        eventually(lambda: told_of(name))
     finally:
         running.stop()
 
@@ -195,7 +195,7 @@ def test_services_that_devices_ask(monkeypatch: pytest.MonkeyPatch) -> None:
             running.take(a_request(b"next"))
         for _ in range(8):
             assert plane.replies.get(timeout=WITHIN)
-        assert told_of("service-")
+        eventually(lambda: told_of("service-"))
     finally:
         running.stop()
 
@@ -246,7 +246,7 @@ def test_the_dispatcher(store: Store) -> None:
             Enqueuing().enqueue_in(tx, clock.now, "h", Event(HOME, "t", json.dumps({"n": 1}).encode()), "subject")
         running.wake()
         assert handlers.calls.get(timeout=WITHIN) == {"n": 1}
-        assert told_of("deliveries-h-")
+        eventually(lambda: told_of("deliveries-h-"))
     finally:
         running.stop()
 
@@ -290,7 +290,7 @@ def test_maintenance() -> None:
     running.start()
     try:
         eventually(lambda: once.calls > 2)
-        assert told_of("maintenance")
+        eventually(lambda: told_of("maintenance"))
     finally:
         running.stop()
 
@@ -322,7 +322,7 @@ def test_the_log_itself() -> None:
         writer.put(b"second\n")
         assert writer.flush(WITHIN)
         assert b"second\n" in written
-        assert told_of("log-writer")
+        eventually(lambda: told_of("log-writer"))
     finally:
         writer.stop()
 
@@ -393,6 +393,6 @@ def test_what_ends_idle_processes() -> None:
     running._lane(owner, 1)
     try:
         assert idle.ended.wait(WITHIN)
-        assert told_of("handler-processes-idle")
+        eventually(lambda: told_of("handler-processes-idle"))
     finally:
         running.close()
