@@ -271,6 +271,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     http = _http(settings, services, health, limits)
 
     mqtt_port = 0
+    server_name = ""
     dotted_names = LoopbackNames(())
 
     def prepare_accounts() -> None:
@@ -278,11 +279,13 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         handlers.warn_of_accounts()
 
     def look_up_names() -> None:
-        nonlocal dotted_names
+        nonlocal dotted_names, server_name
+        endpoint = services.endpoints.describe(home)
+        server_name = endpoint.server_name
         # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
         is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
         is_named = is_on_loopback and settings.server_certificate is None
-        dotted_names = LoopbackNames(services.endpoints.describe(home).aliases if is_named else ())
+        dotted_names = LoopbackNames(endpoint.aliases if is_named else ())
 
     def serve_identity() -> None:
         identity.serve_certificates()
@@ -302,7 +305,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
             api=_url(settings, api_socket),
             mqtt_host=_reachable(settings.host),
             mqtt_port=mqtt_port,
-            endpoint=services.endpoints.describe(home).server_name,
+            endpoint=server_name,
             region=settings.region,
             account=settings.account,
             store=store.place,

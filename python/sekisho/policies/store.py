@@ -178,7 +178,6 @@ _VERSIONS_OF = Query(
     policy_version_of,
 )
 _REPLACE = replacing(POLICIES, *_KEY)
-_SET_LAST = replacing(POLICIES, *_KEY)
 _REMOVE = removing(POLICIES, *_KEY)
 _REMOVE_VERSION = removing(POLICY_VERSIONS, *_VERSION_KEY)
 _DETACH = removing(POLICY_TARGETS, *_TARGET_KEY)
@@ -230,7 +229,7 @@ class PolicyRows:
             KeyError: There is no such policy.
         """
         parameters = realm_parameters(version.realm, name=version.policy_name)
-        replace(self._tx, _SET_LAST, parameters | {"last_version_id": version.version_id}, version.policy_name)
+        replace(self._tx, _REPLACE, parameters | {"last_version_id": version.version_id}, version.policy_name)
         self._insert_version(version)
 
     def _insert_version(self, version: PolicyVersion) -> None:

@@ -30,7 +30,7 @@ from sqlalchemy.engine.interfaces import CoreExecuteOptionsParameter
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.store.errors import AlreadyThere
-from sekisho.store.transaction import Transaction
+from sekisho.store.transaction import KEY_PREFIX, Transaction
 
 T = TypeVar("T")
 
@@ -40,17 +40,16 @@ AFTER_ALL: Final = 2**63 - 1
 
 def its(table: Table, *columns: str) -> ColumnElement[bool]:
     """The condition that these columns have the values of the parameters ``its_<column>``."""
-    condition: ColumnElement[bool] = table.c[columns[0]] == bindparam(f"its_{columns[0]}")
+    condition: ColumnElement[bool] = table.c[columns[0]] == bindparam(KEY_PREFIX + columns[0])
     for column in columns[1:]:
-        condition = condition & (table.c[column] == bindparam(f"its_{column}"))
+        condition = condition & (table.c[column] == bindparam(KEY_PREFIX + column))
     return condition
 
 
 def realm_parameters(realm: Realm, **others: Any) -> dict[str, Any]:
     """Parameters for ``its(table, "account_id", "region", ...)``."""
-    return {"its_account_id": realm.account_id, "its_region": realm.region} | {
-        f"its_{name}": value for name, value in others.items()
-    }
+    columns = {"account_id": realm.account_id, "region": realm.region} | others
+    return {KEY_PREFIX + name: value for name, value in columns.items()}
 
 
 def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
