@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scripts.docstrings import below_names
-from sekisho.config import Settings
+from sekisho.server.settings import Settings
 
 _PACKAGE: Final = Path(__file__).parents[1] / "python" / "sekisho"
 _LIMIT: Final = re.compile(r"(MAX|MIN|MOST)_\w+|(?!POLL_|RETRY_)\w+_(SECONDS|BYTES|LIMIT|LENGTH)")
@@ -141,9 +141,9 @@ BOUNDS: Final[Sequence[Bound]] = (
         "Connections to the API",
         "connections where `api_connections` is 0; one descriptor in four at most",
         "process",
-        "descriptors.MAX_API_CONNECTIONS",
+        "server.descriptors.MAX_API_CONNECTIONS",
         "as above",
-        "tests/unit/test_descriptors.py::test_the_api_gets_its_part_and_devices_the_others",
+        "tests/unit/server/test_descriptors.py::test_the_api_gets_its_part_and_devices_the_others",
         "`api.connections`",
     ),
     Bound(
@@ -304,9 +304,9 @@ BOUNDS: Final[Sequence[Bound]] = (
         "The store",
         "free bytes of the data folder's file system below which the server is not well",
         "process",
-        "health.MIN_FREE_BYTES",
+        "server.health.MIN_FREE_BYTES",
         "part `data_folder` of health fails",
-        "tests/unit/test_health.py::test_a_file_system_that_is_nearly_full_is_told_of",
+        "tests/unit/server/test_health.py::test_a_file_system_that_is_nearly_full_is_told_of",
         "part `data_folder` of health",
     ),
     Bound(
@@ -528,7 +528,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "regions.MAX_OWN_REGIONS",
         "the server does not start",
-        "tests/unit/test_config.py::test_a_sites_own_regions_are_bounded",
+        "tests/unit/server/test_settings.py::test_a_sites_own_regions_are_bounded",
     ),
     Bound(
         "MQTT sessions and messages",

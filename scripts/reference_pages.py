@@ -21,7 +21,7 @@ from scripts.docstrings import below_names
 from sekisho import _sekisho
 from sekisho.api.coverage import coverage
 from sekisho.cli.app import app
-from sekisho.config import FILE_ALONE, Settings
+from sekisho.server.settings import FILE_ALONE, Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs"
 

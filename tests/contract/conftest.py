@@ -21,7 +21,6 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sekisho import wiring
 from sekisho.accounts.model import AccessKey
 from sekisho.accounts.rules import Accounts
 from sekisho.api import app as api
@@ -36,9 +35,10 @@ from sekisho.messaging.publishing import Message
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-from sekisho.services import Services
+from sekisho.server import wiring
+from sekisho.server.services import Services
+from sekisho.server.wiring import Foreign
 from sekisho.store.store import Store
-from sekisho.wiring import Foreign
 from tests.tools import require
 
 if TYPE_CHECKING:

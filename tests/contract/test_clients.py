@@ -30,10 +30,10 @@ from sekisho.api.operation import Call, Operations, installed_operations
 from sekisho.api.sigv4 import SecretKey
 from sekisho.clock import utc_now
 from sekisho.errors import ResourceAlreadyExistsException, ResourceNotFoundException
-from sekisho.health import Part
 from sekisho.realm import Realm
-from sekisho.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
-from sekisho.services import Services
+from sekisho.server.health import Part
+from sekisho.server.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
+from sekisho.server.services import Services
 
 KEY_ID, SECRET = "AKIASEKISHOEXAMPLE00", "a/secret+key"
 KEY = SecretKey("123456789012", "arn:aws:iam::123456789012:root", "123456789012", SECRET)

@@ -13,18 +13,14 @@ from typing import Any, cast
 
 import pytest
 
-from sekisho import health, maintenance
 from sekisho._sekisho import Gateway
 from sekisho.admission.model import Identity
 from sekisho.gateway import pump, requests
 from sekisho.gateway.pump import Pump
 from sekisho.gateway.requests import Requests
-from sekisho.handler_settings import PythonFunction
 from sekisho.handlers import process, processes
 from sekisho.handlers.process import Process
 from sekisho.handlers.processes import Owner, Processes
-from sekisho.health import Health, Probe
-from sekisho.maintenance import Maintenance
 from sekisho.messaging.requests import Reply, Request
 from sekisho.observe import threads
 from sekisho.observe.log_writer import LogWriter
@@ -38,10 +34,14 @@ from sekisho.provisioning.outbox.model import Event
 from sekisho.provisioning.provisioner import Provisioned
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
+from sekisho.server import health, maintenance
+from sekisho.server.handler_settings import PythonFunction
+from sekisho.server.health import Health, Probe
+from sekisho.server.maintenance import Maintenance
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.templates.resources import Resources
-from tests.unit.registry.arrange import HOME, SetClock
+from tests.unit.features.arrange import HOME, SetClock
 from tests.wait import eventually
 
 WITHIN = 15.0

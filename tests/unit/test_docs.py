@@ -13,7 +13,7 @@ import pytest
 from scripts import reference_pages
 from scripts.bounds import BOUNDS, Bound
 from sekisho import _sekisho
-from sekisho.config import Settings
+from sekisho.server.settings import Settings
 from sekisho.templates.error import TemplateError
 from sekisho.templates.template import parse
 

@@ -56,7 +56,7 @@ from sekisho.regions import Regions
 from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from sekisho.services import Services
+    from sekisho.server.services import Services
 
 # The services that a signing name may mean. The developer guide signs data-plane requests for `iotdevicegateway`,
 # botocore for `iotdata`; jobs on the data plane have a name of their own.

@@ -1,7 +1,7 @@
 """The routes by which a load balancer, an orchestrator and ``sekisho status`` ask for the server's health.
 
-They need no signature and answer 200 or 503 with the parts of `sekisho.health` as JSON. Sentences, which hold paths and
-texts of the operating system, are for clients on the server's own machine.
+They need no signature and answer 200 or 503 with the parts of `sekisho.server.health` as JSON. Sentences, which hold
+paths and texts of the operating system, are for clients on the server's own machine.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sekisho.health import Part, verdict
-from sekisho.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
+from sekisho.server.health import Part, verdict
+from sekisho.server.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
 
 log = structlog.get_logger(__name__)
 
 
 class ReportsHealth(Protocol):
-    """The server's health (`sekisho.health.Health`). `live` and `ready` return at once."""
+    """The server's health (`sekisho.server.health.Health`). `live` and `ready` return at once."""
 
     def live(self) -> Sequence[Part]: ...
     def ready(self) -> Sequence[Part]: ...

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sekisho.realm import Realm
 
 if TYPE_CHECKING:
-    from sekisho.services import Services
+    from sekisho.server.services import Services
 
 Handler = Callable[["Call", Any], Mapping[str, Any] | None]
 H = TypeVar("H", bound=Callable[["Call", Any], object])

@@ -22,9 +22,9 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create an account with an access key. The secret access key is shown only now."""
-    from sekisho.app import CannotStart, open_accounts
     from sekisho.cli.output import show_json, show_line
     from sekisho.errors import AwsException
+    from sekisho.server.server import CannotStart, open_accounts
 
     try:
         with open_accounts(settings_of(data)) as accounts:
@@ -50,8 +50,8 @@ def create(
 @app.command("list")
 def list_accounts(data: Data = None, as_json: Json = False) -> None:
     """List accounts and their access key ids."""
-    from sekisho.app import CannotStart, open_accounts
     from sekisho.cli.output import show_json, show_line
+    from sekisho.server.server import CannotStart, open_accounts
 
     settings = settings_of(data)
     if not settings.data.is_dir():

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from sekisho.accounts.model import AccessKey
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import settings_of
-from sekisho.run_file import Run
+from sekisho.server.run_file import Run
 
 SERVICE: Final = "iot"
 HTTP_TIMEOUT_SECONDS: Final = 30.0
@@ -56,8 +56,8 @@ def access(data: Path | None, account: str | None) -> Access:
 
     Raises Failure: no server answers, or there is no such account.
     """
-    from sekisho import run_file
-    from sekisho.app import CannotStart, open_accounts
+    from sekisho.server import run_file
+    from sekisho.server.server import CannotStart, open_accounts
 
     settings = settings_of(data)
     folder = settings.data

@@ -19,9 +19,10 @@ from typing import Any, Final, Self
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from sekisho import ids, run_file
+from sekisho import ids
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import data_folder
+from sekisho.server import run_file
 
 ACKNOWLEDGEMENT_TIMEOUT_SECONDS: Final = 10.0
 """For CONNACK, SUBACK and PUBACK."""

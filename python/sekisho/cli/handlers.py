@@ -8,11 +8,11 @@ import typer
 
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import Data, Json, settings_of
-from sekisho.handler_settings import HOW_TO_RESTRICT, HandlerSettings
+from sekisho.server.handler_settings import HOW_TO_RESTRICT, HandlerSettings
 
 if TYPE_CHECKING:
-    from sekisho.config import Settings
     from sekisho.provisioning.deliveries.rules import Deliveries
+    from sekisho.server.settings import Settings
 
 app = typer.Typer(
     help="Handlers: what is called where AWS IoT calls a Lambda function.",
@@ -23,8 +23,8 @@ app = typer.Typer(
 @app.command("list")
 def list_handlers(data: Data = None, as_json: Json = False) -> None:
     """List the handlers of sekisho.toml; how many events wait for each, and how many failed for good."""
-    from sekisho.app import CannotStart, open_deliveries
     from sekisho.cli.output import show_json, show_line
+    from sekisho.server.server import CannotStart, open_deliveries
 
     settings = settings_of(data)
     if not settings.data.is_dir():
@@ -86,8 +86,8 @@ def discard(
     as_json: Json = False,
 ) -> None:
     """Delete events that failed for good: no handler is called with them again."""
-    from sekisho.app import CannotStart, open_deliveries
     from sekisho.cli.output import show_json, show_line
+    from sekisho.server.server import CannotStart, open_deliveries
 
     settings = settings_of(data)
     if not settings.data.is_dir():
@@ -111,8 +111,8 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Deliver events again that failed for good. A running server begins within seconds."""
-    from sekisho.app import CannotStart, open_deliveries
     from sekisho.cli.output import show_json, show_line
+    from sekisho.server.server import CannotStart, open_deliveries
 
     settings = settings_of(data)
     if not settings.data.is_dir():

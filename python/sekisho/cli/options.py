@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sekisho.config import Settings
+    from sekisho.server.settings import Settings
 
 
 def path(text: str) -> Path:
@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 def data_folder(chosen: Path | None) -> Path:
     """Return the data folder that a command works on. Raises Failure."""
     from sekisho.cli.failure import Failure
-    from sekisho.config import ConfigError, data_folder
+    from sekisho.server.settings import ConfigError, data_folder
 
     try:
         return data_folder(chosen)
@@ -44,7 +44,7 @@ def data_folder(chosen: Path | None) -> Path:
 def settings_of(chosen: Path | None) -> Settings:
     """Return the settings of the server on a data folder, from its file and the environment. Raises Failure."""
     from sekisho.cli.failure import Failure
-    from sekisho.config import ConfigError, load
+    from sekisho.server.settings import ConfigError, load
 
     try:
         return load({"data": chosen})

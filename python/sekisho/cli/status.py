@@ -61,7 +61,7 @@ def _ask(folder: str) -> tuple[int, dict[str, Any]]:
     """Return the exit code and the report: ``ok``, a sentence for each part, and the server's ``health``."""
     from pathlib import Path
 
-    from sekisho import run_file
+    from sekisho.server import run_file
 
     run = run_file.read(Path(folder))
     if run is None:

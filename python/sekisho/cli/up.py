@@ -11,7 +11,7 @@ from sekisho.cli.failure import Failure
 from sekisho.cli.options import Data, Json, path
 
 if TYPE_CHECKING:
-    from sekisho.run_file import Run
+    from sekisho.server.run_file import Run
 
 
 def up(
@@ -49,8 +49,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it."""
-    from sekisho import app
-    from sekisho.config import ConfigError, load
+    from sekisho.server import server
+    from sekisho.server.settings import ConfigError, load
 
     chosen = {
         "data": data,
@@ -67,8 +67,8 @@ def up(
     }
     try:
         settings = load(chosen, config_file=config)
-        app.run(settings, on_ready=lambda run: _announce(run, settings.data, as_json=as_json))
-    except (ConfigError, app.CannotStart) as error:
+        server.run(settings, on_ready=lambda run: _announce(run, settings.data, as_json=as_json))
+    except (ConfigError, server.CannotStart) as error:
         raise Failure(str(error)) from None
 
 
@@ -110,7 +110,7 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
     facts.add_row("Root CA", run.root_ca)
     facts.add_row("Data", str(data))
     facts.add_row("Account", f"{run.account}, {run.region}")
-    from sekisho.config import data_folder
+    from sekisho.server.settings import data_folder
 
     option = "" if data == data_folder() else f" --data {shlex.quote(str(data))}"
     facts.add_row("", "")

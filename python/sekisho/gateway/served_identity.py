@@ -15,13 +15,14 @@ from typing import Final
 
 import structlog
 
-from sekisho import listen_host, regions
+from sekisho import regions
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import Clock
-from sekisho.config import Settings
 from sekisho.endpoints.model import ServedEndpoint
 from sekisho.endpoints.rules import LOCALHOST_WITH_DOT, Endpoints
 from sekisho.pki import server
+from sekisho.server import listen_host
+from sekisho.server.settings import Settings
 from sekisho.store.errors import StoreError
 
 log = structlog.get_logger(__name__)

@@ -9,9 +9,9 @@ import json
 import threading
 from typing import Any, Final
 
-from sekisho.handler_settings import HandlerSettings, LambdaFunction
 from sekisho.handlers.call import MAX_CALLS, MAX_RESULT_BYTES, Call
 from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.server.handler_settings import HandlerSettings, LambdaFunction
 
 _AGAIN: Final = 429
 

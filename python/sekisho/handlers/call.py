@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from sekisho.config import ConfigError
 from sekisho.realm import Realm
+from sekisho.server.settings import ConfigError
 
 MAX_RESULT_BYTES: Final = 6 * 1024 * 1024
 """Size of an answer (AWS Lambda Developer Guide, gettingstarted-limits: synchronous invocation payload)."""

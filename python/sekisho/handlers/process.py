@@ -16,11 +16,11 @@ from typing import IO, Any, Final, cast
 
 import structlog
 
-from sekisho.handler_settings import PythonFunction
 from sekisho.handlers.call import MAX_RESULT_BYTES, Call
 from sekisho.observe.threads import SupervisedThread
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
+from sekisho.server.handler_settings import PythonFunction
 
 log = structlog.get_logger(__name__)
 

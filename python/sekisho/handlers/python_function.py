@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 import structlog
 
 from sekisho.accounts.model import AccessKey
-from sekisho.config import ConfigError
 from sekisho.files import WritableByOthers, refuse_writable_by_others
-from sekisho.handler_settings import HandlerSettings, PythonFunction
 from sekisho.handlers.call import Call
 from sekisho.handlers.process import Process, in_one_line
 from sekisho.handlers.processes import Owner, Processes
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
+from sekisho.server.handler_settings import HandlerSettings, PythonFunction
+from sekisho.server.settings import ConfigError
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,12 @@ import structlog
 
 from sekisho.accounts.model import AccessKey
 from sekisho.clock import Clock
-from sekisho.handler_settings import (
+from sekisho.handlers.call import MAX_CALLS, Call, Handler
+from sekisho.handlers.turns import Turns
+from sekisho.observe.tally import Tally
+from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
+from sekisho.realm import Realm
+from sekisho.server.handler_settings import (
     HOW_TO_RESTRICT,
     CsrSigner,
     HandlerSettings,
@@ -19,11 +24,6 @@ from sekisho.handler_settings import (
     PythonFunction,
     Webhook,
 )
-from sekisho.handlers.call import MAX_CALLS, Call, Handler
-from sekisho.handlers.turns import Turns
-from sekisho.observe.tally import Tally
-from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
-from sekisho.realm import Realm
 from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:

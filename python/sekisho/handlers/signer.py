@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 from sekisho.clock import Clock
-from sekisho.config import ConfigError
-from sekisho.handler_settings import CsrSigner, HandlerSettings
 from sekisho.handlers.call import Call, read_secret, read_text
 from sekisho.pki import ca
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotAcceptable
 from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.server.handler_settings import CsrSigner, HandlerSettings
+from sekisho.server.settings import ConfigError
 
 
 class SigningHandler:

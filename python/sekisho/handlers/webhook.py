@@ -24,10 +24,10 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from sekisho import __version__
 from sekisho.clock import Clock
-from sekisho.config import ConfigError
-from sekisho.handler_settings import HandlerSettings, Webhook
 from sekisho.handlers.call import MAX_CALLS, MAX_RESULT_BYTES, Call, read_secret
 from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.server.handler_settings import HandlerSettings, Webhook
+from sekisho.server.settings import ConfigError
 
 CHUNK: Final = 1 << 16
 

@@ -31,7 +31,7 @@ from sekisho.errors import (
 )
 from sekisho.realm import Realm
 from sekisho.regions import Regions
-from sekisho.services import Services
+from sekisho.server.services import Services
 from sekisho.store.errors import StoreError
 
 HOME = Realm("123456789012", "eu-central-1")

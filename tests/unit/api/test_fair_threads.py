@@ -21,9 +21,9 @@ from sekisho.api.app import build
 from sekisho.api.fair_threads import Busy, FairThreads, TooLate
 from sekisho.api.operation import Call, Operations
 from sekisho.api.sigv4 import SecretKey
-from sekisho.health import Part
 from sekisho.realm import Realm
-from sekisho.services import Services
+from sekisho.server.health import Part
+from sekisho.server.services import Services
 
 WAIT = 10.0
 HOME = Realm("123456789012", "eu-central-1")

@@ -12,8 +12,8 @@ import pytest
 from starlette.applications import Starlette
 
 from sekisho.api.health import HealthRoutes
-from sekisho.health import Part, verdict
-from sekisho.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
+from sekisho.server.health import Part, verdict
+from sekisho.server.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
 
 WITHIN = 15.0
 

@@ -19,7 +19,7 @@ from sekisho.api.http import HttpRequest
 from sekisho.api.sigv4 import SecretKey, verify
 from sekisho.cli import api_client
 from sekisho.cli.api_client import Access, ApiClient, Refused, Unreachable
-from sekisho.run_file import Run
+from sekisho.server.run_file import Run
 
 KEY = AccessKey("AKIAEXAMPLE", "123456789012", datetime(2026, 1, 1, tzinfo=UTC), "the secret")
 RUN = Run(1, "", "127.0.0.1", 8883, "localhost", "eu-central-1", "123456789012", "store", "root.pem", "0")

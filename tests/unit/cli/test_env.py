@@ -11,7 +11,7 @@ import pytest
 
 from sekisho.cli import api_client
 from sekisho.cli.env import env
-from sekisho.run_file import Run
+from sekisho.server.run_file import Run
 
 
 @pytest.mark.parametrize("dotted", ["", "localhost.localdomain"])

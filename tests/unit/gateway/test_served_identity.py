@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import utc_now
-from sekisho.config import Settings
 from sekisho.endpoints.model import ServedEndpoint
 from sekisho.endpoints.rules import Endpoints
 from sekisho.gateway.served_identity import RENEWAL_CHECK_INTERVAL, ServedIdentity, ServerCertificateUnusable
@@ -22,6 +21,7 @@ from sekisho.pki import pem
 from sekisho.pki.certificate import X509Certificate
 from sekisho.realm import Realm
 from sekisho.regions import Regions
+from sekisho.server.settings import Settings
 from tests.x509 import new_ca, new_device
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import Any
 
 from sekisho.accounts.model import AccessKey
 from sekisho.clock import Clock
-from sekisho.config import load
-from sekisho.handler_settings import HandlerSettings
 from sekisho.handlers.call import Call
 from sekisho.handlers.registry import ConfiguredHandlers
-from tests.unit.registry.arrange import HOME, SetClock
+from sekisho.server.handler_settings import HandlerSettings
+from sekisho.server.settings import load
+from tests.unit.features.arrange import HOME, SetClock
 
 WITHIN = 15.0
 """Seconds for what takes none; a loaded machine may need some."""

@@ -17,8 +17,8 @@ import pytest
 
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.provisioning.handlers import HandlerFailed
+from tests.unit.features.arrange import HOME
 from tests.unit.handlers.arrange import build, http_server
-from tests.unit.registry.arrange import HOME
 
 ARN = "arn:aws:lambda:eu-west-3:210987654321:function:activate"
 

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from sekisho.config import ConfigError
-from sekisho.handler_settings import PythonFunction
 from sekisho.handlers.processes import Processes
 from sekisho.handlers.python_function import INHERITED, PythonFunctions
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
+from sekisho.server.handler_settings import PythonFunction
+from sekisho.server.settings import ConfigError
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
 from tests.unit.handlers.arrange import API, WITHIN, access_key, call, read
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
 from tests.wait import eventually
 
 CODE = '''

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from sekisho.handler_settings import NAME
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.provisioning.handlers import HandlerFailed, handler_name
 from sekisho.realm import Realm
+from sekisho.server.handler_settings import NAME
 from sekisho.store.errors import StoreError
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT
 from tests.unit.handlers.arrange import Directory, build
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT
 from tests.x509 import new_ca, new_request, p256
 
 CA = "ab" * 32

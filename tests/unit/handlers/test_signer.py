@@ -10,11 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from sekisho.config import ConfigError
 from sekisho.pki.issue import BACKDATED
 from sekisho.provisioning.handlers import HandlerFailed
+from sekisho.server.settings import ConfigError
+from tests.unit.features.arrange import HOME, SetClock
 from tests.unit.handlers.arrange import build
-from tests.unit.registry.arrange import HOME, SetClock
 from tests.x509 import Papers, named, new_ca, new_device, new_request, p256
 
 SECTION = '[handlers.sign]\nca_certificate = "ca.crt"\nca_key = "ca.key"\ndays = 30\n'

@@ -22,15 +22,15 @@ from cryptography import x509
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from sekisho.clock import utc_now
-from sekisho.config import ConfigError
 from sekisho.handlers.call import MAX_CALLS
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.pki import ca, issue, keys
 from sekisho.pki.keys import KeyType
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
+from sekisho.server.settings import ConfigError
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT
 from tests.unit.handlers.arrange import WITHIN, Directory, build, http_server
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT
 from tests.wait import eventually
 
 DAY = timedelta(days=1)

@@ -33,7 +33,7 @@ from sekisho.tags.store import TagRows
 from sekisho.templates.resources import Resources
 from sekisho.things import rules as things
 from sekisho.things.store import ThingRows
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
 
 CANCELLED, COMPLETED = RegistrationTaskStatus.CANCELLED, RegistrationTaskStatus.COMPLETED

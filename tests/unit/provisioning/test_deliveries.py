@@ -25,7 +25,7 @@ from sekisho.realm import Realm
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
 
 WITHIN = 15.0

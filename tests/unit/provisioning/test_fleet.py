@@ -45,7 +45,7 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
-from tests.unit.registry.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
+from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca, new_device, new_request, p256
 
 ACTIVE, PENDING = CertificateStatus.ACTIVE, CertificateStatus.PENDING_ACTIVATION

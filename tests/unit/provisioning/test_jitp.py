@@ -47,7 +47,7 @@ from sekisho.thing_groups.rules import ThingGroups
 from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, p256
 
 DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY

@@ -38,7 +38,7 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.things.store import ThingRows
 from tests.store.builders import ownership_token
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
 DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY

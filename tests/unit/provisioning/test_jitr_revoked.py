@@ -28,7 +28,7 @@ from sekisho.realm import Realm
 from sekisho.refusal import Refused
 from sekisho.store.store import Store
 from tests.der import algorithm, attribute, certificate, name, spki, with_other_signature
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, p256
 
 PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"

@@ -35,7 +35,7 @@ from sekisho.thing_groups.rules import ThingGroups
 from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
-from tests.unit.registry.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
+from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device, new_request, p256
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED

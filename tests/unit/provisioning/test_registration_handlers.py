@@ -28,7 +28,7 @@ from sekisho.realm import Realm
 from sekisho.refusal import Refused
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
-from tests.unit.registry.arrange import HOME, LiteralEngine, SetClock
+from tests.unit.features.arrange import HOME, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
 PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"

@@ -41,7 +41,7 @@ from sekisho.rotation.rules import Progress, Rotations
 from sekisho.rotation.store import RotationRows
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import Papers, new_ca, new_device
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED

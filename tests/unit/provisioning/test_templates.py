@@ -37,7 +37,7 @@ from sekisho.provisioning.templates.model import ProvisioningHook, TemplateType
 from sekisho.provisioning.templates.rules import ProvisioningTemplates
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.store import Store
-from tests.unit.registry.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"

@@ -1,0 +1,437 @@
+"""A server from its settings: wired, started part by part, stopped in reverse. The one file that imports everything.
+
+Order matters: the data folder is locked before anything is written, the store is open before the gateway, the gateway
+before the API says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sekisho import __version__, clock
+from sekisho.accounts.rules import Accounts
+from sekisho.change import Change
+from sekisho.files import WritableByOthers
+from sekisho.realm import Realm
+from sekisho.server import data_folder, listen_host, run_file
+from sekisho.server.data_folder import DataFolderUnusable
+from sekisho.server.descriptors import ConnectionLimits, TooFewDescriptors, connection_limits, raise_limit
+from sekisho.server.parts import Part, Parts
+from sekisho.server.run_file import Run
+from sekisho.server.settings import Settings
+from sekisho.store.engines import sqlite_url
+from sekisho.store.errors import StoreError
+from sekisho.store.store import Store
+
+if TYPE_CHECKING:
+    from sekisho.api.connections import ServerLimits
+    from sekisho.api.http_server import HttpServer
+    from sekisho.provisioning.bulk.input import Buckets
+    from sekisho.provisioning.deliveries.rules import Deliveries
+    from sekisho.server.health import Health
+    from sekisho.server.services import Services
+
+GRACE: Final = 5.0
+"""Seconds that clients and requests get to end when the server stops."""
+
+
+class CannotStart(Exception):
+    """The server cannot run as it is told to; one line that says why and what to do."""
+
+
+def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
+    """Run a server until SIGINT or SIGTERM, then end it gracefully.
+
+    ``on_ready`` is called once, when everything answers. Raises CannotStart.
+    """
+    from sekisho.observe import logging
+
+    logging.configure(settings.log_level)
+    # Before anything is opened: SQLite, sockets and handler processes live on what is left of these.
+    descriptors = raise_limit()
+    with ExitStack() as stack:
+        # Last of all, what the log says of the end is written.
+        stack.callback(logging.flush)
+        with _refusing_clearly():
+            server = _wired(settings, stack, connection_limits(descriptors, settings.api_connections))
+            stack.enter_context(server.parts)
+            run = server.describe()
+            run_file.write(settings.data, run)
+            stack.callback(run_file.remove, settings.data)
+        asyncio.run(server.serve(lambda: on_ready(run)))
+
+
+@contextmanager
+def open_accounts(settings: Settings) -> Iterator[Accounts]:
+    """The accounts of a server's registry, beside the running server or without one.
+
+    Raises CannotStart, within the block too: the registry cannot be used, or is not that of the running server.
+    """
+    with _open_store(settings) as store:
+        yield Accounts(store, clock.utc_now)
+
+
+@contextmanager
+def open_deliveries(settings: Settings) -> Iterator[Deliveries]:
+    """What waits for a server's handlers, as ``open_accounts``. Raises CannotStart."""
+    from sekisho.provisioning.deliveries.rules import Deliveries
+
+    with _open_store(settings) as store:
+        yield Deliveries(store, clock.utc_now)
+
+
+@contextmanager
+def _open_store(settings: Settings) -> Iterator[Store]:
+    run = run_file.answering(settings.data)
+    with _refusing_clearly():
+        data_folder.make(settings.data)
+        store = _new_store(settings, announce=lambda _changes: None)
+        if run is not None and run.store != store.place:
+            raise CannotStart(
+                f"the running server keeps its registry in {run.store}, and the settings here say {store.place}: set "
+                f"SEKISHO_DATABASE_URL to the server's, or write database_url into {settings.data / 'sekisho.toml'}"
+            )
+        with store:
+            yield store
+
+
+@contextmanager
+def _refusing_clearly() -> Iterator[None]:
+    """Files that are damaged or cannot be written, and a registry that cannot be used, become one line."""
+    from sekisho._sekisho import GatewayError
+    from sekisho.gateway.served_identity import ServerCertificateUnusable
+    from sekisho.pki.pem import PemError
+    from sekisho.pki.verify import NotAcceptable
+
+    try:
+        yield
+    except OSError as error:
+        # The second is what a temporary file was to become.
+        file = error.filename2 or error.filename
+        raise CannotStart(f"{f'{file}: ' if file else ''}{error.strerror or error}") from None
+    except (
+        StoreError,
+        PemError,
+        NotAcceptable,
+        ServerCertificateUnusable,
+        GatewayError,
+        TooFewDescriptors,
+        DataFolderUnusable,
+        WritableByOthers,
+    ) as error:
+        raise CannotStart(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server that is wired, and not started."""
+
+    parts: Parts
+    http: HttpServer
+    api_socket: socket.socket
+    describe: Callable[[], Run]
+    """Once the parts have started."""
+
+    async def serve(self, on_ready: Callable[[], None]) -> None:
+        """Until a signal asks to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ask_to_stop)
+        serving = asyncio.create_task(self.http.serve(sockets=[self.api_socket]))
+        while not self.http.started and not serving.done():
+            await asyncio.sleep(0.001)
+        if not serving.done():
+            on_ready()
+        await serving
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Ending has begun and is bounded in time: a second signal must not cut it short.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+    def _ask_to_stop(self) -> None:
+        self.http.should_exit = True
+
+
+def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) -> _Server:
+    """Wire a server. What has to be there before, the data folder and the API's socket, ``stack`` gives back."""
+    from sekisho._sekisho import Gateway, GatewayError
+    from sekisho.admission.rules import Admission
+    from sekisho.api.connections import ServerLimits
+    from sekisho.gateway.broker import GatewayBroker
+    from sekisho.gateway.engine import RustPolicyEngine
+    from sekisho.gateway.projector import Projector
+    from sekisho.gateway.pump import Pump
+    from sekisho.gateway.region_filter import InServedRegions
+    from sekisho.gateway.requests import Requests
+    from sekisho.gateway.served_identity import ServedIdentity
+    from sekisho.handlers.registry import ConfiguredHandlers
+    from sekisho.pki.issuing import IssuingAuthority
+    from sekisho.provisioning.deliveries.rules import Dispatcher, Enqueuing, Lane
+    from sekisho.provisioning.fleet import FleetProvisioning
+    from sekisho.provisioning.jitp import JustInTimeProvisioning
+    from sekisho.provisioning.jitr import JustInTimeRegistration
+    from sekisho.provisioning.outbox.rules import Outbox
+    from sekisho.provisioning.registration_handlers import RegistrationHandlers
+    from sekisho.server import wiring
+    from sekisho.server.health import Health
+    from sekisho.server.loopback_names import LoopbackNames
+    from sekisho.server.maintenance import Maintenance
+
+    data_folder.make(settings.data)
+    data_folder.refuse_what_others_can_change(settings)
+    stack.enter_context(_locked(settings.data))
+    data_folder.tidy(settings)
+    api_socket = stack.enter_context(contextlib.closing(_listen(settings)))
+
+    projector = Projector()
+    store = _new_store(settings, projector.announce)
+    home = Realm(settings.account, settings.region)
+    regions = settings.known_regions
+    gateway = Gateway(
+        host=settings.host,
+        mqtt_port=settings.mqtt_port,
+        workers=settings.workers,
+        max_connections=connections.mqtt,
+        tls13_session_tickets=settings.tls13_session_tickets,
+        require_sni=settings.require_sni,
+        max_message_bytes=settings.max_message_bytes,
+        max_retained_bytes=settings.max_retained_bytes,
+        max_session_bytes=settings.max_session_bytes,
+        max_persistent_sessions=settings.max_persistent_sessions,
+        account_share=settings.account_share,
+        requests=FleetProvisioning.topics,
+    )
+    accounts = Accounts(store, clock.utc_now)
+    handlers = ConfiguredHandlers(
+        settings.handlers,
+        api=_url(settings, api_socket),
+        credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
+        accounts=accounts,
+        clock=clock.utc_now,
+        processes=settings.handler_processes,
+    )
+    foreign = wiring.Foreign(
+        clock=clock.utc_now,
+        engine=RustPolicyEngine(),
+        authority=IssuingAuthority.load_or_create(settings.data / "issuing"),
+        broker=GatewayBroker(gateway, regions),
+        handlers=handlers,
+        buckets=_buckets(settings, accounts),
+    )
+    services = wiring.build(store, home, settings.domain, foreign)
+
+    outbox = Outbox(store, GatewayBroker(gateway, regions, is_service=True))
+    lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
+    dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
+    enqueuing = Enqueuing()
+    registration = JustInTimeRegistration(
+        Admission(store, require_sni=settings.require_sni),
+        store,
+        clock.utc_now,
+        outbox,
+        JustInTimeProvisioning(store, clock.utc_now, foreign.engine, foreign.authority),
+        RegistrationHandlers(store, handlers, enqueuing, dispatcher.wake),
+    )
+    requests = Requests(gateway, [services.fleet_provisioning])
+    pump = Pump(
+        gateway,
+        InServedRegions(registration, regions),
+        asked=requests.take,
+        connected=services.rotations.connected,
+    )
+    identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
+    maintenance = Maintenance(
+        {
+            "forget expired claims": services.provisioning_templates.forget_expired_claims,
+            "forget unclaimed certificates": services.fleet_provisioning.forget_unclaimed,
+            "renew server certificates": identity.renew,
+        }
+    )
+
+    def statistics() -> Mapping[str, int]:
+        counts = (pump.statistics(), requests.statistics(), handlers.statistics(), enqueuing.statistics())
+        return dict(gateway.statistics()) | {name: value for each in counts for name, value in each.items()}
+
+    health = Health(store, settings.data, statistics)
+    limits = ServerLimits(
+        connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
+    )
+    http = _http(settings, services, health, limits)
+
+    mqtt_port = 0
+    server_name = ""
+    dotted_names = LoopbackNames(())
+
+    def prepare_accounts() -> None:
+        services.accounts.ensure(settings.account)
+        handlers.warn_of_accounts()
+
+    def look_up_names() -> None:
+        nonlocal dotted_names, server_name
+        endpoint = services.endpoints.describe(home)
+        server_name = endpoint.server_name
+        # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
+        is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
+        is_named = is_on_loopback and settings.server_certificate is None
+        dotted_names = LoopbackNames(endpoint.aliases if is_named else ())
+
+    def serve_identity() -> None:
+        identity.serve_certificates()
+        identity.serve_endpoints()
+
+    def listen() -> None:
+        nonlocal mqtt_port
+        try:
+            mqtt_port = gateway.start()
+        except GatewayError as error:
+            raise CannotStart(f"MQTT: {error} (--mqtt-port)") from None
+        projector.attach(gateway, identity.follow)
+
+    def describe() -> Run:
+        return Run(
+            pid=os.getpid(),
+            api=_url(settings, api_socket),
+            mqtt_host=_reachable(settings.host),
+            mqtt_port=mqtt_port,
+            endpoint=server_name,
+            region=settings.region,
+            account=settings.account,
+            store=store.place,
+            root_ca=str(identity.root_file),
+            version=__version__,
+            dotted_endpoint=next(iter(dotted_names.lead_here()), ""),
+        )
+
+    parts = (
+        Part("store", store.open, store.close),
+        Part("handlers", stop=handlers.close),
+        Part("accounts", prepare_accounts),
+        Part("endpoint names", look_up_names),
+        Part("server certificates", serve_identity),
+        Part("MQTT listener", listen),
+        # What an earlier run registered and did not publish.
+        Part("outbox", outbox.flush),
+        Part("handler deliveries", dispatcher.start, partial(dispatcher.stop, GRACE)),
+        Part("requests of devices", requests.start, requests.stop),
+        Part("pump", pump.start, pump.stop),
+        # The gateway ends before the pump, which waits for its events and is woken by its end.
+        Part("gateway", stop=partial(gateway.stop, GRACE)),
+        # What an earlier run has begun goes on, once the gateway is told of what it changes.
+        Part("bulk registration", services.bulk_registration.start, services.bulk_registration.stop),
+        Part("maintenance", maintenance.start, partial(maintenance.stop, GRACE)),
+        Part("health", health.start, partial(health.stop, GRACE)),
+    )
+    return _Server(Parts(parts), http, api_socket, describe)
+
+
+def _http(settings: Settings, services: Services, health: Health, limits: ServerLimits) -> HttpServer:
+    from sekisho.api import app as api
+    from sekisho.api.http_server import HttpServer
+    from sekisho.api.sigv4 import SecretKey
+
+    def credentials(access_key_id: str) -> SecretKey | None:
+        key = services.accounts.access_key(access_key_id)
+        if key is None:
+            return None
+        # An access key here is the account's own, as a root key is on AWS.
+        root = f"arn:aws:iam::{key.account_id}:root"
+        return SecretKey(account_id=key.account_id, arn=root, user_id=key.account_id, secret=key.secret_access_key)
+
+    application = api.build(
+        services,
+        credentials=credentials,
+        clock=clock.utc_now,
+        default_realm=Realm(settings.account, settings.region),
+        regions=settings.known_regions,
+        any_credentials=settings.any_credentials,
+        health=health,
+    )
+    server = HttpServer(application, limits, grace=GRACE)
+    health.watch(server, application.state.statistics)
+    return server
+
+
+def _url(settings: Settings, api_socket: socket.socket) -> str:
+    """Where a client on this machine finds the API."""
+    host = _reachable(settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{api_socket.getsockname()[1]}"
+
+
+def _reachable(host: str) -> str:
+    """Where a client on this machine finds a server that listens on ``host``."""
+    if not listen_host.is_every_address(host):
+        return host
+    return "127.0.0.1" if isinstance(listen_host.address_of(host), ipaddress.IPv4Address) else "::1"
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """One server per data folder. The lock goes with the process, however it ends."""
+    try:
+        file = os.fdopen(os.open(data / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
+    except OSError as error:
+        raise CannotStart(f"the data folder {data} cannot be written to: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(
+                f"another server is running on {data}: stop it first, or give this one a folder of its own with --data"
+            ) from None
+        yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The API's listening socket; made here so that a port in use is our error and not uvicorn's."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # With the protocol named, which asyncio looks at, connections do not wait for 40 ms between headers and body.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            advice = "Choose another port with --api-port, or stop what listens there"
+        elif isinstance(error, PermissionError):
+            advice = "Choose a port above 1023 with --api-port"
+        else:
+            advice = "Choose an address of this machine with --host"
+        why = error.strerror if isinstance(error, OSError) else "that is no host name"
+        raise CannotStart(
+            f"the API cannot listen on {settings.host}:{settings.api_port}: {why or error}. {advice}"
+        ) from None
+    return listener
+
+
+def _buckets(settings: Settings, accounts: Accounts) -> Buckets:
+    if settings.s3_endpoint_url:
+        from sekisho.buckets.s3 import S3Buckets
+
+        return S3Buckets(settings.s3_endpoint_url, settings.region, settings.s3_buckets, accounts.are_several)
+    from sekisho.buckets.folder import FolderBuckets
+
+    buckets = FolderBuckets(settings.bulk_folder or settings.data / "buckets")
+    buckets.warn_of_folders_without_account()
+    return buckets
+
+
+def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> Store:
+    """Not opened yet. Raises StoreError where the URL is unusable."""
+    return Store(settings.database_url or sqlite_url(settings.data / "sekisho.db"), announce)

@@ -1,0 +1,379 @@
+"""Settings of a server: defaults, then the configuration file, then the environment, then the command line.
+
+A setting has one name in all of them: ``mqtt_port`` here and in the file, ``SEKISHO_MQTT_PORT`` in the environment,
+``--mqtt-port`` on the command line. The file is TOML: ``sekisho.toml`` in the data folder, or the one that
+``--config`` or ``SEKISHO_CONFIG`` names; relative paths in it are relative to its folder. ``load`` validates every
+setting. A value in the file has the setting's own type; values in the environment are text. Only the file has handlers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from sekisho.files import WritableByOthers, refuse_writable_by_others
+from sekisho.regions import MAX_OWN_REGIONS, NAME, Regions
+from sekisho.server import listen_host
+from sekisho.server.handler_settings import HandlerSettings, LambdaFunction, read_handlers
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+_PREFIX: Final = "SEKISHO_"
+
+OTHER_VARIABLES: Final = frozenset({"SEKISHO_CONFIG", "SEKISHO_DOTTED_ENDPOINT", "SEKISHO_ROOT_CA"})
+"""Environment variables that are not settings: the settings file, and what ``sekisho env`` exports for clients."""
+
+_OF_KUBERNETES: Final = re.compile(
+    r"SEKISHO_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|PORT)"
+)
+"""Variables that Kubernetes and Docker links set in containers where a service's name begins with "sekisho"."""
+
+_FILE_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "str": ((str,), "text in quotes"),
+    "int": ((int,), "a whole number without quotes"),
+    "float": ((int, float), "a number without quotes"),
+    "bool": ((bool,), "true or false, without quotes"),
+    "Path": ((str,), "a path in quotes"),
+    "Path | None": ((str,), "a path in quotes"),
+    "tuple[str, ...]": ((list,), 'a list of texts, such as ["one", "two"]'),
+}
+"""Type of a field of Settings → its types in TOML, and how it is written there."""
+
+FILE_ALONE: Final = frozenset({"handlers", "s3_buckets"})
+"""Settings that only the file can hold."""
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message says which, where it was set, and which values it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a server."""
+
+    data: Path
+    """Folder of all state: database, keys, certificates."""
+    host: str = "127.0.0.1"
+    """Address that the API and MQTT listen on."""
+    api_port: int = 5883
+    """TCP port of the HTTP API; 0: a free one."""
+    mqtt_port: int = 8883
+    """TCP port of MQTT over TLS; 0: a free one."""
+    region: str = "us-east-1"
+    """Home region, in which the default account's endpoint is ``domain`` itself. One of AWS's, or of ``regions``."""
+    regions: tuple[str, ...] = ()
+    """Names of your own regions, in addition to those of AWS; in the environment separated by commas."""
+    account: str = "123456789012"
+    """The default account, created at the first start."""
+    domain: str = "localhost"
+    """Endpoints of other accounts and regions are ``<prefix>-ats.iot.<region>.<domain>``."""
+    log_level: str = "info"
+    """One of debug, info, warning, error."""
+    database_url: str = field(default="", repr=False)
+    """SQLAlchemy URL of a PostgreSQL database; empty: SQLite in the data folder."""
+    server_certificate: Path | None = None
+    """Your own server certificate chain for MQTT, PEM; unset: Sekisho's own."""
+    server_key: Path | None = None
+    """Its private key, PEM."""
+    tls13_session_tickets: bool = False
+    """Send TLS 1.3 session tickets, so that devices can resume. AWS IoT sends none, and old wolfSSL fails at one."""
+    require_sni: bool = True
+    """Refuse certificates in SNI_ONLY mode where the client sends no SNI, as AWS IoT does; see docs/java.md."""
+    any_credentials: bool = False
+    """Accept unsigned API requests and unknown access keys for the default account. Loopback only, no web pages."""
+    bulk_folder: Path | None = None
+    """Folder of the inputs of bulk registration, ``<account>/<bucket>/<key>``; unset: ``<data folder>/buckets``."""
+    s3_endpoint_url: str = ""
+    """URL of an S3-compatible store with the buckets, instead of ``bulk_folder``; credentials as for AWS tools."""
+    s3_buckets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Section of the file: the buckets of each account in that store. Without it, a single account may use all."""
+    api_connections: int = 0
+    """Open connections to the API, of which one source address gets at most half; 0: a quarter of the file descriptors
+    that the process may open, at most 1000. Devices get the rest."""
+    api_request_timeout: int = 30
+    """Seconds for an API request to arrive, headers and body."""
+    api_idle_timeout: int = 60
+    """Seconds after which a connection to the API without a request is closed."""
+    workers: int = 0
+    """Threads of the data plane; 0: one per core."""
+    max_message_bytes: int = 512 * 1024 * 1024
+    """Bytes of memory for queued and unacknowledged messages to MQTT clients, of all accounts together. Beyond, a
+    message that would have to be queued is refused (MQTT 5: PUBACK 0x97)."""
+    max_retained_bytes: int = 256 * 1024 * 1024
+    """Bytes of memory for retained messages of all accounts together. Beyond, a retained message is refused."""
+    max_session_bytes: int = 512 * 1024 * 1024
+    """Bytes of memory for persistent sessions, subscriptions and wills of all accounts together. Beyond, CONNECT or
+    SUBSCRIBE is refused (0x97)."""
+    max_persistent_sessions: int = 200_000
+    """Persistent MQTT sessions of all accounts. Beyond, CONNECT for such a session is refused (0x97; 3.1.1: 3)."""
+    account_share: int = 50
+    """Percentage of each ``max_…`` limit that one account may use."""
+    handler_processes: int = 16
+    """Processes of all Python handlers together; beyond, idle ones are ended. One account gets at most half."""
+    handlers: Mapping[str, HandlerSettings] = field(default_factory=dict)
+    """Sections of the file: what is called where AWS IoT calls a Lambda function, see docs/handlers.md."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server listens on a loopback address only."""
+        return listen_host.is_loopback(self.host)
+
+    @property
+    def known_regions(self) -> Regions:
+        """The regions that the server serves."""
+        return Regions(self.regions)
+
+
+def data_folder(chosen: Path | str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that the command line names, else ``SEKISHO_DATA``, else ``~/.sekisho``. Raises ConfigError."""
+    if chosen is not None:
+        return _path("data", chosen, "--data", Path.cwd())
+    named = environment.get("SEKISHO_DATA")
+    return _path("data", named or "~/.sekisho", "SEKISHO_DATA", Path.cwd())
+
+
+def load(
+    chosen: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] = os.environ,
+    config_file: Path | None = None,
+) -> Settings:
+    """Read the settings from all sources.
+
+    Args:
+        chosen: Setting → value on the command line, None where it has none.
+        config_file: The file that the command line names.
+
+    Raises ConfigError, which names the setting and its source.
+    """
+    types = {each.name: str(each.type) for each in fields(Settings)}
+    values: dict[str, tuple[Any, str]] = {}
+    _refuse_unknown_variables(environment, types)
+    data = data_folder(chosen.get("data"), environment)
+
+    named = environment.get("SEKISHO_CONFIG")
+    named_file = config_file or (_path("config", named, "SEKISHO_CONFIG", Path.cwd()) if named else None)
+    file = (named_file or data / "sekisho.toml").absolute()
+    if named_file is not None or _is_file(file):
+        for name, value in _read(file).items():
+            if name not in types:
+                raise ConfigError(
+                    f"{file}: there is no setting {name!r}{_nearest(name, types)}; there are {', '.join(sorted(types))}"
+                )
+            values[name] = (
+                _handlers(value, file) if name == "handlers" else _of_file(name, value, types[name], file),
+                str(file),
+            )
+    aws_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    if aws_region and "region" not in values:
+        values["region"] = (aws_region, "AWS_REGION" if environment.get("AWS_REGION") else "AWS_DEFAULT_REGION")
+    for name in types.keys() - FILE_ALONE:
+        variable = f"{_PREFIX}{name.upper()}"
+        if environment.get(variable):
+            values[name] = (environment[variable], variable)
+    for name, value in chosen.items():
+        if value is not None:
+            values[name] = (value, f"--{name.replace('_', '-')}")
+    values.setdefault("data", (data, "SEKISHO_DATA"))
+
+    settings = Settings(**{name: _convert(name, value, source) for name, (value, source) in values.items()})
+    _check_regions(settings, values)
+    _check_together(settings)
+    return settings
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str], names: Iterable[str]) -> None:
+    known = {f"{_PREFIX}{name.upper()}" for name in names if name not in FILE_ALONE} | OTHER_VARIABLES
+    for variable in sorted(environment):
+        if not variable.startswith(_PREFIX) or variable in known or _OF_KUBERNETES.fullmatch(variable):
+            continue
+        if variable.removeprefix(_PREFIX).lower() in FILE_ALONE:
+            raise ConfigError(f"{variable}: this setting is in the file sekisho.toml alone; unset the variable")
+        raise ConfigError(
+            f"{variable} in the environment is no setting{_nearest(variable, known)}; unset it, or correct its name. "
+            "docs/reference/settings.md lists them all"
+        )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    # Compared without the common prefix, which would make all names similar.
+    rests = {each.removeprefix(_PREFIX): each for each in known}
+    close = difflib.get_close_matches(name.removeprefix(_PREFIX), rests, n=1)
+    return f" (did you mean {rests[close[0]]}?)" if close else ""
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        refuse_writable_by_others(file)
+        # Editors on Windows write a byte-order mark.
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except WritableByOthers as refusal:
+        raise ConfigError(str(refusal)) from None
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not a TOML file: {error}") from None
+
+
+def _of_file(name: str, value: Any, kind: str, file: Path) -> Any:
+    """Check the type of a value from the file, and resolve a path against the file's folder. Raises ConfigError."""
+    if name in FILE_ALONE:
+        # Tables; ``_handlers`` and ``_buckets`` check them.
+        return value
+    types, what = _FILE_TYPES[kind]
+    # Not isinstance: bool is a subclass of int.
+    if type(value) not in types:
+        raise ConfigError(f"{file}: {name} is {what}, not {value!r}")
+    return _path(name, value, str(file), file.parent) if kind.startswith("Path") else value
+
+
+def _path(name: str, value: Any, source: str, folder: Path) -> Path:
+    """Return an absolute path; a relative one is resolved against ``folder``. Raises ConfigError."""
+    text = str(value)
+    if not text or "\0" in text:
+        raise ConfigError(f"{source}: {name} is a path, not {text!r}")
+    try:
+        return (folder / Path(text).expanduser()).absolute()
+    except RuntimeError:
+        raise ConfigError(f"{source}: {name} is in the home folder of a user who is not known: {text!r}") from None
+
+
+def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
+    try:
+        return read_handlers(table, file)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    match name:
+        case "data" | "server_certificate" | "server_key" | "bulk_folder":
+            return _path(name, value, source, Path.cwd())
+        case "handlers":
+            return value
+        case "s3_buckets":
+            return _buckets(value, source)
+        case "api_port" | "mqtt_port":
+            return _integer(name, value, source, 0, 65535)
+        case "api_connections":
+            return _integer(name, value, source, 0, 1_000_000)
+        case "api_request_timeout" | "api_idle_timeout":
+            return _integer(name, value, source, 1, 3600)
+        case "handler_processes":
+            return _integer(name, value, source, 1, 1024)
+        case "workers":
+            return _integer(name, value, source, 0, 1024)
+        case "max_message_bytes" | "max_retained_bytes" | "max_session_bytes":
+            return _integer(name, value, source, 1024 * 1024, 2**50)
+        case "max_persistent_sessions":
+            return _integer(name, value, source, 1, 2**32)
+        case "account_share":
+            return _integer(name, value, source, 1, 100)
+        case "any_credentials" | "tls13_session_tickets" | "require_sni":
+            if isinstance(value, bool):
+                return value
+            if str(value).lower() in ("1", "true", "yes", "on"):
+                return True
+            if str(value).lower() in ("0", "false", "no", "off"):
+                return False
+            raise ConfigError(f"{source}: {name} is true or false, not {value!r}")
+        case "log_level":
+            if str(value).lower() not in LOG_LEVELS:
+                raise ConfigError(f"{source}: log_level is one of {', '.join(LOG_LEVELS)}, not {value!r}")
+            return str(value).lower()
+        case "regions":
+            return _own_regions(value, source)
+        case "account":
+            return _text(name, value, source, r"[0-9]{12}", "12 digits")
+        case "domain":
+            return _text(name, value, source, r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?", "a lower-case DNS name")
+        case "s3_endpoint_url":
+            return _text(name, value, source, r"(https?://[^\s/]+/?)?", "a URL such as http://localhost:9000")
+        case "host":
+            try:
+                return listen_host.parse(str(value))
+            except ValueError:
+                raise ConfigError(
+                    f"{source}: host is an IP address or a host name, such as 127.0.0.1, not {value!r}"
+                ) from None
+        case _:
+            return str(value)
+
+
+def _buckets(table: Any, source: str) -> Mapping[str, tuple[str, ...]]:
+    what = 's3_buckets is a section with a list of buckets for each account, such as 123456789012 = ["fleet"]'
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{source}: {what}, not {table!r}")
+    for account_id, buckets in table.items():
+        is_list = isinstance(buckets, list) and all(isinstance(each, str) and each for each in buckets)
+        if not re.fullmatch(r"[0-9]{12}", account_id) or not is_list:
+            raise ConfigError(f"{source}: {what}, not {account_id} = {buckets!r}")
+    return {account_id: tuple(buckets) for account_id, buckets in table.items()}
+
+
+def _own_regions(value: Any, source: str) -> tuple[str, ...]:
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{source}: regions has names of up to 32 lower-case letters, digits and hyphens, such as plant-1, "
+                f"not {name!r}"
+            )
+    if len(names) > MAX_OWN_REGIONS:
+        raise ConfigError(f"{source}: regions has at most {MAX_OWN_REGIONS} names, not {len(names)}")
+    return tuple(dict.fromkeys(names))
+
+
+def _check_regions(settings: Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+    known = settings.known_regions
+    if settings.region not in known:
+        raise ConfigError(f"{values['region'][1]}: {known.why_not(settings.region)}")
+    for handler in settings.handlers.values():
+        target = handler.target
+        if isinstance(target, LambdaFunction) and target.region not in known:
+            raise ConfigError(f"{handler.source}: lambda_arn: {known.why_not(target.region)}")
+
+
+def _integer(name: str, value: Any, source: str, least: int, most: int) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise ConfigError(f"{source}: {name} is a whole number from {least} to {most}, not {value!r}")
+    return number
+
+
+def _text(name: str, value: Any, source: str, pattern: str, what: str) -> str:
+    if not re.fullmatch(pattern, str(value)):
+        raise ConfigError(f"{source}: {name} is {what}, not {value!r}")
+    return str(value)
+
+
+def _check_together(settings: Settings) -> None:
+    if (settings.server_certificate is None) != (settings.server_key is None):
+        raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
+    if settings.bulk_folder is not None and settings.s3_endpoint_url:
+        raise ConfigError("bulk_folder and s3_endpoint_url both say where the buckets are: give one of them")
+    if settings.s3_buckets and not settings.s3_endpoint_url:
+        raise ConfigError("s3_buckets assigns the buckets of an S3 store to accounts: give its s3_endpoint_url too")
+    if settings.any_credentials and not settings.is_loopback:
+        raise ConfigError(
+            f"any_credentials accepts every request that reaches {settings.host}: "
+            "it needs a loopback host such as 127.0.0.1"
+        )
+    if settings.api_port == settings.mqtt_port and settings.api_port != 0:
+        raise ConfigError(f"api_port and mqtt_port are both {settings.api_port}: they need a port each")

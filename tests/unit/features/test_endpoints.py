@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sekisho.change import Change, ChangeKind
+from sekisho.endpoints.rules import Endpoints
+from sekisho.errors import InvalidRequestException
+from sekisho.store.store import Store
+from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
+
+
+@pytest.fixture
+def endpoints(store: Store) -> Endpoints:
+    return Endpoints(store, HOME, "localhost")
+
+
+@pytest.mark.parametrize("endpoint_type", [None, "iot:Data", "iot:Data-ATS"])
+def test_the_default_account_at_home_connects_to_localhost(endpoints: Endpoints, endpoint_type: str | None) -> None:
+    assert endpoints.describe(HOME, endpoint_type).server_name == "localhost"
+
+
+def test_localhost_has_names_with_a_dot_beside_it(endpoints: Endpoints, store: Store) -> None:
+    served = endpoints.describe(HOME)
+    first, second = served.aliases
+    assert first == "localhost.localdomain"
+    assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.localhost", second)
+    assert list(endpoints.all()) == [served]
+    assert endpoints.describe(OTHER_ACCOUNT).aliases == ()
+    assert Endpoints(store, HOME, "iot.example.com").describe(HOME).aliases == ()
+
+
+def test_every_other_account_and_region_has_a_name_of_its_own(endpoints: Endpoints) -> None:
+    form = re.compile(r"a[a-z0-9]{13}-ats\.iot\.(eu-central-1|us-east-1)\.localhost")
+    names = {endpoints.describe(realm).server_name for realm in (OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE)}
+    assert len(names) == 2
+    assert all(form.fullmatch(name) for name in names)
+
+
+def test_a_domain_of_ones_own_names_the_default_account_too(store: Store) -> None:
+    name = Endpoints(store, HOME, "iot.example.com").describe(HOME).server_name
+    assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.iot\.example\.com", name)
+
+
+def test_an_endpoint_is_made_and_announced_once_and_never_changes(
+    endpoints: Endpoints, announced: list[Change]
+) -> None:
+    first = endpoints.describe(OTHER_ACCOUNT)
+    assert endpoints.describe(OTHER_ACCOUNT) == first
+    prefix = first.server_name.partition("-ats.")[0]
+    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, prefix)]
+    assert list(endpoints.all()) == [first]
+
+
+def test_a_changed_domain_or_home_changes_the_name_and_not_the_prefix(endpoints: Endpoints, store: Store) -> None:
+    prefix = endpoints.describe(OTHER_ACCOUNT).server_name.partition("-ats.")[0]
+    assert Endpoints(store, HOME, "example.com").describe(OTHER_ACCOUNT).server_name == (
+        f"{prefix}-ats.iot.{OTHER_ACCOUNT.region}.example.com"
+    )
+    endpoints.describe(HOME)
+    moved = Endpoints(store, OTHER_ACCOUNT, "localhost")
+    assert moved.describe(OTHER_ACCOUNT).server_name == "localhost"
+    assert [each.server_name for each in moved.all()].count("localhost") == 1
+
+
+@pytest.mark.parametrize("endpoint_type", ["iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta"])
+def test_an_endpoint_that_is_not_served_is_refused_by_name(endpoints: Endpoints, endpoint_type: str) -> None:
+    with pytest.raises(InvalidRequestException, match=f"{endpoint_type} is not served"):
+        endpoints.describe(HOME, endpoint_type)
+
+
+@pytest.mark.parametrize("endpoint_type", ["iot:data-ats", "", "ATS"])
+def test_an_unknown_type_is_refused_in_the_words_of_aws(
+    endpoints: Endpoints, endpoint_type: str, announced: list[Change]
+) -> None:
+    with pytest.raises(InvalidRequestException) as refusal:
+        endpoints.describe(HOME, endpoint_type)
+    assert refusal.value.message == f"Endpoint type {endpoint_type} not recognized."
+    assert announced == []
+
+
+def test_many_who_ask_first_at_once_get_one_endpoint(endpoints: Endpoints, announced: list[Change]) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(endpoints.describe, OTHER_ACCOUNT) for _ in range(32)]
+        names = {answer.result().server_name for answer in asked}
+    assert len(names) == 1
+    assert announced == [Change(OTHER_ACCOUNT, ChangeKind.ENDPOINT, names.pop().partition("-ats.")[0])]

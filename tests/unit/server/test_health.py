@@ -1,0 +1,280 @@
+"""What a server says of itself, part by part."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from sekisho.observe import logging, threads
+from sekisho.observe.log_writer import LogState
+from sekisho.observe.threads import SupervisedThread
+from sekisho.server import health
+from sekisho.server.health import Health, NotWell, Part, Probe, verdict
+from sekisho.store.errors import StoreError
+from tests.wait import eventually
+
+WITHIN = 15.0
+
+
+class Store:
+    """A store that fails as it is told to."""
+
+    place = "/data/sekisho.db"
+
+    def __init__(self) -> None:
+        self.reading: Callable[[], object] = lambda: None
+        self.writing: Callable[[], object] = lambda: None
+
+    def probe_read(self) -> None:
+        self.reading()
+
+    def probe_write(self) -> None:
+        self.writing()
+
+
+class Gateway:
+    """A data plane."""
+
+    def __init__(self) -> None:
+        self.said = {"listening": 1, "accept_failing": 0, "heartbeat_age_ms": 12, "connections": 3}
+        self.behave: Callable[[], object] = lambda: None
+
+    def statistics(self) -> dict[str, int]:
+        self.behave()
+        return self.said
+
+
+class Api:
+    """A server of the API."""
+
+    is_accepting = True
+
+    def statistics(self) -> dict[str, int]:
+        return {"connections": 1}
+
+
+def fail(error: Exception) -> Callable[[], object]:
+    def failing() -> None:
+        raise error
+
+    return failing
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+def well(store: Store, gateway: Gateway, api: Api, tmp_path: Path) -> Iterator[Health]:
+    made = Health(store, tmp_path, gateway.statistics, interval=0.001)
+    made.watch(api)
+    made.start()
+    yield made
+    made.stop(WITHIN)
+
+
+def wait_for(event: threading.Event) -> None:
+    event.wait(WITHIN)
+
+
+def problems(parts: Any) -> dict[str, str]:
+    return {part.name: part.problem for part in parts if part.problem is not None}
+
+
+def test_a_server_that_is_well_says_so_of_each_part(well: Health) -> None:
+    report = well.report(is_detailed=True)
+    assert (report["status"], report["failing"]) == ("ok", [])
+    assert report["pid"] == os.getpid()
+    assert report["mqtt"]["connections"] == 3
+    assert report["api"] == {"connections": 1}
+    assert list(report["parts"]) == ["api", "store", "data_folder", "mqtt", "threads", "log"]
+    assert all(part["ok"] for part in report["parts"].values())
+    assert {"health-store", "health-data_folder", "health-mqtt"} <= {each["name"] for each in report["threads"]}
+    assert problems(well.live()) == problems(well.ready()) == {}
+
+
+@pytest.mark.parametrize("direction", ["reading", "writing"])
+def test_a_store_that_fails_is_told_of_until_it_is_well_again(well: Health, store: Store, direction: str) -> None:
+    with capture_logs() as logged:
+        setattr(store, direction, fail(StoreError("/data/sekisho.db: the disk is full.")))
+        eventually(lambda: problems(well.ready()) == {"store": "/data/sekisho.db: the disk is full."})
+        assert problems(well.live()) == {}
+        assert well.report(is_detailed=True)["failing"] == ["store"]
+        setattr(store, direction, lambda: None)
+        eventually(lambda: not problems(well.parts()))
+    assert [(line["event"], line["part"]) for line in logged] == [
+        ("a part of the server is not well", "store"),
+        ("a part of the server is well again", "store"),
+    ]
+
+
+def test_a_check_that_hangs_is_no_good_news(well: Health, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    release, hanging = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hanging.set()
+        release.wait(WITHIN)
+
+    store.writing = hang
+    assert hanging.wait(WITHIN)
+    monkeypatch.setattr(health, "STALE_SECONDS", 0.2)
+    eventually(lambda: "store" in problems(well.ready()))
+    assert "a check of store has not ended" in problems(well.ready())["store"]
+    # The others go on meanwhile.
+    assert set(problems(well.ready())) == {"store"}
+    release.set()
+    eventually(lambda: not problems(well.ready()))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"listening": 0}, "MQTT does not listen"),
+        ({"accept_failing": 1}, "MQTT accepts no connections"),
+        ({"task_failing": 1}, "a task of the gateway failed"),
+        ({"heartbeat_age_ms": 9000}, "stuck for 9 s"),
+    ],
+)
+def test_what_the_gateway_says_of_itself_is_heard(
+    well: Health, gateway: Gateway, said: dict[str, int], words: str
+) -> None:
+    gateway.said = gateway.said | said
+    eventually(lambda: words in problems(well.ready()).get("mqtt", ""))
+
+
+def test_a_gateway_that_hangs_holds_up_no_report(
+    well: Health, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, hanging = threading.Event(), threading.Event()
+    before = well.report(is_detailed=True)["mqtt"]
+
+    def hang() -> None:
+        hanging.set()
+        release.wait(WITHIN)
+
+    gateway.behave = hang
+    assert hanging.wait(WITHIN)
+    monkeypatch.setattr(health, "STALE_SECONDS", 0.1)
+    eventually(lambda: well._mqtt_probe.is_stale)
+    report = well.report(is_detailed=True)
+    assert report["mqtt"] == before
+    assert "mqtt" in report["failing"]
+    # Of this only a restart is the cure.
+    assert "mqtt" in problems(well.live())
+    release.set()
+
+
+def test_an_api_that_does_not_accept_is_not_ready(well: Health, api: Api) -> None:
+    api.is_accepting = False
+    assert problems(well.ready()) == {"api": "the API takes no connections"}
+
+
+def test_a_data_folder_that_cannot_be_written_to_is_named(store: Store, gateway: Gateway, tmp_path: Path) -> None:
+    gone = Health(store, tmp_path / "gone", gateway.statistics)
+    gone._data_probe.check_once()
+    assert gone._data_probe.part.problem == f"{tmp_path / 'gone'} cannot be written to: No such file or directory"
+
+
+def test_a_file_system_that_is_nearly_full_is_told_of(
+    store: Store, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "MIN_FREE_BYTES", 1 << 62)
+    full = Health(store, tmp_path, gateway.statistics)
+    full._data_probe.check_once()
+    assert "MiB are free" in str(full._data_probe.part.problem)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_thread_that_failed_is_not_well_but_no_reason_to_restart(well: Health) -> None:
+    ending, runs = threading.Event(), threading.Event()
+
+    def run() -> None:
+        if not runs.is_set():
+            runs.set()
+            raise RuntimeError("it broke")
+        ending.wait(WITHIN)
+
+    thread = SupervisedThread(run, "breaking", stopping=ending, restart_delay=WITHIN)
+    thread.start()
+    try:
+        eventually(lambda: "threads" in problems(well.ready()))
+        assert problems(well.ready())["threads"] == "thread breaking does not run: RuntimeError: it broke"
+        assert problems(well.live()) == {}
+        [said] = [each for each in well.report(is_detailed=True)["threads"] if each["name"] == "breaking"]
+        assert (said["running"], said["failures"], said["last_error"]) == (False, 1, "RuntimeError: it broke")
+    finally:
+        ending.set()
+        thread.join(WITHIN)
+
+
+def test_a_stuck_thread_is_a_reason_to_restart(well: Health) -> None:
+    ending = threading.Event()
+    thread = SupervisedThread(lambda: wait_for(ending), "stuck", max_silent_seconds=1.0)
+    thread.start()
+    thread._beat_at -= 60
+    try:
+        assert "thread stuck has been stuck for 60 s" in problems(well.live())["threads"]
+    finally:
+        ending.set()
+        thread.join(WITHIN)
+        eventually(lambda: all(state.name != "stuck" for state in threads.states()))
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (LogState(7, 2, 5, "OSError: No space left on device", 0.0), "cannot be written (OSError: No space left"),
+        (LogState(7, 2, 5, None, 60.0), "has not read for 60 s; 2 lines are lost, 5 wait"),
+    ],
+)
+def test_a_log_that_cannot_be_written_is_told_of_and_costs_no_readiness(
+    well: Health, monkeypatch: pytest.MonkeyPatch, state: LogState, words: str
+) -> None:
+    monkeypatch.setattr(logging, "state", lambda: state)
+    report = well.report(is_detailed=True)
+    assert report["failing"] == ["log"]
+    assert words in report["parts"]["log"]["reason"]
+    assert report["parts"]["log"]["dropped"] == 2
+    assert problems(well.ready()) == {}
+
+
+def test_sentences_are_for_those_who_may_read_them() -> None:
+    parts = [Part("store", "/data/sekisho.db: the disk is full."), Part("mqtt", None)]
+    assert verdict(parts, is_detailed=False) == {
+        "status": "failing",
+        "failing": ["store"],
+        "parts": {"store": {"ok": False}, "mqtt": {"ok": True}},
+    }
+    assert verdict(parts, is_detailed=True)["parts"]["store"]["reason"] == "/data/sekisho.db: the disk is full."
+
+
+def test_a_probe_survives_every_error_and_tells_of_unforeseen_ones() -> None:
+    errors: list[Exception] = [NotWell("known"), ValueError("unknown"), OSError(28, "No space left on device")]
+
+    def check() -> None:
+        raise errors.pop(0)
+
+    probe = Probe("part", check)
+    assert probe.part.problem == "part was not checked yet"
+    found = []
+    for _ in range(3):
+        probe.check_once()
+        found.append(probe.part.problem)
+    assert found == ["known", "ValueError: unknown", "OSError: [Errno 28] No space left on device"]
