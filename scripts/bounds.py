@@ -116,6 +116,8 @@ def _without_index(name: str) -> str:
 
 def _with_unit(name: str, value: Any) -> str:
     lower = name.lower()
+    if lower.endswith("milliseconds"):
+        return f"{value:g} ms"
     if lower.endswith(("seconds", "timeout")):
         return f"{value:g} s"
     if "bytes" in lower:

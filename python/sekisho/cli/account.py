@@ -24,7 +24,8 @@ def create(
     """Create an account with an access key. The secret access key is shown only now."""
     from sekisho.cli.output import show_json, show_line
     from sekisho.errors import AwsException
-    from sekisho.server.server import CannotStart, open_accounts
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_accounts
 
     try:
         with open_accounts(settings_of(data)) as accounts:
@@ -51,7 +52,8 @@ def create(
 def list_accounts(data: Data = None, as_json: Json = False) -> None:
     """List accounts and their access key ids."""
     from sekisho.cli.output import show_json, show_line
-    from sekisho.server.server import CannotStart, open_accounts
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_accounts
 
     settings = settings_of(data)
     if not settings.data.is_dir():

@@ -57,7 +57,8 @@ def access(data: Path | None, account: str | None) -> Access:
     Raises Failure: no server answers, or there is no such account.
     """
     from sekisho.server import run_file
-    from sekisho.server.server import CannotStart, open_accounts
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_accounts
 
     settings = settings_of(data)
     folder = settings.data

@@ -24,7 +24,8 @@ app = typer.Typer(
 def list_handlers(data: Data = None, as_json: Json = False) -> None:
     """List the handlers of sekisho.toml; how many events wait for each, and how many failed for good."""
     from sekisho.cli.output import show_json, show_line
-    from sekisho.server.server import CannotStart, open_deliveries
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_deliveries
 
     settings = settings_of(data)
     if not settings.data.is_dir():
@@ -87,7 +88,8 @@ def discard(
 ) -> None:
     """Delete events that failed for good: no handler is called with them again."""
     from sekisho.cli.output import show_json, show_line
-    from sekisho.server.server import CannotStart, open_deliveries
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_deliveries
 
     settings = settings_of(data)
     if not settings.data.is_dir():
@@ -112,7 +114,8 @@ def retry(
 ) -> None:
     """Deliver events again that failed for good. A running server begins within seconds."""
     from sekisho.cli.output import show_json, show_line
-    from sekisho.server.server import CannotStart, open_deliveries
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_deliveries
 
     settings = settings_of(data)
     if not settings.data.is_dir():

@@ -50,6 +50,7 @@ def up(
 ) -> None:
     """Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it."""
     from sekisho.server import server
+    from sekisho.server.cannot_start import CannotStart
     from sekisho.server.settings import ConfigError, load
 
     chosen = {
@@ -68,7 +69,7 @@ def up(
     try:
         settings = load(chosen, config_file=config)
         server.run(settings, on_ready=lambda run: _announce(run, settings.data, as_json=as_json))
-    except (ConfigError, server.CannotStart) as error:
+    except (ConfigError, CannotStart) as error:
         raise Failure(str(error)) from None
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
-import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,33 +21,25 @@ from typing import TYPE_CHECKING, Final
 
 from sekisho import __version__, clock
 from sekisho.accounts.rules import Accounts
-from sekisho.change import Change
-from sekisho.files import WritableByOthers
 from sekisho.realm import Realm
 from sekisho.server import data_folder, listen_host, run_file
-from sekisho.server.data_folder import DataFolderUnusable
-from sekisho.server.descriptors import ConnectionLimits, TooFewDescriptors, connection_limits, raise_limit
+from sekisho.server.cannot_start import CannotStart, refusing_clearly
+from sekisho.server.descriptors import ConnectionLimits, connection_limits, raise_limit
+from sekisho.server.listening import api_url, listen_for_api, reachable
 from sekisho.server.parts import Part, Parts
+from sekisho.server.registry_access import new_store
 from sekisho.server.run_file import Run
 from sekisho.server.settings import Settings
-from sekisho.store.engines import sqlite_url
-from sekisho.store.errors import StoreError
-from sekisho.store.store import Store
 
 if TYPE_CHECKING:
     from sekisho.api.connections import ServerLimits
     from sekisho.api.http_server import HttpServer
     from sekisho.provisioning.bulk.input import Buckets
-    from sekisho.provisioning.deliveries.rules import Deliveries
     from sekisho.server.health import Health
     from sekisho.server.services import Services
 
 GRACE: Final = 5.0
 """Seconds that clients and requests get to end when the server stops."""
-
-
-class CannotStart(Exception):
-    """The server cannot run as it is told to; one line that says why and what to do."""
 
 
 def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
@@ -65,74 +55,13 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
     with ExitStack() as stack:
         # Last of all, what the log says of the end is written.
         stack.callback(logging.flush)
-        with _refusing_clearly():
+        with refusing_clearly():
             server = _wired(settings, stack, connection_limits(descriptors, settings.api_connections))
             stack.enter_context(server.parts)
             run = server.describe()
             run_file.write(settings.data, run)
             stack.callback(run_file.remove, settings.data)
         asyncio.run(server.serve(lambda: on_ready(run)))
-
-
-@contextmanager
-def open_accounts(settings: Settings) -> Iterator[Accounts]:
-    """The accounts of a server's registry, beside the running server or without one.
-
-    Raises CannotStart, within the block too: the registry cannot be used, or is not that of the running server.
-    """
-    with _open_store(settings) as store:
-        yield Accounts(store, clock.utc_now)
-
-
-@contextmanager
-def open_deliveries(settings: Settings) -> Iterator[Deliveries]:
-    """What waits for a server's handlers, as ``open_accounts``. Raises CannotStart."""
-    from sekisho.provisioning.deliveries.rules import Deliveries
-
-    with _open_store(settings) as store:
-        yield Deliveries(store, clock.utc_now)
-
-
-@contextmanager
-def _open_store(settings: Settings) -> Iterator[Store]:
-    run = run_file.answering(settings.data)
-    with _refusing_clearly():
-        data_folder.make(settings.data)
-        store = _new_store(settings, announce=lambda _changes: None)
-        if run is not None and run.store != store.place:
-            raise CannotStart(
-                f"the running server keeps its registry in {run.store}, and the settings here say {store.place}: set "
-                f"SEKISHO_DATABASE_URL to the server's, or write database_url into {settings.data / 'sekisho.toml'}"
-            )
-        with store:
-            yield store
-
-
-@contextmanager
-def _refusing_clearly() -> Iterator[None]:
-    """Files that are damaged or cannot be written, and a registry that cannot be used, become one line."""
-    from sekisho._sekisho import GatewayError
-    from sekisho.gateway.served_identity import ServerCertificateUnusable
-    from sekisho.pki.pem import PemError
-    from sekisho.pki.verify import NotAcceptable
-
-    try:
-        yield
-    except OSError as error:
-        # The second is what a temporary file was to become.
-        file = error.filename2 or error.filename
-        raise CannotStart(f"{f'{file}: ' if file else ''}{error.strerror or error}") from None
-    except (
-        StoreError,
-        PemError,
-        NotAcceptable,
-        ServerCertificateUnusable,
-        GatewayError,
-        TooFewDescriptors,
-        DataFolderUnusable,
-        WritableByOthers,
-    ) as error:
-        raise CannotStart(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +123,10 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     data_folder.refuse_what_others_can_change(settings)
     stack.enter_context(_locked(settings.data))
     data_folder.tidy(settings)
-    api_socket = stack.enter_context(contextlib.closing(_listen(settings)))
+    api_socket = stack.enter_context(contextlib.closing(listen_for_api(settings)))
 
     projector = Projector()
-    store = _new_store(settings, projector.announce)
+    store = new_store(settings, projector.announce)
     home = Realm(settings.account, settings.region)
     regions = settings.known_regions
     gateway = Gateway(
@@ -217,7 +146,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     accounts = Accounts(store, clock.utc_now)
     handlers = ConfiguredHandlers(
         settings.handlers,
-        api=_url(settings, api_socket),
+        api=api_url(settings, api_socket),
         credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
         accounts=accounts,
         clock=clock.utc_now,
@@ -303,8 +232,8 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     def describe() -> Run:
         return Run(
             pid=os.getpid(),
-            api=_url(settings, api_socket),
-            mqtt_host=_reachable(settings.host),
+            api=api_url(settings, api_socket),
+            mqtt_host=reachable(settings.host),
             mqtt_port=mqtt_port,
             endpoint=server_name,
             region=settings.region,
@@ -364,17 +293,16 @@ def _http(settings: Settings, services: Services, health: Health, limits: Server
     return server
 
 
-def _url(settings: Settings, api_socket: socket.socket) -> str:
-    """Where a client on this machine finds the API."""
-    host = _reachable(settings.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{api_socket.getsockname()[1]}"
+def _buckets(settings: Settings, accounts: Accounts) -> Buckets:
+    if settings.s3_endpoint_url:
+        from sekisho.buckets.s3 import S3Buckets
 
+        return S3Buckets(settings.s3_endpoint_url, settings.region, settings.s3_buckets, accounts.are_several)
+    from sekisho.buckets.folder import FolderBuckets
 
-def _reachable(host: str) -> str:
-    """Where a client on this machine finds a server that listens on ``host``."""
-    if not listen_host.is_every_address(host):
-        return host
-    return "127.0.0.1" if isinstance(listen_host.address_of(host), ipaddress.IPv4Address) else "::1"
+    buckets = FolderBuckets(settings.bulk_folder or settings.data / "buckets")
+    buckets.warn_of_folders_without_account()
+    return buckets
 
 
 @contextmanager
@@ -392,46 +320,3 @@ def _locked(data: Path) -> Iterator[None]:
                 f"another server is running on {data}: stop it first, or give this one a folder of its own with --data"
             ) from None
         yield
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """The API's listening socket; made here so that a port in use is our error and not uvicorn's."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        # With the protocol named, which asyncio looks at, connections do not wait for 40 ms between headers and body.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(512)
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            advice = "Choose another port with --api-port, or stop what listens there"
-        elif isinstance(error, PermissionError):
-            advice = "Choose a port above 1023 with --api-port"
-        else:
-            advice = "Choose an address of this machine with --host"
-        why = error.strerror if isinstance(error, OSError) else "that is no host name"
-        raise CannotStart(
-            f"the API cannot listen on {settings.host}:{settings.api_port}: {why or error}. {advice}"
-        ) from None
-    return listener
-
-
-def _buckets(settings: Settings, accounts: Accounts) -> Buckets:
-    if settings.s3_endpoint_url:
-        from sekisho.buckets.s3 import S3Buckets
-
-        return S3Buckets(settings.s3_endpoint_url, settings.region, settings.s3_buckets, accounts.are_several)
-    from sekisho.buckets.folder import FolderBuckets
-
-    buckets = FolderBuckets(settings.bulk_folder or settings.data / "buckets")
-    buckets.warn_of_folders_without_account()
-    return buckets
-
-
-def _new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> Store:
-    """Not opened yet. Raises StoreError where the URL is unusable."""
-    return Store(settings.database_url or sqlite_url(settings.data / "sekisho.db"), announce)

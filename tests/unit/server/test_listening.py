@@ -1,4 +1,4 @@
-"""Parts of the composition root that a whole server shows badly."""
+"""The API's listening socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import socket
 from pathlib import Path
 
-from sekisho.server import server
+from sekisho.server.listening import listen_for_api
 from sekisho.server.settings import Settings
 
 
@@ -19,7 +19,7 @@ def test_an_answer_of_the_api_does_not_wait_for_the_last_one_to_be_acknowledged(
             waits.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             writer.close()
 
-        listener = server._listen(Settings(data=tmp_path, api_port=0))
+        listener = listen_for_api(Settings(data=tmp_path, api_port=0))
         async with await asyncio.start_server(on_connection, sock=listener):
             _, client = await asyncio.open_connection(*listener.getsockname())
             no_delay = await asyncio.wait_for(waits, 10)
