@@ -469,7 +469,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "connection",
         "gateway/config.rs handshake_timeout",
         "the connection ends",
-        "tests/e2e/test_bad_input_gate.py::test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves",
+        "tests/e2e/test_bad_input_gateway.py::test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves",
         "`refused.HANDSHAKE_TIMEOUT`",
     ),
     Bound(
@@ -504,7 +504,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "certificate",
         "gateway/config.rs admission_timeout",
         "`CONTROL_PLANE_TIMEOUT`; cached certificates still connect",
-        "tests/e2e/test_control_plane_asleep.py::test_while_python_sleeps_messages_flow_and_known_certificates_connect",
+        "tests/e2e/test_control_plane_paused.py::test_while_python_is_paused_messages_flow_and_known_certificates_connect",
         "`refused.CONTROL_PLANE_TIMEOUT`",
     ),
     Bound(

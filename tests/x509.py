@@ -27,7 +27,7 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 @dataclass(frozen=True)
-class Papers:
+class KeyAndCertificate:
     """A certificate with its key."""
 
     certificate: x509.Certificate
@@ -64,24 +64,24 @@ def new_ca(
     name: str | x509.Name = "MyCA",
     *,
     key: Key | None = None,
-    issuer: Papers | None = None,
+    issuer: KeyAndCertificate | None = None,
     basic_constraints: x509.BasicConstraints | None = A_CA,
     begins: datetime = BEGINS,
     ends: datetime = ENDS,
     digest: HashAlgorithm | None = A_DIGEST,
-) -> Papers:
+) -> KeyAndCertificate:
     """A CA as ``openssl req -x509`` makes it, or one that is spoilt as the arguments say."""
     key = key or p256()
     subject = named(name) if isinstance(name, str) else name
     extensions: list[tuple[Any, bool]] = [(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)]
     if basic_constraints is not None:
         extensions.append((basic_constraints, True))
-    signer = issuer or Papers(None, key)  # type: ignore[arg-type]
+    signer = issuer or KeyAndCertificate(None, key)  # type: ignore[arg-type]
     return _signed(subject, key, signer, subject if issuer is None else None, extensions, begins, ends, digest)
 
 
 def new_device(
-    ca: Papers | None,
+    ca: KeyAndCertificate | None,
     name: str = "MyDevice",
     *,
     key: Key | None = None,
@@ -90,13 +90,13 @@ def new_device(
     ends: datetime = ENDS,
     digest: HashAlgorithm | None = A_DIGEST,
     extensions: Sequence[x509.ExtensionType] = (),
-) -> Papers:
+) -> KeyAndCertificate:
     """A v3 device certificate, without extensions unless some are given; self-signed where there is no CA."""
     key = key or p256()
     subject = named(name)
     uncritical = [(extension, False) for extension in extensions]
     if ca is None:
-        return _signed(subject, key, Papers(None, key), subject, uncritical, begins, ends, digest)  # type: ignore[arg-type]
+        return _signed(subject, key, KeyAndCertificate(None, key), subject, uncritical, begins, ends, digest)  # type: ignore[arg-type]
     return _signed(subject, key, ca, issuer_name, uncritical, begins, ends, digest)
 
 
@@ -110,13 +110,13 @@ def new_request(key: Key, name: str = "MyDevice") -> str:
 def _signed(
     subject: x509.Name,
     key: Key,
-    signer: Papers,
+    signer: KeyAndCertificate,
     issuer_name: x509.Name | None,
     extensions: Sequence[tuple[Any, bool]],
     begins: datetime,
     ends: datetime,
     digest: HashAlgorithm | None,
-) -> Papers:
+) -> KeyAndCertificate:
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -128,7 +128,7 @@ def _signed(
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    return Papers(builder.sign(signer.key, digest), key)  # type: ignore[arg-type]
+    return KeyAndCertificate(builder.sign(signer.key, digest), key)  # type: ignore[arg-type]
 
 
 def openssl(*arguments: str | Path, cwd: Path) -> str:
@@ -137,15 +137,15 @@ def openssl(*arguments: str | Path, cwd: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", cwd=cwd).stdout
 
 
-def v1(papers: Papers, signer: Papers) -> str:
+def v1(issued: KeyAndCertificate, signer: KeyAndCertificate) -> str:
     """PEM of the same certificate as X.509 v1, signed anew by ``signer``, whose key is EC.
 
     ``openssl x509 -req`` writes v1 up to 3.1 and v3 from 3.2 on, so that it cannot be asked for it everywhere. The
     certificate must have no extensions.
     """
-    assert not list(papers.certificate.extensions)
+    assert not list(issued.certificate.extensions)
     assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
-    to_be_signed = papers.certificate.tbs_certificate_bytes
+    to_be_signed = issued.certificate.tbs_certificate_bytes
     version = bytes.fromhex("a003020102")
     body = _content(to_be_signed)
     assert body.startswith(version)
@@ -158,7 +158,7 @@ def v1(papers: Papers, signer: Papers) -> str:
     return read.public_bytes(Encoding.PEM).decode()
 
 
-def signed_by_openssl(folder: Path, ca: Papers, *options: str, name: str = "MyDevice") -> str:
+def signed_by_openssl(folder: Path, ca: KeyAndCertificate, *options: str, name: str = "MyDevice") -> str:
     """PEM of a device certificate as the plain ``openssl x509 -req`` makes it: v1 up to OpenSSL 3.1."""
     (folder / "ca.crt").write_text(ca.pem)
     (folder / "ca.key").write_text(ca.key_pem)

@@ -11,13 +11,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.contract.conftest import Account
-from tests.x509 import Papers, new_ca, new_device, openssl, v1
+from tests.x509 import KeyAndCertificate, new_ca, new_device, openssl, v1
 
 TEMPLATE = json.dumps({"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}})
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
 
 
-def register(account: Account, ca: Papers | None = None, **options: Any) -> str:
+def register(account: Account, ca: KeyAndCertificate | None = None, **options: Any) -> str:
     """Register in SNI_ONLY mode; returns the id."""
     return account.iot.register_ca_certificate(
         caCertificate=(ca or new_ca()).pem, certificateMode="SNI_ONLY", **options

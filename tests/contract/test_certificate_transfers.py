@@ -230,14 +230,14 @@ def test_each_refusal_to_offer_has_its_class_and_status(account: Account, other_
 
 def test_only_the_target_accepts_and_only_the_source_cancels(account: Account, other_account: Account) -> None:
     certificate_id = offer(account, other_account)
-    stranger = account.server.new_account()
+    third_account = account.server.new_account()
     for step, asking, status, code in (
         (accept, account, 400, "InvalidRequestException"),
         (reject, account, 400, "InvalidRequestException"),
         (cancel, other_account, 400, "InvalidRequestException"),
-        (accept, stranger, 404, "ResourceNotFoundException"),
-        (reject, stranger, 404, "ResourceNotFoundException"),
-        (cancel, stranger, 404, "ResourceNotFoundException"),
+        (accept, third_account, 404, "ResourceNotFoundException"),
+        (reject, third_account, 404, "ResourceNotFoundException"),
+        (cancel, third_account, 404, "ResourceNotFoundException"),
     ):
         with pytest.raises(ClientError) as refusal:
             step(asking, certificate_id)

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from sekisho.change import Change, ChangeKind
 from tests.contract.arrange import ANYTHING
 from tests.contract.conftest import Account
-from tests.x509 import Papers, new_ca, new_device, new_request, openssl, p256, signed_by_openssl, v1
+from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, openssl, p256, signed_by_openssl, v1
 
 
-def add_ca(account: Account, ca: Papers | None = None) -> Papers:
+def add_ca(account: Account, ca: KeyAndCertificate | None = None) -> KeyAndCertificate:
     """A registered, active CA in SNI_ONLY mode."""
     ca = ca or new_ca()
     account.iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)

@@ -273,7 +273,7 @@ def test_a_wrong_secret_is_refused(endpoint: str, service: str, expected: str) -
     ("service", "expected"), [("iot", "UnrecognizedClientException"), ("sts", "InvalidClientTokenId")]
 )
 def test_an_unknown_access_key_is_refused(endpoint: str, service: str, expected: str) -> None:
-    refused_client = client(service, endpoint, key_id="AKIANOBODY")
+    refused_client = client(service, endpoint, key_id="AKIAUNKNOWN")
     with pytest.raises(ClientError) as refused:
         refused_client.list_things() if service == "iot" else refused_client.get_caller_identity()
     assert refused.value.response["Error"]["Code"] == expected

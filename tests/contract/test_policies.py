@@ -233,10 +233,10 @@ def test_the_older_principal_operations_do_the_same(account: Account) -> None:
 
 def test_policies_of_another_account_or_region_are_not_there(account: Account, other_account: Account) -> None:
     account.iot.create_policy(policyName="telemetry", policyDocument=ANYTHING)
-    for stranger in (other_account, account.elsewhere("us-east-1")):
-        assert stranger.iot.list_policies()["policies"] == []
-        with pytest.raises(stranger.iot.exceptions.ResourceNotFoundException):
-            stranger.iot.get_policy(policyName="telemetry")
+    for other in (other_account, account.elsewhere("us-east-1")):
+        assert other.iot.list_policies()["policies"] == []
+        with pytest.raises(other.iot.exceptions.ResourceNotFoundException):
+            other.iot.get_policy(policyName="telemetry")
 
 
 def test_the_aws_cli_makes_a_policy_from_a_file_and_attaches_it(account: Account, tmp_path: Path) -> None:

@@ -279,13 +279,13 @@ def test_tasks_are_listed_by_status_and_by_page(account: Account) -> None:
 def test_a_task_is_known_in_its_account_and_region_only(account: Account, other_account: Account) -> None:
     task_id = start(account, put(account, {"ThingName": "t"}), THING_ONLY)
     ended(account, task_id)
-    for stranger in (other_account, account.elsewhere("us-east-1")):
-        for call in (stranger.iot.describe_thing_registration_task, stranger.iot.stop_thing_registration_task):
+    for other in (other_account, account.elsewhere("us-east-1")):
+        for call in (other.iot.describe_thing_registration_task, other.iot.stop_thing_registration_task):
             assert refusal(call, taskId=task_id)[0] == "ResourceNotFoundException"
         # The operation has no ResourceNotFoundException.
-        code, _ = refusal(stranger.iot.list_thing_registration_task_reports, taskId=task_id, reportType="RESULTS")
+        code, _ = refusal(other.iot.list_thing_registration_task_reports, taskId=task_id, reportType="RESULTS")
         assert code == "InvalidRequestException"
-        assert stranger.iot.list_thing_registration_tasks()["taskIds"] == []
+        assert other.iot.list_thing_registration_tasks()["taskIds"] == []
 
 
 def test_the_aws_cli_starts_a_task_and_finds_its_report(account: Account, tmp_path: Path) -> None:

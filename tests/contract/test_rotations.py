@@ -15,7 +15,7 @@ from botocore.httpsession import URLLib3Session
 from sekisho.certificates.model import CertificateStatus
 from tests.contract.arrange import ANYTHING
 from tests.contract.conftest import Account
-from tests.x509 import Papers, around_now, new_ca, new_device
+from tests.x509 import KeyAndCertificate, around_now, new_ca, new_device
 
 BEGINS, ENDS = around_now()
 
@@ -56,23 +56,23 @@ def ask(
     return Answer(response.status_code, response.headers, json.loads(response.content))
 
 
-def new_fleet_ca(account: Account, name: str = "Fleet") -> Papers:
+def new_fleet_ca(account: Account, name: str = "Fleet") -> KeyAndCertificate:
     ca = new_ca(name, begins=BEGINS, ends=ENDS)
     account.iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
     return ca
 
 
-def issue(ca: Papers) -> Papers:
+def issue(ca: KeyAndCertificate) -> KeyAndCertificate:
     return new_device(ca, begins=BEGINS, ends=ENDS)
 
 
-def register(account: Account, ca: Papers) -> Papers:
+def register(account: Account, ca: KeyAndCertificate) -> KeyAndCertificate:
     device = issue(ca)
     account.iot.register_certificate(certificatePem=device.pem, status="ACTIVE")
     return device
 
 
-def begin(account: Account, old: Papers, new: Papers, **others: str) -> Answer:
+def begin(account: Account, old: KeyAndCertificate, new: KeyAndCertificate, **others: str) -> Answer:
     return ask(
         account, "POST", content={"oldCertificateId": old.certificate_id, "newCertificatePem": new.pem, **others}
     )

@@ -102,10 +102,10 @@ def test_a_token_that_nobody_gave_is_refused(account: Account) -> None:
 
 def test_things_of_another_account_or_region_are_not_there(account: Account, other_account: Account) -> None:
     account.iot.create_thing(thingName="pump")
-    for stranger in (other_account, account.elsewhere("us-east-1")):
-        with pytest.raises(stranger.iot.exceptions.ResourceNotFoundException):
-            stranger.iot.describe_thing(thingName="pump")
-        assert stranger.iot.list_things()["things"] == []
+    for other in (other_account, account.elsewhere("us-east-1")):
+        with pytest.raises(other.iot.exceptions.ResourceNotFoundException):
+            other.iot.describe_thing(thingName="pump")
+        assert other.iot.list_things()["things"] == []
 
 
 def test_principals_are_attached_listed_from_both_ends_and_detached(account: Account) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device
 from tests.e2e.devices import allow
-from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
 
 
@@ -29,9 +29,9 @@ def own_server(tmp_path: Path) -> Iterator[RunningServer]:
 
 
 @pytest.fixture(scope="module")
-def papers(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def device_files(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A registered device of a registered CA that may do anything. RSA, which every client can read."""
-    folder = tmp_path_factory.mktemp("papers")
+    folder = tmp_path_factory.mktemp("device")
     ca = new_ca(folder)
     device = new_device(folder, ca, kind="RSA-2048")
     clients = server.session()

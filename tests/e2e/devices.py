@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tests.e2e.papers import Papers
+from tests.e2e.certificate_files import CertificateFiles
 from tests.e2e.running_server import Clients, RunningServer
 
 V311, V5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
@@ -34,10 +34,10 @@ def allow(iot: Any, name: str, *statements: dict[str, Any]) -> str:
     return name
 
 
-def register(clients: Clients, papers: Papers, *policies: str) -> str:
+def register(clients: Clients, device_files: CertificateFiles, *policies: str) -> str:
     """Register a certificate without its CA, active, with these policies; its ARN."""
     iot = clients.iot
-    arn = iot.register_certificate_without_ca(certificatePem=papers.pem, status="ACTIVE")["certificateArn"]
+    arn = iot.register_certificate_without_ca(certificatePem=device_files.pem, status="ACTIVE")["certificateArn"]
     for policy in policies:
         iot.attach_policy(policyName=policy, target=arn)
     return arn
@@ -57,14 +57,16 @@ class _Named(ssl.SSLContext):
         return super().wrap_socket(sock, **(options | {"server_hostname": self.name}))
 
 
-def tls(server: RunningServer, papers: Papers | None, server_name: str | None = "localhost") -> ssl.SSLContext:
+def tls(
+    server: RunningServer, device_files: CertificateFiles | None, server_name: str | None = "localhost"
+) -> ssl.SSLContext:
     """Mutual TLS that trusts the server's root and nothing else. Without a server name the SNI is left out."""
     context = _Named(ssl.PROTOCOL_TLS_CLIENT)
     context.name = server_name
     context.check_hostname = server_name is not None
     context.load_verify_locations(server.root_ca)
-    if papers is not None:
-        context.load_cert_chain(papers.certificate, papers.key)
+    if device_files is not None:
+        context.load_cert_chain(device_files.certificate, device_files.key)
     return context
 
 
@@ -86,7 +88,7 @@ class Device:
     def __init__(
         self,
         server: RunningServer,
-        papers: Papers,
+        device_files: CertificateFiles,
         client_id: str,
         *,
         version: MQTTProtocolVersion = V5,
@@ -107,7 +109,7 @@ class Device:
         self.client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False, **session
         )
-        self.client.tls_set_context(tls(server, papers, server_name))
+        self.client.tls_set_context(tls(server, device_files, server_name))
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_acknowledged

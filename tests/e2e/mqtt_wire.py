@@ -7,8 +7,8 @@ import ssl
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from tests.e2e.certificate_files import CertificateFiles
 from tests.e2e.devices import WITHIN, tls
-from tests.e2e.papers import Papers
 from tests.e2e.running_server import RunningServer
 
 V311, V5 = 4, 5
@@ -80,13 +80,13 @@ class Wire:
     def __init__(
         self,
         server: RunningServer,
-        papers: Papers | None,
+        device_files: CertificateFiles | None,
         server_name: str | None = "localhost",
         *,
         context: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
     ) -> None:
-        context = context or tls(server, papers, server_name)
+        context = context or tls(server, device_files, server_name)
         tcp = socket.create_connection(("127.0.0.1", server.mqtt_port), WITHIN)
         # Each packet is to go at once: an acknowledgement held back would slow the tests, not the server.
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -185,7 +185,7 @@ class Wire:
 
 def attempt(
     server: RunningServer,
-    papers: Papers | None,
+    device_files: CertificateFiles | None,
     client_id: str,
     version: int = V311,
     server_name: str | None = "localhost",
@@ -194,7 +194,7 @@ def attempt(
     session: ssl.SSLSession | None = None,
 ) -> list[Packet]:
     """Everything that one CONNECT gets in answer until the server closes; a client that is taken leaves by itself."""
-    with Wire(server, papers, server_name, context=context, session=session) as wire:
+    with Wire(server, device_files, server_name, context=context, session=session) as wire:
         wire.send(connect(client_id, version))
         first = wire.receive()
         if first is None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device, new_key, new_self_signed, openssl
 from tests.e2e.command_line import answer
 from tests.e2e.devices import V5, V311, Device, Refused, allow, endpoint, register
-from tests.e2e.papers import Papers, new_ca, new_device, new_key, new_self_signed, openssl
 from tests.e2e.running_server import Clients, RunningServer
 from tests.tools import require
 
@@ -57,12 +57,12 @@ def realms(server: RunningServer) -> Realms:
 
 
 @pytest.fixture(scope="module")
-def everywhere(realms: Realms, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def everywhere(realms: Realms, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """One certificate, registered in each account and region on its own."""
-    papers = new_self_signed(tmp_path_factory.mktemp("papers"))
+    device_files = new_self_signed(tmp_path_factory.mktemp("device"))
     for realm in realms.all:
-        register(realm.clients, papers, "anything")
-    return papers
+        register(realm.clients, device_files, "anything")
+    return device_files
 
 
 def test_each_account_and_region_has_an_endpoint_of_its_own_and_the_home_one_is_localhost(realms: Realms) -> None:
@@ -109,7 +109,7 @@ def test_one_sni_only_ca_serves_two_accounts(realms: Realms, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("version", [V311, V5])
 def test_the_sni_name_chooses_account_and_region_and_topics_do_not_cross(
-    server: RunningServer, realms: Realms, everywhere: Papers, version: int
+    server: RunningServer, realms: Realms, everywhere: CertificateFiles, version: int
 ) -> None:
     devices = [
         # One client ID in all four: none takes the place of another.
@@ -137,23 +137,23 @@ def test_the_sni_name_chooses_account_and_region_and_topics_do_not_cross(
 def test_a_name_of_nobody_and_the_name_of_another_account_are_refused(
     server: RunningServer, realms: Realms, tmp_path: Path
 ) -> None:
-    papers = new_self_signed(tmp_path, "OnlyAtHome")
-    register(realms.home.clients, papers, "anything")
-    with Device(server, papers, "right"):
+    device_files = new_self_signed(tmp_path, "OnlyAtHome")
+    register(realms.home.clients, device_files, "anything")
+    with Device(server, device_files, "right"):
         pass
 
     for realm in (realms.abroad, realms.other, realms.other_abroad):
         with pytest.raises(Refused):
-            Device(server, papers, "wrong", server_name=realm.server_name, version=V311).connect()
-    server.wait_for_refusal(certificate_id=papers.certificate_id, account_id="222222222222")
+            Device(server, device_files, "wrong", server_name=realm.server_name, version=V311).connect()
+    server.wait_for_refusal(certificate_id=device_files.certificate_id, account_id="222222222222")
 
-    nobody = f"anobody-ats.iot.{HOME}.localhost"
+    unknown = f"aunknown-ats.iot.{HOME}.localhost"
     with pytest.raises(Refused):
-        Device(server, papers, "wrong", server_name=nobody, version=V311).connect()
-    server.wait_for_refusal(server_name=nobody)
+        Device(server, device_files, "wrong", server_name=unknown, version=V311).connect()
+    server.wait_for_refusal(server_name=unknown)
 
 
-def test_without_sni_an_sni_only_certificate_is_refused(server: RunningServer, everywhere: Papers) -> None:
+def test_without_sni_an_sni_only_certificate_is_refused(server: RunningServer, everywhere: CertificateFiles) -> None:
     with pytest.raises(Refused):
         Device(server, everywhere, "nameless", server_name=None, version=V311).connect()
     server.wait_for_log(
@@ -161,7 +161,7 @@ def test_without_sni_an_sni_only_certificate_is_refused(server: RunningServer, e
     )
 
 
-def verification_certificate(folder: Path, ca: Papers, code: str) -> str:
+def verification_certificate(folder: Path, ca: CertificateFiles, code: str) -> str:
     """Proof that the CA's key is ours, as the guide makes it."""
     key, request = new_key(folder / "verification.key", "P-256"), folder / "verification.csr"
     openssl("req", "-new", "-key", key, "-out", request, "-subj", f"/CN={code}")
@@ -171,7 +171,7 @@ def verification_certificate(folder: Path, ca: Papers, code: str) -> str:
     )  # fmt: skip
 
 
-def register_default_ca(realm: Realm, folder: Path, ca: Papers) -> None:
+def register_default_ca(realm: Realm, folder: Path, ca: CertificateFiles) -> None:
     """The registration code flow."""
     iot = realm.clients.iot
     code = iot.get_registration_code()["registrationCode"]

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from tests import x509
+from tests.e2e.certificate_files import CertificateFiles, in_files
 from tests.e2e.devices import allow, register
 from tests.e2e.mqtt_wire import CONNACK, V5, V311, Packet, attempt, is_taken
-from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import Clients, RunningServer
 
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
@@ -40,7 +40,7 @@ TEMPLATE = json.dumps(
 
 
 @dataclass(frozen=True)
-class Gate:
+class Arrangement:
     """The server with what a row needs to be arranged."""
 
     server: RunningServer
@@ -51,19 +51,19 @@ class Gate:
     def iot(self) -> Any:
         return self.clients.iot
 
-    def self_signed(self, **options: Any) -> Papers:
+    def self_signed(self, **options: Any) -> CertificateFiles:
         return in_files(self.folder, x509.new_device(None, **options))
 
-    def registered(self, **options: Any) -> Papers:
+    def registered(self, **options: Any) -> CertificateFiles:
         """A device that may do anything, in SNI_ONLY mode."""
-        papers = self.self_signed(**options)
-        register(self.clients, papers, "anything")
-        return papers
+        device_files = self.self_signed(**options)
+        register(self.clients, device_files, "anything")
+        return device_files
 
-    def signed(self, ca: x509.Papers, *, with_ca: bool = False) -> Papers:
+    def signed(self, ca: x509.KeyAndCertificate, *, with_ca: bool = False) -> CertificateFiles:
         return in_files(self.folder, x509.new_device(ca), *([ca] if with_ca else []))
 
-    def sni_only_ca(self, *, active: bool = True, auto: bool = False, **options: Any) -> x509.Papers:
+    def sni_only_ca(self, *, active: bool = True, auto: bool = False, **options: Any) -> x509.KeyAndCertificate:
         ca = new_ca()
         self.iot.register_ca_certificate(
             caCertificate=ca.pem,
@@ -74,7 +74,7 @@ class Gate:
         )
         return ca
 
-    def default_ca(self, *, auto: bool) -> x509.Papers:
+    def default_ca(self, *, auto: bool) -> x509.KeyAndCertificate:
         ca = new_ca()
         code = self.iot.get_registration_code()["registrationCode"]
         self.iot.register_ca_certificate(
@@ -85,158 +85,162 @@ class Gate:
         )
         return ca
 
-    def default_mode(self) -> Papers:
+    def default_mode(self) -> CertificateFiles:
         """A certificate of AWS IoT's own making, which is in DEFAULT mode."""
         made = self.iot.create_keys_and_certificate(setAsActive=True)
         self.iot.attach_policy(policyName="anything", target=made["certificateArn"])
         key, certificate = self.folder / "made.key", self.folder / "made.crt"
         key.write_text(made["keyPair"]["PrivateKey"])
         certificate.write_text(made["certificatePem"])
-        return Papers(key, certificate)
+        return CertificateFiles(key, certificate)
 
-    def alter(self, papers: Papers, column: str, value: str) -> None:
+    def alter(self, device_files: CertificateFiles, column: str, value: str) -> None:
         """Write a state that no operation of the API leads to, while the server is stopped."""
         assert self.server.stop() == 0
         with closing(sqlite3.connect(self.server.data / "sekisho.db")) as database, database:
             changed = database.execute(
                 f"UPDATE certificates SET {column} = ? WHERE certificate_id = ?",  # noqa: S608
-                (value, papers.certificate_id),
+                (value, device_files.certificate_id),
             )
             assert changed.rowcount == 1
         self.server.start()
 
     def attempt(
-        self, papers: Papers | None, client_id: str, version: int, server_name: str | None = "localhost"
+        self, device_files: CertificateFiles | None, client_id: str, version: int, server_name: str | None = "localhost"
     ) -> list[Packet]:
-        return attempt(self.server, papers, client_id, version, server_name)
+        return attempt(self.server, device_files, client_id, version, server_name)
 
 
 _numbers = itertools.count()
 
 
-def new_ca() -> x509.Papers:
+def new_ca() -> x509.KeyAndCertificate:
     """Of a subject of its own: an account holds ten of one subject."""
     return x509.new_ca(f"CA {next(_numbers)}")
 
 
 @pytest.fixture(scope="module")
-def gate(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Gate:
+def arrangement(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Arrangement:
     clients = server.session()
     allow(clients.iot, "anything")
-    return Gate(server, clients, tmp_path_factory.mktemp("papers"))
+    return Arrangement(server, clients, tmp_path_factory.mktemp("device"))
 
 
-def inactive_ca(gate: Gate) -> Papers:
-    ca = gate.sni_only_ca()
-    papers = gate.signed(ca)
-    arn = gate.iot.register_certificate(certificatePem=papers.pem, caCertificatePem=ca.pem, setAsActive=True)
-    gate.iot.attach_policy(policyName="anything", target=arn["certificateArn"])
-    gate.iot.update_ca_certificate(certificateId=ca.certificate_id, newStatus="INACTIVE")
-    return papers
+def inactive_ca(arrangement: Arrangement) -> CertificateFiles:
+    ca = arrangement.sni_only_ca()
+    device_files = arrangement.signed(ca)
+    arn = arrangement.iot.register_certificate(
+        certificatePem=device_files.pem, caCertificatePem=ca.pem, setAsActive=True
+    )
+    arrangement.iot.attach_policy(policyName="anything", target=arn["certificateArn"])
+    arrangement.iot.update_ca_certificate(certificateId=ca.certificate_id, newStatus="INACTIVE")
+    return device_files
 
 
-def deleted_ca(gate: Gate) -> Papers:
-    papers = inactive_ca(gate)
-    inactive = [ca for ca in gate.iot.list_ca_certificates()["certificates"] if ca["status"] == "INACTIVE"]
+def deleted_ca(arrangement: Arrangement) -> CertificateFiles:
+    device_files = inactive_ca(arrangement)
+    inactive = [ca for ca in arrangement.iot.list_ca_certificates()["certificates"] if ca["status"] == "INACTIVE"]
     for ca in inactive:
-        gate.iot.delete_ca_certificate(certificateId=ca["certificateId"])
+        arrangement.iot.delete_ca_certificate(certificateId=ca["certificateId"])
     assert inactive
-    return papers
+    return device_files
 
 
 @VERSIONS
-@pytest.mark.parametrize("arrange", [Gate.registered, inactive_ca, deleted_ca], ids=["no CA", "inactive", "deleted"])
+@pytest.mark.parametrize(
+    "arrange", [Arrangement.registered, inactive_ca, deleted_ca], ids=["no CA", "inactive", "deleted"]
+)
 def test_row_1_an_active_certificate_is_let_in_whatever_became_of_its_ca(
-    gate: Gate, arrange: Callable[[Gate], Papers], version: int
+    arrangement: Arrangement, arrange: Callable[[Arrangement], CertificateFiles], version: int
 ) -> None:
-    assert is_taken(gate.attempt(arrange(gate), "row-1", version))
+    assert is_taken(arrangement.attempt(arrange(arrangement), "row-1", version))
 
 
 @VERSIONS
-def test_row_2_without_sni_a_certificate_in_default_mode_is_let_in(gate: Gate, version: int) -> None:
-    assert is_taken(gate.attempt(gate.default_mode(), "row-2", version, None))
+def test_row_2_without_sni_a_certificate_in_default_mode_is_let_in(arrangement: Arrangement, version: int) -> None:
+    assert is_taken(arrangement.attempt(arrangement.default_mode(), "row-2", version, None))
 
 
-def inactive(gate: Gate) -> Papers:
-    papers = gate.registered()
-    gate.iot.update_certificate(certificateId=papers.certificate_id, newStatus="INACTIVE")
-    return papers
+def inactive(arrangement: Arrangement) -> CertificateFiles:
+    device_files = arrangement.registered()
+    arrangement.iot.update_certificate(certificateId=device_files.certificate_id, newStatus="INACTIVE")
+    return device_files
 
 
-def revoked(gate: Gate) -> Papers:
-    papers = gate.registered()
-    gate.iot.update_certificate(certificateId=papers.certificate_id, newStatus="REVOKED")
-    return papers
+def revoked(arrangement: Arrangement) -> CertificateFiles:
+    device_files = arrangement.registered()
+    arrangement.iot.update_certificate(certificateId=device_files.certificate_id, newStatus="REVOKED")
+    return device_files
 
 
-def pending_transfer(gate: Gate) -> Papers:
-    papers = gate.registered()
-    gate.alter(papers, "status", "PENDING_TRANSFER")
-    return papers
+def pending_transfer(arrangement: Arrangement) -> CertificateFiles:
+    device_files = arrangement.registered()
+    arrangement.alter(device_files, "status", "PENDING_TRANSFER")
+    return device_files
 
 
-def pending_activation(gate: Gate) -> Papers:
-    papers = gate.registered()
-    gate.alter(papers, "status", "PENDING_ACTIVATION")
-    return papers
+def pending_activation(arrangement: Arrangement) -> CertificateFiles:
+    device_files = arrangement.registered()
+    arrangement.alter(device_files, "status", "PENDING_ACTIVATION")
+    return device_files
 
 
-def expired(gate: Gate) -> Papers:
+def expired(arrangement: Arrangement) -> CertificateFiles:
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
-    papers = gate.registered(ends=ends)
+    device_files = arrangement.registered(ends=ends)
     # The last second counts as valid; the wait is for the clock itself.
     while datetime.now(UTC) < ends + timedelta(seconds=1):
         time.sleep(0.05)
-    return papers
+    return device_files
 
 
-def not_yet_valid(gate: Gate) -> Papers:
+def not_yet_valid(arrangement: Arrangement) -> CertificateFiles:
     begins = x509.around_now()[1]
-    papers = gate.self_signed(begins=begins, ends=begins + timedelta(days=1))
+    device_files = arrangement.self_signed(begins=begins, ends=begins + timedelta(days=1))
     # It cannot be registered before its time, but a server's clock can be set back.
-    gate.alter(gate.registered(), "certificate_id", papers.certificate_id)
-    return papers
+    arrangement.alter(arrangement.registered(), "certificate_id", device_files.certificate_id)
+    return device_files
 
 
-def of_a_ca_that_registers(gate: Gate) -> Papers:
-    return gate.signed(gate.sni_only_ca(auto=True))
+def of_a_ca_that_registers(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(arrangement.sni_only_ca(auto=True))
 
 
-def of_a_ca_with_a_template(gate: Gate) -> Papers:
+def of_a_ca_with_a_template(arrangement: Arrangement) -> CertificateFiles:
     config = {"templateBody": TEMPLATE, "roleArn": ROLE}
-    return gate.signed(gate.sni_only_ca(auto=True, registrationConfig=config))
+    return arrangement.signed(arrangement.sni_only_ca(auto=True, registrationConfig=config))
 
 
-def of_a_ca_that_does_not_register(gate: Gate) -> Papers:
-    return gate.signed(gate.sni_only_ca(auto=False))
+def of_a_ca_that_does_not_register(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(arrangement.sni_only_ca(auto=False))
 
 
-def of_an_inactive_ca(gate: Gate) -> Papers:
-    return gate.signed(gate.sni_only_ca(active=False, auto=True))
+def of_an_inactive_ca(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(arrangement.sni_only_ca(active=False, auto=True))
 
 
-def of_an_unknown_ca(gate: Gate) -> Papers:
-    return gate.signed(new_ca())
+def of_an_unknown_ca(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(new_ca())
 
 
-def of_a_default_ca_alone(gate: Gate) -> Papers:
-    return gate.signed(gate.default_ca(auto=True))
+def of_a_default_ca_alone(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(arrangement.default_ca(auto=True))
 
 
-def of_a_default_ca_with_it(gate: Gate) -> Papers:
-    return gate.signed(gate.default_ca(auto=True), with_ca=True)
+def of_a_default_ca_with_it(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(arrangement.default_ca(auto=True), with_ca=True)
 
 
-def of_an_sni_only_ca_with_it(gate: Gate) -> Papers:
-    return gate.signed(gate.sni_only_ca(auto=True), with_ca=True)
+def of_an_sni_only_ca_with_it(arrangement: Arrangement) -> CertificateFiles:
+    return arrangement.signed(arrangement.sni_only_ca(auto=True), with_ca=True)
 
 
 @VERSIONS
 @pytest.mark.parametrize(
     ("row", "arrange", "server_name", "reason"),
     [
-        (3, Gate.registered, None, "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"),
-        (4, Gate.registered, "anobody-ats.iot.us-east-1.localhost", "SNI_MISUSED"),
+        (3, Arrangement.registered, None, "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"),
+        (4, Arrangement.registered, "aunknown-ats.iot.us-east-1.localhost", "SNI_MISUSED"),
         (5, inactive, "localhost", "DEVICE_CERTIFICATE_INACTIVE"),
         (6, revoked, "localhost", "DEVICE_CERTIFICATE_REVOKED"),
         (7, pending_transfer, "localhost", "DEVICE_CERTIFICATE_PENDING_TRANSFER"),
@@ -254,53 +258,62 @@ def of_an_sni_only_ca_with_it(gate: Gate) -> Papers:
     ],
 )
 def test_rows_3_to_18_a_certificate_at_fault_ends_without_a_word_and_the_log_has_the_reason(
-    gate: Gate, row: int, arrange: Callable[[Gate], Papers], server_name: str | None, reason: str, version: int
+    arrangement: Arrangement,
+    row: int,
+    arrange: Callable[[Arrangement], CertificateFiles],
+    server_name: str | None,
+    reason: str,
+    version: int,
 ) -> None:
-    papers = arrange(gate)
+    device_files = arrange(arrangement)
     client_id = f"row-{row}-level-{version}"
 
-    assert gate.attempt(papers, client_id, version, server_name) == []
+    assert arrangement.attempt(device_files, client_id, version, server_name) == []
 
-    line = gate.server.wait_for_refusal(client_id=client_id)
+    line = arrangement.server.wait_for_refusal(client_id=client_id)
     assert line["reason"] == reason
-    assert line["certificate_id"] == papers.certificate_id
+    assert line["certificate_id"] == device_files.certificate_id
     assert line["server_name"] == server_name
 
 
 @VERSIONS
-def test_row_22_the_name_of_another_region_looks_the_certificate_up_there(gate: Gate, version: int) -> None:
-    other = gate.server.session(region="eu-west-1").iot.describe_endpoint(endpointType="iot:Data-ATS")
-    papers = gate.registered()
+def test_row_22_the_name_of_another_region_looks_the_certificate_up_there(
+    arrangement: Arrangement, version: int
+) -> None:
+    other = arrangement.server.session(region="eu-west-1").iot.describe_endpoint(endpointType="iot:Data-ATS")
+    device_files = arrangement.registered()
     client_id = f"row-22-level-{version}"
 
-    assert gate.attempt(papers, client_id, version, other["endpointAddress"]) == []
+    assert arrangement.attempt(device_files, client_id, version, other["endpointAddress"]) == []
 
-    line = gate.server.wait_for_refusal(client_id=client_id)
+    line = arrangement.server.wait_for_refusal(client_id=client_id)
     assert line["reason"] == "DEVICE_CERTIFICATE_NOT_REGISTERED"
     assert line["region"] == "eu-west-1"
 
 
 @VERSIONS
-def test_row_20_the_policys_refusal_is_a_close_in_3_1_1_and_a_connack_in_mqtt_5(gate: Gate, version: int) -> None:
-    nothing = gate.self_signed()
-    register(gate.clients, nothing)
-    denied = gate.self_signed()
+def test_row_20_the_policys_refusal_is_a_close_in_3_1_1_and_a_connack_in_mqtt_5(
+    arrangement: Arrangement, version: int
+) -> None:
+    nothing = arrangement.self_signed()
+    register(arrangement.clients, nothing)
+    denied = arrangement.self_signed()
     forbid = {"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"}
-    register(gate.clients, denied, "anything", allow(gate.iot, f"no-connect-{version}", forbid))
+    register(arrangement.clients, denied, "anything", allow(arrangement.iot, f"no-connect-{version}", forbid))
 
-    for number, papers in enumerate((nothing, denied)):
+    for number, device_files in enumerate((nothing, denied)):
         client_id = f"row-20-{number}-level-{version}"
-        answer = gate.attempt(papers, client_id, version)
+        answer = arrangement.attempt(device_files, client_id, version)
         if version == V311:
             assert answer == []
         else:
             assert [(each.kind, each.body[:2]) for each in answer] == [(CONNACK, b"\x00\x87")]
-        line = gate.server.wait_for_refusal(client_id=client_id)
+        line = arrangement.server.wait_for_refusal(client_id=client_id)
         assert line["reason"] == "CONNECT_NOT_AUTHORIZED"
 
 
-def test_a_certificate_that_is_activated_is_let_in_at_once(gate: Gate) -> None:
-    papers = inactive(gate)
-    assert gate.attempt(papers, "set-right", V311) == []
-    gate.iot.update_certificate(certificateId=papers.certificate_id, newStatus="ACTIVE")
-    assert is_taken(gate.attempt(papers, "set-right", V311))
+def test_a_certificate_that_is_activated_is_let_in_at_once(arrangement: Arrangement) -> None:
+    device_files = inactive(arrangement)
+    assert arrangement.attempt(device_files, "set-right", V311) == []
+    arrangement.iot.update_certificate(certificateId=device_files.certificate_id, newStatus="ACTIVE")
+    assert is_taken(arrangement.attempt(device_files, "set-right", V311))

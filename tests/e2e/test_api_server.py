@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.e2e.certificate_files import new_self_signed
 from tests.e2e.command_line import clean_environment
 from tests.e2e.devices import allow, register
-from tests.e2e.papers import new_self_signed
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 

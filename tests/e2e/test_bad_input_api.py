@@ -1,4 +1,4 @@
-"""What must not harm the API: papers that are not what they are said to be, requests signed wrongly, broken bodies.
+"""What must not harm the API: issued that are not what they are said to be, requests signed wrongly, broken bodies.
 
 Each is answered with AWS IoT's error for it, and no secret that was sent by mistake is repeated or logged.
 """
@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests import x509
-from tests.e2e.papers import new_key, openssl
+from tests.e2e.certificate_files import new_key, openssl
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 
@@ -75,13 +75,13 @@ def test_text_around_a_certificate_is_passed_over_and_a_second_certificate_is_no
 
 
 def test_a_private_key_pasted_as_a_certificate_is_neither_echoed_nor_logged(server: RunningServer, iot: Any) -> None:
-    papers, ca = x509.new_device(None), x509.new_ca("Careless CA")
-    middles = [key.key_pem.splitlines()[1] for key in (papers, ca)]
+    issued, ca = x509.new_device(None), x509.new_ca("Careless CA")
+    middles = [key.key_pem.splitlines()[1] for key in (issued, ca)]
     for call, parameters in (
-        (iot.register_certificate_without_ca, {"certificatePem": papers.key_pem, "status": "ACTIVE"}),
-        (iot.register_certificate_without_ca, {"certificatePem": papers.key_pem + papers.pem, "status": "ACTIVE"}),
+        (iot.register_certificate_without_ca, {"certificatePem": issued.key_pem, "status": "ACTIVE"}),
+        (iot.register_certificate_without_ca, {"certificatePem": issued.key_pem + issued.pem, "status": "ACTIVE"}),
         (iot.register_ca_certificate, {"caCertificate": ca.key_pem, "certificateMode": "SNI_ONLY"}),
-        (iot.create_certificate_from_csr, {"certificateSigningRequest": papers.key_pem}),
+        (iot.create_certificate_from_csr, {"certificateSigningRequest": issued.key_pem}),
     ):
         _, message = refusal(call, **parameters)
         assert not any(middle in message for middle in middles)
@@ -99,7 +99,9 @@ def test_a_private_key_pasted_as_a_certificate_is_neither_echoed_nor_logged(serv
     ],
     ids=["not a CA", "expired", "not yet valid", "RSA-1024"],
 )
-def test_a_certificate_that_can_be_no_ca_is_refused(iot: Any, spoil: Callable[[], x509.Papers], word: str) -> None:
+def test_a_certificate_that_can_be_no_ca_is_refused(
+    iot: Any, spoil: Callable[[], x509.KeyAndCertificate], word: str
+) -> None:
     code, message = refusal(iot.register_ca_certificate, caCertificate=spoil().pem, certificateMode="SNI_ONLY")
     assert code == "CertificateValidationException"
     assert word in message
@@ -114,11 +116,13 @@ def test_a_certificate_that_can_be_no_ca_is_refused(iot: Any, spoil: Callable[[]
     ],
     ids=["expired", "not yet valid", "RSA-1024"],
 )
-def test_a_device_certificate_that_can_never_connect_is_refused(iot: Any, spoil: Callable[[], x509.Papers]) -> None:
-    papers = spoil()
-    code, _ = refusal(iot.register_certificate_without_ca, certificatePem=papers.pem, status="ACTIVE")
+def test_a_device_certificate_that_can_never_connect_is_refused(
+    iot: Any, spoil: Callable[[], x509.KeyAndCertificate]
+) -> None:
+    issued = spoil()
+    code, _ = refusal(iot.register_certificate_without_ca, certificatePem=issued.pem, status="ACTIVE")
     assert code == "CertificateValidationException"
-    code, _ = refusal(iot.describe_certificate, certificateId=papers.certificate_id)
+    code, _ = refusal(iot.describe_certificate, certificateId=issued.certificate_id)
     assert code == "ResourceNotFoundException"
 
 
@@ -134,7 +138,7 @@ def test_a_verification_certificate_that_proves_nothing_is_refused(iot: Any) -> 
     ca = x509.new_ca("Unproven CA")
     code = iot.get_registration_code()["registrationCode"]
 
-    def answer(verification: x509.Papers) -> str:
+    def answer(verification: x509.KeyAndCertificate) -> str:
         return refusal(iot.register_ca_certificate, caCertificate=ca.pem, verificationCertificate=verification.pem)[0]
 
     assert answer(x509.new_device(ca, "0" * 64)) == "RegistrationCodeValidationException"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_key, openssl
 from tests.e2e.devices import Device, allow
-from tests.e2e.papers import Papers, new_ca, new_key, openssl
 from tests.e2e.running_server import RunningServer
 
 # What one would give to AWS Lambda: it asks openssl.
@@ -45,7 +45,7 @@ def signed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def test_a_certificate_for_a_request_is_signed_with_ones_own_ca_and_connects(
-    signed: tuple[RunningServer, Papers], tmp_path: Path
+    signed: tuple[RunningServer, CertificateFiles], tmp_path: Path
 ) -> None:
     server, ca = signed
     iot = server.session().iot
@@ -55,13 +55,13 @@ def test_a_certificate_for_a_request_is_signed_with_ones_own_ca_and_connects(
         lambdaFunctionArn="arn:aws:lambda:eu-central-1:123456789012:function:sign",
         accountDefaultForOperations=["CreateCertificateFromCsr"],
     )
-    papers = Papers(new_key(tmp_path / "device.key", "P-256"), tmp_path / "device.crt")
-    request = openssl("req", "-new", "-key", papers.key, "-subj", "/CN=lamp")
+    device_files = CertificateFiles(new_key(tmp_path / "device.key", "P-256"), tmp_path / "device.crt")
+    request = openssl("req", "-new", "-key", device_files.key, "-subj", "/CN=lamp")
     made = iot.create_certificate_from_csr(certificateSigningRequest=request, setAsActive=True)
-    papers.certificate.write_text(made["certificatePem"])
-    openssl("verify", "-CAfile", ca.certificate, papers.certificate)
+    device_files.certificate.write_text(made["certificatePem"])
+    openssl("verify", "-CAfile", ca.certificate, device_files.certificate)
     described = iot.describe_certificate(certificateId=made["certificateId"])["certificateDescription"]
     assert described["caCertificateId"] == ca.certificate_id
     iot.attach_policy(policyName=allow(iot, "anything"), target=made["certificateArn"])
-    with Device(server, papers, "lamp") as device:
+    with Device(server, device_files, "lamp") as device:
         device.publish("hello", "world", 1)

@@ -12,8 +12,8 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.e2e.certificate_files import CertificateFiles
 from tests.e2e.devices import V5, V311, Device
-from tests.e2e.papers import Papers
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 
@@ -33,13 +33,16 @@ def expiring_session() -> Properties:
 @BOTH
 @pytest.mark.parametrize("qos", [0, 1])
 def test_paho_publishes_and_subscribes(
-    server: RunningServer, papers: Papers, version: MQTTProtocolVersion, qos: int
+    server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion, qos: int
 ) -> None:
     topic = f"paho/{version}/{qos}"
-    with Device(server, papers, "listener", version=version) as listener, Device(server, papers, "speaker") as speaker:
+    with (
+        Device(server, device_files, "listener", version=version) as listener,
+        Device(server, device_files, "publisher") as publisher,
+    ):
         assert listener.subscribe(topic, qos).value == qos
         for number in range(100):
-            speaker.publish(topic, str(number), qos)
+            publisher.publish(topic, str(number), qos)
         arrived = [listener.message() for _ in range(100)]
     assert [int(each.payload) for each in arrived] == list(range(100))
     assert {(each.topic, each.qos, each.retain) for each in arrived} == {(topic, qos, False)}
@@ -47,19 +50,19 @@ def test_paho_publishes_and_subscribes(
 
 @BOTH
 def test_paho_gets_what_was_retained_and_not_what_was_cleared(
-    server: RunningServer, papers: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"retained/{version}"
-    with Device(server, papers, "speaker", version=version) as speaker:
-        speaker.publish(topic, "old", 1, retain=True)
-        speaker.publish(topic, "kept", 1, retain=True)
-    with Device(server, papers, "listener", version=version) as listener:
+    with Device(server, device_files, "publisher", version=version) as publisher:
+        publisher.publish(topic, "old", 1, retain=True)
+        publisher.publish(topic, "kept", 1, retain=True)
+    with Device(server, device_files, "listener", version=version) as listener:
         listener.subscribe(topic, 1)
         kept = listener.message()
         assert (kept.payload, kept.retain) == (b"kept", True)
         listener.publish(topic, "", 1, retain=True)
         assert listener.message().payload == b""
-    with Device(server, papers, "late", version=version) as late:
+    with Device(server, device_files, "late", version=version) as late:
         late.subscribe(topic, 1)
         # Whatever was kept would come before this.
         late.publish(topic, "live", 1)
@@ -69,18 +72,18 @@ def test_paho_gets_what_was_retained_and_not_what_was_cleared(
 
 @BOTH
 def test_a_will_arrives_when_the_line_is_cut_and_not_when_the_device_leaves(
-    server: RunningServer, papers: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"will/{version}"
 
     def with_will(client: mqtt.Client) -> None:
         client.will_set(topic, "gone", qos=1)
 
-    with Device(server, papers, "listener", version=version) as listener:
+    with Device(server, device_files, "listener", version=version) as listener:
         listener.subscribe(topic, 1)
-        with Device(server, papers, "leaver", version=version, prepare=with_will):
+        with Device(server, device_files, "leaver", version=version, prepare=with_will):
             pass
-        cut = Device(server, papers, "cut", version=version, prepare=with_will)
+        cut = Device(server, device_files, "cut", version=version, prepare=with_will)
         cut.connect()
         cut.drop()
         assert listener.message().payload == b"gone"
@@ -91,34 +94,36 @@ def test_a_will_arrives_when_the_line_is_cut_and_not_when_the_device_leaves(
 
 @BOTH
 def test_a_session_resumes_with_what_came_meanwhile(
-    server: RunningServer, papers: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic, properties = f"resume/{version}", expiring_session() if version == V5 else None
 
     def device() -> Device:
-        return Device(server, papers, f"sleeper-{version}", version=version, clean=False, properties=properties)
+        return Device(
+            server, device_files, f"persistent-{version}", version=version, clean=False, properties=properties
+        )
 
-    sleeper = device()
-    assert not sleeper.connect().session_present
-    sleeper.subscribe(topic, 1)
-    sleeper.disconnect()
-    with Device(server, papers, "speaker", version=version) as speaker:
-        speaker.publish(topic, "not kept: QoS 0", 0)
+    persistent = device()
+    assert not persistent.connect().session_present
+    persistent.subscribe(topic, 1)
+    persistent.disconnect()
+    with Device(server, device_files, "publisher", version=version) as publisher:
+        publisher.publish(topic, "not kept: QoS 0", 0)
         for number in range(5):
-            speaker.publish(topic, str(number), 1)
-    sleeper = device()
-    assert sleeper.connect().session_present
-    assert [sleeper.message().payload for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
-    sleeper.disconnect()
+            publisher.publish(topic, str(number), 1)
+    persistent = device()
+    assert persistent.connect().session_present
+    assert [persistent.message().payload for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
+    persistent.disconnect()
 
-    with Device(server, papers, f"sleeper-{version}", version=version) as fresh:
-        fresh.publish(topic, "to nobody", 1)
+    with Device(server, device_files, f"persistent-{version}", version=version) as fresh:
+        fresh.publish(topic, "without a subscriber", 1)
         fresh.subscribe("other", 1)
         fresh.publish("other", "end", 1)
         assert fresh.message().payload == b"end"
 
 
-def test_mqtt_5_properties_reach_the_subscriber(server: RunningServer, papers: Papers) -> None:
+def test_mqtt_5_properties_reach_the_subscriber(server: RunningServer, device_files: CertificateFiles) -> None:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.UserProperty = [("unit", "°C"), ("unit", "K")]
     properties.ContentType = "application/json"
@@ -126,9 +131,9 @@ def test_mqtt_5_properties_reach_the_subscriber(server: RunningServer, papers: P
     properties.CorrelationData = b"\x00\x01"
     properties.PayloadFormatIndicator = 1
     properties.MessageExpiryInterval = 600
-    with Device(server, papers, "listener") as listener, Device(server, papers, "speaker") as speaker:
+    with Device(server, device_files, "listener") as listener, Device(server, device_files, "publisher") as publisher:
         listener.subscribe("properties", 1)
-        speaker.publish("properties", "{}", 1, properties=properties)
+        publisher.publish("properties", "{}", 1, properties=properties)
         got: Any = listener.message().properties
     assert got.UserProperty == [("unit", "°C"), ("unit", "K")]
     assert (got.ContentType, got.ResponseTopic) == ("application/json", "answers/here")
@@ -142,11 +147,11 @@ def test_mqtt_5_properties_reach_the_subscriber(server: RunningServer, papers: P
 
 @BOTH
 def test_what_boto3_publishes_reaches_a_subscriber(
-    server: RunningServer, papers: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     iot_data = server.session().iot_data
     topic = f"boto3/{version}"
-    with Device(server, papers, "listener", version=version) as listener:
+    with Device(server, device_files, "listener", version=version) as listener:
         listener.subscribe(topic, 1)
         iot_data.publish(
             topic=topic,
@@ -167,9 +172,11 @@ def test_what_boto3_publishes_reaches_a_subscriber(
         assert (got.ContentType, got.ResponseTopic, got.CorrelationData) == ("text/plain", "answers", b"\x00\x01")
 
 
-def test_what_boto3_publishes_with_retain_is_there_for_who_comes_later(server: RunningServer, papers: Papers) -> None:
+def test_what_boto3_publishes_with_retain_is_there_for_who_comes_later(
+    server: RunningServer, device_files: CertificateFiles
+) -> None:
     server.session().iot_data.publish(topic="boto3/kept", qos=1, payload=bytes(range(256)), retain=True)
-    with Device(server, papers, "late") as late:
+    with Device(server, device_files, "late") as late:
         late.subscribe("boto3/kept", 1)
         kept = late.message()
     assert (kept.payload, kept.retain) == (bytes(range(256)), True)
@@ -178,7 +185,9 @@ def test_what_boto3_publishes_with_retain_is_there_for_who_comes_later(server: R
 # The AWS CLI
 
 
-def test_the_aws_cli_says_who_signs_and_publishes(server: RunningServer, papers: Papers, tmp_path: Path) -> None:
+def test_the_aws_cli_says_who_signs_and_publishes(
+    server: RunningServer, device_files: CertificateFiles, tmp_path: Path
+) -> None:
     def aws(*arguments: str) -> str:
         return subprocess.run(
             [require("aws"), *arguments], env=server.environment(), check=True, capture_output=True, text=True
@@ -189,7 +198,7 @@ def test_the_aws_cli_says_who_signs_and_publishes(server: RunningServer, papers:
         account,
         f"arn:aws:iam::{account}:root",
     ]
-    with Device(server, papers, "listener") as listener:
+    with Device(server, device_files, "listener") as listener:
         listener.subscribe("cli", 1)
         # fileb: means the same to both versions of the CLI, a bare value does not.
         payload = tmp_path / "payload"
@@ -202,10 +211,13 @@ def test_the_aws_cli_says_who_signs_and_publishes(server: RunningServer, papers:
 
 
 @pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
-def test_mosquitto_sub_prints_what_mosquitto_pub_sends(server: RunningServer, papers: Papers, version: str) -> None:
+def test_mosquitto_sub_prints_what_mosquitto_pub_sends(
+    server: RunningServer, device_files: CertificateFiles, version: str
+) -> None:
     where = [
         "-V", version, "-h", "localhost", "-p", str(server.mqtt_port), "--cafile", server.root_ca,
-        "--cert", str(papers.certificate), "--key", str(papers.key), "-q", "1", "-t", f"mosquitto/{version}",
+        "--cert", str(device_files.certificate), "--key", str(device_files.key),
+        "-q", "1", "-t", f"mosquitto/{version}",
     ]  # fmt: skip
     # Unbuffered: its lines are waited for.
     subscriber = subprocess.Popen(

@@ -16,9 +16,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.e2e.certificate_files import CertificateFiles, new_self_signed, openssl
 from tests.e2e.command_line import answer, clean_environment, failure, failure_line, sekisho, sekisho_process
 from tests.e2e.devices import Device, allow, register
-from tests.e2e.papers import Papers, new_self_signed, openssl
 from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 
@@ -122,7 +122,7 @@ def test_an_unknown_variable_is_refused_by_commands_that_read_settings(server: R
 
 
 def test_env_without_a_server_or_for_an_unknown_account_says_what_to_do(server: RunningServer, tmp_path: Path) -> None:
-    assert "sekisho up" in failure("env", "--data", tmp_path / "nobody")
+    assert "sekisho up" in failure("env", "--data", tmp_path / "missing")
     assert "sekisho account list" in failure("env", "--data", server.data, "--account", "999999999999")
 
 
@@ -169,12 +169,12 @@ def test_an_account_may_be_made_before_any_server_and_not_twice_and_not_with_a_w
 
 
 @pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def ca(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A CA of ``sekisho ca create``."""
     made = answer("ca", "create", "My CA", "--out", tmp_path_factory.mktemp("ca"))
-    papers = Papers(Path(made["key"]), Path(made["certificate"]))
-    assert made["certificateId"] == papers.certificate_id
-    return papers
+    device_files = CertificateFiles(Path(made["key"]), Path(made["certificate"]))
+    assert made["certificateId"] == device_files.certificate_id
+    return device_files
 
 
 @pytest.fixture(scope="module")
@@ -199,28 +199,28 @@ def test_a_ca_of_every_key_type_is_one_that_openssl_and_the_registry_accept(
 
 @pytest.mark.parametrize("kind", KEY_TYPES)
 def test_a_device_of_every_key_type_is_signed_by_the_own_ca_and_connects(
-    server: RunningServer, ca: Papers, policy: str, tmp_path: Path, kind: str
+    server: RunningServer, ca: CertificateFiles, policy: str, tmp_path: Path, kind: str
 ) -> None:
     made = answer(
         "device", "create", "kettle", "--ca", ca.certificate, "--ca-key", ca.key, "--key-type", kind, "--out", tmp_path
     )
-    papers = Papers(Path(made["key"]), Path(made["certificate"]))
-    assert papers.key.stat().st_mode & 0o777 == 0o600
-    assert made["certificateId"] == papers.certificate_id
+    device_files = CertificateFiles(Path(made["key"]), Path(made["certificate"]))
+    assert device_files.key.stat().st_mode & 0o777 == 0o600
+    assert made["certificateId"] == device_files.certificate_id
     verify = ("verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", ca.certificate)
-    assert "OK" in openssl(*verify, papers.certificate)
-    text = openssl("x509", "-in", papers.certificate, "-noout", "-text")
+    assert "OK" in openssl(*verify, device_files.certificate)
+    text = openssl("x509", "-in", device_files.certificate, "-noout", "-text")
     assert "Version: 3" in text
     assert "CN = kettle" in text
     assert {"RSA": f"({kind[4:]} bit)", "P-2": "P-256", "P-3": "P-384", "P-5": "P-521"}[kind[:3]] in text
     assert "CN = kettle" in openssl("req", "-in", made["request"], "-noout", "-verify", "-subject")
 
-    register(server.session(), papers, policy)
-    with Device(server, papers, f"kettle-{kind}") as device:
+    register(server.session(), device_files, policy)
+    with Device(server, device_files, f"kettle-{kind}") as device:
         device.publish("t1", "hello", 1)
 
 
-def test_nothing_is_overwritten_unless_one_asks_for_it(ca: Papers, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_unless_one_asks_for_it(ca: CertificateFiles, tmp_path: Path) -> None:
     create = ("device", "create", "kettle", "--ca", ca.certificate, "--ca-key", ca.key, "--out", tmp_path)
     before = answer(*create)
     key = Path(before["key"]).read_text()
@@ -232,7 +232,7 @@ def test_nothing_is_overwritten_unless_one_asks_for_it(ca: Papers, tmp_path: Pat
     assert "--force" in failure("ca", "create", "My CA", "--out", ca.certificate.parent)
 
 
-def test_papers_that_cannot_be_made_are_refused_by_what_is_wrong(ca: Papers, tmp_path: Path) -> None:
+def test_device_files_that_cannot_be_made_are_refused_with_the_cause(ca: CertificateFiles, tmp_path: Path) -> None:
     def device(certificate: Path, key: Path, *more: str) -> str:
         line = failure("device", "create", "kettle", "--ca", certificate, "--ca-key", key, "--out", tmp_path, *more)
         assert "PRIVATE KEY-----" not in line
@@ -250,20 +250,20 @@ def test_papers_that_cannot_be_made_are_refused_by_what_is_wrong(ca: Papers, tmp
 
 
 @pytest.fixture(scope="module")
-def papers(server: RunningServer, policy: str, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def device_files(server: RunningServer, policy: str, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A registered device that may do anything."""
-    made = new_self_signed(tmp_path_factory.mktemp("papers"))
+    made = new_self_signed(tmp_path_factory.mktemp("device"))
     register(server.session(), made, policy)
     return made
 
 
-def as_device(server: RunningServer, papers: Papers) -> tuple[str | Path, ...]:
-    return ("--data", server.data, "--cert", papers.certificate, "--key", papers.key)
+def as_device(server: RunningServer, device_files: CertificateFiles) -> tuple[str | Path, ...]:
+    return ("--data", server.data, "--cert", device_files.certificate, "--key", device_files.key)
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
-def test_sub_prints_what_pub_sends(server: RunningServer, papers: Papers, version: str) -> None:
-    topic, device = f"spoken/{version}", as_device(server, papers)
+def test_sub_prints_what_pub_sends(server: RunningServer, device_files: CertificateFiles, version: str) -> None:
+    topic, device = f"spoken/{version}", as_device(server, device_files)
     # What is retained comes first, and so says that the subscription is there.
     assert sekisho("pub", "-t", topic, "-m", "kept", "-q", "1", "-r", "-V", version, *device).returncode == 0
     subscriber = subprocess.Popen(
@@ -292,8 +292,10 @@ def test_sub_prints_what_pub_sends(server: RunningServer, papers: Papers, versio
     assert {(each["topic"], each["encoding"], each["qos"]) for each in got} == {(topic, "utf-8", 1)}
 
 
-def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(server: RunningServer, papers: Papers) -> None:
-    device = as_device(server, papers)
+def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(
+    server: RunningServer, device_files: CertificateFiles
+) -> None:
+    device = as_device(server, device_files)
     assert sekisho("pub", "-t", "for/people", "-m", "hello", "-r", *device).returncode == 0
     said = sekisho("sub", "-t", "for/people", "-C", "1", "-W", "20", *device)
     assert (said.returncode, said.stdout) == (0, "for/people  hello\n")
@@ -301,8 +303,10 @@ def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(server: Runn
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
-def test_sub_does_not_let_a_device_steer_the_terminal(server: RunningServer, papers: Papers, on_terminal: bool) -> None:
-    device, payload = as_device(server, papers), "a\x1b[2J\x9b1m\x07b\nc"
+def test_sub_does_not_let_a_device_steer_the_terminal(
+    server: RunningServer, device_files: CertificateFiles, on_terminal: bool
+) -> None:
+    device, payload = as_device(server, device_files), "a\x1b[2J\x9b1m\x07b\nc"
     topic = f"for/terminal/{on_terminal}"
     assert sekisho("pub", "-t", topic, "-m", payload, "-r", "-q", "1", *device).returncode == 0
     command = [require("sekisho"), "sub", "-t", topic, "-C", "1", "-W", "20", *map(str, device)]
@@ -324,25 +328,27 @@ def test_sub_does_not_let_a_device_steer_the_terminal(server: RunningServer, pap
 
 
 def test_pub_and_sub_say_what_is_wrong_in_one_line(
-    server: RunningServer, papers: Papers, ca: Papers, tmp_path: Path
+    server: RunningServer, device_files: CertificateFiles, ca: CertificateFiles, tmp_path: Path
 ) -> None:
-    device = as_device(server, papers)
+    device = as_device(server, device_files)
     hello = ("-t", "t1", "-m", "hello")
     # The mistake that everyone makes once: the own CA is not the server's.
     line = failure("pub", *hello, "--cafile", ca.certificate, *device)
     assert "does not lead to" in line
     assert "--cafile" in line
     assert "no server is running" in failure(
-        "pub", *hello, "--data", tmp_path / "nobody", "--cert", papers.certificate, "--key", papers.key
+        "pub", *hello, "--data", tmp_path / "missing", "--cert", device_files.certificate, "--key", device_files.key
     )  # fmt: skip
     assert "refused" in failure(
         "pub", *hello, "--host", "127.0.0.1", "--port", "1", "--cafile", server.root_ca, *device
     ).lower()  # fmt: skip
     other = new_self_signed(tmp_path)
     assert "do not go together" in failure(
-        "pub", *hello, "--data", server.data, "--cert", papers.certificate, "--key", other.key
+        "pub", *hello, "--data", server.data, "--cert", device_files.certificate, "--key", other.key
     )  # fmt: skip
-    assert "absent.crt" in failure("pub", *hello, "--data", server.data, "--cert", "absent.crt", "--key", papers.key)
+    assert "absent.crt" in failure(
+        "pub", *hello, "--data", server.data, "--cert", "absent.crt", "--key", device_files.key
+    )
     assert "--message or with --file" in failure("pub", "-t", "t1", *device)
     assert "3.1.1" in failure("pub", *hello, "-V", "4", *device)
     unknown = as_device(server, other)
@@ -352,10 +358,10 @@ def test_pub_and_sub_say_what_is_wrong_in_one_line(
 
 def test_pub_and_sub_say_that_the_policy_does_not_allow_it(server: RunningServer, tmp_path: Path) -> None:
     clients = server.session()
-    papers = new_self_signed(tmp_path)
+    device_files = new_self_signed(tmp_path)
     quiet = allow(clients.iot, "quiet", {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"})
-    register(clients, papers, quiet)
-    device = as_device(server, papers)
+    register(clients, device_files, quiet)
+    device = as_device(server, device_files)
     for version in ("3.1.1", "5"):
         line = failure("pub", "-t", "t1", "-m", "hello", "-q", "1", "-V", version, *device)
         assert "t1" in line

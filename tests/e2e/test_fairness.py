@@ -15,10 +15,10 @@ from urllib.request import urlopen
 import pytest
 
 from tests import x509
+from tests.e2e.certificate_files import in_files, new_key, new_self_signed, openssl
 from tests.e2e.command_line import answer
-from tests.e2e.crowd import Outcome, attempt, crowd
 from tests.e2e.devices import Device, allow, endpoint, register
-from tests.e2e.papers import in_files, new_key, new_self_signed, openssl
+from tests.e2e.many_devices import Outcome, attempt, new_devices
 from tests.e2e.running_server import Clients, RunningServer
 from tests.wait import eventually
 
@@ -65,21 +65,21 @@ def test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting
     register(clients, greedy, allow(clients.iot, "anything"))
     register(other, modest, allow(other.iot, "anything"))
     with (
-        Device(server, greedy, "greedy") as crowd,
+        Device(server, greedy, "greedy") as flooding,
         Device(server, modest, "modest", server_name=endpoint(other)) as device,
     ):
-        for asking in (crowd, device):
+        for asking in (flooding, device):
             for outcome in ("accepted", "rejected"):
                 assert not asking.subscribe(f"{CREATE}/{outcome}").is_failure
         for _ in range(3000):
-            crowd.client.publish(CREATE, b"{}")
+            flooding.client.publish(CREATE, b"{}")
         # Acknowledged after all of these have come.
-        crowd.publish("done", b"", 1)
+        flooding.publish("done", b"", 1)
         device.publish(CREATE, b"{}", 1)
         answer = device.message()
         assert answer.topic == f"{CREATE}/accepted", answer.payload
         assert health(server)["mqtt"]["requests_waiting"] > 0, "requests that came before it still wait"
-        answers = [crowd.message() for _ in range(2600)]
+        answers = [flooding.message() for _ in range(2600)]
     outcomes = Counter(message.topic.rsplit("/", 1)[1] for message in answers)
     assert outcomes["rejected"] > 2500, "each is answered, though most are not carried out"
     told = next(json.loads(message.payload) for message in answers if message.topic.endswith("rejected"))
@@ -151,9 +151,9 @@ def test_a_storm_of_unregistered_certificates_keeps_the_first_connection_at_anot
         iot.register_ca_certificate(
             caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
         )
-    storm = crowd(tmp_path / "storm", cas[0], STORM, "storm")
-    registered, unregistered = crowd(tmp_path / "calm", cas[1], 2, "calm")
-    register(other, in_files(tmp_path, registered.papers), allow(other.iot, "anything"))
+    storm = new_devices(tmp_path / "storm", cas[0], STORM, "storm")
+    registered, unregistered = new_devices(tmp_path / "calm", cas[1], 2, "calm")
+    register(other, in_files(tmp_path, registered.issued), allow(other.iot, "anything"))
     server_name = endpoint(other)
     for member in (*storm, registered, unregistered):
         member.tls(server)

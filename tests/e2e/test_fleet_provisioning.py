@@ -17,8 +17,8 @@ from awscrt import mqtt5 as crt_mqtt5
 from awscrt.mqtt_request_response import ClientOptions
 from awsiot import V2ServiceException, iotidentity, mqtt_connection_builder
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_key, new_self_signed, openssl
 from tests.e2e.devices import WITHIN, Device, Refused, allow, register
-from tests.e2e.papers import Papers, new_ca, new_key, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_sdks import Sdk5
 from tests.wait import eventually
@@ -108,12 +108,12 @@ def template(server: RunningServer, name: str = "lamps", **options: Any) -> str:
     return name
 
 
-def claim_certificate(server: RunningServer, folder: Path, name: str = "lamps") -> Papers:
+def claim_certificate(server: RunningServer, folder: Path, name: str = "lamps") -> CertificateFiles:
     """What a factory puts into every device."""
-    papers = new_self_signed(folder, "Claim", kind="RSA-2048")
+    device_files = new_self_signed(folder, "Claim", kind="RSA-2048")
     policy = allow(server.session().iot, f"claim-{name}", *claim_policy(server, name).values())
-    register(server.session(), papers, policy)
-    return papers
+    register(server.session(), device_files, policy)
+    return device_files
 
 
 @contextmanager
@@ -140,27 +140,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture(scope="module")
-def claim(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def claim(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     return claim_certificate(server, tmp_path_factory.mktemp("claim"))
 
 
 @pytest.fixture(scope="module")
 def listener(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     """Hears what lamps publish."""
-    papers = new_self_signed(tmp_path_factory.mktemp("listener"), kind="RSA-2048")
-    register(server.session(), papers, allow(server.session().iot, "anything"))
-    with Device(server, papers, "listener") as device:
+    device_files = new_self_signed(tmp_path_factory.mktemp("listener"), kind="RSA-2048")
+    register(server.session(), device_files, allow(server.session().iot, "anything"))
+    with Device(server, device_files, "listener") as device:
         device.subscribe("lamps/#", 1)
         yield device
 
 
-def in_files(folder: Path, certificate_pem: str, key: str | Path) -> Papers:
-    """The new papers of a device, as it stores them."""
-    papers = Papers(folder / "device.key" if isinstance(key, str) else key, folder / "device.crt")
+def in_files(folder: Path, certificate_pem: str, key: str | Path) -> CertificateFiles:
+    """The new device_files of a device, as it stores them."""
+    device_files = CertificateFiles(folder / "device.key" if isinstance(key, str) else key, folder / "device.crt")
     if isinstance(key, str):
-        papers.key.write_text(key)
-    papers.certificate.write_text(certificate_pem)
-    return papers
+        device_files.key.write_text(key)
+    device_files.certificate.write_text(certificate_pem)
+    return device_files
 
 
 def request_for(key: Path, name: str = "lamp") -> str:
@@ -198,15 +198,15 @@ class Provisioner:
         assert answered == f"{topic}/{self._form}/accepted", content
         return content
 
-    def create(self, folder: Path, number: int = 0) -> tuple[Papers, str]:
+    def create(self, folder: Path, number: int = 0) -> tuple[CertificateFiles, str]:
         """A certificate for a request of its own."""
         place = folder / str(number)
         place.mkdir()
         key = new_key(place / "device.key", "P-256")
         made = self.ask(FROM_CSR, {"certificateSigningRequest": request_for(key)})
-        papers = in_files(place, made["certificatePem"], key)
-        assert papers.certificate_id == made["certificateId"]
-        return papers, made["certificateOwnershipToken"]
+        device_files = in_files(place, made["certificatePem"], key)
+        assert device_files.certificate_id == made["certificateId"]
+        return device_files, made["certificateOwnershipToken"]
 
     def provision(self, token: str, serial: str, **parameters: str) -> dict[str, Any]:
         return self.ask(
@@ -223,15 +223,15 @@ class Provisioner:
         return answer["statusCode"], answer["errorCode"]
 
 
-def status(server: RunningServer, papers: Papers) -> str:
-    described = server.session().iot.describe_certificate(certificateId=papers.certificate_id)
+def status(server: RunningServer, device_files: CertificateFiles) -> str:
+    described = server.session().iot.describe_certificate(certificateId=device_files.certificate_id)
     return described["certificateDescription"]["status"]
 
 
-def is_gone(server: RunningServer, papers: Papers) -> bool:
+def is_gone(server: RunningServer, device_files: CertificateFiles) -> bool:
     iot = server.session().iot
     try:
-        status(server, papers)
+        status(server, device_files)
     except iot.exceptions.ResourceNotFoundException:
         return True
     return False
@@ -242,18 +242,18 @@ def thing_names(server: RunningServer) -> set[str]:
     return {thing["thingName"] for page in pages for thing in page["things"]}
 
 
-def says_hello(server: RunningServer, papers: Papers, name: str, listener: Device) -> None:
+def says_hello(server: RunningServer, device_files: CertificateFiles, name: str, listener: Device) -> None:
     """The lamp connects with its new certificate as what it is, and is heard."""
-    with Device(server, papers, name) as device:
+    with Device(server, device_files, name) as device:
         device.publish(f"lamps/{name}", "hello", 1)
     assert listener.message().topic == f"lamps/{name}"
 
 
 @contextmanager
-def sdk_311(server: RunningServer, papers: Papers, client_id: str) -> Iterator[crt_mqtt.Connection]:
+def sdk_311(server: RunningServer, device_files: CertificateFiles, client_id: str) -> Iterator[crt_mqtt.Connection]:
     connection = mqtt_connection_builder.mtls_from_path(
-        str(papers.certificate),
-        str(papers.key),
+        str(device_files.certificate),
+        str(device_files.key),
         endpoint="localhost",
         port=server.mqtt_port,
         ca_filepath=server.root_ca,
@@ -330,13 +330,13 @@ WAYS: Final = ["IotIdentityClientV2 on 5", "IotIdentityClientV2 on 3.1.1", "IotI
 
 
 @contextmanager
-def provisioning(way: str, server: RunningServer, papers: Papers) -> Iterator[Sdk | OlderSdk]:
+def provisioning(way: str, server: RunningServer, device_files: CertificateFiles) -> Iterator[Sdk | OlderSdk]:
     """Connected as a device that has a claim and nothing else."""
     with ExitStack() as stack:
         if way.endswith("on 5"):
-            yield Sdk(stack.enter_context(Sdk5(server, papers, "a new lamp")).client)
+            yield Sdk(stack.enter_context(Sdk5(server, device_files, "a new lamp")).client)
         else:
-            connection = stack.enter_context(sdk_311(server, papers, "a new lamp"))
+            connection = stack.enter_context(sdk_311(server, device_files, "a new lamp"))
             yield Sdk(connection) if "V2" in way else OlderSdk(connection)
 
 
@@ -352,7 +352,7 @@ class TestTheDeviceSdk:
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("has_key", [False, True], ids=["keys", "CSR"])
     def test_provisions_by_claim(
-        self, server: RunningServer, claim: Papers, listener: Device, tmp_path: Path, way: str, has_key: bool
+        self, server: RunningServer, claim: CertificateFiles, listener: Device, tmp_path: Path, way: str, has_key: bool
     ) -> None:
         serial = f"{WAYS.index(way)}-{'csr' if has_key else 'keys'}"
         with provisioning(way, server, claim) as sdk:
@@ -362,29 +362,29 @@ class TestTheDeviceSdk:
             else:
                 made = sdk.create()
                 key = made.private_key
-            papers = in_files(tmp_path, made.certificate_pem, key)
-            assert papers.certificate_id == made.certificate_id
-            assert status(server, papers) == "PENDING_ACTIVATION"
+            device_files = in_files(tmp_path, made.certificate_pem, key)
+            assert device_files.certificate_id == made.certificate_id
+            assert status(server, device_files) == "PENDING_ACTIVATION"
             done = sdk.register(asked_for(made.certificate_ownership_token, serial, Location="cellar"))
         assert done.thing_name == f"lamp-{serial}"
         assert done.device_configuration == {"url": "https://lamps.example", "interval": 5}
         described = server.session().iot.describe_thing(thingName=done.thing_name)
         assert described["attributes"] == {"location": "cellar"}
-        assert status(server, papers) == "ACTIVE"
+        assert status(server, device_files) == "ACTIVE"
         if way.endswith("on 5"):
-            with Sdk5(server, papers, done.thing_name) as device:
+            with Sdk5(server, device_files, done.thing_name) as device:
                 hello = crt_mqtt5.PublishPacket(
                     topic=f"lamps/{done.thing_name}", payload=b"hello", qos=crt_mqtt5.QoS.AT_LEAST_ONCE
                 )
                 assert device.publish(hello).puback.reason_code == crt_mqtt5.PubackReasonCode.SUCCESS
         else:
-            with sdk_311(server, papers, done.thing_name) as connection:
+            with sdk_311(server, device_files, done.thing_name) as connection:
                 published, _ = connection.publish(f"lamps/{done.thing_name}", "hello", crt_mqtt.QoS.AT_LEAST_ONCE)
                 published.result(WITHIN)
         assert listener.message().topic == f"lamps/{done.thing_name}"
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_hears_why_it_is_rejected(self, server: RunningServer, claim: Papers, way: str) -> None:
+    def test_hears_why_it_is_rejected(self, server: RunningServer, claim: CertificateFiles, way: str) -> None:
         with provisioning(way, server, claim) as sdk:
             with pytest.raises(V2ServiceException) as refusal:
                 sdk.register(asked_for("", "1"))
@@ -403,20 +403,20 @@ class TestTheDeviceSdk:
         with provisioning(way, server, temporary) as sdk:
             made = sdk.create()
             done = sdk.register(asked_for(made.certificate_ownership_token, serial))
-        papers = in_files(tmp_path, made.certificate_pem, made.private_key)
-        says_hello(server, papers, done.thing_name, listener)
+        device_files = in_files(tmp_path, made.certificate_pem, made.private_key)
+        says_hello(server, device_files, done.thing_name, listener)
 
 
 @pytest.mark.parametrize("form", ["json", "cbor"])
 def test_a_device_provisions_in_json_and_in_cbor(
-    server: RunningServer, claim: Papers, listener: Device, tmp_path: Path, form: str
+    server: RunningServer, claim: CertificateFiles, listener: Device, tmp_path: Path, form: str
 ) -> None:
     with Device(server, claim, "a new lamp") as device:
         fleet = Provisioner(device, form=form)
-        papers, token = fleet.create(tmp_path)
+        device_files, token = fleet.create(tmp_path)
         made = fleet.ask(CREATE, {})
         assert set(made) == {"certificateId", "certificatePem", "privateKey", "certificateOwnershipToken"}
-        assert fleet.refused("nobody's", form) == (400, "InvalidCertificateOwnershipToken")
+        assert fleet.refused("unknown", form) == (400, "InvalidCertificateOwnershipToken")
         assert fleet.provision(token, form) == {
             "thingName": f"lamp-{form}",
             "deviceConfiguration": {"url": "https://lamps.example", "interval": 5},
@@ -426,11 +426,11 @@ def test_a_device_provisions_in_json_and_in_cbor(
         answered, answer = fleet.told()
         assert answered == f"{CREATE}/{form}/rejected"
         assert (answer["statusCode"], answer["errorCode"]) == (400, "InvalidRequest")
-    says_hello(server, papers, f"lamp-{form}", listener)
+    says_hello(server, device_files, f"lamp-{form}", listener)
 
 
 def test_a_token_is_good_on_another_connection_of_the_same_claim_certificate_only(
-    server: RunningServer, claim: Papers, tmp_path: Path
+    server: RunningServer, claim: CertificateFiles, tmp_path: Path
 ) -> None:
     given = server.session().iot.create_provisioning_claim(templateName="lamps")
     other = in_files(tmp_path, given["certificatePem"], given["keyPair"]["PrivateKey"])
@@ -443,7 +443,7 @@ def test_a_token_is_good_on_another_connection_of_the_same_claim_certificate_onl
 
 
 def test_answers_reach_only_the_connection_that_asked(
-    server: RunningServer, claim: Papers, listener: Device, tmp_path: Path
+    server: RunningServer, claim: CertificateFiles, listener: Device, tmp_path: Path
 ) -> None:
     anything = new_self_signed(tmp_path, kind="RSA-2048")
     register(server.session(), anything, "anything")
@@ -455,14 +455,14 @@ def test_answers_reach_only_the_connection_that_asked(
         asking, listening = Provisioner(asks), Provisioner(listens)
         for topic_filter in ("$aws/certificates/#", "$aws/provisioning-templates/#", "#"):
             everything.subscribe(topic_filter, 1)
-        papers, token = asking.create(tmp_path)
+        device_files, token = asking.create(tmp_path)
         asking.provision(token, "heard-by-none")
         assert asking.refused(token, "heard-by-none") == (400, "InvalidCertificateOwnershipToken")
         # What comes first to each is what comes now: there was nothing before.
-        answer = listening.ask(FROM_CSR, {"certificateSigningRequest": request_for(papers.key)})
-        assert answer["certificateId"] != papers.certificate_id
+        answer = listening.ask(FROM_CSR, {"certificateSigningRequest": request_for(device_files.key)})
+        assert answer["certificateId"] != device_files.certificate_id
         assert listens.messages.empty()
-        says_hello(server, papers, "lamp-heard-by-none", listener)
+        says_hello(server, device_files, "lamp-heard-by-none", listener)
         assert everything.message().topic == "lamps/lamp-heard-by-none"
         assert everything.messages.empty()
 
@@ -474,9 +474,9 @@ def test_a_hook_refuses_one_device_and_changes_the_parameters_of_another(
     iot = server.session().iot
     with Device(server, claim, "sender 7") as device:
         fleet = Provisioner(device, "hooked")
-        papers, token = fleet.create(tmp_path)
+        device_files, token = fleet.create(tmp_path)
         assert fleet.refused(token, "stolen-1") == (403, "ACCESS_DENIED")
-        assert status(server, papers) == "PENDING_ACTIVATION"
+        assert status(server, device_files) == "PENDING_ACTIVATION"
         assert "lamp-stolen-1" not in thing_names(server)
         # The token is still good: the device may have been mistaken.
         fleet.provision(token, "moved-1", Location="attic")
@@ -484,7 +484,7 @@ def test_a_hook_refuses_one_device_and_changes_the_parameters_of_another(
         fleet.provision(token, "honest-1", Location="attic")
     assert iot.describe_thing(thingName="lamp-moved-1")["attributes"] == {"location": "roof_of_sender_7"}
     assert iot.describe_thing(thingName="lamp-honest-1")["attributes"] == {"location": "attic"}
-    says_hello(server, papers, "lamp-moved-1", listener)
+    says_hello(server, device_files, "lamp-moved-1", listener)
 
 
 def test_a_claim_certificate_that_may_not_receive_hears_nothing_and_the_log_says_it(
@@ -538,16 +538,16 @@ def test_a_certificate_of_ones_own_ca_is_given_by_a_certificate_provider(tmp_pat
             watcher.subscribe("$aws/events/certificates/registered/#", 1)
             watcher.subscribe("lamps/#", 1)
             fleet = Provisioner(device)
-            papers, token = fleet.create(tmp_path)
-            openssl("verify", "-CAfile", ca.certificate, papers.certificate)
-            described = iot.describe_certificate(certificateId=papers.certificate_id)["certificateDescription"]
+            device_files, token = fleet.create(tmp_path)
+            openssl("verify", "-CAfile", ca.certificate, device_files.certificate)
+            described = iot.describe_certificate(certificateId=device_files.certificate_id)["certificateDescription"]
             assert (described["status"], described["caCertificateId"]) == ("PENDING_ACTIVATION", ca.certificate_id)
             with pytest.raises(Refused):
-                Device(server, papers, "too early").connect()
+                Device(server, device_files, "too early").connect()
             fleet.provision(token, "own")
             # What the watcher hears first is this: of a registration there was no event.
-            says_hello(server, papers, "lamp-own", watcher)
-            assert status(server, papers) == "ACTIVE"
+            says_hello(server, device_files, "lamp-own", watcher)
+            assert status(server, device_files) == "ACTIVE"
 
 
 def test_a_token_is_good_after_kill_9(tmp_path: Path) -> None:
@@ -555,12 +555,12 @@ def test_a_token_is_good_after_kill_9(tmp_path: Path) -> None:
         template(server)
         claim = claim_certificate(server, tmp_path)
         with Device(server, claim, "a new lamp") as device:
-            papers, token = Provisioner(device).create(tmp_path)
+            device_files, token = Provisioner(device).create(tmp_path)
             server.kill()
         server.start()
         with Device(server, claim, "a new lamp") as device:
             assert Provisioner(device).provision(token, "1")["thingName"] == "lamp-1"
-        with Device(server, papers, "lamp-1") as device:
+        with Device(server, device_files, "lamp-1") as device:
             device.publish("lamps/lamp-1", "hello", 1)
 
 
@@ -585,10 +585,10 @@ def test_of_devices_that_kill_9_cuts_off_none_is_provisioned_by_half(tmp_path: P
         iot = server.session().iot
         done = thing_names(server)
         assert acknowledged <= done
-        for number, (papers, _) in enumerate(made):
+        for number, (device_files, _) in enumerate(made):
             name = f"lamp-{number}"
-            assert (status(server, papers) == "ACTIVE") is (name in done)
-            arn = f"arn:aws:iot:{server.run['region']}:{server.run['account']}:cert/{papers.certificate_id}"
+            assert (status(server, device_files) == "ACTIVE") is (name in done)
+            arn = f"arn:aws:iot:{server.run['region']}:{server.run['account']}:cert/{device_files.certificate_id}"
             if name in done:
                 assert iot.list_thing_principals(thingName=name)["principals"] == [arn]
             policies = iot.list_attached_policies(target=arn)["policies"]

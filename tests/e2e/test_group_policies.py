@@ -9,8 +9,8 @@ import pytest
 
 from sekisho.thing_groups.store import MAX_NAMED_THINGS
 from tests import x509
+from tests.e2e.certificate_files import in_files
 from tests.e2e.devices import WITHIN, Device, allow, register
-from tests.e2e.papers import in_files
 from tests.e2e.running_server import RunningServer
 from tests.wait import eventually
 
@@ -31,14 +31,14 @@ def test_a_connected_device_gains_and_loses_a_permission_through_the_policy_of_a
     allow(iot, "lamps-stay-out", NO_CONNECT)
     lights = iot.create_thing_group(thingGroupName="lights")["thingGroupArn"]
     iot.create_thing_group(thingGroupName="red", parentGroupName="lights")
-    papers = {name: in_files(tmp_path, x509.new_device(None)) for name in ("lamp", "other")}
-    for name in papers:
-        principal = register(clients, papers[name], "lamps-connect")
+    device_files = {name: in_files(tmp_path, x509.new_device(None)) for name in ("lamp", "other")}
+    for name in device_files:
+        principal = register(clients, device_files[name], "lamps-connect")
         iot.create_thing(thingName=name)
         iot.attach_thing_principal(thingName=name, principal=principal)
     iot.attach_policy(policyName="lamps-subscribe", target=lights)
 
-    with Device(server, papers["lamp"], "lamp") as lamp, Device(server, papers["other"], "other") as other:
+    with Device(server, device_files["lamp"], "lamp") as lamp, Device(server, device_files["other"], "other") as other:
 
         def subscribe(device: Device) -> int:
             return device.subscribe("a/b").value
@@ -60,7 +60,7 @@ def test_a_connected_device_gains_and_loses_a_permission_through_the_policy_of_a
         assert subscribe(other) == NOT_AUTHORIZED, "who is not in the group stays"
 
 
-@pytest.mark.parametrize("client_id", ["door", "somebody"])
+@pytest.mark.parametrize("client_id", ["camera", "somebody"])
 def test_policies_of_a_group_hold_where_the_client_id_is_the_name_of_the_thing(
     server: RunningServer, tmp_path: Path, client_id: str
 ) -> None:
@@ -68,15 +68,15 @@ def test_policies_of_a_group_hold_where_the_client_id_is_the_name_of_the_thing(
     iot = clients.iot
     allow(iot, f"{client_id}-connect", CONNECT)
     allow(iot, f"{client_id}-subscribe", SUBSCRIBE)
-    papers = in_files(tmp_path, x509.new_device(None))
-    principal = register(clients, papers, f"{client_id}-connect")
-    iot.create_thing(thingName="door")
-    iot.attach_thing_principal(thingName="door", principal=principal)
-    group = iot.create_thing_group(thingGroupName=f"{client_id}-doors")
-    iot.add_thing_to_thing_group(thingGroupName=group["thingGroupName"], thingName="door")
+    device_files = in_files(tmp_path, x509.new_device(None))
+    principal = register(clients, device_files, f"{client_id}-connect")
+    iot.create_thing(thingName="camera")
+    iot.attach_thing_principal(thingName="camera", principal=principal)
+    group = iot.create_thing_group(thingGroupName=f"{client_id}-cameras")
+    iot.add_thing_to_thing_group(thingGroupName=group["thingGroupName"], thingName="camera")
     iot.attach_policy(policyName=f"{client_id}-subscribe", target=group["thingGroupArn"])
-    with Device(server, papers, client_id) as device:
-        wanted = GRANTED if client_id == "door" else NOT_AUTHORIZED
+    with Device(server, device_files, client_id) as device:
+        wanted = GRANTED if client_id == "camera" else NOT_AUTHORIZED
         assert device.subscribe("a/b").value == wanted
     iot.delete_thing_group(thingGroupName=group["thingGroupName"])
 
@@ -93,12 +93,12 @@ def test_a_policy_of_a_group_too_large_to_name_its_things_reaches_them_all(
         iot.create_thing(thingName=f"truck-{number}")
         iot.add_thing_to_thing_group(thingGroupName="fleet", thingName=f"truck-{number}")
     last = f"truck-{MAX_NAMED_THINGS}"
-    papers = in_files(tmp_path, x509.new_device(None))
-    principal = register(clients, papers, "fleet-connect")
+    device_files = in_files(tmp_path, x509.new_device(None))
+    principal = register(clients, device_files, "fleet-connect")
     iot.attach_thing_principal(thingName=last, principal=principal)
-    with Device(server, papers, last) as truck:
+    with Device(server, device_files, last) as truck:
         iot.attach_policy(policyName="fleet-stay-out", target=fleet)
         assert truck.ended.get(timeout=WITHIN).value == NOT_AUTHORIZED
     iot.detach_policy(policyName="fleet-stay-out", target=fleet)
-    with Device(server, papers, last):
+    with Device(server, device_files, last):
         pass

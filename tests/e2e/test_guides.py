@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.certificate_files import openssl
 from tests.e2e.command_line import clean_environment
-from tests.e2e.papers import openssl
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 

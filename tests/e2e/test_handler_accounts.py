@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device, new_key, openssl
 from tests.e2e.command_line import answer, sekisho
 from tests.e2e.devices import Device
 from tests.e2e.mqtt_wire import V311, attempt
-from tests.e2e.papers import Papers, new_ca, new_device, new_key, openssl
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_fleet_provisioning import HOOK_HANDLER, Provisioner, claim_certificate, serving, template
 from tests.e2e.test_handlers import receiving
@@ -21,7 +21,7 @@ from tests.wait import eventually
 FIRST, SECOND = "123456789012", "222222222222"
 
 
-def signer(folder: Path, accounts: str) -> tuple[RunningServer, Papers]:
+def signer(folder: Path, accounts: str) -> tuple[RunningServer, CertificateFiles]:
     """A server, not started, with the CSR signer of the first account's CA."""
     data = folder / "data"
     data.mkdir()

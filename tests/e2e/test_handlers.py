@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device
 from tests.e2e.command_line import answer, failure, failure_line, sekisho, sekisho_process
 from tests.e2e.devices import allow
 from tests.e2e.mqtt_wire import V311, attempt, is_taken
-from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
 from tests.wait import eventually
 
@@ -48,7 +48,7 @@ def serving(folder: Path, handlers: str) -> RunningServer:
     return server
 
 
-def trust(server: RunningServer, folder: Path) -> Papers:
+def trust(server: RunningServer, folder: Path) -> CertificateFiles:
     ca = new_ca(folder)
     server.session().iot.register_ca_certificate(
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
@@ -56,7 +56,7 @@ def trust(server: RunningServer, folder: Path) -> Papers:
     return ca
 
 
-def status(server: RunningServer, device: Papers) -> str:
+def status(server: RunningServer, device: CertificateFiles) -> str:
     described = server.session().iot.describe_certificate(certificateId=device.certificate_id)
     return described["certificateDescription"]["status"]
 
@@ -241,7 +241,7 @@ def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
         assert (row["pending"], row["kind"]) == (0, "webhook")
         assert f"{receiver.url} answered 404" in row["lastError"]
         server.wait_for_log("an event was not delivered and is given up")
-        assert "'sekisho handlers list'" in failure("handlers", "retry", "nobody", "--data", server.data)
+        assert "'sekisho handlers list'" in failure("handlers", "retry", "unknown", "--data", server.data)
 
         receiver.status, receiver.server = 200, server
         assert answer("handlers", "retry", "hook", "--data", server.data) == {"retried": 1}
@@ -262,7 +262,7 @@ def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_na
 
 def test_commands_name_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
     for command in (["list"], ["retry"], ["discard", "hook"]):
-        assert f"no data folder {tmp_path}/nobody" in failure("handlers", *command, "--data", tmp_path / "nobody")
+        assert f"no data folder {tmp_path}/missing" in failure("handlers", *command, "--data", tmp_path / "missing")
 
 
 def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) -> None:
@@ -270,4 +270,4 @@ def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) 
     assert sekisho("handlers", "list", "--data", tmp_path).stdout == "hook  webhook  0 pending, 0 failed\n"
     assert sekisho("handlers", "retry", "--data", tmp_path).stdout == "0 events are tried again\n"
     assert sekisho("handlers", "discard", "hook", "--data", tmp_path).stdout == "0 events are forgotten\n"
-    assert "'sekisho handlers list'" in failure("handlers", "discard", "nobody", "--data", tmp_path)
+    assert "'sekisho handlers list'" in failure("handlers", "discard", "unknown", "--data", tmp_path)

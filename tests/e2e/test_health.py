@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.certificate_files import new_self_signed
 from tests.e2e.command_line import clean_environment
 from tests.e2e.devices import Device, allow, register
-from tests.e2e.papers import new_self_signed
 from tests.e2e.running_server import RunningServer
 from tests.postgres import PostgreSQL, PostgreSQLMissing, running
 from tests.tools import require
@@ -192,9 +192,9 @@ def test_a_full_disk_is_told_of_and_the_server_goes_on_when_there_is_room(
     recovers(own_server)
     assert create(own_server, "after") is None
     # What is not cached is admitted as before.
-    papers = new_self_signed(tmp_path)
-    register(clients, papers, allow(clients.iot, "anything"))
-    with Device(own_server, papers, "kettle") as device:
+    device_files = new_self_signed(tmp_path)
+    register(clients, device_files, allow(clients.iot, "anything"))
+    with Device(own_server, device_files, "kettle") as device:
         device.publish("t1", "still here", 1)
     # The lines of the time in between have waited.
     assert own_server.wait_for_log("the registry cannot be used", lambda line: "sekisho.db" in line["reason"])
@@ -244,9 +244,9 @@ def log_state(server: RunningServer) -> dict[str, Any]:
 
 def admits_a_new_certificate(server: RunningServer, folder: Path) -> None:
     clients = server.session()
-    papers = new_self_signed(folder)
-    register(clients, papers, allow(clients.iot, "anything"))
-    with Device(server, papers, "kettle") as device:
+    device_files = new_self_signed(folder)
+    register(clients, device_files, allow(clients.iot, "anything"))
+    with Device(server, device_files, "kettle") as device:
         device.publish("t1", "it flows", 1)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.command_line import clean_environment
 from tests.e2e.devices import allow, register
-from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 
@@ -58,7 +58,7 @@ class JavaDevice:
     """A device whose keystores are as the page makes them."""
 
     server: RunningServer
-    papers: Papers
+    files: CertificateFiles
     folder: Path
     classes: Path
 
@@ -70,10 +70,10 @@ class JavaDevice:
         return done.stdout + done.stderr
 
     def refusal(self) -> dict[str, Any]:
-        return self.server.wait_for_refusal(certificate_id=self.papers.certificate_id)
+        return self.server.wait_for_refusal(certificate_id=self.files.certificate_id)
 
 
-def keystores(folder: Path, server: RunningServer, device: Papers) -> None:
+def keystores(folder: Path, server: RunningServer, device: CertificateFiles) -> None:
     openssl(
         "pkcs12", "-export", "-in", device.certificate, "-inkey", device.key, "-name", "device", "-out",
         folder / "device.p12", "-passout", f"pass:{PASSWORD}",
@@ -90,11 +90,11 @@ def keystores(folder: Path, server: RunningServer, device: Papers) -> None:
 
 def registered(server: RunningServer, folder: Path, classes: Path) -> JavaDevice:
     """One that may do anything, in SNI_ONLY mode."""
-    papers = new_self_signed(folder)
+    device_files = new_self_signed(folder)
     clients = server.session()
-    register(clients, papers, allow(clients.iot, f"of-{papers.certificate_id[:8]}"))
-    keystores(folder, server, papers)
-    return JavaDevice(server, papers, folder, classes)
+    register(clients, device_files, allow(clients.iot, f"of-{device_files.certificate_id[:8]}"))
+    keystores(folder, server, device_files)
+    return JavaDevice(server, device_files, folder, classes)
 
 
 def test_what_the_page_says_to_type_works_as_it_says(server: RunningServer, tmp_path: Path) -> None:
@@ -142,15 +142,15 @@ def test_java_s_device_registers_itself_where_no_server_name_is_required(
     lenient: RunningServer, compiled: Path, tmp_path: Path
 ) -> None:
     ca = new_ca(tmp_path)
-    papers, iot = new_device(tmp_path, ca), lenient.session().iot
+    device_files, iot = new_device(tmp_path, ca), lenient.session().iot
     iot.register_ca_certificate(
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )
-    keystores(tmp_path, lenient, papers)
-    device = JavaDevice(lenient, papers, tmp_path, compiled)
+    keystores(tmp_path, lenient, device_files)
+    device = JavaDevice(lenient, device_files, tmp_path, compiled)
     assert device.connect("localhost") == REFUSED
     assert device.refusal()["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
-    described = iot.describe_certificate(certificateId=papers.certificate_id)
+    described = iot.describe_certificate(certificateId=device_files.certificate_id)
     assert described["certificateDescription"]["certificateMode"] == "SNI_ONLY"
 
 
@@ -160,7 +160,7 @@ def test_a_certificate_of_two_accounts_is_neither_s_without_a_server_name(
     device = registered(lenient, tmp_path, compiled)
     assert device.connect("localhost") == "TLSv1.3 CONNACK 0\n"
     elsewhere = lenient.session(region="eu-west-1")
-    elsewhere.iot.register_certificate_without_ca(certificatePem=device.papers.pem)
+    elsewhere.iot.register_certificate_without_ca(certificatePem=device.files.pem)
     assert device.connect("localhost") == REFUSED
     line = device.refusal()
     assert line["reason"] == "AMBIGUOUS_WITHOUT_SNI"

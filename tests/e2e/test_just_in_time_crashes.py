@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from tests import x509
-from tests.e2e.crowd import Member, attempt, crowd, until_taken
+from tests.e2e.many_devices import SharedKeyDevice, attempt, new_devices, until_taken
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_handlers import Receiver, receiving, serving, waiting
 from tests.e2e.test_just_in_time_provisioning import inline, template
@@ -48,7 +48,7 @@ def select(server: RunningServer, statement: str, *values: str) -> list[Any]:
         return database.execute(statement, values).fetchall()
 
 
-def on_disk(server: RunningServer, ca: x509.Papers) -> dict[str, Row]:
+def on_disk(server: RunningServer, ca: x509.KeyAndCertificate) -> dict[str, Row]:
     """What the registry holds of a CA's devices."""
 
     def attached(statement: str) -> dict[str, tuple[str, ...]]:
@@ -82,7 +82,7 @@ def told_of(receiver: Receiver) -> set[str]:
     return {json.loads(payload)["certificateId"] for _, payload in list(receiver.seen)}
 
 
-async def killed_midway(server: RunningServer, members: Sequence[Member], chance: random.Random) -> None:
+async def killed_midway(server: RunningServer, members: Sequence[SharedKeyDevice], chance: random.Random) -> None:
     """Devices connect, in a moment; within twice that moment the server is killed."""
     burst = asyncio.Event()
     ready = 0
@@ -104,7 +104,9 @@ async def killed_midway(server: RunningServer, members: Sequence[Member], chance
     await asyncio.gather(*attempts)
 
 
-def wave(members: Sequence[Member], number: int, registered: Mapping[str, object]) -> Sequence[Member]:
+def wave(
+    members: Sequence[SharedKeyDevice], number: int, registered: Mapping[str, object]
+) -> Sequence[SharedKeyDevice]:
     """Those that come to one killing: the next, and of those before who is not registered yet."""
     come = members[: (number + 1) * len(members) // KILLS]
     return [member for member in come if member.certificate_id not in registered]
@@ -136,7 +138,7 @@ def test_provisioning_is_whole_or_not_begun_after_kill_9(
     server.session().iot.register_ca_certificate(
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True, **configured
     )
-    members = crowd(tmp_path / "crowd", ca, DEVICES, "device")
+    members = new_devices(tmp_path / "devices", ca, DEVICES, "device")
     names = {member.certificate_id: member.name for member in members}
     seen: dict[str, Row] = {}
 
@@ -181,7 +183,7 @@ def test_registration_is_told_of_at_least_once_after_kill_9(
         server.session().iot.register_ca_certificate(
             caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
         )
-        members = crowd(tmp_path / "crowd", ca, DEVICES, "device")
+        members = new_devices(tmp_path / "devices", ca, DEVICES, "device")
         ids = {member.certificate_id for member in members}
         generations: dict[str, str] = {}
         for number in range(KILLS):

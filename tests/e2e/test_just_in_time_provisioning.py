@@ -12,11 +12,11 @@ from typing import Any, Final
 import pytest
 
 from sekisho.provisioning.jitp import BETWEEN
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device
 from tests.e2e.devices import V5 as MQTT_5
 from tests.e2e.devices import V311 as MQTT_311
 from tests.e2e.devices import Device, allow
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
-from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 from tests.wait import eventually
@@ -62,7 +62,7 @@ def template(thing: Mapping[str, Any] | None = None, policy: Mapping[str, Any] |
 
 def trust(
     server: RunningServer, folder: Path, name: str, config: Mapping[str, str], *, mode: str = "SNI_ONLY"
-) -> Papers:
+) -> CertificateFiles:
     """A CA that registers automatically, with this registration configuration."""
     iot = server.session().iot
     ca = new_ca(folder, name)
@@ -86,12 +86,12 @@ def by_name(server: RunningServer, name: str, body: str, *, enabled: bool = True
     return {"templateName": name}
 
 
-def status(server: RunningServer, device: Papers) -> str:
+def status(server: RunningServer, device: CertificateFiles) -> str:
     described = server.session().iot.describe_certificate(certificateId=device.certificate_id)
     return described["certificateDescription"]["status"]
 
 
-def refusals(server: RunningServer, device: Papers, *, attempts: int) -> Sequence[Mapping[str, Any]]:
+def refusals(server: RunningServer, device: CertificateFiles, *, attempts: int) -> Sequence[Mapping[str, Any]]:
     """The lines about refused connections of a device, once there are so many."""
 
     def lines() -> list[dict[str, Any]]:
@@ -106,8 +106,8 @@ def fleet(server: RunningServer) -> RunningServer:
     """The server, with the thing type and the groups that templates here name."""
     iot = server.session().iot
     iot.create_thing_type(thingTypeName="kettle")
-    iot.create_thing_group(thingGroupName="house")
-    iot.create_thing_group(thingGroupName="kitchen", parentGroupName="house")
+    iot.create_thing_group(thingGroupName="building")
+    iot.create_thing_group(thingGroupName="kitchen", parentGroupName="building")
     return server
 
 

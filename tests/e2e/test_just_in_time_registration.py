@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.devices import Device, allow, register
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
-from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
 from tests.wait import eventually
 
 EVENTS = "$aws/events/certificates/registered/"
 
 
-def trust(server: RunningServer, folder: Path, name: str, *, mode: str = "SNI_ONLY") -> Papers:
+def trust(server: RunningServer, folder: Path, name: str, *, mode: str = "SNI_ONLY") -> CertificateFiles:
     """A CA that registers automatically."""
     iot = server.session().iot
     ca = new_ca(folder, name)
@@ -37,9 +37,9 @@ def subscriber(server: RunningServer, folder: Path) -> Device:
     clients = server.session()
     with suppress(clients.iot.exceptions.ResourceAlreadyExistsException):
         allow(clients.iot, "anything")
-    papers = new_self_signed(folder)
-    register(clients, papers, "anything")
-    return Device(server, papers, f"listener-{papers.certificate_id[:8]}")
+    device_files = new_self_signed(folder)
+    register(clients, device_files, "anything")
+    return Device(server, device_files, f"listener-{device_files.certificate_id[:8]}")
 
 
 def let_in(server: RunningServer, certificate_id: str) -> None:

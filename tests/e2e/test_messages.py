@@ -13,9 +13,9 @@ from paho.mqtt.properties import Properties
 
 from tests import x509
 from tests.e2e import mqtt_wire
+from tests.e2e.certificate_files import CertificateFiles, in_files
 from tests.e2e.devices import V5, V311, WITHIN, Device, allow, register
 from tests.e2e.mqtt_wire import DISCONNECT, PUBACK, PUBLISH, SUBACK, Wire, publish, subscribe
-from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import Clients, RunningServer
 
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
@@ -35,19 +35,19 @@ def clients(server: RunningServer) -> Clients:
 
 
 @pytest.fixture(scope="module")
-def device(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def device(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A registered device that may do anything."""
-    papers = in_files(tmp_path_factory.mktemp("papers"), x509.new_device(None))
-    register(clients, papers, allow(clients.iot, "anything"))
-    return papers
+    device_files = in_files(tmp_path_factory.mktemp("device"), x509.new_device(None))
+    register(clients, device_files, allow(clients.iot, "anything"))
+    return device_files
 
 
 @pytest.fixture(scope="module")
-def narrow(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def narrow(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A registered device that may speak on topics of its client ID only, and hear nothing else."""
-    papers = in_files(tmp_path_factory.mktemp("narrow"), x509.new_device(None))
-    register(clients, papers, allow(clients.iot, "own-topics", *OWN_TOPICS))
-    return papers
+    device_files = in_files(tmp_path_factory.mktemp("narrow"), x509.new_device(None))
+    register(clients, device_files, allow(clients.iot, "own-topics", *OWN_TOPICS))
+    return device_files
 
 
 def is_silent(device: Device) -> bool:
@@ -60,7 +60,7 @@ def is_silent(device: Device) -> bool:
 
 @VERSIONS
 def test_policy_variables_bind_a_device_to_its_topics_and_receive_is_asked_at_delivery(
-    server: RunningServer, device: Papers, narrow: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device: CertificateFiles, narrow: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     with Device(server, narrow, "own-1", version=version) as bound, Device(server, device, "free") as free:
         assert not free.subscribe("own/#").is_failure
@@ -77,7 +77,7 @@ def test_policy_variables_bind_a_device_to_its_topics_and_receive_is_asked_at_de
 
 @LEVELS
 def test_a_publish_that_no_policy_allows_reaches_nobody(
-    server: RunningServer, device: Papers, narrow: Papers, level: int
+    server: RunningServer, device: CertificateFiles, narrow: CertificateFiles, level: int
 ) -> None:
     with Device(server, device, "watcher") as watcher, Wire(server, narrow) as wire:
         assert not watcher.subscribe("own/#").is_failure
@@ -95,7 +95,7 @@ def test_a_publish_that_no_policy_allows_reaches_nobody(
 
 @VERSIONS
 def test_what_is_retained_is_sent_for_its_exact_topic_and_for_no_wildcard(
-    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"kept/{int(version)}/exact"
     with Device(server, device, "keeper", version=version) as keeper:
@@ -115,7 +115,7 @@ def test_what_is_retained_is_sent_for_its_exact_topic_and_for_no_wildcard(
 
 @VERSIONS
 def test_a_wildcard_does_not_meet_its_parent_level(
-    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     with Device(server, device, "wild", version=version) as wild:
         assert not wild.subscribe("sensor/#", 1).is_failure
@@ -125,7 +125,7 @@ def test_a_wildcard_does_not_meet_its_parent_level(
 
 
 @LEVELS
-def test_qos_2_is_refused_and_not_acknowledged(server: RunningServer, device: Papers, level: int) -> None:
+def test_qos_2_is_refused_and_not_acknowledged(server: RunningServer, device: CertificateFiles, level: int) -> None:
     with Wire(server, device) as wire:
         wire.connect("qos-2-publish", level)
         wire.send(publish("t", b"m", level, qos=2))
@@ -140,7 +140,7 @@ def test_qos_2_is_refused_and_not_acknowledged(server: RunningServer, device: Pa
 
 @VERSIONS
 def test_a_will_is_sent_for_a_lost_line_and_not_for_a_goodbye(
-    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     def with_will(text: str) -> Any:
         return lambda client: client.will_set("wills", text, 1)
@@ -158,7 +158,7 @@ def test_a_will_is_sent_for_a_lost_line_and_not_for_a_goodbye(
 
 
 @LEVELS
-def test_a_client_id_belongs_to_the_last_who_came(server: RunningServer, device: Papers, level: int) -> None:
+def test_a_client_id_belongs_to_the_last_who_came(server: RunningServer, device: CertificateFiles, level: int) -> None:
     with Wire(server, device) as first, Wire(server, device) as second:
         first.connect("one-of-it", level)
         second.connect("one-of-it", level)
@@ -168,8 +168,10 @@ def test_a_client_id_belongs_to_the_last_who_came(server: RunningServer, device:
 
 
 @LEVELS
-def test_the_messages_of_a_session_wait_for_it_at_qos_1_only(server: RunningServer, device: Papers, level: int) -> None:
-    name = f"sleeper-{level}"
+def test_the_messages_of_a_session_wait_for_it_at_qos_1_only(
+    server: RunningServer, device: CertificateFiles, level: int
+) -> None:
+    name = f"persistent-{level}"
     # Session Expiry Interval of five minutes.
     kept = bytes.fromhex("110000012c") if level == mqtt_wire.V5 else b""
     come = mqtt_wire.connect(name, level, clean=False, properties=kept)
@@ -195,7 +197,7 @@ def test_the_messages_of_a_session_wait_for_it_at_qos_1_only(server: RunningServ
 
 @VERSIONS
 def test_a_shared_subscription_gives_each_message_to_one_member(
-    server: RunningServer, device: Papers, version: MQTTProtocolVersion
+    server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"work/{int(version)}"
     with (
@@ -214,7 +216,7 @@ def test_a_shared_subscription_gives_each_message_to_one_member(
 
 
 def test_properties_of_mqtt_5_reach_a_subscriber_of_mqtt_5_and_not_one_of_3_1_1(
-    server: RunningServer, device: Papers
+    server: RunningServer, device: CertificateFiles
 ) -> None:
     # Attributes that paho makes as it goes.
     properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -239,7 +241,7 @@ def test_properties_of_mqtt_5_reach_a_subscriber_of_mqtt_5_and_not_one_of_3_1_1(
 
 
 @LEVELS
-def test_a_reserved_topic_takes_no_message(server: RunningServer, device: Papers, level: int) -> None:
+def test_a_reserved_topic_takes_no_message(server: RunningServer, device: CertificateFiles, level: int) -> None:
     with Wire(server, device) as wire:
         wire.connect("reserved", level)
         wire.send(publish("$aws/events/presence/connected/forged", b"{}", level, qos=1, packet_id=3))
@@ -250,7 +252,7 @@ def test_a_reserved_topic_takes_no_message(server: RunningServer, device: Papers
             assert wire.is_alive()
 
 
-def test_comings_and_goings_are_told_on_reserved_topics(server: RunningServer, device: Papers) -> None:
+def test_comings_and_goings_are_told_on_reserved_topics(server: RunningServer, device: CertificateFiles) -> None:
     with Device(server, device, "observer") as observer:
         assert not observer.subscribe("$aws/events/presence/+/visitor", 1).is_failure
         visitor = Device(server, device, "visitor", version=V311)

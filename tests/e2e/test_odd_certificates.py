@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from sekisho.pki import der, pem
 from tests.der import A_CA, attribute, certificate, name, spki
+from tests.e2e.certificate_files import CertificateFiles, openssl
 from tests.e2e.devices import WITHIN, allow
-from tests.e2e.papers import Papers, openssl
 from tests.e2e.running_server import RunningServer
 from tests.odd_certificates import ODD, Odd
 from tests.x509 import p256
@@ -40,13 +40,15 @@ def trusted(server: RunningServer) -> None:
     )
 
 
-def connects(server: RunningServer, papers: Papers, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bool:
+def connects(
+    server: RunningServer, device_files: CertificateFiles, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> bool:
     """Whether the server answers an MQTT CONNECT with a CONNACK that accepts it."""
     context = ssl.create_default_context(cafile=server.root_ca)
     # OpenSSL's own minimum sizes are no subject here.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
-    context.load_cert_chain(papers.certificate, papers.key)
+    context.load_cert_chain(device_files.certificate, device_files.key)
     connect = b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04odd1"
     with (
         suppress(ConnectionError, ssl.SSLError, TimeoutError),
@@ -58,11 +60,11 @@ def connects(server: RunningServer, papers: Papers, version: ssl.TLSVersion = ss
     return False
 
 
-def written(folder: Path, made: bytes, key_pem: str) -> Papers:
-    papers = Papers(folder / "odd.key", folder / "odd.pem")
-    papers.key.write_text(key_pem)
-    papers.certificate.write_text(pem.write(pem.CERTIFICATE, made))
-    return papers
+def written(folder: Path, made: bytes, key_pem: str) -> CertificateFiles:
+    device_files = CertificateFiles(folder / "odd.key", folder / "odd.pem")
+    device_files.key.write_text(key_pem)
+    device_files.certificate.write_text(pem.write(pem.CERTIFICATE, made))
+    return device_files
 
 
 def generated(folder: Path, *options: str) -> tuple[str, bytes]:
@@ -81,17 +83,17 @@ def test_what_openssl_verifies_registers_at_its_first_connect_and_is_let_in(
 ) -> None:
     key_pem, public = generated(tmp_path, "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
     made = odd.make(CA_KEY, CA_NAME, public)
-    papers = written(tmp_path, made, key_pem)
+    device_files = written(tmp_path, made, key_pem)
     certificate_id = hashlib.sha256(made).hexdigest()
     iot = server.session().iot
-    assert not connects(server, papers)
+    assert not connects(server, device_files)
     refused = server.wait_for_refusal(certificate_id=certificate_id)
     assert refused["reason"] == "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
     described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     iot.attach_policy(policyName="anything", target=described["certificateArn"])
     for version in BOTH:
-        assert connects(server, papers, version)
+        assert connects(server, device_files, version)
 
 
 def _rsa(bits: int, exponent: int = 65537) -> list[str]:
@@ -147,13 +149,13 @@ def made_for(public: bytes, number: int = 17) -> bytes:
 @pytest.mark.parametrize("options", TAKEN.values(), ids=TAKEN)
 def test_a_key_that_registers_connects(server: RunningServer, tmp_path: Path, options: list[str]) -> None:
     key_pem, public = generated(tmp_path, *options)
-    papers = written(tmp_path, made_for(public), key_pem)
+    device_files = written(tmp_path, made_for(public), key_pem)
     iot = server.session().iot
-    arn = iot.register_certificate(certificatePem=papers.pem, setAsActive=True)["certificateArn"]
+    arn = iot.register_certificate(certificatePem=device_files.pem, setAsActive=True)["certificateArn"]
     iot.attach_policy(policyName="anything", target=arn)
     # rustls names no scheme for RSA-PSS keys in a CertificateRequest of TLS 1.2.
     versions = BOTH[1:] if "RSA-PSS" in options else BOTH
-    assert all(connects(server, papers, version) for version in versions)
+    assert all(connects(server, device_files, version) for version in versions)
 
 
 def _refused_everywhere(server: RunningServer, public: bytes, words: str) -> None:
@@ -172,13 +174,13 @@ def test_a_key_that_cannot_connect_is_not_registered_and_the_gateway_says_why(
 ) -> None:
     key_pem, public = generated(tmp_path, *options)
     _refused_everywhere(server, public, words)
-    papers = written(tmp_path, made_for(public), key_pem)
+    device_files = written(tmp_path, made_for(public), key_pem)
     if options[1] in ("ED448", "RSA-PSS") or options[-1].partition(":")[2] in ("SM2", "secp256k1", "brainpoolP256r1"):
         # OpenSSL finds no signature scheme for these, and sends no certificate.
         return
     with suppress(ssl.SSLError):
-        assert not connects(server, papers)
-    refused = server.wait_for_refusal(certificate_id=papers.certificate_id)
+        assert not connects(server, device_files)
+    refused = server.wait_for_refusal(certificate_id=device_files.certificate_id)
     assert refused["reason"] in ("DEVICE_CERTIFICATE_KEY_UNSUPPORTED", "DEVICE_CERTIFICATE_NOT_REGISTERED")
     assert words.partition(";")[0] in refused["detail"]
 
@@ -211,18 +213,18 @@ def test_an_rsa_key_without_parameters_and_a_compressed_point_connect(server: Ru
     key_pem, public = generated(tmp_path, *_rsa(2048))
     bare = der.sequence(der.sequence(der.object_identifier("1.2.840.113549.1.1.1")), public[19:])
     assert load_der_public_key(bare) == load_der_public_key(public)
-    papers = written(tmp_path, made_for(bare, 18), key_pem)
-    arn = iot.register_certificate(certificatePem=papers.pem, setAsActive=True)["certificateArn"]
+    device_files = written(tmp_path, made_for(bare, 18), key_pem)
+    arn = iot.register_certificate(certificatePem=device_files.pem, setAsActive=True)["certificateArn"]
     iot.attach_policy(policyName="anything", target=arn)
-    assert [connects(server, papers, version) for version in BOTH] == [True, True]
+    assert [connects(server, device_files, version) for version in BOTH] == [True, True]
     (folder := tmp_path / "ec").mkdir()
     key_pem, _ = generated(folder, *_ec("P-256"))
     openssl("ec", "-in", folder / "key.pem", "-pubout", "-conv_form", "compressed", "-outform", "DER", "-out",
             folder / "public.der")  # fmt: skip
     public = (folder / "public.der").read_bytes()
     assert public[-33] in (2, 3)
-    papers = written(folder, made_for(public, 19), key_pem)
-    arn = iot.register_certificate(certificatePem=papers.pem, setAsActive=True)["certificateArn"]
+    device_files = written(folder, made_for(public, 19), key_pem)
+    arn = iot.register_certificate(certificatePem=device_files.pem, setAsActive=True)["certificateArn"]
     iot.attach_policy(policyName="anything", target=arn)
     # In TLS 1.2 OpenSSL does not offer a certificate of a compressed point.
-    assert connects(server, papers, ssl.TLSVersion.TLSv1_3)
+    assert connects(server, device_files, ssl.TLSVersion.TLSv1_3)

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.e2e.certificate_files import CertificateFiles, new_self_signed
 from tests.e2e.devices import V5, Device, Refused, allow, endpoint, register
-from tests.e2e.papers import Papers, new_self_signed
 from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 
 MADE_UP = [f"made-up-region-number-{n:08}-xx" for n in range(1300)]
 
 
-def shown(server: RunningServer, papers: Papers, server_name: str | None) -> set[str]:
+def shown(server: RunningServer, device_files: CertificateFiles, server_name: str | None) -> set[str]:
     """The names and addresses in the leaf that the server shows to a client that asks for this name."""
     handshake = subprocess.run(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-cert",
-            str(papers.certificate), "-key", str(papers.key),
+            str(device_files.certificate), "-key", str(device_files.key),
             *(["-servername", server_name] if server_name else ["-noservername"]),
         ],
         input="", capture_output=True, text=True, timeout=START_WITHIN, check=False,
@@ -56,24 +56,24 @@ def test_a_region_that_was_made_up_is_refused_everywhere_and_leaves_nothing(serv
 
 
 def test_a_client_sees_its_own_regions_names_and_no_others(server: RunningServer, tmp_path: Path) -> None:
-    papers = new_self_signed(tmp_path)
+    device_files = new_self_signed(tmp_path)
     west, north = (endpoint(server.session(region=region)) for region in ("eu-west-1", "eu-north-1"))
-    assert shown(server, papers, west) == {"*.iot.eu-west-1.localhost"}
-    assert shown(server, papers, west.upper()) == {"*.iot.eu-west-1.localhost"}
-    assert shown(server, papers, north) == {"*.iot.eu-north-1.localhost"}
+    assert shown(server, device_files, west) == {"*.iot.eu-west-1.localhost"}
+    assert shown(server, device_files, west.upper()) == {"*.iot.eu-west-1.localhost"}
+    assert shown(server, device_files, north) == {"*.iot.eu-north-1.localhost"}
     # A guess tells nothing: a region that nobody uses looks the same.
     for region in ("eu-west-1", "sa-east-1"):
-        assert shown(server, papers, f"a-ats.iot.{region}.localhost") == {f"*.iot.{region}.localhost"}
+        assert shown(server, device_files, f"a-ats.iot.{region}.localhost") == {f"*.iot.{region}.localhost"}
     for name in ("localhost", "example.com", "a.b.iot.eu-west-1.localhost", "a-ats.iot.x1.localhost", None):
-        assert shown(server, papers, name) == DEFAULT
+        assert shown(server, device_files, name) == DEFAULT
 
 
 def test_a_device_connects_in_each_region_with_the_root_file_alone(server: RunningServer, tmp_path: Path) -> None:
     clients = server.session(region="eu-west-2")
-    papers = new_self_signed(tmp_path)
+    device_files = new_self_signed(tmp_path)
     allow(clients.iot, "anything")
-    register(clients, papers, "anything")
-    with Device(server, papers, "pump", server_name=endpoint(clients), version=V5) as device:
+    register(clients, device_files, "anything")
+    with Device(server, device_files, "pump", server_name=endpoint(clients), version=V5) as device:
         device.connect()
 
 
@@ -108,8 +108,8 @@ def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
     large = (grown.data / "server" / "ecdsa" / "server.crt").read_bytes()
     assert len(large) > 65_536
     grown.start()
-    papers = new_self_signed(tmp_path)
-    assert shown(grown, papers, None) == DEFAULT
+    device_files = new_self_signed(tmp_path)
+    assert shown(grown, device_files, None) == DEFAULT
     assert Path(grown.root_ca).read_bytes() == root
     assert (grown.data / "server" / "ecdsa" / "replaced" / "server.crt").read_bytes() == large
     line = grown.wait_for_log("endpoints in regions that are not in the list are kept and not served")
@@ -122,7 +122,7 @@ def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
     # Without SNI a certificate names its realm by itself; its region has to be in the list all the same.
     clients = grown.session()
     allow(clients.iot, "anything")
-    arn = register(clients, papers, "anything")
+    arn = register(clients, device_files, "anything")
     assert grown.stop() == 0
     identifier = arn.rsplit("/", 1)[1]
     with closing(sqlite3.connect(grown.data / "sekisho.db")) as connection, connection:
@@ -131,7 +131,7 @@ def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
             "UPDATE certificates SET region = ?, mode = 'DEFAULT' WHERE certificate_id = ?", (MADE_UP[7], identifier)
         )
     grown.start()
-    with pytest.raises(Refused), Device(grown, papers, "pump", server_name=None, version=V5) as device:
+    with pytest.raises(Refused), Device(grown, device_files, "pump", server_name=None, version=V5) as device:
         device.connect()
     line = grown.wait_for_log(
         "connection refused", reason="DEVICE_CERTIFICATE_NOT_REGISTERED", certificate_id=identifier

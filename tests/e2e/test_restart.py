@@ -7,8 +7,8 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.e2e.certificate_files import new_ca, new_self_signed
 from tests.e2e.devices import Device, allow, register
-from tests.e2e.papers import new_ca, new_self_signed
 from tests.e2e.running_server import RunningServer
 from tests.wait import eventually
 
@@ -17,11 +17,11 @@ WRITERS = 4
 
 def test_a_restart_keeps_everything_and_devices_connect_again(own_server: RunningServer, tmp_path: Path) -> None:
     clients = own_server.session()
-    ca, papers = new_ca(tmp_path), new_self_signed(tmp_path)
+    ca, device_files = new_ca(tmp_path), new_self_signed(tmp_path)
     registered_ca = clients.iot.register_ca_certificate(
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, tags=[{"Key": "site", "Value": "north"}]
     )
-    arn = register(clients, papers, allow(clients.iot, "anything"))
+    arn = register(clients, device_files, allow(clients.iot, "anything"))
     clients.iot.create_thing(thingName="kettle", attributePayload={"attributes": {"colour": "red"}})
     clients.iot.attach_thing_principal(thingName="kettle", principal=arn)
     code = clients.iot.get_registration_code()["registrationCode"]
@@ -32,7 +32,7 @@ def test_a_restart_keeps_everything_and_devices_connect_again(own_server: Runnin
         answers = [
             iot.describe_ca_certificate(certificateId=registered_ca["certificateId"]),
             iot.list_tags_for_resource(resourceArn=registered_ca["certificateArn"]),
-            iot.describe_certificate(certificateId=papers.certificate_id),
+            iot.describe_certificate(certificateId=device_files.certificate_id),
             iot.list_attached_policies(target=arn),
             iot.describe_thing(thingName="kettle"),
             iot.list_principal_things(principal=arn),
@@ -49,7 +49,7 @@ def test_a_restart_keeps_everything_and_devices_connect_again(own_server: Runnin
     assert own_server.session().iot.get_registration_code()["registrationCode"] == code
     # A new root would lock out every device that has the old one.
     assert Path(own_server.root_ca).read_bytes() == root
-    with Device(own_server, papers, "kettle") as device:
+    with Device(own_server, device_files, "kettle") as device:
         device.publish("t1", "still here", 1)
 
 

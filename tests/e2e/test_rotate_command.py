@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from cryptography import x509 as cryptography_x509
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.command_line import answer, clean_environment, failure, sekisho
-from tests.e2e.papers import Papers, new_ca, new_device, new_self_signed, openssl
 from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 from tests.wait import eventually
@@ -30,20 +30,22 @@ class Fleet:
         self.out = folder / "out"
         self.ca = self.add_ca(name)
 
-    def add_ca(self, name: str) -> Papers:
+    def add_ca(self, name: str) -> CertificateFiles:
         ca = new_ca(self.folder, name)
         self.iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
         return ca
 
-    def add_device(self, kind: str = "P-256", status: Any = "ACTIVE") -> Papers:
+    def add_device(self, kind: str = "P-256", status: Any = "ACTIVE") -> CertificateFiles:
         device = new_device(self.folder, self.ca, "MyDevice", kind)
         self.iot.register_certificate(certificatePem=device.pem, status=status)
         return device
 
-    def made(self, old: Papers) -> Papers:
-        return Papers(self.out / old.certificate_id / "device.key", self.out / old.certificate_id / "device.crt")
+    def made(self, old: CertificateFiles) -> CertificateFiles:
+        return CertificateFiles(
+            self.out / old.certificate_id / "device.key", self.out / old.certificate_id / "device.crt"
+        )
 
-    def by(self, ca: Papers) -> list[str | Path]:
+    def by(self, ca: CertificateFiles) -> list[str | Path]:
         """The options that say who signs, and where to."""
         return ["--ca-certificate", ca.certificate, "--ca-key", ca.key, "--out", self.out]
 
@@ -66,8 +68,8 @@ def fleet(server: RunningServer, tmp_path: Path, request: pytest.FixtureRequest)
     return Fleet(server, tmp_path, request.node.name[:40])
 
 
-def subject(papers: Papers) -> str:
-    return cryptography_x509.load_pem_x509_certificate(papers.pem.encode()).subject.rfc4514_string()
+def subject(device_files: CertificateFiles) -> str:
+    return cryptography_x509.load_pem_x509_certificate(device_files.pem.encode()).subject.rfc4514_string()
 
 
 # One device
@@ -148,10 +150,10 @@ def test_files_that_do_not_fit_are_said_and_left_alone(fleet: Fleet) -> None:
     old, other = fleet.add_device(), fleet.add_device()
     fleet.rotate("device", old.certificate_id, *fleet.by(fleet.ca))
     fleet.rotate("cancel", old.certificate_id)
-    stranger = fleet.add_ca("Stranger")
+    other_ca = fleet.add_ca("Other CA")
     made = fleet.made(old)
     key = made.key.read_text()
-    assert "not signed by this CA" in fleet.refusal("device", old.certificate_id, *fleet.by(stranger))
+    assert "not signed by this CA" in fleet.refusal("device", old.certificate_id, *fleet.by(other_ca))
     made.key.write_text(other.key.read_text())
     assert "does not belong to the key" in fleet.refusal("device", old.certificate_id, *fleet.by(fleet.ca))
     made.key.unlink()
@@ -172,7 +174,7 @@ def test_a_ca_that_is_not_registered_signs_certificates_without_a_ca_and_that_is
 
 
 def test_of_several_certificates_of_one_ca_the_given_one_is_registered_with(fleet: Fleet) -> None:
-    twin = Papers(fleet.ca.key, fleet.folder / "twin.crt")
+    twin = CertificateFiles(fleet.ca.key, fleet.folder / "twin.crt")
     openssl(
         "req", "-x509", "-new", "-key", twin.key, "-days", "30", "-out", twin.certificate, "-subj",
         f"/{subject(fleet.ca)}",

@@ -20,10 +20,10 @@ from paho.mqtt.properties import Properties
 
 from sekisho.pki import keys
 from tests import x509
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device
 from tests.e2e.command_line import clean_environment, sekisho
 from tests.e2e.devices import WITHIN, Device, Refused, allow
 from tests.e2e.mqtt_wire import V5, V311, attempt, is_taken
-from tests.e2e.papers import Papers, new_ca, new_device
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 from tests.wait import eventually
@@ -38,13 +38,13 @@ def rotate(server: RunningServer, *arguments: str | Path, ends_with: int = 0) ->
     return json.loads(said.stdout)
 
 
-def add_ca(server: RunningServer, folder: Path, name: str) -> Papers:
+def add_ca(server: RunningServer, folder: Path, name: str) -> CertificateFiles:
     ca = new_ca(folder, name)
     server.session().iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
     return ca
 
 
-def add_device(server: RunningServer, folder: Path, ca: Papers, name: str) -> Papers:
+def add_device(server: RunningServer, folder: Path, ca: CertificateFiles, name: str) -> CertificateFiles:
     """A registered device that may do anything, and is the one of its thing."""
     iot = server.session().iot
     device = new_device(folder, ca, name)
@@ -57,21 +57,23 @@ def add_device(server: RunningServer, folder: Path, ca: Papers, name: str) -> Pa
     return device
 
 
-def status(server: RunningServer, papers: Papers) -> str:
-    described = server.session().iot.describe_certificate(certificateId=papers.certificate_id)
+def status(server: RunningServer, device_files: CertificateFiles) -> str:
+    described = server.session().iot.describe_certificate(certificateId=device_files.certificate_id)
     return described["certificateDescription"]["status"]
 
 
-def is_switched_off(server: RunningServer, papers: Papers) -> bool:
-    return status(server, papers) == "INACTIVE"
+def is_switched_off(server: RunningServer, device_files: CertificateFiles) -> bool:
+    return status(server, device_files) == "INACTIVE"
 
 
-def is_let_in(server: RunningServer, papers: Papers, client_id: str, version: int = V5) -> bool:
-    return is_taken(attempt(server, papers, client_id, version))
+def is_let_in(server: RunningServer, device_files: CertificateFiles, client_id: str, version: int = V5) -> bool:
+    return is_taken(attempt(server, device_files, client_id, version))
 
 
 @contextmanager
-def a_fallible_device(server: RunningServer, old: Papers, new: Papers, client_id: str) -> Iterator[list[str]]:
+def a_fallible_device(
+    server: RunningServer, old: CertificateFiles, new: CertificateFiles, client_id: str
+) -> Iterator[list[str]]:
     """A device that connects by its old certificate over and over, and by its new one only once the old is refused.
 
     Yields what worked, in order; it fails where neither did.
@@ -234,7 +236,7 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
     first = add_device(own_server, tmp_path, old_ca, "first")
     iot = own_server.session().iot
     fleet = {first.certificate_id}
-    signer = x509.Papers(load_pem_x509_certificate(old_ca.pem.encode()), keys.load(old_ca.key.read_text()))
+    signer = x509.KeyAndCertificate(load_pem_x509_certificate(old_ca.pem.encode()), keys.load(old_ca.key.read_text()))
     begins, ends = x509.around_now()
     for number in range(1, FLEET):
         device = x509.new_device(signer, f"d{number}", begins=begins, ends=ends)
@@ -244,8 +246,8 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
     arguments = ["ca", old_ca.certificate_id, "--ca-certificate", str(next_ca.certificate)]
     arguments += ["--ca-key", str(next_ca.key), "--out", str(out)]
 
-    def made() -> dict[str, Papers]:
-        return {each.name: Papers(each / "device.key", each / "device.crt") for each in out.iterdir()}
+    def made() -> dict[str, CertificateFiles]:
+        return {each.name: CertificateFiles(each / "device.key", each / "device.crt") for each in out.iterdir()}
 
     def waiting() -> dict[str, str]:
         listed = rotate(own_server, "status", "--ca", old_ca.certificate_id)["waiting"]
@@ -266,10 +268,10 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
         assert 0 < len(pending) < FLEET
         # Nothing is registered whose key is not on disk.
         for old_id, new_id in pending.items():
-            papers = made()[old_id]
-            assert papers.certificate_id == new_id
-            assert papers.key.stat().st_mode & 0o777 == 0o600
-    before = {old_id: papers.pem for old_id, papers in made().items() if papers.certificate.exists()}
+            device_files = made()[old_id]
+            assert device_files.certificate_id == new_id
+            assert device_files.key.stat().st_mode & 0o777 == 0o600
+    before = {old_id: device_files.pem for old_id, device_files in made().items() if device_files.certificate.exists()}
 
     said = rotate(own_server, *arguments)
 
@@ -278,7 +280,7 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
     assert said["made"] + said["registered"] + said["waiting"] == FLEET
     pending = waiting()
     assert set(pending) == fleet
-    assert pending == {old_id: papers.certificate_id for old_id, papers in made().items()}
+    assert pending == {old_id: device_files.certificate_id for old_id, device_files in made().items()}
     # What was made once was not made again, nor anything registered twice.
     assert {old_id: made()[old_id].pem for old_id in before} == before
     registered = iot.get_paginator("list_certificates").paginate()

@@ -16,20 +16,20 @@ from awscrt import mqtt5 as crt_mqtt5
 from awscrt.exceptions import AwsCrtError
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
+from tests.e2e.certificate_files import CertificateFiles, new_self_signed
 from tests.e2e.devices import V311, WITHIN, Device, register
-from tests.e2e.papers import Papers, new_self_signed
 from tests.e2e.running_server import RunningServer
 
 
 @pytest.fixture
-def sdk_311(server: RunningServer, papers: Papers) -> Iterator[Any]:
+def sdk_311(server: RunningServer, device_files: CertificateFiles) -> Iterator[Any]:
     """Makes connections of the SDK's MQTT 3.1.1 client."""
     made: list[crt_mqtt.Connection] = []
 
     def connect(client_id: str, **options: Any) -> tuple[crt_mqtt.Connection, dict[str, Any]]:
         connection = mqtt_connection_builder.mtls_from_path(
-            str(papers.certificate),
-            str(papers.key),
+            str(device_files.certificate),
+            str(device_files.key),
             endpoint="localhost",
             port=server.mqtt_port,
             ca_filepath=server.root_ca,
@@ -54,46 +54,48 @@ def test_the_device_sdk_publishes_subscribes_and_gets_retained_messages_in_mqtt_
         lambda topic, payload, retain, **_: arrived.put((topic, payload, retain)),
     )
     assert subscribed.result(WITHIN)["qos"] == crt_mqtt.QoS.AT_LEAST_ONCE
-    speaker, _ = sdk_311("sdk-speaker")
+    publisher, _ = sdk_311("sdk-publisher")
     for qos in (crt_mqtt.QoS.AT_MOST_ONCE, crt_mqtt.QoS.AT_LEAST_ONCE):
-        speaker.publish(f"sdk/311/{int(qos)}", "hello", qos)[0].result(WITHIN)
+        publisher.publish(f"sdk/311/{int(qos)}", "hello", qos)[0].result(WITHIN)
         assert arrived.get(timeout=WITHIN) == (f"sdk/311/{int(qos)}", b"hello", False)
 
-    speaker.publish("sdk/311/kept", "kept", crt_mqtt.QoS.AT_LEAST_ONCE, retain=True)[0].result(WITHIN)
+    publisher.publish("sdk/311/kept", "kept", crt_mqtt.QoS.AT_LEAST_ONCE, retain=True)[0].result(WITHIN)
     assert arrived.get(timeout=WITHIN) == ("sdk/311/kept", b"kept", False)
     listener.subscribe("sdk/311/kept", crt_mqtt.QoS.AT_LEAST_ONCE)[0].result(WITHIN)
     late: queue.Queue[tuple[bytes, bool]] = queue.Queue()
-    speaker.subscribe(
+    publisher.subscribe(
         "sdk/311/kept", crt_mqtt.QoS.AT_LEAST_ONCE, lambda payload, retain, **_: late.put((payload, retain))
     )[0].result(WITHIN)
     assert late.get(timeout=WITHIN) == (b"kept", True)
     listener.unsubscribe("sdk/311/#")[0].result(WITHIN)
 
 
-def test_the_device_sdk_resumes_a_session_in_mqtt_3_1_1(server: RunningServer, papers: Papers, sdk_311: Any) -> None:
-    sleeper, connected = sdk_311("sdk-sleeper", clean_session=False)
+def test_the_device_sdk_resumes_a_session_in_mqtt_3_1_1(
+    server: RunningServer, device_files: CertificateFiles, sdk_311: Any
+) -> None:
+    persistent, connected = sdk_311("sdk-persistent", clean_session=False)
     assert not connected["session_present"]
-    sleeper.subscribe("sdk/resume", crt_mqtt.QoS.AT_LEAST_ONCE)[0].result(WITHIN)
-    sleeper.disconnect().result(WITHIN)
-    with Device(server, papers, "speaker", version=V311) as speaker:
-        speaker.publish("sdk/resume", "while you slept", 1)
+    persistent.subscribe("sdk/resume", crt_mqtt.QoS.AT_LEAST_ONCE)[0].result(WITHIN)
+    persistent.disconnect().result(WITHIN)
+    with Device(server, device_files, "publisher", version=V311) as publisher:
+        publisher.publish("sdk/resume", "while offline", 1)
     arrived: queue.Queue[bytes] = queue.Queue()
-    sleeper.on_message(lambda payload, **_: arrived.put(payload))
-    assert sleeper.connect().result(WITHIN)["session_present"]
-    assert arrived.get(timeout=WITHIN) == b"while you slept"
+    persistent.on_message(lambda payload, **_: arrived.put(payload))
+    assert persistent.connect().result(WITHIN)["session_present"]
+    assert arrived.get(timeout=WITHIN) == b"while offline"
 
 
 class Sdk5:
     """The SDK's MQTT 5 client, while in its context."""
 
-    def __init__(self, server: RunningServer, papers: Papers, client_id: str, **options: Any) -> None:
+    def __init__(self, server: RunningServer, device_files: CertificateFiles, client_id: str, **options: Any) -> None:
         self.messages: queue.Queue[crt_mqtt5.PublishPacket] = queue.Queue()
         # The client tries again by itself; the first outcome counts.
         self._outcomes: queue.Queue[Any] = queue.Queue()
         self._stopped: Future[None] = Future()
         self.client = mqtt5_client_builder.mtls_from_path(
-            str(papers.certificate),
-            str(papers.key),
+            str(device_files.certificate),
+            str(device_files.key),
             endpoint="localhost",
             port=server.mqtt_port,
             ca_filepath=server.root_ca,
@@ -128,11 +130,14 @@ class Sdk5:
 
 
 def test_the_device_sdk_publishes_subscribes_and_gets_retained_messages_in_mqtt_5(
-    server: RunningServer, papers: Papers
+    server: RunningServer, device_files: CertificateFiles
 ) -> None:
-    with Sdk5(server, papers, "sdk5-listener") as listener, Sdk5(server, papers, "sdk5-speaker") as speaker:
+    with (
+        Sdk5(server, device_files, "sdk5-listener") as listener,
+        Sdk5(server, device_files, "sdk5-publisher") as publisher,
+    ):
         assert listener.subscribe("sdk/5/#") == crt_mqtt5.SubackReasonCode.GRANTED_QOS_1
-        acknowledged = speaker.publish(
+        acknowledged = publisher.publish(
             crt_mqtt5.PublishPacket(
                 topic="sdk/5/kept",
                 payload=b"hello",
@@ -148,13 +153,15 @@ def test_the_device_sdk_publishes_subscribes_and_gets_retained_messages_in_mqtt_
             "sdk/5/kept", b"hello", False, "text/plain",
         )  # fmt: skip
         assert [(each.name, each.value) for each in live.user_properties] == [("unit", "lux")]
-        speaker.subscribe("sdk/5/kept")
-        kept = speaker.messages.get(timeout=WITHIN)
+        publisher.subscribe("sdk/5/kept")
+        kept = publisher.messages.get(timeout=WITHIN)
         assert (kept.payload, kept.retain) == (b"hello", True)
 
 
-def test_the_device_sdk_learns_from_the_connack_what_aws_iot_says_in_it(server: RunningServer, papers: Papers) -> None:
-    with Sdk5(server, papers, "sdk5-limits") as device:
+def test_the_device_sdk_learns_from_the_connack_what_aws_iot_says_in_it(
+    server: RunningServer, device_files: CertificateFiles
+) -> None:
+    with Sdk5(server, device_files, "sdk5-limits") as device:
         connack = device.connack
     assert connack.maximum_qos == crt_mqtt5.QoS.AT_LEAST_ONCE
     assert connack.retain_available
@@ -162,19 +169,19 @@ def test_the_device_sdk_learns_from_the_connack_what_aws_iot_says_in_it(server: 
     assert connack.topic_alias_maximum == 8
 
 
-def test_the_device_sdk_resumes_a_session_in_mqtt_5(server: RunningServer, papers: Papers) -> None:
+def test_the_device_sdk_resumes_a_session_in_mqtt_5(server: RunningServer, device_files: CertificateFiles) -> None:
     lasting = {
         "session_behavior": crt_mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
         "session_expiry_interval_sec": 300,
     }
-    with Sdk5(server, papers, "sdk5-sleeper", **lasting) as sleeper:
-        assert not sleeper.connack.session_present
-        sleeper.subscribe("sdk5/resume")
-    with Device(server, papers, "speaker") as speaker:
-        speaker.publish("sdk5/resume", "while you slept", 1)
-    with Sdk5(server, papers, "sdk5-sleeper", **lasting) as sleeper:
-        assert sleeper.connack.session_present
-        assert sleeper.messages.get(timeout=WITHIN).payload == b"while you slept"
+    with Sdk5(server, device_files, "sdk5-persistent", **lasting) as persistent:
+        assert not persistent.connack.session_present
+        persistent.subscribe("sdk5/resume")
+    with Device(server, device_files, "publisher") as publisher:
+        publisher.publish("sdk5/resume", "while offline", 1)
+    with Sdk5(server, device_files, "sdk5-persistent", **lasting) as persistent:
+        assert persistent.connack.session_present
+        assert persistent.messages.get(timeout=WITHIN).payload == b"while offline"
 
 
 WILL_THEN_DIE = """
@@ -203,16 +210,16 @@ os._exit(9)
 
 @pytest.mark.parametrize("version", ["311", "5"])
 def test_the_will_of_a_device_on_the_sdk_arrives_when_its_process_dies(
-    server: RunningServer, papers: Papers, tmp_path: Path, version: str
+    server: RunningServer, device_files: CertificateFiles, tmp_path: Path, version: str
 ) -> None:
     mortal = tmp_path / "mortal.py"
     mortal.write_text(WILL_THEN_DIE)
-    with Device(server, papers, "listener") as listener:
+    with Device(server, device_files, "listener") as listener:
         listener.subscribe(f"sdk/will/{version}", 1)
         died = subprocess.run(
             [
-                sys.executable, str(mortal), version, str(papers.certificate), str(papers.key), str(server.mqtt_port),
-                server.root_ca,
+                sys.executable, str(mortal), version, str(device_files.certificate), str(device_files.key),
+                str(server.mqtt_port), server.root_ca,
             ],
             check=False,
             capture_output=True,

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests import x509
+from tests.e2e.certificate_files import CertificateFiles, in_files
 from tests.e2e.devices import allow, register
 from tests.e2e.mqtt_wire import (
     DISCONNECT,
@@ -33,7 +34,6 @@ from tests.e2e.mqtt_wire import (
     publish,
     subscribe,
 )
-from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import Clients, RunningServer
 
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
@@ -60,7 +60,7 @@ class Registered:
 
     server: RunningServer
     clients: Clients
-    papers: Papers
+    files: CertificateFiles
     arn: str
     name: str
 
@@ -70,10 +70,10 @@ class Registered:
 
     @property
     def id(self) -> str:
-        return self.papers.certificate_id
+        return self.files.certificate_id
 
     def comes_in(self, version: int) -> bool:
-        return is_taken(attempt(self.server, self.papers, self.name, version))
+        return is_taken(attempt(self.server, self.files, self.name, version))
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,9 @@ def clients(server: RunningServer) -> Clients:
 @pytest.fixture(scope="module")
 def bystander(server: RunningServer, clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     """A connection that none of the changes concerns."""
-    papers = in_files(tmp_path_factory.mktemp("bystander"), x509.new_device(None))
-    register(clients, papers, allow(clients.iot, "bystander"))
-    with Wire(server, papers) as wire:
+    device_files = in_files(tmp_path_factory.mktemp("bystander"), x509.new_device(None))
+    register(clients, device_files, allow(clients.iot, "bystander"))
+    with Wire(server, device_files) as wire:
         wire.connect("bystander")
         yield wire
 
@@ -99,11 +99,11 @@ def arrange(
 
     def make(*statements: dict[str, Any]) -> Registered:
         name = f"device-{next(_numbers)}"
-        papers = in_files(tmp_path, x509.new_device(None))
-        arn = register(clients, papers, allow(clients.iot, name, *statements))
+        device_files = in_files(tmp_path, x509.new_device(None))
+        arn = register(clients, device_files, allow(clients.iot, name, *statements))
         clients.iot.create_thing(thingName=name, attributePayload={"attributes": {"plant": "north"}})
         clients.iot.attach_thing_principal(thingName=name, principal=arn)
-        return Registered(server, clients, papers, arn, name)
+        return Registered(server, clients, device_files, arn, name)
 
     yield make
     assert bystander.is_alive()
@@ -175,7 +175,7 @@ def test_a_change_closes_the_connection_it_concerns_and_keeps_the_device_out(
     version: int,
 ) -> None:
     device = arrange(*statements)
-    with Wire(device.server, device.papers) as wire:
+    with Wire(device.server, device.files) as wire:
         wire.connect(device.name, version)
         assert wire.is_alive()
         change(device)
@@ -202,7 +202,7 @@ def test_a_deactivated_device_is_let_in_again_when_it_is_active_again(
 
 def test_all_connections_of_a_revoked_certificate_are_closed(arrange: Callable[..., Registered]) -> None:
     device = arrange()
-    wires = [Wire(device.server, device.papers) for _ in range(20)]
+    wires = [Wire(device.server, device.files) for _ in range(20)]
     for number, wire in enumerate(wires):
         wire.connect(f"{device.name}-{number}", (V311, V5)[number % 2])
     revoke(device)
@@ -222,7 +222,7 @@ def test_a_policy_that_narrows_stops_messages_and_leaves_the_connection(
     arrange: Callable[..., Registered], version: int
 ) -> None:
     device = arrange()
-    with Wire(device.server, device.papers) as wire, Wire(device.server, device.papers) as watcher:
+    with Wire(device.server, device.files) as wire, Wire(device.server, device.files) as watcher:
         watcher.connect(f"{device.name}-watcher", version)
         wire.connect(device.name, version)
         watcher.send(subscribe("secret", "open", version=version))
@@ -271,7 +271,7 @@ def test_what_is_detached_from_one_certificate_stays_with_another(
 
 def test_a_will_is_sent_when_a_certificate_is_revoked(arrange: Callable[..., Registered]) -> None:
     device, watching = arrange(), arrange()
-    with Wire(device.server, watching.papers) as watcher, Wire(device.server, device.papers) as wire:
+    with Wire(device.server, watching.files) as watcher, Wire(device.server, device.files) as wire:
         watcher.connect(watching.name)
         watcher.send(subscribe("wills"))
         watcher.expect(SUBACK)

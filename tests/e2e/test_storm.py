@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests import x509
-from tests.e2e.crowd import Member, Outcome, attempt, crowd
+from tests.e2e.certificate_files import in_files
 from tests.e2e.devices import Device, allow, register
-from tests.e2e.papers import in_files
+from tests.e2e.many_devices import Outcome, SharedKeyDevice, attempt, new_devices
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_just_in_time_registration import EVENTS
 from tests.wait import eventually
@@ -39,13 +39,15 @@ class Watched:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
-    async def count(self, server: RunningServer, member: Member) -> None:
+    async def count(self, server: RunningServer, member: SharedKeyDevice) -> None:
         begun = time.monotonic()
         self.outcomes[await attempt(server, member, f"t/{member.name}")] += 1
         self.seconds.append(time.monotonic() - begun)
 
 
-async def storm(server: RunningServer, unknown: Sequence[Member], new: Sequence[Member], watched: Watched) -> float:
+async def storm(
+    server: RunningServer, unknown: Sequence[SharedKeyDevice], new: Sequence[SharedKeyDevice], watched: Watched
+) -> float:
     """Each unknown device makes one attempt, all of them at one moment; seconds until the last has its answer."""
     burst = asyncio.Event()
     ready = 0
@@ -70,13 +72,16 @@ async def storm(server: RunningServer, unknown: Sequence[Member], new: Sequence[
 
 
 async def about_their_business(
-    server: RunningServer, unknown: Sequence[Member], new: Sequence[Member], known: Sequence[Member]
+    server: RunningServer,
+    unknown: Sequence[SharedKeyDevice],
+    new: Sequence[SharedKeyDevice],
+    known: Sequence[SharedKeyDevice],
 ) -> tuple[Watched, float]:
     """The storm, while the known devices connect, publish and leave, over and over, before, in and after it."""
     watched = Watched()
     passed = asyncio.Event()
 
-    async def lives(member: Member) -> None:
+    async def lives(member: SharedKeyDevice) -> None:
         while not passed.is_set():
             await watched.count(server, member)
 
@@ -101,11 +106,11 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
         caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
     )
     allow(clients.iot, "anything")
-    unknown = crowd(tmp_path / "unknown", ca, UNKNOWN, "unknown")
+    unknown = new_devices(tmp_path / "unknown", ca, UNKNOWN, "unknown")
     # Of the same CA: nothing but their registration tells them from the others.
-    known, new = crowd(tmp_path / "known", ca, KNOWN, "known"), crowd(tmp_path / "new", ca, NEW, "new")
+    known, new = new_devices(tmp_path / "known", ca, KNOWN, "known"), new_devices(tmp_path / "new", ca, NEW, "new")
     for member in (*known, *new):
-        register(clients, in_files(tmp_path, member.papers), "anything")
+        register(clients, in_files(tmp_path, member.issued), "anything")
     for member in (*unknown, *known, *new):
         member.tls(server)
     listening = x509.new_device(None, "listener")

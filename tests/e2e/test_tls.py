@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device, new_key, new_self_signed, openssl
 from tests.e2e.devices import V311, Device, allow, register
-from tests.e2e.papers import Papers, new_ca, new_device, new_key, new_self_signed, openssl
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 
 
 @pytest.fixture(scope="module")
-def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A registered device that may do anything."""
-    papers = new_self_signed(tmp_path_factory.mktemp("papers"))
+    device_files = new_self_signed(tmp_path_factory.mktemp("device"))
     allow(server.session().iot, "anything")
-    register(server.session(), papers, "anything")
-    return papers
+    register(server.session(), device_files, "anything")
+    return device_files
 
 
-def s_client(server: RunningServer, device: Papers, *arguments: str) -> str:
+def s_client(server: RunningServer, device: CertificateFiles, *arguments: str) -> str:
     """One handshake with what openssl prints of it."""
     said = subprocess.run(
         [
@@ -51,7 +51,7 @@ def chain_in(said: str, folder: Path) -> list[Path]:
 
 
 def test_the_chain_that_the_server_shows_leads_to_its_root_file(
-    server: RunningServer, device: Papers, tmp_path: Path
+    server: RunningServer, device: CertificateFiles, tmp_path: Path
 ) -> None:
     said = s_client(server, device, "-showcerts")
     assert "Verify return code: 0 (ok)" in said
@@ -65,12 +65,14 @@ def test_the_chain_that_the_server_shows_leads_to_its_root_file(
         openssl("verify", "-CAfile", server.root_ca, leaf)
 
 
-def test_the_server_names_no_ca_in_its_request_for_a_client_certificate(server: RunningServer, device: Papers) -> None:
+def test_the_server_names_no_ca_in_its_request_for_a_client_certificate(
+    server: RunningServer, device: CertificateFiles
+) -> None:
     assert "No client certificate CA names sent" in s_client(server, device)
 
 
 @pytest.mark.parametrize(("option", "version"), [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")])
-def test_tls_1_2_and_1_3_are_spoken(server: RunningServer, device: Papers, option: str, version: str) -> None:
+def test_tls_1_2_and_1_3_are_spoken(server: RunningServer, device: CertificateFiles, option: str, version: str) -> None:
     said = s_client(server, device, option)
     assert f"New, {version}" in said
     assert "Verification: OK" in said
@@ -99,28 +101,28 @@ def test_a_client_that_knows_rsa_only_gets_an_rsa_chain_that_leads_to_the_same_f
         assert "ecdsa" not in openssl("x509", "-in", file, "-noout", "-text").lower()
 
 
-def test_a_client_that_knows_ecdsa_gets_p_256(server: RunningServer, device: Papers, tmp_path: Path) -> None:
+def test_a_client_that_knows_ecdsa_gets_p_256(server: RunningServer, device: CertificateFiles, tmp_path: Path) -> None:
     for arguments in ((), ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")):
         chain = chain_in(s_client(server, device, "-showcerts", *arguments), tmp_path)
         assert "ASN1 OID: prime256v1" in openssl("x509", "-in", chain[0], "-noout", "-text")
 
 
-def signed_by_own_ca(kind: str) -> Callable[[Path], Papers]:
-    def make(folder: Path) -> Papers:
+def signed_by_own_ca(kind: str) -> Callable[[Path], CertificateFiles]:
+    def make(folder: Path) -> CertificateFiles:
         return new_device(folder, new_ca(folder), kind=kind)
 
     return make
 
 
-def rsa_pss(folder: Path) -> Papers:
+def rsa_pss(folder: Path) -> CertificateFiles:
     """A key that may be used with PSS only (id-RSASSA-PSS): TLS 1.3."""
     key, certificate = folder / "pss.key", folder / "pss.crt"
     openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
     openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-out", certificate, "-subj", "/CN=pss")
-    return Papers(key, certificate)
+    return CertificateFiles(key, certificate)
 
 
-def version_1(folder: Path) -> Papers:
+def version_1(folder: Path) -> CertificateFiles:
     """No extensions at all, whatever version of openssl makes it."""
     ca = new_ca(folder)
     key, request, certificate = folder / "v1.key", folder / "v1.csr", folder / "v1.crt"
@@ -132,16 +134,16 @@ def version_1(folder: Path) -> Papers:
         "x509", "-req", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial", "-days", "30",
         "-out", certificate, "-extfile", no_extensions, "-extensions", "none",
     )  # fmt: skip
-    return Papers(key, certificate)
+    return CertificateFiles(key, certificate)
 
 
-def with_ca_in_the_chain(folder: Path) -> Papers:
+def with_ca_in_the_chain(folder: Path) -> CertificateFiles:
     """Leaf and CA in one file, as JITR recipes make it."""
     ca = new_ca(folder)
     alone = new_device(folder, ca)
     chain = folder / "chain.crt"
     chain.write_text(alone.pem + ca.pem)
-    return Papers(alone.key, chain)
+    return CertificateFiles(alone.key, chain)
 
 
 TLS_1_2_AND_1_3 = ("-tls1_2", "-tls1_3")
@@ -164,23 +166,23 @@ TLS_1_2_AND_1_3 = ("-tls1_2", "-tls1_3")
 )
 @pytest.mark.usefixtures("device")
 def test_every_kind_of_device_certificate_connects(
-    server: RunningServer, tmp_path: Path, make: Callable[[Path], Papers], versions: tuple[str, ...]
+    server: RunningServer, tmp_path: Path, make: Callable[[Path], CertificateFiles], versions: tuple[str, ...]
 ) -> None:
-    papers = make(tmp_path)
-    leaf = papers.pem.split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
+    device_files = make(tmp_path)
+    leaf = device_files.pem.split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
     iot = server.session().iot
     arn = iot.register_certificate_without_ca(certificatePem=leaf, status="ACTIVE")["certificateArn"]
     iot.attach_policy(policyName="anything", target=arn)
     for version in versions:
-        speak(server, papers, version)
+        speak(server, device_files, version)
 
 
-def speak(server: RunningServer, papers: Papers, version: str) -> None:
+def speak(server: RunningServer, device_files: CertificateFiles, version: str) -> None:
     """Publish with mosquitto over this TLS version and see it acknowledged."""
     said = subprocess.run(
         [
             require("mosquitto_pub"), "-h", "localhost", "-p", str(server.mqtt_port), "--cafile", server.root_ca,
-            "--cert", str(papers.certificate), "--key", str(papers.key), "--tls-version",
+            "--cert", str(device_files.certificate), "--key", str(device_files.key), "--tls-version",
             {"-tls1_2": "tlsv1.2", "-tls1_3": "tlsv1.3"}[version], "-t", "t1", "-m", "hello", "-q", "1", "-d",
         ],
         capture_output=True,
@@ -208,11 +210,11 @@ def test_a_server_certificate_of_the_users_own_is_served_instead(tmp_path: Path)
     server = RunningServer(tmp_path / "data", "--server-certificate", str(chain), "--server-key", str(key)).start()
     try:
         clients = server.session()
-        papers = new_self_signed(tmp_path)
-        register(clients, papers, allow(clients.iot, "anything"))
+        device_files = new_self_signed(tmp_path)
+        register(clients, device_files, allow(clients.iot, "anything"))
         server.run["root_ca"] = str(ca.certificate)
-        with Device(server, papers, "guest", version=V311) as guest:
-            guest.publish("t1", "hello", 1)
-        assert "subject=CN = localhost" in s_client(server, papers)
+        with Device(server, device_files, "sensor", version=V311) as sensor:
+            sensor.publish("t1", "hello", 1)
+        assert "subject=CN = localhost" in s_client(server, device_files)
     finally:
         server.stop()

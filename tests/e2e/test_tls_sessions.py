@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests import x509
+from tests.e2e.certificate_files import CertificateFiles, in_files
 from tests.e2e.devices import allow, register, tls
 from tests.e2e.mqtt_wire import Wire, connect
-from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import RunningServer
 from tests.tools import require, require_file
 from tests.wait import eventually
@@ -29,11 +29,11 @@ class Registered:
     """A device that may do anything, and its server."""
 
     server: RunningServer
-    papers: Papers
+    files: CertificateFiles
 
     def revoke(self) -> None:
         iot = self.server.session().iot
-        iot.update_certificate(certificateId=self.papers.certificate_id, newStatus="REVOKED")
+        iot.update_certificate(certificateId=self.files.certificate_id, newStatus="REVOKED")
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def resuming_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 
 def new_device(server: RunningServer, folder: Path) -> Registered:
-    papers = in_files(folder, x509.new_device(None))
+    device_files = in_files(folder, x509.new_device(None))
     clients = server.session()
-    register(clients, papers, allow(clients.iot, f"of-{papers.certificate_id[:8]}"))
-    return Registered(server, papers)
+    register(clients, device_files, allow(clients.iot, f"of-{device_files.certificate_id[:8]}"))
+    return Registered(server, device_files)
 
 
 def over_openssl(device: Registered, *arguments: str | Path) -> tuple[str, bool]:
@@ -59,8 +59,8 @@ def over_openssl(device: Registered, *arguments: str | Path) -> tuple[str, bool]
     process = subprocess.Popen(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{device.server.mqtt_port}", "-servername",
-            "localhost", "-CAfile", device.server.root_ca, "-cert", str(device.papers.certificate), "-key",
-            str(device.papers.key), "-tls1_3", *map(str, arguments),
+            "localhost", "-CAfile", device.server.root_ca, "-cert", str(device.files.certificate), "-key",
+            str(device.files.key), "-tls1_3", *map(str, arguments),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -86,17 +86,17 @@ def statistics(server: RunningServer) -> dict[str, int]:
 
 
 def refusal(device: Registered) -> str:
-    line = device.server.wait_for_refusal(certificate_id=device.papers.certificate_id)
+    line = device.server.wait_for_refusal(certificate_id=device.files.certificate_id)
     return str(line["reason"])
 
 
 def test_a_session_of_tls_1_2_is_resumed_and_refused_after_revocation(server: RunningServer, tmp_path: Path) -> None:
     device = new_device(server, tmp_path)
-    context = tls(server, device.papers)
+    context = tls(server, device.files)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
 
     def resume(session: ssl.SSLSession | None) -> Wire:
-        return Wire(server, device.papers, context=context, session=session)
+        return Wire(server, device.files, context=context, session=session)
 
     with resume(None) as first:
         assert not first.tls.session_reused
@@ -150,7 +150,7 @@ def wolfssl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def over_wolfssl(program: Path, device: Registered, version: str) -> subprocess.CompletedProcess[str]:
-    files = [device.server.root_ca, str(device.papers.certificate), str(device.papers.key)]
+    files = [device.server.root_ca, str(device.files.certificate), str(device.files.key)]
     command = [str(program), str(device.server.mqtt_port), *files, version]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
@@ -169,7 +169,7 @@ def test_a_client_that_a_ticket_ends_leaves_a_line_with_its_alert(
     done = over_wolfssl(wolfssl, device, "13")
     if done.returncode == 0:
         pytest.skip("this wolfSSL takes ticket nonces of 32 bytes")
-    fields = {"reason": "TLS_ALERT_RECEIVED", "certificate_id": device.papers.certificate_id}
+    fields = {"reason": "TLS_ALERT_RECEIVED", "certificate_id": device.files.certificate_id}
     # The alert comes before the gateway has read the CONNECT, or after.
     [line, *_] = eventually(
         lambda: [

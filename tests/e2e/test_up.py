@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.certificate_files import new_self_signed
 from tests.e2e.command_line import clean_environment, sekisho, sekisho_process
 from tests.e2e.devices import V311, WITHIN, Device, allow, register
-from tests.e2e.papers import new_self_signed
 from tests.e2e.running_server import START_WITHIN, RunningServer
 from tests.tools import require
 
@@ -288,11 +288,11 @@ def test_a_signal_ends_it_with_exit_code_0_and_tells_clients(
     own_server: RunningServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     clients = own_server.session()
-    papers = new_self_signed(tmp_path)
-    register(clients, papers, allow(clients.iot, "anything"))
+    device_files = new_self_signed(tmp_path)
+    register(clients, device_files, allow(clients.iot, "anything"))
     with (
-        Device(own_server, papers, "listener") as mqtt5,
-        Device(own_server, papers, "elder", version=V311) as mqtt3,
+        Device(own_server, device_files, "listener") as mqtt5,
+        Device(own_server, device_files, "elder", version=V311) as mqtt3,
     ):
         mqtt5.subscribe("t1", 1)
         own_server.send_signal(number)

@@ -52,9 +52,9 @@ def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(
         PolicyRows(tx).attach(HOME, "two", principal(1))
         PolicyRows(tx).attach(HOME, "one", principal(1))
         ThingRows(tx).add(thing("lamp", type_name="light", attributes={"room": "1"}))
-        ThingRows(tx).add(thing("door"))
+        ThingRows(tx).add(thing("camera"))
         ThingRows(tx).add(thing("gate"))
-        AttachmentRows(tx).add(attachment("door", principal(1)))
+        AttachmentRows(tx).add(attachment("camera", principal(1)))
         AttachmentRows(tx).add(attachment("lamp", principal(1), type=ThingPrincipalType.EXCLUSIVE_THING))
     with store.read() as tx:
         found = IdentityRows(tx).look_up([(HOME, certificate_id(1))])
@@ -63,7 +63,7 @@ def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(
             certificate=certificate(1, status=CertificateStatus.REVOKED),
             policies=(version("two", 2), version("one")),
             things=(
-                IdentityThing("door", None, {}, exclusive=False),
+                IdentityThing("camera", None, {}, exclusive=False),
                 IdentityThing("lamp", "light", {"room": "1"}, exclusive=True),
             ),
         )
@@ -104,7 +104,7 @@ def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Sto
         CertificateRows(tx).add(certificate(1))
         CertificateRows(tx).add(certificate(2))
         for realm in (HOME, OTHER_REGION):
-            for name in ("own", "of lights", "of red", "of led", "of pumps", "of nobody"):
+            for name in ("own", "of lights", "of red", "of led", "of pumps", "of unused"):
                 PolicyRows(tx).add(policy(name, realm), version(name, realm=realm))
             ThingRows(tx).add(thing("lamp", realm))
             for group in (
@@ -112,7 +112,7 @@ def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Sto
                 thing_group("red", "lights", realm=realm),
                 thing_group("led", "lights", "red", realm=realm),
                 thing_group("pumps", realm=realm),
-                thing_group("nobody", "lights", realm=realm),
+                thing_group("unused", "lights", realm=realm),
             ):
                 ThingGroupRows(tx).add(group)
                 PolicyRows(tx).attach(realm, f"of {group.name}", arn.thing_group(realm, group.name))
@@ -120,22 +120,22 @@ def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Sto
         PolicyRows(tx).replace(policy("of red", default_version_id=2, last_version_id=2))
         PolicyRows(tx).attach(HOME, "of led", arn.thing_group(HOME, "lights"))
         PolicyRows(tx).attach(HOME, "own", principal(1))
-        ThingRows(tx).add(thing("door"))
+        ThingRows(tx).add(thing("camera"))
         ThingGroupRows(tx).join("lamp", thing_group("led", "lights", "red"))
         ThingGroupRows(tx).join("lamp", thing_group("pumps"))
-        ThingGroupRows(tx).join("lamp", thing_group("nobody", "lights", realm=OTHER_REGION))
-        for name in ("door", "lamp"):
+        ThingGroupRows(tx).join("lamp", thing_group("unused", "lights", realm=OTHER_REGION))
+        for name in ("camera", "lamp"):
             AttachmentRows(tx).add(attachment(name, principal(1)))
-        AttachmentRows(tx).add(attachment("door", principal(2)))
+        AttachmentRows(tx).add(attachment("camera", principal(2)))
     with store.read() as tx:
         found = IdentityRows(tx).look_up([(HOME, certificate_id(number)) for number in (1, 2)])
     one, two = (found[HOME, certificate_id(number)] for number in (1, 2))
     assert one.policies == (version("own"),)
     assert [(each.name, each.policies) for each in one.things] == [
-        ("door", ()),
+        ("camera", ()),
         ("lamp", (version("of led"), version("of red", 2), version("of lights"), version("of pumps"))),
     ]
-    assert [(each.name, each.policies) for each in two.things] == [("door", ())]
+    assert [(each.name, each.policies) for each in two.things] == [("camera", ())]
 
 
 def test_what_another_realm_has_attached_to_a_principal_is_not_its_own(store: Store) -> None:

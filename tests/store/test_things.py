@@ -135,24 +135,24 @@ def test_attachments_are_found_from_both_sides_in_order(store: Store) -> None:
     exclusive = attachment("lamp", "arn:b", type=ThingPrincipalType.EXCLUSIVE_THING)
     with store.write() as tx:
         for realm in (HOME, OTHER_ACCOUNT):
-            for name in ("lamp", "door"):
+            for name in ("lamp", "camera"):
                 ThingRows(tx).add(thing(name, realm=realm))
         AttachmentRows(tx).add(attachment("lamp", "arn:z"))
         AttachmentRows(tx).add(exclusive)
-        AttachmentRows(tx).add(attachment("door", "arn:z"))
+        AttachmentRows(tx).add(attachment("camera", "arn:z"))
         AttachmentRows(tx).add(attachment("lamp", "arn:z", OTHER_ACCOUNT))
         with pytest.raises(AlreadyThere):
             AttachmentRows(tx).add(attachment("lamp", "arn:b"))
     with store.read() as tx:
         assert AttachmentRows(tx).get(HOME, "lamp", "arn:b") == exclusive
-        assert AttachmentRows(tx).get(HOME, "door", "arn:b") is None
+        assert AttachmentRows(tx).get(HOME, "camera", "arn:b") is None
         of_thing = AttachmentRows(tx).of_thing(HOME, "lamp", EVERYTHING)
         assert of_thing.items == [attachment("lamp", "arn:z"), exclusive]
         of_principal = AttachmentRows(tx).of_principal(HOME, "arn:z", EVERYTHING)
-        assert [each.thing_name for each in of_principal.items] == ["lamp", "door"]
+        assert [each.thing_name for each in of_principal.items] == ["lamp", "camera"]
         first = AttachmentRows(tx).of_principal(HOME, "arn:z", Window(limit=1))
         second = AttachmentRows(tx).of_principal(HOME, "arn:z", Window(limit=1, after=first.next_after))
-        assert [each.thing_name for each in second.items] == ["door"]
+        assert [each.thing_name for each in second.items] == ["camera"]
         assert second.next_after is None
         newest = AttachmentRows(tx).of_thing(HOME, "lamp", Window(limit=1, ascending=False))
         assert newest.items == [exclusive]

@@ -80,7 +80,7 @@ class Once:
     def __call__(self) -> None:
         self.calls += 1
         if self.calls == 1:
-            raise ArithmeticError("nobody foresaw this")
+            raise ArithmeticError("an unexpected error")
 
 
 def told_of(name: str) -> bool:
@@ -334,7 +334,7 @@ def test_what_a_python_function_prints(tmp_path: Path, monkeypatch: pytest.Monke
         def info(self, _event: str, *, line: str, **_: object) -> None:
             if not lines:
                 lines.append("")
-                raise ArithmeticError("nobody foresaw this")
+                raise ArithmeticError("an unexpected error")
             lines.append(line)
 
     monkeypatch.setattr(process, "log", BreaksOnce())

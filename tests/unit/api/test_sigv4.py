@@ -361,7 +361,7 @@ def test_an_unsigned_request_is_told_so() -> None:
 
 
 def test_an_unknown_access_key_is_told_so() -> None:
-    request, now = sign(SigV4Auth, key_id="AKIANOBODY")
+    request, now = sign(SigV4Auth, key_id="AKIAUNKNOWN")
     with pytest.raises(UnrecognizedClientException, match="The security token included in the request is invalid"):
         check(request, now)
 

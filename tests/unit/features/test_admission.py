@@ -1,4 +1,4 @@
-"""The registry's word to the gate: identities, and reasons why there is none."""
+"""The registry's answer to the gateway: identities, and reasons why there is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sekisho.accounts.model import Account
 from sekisho.accounts.store import AccountRows
-from sekisho.admission import rules as admission
+from sekisho.admission import rules
 from sekisho.admission.model import Identity
 from sekisho.admission.rules import Admission, AdmissionRequest
 from sekisho.admission.store import IdentityRows
@@ -30,7 +30,7 @@ from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device, v1
+from tests.x509 import KeyAndCertificate, new_ca, new_device, v1
 
 ENABLE, DISABLE = AutoRegistrationStatus.ENABLE, AutoRegistrationStatus.DISABLE
 DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
@@ -39,13 +39,13 @@ _numbers = count()
 
 
 @pytest.fixture
-def gate(store: Store) -> Admission:
+def admission(store: Store) -> Admission:
     return Admission(store)
 
 
 def add_ca(
     store: Store,
-    ca: Papers,
+    ca: KeyAndCertificate,
     *,
     realm: Realm = HOME,
     mode: CertificateMode = SNI_ONLY,
@@ -65,7 +65,7 @@ def add_ca(
 
 def add_device(
     store: Store,
-    device: Papers,
+    device: KeyAndCertificate,
     *,
     realm: Realm = HOME,
     mode: CertificateMode = SNI_ONLY,
@@ -91,7 +91,7 @@ def add_device(
     return certificate
 
 
-def ticket(device: Papers, realm: Realm | None = HOME, *chain: Papers) -> AdmissionRequest:
+def request(device: KeyAndCertificate, realm: Realm | None = HOME, *chain: KeyAndCertificate) -> AdmissionRequest:
     return AdmissionRequest(realm, device.certificate_id, device.der, [each.der for each in chain], "pump")
 
 
@@ -102,14 +102,14 @@ def name(answer: Identity | CACertificate | Refused) -> Identity | str:
     return answer.reason if isinstance(answer, Refused) else answer
 
 
-def reason(gate: Admission, asked: AdmissionRequest) -> Identity | str:
-    [answer] = gate.answer([asked])
+def reason(admission: Admission, asked: AdmissionRequest) -> Identity | str:
+    [answer] = admission.answer([asked])
     return name(answer)
 
 
-def detail(gate: Admission, asked: AdmissionRequest) -> str:
+def detail(admission: Admission, asked: AdmissionRequest) -> str:
     """What the operator is told besides the name of the reason."""
-    [answer] = gate.answer([asked])
+    [answer] = admission.answer([asked])
     assert isinstance(answer, Refused)
     assert answer.detail is not None
     return answer.detail
@@ -117,25 +117,25 @@ def detail(gate: Admission, asked: AdmissionRequest) -> str:
 
 class TestWithSni:
     def test_a_registered_certificate_is_answered_with_its_identity_whatever_its_status(
-        self, gate: Admission, store: Store
+        self, admission: Admission, store: Store
     ) -> None:
         policies = Policies(store, SetClock(), LiteralEngine())
         policies.create(HOME, "p1", "allow x")
         for status in CertificateStatus:
             certificate = add_device(store, device := new_device(None), status=status)
             policies.attach(HOME, "p1", f"arn:aws:iot:eu-central-1:123456789012:cert/{device.certificate_id}")
-            answer = reason(gate, ticket(device))
+            answer = reason(admission, request(device))
             assert isinstance(answer, Identity)
             assert answer.certificate == certificate
             assert [version.document for version in answer.policies] == ["allow x"]
 
-    def test_one_of_an_unknown_ca_is_told_so(self, gate: Admission, store: Store) -> None:
+    def test_one_of_an_unknown_ca_is_told_so(self, admission: Admission, store: Store) -> None:
         ca = new_ca("MyCA")
-        assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
+        assert reason(admission, request(new_device(ca))) == "CA_NOT_REGISTERED"
         add_ca(store, new_ca("MyCA"), automatic=ENABLE)
-        assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
+        assert reason(admission, request(new_device(ca))) == "CA_NOT_REGISTERED"
         add_ca(store, ca, realm=OTHER_ACCOUNT, automatic=ENABLE)
-        assert reason(gate, ticket(new_device(ca))) == "CA_NOT_REGISTERED"
+        assert reason(admission, request(new_device(ca))) == "CA_NOT_REGISTERED"
 
     @pytest.mark.parametrize(
         ("active", "automatic", "why"),
@@ -146,113 +146,116 @@ class TestWithSni:
         ],
     )
     def test_one_of_a_known_ca_is_told_what_its_ca_lacks(
-        self, gate: Admission, store: Store, active: bool, automatic: AutoRegistrationStatus, why: str
+        self, admission: Admission, store: Store, active: bool, automatic: AutoRegistrationStatus, why: str
     ) -> None:
         add_ca(store, ca := new_ca(), active=active, automatic=automatic)
         # A namesake that would register plays no part.
         add_ca(store, new_ca(), automatic=ENABLE)
-        assert reason(gate, ticket(new_device(ca))) == why
+        assert reason(admission, request(new_device(ca))) == why
         device = new_device(ca)
         version_1 = AdmissionRequest(HOME, device.certificate_id, read_certificate(v1(device, ca)), [], "pump")
-        assert reason(gate, version_1) == why
+        assert reason(admission, version_1) == why
 
-    def test_a_ca_registers_with_a_template_as_well_as_without(self, gate: Admission, store: Store) -> None:
+    def test_a_ca_registers_with_a_template_as_well_as_without(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
-        assert reason(gate, ticket(new_device(ca))) == ca.certificate_id
+        assert reason(admission, request(new_device(ca))) == ca.certificate_id
         with store.write() as tx:
             kept = CACertificateRows(tx).get(HOME, ca.certificate_id)
             assert kept is not None
             CACertificateRows(tx).replace(replace(kept, registration_config=RegistrationConfig(template_name="t")))
-        assert reason(gate, ticket(new_device(ca))) == ca.certificate_id
+        assert reason(admission, request(new_device(ca))) == ca.certificate_id
 
-    def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, gate: Admission, store: Store) -> None:
+    def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, admission: Admission, store: Store) -> None:
         ca = new_ca()
         add_ca(store, ca, active=False)
         add_ca(store, new_ca(key=ca.key))
-        assert reason(gate, ticket(new_device(ca))) == "CA_AUTO_REGISTRATION_DISABLED"
+        assert reason(admission, request(new_device(ca))) == "CA_AUTO_REGISTRATION_DISABLED"
 
-    def test_a_self_signed_one_has_no_ca_to_miss(self, gate: Admission) -> None:
-        assert reason(gate, ticket(new_device(None))) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+    def test_a_self_signed_one_has_no_ca_to_miss(self, admission: Admission) -> None:
+        assert reason(admission, request(new_device(None))) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_at_another_accounts_endpoint_the_endpoint_is_the_mistake(self, gate: Admission, store: Store) -> None:
+    def test_at_another_accounts_endpoint_the_endpoint_is_the_mistake(self, admission: Admission, store: Store) -> None:
         add_device(store, device := new_device(new_ca()))
-        assert reason(gate, ticket(device, OTHER_ACCOUNT)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+        assert reason(admission, request(device, OTHER_ACCOUNT)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_what_cannot_be_read_is_not_registered(self, gate: Admission) -> None:
+    def test_what_cannot_be_read_is_not_registered(self, admission: Admission) -> None:
         assert (
-            reason(gate, AdmissionRequest(HOME, "0" * 64, b"\x30\x00", [], "pump")) == "DEVICE_CERTIFICATE_UNREADABLE"
+            reason(admission, AdmissionRequest(HOME, "0" * 64, b"\x30\x00", [], "pump"))
+            == "DEVICE_CERTIFICATE_UNREADABLE"
         )
 
     def test_the_issuer_that_would_have_to_be_registered_is_named_with_its_key(
-        self, gate: Admission, store: Store
+        self, admission: Admission, store: Store
     ) -> None:
         ca = new_ca("Issuing")
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
         device = new_device(ca, extensions=[identifier])
         assert identifier.key_identifier is not None
-        said = detail(gate, ticket(device))
+        said = detail(admission, request(device))
         assert (
             f"neither is the CA that signed it: CN=Issuing (key identifier {identifier.key_identifier.hex()})." in said
         )
         assert said.endswith("Register the CA certificate that directly signed the device certificate.")
         add_ca(store, namesake := new_ca("Issuing"), automatic=ENABLE)
-        said = detail(gate, ticket(device))
+        said = detail(admission, request(device))
         assert "Registered under that name, with another key, is CN=Issuing" in said
         assert namesake.certificate_id in said
         assert "elsewhere" not in said
 
-    def test_a_registered_ca_further_up_the_chain_is_said_not_to_count(self, gate: Admission, store: Store) -> None:
+    def test_a_registered_ca_further_up_the_chain_is_said_not_to_count(
+        self, admission: Admission, store: Store
+    ) -> None:
         add_ca(store, root := new_ca("Root"), automatic=ENABLE)
         between = new_ca("Issuing", issuer=root)
         device = new_device(between)
-        said = detail(gate, ticket(device, HOME, between, root))
+        said = detail(admission, request(device, HOME, between, root))
         assert f"Registered is CN=Root (certificateId={root.certificate_id}, ACTIVE), which is further up" in said
         assert (
             f"Register the CA certificate that the client sent along (certificateId={between.certificate_id})" in said
         )
         # Another account's registration is nothing to this one.
-        assert root.certificate_id not in detail(gate, ticket(device, OTHER_ACCOUNT, between, root))
+        assert root.certificate_id not in detail(admission, request(device, OTHER_ACCOUNT, between, root))
 
-    def test_where_else_the_ca_is_registered_is_said(self, gate: Admission, store: Store) -> None:
+    def test_where_else_the_ca_is_registered_is_said(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         device = new_device(ca)
-        said = detail(gate, ticket(device, SAME_ACCOUNT_ELSEWHERE))
+        said = detail(admission, request(device, SAME_ACCOUNT_ELSEWHERE))
         assert f"it is registered in {HOME.region}, not in {SAME_ACCOUNT_ELSEWHERE.region}" in said
-        said = detail(gate, ticket(device, OTHER_ACCOUNT))
+        said = detail(admission, request(device, OTHER_ACCOUNT))
         assert "It is registered in another account" in said
         assert HOME.account_id not in said
         # One of the same name and another key is not it.
-        assert "another account" not in detail(gate, ticket(new_device(new_ca()), OTHER_ACCOUNT))
+        assert "another account" not in detail(admission, request(new_device(new_ca()), OTHER_ACCOUNT))
 
-    def test_what_a_known_ca_lacks_is_said_with_its_id(self, gate: Admission, store: Store) -> None:
+    def test_what_a_known_ca_lacks_is_said_with_its_id(self, admission: Admission, store: Store) -> None:
         add_ca(store, inactive := new_ca("Inactive"), active=False, automatic=ENABLE)
         add_ca(store, manual := new_ca("Manual"), automatic=DISABLE)
         for ca, remedy in ((inactive, "Activate it with UpdateCACertificate"), (manual, "newAutoRegistrationStatus")):
-            said = detail(gate, ticket(new_device(ca)))
+            said = detail(admission, request(new_device(ca)))
             assert ca.certificate_id in said
             assert remedy in said
 
-    def test_a_signature_that_no_ca_key_verifies_is_the_reason(self, gate: Admission) -> None:
+    def test_a_signature_that_no_ca_key_verifies_is_the_reason(self, admission: Admission) -> None:
         by_ed25519 = new_device(new_ca(key=ed25519.Ed25519PrivateKey.generate(), digest=None), digest=None)
-        assert reason(gate, ticket(by_ed25519)) == "REGISTRATION_REFUSED"
-        assert "is signed with ed25519; allowed are RSA" in detail(gate, ticket(by_ed25519))
+        assert reason(admission, request(by_ed25519)) == "REGISTRATION_REFUSED"
+        assert "is signed with ed25519; allowed are RSA" in detail(admission, request(by_ed25519))
 
 
 class TestWithoutSni:
-    def test_default_mode_tells_the_account(self, gate: Admission, store: Store) -> None:
+    def test_default_mode_tells_the_account(self, admission: Admission, store: Store) -> None:
         device = new_device(None)
         add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         certificate = add_device(store, device, mode=DEFAULT)
-        answer = reason(gate, ticket(device, None))
+        answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
         assert answer.certificate == certificate
 
-    def test_sni_only_mode_needs_sni(self, gate: Admission, store: Store) -> None:
+    def test_sni_only_mode_needs_sni(self, admission: Admission, store: Store) -> None:
         add_device(store, device := new_device(None), mode=SNI_ONLY)
-        assert reason(gate, ticket(device, None)) == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
+        assert reason(admission, request(device, None)) == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"
 
     def test_until_a_transfer_is_accepted_the_account_that_offers_it_answers(
-        self, gate: Admission, store: Store
+        self, admission: Admission, store: Store
     ) -> None:
         device = new_device(None)
         inactive = add_device(store, device, mode=DEFAULT, status=CertificateStatus.INACTIVE)
@@ -260,110 +263,110 @@ class TestWithoutSni:
         with store.write() as tx:
             AccountRows(tx).add(Account(OTHER_ACCOUNT.account_id, None, inactive.created_at))
         transfers.transfer(HOME, device.certificate_id, OTHER_ACCOUNT.account_id)
-        answer = reason(gate, ticket(device, None))
+        answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
         assert (answer.certificate.realm, answer.certificate.status) == (HOME, CertificateStatus.PENDING_TRANSFER)
         transfers.accept(OTHER_ACCOUNT, device.certificate_id, set_as_active=True)
-        answer = reason(gate, ticket(device, None))
+        answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
         assert (answer.certificate.realm, answer.certificate.status) == (OTHER_ACCOUNT, CertificateStatus.ACTIVE)
 
-    def test_of_several_regions_the_active_one_is_meant(self, gate: Admission, store: Store) -> None:
+    def test_of_several_regions_the_active_one_is_meant(self, admission: Admission, store: Store) -> None:
         device = new_device(None)
         here = add_device(store, device, mode=DEFAULT)
         there = add_device(store, device, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT)
-        assert reason(gate, ticket(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
+        assert reason(admission, request(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
         with store.write() as tx:
             CertificateRows(tx).replace(replace(here, status=CertificateStatus.INACTIVE))
-        answer = reason(gate, ticket(device, None))
+        answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
         assert answer.certificate == there
 
-    def test_the_ca_has_to_be_sent_along(self, gate: Admission, store: Store) -> None:
+    def test_the_ca_has_to_be_sent_along(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         device = new_device(ca)
-        assert reason(gate, ticket(device, None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
-        assert reason(gate, ticket(device, None, ca)) == ca.certificate_id
-        assert reason(gate, ticket(device, None, new_ca("Between"), ca)) == ca.certificate_id
+        assert reason(admission, request(device, None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
+        assert reason(admission, request(device, None, ca)) == ca.certificate_id
+        assert reason(admission, request(device, None, new_ca("Between"), ca)) == ca.certificate_id
 
-    def test_a_ca_that_registers_in_two_regions_says_not_in_which(self, gate: Admission, store: Store) -> None:
+    def test_a_ca_that_registers_in_two_regions_says_not_in_which(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         add_ca(store, ca, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT, automatic=ENABLE)
-        assert reason(gate, ticket(new_device(ca), None, ca)) == "AMBIGUOUS_WITHOUT_SNI"
+        assert reason(admission, request(new_device(ca), None, ca)) == "AMBIGUOUS_WITHOUT_SNI"
 
-    def test_a_ca_sent_along_has_to_have_signed(self, gate: Admission, store: Store) -> None:
+    def test_a_ca_sent_along_has_to_have_signed(self, admission: Admission, store: Store) -> None:
         add_ca(store, namesake := new_ca(), mode=DEFAULT, automatic=ENABLE)
-        assert reason(gate, ticket(new_device(new_ca()), None, namesake)) == "CA_NOT_REGISTERED"
+        assert reason(admission, request(new_device(new_ca()), None, namesake)) == "CA_NOT_REGISTERED"
 
-    def test_an_sni_only_ca_needs_sni(self, gate: Admission, store: Store) -> None:
+    def test_an_sni_only_ca_needs_sni(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=SNI_ONLY, automatic=ENABLE)
-        assert reason(gate, ticket(new_device(ca), None, ca)) == "CA_IS_SNI_ONLY_AND_NO_SNI"
+        assert reason(admission, request(new_device(ca), None, ca)) == "CA_IS_SNI_ONLY_AND_NO_SNI"
         add_ca(store, ca, realm=OTHER_ACCOUNT, mode=DEFAULT)
-        assert reason(gate, ticket(new_device(ca), None, ca)) == "CA_AUTO_REGISTRATION_DISABLED"
+        assert reason(admission, request(new_device(ca), None, ca)) == "CA_AUTO_REGISTRATION_DISABLED"
 
-    def test_a_self_signed_one_is_not_registered(self, gate: Admission) -> None:
-        assert reason(gate, ticket(new_device(None), None)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
+    def test_a_self_signed_one_is_not_registered(self, admission: Admission) -> None:
+        assert reason(admission, request(new_device(None), None)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_garbage_in_the_chain_is_passed_over(self, gate: Admission, store: Store) -> None:
+    def test_garbage_in_the_chain_is_passed_over(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT)
         device = new_device(ca)
         asked = AdmissionRequest(None, device.certificate_id, device.der, [b"garbage", ca.der], "pump")
-        assert reason(gate, asked) == "CA_AUTO_REGISTRATION_DISABLED"
+        assert reason(admission, asked) == "CA_AUTO_REGISTRATION_DISABLED"
 
 
 class TestWithoutSniWhereItIsNotRequired:
     """``require_sni = false``, for clients that send none for ``localhost``."""
 
     @pytest.fixture
-    def gate(self, store: Store) -> Admission:
+    def admission(self, store: Store) -> Admission:
         return Admission(store, require_sni=False)
 
-    def test_the_only_realm_that_has_the_certificate_is_meant(self, gate: Admission, store: Store) -> None:
+    def test_the_only_realm_that_has_the_certificate_is_meant(self, admission: Admission, store: Store) -> None:
         certificate = add_device(store, device := new_device(None), realm=OTHER_ACCOUNT, mode=SNI_ONLY)
-        answer = reason(gate, ticket(device, None))
+        answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
         assert answer.certificate == certificate
-        [known] = gate.known([ticket(device, None)])
+        [known] = admission.known([request(device, None)])
         assert known == answer
 
     @pytest.mark.parametrize("status", [each for each in CertificateStatus if each.name != "PENDING_TRANSFER"])
     @pytest.mark.parametrize("other", [OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE])
     def test_of_several_none_is_chosen_by_its_status(
-        self, gate: Admission, store: Store, status: CertificateStatus, other: Realm
+        self, admission: Admission, store: Store, status: CertificateStatus, other: Realm
     ) -> None:
         device = new_device(None)
         add_device(store, device, mode=SNI_ONLY, status=status)
         add_device(store, device, realm=other, mode=SNI_ONLY)
-        assert reason(gate, ticket(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
-        assert gate.known([ticket(device, None)]) == [None]
+        assert reason(admission, request(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
+        assert admission.known([request(device, None)]) == [None]
         # With SNI each has its own.
         for realm in (HOME, other):
-            answer = reason(gate, ticket(device, realm))
+            answer = reason(admission, request(device, realm))
             assert isinstance(answer, Identity)
             assert answer.certificate.realm == realm
 
-    def test_default_mode_tells_the_account_as_ever(self, gate: Admission, store: Store) -> None:
+    def test_default_mode_tells_the_account_as_ever(self, admission: Admission, store: Store) -> None:
         device = new_device(None)
         add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         certificate = add_device(store, device, mode=DEFAULT)
-        answer = reason(gate, ticket(device, None))
+        answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
         assert answer.certificate == certificate
 
     @pytest.mark.parametrize("mode", CertificateMode)
     @pytest.mark.parametrize("sent", [True, False])
     def test_the_only_realm_whose_ca_registers_it_is_meant(
-        self, gate: Admission, store: Store, mode: CertificateMode, sent: bool
+        self, admission: Admission, store: Store, mode: CertificateMode, sent: bool
     ) -> None:
         Endpoints(store, HOME, "localhost").describe(HOME)
         add_ca(store, ca := new_ca(), mode=mode, automatic=ENABLE)
         add_ca(store, new_ca(), mode=mode, automatic=ENABLE)
-        [answer] = gate.answer([ticket(new_device(ca), None, *([ca] if sent else []))])
+        [answer] = admission.answer([request(new_device(ca), None, *([ca] if sent else []))])
         assert isinstance(answer, CACertificate)
         assert (answer.realm, answer.certificate_id) == (HOME, ca.certificate_id)
 
     @pytest.mark.parametrize("sent", [True, False])
-    def test_a_ca_in_several_realms_registers_nothing(self, gate: Admission, store: Store, sent: bool) -> None:
+    def test_a_ca_in_several_realms_registers_nothing(self, admission: Admission, store: Store, sent: bool) -> None:
         endpoints = Endpoints(store, HOME, "localhost")
         ca = new_ca()
         # Whatever its state in one of them: another account must not take devices over.
@@ -371,37 +374,37 @@ class TestWithoutSniWhereItIsNotRequired:
         add_ca(store, ca, realm=OTHER_ACCOUNT, automatic=ENABLE)
         for realm in (HOME, OTHER_ACCOUNT):
             endpoints.describe(realm)
-        assert reason(gate, ticket(new_device(ca), None, *([ca] if sent else []))) == "AMBIGUOUS_WITHOUT_SNI"
+        assert reason(admission, request(new_device(ca), None, *([ca] if sent else []))) == "AMBIGUOUS_WITHOUT_SNI"
 
-    def test_a_ca_that_does_not_register_says_why(self, gate: Admission, store: Store) -> None:
+    def test_a_ca_that_does_not_register_says_why(self, admission: Admission, store: Store) -> None:
         Endpoints(store, HOME, "localhost").describe(HOME)
         add_ca(store, ca := new_ca(), automatic=DISABLE)
-        assert reason(gate, ticket(new_device(ca), None)) == "CA_AUTO_REGISTRATION_DISABLED"
-        assert reason(gate, ticket(new_device(new_ca()), None)) == "CA_NOT_REGISTERED"
+        assert reason(admission, request(new_device(ca), None)) == "CA_AUTO_REGISTRATION_DISABLED"
+        assert reason(admission, request(new_device(new_ca()), None)) == "CA_NOT_REGISTERED"
 
     def test_no_ca_is_searched_for_in_more_realms_than_a_few(
-        self, gate: Admission, store: Store, monkeypatch: pytest.MonkeyPatch
+        self, admission: Admission, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(admission, "MAX_REALMS_SEARCHED", 1)
+        monkeypatch.setattr(rules, "MAX_REALMS_SEARCHED", 1)
         endpoints = Endpoints(store, HOME, "localhost")
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         endpoints.describe(HOME)
-        assert reason(gate, ticket(new_device(ca), None)) == ca.certificate_id
+        assert reason(admission, request(new_device(ca), None)) == ca.certificate_id
         endpoints.describe(OTHER_ACCOUNT)
-        assert reason(gate, ticket(new_device(ca), None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
-        assert reason(gate, ticket(new_device(ca), None, ca)) == ca.certificate_id
+        assert reason(admission, request(new_device(ca), None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
+        assert reason(admission, request(new_device(ca), None, ca)) == ca.certificate_id
 
 
 def test_a_batch_is_answered_in_its_order_with_one_look_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ca = new_ca()
     add_ca(store, ca)
     known = [add_device(store, new_device(None), mode=DEFAULT) for _ in range(3)]
-    papers = {each.certificate_id: each for each in known}
+    issued = {each.certificate_id: each for each in known}
     devices = [new_device(ca) for _ in range(2)]
-    tickets = [
-        *(AdmissionRequest(HOME, each, b"", [], "") for each in papers),
-        *(ticket(device) for device in devices),
-        *(AdmissionRequest(None, each, b"", [], "") for each in papers),
+    requests = [
+        *(AdmissionRequest(HOME, each, b"", [], "") for each in issued),
+        *(request(device) for device in devices),
+        *(AdmissionRequest(None, each, b"", [], "") for each in issued),
     ]
     asked = []
     look_up = IdentityRows.look_up
@@ -411,7 +414,7 @@ def test_a_batch_is_answered_in_its_order_with_one_look_up(store: Store, monkeyp
         return look_up(rows, keys)
 
     monkeypatch.setattr(IdentityRows, "look_up", counting)
-    answers = Admission(store).answer(tickets)
+    answers = Admission(store).answer(requests)
     assert [each.certificate if isinstance(each, Identity) else name(each) for each in answers] == [
         *known,
         *["CA_AUTO_REGISTRATION_DISABLED"] * 2,
@@ -426,7 +429,7 @@ def test_the_decision_can_be_asked_for_by_itself(store: Store) -> None:
     device = new_device(ca)
 
     def why(tx: Transaction, realm: Realm | None) -> CACertificate | Refused:
-        return admission.registrar(tx, realm, device.certificate_id, device.der, [])
+        return rules.registrar(tx, realm, device.certificate_id, device.der, [])
 
     with store.read() as tx:
         assert name(why(tx, HOME)) == "CA_INACTIVE"

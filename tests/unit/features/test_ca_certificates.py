@@ -26,7 +26,7 @@ from sekisho.store.store import Store
 from sekisho.tags.store import TagRows
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock, add_certificate
 from tests.unit.features.arrange import certificate_id as id_of
-from tests.x509 import Papers, new_ca, new_device, v1
+from tests.x509 import KeyAndCertificate, new_ca, new_device, v1
 
 TEMPLATE = RegistrationConfig(
     template_body='{"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "t"}}}}',
@@ -39,11 +39,11 @@ def cas(store: Store, clock: SetClock) -> CACertificates:
     return CACertificates(store, clock)
 
 
-def register(cas: CACertificates, ca: Papers, realm: Realm = HOME) -> CACertificate:
+def register(cas: CACertificates, ca: KeyAndCertificate, realm: Realm = HOME) -> CACertificate:
     return cas.register(realm, ca.pem, mode=CertificateMode.SNI_ONLY)
 
 
-def prove(cas: CACertificates, ca: Papers, realm: Realm = HOME) -> CACertificate:
+def prove(cas: CACertificates, ca: KeyAndCertificate, realm: Realm = HOME) -> CACertificate:
     verification = new_device(ca, cas.get_registration_code(realm))
     return cas.register(realm, ca.pem, verification_certificate_pem=verification.pem)
 

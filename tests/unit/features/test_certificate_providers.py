@@ -31,7 +31,7 @@ from sekisho.realm import Realm
 from sekisho.store.store import Store
 from sekisho.tags.store import TagRows
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
-from tests.x509 import Papers, new_ca, new_device, new_request, p256, v1
+from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, p256, v1
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:sign"
 FROM_CSR = [CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR]
@@ -218,7 +218,11 @@ class TestSigning:
         ],
     )
     def test_what_does_not_fit_the_request_is_not_registered(
-        self, certificates: Certificates, signer: Signer, answer: Callable[[Papers, Papers], str], says: str
+        self,
+        certificates: Certificates,
+        signer: Signer,
+        answer: Callable[[KeyAndCertificate, KeyAndCertificate], str],
+        says: str,
     ) -> None:
         ca = new_ca()
         device = new_device(ca)

@@ -37,7 +37,7 @@ from sekisho.store.store import Store
 from sekisho.things.rules import Things
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.unit.features.arrange import certificate_id as id_of
-from tests.x509 import Papers, new_ca, new_device, new_request, p256, v1
+from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, p256, v1
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
 
@@ -57,13 +57,15 @@ def cas(store: Store, clock: SetClock) -> CACertificates:
     return CACertificates(store, clock)
 
 
-def add_ca(cas: CACertificates, ca: Papers | None = None, *, realm: Realm = HOME, active: bool = True) -> Papers:
+def add_ca(
+    cas: CACertificates, ca: KeyAndCertificate | None = None, *, realm: Realm = HOME, active: bool = True
+) -> KeyAndCertificate:
     ca = ca or new_ca()
     cas.register(realm, ca.pem, mode=CertificateMode.SNI_ONLY, set_as_active=active)
     return ca
 
 
-def add_default_ca(cas: CACertificates, ca: Papers, realm: Realm = HOME) -> None:
+def add_default_ca(cas: CACertificates, ca: KeyAndCertificate, realm: Realm = HOME) -> None:
     verification = new_device(ca, cas.get_registration_code(realm))
     cas.register(realm, ca.pem, verification_certificate_pem=verification.pem, set_as_active=True)
 
@@ -277,9 +279,9 @@ class TestIssuers:
         certificates.register(SAME_ACCOUNT_ELSEWHERE, device.pem)
 
 
-def _with_authority_key_identifier(papers: Papers, signer: Papers) -> str:
+def _with_authority_key_identifier(issued: KeyAndCertificate, signer: KeyAndCertificate) -> str:
     identifier = crypto_x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
-    return new_device(signer, key=papers.key, extensions=[identifier]).pem
+    return new_device(signer, key=issued.key, extensions=[identifier]).pem
 
 
 class TestPapersThatWillNotDo:

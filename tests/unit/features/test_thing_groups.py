@@ -39,9 +39,9 @@ def groups(store: Store, clock: SetClock) -> ThingGroups:
 
 @pytest.fixture(autouse=True)
 def things(store: Store, clock: SetClock) -> Things:
-    """With a lamp and a door."""
+    """With a lamp and a camera."""
     made = Things(store, clock)
-    for name in ("lamp", "door"):
+    for name in ("lamp", "camera"):
         made.create(HOME, name)
     return made
 
@@ -156,8 +156,8 @@ def test_a_provisioner_can_do_it_within_its_own_transaction(store: Store) -> Non
         assert thing_groups.groups_of_in(tx, HOME, "lamp") == ["led", "pumps"]
         thing_groups.remove_thing_in(tx, HOME, "led", "lamp")
         assert thing_groups.groups_of_in(tx, HOME, "lamp") == ["pumps"]
-        with pytest.raises(ResourceNotFoundException, match="Thing nobody"):
-            thing_groups.groups_of_in(tx, HOME, "nobody")
+        with pytest.raises(ResourceNotFoundException, match="Thing missing"):
+            thing_groups.groups_of_in(tx, HOME, "missing")
 
 
 def test_groups_and_things_of_other_accounts_are_not_seen(groups: ThingGroups) -> None:
@@ -232,19 +232,19 @@ def test_what_a_thing_inherits_is_effective_and_decides(
 @pytest.mark.parametrize(
     ("change", "concerned"),
     [
-        (lambda groups, _: groups.add_thing(HOME, "pumps", "door"), ["door"]),
+        (lambda groups, _: groups.add_thing(HOME, "pumps", "camera"), ["camera"]),
         (lambda groups, _: groups.add_thing(HOME, "led", "lamp"), []),
         (lambda groups, _: groups.remove_thing(HOME, "led", "lamp"), ["lamp"]),
         (lambda groups, _: groups.remove_thing(HOME, "pumps", "lamp"), []),
-        (lambda groups, _: groups.update_groups_of(HOME, "door", add=["pumps"], remove=["blue"]), ["door"]),
+        (lambda groups, _: groups.update_groups_of(HOME, "camera", add=["pumps"], remove=["blue"]), ["camera"]),
         (lambda groups, _: groups.delete(HOME, "led"), ["lamp"]),
         (lambda groups, _: groups.delete(HOME, "pumps"), []),
         (lambda groups, _: groups.create(HOME, "new", parent_name="led"), []),
         (lambda groups, _: groups.update(HOME, "led", description="x"), []),
-        (lambda _, policies: policies.attach(HOME, "b", arn.thing_group(HOME, "lights")), ["lamp", "door"]),
+        (lambda _, policies: policies.attach(HOME, "b", arn.thing_group(HOME, "lights")), ["lamp", "camera"]),
         (lambda _, policies: policies.attach(HOME, "b", arn.thing_group(HOME, "red")), ["lamp"]),
         (lambda _, policies: policies.attach(HOME, "a", arn.thing_group(HOME, "lights")), []),
-        (lambda _, policies: policies.detach(HOME, "a", arn.thing_group(HOME, "lights")), ["lamp", "door"]),
+        (lambda _, policies: policies.detach(HOME, "a", arn.thing_group(HOME, "lights")), ["lamp", "camera"]),
         (lambda _, policies: policies.detach(HOME, "b", arn.thing_group(HOME, "lights")), []),
     ],
 )
@@ -256,7 +256,7 @@ def test_the_things_that_inherit_something_else_are_announced_and_no_other(
     concerned: list[str],
 ) -> None:
     groups.add_thing(HOME, "led", "lamp")
-    groups.add_thing(HOME, "blue", "door")
+    groups.add_thing(HOME, "blue", "camera")
     policies.attach(HOME, "a", arn.thing_group(HOME, "lights"))
     announced.clear()
     change(groups, policies)

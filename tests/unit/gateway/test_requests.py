@@ -49,7 +49,7 @@ class Echo:
 
     def answer(self, request: Request) -> Reply | None:
         if request.payload == b"raise":
-            raise ArithmeticError("nobody foresaw this")
+            raise ArithmeticError("an unexpected error")
         return None if request.payload == b"silence" else Reply(f"{request.topic}/accepted", request.payload)
 
     def throttled(self, request: Request) -> Reply | None:

@@ -15,12 +15,12 @@ from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.server.settings import ConfigError
 from tests.unit.features.arrange import HOME, SetClock
 from tests.unit.handlers.arrange import build
-from tests.x509 import Papers, named, new_ca, new_device, new_request, p256
+from tests.x509 import KeyAndCertificate, named, new_ca, new_device, new_request, p256
 
 SECTION = '[handlers.sign]\nca_certificate = "ca.crt"\nca_key = "ca.key"\ndays = 30\n'
 
 
-def write(folder: Path, ca: Papers, key: str | None = None) -> None:
+def write(folder: Path, ca: KeyAndCertificate, key: str | None = None) -> None:
     (folder / "ca.crt").write_text(ca.pem)
     (folder / "ca.key").write_text(key or ca.key_pem)
     (folder / "ca.key").chmod(0o600)

@@ -333,7 +333,7 @@ def test_the_certificate_of_the_server_is_verified(
     (tmp_path / "roots.pem").write_text((web if is_trusted else other).certificate_pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
     key = keys.generate(KeyType.P_256)
-    papers = issue.sign_server(
+    issued = issue.sign_server(
         web.signer,
         issue.common_name("localhost"),
         key.public_key(),
@@ -341,7 +341,7 @@ def test_the_certificate_of_the_server_is_verified(
         not_before=utc_now() - DAY,
         not_after=utc_now() + DAY,
     )
-    (tmp_path / "server.crt").write_text(papers.pem)
+    (tmp_path / "server.crt").write_text(issued.pem)
     (tmp_path / "server.key").write_text(keys.to_pem(key))
 
     class Handler(BaseHTTPRequestHandler):

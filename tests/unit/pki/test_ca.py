@@ -103,11 +103,11 @@ def test_a_request_made_by_openssl_is_signed_with_its_subject(
 
 
 def test_a_ca_without_key_identifier_still_signs() -> None:
-    papers = new_device(None, "x")
-    assert isinstance(papers.key, ec.EllipticCurvePrivateKey)
-    signer = issue.Signer.of(X509Certificate.from_der(papers.der), papers.key)
+    issued = new_device(None, "x")
+    assert isinstance(issued.key, ec.EllipticCurvePrivateKey)
+    signer = issue.Signer.of(X509Certificate.from_der(issued.der), issued.key)
     certificate = issue.sign_device(
-        signer, issue.common_name("d"), papers.key.public_key(), not_before=NOW, not_after=NOW + YEAR
+        signer, issue.common_name("d"), issued.key.public_key(), not_before=NOW, not_after=NOW + YEAR
     )
     assert certificate.authority_key_identifier is not None
 

@@ -10,11 +10,11 @@ import pytest
 from sekisho.pki import pem
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
-from tests.x509 import Papers, new_ca, new_device, new_request, openssl
+from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, openssl
 
 
 @pytest.fixture(scope="module")
-def device() -> Papers:
+def device() -> KeyAndCertificate:
     return new_device(new_ca(), "MyDevice")
 
 
@@ -24,7 +24,7 @@ def refusal(text: str) -> str:
     return str(error.value)
 
 
-def test_text_around_the_armour_is_skipped(device: Papers, tmp_path: Path) -> None:
+def test_text_around_the_armour_is_skipped(device: KeyAndCertificate, tmp_path: Path) -> None:
     (tmp_path / "d.crt").write_text(device.pem)
     (tmp_path / "d.key").write_text(device.key_pem)
     as_text = openssl("x509", "-in", "d.crt", "-text", cwd=tmp_path)
@@ -52,26 +52,26 @@ def test_text_around_the_armour_is_skipped(device: Papers, tmp_path: Path) -> No
     ],
     ids=["crlf", "cr", "byte order mark", "no last line end", "one line", "indented", "old label"],
 )
-def test_the_shape_of_the_text_does_not_matter(device: Papers, change: object) -> None:
+def test_the_shape_of_the_text_does_not_matter(device: KeyAndCertificate, change: object) -> None:
     text = change(device.pem)  # type: ignore[operator]
     certificate = X509Certificate.from_pem(text)
     assert certificate.der == device.der
     assert certificate.pem == device.pem
 
 
-def test_what_is_written_is_what_openssl_writes(device: Papers, tmp_path: Path) -> None:
+def test_what_is_written_is_what_openssl_writes(device: KeyAndCertificate, tmp_path: Path) -> None:
     (tmp_path / "d.crt").write_text(device.pem)
     assert pem.write("CERTIFICATE", device.der) == openssl("x509", "-in", "d.crt", cwd=tmp_path)
 
 
-def test_two_certificates_are_refused_and_named(device: Papers) -> None:
+def test_two_certificates_are_refused_and_named(device: KeyAndCertificate) -> None:
     message = refusal(device.pem + new_ca("AnotherCA").pem)
     assert "contains 2 objects, where one is wanted" in message
     assert "1: CN=MyDevice; 2: CN=AnotherCA" in message
 
 
 @pytest.mark.parametrize("form", ["PKCS #8", "SEC 1", "encrypted", "beside its certificate", "cut off"])
-def test_a_private_key_is_refused_and_never_repeated(device: Papers, tmp_path: Path, form: str) -> None:
+def test_a_private_key_is_refused_and_never_repeated(device: KeyAndCertificate, tmp_path: Path, form: str) -> None:
     (tmp_path / "d.key").write_text(device.key_pem)
     text = {
         "PKCS #8": lambda: device.key_pem,
@@ -86,12 +86,12 @@ def test_a_private_key_is_refused_and_never_repeated(device: Papers, tmp_path: P
         assert line not in message
 
 
-def test_a_private_key_under_the_label_of_a_certificate_is_told_and_never_repeated(device: Papers) -> None:
+def test_a_private_key_under_the_label_of_a_certificate_is_told_and_never_repeated(device: KeyAndCertificate) -> None:
     message = refusal(device.key_pem.replace("PRIVATE KEY", "CERTIFICATE"))
     assert message == "The text is labelled CERTIFICATE and contains a private key."
 
 
-def test_other_objects_are_named_with_what_to_do(device: Papers, tmp_path: Path) -> None:
+def test_other_objects_are_named_with_what_to_do(device: KeyAndCertificate, tmp_path: Path) -> None:
     (tmp_path / "d.crt").write_text(device.pem)
     request = new_request(device.key)
     assert "a certificate signing request (CSR)" in refusal(request)
@@ -103,14 +103,14 @@ def test_other_objects_are_named_with_what_to_do(device: Papers, tmp_path: Path)
     assert "trust settings" in refusal(openssl("x509", "-in", "d.crt", "-trustout", cwd=tmp_path))
 
 
-def test_der_and_base64_without_armour_are_named(device: Papers) -> None:
+def test_der_and_base64_without_armour_are_named(device: KeyAndCertificate) -> None:
     assert "binary (DER)" in refusal(device.der.decode("latin-1"))
     assert "binary (DER)" in refusal(device.der.decode("utf-8", errors="replace"))
     assert "base64 without PEM's armour" in refusal(base64.b64encode(device.der).decode())
     assert "base64 without PEM's armour" in refusal(base64.encodebytes(device.der).decode())
 
 
-def test_damage_is_described(device: Papers) -> None:
+def test_damage_is_described(device: KeyAndCertificate) -> None:
     text = device.pem
     lines = text.splitlines()
     assert "there is no line -----END CERTIFICATE-----" in refusal("\n".join(lines[:-1]))
@@ -133,12 +133,12 @@ def test_what_is_no_pem_at_all_is_described() -> None:
     assert "there are no lines -----BEGIN CERTIFICATE-----" in refusal("")
 
 
-def test_a_certificate_is_no_signing_request(device: Papers) -> None:
+def test_a_certificate_is_no_signing_request(device: KeyAndCertificate) -> None:
     with pytest.raises(PemError, match=r"contains a certificate, where a certificate signing request \(CSR\)"):
         pem.read_certificate_request(device.pem)
 
 
-def test_a_chain_keeps_its_order(device: Papers) -> None:
+def test_a_chain_keeps_its_order(device: KeyAndCertificate) -> None:
     ca = new_ca()
     assert pem.read_chain(device.pem + "between\n" + ca.pem) == [device.der, ca.der]
     with pytest.raises(PemError, match="no lines"):

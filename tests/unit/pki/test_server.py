@@ -428,31 +428,31 @@ def test_names_that_are_none_are_refused(tmp_path: Path) -> None:
 
 def test_a_certificate_of_ones_own_is_loaded_with_its_chain(tmp_path: Path) -> None:
     root = new_ca("Corporate")
-    papers = new_device(root, "iot.example.com")
+    issued = new_device(root, "iot.example.com")
     certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
-    certificate.write_text("issued by hand\n" + papers.pem + root.pem)
-    key.write_text(papers.key_pem)
+    certificate.write_text("issued by hand\n" + issued.pem + root.pem)
+    key.write_text(issued.key_pem)
     chain, private_key = server.load_given(certificate, key)
-    assert chain == papers.pem + root.pem
-    assert private_key == papers.key_pem
+    assert chain == issued.pem + root.pem
+    assert private_key == issued.key_pem
 
 
 def test_a_certificate_of_ones_own_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
     root = new_ca("Corporate")
-    papers, other = new_device(root, "iot.example.com"), new_device(root, "other")
+    issued, other = new_device(root, "iot.example.com"), new_device(root, "other")
     certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
-    certificate.write_text(papers.pem)
+    certificate.write_text(issued.pem)
     key.write_text(other.key_pem)
     with pytest.raises(PemError, match=r"does not belong to the certificate in .*s.crt \(CN=iot.example.com\)"):
         server.load_given(certificate, key)
-    certificate.write_text(root.pem + papers.pem)
-    key.write_text(papers.key_pem)
+    certificate.write_text(root.pem + issued.pem)
+    key.write_text(issued.key_pem)
     with pytest.raises(PemError, match=r"has to come first in .*s.crt; the one of the key is number 2"):
         server.load_given(certificate, key)
-    certificate.write_bytes(papers.der)
+    certificate.write_bytes(issued.der)
     with pytest.raises(PemError, match=r"s.crt is not text"):
         server.load_given(certificate, key)
-    certificate.write_text(papers.key_pem)
+    certificate.write_text(issued.key_pem)
     with pytest.raises(PemError, match="contains a private key"):
         server.load_given(certificate, key)
     with pytest.raises(FileNotFoundError):

@@ -16,21 +16,21 @@ from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 from sekisho.pki.verify import NotACA, NotAcceptable
-from tests.x509 import BEGINS, ENDS, Papers, named, new_ca, new_device, openssl, p256, signed_by_openssl, v1
+from tests.x509 import BEGINS, ENDS, KeyAndCertificate, named, new_ca, new_device, openssl, p256, signed_by_openssl, v1
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def read(papers: Papers) -> X509Certificate:
-    return X509Certificate.from_pem(papers.pem)
+def read(issued: KeyAndCertificate) -> X509Certificate:
+    return X509Certificate.from_pem(issued.pem)
 
 
 @pytest.fixture(scope="module")
-def ca() -> Papers:
+def ca() -> KeyAndCertificate:
     return new_ca()
 
 
-def test_facts_of_a_certificate_are_read(ca: Papers) -> None:
+def test_facts_of_a_certificate_are_read(ca: KeyAndCertificate) -> None:
     certificate = read(new_device(ca, "関所"))
     assert certificate.certificate_id == certificate.parsed.fingerprint(SHA256()).hex()
     assert (certificate.subject_text, certificate.issuer_text) == ("CN=関所", "CN=MyCA")
@@ -41,20 +41,20 @@ def test_facts_of_a_certificate_are_read(ca: Papers) -> None:
     assert read(ca).subject_key_identifier is not None
 
 
-def test_the_id_is_openssls_sha256_fingerprint(ca: Papers, tmp_path: Path) -> None:
+def test_the_id_is_openssls_sha256_fingerprint(ca: KeyAndCertificate, tmp_path: Path) -> None:
     certificate = X509Certificate.from_pem(signed_by_openssl(tmp_path, ca))
     printed = openssl("x509", "-in", "d.crt", "-noout", "-fingerprint", "-sha256", cwd=tmp_path)
     assert certificate.certificate_id == printed.strip().split("=")[1].replace(":", "").lower()
 
 
-def test_version_1_is_read_and_its_signature_verified(ca: Papers) -> None:
+def test_version_1_is_read_and_its_signature_verified(ca: KeyAndCertificate) -> None:
     certificate = X509Certificate.from_pem(v1(new_device(ca), ca))
     assert (certificate.version, certificate.is_ca, certificate.subject_key_identifier) == (1, None, None)
     assert verify.is_issued_by(certificate, read(ca))
     verify.check_device_certificate(certificate, NOW)
 
 
-def test_what_openssl_signs_is_verified(ca: Papers, tmp_path: Path) -> None:
+def test_what_openssl_signs_is_verified(ca: KeyAndCertificate, tmp_path: Path) -> None:
     certificate = X509Certificate.from_pem(signed_by_openssl(tmp_path, ca))
     assert verify.is_issued_by(certificate, read(ca))
     verify.check_device_certificate(certificate, datetime.now(UTC) + timedelta(seconds=1))
@@ -81,32 +81,32 @@ def test_an_rsa_ca_signs_with_pkcs1_and_with_pss(tmp_path: Path) -> None:
         verify.check_device_certificate(device, datetime.now(UTC) + timedelta(seconds=1))
 
 
-def test_a_key_alone_is_no_issuer_and_neither_is_a_name(ca: Papers) -> None:
+def test_a_key_alone_is_no_issuer_and_neither_is_a_name(ca: KeyAndCertificate) -> None:
     same_key = new_ca("OtherName", key=ca.key)
     device = read(new_device(ca))
     assert verify.is_signed_by(device, read(same_key).public_key)
     assert not verify.is_issued_by(device, read(same_key))
 
 
-def test_an_issuer_written_as_another_kind_of_string_is_the_same(ca: Papers) -> None:
+def test_an_issuer_written_as_another_kind_of_string_is_the_same(ca: KeyAndCertificate) -> None:
     attribute = x509.NameAttribute(x509.NameOID.COMMON_NAME, "MyCA", _ASN1Type.PrintableString)
     device = new_device(ca, issuer_name=x509.Name([attribute]))
     assert device.certificate.issuer.public_bytes() != ca.certificate.subject.public_bytes()
     assert verify.is_issued_by(read(device), read(ca))
 
 
-def test_self_signed_means_signed_by_its_own_key(ca: Papers) -> None:
+def test_self_signed_means_signed_by_its_own_key(ca: KeyAndCertificate) -> None:
     assert verify.is_self_signed(read(ca))
     assert not verify.is_self_signed(read(new_device(ca)))
     # Its subject is its issuer's name, and its key another.
     assert not verify.is_self_signed(read(new_device(ca, "MyCA")))
 
 
-def test_a_plain_openssl_ca_is_accepted_without_key_usage(ca: Papers) -> None:
+def test_a_plain_openssl_ca_is_accepted_without_key_usage(ca: KeyAndCertificate) -> None:
     verify.check_ca(read(ca), NOW)
 
 
-def test_an_intermediate_is_accepted_by_itself(ca: Papers) -> None:
+def test_an_intermediate_is_accepted_by_itself(ca: KeyAndCertificate) -> None:
     verify.check_ca(read(new_ca("Intermediate", issuer=ca)), NOW)
 
 
@@ -143,7 +143,9 @@ def test_a_ca_without_basic_constraints_is_refused_with_the_text_of_aws(spoilt: 
     ids=["RSA-1024", "Ed25519", "secp256k1", "P-224", "brainpool"],
 )
 def test_a_weak_or_unknown_key_is_refused_by_name(
-    ca: Papers, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, described: str
+    ca: KeyAndCertificate,
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+    described: str,
 ) -> None:
     with pytest.raises(
         NotAcceptable, match=f"The certificate has {described}; allowed are RSA of 2048 bits and more, P-256"
@@ -155,7 +157,7 @@ def test_a_weak_or_unknown_key_is_refused_by_name(
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
-def test_the_nist_curves_are_accepted(ca: Papers, curve: ec.EllipticCurve) -> None:
+def test_the_nist_curves_are_accepted(ca: KeyAndCertificate, curve: ec.EllipticCurve) -> None:
     verify.check_device_certificate(read(new_device(ca, key=ec.generate_private_key(curve))), NOW)
 
 
@@ -180,7 +182,7 @@ def test_weak_signatures_are_refused_by_name(tmp_path: Path) -> None:
         verify.check_device_certificate(read(by_ed25519), NOW)
 
 
-def test_validity_is_judged_by_the_clock_given(ca: Papers) -> None:
+def test_validity_is_judged_by_the_clock_given(ca: KeyAndCertificate) -> None:
     device = read(new_device(ca, begins=NOW, ends=NOW + timedelta(days=1)))
     verify.check_device_certificate(device, NOW)
     verify.check_device_certificate(device, NOW + timedelta(days=1))
@@ -204,7 +206,7 @@ def test_extensions_that_cannot_be_read_are_said_so() -> None:
         .not_valid_after(ENDS)
         .add_extension(broken, critical=True)
     )
-    certificate = read(Papers(builder.sign(p256(), SHA384()), p256()))
+    certificate = read(KeyAndCertificate(builder.sign(p256(), SHA384()), p256()))
     with pytest.raises(PemError, match="extensions cannot be read"):
         _ = certificate.is_ca
     with pytest.raises(NotAcceptable, match="extensions cannot be read"):

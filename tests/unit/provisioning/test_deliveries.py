@@ -39,7 +39,7 @@ class Recorder:
     calls: list[tuple[Realm, str, Mapping[str, Any], str | None]] = field(default_factory=list)
     fails: Callable[[str], Exception | None] = lambda _: None
     gates: dict[str, threading.Event] = field(default_factory=dict)
-    turnstile: threading.Semaphore | None = None
+    permits: threading.Semaphore | None = None
 
     def invoke(
         self,
@@ -52,11 +52,11 @@ class Recorder:
     ) -> Any:
         assert timeout is None
         self.calls.append((realm, function, event, request_id))
-        for gate in (function, f"{function} {realm.account_id}"):
-            if gate in self.gates:
-                assert self.gates[gate].wait(WITHIN)
-        if self.turnstile is not None:
-            assert self.turnstile.acquire(timeout=WITHIN)
+        for admission in (function, f"{function} {realm.account_id}"):
+            if admission in self.gates:
+                assert self.gates[admission].wait(WITHIN)
+        if self.permits is not None:
+            assert self.permits.acquire(timeout=WITHIN)
         if (failure := self.fails(function)) is not None:
             raise failure
 
@@ -111,8 +111,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
         made = World(store, SetClock(), Recorder())
         yield made
-        for gate in made.handlers.gates.values():
-            gate.set()
+        for admission in made.handlers.gates.values():
+            admission.set()
         for each in made.started:
             each.stop(WITHIN)
 
@@ -264,7 +264,7 @@ def test_an_exception_that_nobody_foresaw_is_a_failure_like_another(world: World
 
 
 def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(world: World) -> None:
-    gate = world.handlers.gates["slow"] = threading.Event()
+    admission = world.handlers.gates["slow"] = threading.Event()
     dispatcher = world.dispatcher(slow=Lane(5, concurrency=2), quick=Lane(5))
     for n in range(5):
         world.enqueue(n, "slow")
@@ -273,7 +273,7 @@ def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(w
     eventually(lambda: world.kept("quick") == [])
     eventually(lambda: sum(function == "slow" for _, function, *_ in world.handlers.calls) == 2)
     assert len(world.kept("slow")) == 5
-    gate.set()
+    admission.set()
     eventually(lambda: world.kept("slow") == [])
     # Each once, though those in hand were still in the store.
     assert len(world.handlers.calls) == 10
@@ -283,7 +283,7 @@ def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(w
 def test_an_account_that_fills_a_lane_with_slow_calls_delays_no_other(world: World, concurrency: int) -> None:
     for n in range(150):
         world.enqueue(n)
-    gate = world.handlers.gates[f"h {HOME.account_id}"] = threading.Event()
+    admission = world.handlers.gates[f"h {HOME.account_id}"] = threading.Event()
     dispatcher = world.dispatcher(h=Lane(5, concurrency=concurrency))
     eventually(lambda: len(world.handlers.calls) == concurrency)
     for n in range(20):
@@ -299,7 +299,7 @@ def test_an_account_that_fills_a_lane_with_slow_calls_delays_no_other(world: Wor
     # The first account goes on with its share, and with no more than that.
     assert accounts.count(HOME.account_id) == concurrency
     assert accounts.count(OTHER_ACCOUNT.account_id) == 20
-    gate.set()
+    admission.set()
 
 
 def test_accounts_take_turns_whatever_each_has_waiting(world: World) -> None:
@@ -307,16 +307,16 @@ def test_accounts_take_turns_whatever_each_has_waiting(world: World) -> None:
     for many, realm in zip((40, 9, 5), realms, strict=True):
         for n in range(many):
             world.enqueue(n, realm=realm)
-    turnstile = world.handlers.turnstile = threading.Semaphore(0)
+    permits = world.handlers.permits = threading.Semaphore(0)
     world.dispatcher(h=Lane(5, concurrency=1))
     for done in range(15):
         eventually(lambda: len(world.handlers.calls) == done + 2)  # noqa: B023 - called before it changes
-        turnstile.release()
+        permits.release()
     accounts = [realm.account_id[0] for realm, *_ in world.handlers.calls]
     assert "".join(accounts[:15]) == "123" * 5
     # Within an account in the order in which they came.
     assert [event["n"] for realm, _, event, _ in world.handlers.calls if realm == realms[0]][:5] == [0, 1, 2, 3, 4]
-    turnstile.release(1000)
+    permits.release(1000)
 
 
 def test_an_account_keeps_so_many_events_for_a_handler_and_no_more(world: World) -> None:
@@ -397,25 +397,25 @@ def test_a_handler_that_was_busy_and_not_called_costs_no_attempt(world: World) -
 
 
 def test_what_takes_the_place_of_a_delivery_in_hand_is_delivered_too(world: World) -> None:
-    gate = world.handlers.gates["h"] = threading.Event()
+    admission = world.handlers.gates["h"] = threading.Event()
     dispatcher = world.dispatcher(h=Lane(5, concurrency=1))
     world.enqueue("first", subject="s")
     dispatcher.wake()
     eventually(lambda: len(world.handlers.calls) == 1)
     world.enqueue("second", subject="s")
     dispatcher.wake()
-    gate.set()
+    admission.set()
     eventually(lambda: world.kept() == [])
     assert world.handlers.events() == ["first", "second"]
 
 
 def test_what_is_in_hand_at_the_end_is_waited_for(world: World) -> None:
-    gate = world.handlers.gates["h"] = threading.Event()
+    admission = world.handlers.gates["h"] = threading.Event()
     dispatcher = world.dispatcher()
     world.enqueue(1)
     dispatcher.wake()
     eventually(lambda: len(world.handlers.calls) == 1)
-    threading.Timer(0.05, gate.set).start()
+    threading.Timer(0.05, admission.set).start()
     dispatcher.stop(WITHIN)
     assert world.kept() == []
 
@@ -424,14 +424,14 @@ def test_what_is_in_hand_at_the_end_is_waited_for(world: World) -> None:
 def test_what_is_cut_off_by_the_end_is_delivered_again_by_the_next_run_and_counts_as_no_attempt(
     world: World, is_failure: bool
 ) -> None:
-    gate = world.handlers.gates["h"] = threading.Event()
+    admission = world.handlers.gates["h"] = threading.Event()
     world.handlers.fails = lambda _: HandlerFailed("its process was ended") if is_failure else None
     dispatcher = world.dispatcher()
     world.enqueue(1)
     dispatcher.wake()
     eventually(lambda: len(world.handlers.calls) == 1)
     dispatcher.stop(0.05)
-    gate.set()
+    admission.set()
     for lane in dispatcher._lanes:
         lane.join(time.monotonic() + WITHIN)
     assert world.kept()[0].attempts == 0

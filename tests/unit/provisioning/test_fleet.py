@@ -345,7 +345,7 @@ class TestATemplate:
             assert [each.name for each in PolicyRows(tx).attached_to(HOME, principal, Window(limit=5)).items] == [
                 "lamps"
             ]
-        # The gate may have been asked about it while it waited.
+        # The admission may have been asked about it while it waited.
         assert Change(HOME, ChangeKind.CERTIFICATE, certificate_id) in announced
 
     def test_has_defaults_and_is_not_troubled_by_what_only_a_hook_wants(self, world: World) -> None:

@@ -48,7 +48,7 @@ from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device, p256
+from tests.x509 import KeyAndCertificate, new_ca, new_device, p256
 
 DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
 ACTIVE, INACTIVE, WAITING = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.PENDING_ACTIVATION
@@ -103,7 +103,7 @@ class Curious:
 
 @dataclass
 class World:
-    """A registry at its gate, with everything that a template may ask for."""
+    """A registry at its admission, with everything that a template may ask for."""
 
     store: Store
     clock: SetClock
@@ -119,7 +119,7 @@ class World:
         self.cas = CACertificates(self.store, self.clock)
         self.certificates = Certificates(self.store, self.clock, self.authority)
         self.templates = ProvisioningTemplates(self.store, self.clock, self.authority)
-        self.gate = JustInTimeRegistration(
+        self.admission = JustInTimeRegistration(
             Admission(self.store),
             self.store,
             self.clock,
@@ -136,8 +136,8 @@ class World:
         template_name: str | None = None,
         mode: CertificateMode = SNI_ONLY,
         realm: Realm = HOME,
-        ca: Papers | None = None,
-    ) -> Papers:
+        ca: KeyAndCertificate | None = None,
+    ) -> KeyAndCertificate:
         """A CA that registers automatically, by a template where one is given."""
         ca = ca or new_ca(name)
         verification = new_device(ca, self.cas.get_registration_code(realm)).pem if mode is DEFAULT else None
@@ -160,22 +160,24 @@ class World:
         self.templates.create(HOME, name, template, ROLE, template_type=TemplateType.JITP, enabled=enabled)
         return name
 
-    def knock(self, *devices: Papers, realm: Realm | None = HOME, chain: tuple[Papers, ...] = ()) -> list[object]:
+    def connect(
+        self, *devices: KeyAndCertificate, realm: Realm | None = HOME, chain: tuple[KeyAndCertificate, ...] = ()
+    ) -> list[object]:
         """What each is told: the name of a reason, with what there is to say about it; an identity by its status."""
         asked = [
             AdmissionRequest(realm, each.certificate_id, each.der, [ca.der for ca in chain], "c") for each in devices
         ]
-        answers = self.gate.answer(asked)
+        answers = self.admission.answer(asked)
         return [each.certificate.status if isinstance(each, Identity) else str(each) for each in answers]
 
-    def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
+    def kept(self, device: KeyAndCertificate, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
             return CertificateRows(tx).get(realm, device.certificate_id)
 
-    def status(self, device: Papers) -> CertificateStatus:
+    def status(self, device: KeyAndCertificate) -> CertificateStatus:
         return self.certificates.describe(HOME, device.certificate_id).status
 
-    def attached(self, device: Papers, realm: Realm = HOME) -> tuple[list[str], list[str]]:
+    def attached(self, device: KeyAndCertificate, realm: Realm = HOME) -> tuple[list[str], list[str]]:
         """Its things and its policies."""
         principal = arn.certificate(realm, device.certificate_id)
         things = self.things.things_of(realm, principal, ALL).items
@@ -240,7 +242,7 @@ def line_of(template: str, begins: str) -> int:
     )
 
 
-def lacks_policy(device: Papers) -> str:
+def lacks_policy(device: KeyAndCertificate) -> str:
     """What is said where ``LACKS_POLICY`` fails."""
     return (
         f"PROVISIONING_FAILED: resource 'policy', line {line_of(LACKS_POLICY, 'policy')} of the template: there is no "
@@ -262,7 +264,7 @@ class TestAFirstConnection:
         announced.clear()
 
         with capture_logs() as logs:
-            assert world.knock(device) == [PROVISIONED]
+            assert world.connect(device) == [PROVISIONED]
 
         kept = world.kept(device)
         assert kept is not None
@@ -276,13 +278,13 @@ class TestAFirstConnection:
         assert [(each["event"], each["thing_name"], each["certificate_id"]) for each in logs] == [
             ("a device was provisioned", "kettle-7", device.certificate_id)
         ]
-        assert world.knock(device) == [ACTIVE]
+        assert world.connect(device) == [ACTIVE]
 
     def test_no_event_is_published_and_no_handler_called(self, world: World) -> None:
         provisions, fails, plain = world.trust(body()), world.trust(LACKS_POLICY, "Other"), world.trust(name="Plain")
         devices = [new_device(ca, name) for ca, name in ((provisions, "a"), (fails, "b"), (plain, "c"))]
         for _ in range(3):
-            world.knock(*devices)
+            world.connect(*devices)
             world.clock.move(60)
         # Once more for each attempt, and by a handler.
         assert world.told_of() == [devices[2].certificate_id] * 4
@@ -290,17 +292,17 @@ class TestAFirstConnection:
     def test_a_batch_is_one_transaction_whatever_their_cas_do(self, world: World, writes: list[Store]) -> None:
         first, second = new_device(world.trust(body()), "a"), new_device(world.trust(body(), "Other"), "b")
         writes.clear()
-        assert world.knock(first, second, first) == [PROVISIONED] * 3
+        assert world.connect(first, second, first) == [PROVISIONED] * 3
         assert len(writes) == 1
         assert world.names() == (["a", "b"], ["devices"])
 
     def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(self, world: World) -> None:
         ca = world.trust(body(), mode=DEFAULT)
         device = new_device(ca, "a")
-        assert world.knock(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
-        assert world.knock(device, realm=None, chain=(ca,)) == [PROVISIONED]
+        assert world.connect(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
+        assert world.connect(device, realm=None, chain=(ca,)) == [PROVISIONED]
         # Registered, it is known without its chain.
-        assert world.knock(device, realm=None) == [ACTIVE]
+        assert world.connect(device, realm=None) == [ACTIVE]
         assert world.attached(device) == (["a"], ["devices"])
 
     def test_each_account_provisions_by_its_own_template(self, world: World) -> None:
@@ -308,25 +310,25 @@ class TestAFirstConnection:
         world.trust(body(policy={"PolicyName": "theirs", "PolicyDocument": "allow x"}), realm=OTHER_ACCOUNT, ca=ca)
         device = new_device(ca, "a")
         for realm, policy in ((HOME, "devices"), (OTHER_ACCOUNT, "theirs")):
-            assert world.knock(device, realm=realm) == [PROVISIONED]
+            assert world.connect(device, realm=realm) == [PROVISIONED]
             assert world.attached(device, realm) == (["a"], [policy])
 
     def test_a_live_connection_examined_again_provisions_nothing(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        ticket = AdmissionRequest(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
-        assert world.gate.answer([ticket]) == [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)]
+        request = AdmissionRequest(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
+        assert world.admission.answer([request]) == [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)]
         assert world.kept(device) is None
-        world.knock(device)
+        world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(60)
-        [answer] = world.gate.answer([ticket])
+        [answer] = world.admission.answer([request])
         assert isinstance(answer, Identity)
         assert world.status(device) is WAITING
 
     def test_a_device_that_the_template_leaves_inactive_is_not_promised_to_be_let_in(self, world: World) -> None:
         device = new_device(world.trust(body(Status="INACTIVE")), "a")
-        assert world.knock(device) == ["DEVICE_CERTIFICATE_INACTIVE"]
-        assert world.knock(device) == [INACTIVE]
+        assert world.connect(device) == ["DEVICE_CERTIFICATE_INACTIVE"]
+        assert world.connect(device) == [INACTIVE]
         assert world.attached(device) == (["a"], ["devices"])
 
     def test_of_two_cas_of_one_key_the_one_without_a_template_registers(self, world: World) -> None:
@@ -334,63 +336,63 @@ class TestAFirstConnection:
         provisions = world.trust(body(), ca=new_ca(key=key))
         plain = world.trust(ca=new_ca(key=key))
         first, second = new_device(plain, "a"), new_device(plain, "b")
-        assert world.knock(first) == [PENDING]
+        assert world.connect(first) == [PENDING]
         kept = world.kept(first)
         assert kept is not None
         assert kept.ca_certificate_id == plain.certificate_id
         world.cas.update(HOME, plain.certificate_id, status=CACertificateStatus.INACTIVE)
-        assert world.knock(second) == [PROVISIONED]
+        assert world.connect(second) == [PROVISIONED]
         kept = world.kept(second)
         assert kept is not None
         assert kept.ca_certificate_id == provisions.certificate_id
         # Whose it is was decided when it was registered.
         world.clock.move(60)
-        assert world.knock(first) == [WAITING]
+        assert world.connect(first) == [WAITING]
         assert world.told_of().count(second.certificate_id) == 0
 
     def test_of_two_cas_of_one_key_with_templates_each_provisions_what_it_registered(self, world: World) -> None:
         key = p256()
         first = world.trust(LACKS_POLICY, ca=new_ca(key=key))
         device = new_device(first, "a")
-        assert world.knock(device) == [lacks_policy(device)]
+        assert world.connect(device) == [lacks_policy(device)]
         second = world.trust(body(), ca=new_ca(key=key))
         world.clock.move(60)
-        assert world.knock(device) == [lacks_policy(device)]
+        assert world.connect(device) == [lacks_policy(device)]
         world.cas.update(HOME, first.certificate_id, status=CACertificateStatus.INACTIVE)
-        assert world.knock(new_device(second, "b")) == [PROVISIONED]
+        assert world.connect(new_device(second, "b")) == [PROVISIONED]
 
 
 class TestATemplateByName:
     def test_it_provisions(self, world: World) -> None:
         device = new_device(world.trust(template_name=world.named(body())), "a")
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
         assert world.attached(device) == (["a"], ["devices"])
 
     def test_not_enabled_it_waits_for_whoever_enables_it(self, world: World) -> None:
         ca = world.trust(template_name=world.named(body(), enabled=False))
         device = new_device(ca, "a")
         why = "PROVISIONING_FAILED: provisioning template fleet is not enabled; UpdateProvisioningTemplate enables it"
-        assert world.knock(device) == [why]
+        assert world.connect(device) == [why]
         assert (world.status(device), world.names()) == (WAITING, ([], []))
         world.templates.update(HOME, "fleet", enabled=True)
-        assert world.knock(device) == [why]
+        assert world.connect(device) == [why]
         world.clock.move(5)
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
 
     def test_the_default_version_is_the_one_in_force(self, world: World) -> None:
         ca = world.trust(template_name=world.named(body()))
         world.templates.create_version(HOME, "fleet", body(policy={"PolicyName": "p2", "PolicyDocument": "allow x"}))
-        world.knock(first := new_device(ca, "a"))
+        world.connect(first := new_device(ca, "a"))
         world.templates.update(HOME, "fleet", default_version_id=2)
-        world.knock(second := new_device(ca, "b"))
+        world.connect(second := new_device(ca, "b"))
         assert [world.attached(each)[1] for each in (first, second)] == [["devices"], ["p2"]]
 
     def test_a_better_version_provisions_what_waited_for_it(self, world: World) -> None:
         device = new_device(world.trust(template_name=world.named(LACKS_POLICY)), "a")
-        assert world.knock(device) == [lacks_policy(device)]
+        assert world.connect(device) == [lacks_policy(device)]
         world.templates.create_version(HOME, "fleet", body(), set_as_default=True)
         world.clock.move(5)
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
 
     def test_one_that_is_gone_is_named(self, world: World) -> None:
         # DeleteProvisioningTemplate refuses that while a CA names it; a database that was mended by hand may have it.
@@ -398,10 +400,10 @@ class TestATemplateByName:
         with world.store.write() as tx:
             ProvisioningTemplateRows(tx).remove(HOME, "fleet")
         device = new_device(ca, "a")
-        assert world.knock(device) == ["PROVISIONING_FAILED: provisioning template fleet does not exist any more"]
+        assert world.connect(device) == ["PROVISIONING_FAILED: provisioning template fleet does not exist any more"]
         world.named(body())
         world.clock.move(5)
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
 
 
 class TestATemplateThatFails:
@@ -413,11 +415,11 @@ class TestATemplateThatFails:
         first, device, last = new_device(works, "a"), new_device(fails, "b"), new_device(works, "c")
         announced.clear()
         with capture_logs() as logs:
-            assert world.knock(first, device, last) == [PROVISIONED, lacks_policy(device), PROVISIONED]
+            assert world.connect(first, device, last) == [PROVISIONED, lacks_policy(device), PROVISIONED]
         assert [world.status(each) for each in (first, device, last)] == [ACTIVE, WAITING, ACTIVE]
         assert world.names() == (["a", "c"], ["devices"])
         assert world.attached(device) == ([], [])
-        # What was announced in vain the gate would ask about in vain.
+        # What was announced in vain the admission would ask about in vain.
         assert device.certificate_id not in {change.id for change in announced}
         [said] = [line for line in logs if line["log_level"] == "error"]
         assert (said["certificate_id"], said["ca_certificate_id"]) == (device.certificate_id, fails.certificate_id)
@@ -440,7 +442,7 @@ class TestATemplateThatFails:
     )
     def test_the_line_of_the_template_is_said(self, world: World, template: str, place: str, reason: str) -> None:
         device = new_device(world.trust(template), "a")
-        [answer] = world.knock(device)
+        [answer] = world.connect(device)
         assert isinstance(answer, str)
         assert answer.startswith("PROVISIONING_FAILED: " + reason.format(line_of(template, place)))
         assert (world.status(device), world.names()) == (WAITING, ([], []))
@@ -448,7 +450,7 @@ class TestATemplateThatFails:
     def test_a_value_of_the_certificate_that_is_none_for_its_place_is_said(self, world: World) -> None:
         first, second = (new_device(world.trust(body()), name) for name in ("my kettle", "kettle"))
         line = line_of(body(), "Ref")
-        assert world.knock(first, second) == [
+        assert world.connect(first, second) == [
             f"PROVISIONING_FAILED: line {line}, column 13: ThingName cannot be 'my kettle': it is 1 to 128 of a-z A-Z "
             "0-9 : _ -.",
             PROVISIONED,
@@ -463,7 +465,7 @@ class TestATemplateThatFails:
         template = json.loads(body(policy={"PolicyName": "built", "PolicyDocument": document}))
         template["Resources"]["thing"]["Properties"]["ThingName"] = "kettle"
         device = new_device(world.trust(json.dumps(template)), "*")
-        [answer] = world.knock(device)
+        [answer] = world.connect(device)
         assert isinstance(answer, str)
         assert answer.startswith("PROVISIONING_FAILED: ")
         assert f"the value of the parameter '{COMMON_NAME}' has '*'" in answer
@@ -474,7 +476,7 @@ class TestATemplateThatFails:
         template = json.loads(body())
         template["Parameters"][country] = {"Type": "String"}
         template["Resources"]["thing"]["Properties"]["AttributePayload"] = {"country": {"Ref": country}}
-        [answer] = world.knock(device := new_device(world.trust(json.dumps(template)), "a"))
+        [answer] = world.connect(device := new_device(world.trust(json.dumps(template)), "a"))
         assert isinstance(answer, str)
         assert answer.startswith("PROVISIONING_FAILED: ")
         assert f"Cannot resolve reference value: {{Ref={country}}}" in answer
@@ -486,12 +488,12 @@ class TestATemplateThatFails:
         template = json.loads(body())
         del template["Resources"]["certificate"]
         device = new_device(world.trust(json.dumps(template)), "a")
-        [answer] = world.knock(device)
+        [answer] = world.connect(device)
         assert isinstance(answer, str)
         assert answer.startswith("PROVISIONING_FAILED: the template has no AWS::IoT::Certificate")
         assert (world.status(device), world.names()) == (WAITING, ([], []))
         writes.clear()
-        assert world.knock(device) == [answer]
+        assert world.connect(device) == [answer]
         assert writes == []
 
     @pytest.mark.parametrize(
@@ -507,63 +509,63 @@ class TestATemplateThatFails:
         self, world: World, writes: list[Store], template: str, mend: Callable[[World], None]
     ) -> None:
         device = new_device(world.trust(template), "a")
-        [why] = world.knock(device)
+        [why] = world.connect(device)
         mend(world)
         world.clock.move(BEFORE_IT_IS_DUE)
         writes.clear()
         for _ in range(3):
-            assert world.knock(device) == [why]
+            assert world.connect(device) == [why]
         assert writes == []
         world.clock.move(0.001)
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
         assert len(writes) == 1
         assert world.status(device) is ACTIVE
         assert world.attached(device)[0] == ["a"]
 
     def test_each_try_begins_the_time_between_anew(self, world: World, writes: list[Store]) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        world.knock(device)
+        world.connect(device)
         world.clock.move(5)
-        world.knock(device)
+        world.connect(device)
         writes.clear()
         world.clock.move(BEFORE_IT_IS_DUE)
-        world.knock(device)
+        world.connect(device)
         assert writes == []
         world.clock.move(0.001)
-        world.knock(device)
+        world.connect(device)
         assert len(writes) == 1
 
     def test_a_clock_that_is_set_back_keeps_nobody_waiting(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        world.knock(device)
+        world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(-3600)
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
 
     def test_the_wait_of_one_is_not_that_of_another_of_its_ca(self, world: World) -> None:
         ca = world.trust(LACKS_POLICY)
         first, second = new_device(ca, "a"), new_device(ca, "b")
-        world.knock(first)
+        world.connect(first)
         world.clock.move(4)
-        world.knock(second)
+        world.connect(second)
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(1)
-        assert world.knock(first, second) == [PROVISIONED, lacks_policy(second)]
+        assert world.connect(first, second) == [PROVISIONED, lacks_policy(second)]
 
     def test_no_more_failures_are_remembered_than_may_be(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(jitp, "REMEMBERED", 2)
         ca = world.trust(LACKS_POLICY)
         devices = [new_device(ca, name) for name in "abc"]
-        world.knock(*devices)
+        world.connect(*devices)
         world.policies.create(HOME, "by-hand", "allow all")
-        assert world.knock(*devices) == [PROVISIONED, lacks_policy(devices[1]), lacks_policy(devices[2])]
+        assert world.connect(*devices) == [PROVISIONED, lacks_policy(devices[1]), lacks_policy(devices[2])]
 
     def test_started_again_it_is_tried_at_once(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        world.knock(device)
+        world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         again = World(world.store, world.clock, world.listener, world.authority)
-        assert again.knock(device) == [PROVISIONED]
+        assert again.connect(device) == [PROVISIONED]
 
 
 class TestMeanwhile:
@@ -582,12 +584,12 @@ class TestMeanwhile:
     ) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
-        world.knock(device)
+        world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         world.cas.update(HOME, ca.certificate_id, **change)
         world.clock.move(60)
         writes.clear()
-        [answer] = world.knock(device)
+        [answer] = world.connect(device)
         assert isinstance(answer, str)
         assert answer.startswith(f"{PENDING}: ")
         assert ca.certificate_id in answer
@@ -599,57 +601,57 @@ class TestMeanwhile:
             status=CACertificateStatus.ACTIVE,
             auto_registration_status=AutoRegistrationStatus.ENABLE,
         )
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
 
     def test_without_its_template_the_ca_has_it_told_of_as_one_that_never_had_one(self, world: World) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
-        world.knock(device)
+        world.connect(device)
         world.cas.update(HOME, ca.certificate_id, remove_auto_registration=True)
-        assert world.knock(device) == [WAITING]
+        assert world.connect(device) == [WAITING]
         # By an event and by the handler.
         assert world.told_of() == [device.certificate_id] * 2
 
     def test_a_template_given_later_provisions_what_was_registered_without(self, world: World) -> None:
         ca = world.trust()
         device = new_device(ca, "a")
-        assert world.knock(device) == [PENDING]
+        assert world.connect(device) == [PENDING]
         told = world.told_of()
         world.cas.update(
             HOME, ca.certificate_id, registration_config=RegistrationConfig(template_body=body(), role_arn=ROLE)
         )
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
         assert world.told_of() == told
 
     def test_of_a_ca_that_is_deleted_it_waits_for_somebody(self, world: World) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
-        world.knock(device)
+        world.connect(device)
         world.cas.update(HOME, ca.certificate_id, status=CACertificateStatus.INACTIVE)
         world.cas.delete(HOME, ca.certificate_id)
-        assert world.knock(device) == [WAITING]
+        assert world.connect(device) == [WAITING]
 
     def test_one_that_expired_is_not_provisioned(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a", ends=world.clock.now + timedelta(hours=1))
-        world.knock(device)
+        world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(7200)
-        assert world.knock(device) == ["DEVICE_CERTIFICATE_EXPIRED"]
+        assert world.connect(device) == ["DEVICE_CERTIFICATE_EXPIRED"]
         assert (world.status(device), world.told_of()) == (WAITING, [])
 
     def test_activated_by_hand_it_is_left_alone(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        world.knock(device)
+        world.connect(device)
         world.certificates.update(HOME, device.certificate_id, ACTIVE)
-        assert world.knock(device) == [ACTIVE]
+        assert world.connect(device) == [ACTIVE]
         assert world.names() == ([], [])
 
     def test_deleted_it_is_registered_and_provisioned_anew_at_once(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        world.knock(device)
+        world.connect(device)
         world.certificates.delete(HOME, device.certificate_id)
         world.policies.create(HOME, "by-hand", "allow all")
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]
 
     @pytest.mark.parametrize("what", ["activated", "deleted", "CA without template"])
     def test_what_changes_between_look_and_write_is_asked_again(
@@ -657,7 +659,7 @@ class TestMeanwhile:
     ) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
-        world.knock(device)
+        world.connect(device)
         world.clock.move(60)
         write = Store.write
         to_do: list[Callable[[], object]] = [
@@ -676,8 +678,8 @@ class TestMeanwhile:
                 yield tx
 
         monkeypatch.setattr(Store, "write", late)
-        [answer] = world.knock(device)
-        # Told that it is not registered, the gate looks whether that has changed, and asks again. A CA announces
+        [answer] = world.connect(device)
+        # Told that it is not registered, the admission looks whether that has changed, and asks again. A CA announces
         # nothing: the device's next attempt it is.
         assert answer == (PENDING if what == "CA without template" else "DEVICE_CERTIFICATE_NOT_REGISTERED")
         assert world.names() == ([], [])
@@ -688,14 +690,14 @@ class TestAStoreThatFails:
         fails, plain = world.trust(LACKS_POLICY), world.trust(name="Plain")
         due, waits, told = new_device(fails, "a"), new_device(fails, "b"), new_device(plain, "c")
         known = new_device(world.trust(body(), "Other"), "d")
-        world.knock(due, told, known)
+        world.connect(due, told, known)
         world.clock.move(4)
-        world.knock(waits)
+        world.connect(waits)
         world.clock.move(1)
         heard = len(world.listener.heard)
         with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
             patched.setattr(Store, "write", full)
-            answers = world.knock(due, waits, told, known, new_device(fails, "e"))
+            answers = world.connect(due, waits, told, known, new_device(fails, "e"))
         assert answers == ["CONTROL_PLANE_FAILED", lacks_policy(waits), WAITING, ACTIVE, "CONTROL_PLANE_FAILED"]
         assert len(world.listener.heard) == heard + 1
         assert {(line["reason"], line["certificates"]) for line in logs if "devices" in line["event"]} == {
@@ -704,13 +706,13 @@ class TestAStoreThatFails:
 
     def test_it_is_tried_again_as_soon_as_it_works(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
-        world.knock(device)
+        world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(5)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Store, "write", full)
-            assert world.knock(device) == ["CONTROL_PLANE_FAILED"]
-        assert world.knock(device) == [PROVISIONED]
+            assert world.connect(device) == ["CONTROL_PLANE_FAILED"]
+        assert world.connect(device) == [PROVISIONED]
 
     def test_a_commit_that_fails_leaves_nothing_and_says_nothing(self, world: World) -> None:
         device = new_device(world.trust(body()), "a")
@@ -724,7 +726,7 @@ class TestAStoreThatFails:
 
         with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
             patched.setattr(Store, "write", failing)
-            assert world.knock(device) == ["CONTROL_PLANE_FAILED"]
+            assert world.connect(device) == ["CONTROL_PLANE_FAILED"]
         assert world.kept(device) is None
         assert [line["event"] for line in logs] == ["certificates cannot be registered"]
-        assert world.knock(device) == [PROVISIONED]
+        assert world.connect(device) == [PROVISIONED]

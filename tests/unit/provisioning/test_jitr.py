@@ -39,7 +39,7 @@ from sekisho.store.transaction import Transaction
 from sekisho.things.store import ThingRows
 from tests.store.builders import ownership_token
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device
+from tests.x509 import KeyAndCertificate, new_ca, new_device
 
 DEFAULT, SNI_ONLY = CertificateMode.DEFAULT, CertificateMode.SNI_ONLY
 PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
@@ -60,29 +60,31 @@ class Listener:
 
 @dataclass
 class World:
-    """A registry with one CA that registers, at its gate."""
+    """A registry with one CA that registers, at its admission."""
 
     store: Store
     clock: SetClock
     listener: Listener
     outbox: Outbox
-    gate: JustInTimeRegistration
-    ca: Papers
+    admission: JustInTimeRegistration
+    ca: KeyAndCertificate
 
-    def knock(self, *devices: Papers, realm: Realm | None = HOME, chain: tuple[Papers, ...] = ()) -> list[object]:
+    def connect(
+        self, *devices: KeyAndCertificate, realm: Realm | None = HOME, chain: tuple[KeyAndCertificate, ...] = ()
+    ) -> list[object]:
         """For each an identity, or the name of the reason why it is refused."""
         asked = [
             AdmissionRequest(realm, each.certificate_id, each.der, [ca.der for ca in chain], "c") for each in devices
         ]
-        return [each.reason if isinstance(each, Refused) else each for each in self.gate.answer(asked)]
+        return [each.reason if isinstance(each, Refused) else each for each in self.admission.answer(asked)]
 
-    def said(self, device: Papers) -> str:
+    def said(self, device: KeyAndCertificate) -> str:
         """What the operator is told besides the name of the reason."""
-        [answer] = self.gate.answer([AdmissionRequest(HOME, device.certificate_id, device.der, [], "c")])
+        [answer] = self.admission.answer([AdmissionRequest(HOME, device.certificate_id, device.der, [], "c")])
         assert isinstance(answer, Refused)
         return answer.detail or ""
 
-    def add_ca(self, ca: Papers, realm: Realm = HOME, mode: CertificateMode = SNI_ONLY) -> None:
+    def add_ca(self, ca: KeyAndCertificate, realm: Realm = HOME, mode: CertificateMode = SNI_ONLY) -> None:
         cas = CACertificates(self.store, self.clock)
         verification = new_device(ca, cas.get_registration_code(realm)).pem if mode is DEFAULT else None
         cas.register(
@@ -94,7 +96,7 @@ class World:
             allow_auto_registration=True,
         )
 
-    def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
+    def kept(self, device: KeyAndCertificate, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
             return CertificateRows(tx).get(realm, device.certificate_id)
 
@@ -117,8 +119,8 @@ def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
         clock, listener = SetClock(), Listener()
         outbox = Outbox(store, listener)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
-        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
-        made = World(store, clock, listener, outbox, gate, new_ca())
+        admission = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
+        made = World(store, clock, listener, outbox, admission, new_ca())
         made.add_ca(made.ca)
         announced.clear()
         yield made
@@ -127,7 +129,7 @@ def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
 def test_an_unknown_certificate_is_registered_told_of_and_refused(world: World, announced: list[Change]) -> None:
     device = new_device(world.ca)
 
-    assert world.knock(device) == [PENDING]
+    assert world.connect(device) == [PENDING]
 
     kept = world.kept(device)
     assert kept is not None
@@ -146,7 +148,7 @@ def test_an_unknown_certificate_is_registered_told_of_and_refused(world: World, 
         "certificateRegistrationTimestamp": None,
     }
     assert world.waiting() == []
-    # The gate would ask about the same CONNECT again, and the event would be published twice.
+    # The admission would ask about the same CONNECT again, and the event would be published twice.
     assert announced == []
 
 
@@ -154,10 +156,10 @@ def test_each_further_attempt_is_told_of_again_and_writes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = new_device(world.ca)
-    world.knock(device)
+    world.connect(device)
     monkeypatch.setattr(Store, "write", None)
     for _ in range(2):
-        [answer] = world.knock(device)
+        [answer] = world.connect(device)
         assert isinstance(answer, Identity)
         assert answer.certificate == world.kept(device)
     assert world.told_of() == [device.certificate_id] * 3
@@ -165,38 +167,38 @@ def test_each_further_attempt_is_told_of_again_and_writes_nothing(
 
 def test_a_certificate_that_is_not_pending_is_not_told_of(world: World) -> None:
     device = new_device(world.ca)
-    world.knock(device)
+    world.connect(device)
     for status in set(CertificateStatus) - {CertificateStatus.PENDING_ACTIVATION}:
         with world.store.write() as tx:
             kept = CertificateRows(tx).get(HOME, device.certificate_id)
             assert kept is not None
             CertificateRows(tx).replace(replace(kept, status=status))
-        world.knock(device)
+        world.connect(device)
     assert len(world.listener.heard) == 1
 
 
 def test_a_certificate_that_waits_for_its_device_to_provision_is_not_told_of(world: World) -> None:
     # A certificate provider signed it with the CA, and fleet provisioning gave it to the device with a token.
     device, other = new_device(world.ca), new_device(world.ca)
-    world.knock(device, other)
+    world.connect(device, other)
     world.listener.heard.clear()
     token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
     with world.store.write() as tx:
         OwnershipTokenRows(tx).add(token)
-    waits, known = world.knock(device, other)
+    waits, known = world.connect(device, other)
     assert isinstance(waits, Identity)
     assert waits.certificate.status is CertificateStatus.PENDING_ACTIVATION
     assert isinstance(known, Identity)
     assert world.told_of() == [other.certificate_id]
     with world.store.write() as tx:
         OwnershipTokenRows(tx).remove(HOME, token.token_sha256)
-    world.knock(device)
+    world.connect(device)
     assert world.told_of() == [other.certificate_id, device.certificate_id]
 
 
 def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_template_of_its_ca(world: World) -> None:
     device = new_device(world.ca)
-    world.knock(device)
+    world.connect(device)
     token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
     with world.store.write() as tx:
         OwnershipTokenRows(tx).add(token)
@@ -208,13 +210,13 @@ def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_templ
     body = json.dumps({"Parameters": {own_id: {"Type": "String"}}, "Resources": resources})
     config = RegistrationConfig(template_body=body, role_arn="arn:aws:iam::123456789012:role/provisioning")
     CACertificates(world.store, world.clock).update(HOME, world.ca.certificate_id, registration_config=config)
-    [waits] = world.knock(device)
+    [waits] = world.connect(device)
     assert isinstance(waits, Identity)
     with world.store.read() as tx:
         assert ThingRows(tx).get(HOME, "by-the-ca") is None
     with world.store.write() as tx:
         OwnershipTokenRows(tx).remove(HOME, token.token_sha256)
-    assert world.knock(device) == ["DEVICE_CERTIFICATE_PROVISIONED"]
+    assert world.connect(device) == ["DEVICE_CERTIFICATE_PROVISIONED"]
 
 
 def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
@@ -232,7 +234,7 @@ def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
             written.append(len(OutboxRows(after).first(10)))
 
     monkeypatch.setattr(Store, "write", counting)
-    assert world.knock(first, second, first, stranger, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
+    assert world.connect(first, second, first, stranger, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
     assert world.told_of() == [first.certificate_id, second.certificate_id]
     # Both registered at once with their events; then the events are gone.
     assert written == [2, 0]
@@ -249,32 +251,32 @@ def test_a_batch_reads_its_cas_once(world: World, monkeypatch: pytest.MonkeyPatc
         return with_subject(rows, realm, subject)
 
     monkeypatch.setattr(CACertificateRows, "with_subject", counting)
-    assert world.knock(*devices, stranger, stranger) == [PENDING] * 5 + ["CA_NOT_REGISTERED"] * 2
+    assert world.connect(*devices, stranger, stranger) == [PENDING] * 5 + ["CA_NOT_REGISTERED"] * 2
     ours, theirs = ((HOME, X509Certificate.from_der(each.der).issuer) for each in (devices[0], stranger))
     assert asked == [ours, theirs]
 
 
 def test_a_ca_that_changes_between_two_batches_is_read_anew(world: World) -> None:
-    assert world.knock(new_device(world.ca)) == [PENDING]
+    assert world.connect(new_device(world.ca)) == [PENDING]
     CACertificates(world.store, SetClock()).update(
         HOME, world.ca.certificate_id, auto_registration_status=AutoRegistrationStatus.DISABLE
     )
-    assert world.knock(new_device(world.ca)) == ["CA_AUTO_REGISTRATION_DISABLED"]
+    assert world.connect(new_device(world.ca)) == ["CA_AUTO_REGISTRATION_DISABLED"]
 
 
 def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(world: World) -> None:
     sni_only = new_device(world.ca)
-    assert world.knock(sni_only, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
-    assert world.knock(sni_only, realm=None, chain=(world.ca,)) == ["CA_IS_SNI_ONLY_AND_NO_SNI"]
+    assert world.connect(sni_only, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
+    assert world.connect(sni_only, realm=None, chain=(world.ca,)) == ["CA_IS_SNI_ONLY_AND_NO_SNI"]
     world.add_ca(default := new_ca("Default"), mode=DEFAULT)
     device = new_device(default)
-    assert world.knock(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
+    assert world.connect(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
     assert world.told_of() == []
-    assert world.knock(device, realm=None, chain=(default,)) == [PENDING]
+    assert world.connect(device, realm=None, chain=(default,)) == [PENDING]
     kept = world.kept(device)
     assert kept is not None
     assert kept.mode is DEFAULT
-    world.knock(device, realm=None)
+    world.connect(device, realm=None)
     assert world.told_of() == [device.certificate_id] * 2
 
 
@@ -286,7 +288,7 @@ def test_a_ca_that_does_not_register_registers_nothing(world: World, active: boo
         status = replace(ca, auto_registration_status=AutoRegistrationStatus.DISABLE)
         CACertificateRows(tx).replace(status if active else replace(ca, status=type(ca.status).INACTIVE))
     device = new_device(world.ca)
-    assert world.knock(device) == [why]
+    assert world.connect(device) == [why]
     assert world.kept(device) is None
     assert world.told_of() == []
 
@@ -315,12 +317,12 @@ def test_what_changes_between_look_and_write_counts(world: World, monkeypatch: p
 
     monkeypatch.setattr(Store, "write", late)
     answers = {
-        # Told of that, the gate asks again.
+        # Told of that, the admission asks again.
         "registered": ["DEVICE_CERTIFICATE_NOT_REGISTERED", PENDING],
         "CA inactive": ["CA_INACTIVE"] * 2,
         "CA deleted": ["CA_NOT_REGISTERED"] * 2,
     }
-    assert world.knock(device, other) == answers[what]
+    assert world.connect(device, other) == answers[what]
     kept = world.kept(device)
     assert (kept.status if kept else None) == (CertificateStatus.ACTIVE if what == "registered" else None)
     assert world.told_of() == ([other.certificate_id] if what == "registered" else [])
@@ -333,7 +335,7 @@ def test_what_register_certificate_would_refuse_is_not_registered(world: World) 
     early = new_device(world.ca, begins=now + day, ends=now + 2 * day)
     good = new_device(world.ca)
     with capture_logs() as logs:
-        answers = world.knock(expired, good, early)
+        answers = world.connect(expired, good, early)
     assert answers == ["DEVICE_CERTIFICATE_EXPIRED", PENDING, "DEVICE_CERTIFICATE_NOT_YET_VALID"]
     assert world.told_of() == [good.certificate_id]
     assert [line["certificate_id"] for line in logs] == [expired.certificate_id, early.certificate_id]
@@ -343,7 +345,7 @@ def test_what_register_certificate_would_refuse_is_not_registered(world: World) 
 def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World) -> None:
     world.add_ca(ca := new_ca("Default"), mode=DEFAULT)
     device = new_device(ca)
-    world.knock(device)
+    world.connect(device)
     kept = world.kept(device)
     assert kept is not None
     with world.store.write() as tx:
@@ -351,32 +353,32 @@ def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World)
         CertificateRows(tx).add(replace(kept, realm=OTHER_ACCOUNT))
     good = new_device(ca)
     with capture_logs() as logs:
-        assert world.knock(device, good) == ["REGISTRATION_REFUSED", PENDING]
+        assert world.connect(device, good) == ["REGISTRATION_REFUSED", PENDING]
     assert "another account of this region" in logs[0]["reason"]
     assert world.kept(device) is None
 
 
 def test_a_live_connection_examined_again_registers_nothing_and_is_not_told_of(world: World) -> None:
     device = new_device(world.ca)
-    ticket = AdmissionRequest(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
-    assert world.gate.answer([ticket]) == [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)]
+    request = AdmissionRequest(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
+    assert world.admission.answer([request]) == [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)]
     assert world.kept(device) is None
-    world.knock(device)
-    world.gate.answer([ticket])
+    world.connect(device)
+    world.admission.answer([request])
     assert len(world.listener.heard) == 1
 
 
 def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.knock(known := new_device(world.ca))
+    world.connect(known := new_device(world.ca))
 
     def full(_: Store) -> None:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(Store, "write", full)
     with capture_logs() as logs:
-        answers = world.knock(new_device(world.ca), known)
+        answers = world.connect(new_device(world.ca), known)
     assert answers[0] == "CONTROL_PLANE_FAILED"
     assert isinstance(answers[1], Identity)
     assert logs[0]["reason"] == "the disk is full"
@@ -386,7 +388,7 @@ def test_an_event_that_the_broker_does_not_take_for_now_is_kept(world: World) ->
     world.listener.refuses = ServiceUnavailableException("The broker is stopping.")
     first = new_device(world.ca)
     with capture_logs() as logs:
-        assert world.knock(first) == [PENDING]
+        assert world.connect(first) == [PENDING]
     assert logs[0]["event"] == "an event was not published yet"
     assert len(world.waiting()) == 1
     # Started again.
@@ -399,7 +401,7 @@ def test_an_event_that_the_broker_does_not_take_for_now_is_kept(world: World) ->
 def test_an_event_that_the_broker_refuses_does_not_hold_up_the_others(world: World) -> None:
     world.listener.refuses = InvalidRequestException("TOPIC_INVALID")
     with capture_logs() as logs:
-        world.knock(new_device(world.ca))
+        world.connect(new_device(world.ca))
     assert logs[0]["log_level"] == "error"
     assert world.waiting() == []
 

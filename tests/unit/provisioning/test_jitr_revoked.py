@@ -29,7 +29,7 @@ from sekisho.refusal import Refused
 from sekisho.store.store import Store
 from tests.der import algorithm, attribute, certificate, name, spki, with_other_signature
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device, p256
+from tests.x509 import KeyAndCertificate, new_ca, new_device, p256
 
 PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 REVOKED_BEFORE = "DEVICE_CERTIFICATE_REVOKED_BEFORE"
@@ -53,13 +53,13 @@ class World:
     store: Store
     certificates: Certificates
     cas: CACertificates
-    gate: JustInTimeRegistration
-    ca: Papers
+    admission: JustInTimeRegistration
+    ca: KeyAndCertificate
 
     def connect(self, *ders: bytes, realm: Realm = HOME) -> list[str]:
         """Names of the reasons why certificates that connect are refused."""
         asked = [AdmissionRequest(realm, hashlib.sha256(each).hexdigest(), each, [], "c") for each in ders]
-        return [each.reason if isinstance(each, Refused) else str(each) for each in self.gate.answer(asked)]
+        return [each.reason if isinstance(each, Refused) else str(each) for each in self.admission.answer(asked)]
 
     def kept(self, der: bytes) -> Certificate | None:
         with self.store.read() as tx:
@@ -76,8 +76,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         authority = IssuingAuthority.load_or_create(tmp_path)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), authority)
         outbox = Outbox(store, Silent())
-        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
-        made = World(store, Certificates(store, clock, authority), CACertificates(store, clock), gate, new_ca())
+        admission = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
+        made = World(store, Certificates(store, clock, authority), CACertificates(store, clock), admission, new_ca())
         config = RegistrationConfig(template_body=TEMPLATE, role_arn="arn:aws:iam::123456789012:role/r")
         made.cas.register(
             HOME,

@@ -36,7 +36,7 @@ from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
 from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device, new_request, p256
+from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, p256
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
 PENDING = CertificateStatus.PENDING_ACTIVATION
@@ -71,17 +71,21 @@ class World:
         self.engine = engine
         self.policies = Policies(self.store, self.clock, engine)
 
-    def device(self, status: CertificateStatus = PENDING, *, name: str = "device-7", realm: Realm = HOME) -> Papers:
+    def device(
+        self, status: CertificateStatus = PENDING, *, name: str = "device-7", realm: Realm = HOME
+    ) -> KeyAndCertificate:
         """A registered certificate."""
-        papers = new_device(None, name)
+        issued = new_device(None, name)
         with self.store.write() as tx:
-            read = X509Certificate.from_der(papers.der)
+            read = X509Certificate.from_der(issued.der)
             registry_certificates.add_new(
                 tx, self.clock.now, realm, read, status, CertificateMode.SNI_ONLY, ca_certificate_id=None
             )
-        return papers
+        return issued
 
-    def at_first_connect(self, device: Papers, resources: dict[str, Any], realm: Realm = HOME) -> Provisioned:
+    def at_first_connect(
+        self, device: KeyAndCertificate, resources: dict[str, Any], realm: Realm = HOME
+    ) -> Provisioned:
         """As just-in-time provisioning does it: parameters from the certificate, and that certificate alone."""
         names = (COMMON_NAME, ID)
         body = {"Parameters": {name: {"Type": "String"} for name in names}, "Resources": resources}
@@ -106,8 +110,8 @@ class World:
                 tx, HOME, self.clock.now, read, certificate=None, engine=self.engine, authority=self.authority
             )
 
-    def status(self, papers: Papers) -> CertificateStatus:
-        return self.certificates.describe(HOME, papers.certificate_id).status
+    def status(self, issued: KeyAndCertificate) -> CertificateStatus:
+        return self.certificates.describe(HOME, issued.certificate_id).status
 
     def add_groups(self, *names: str, **trees: tuple[str, ...]) -> None:
         """Groups by themselves, and groups with those below them."""
@@ -120,9 +124,9 @@ class World:
     def groups_of(self, name: str) -> list[str]:
         return list(self.groups.groups_of(HOME, name, ALL).items)
 
-    def attached(self, papers: Papers) -> tuple[dict[str, ThingPrincipalType], list[str]]:
+    def attached(self, issued: KeyAndCertificate) -> tuple[dict[str, ThingPrincipalType], list[str]]:
         """Its things and its policies."""
-        principal = arn.certificate(HOME, papers.certificate_id)
+        principal = arn.certificate(HOME, issued.certificate_id)
         things = self.things.things_of(HOME, principal, ALL).items
         policies = self.policies.attached_to(HOME, principal, ALL).items
         return {each.thing_name: each.type for each in things}, [each.name for each in policies]

@@ -1,4 +1,4 @@
-"""Handlers of just-in-time registration: which are called for what, and how often for a device that keeps knocking."""
+"""Handlers of just-in-time registration: which are called for what, and how often for a device that connects again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sekisho.refusal import Refused
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from tests.unit.features.arrange import HOME, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device
+from tests.x509 import KeyAndCertificate, new_ca, new_device
 
 PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 
@@ -65,17 +65,17 @@ class World:
 
     store: Store
     clock: SetClock
-    ca: Papers
+    ca: KeyAndCertificate
     listener: Listener
     woken: list[int]
-    gate: JustInTimeRegistration
+    admission: JustInTimeRegistration
     enqueuing: Enqueuing
 
-    def knock(self, *devices: Papers) -> list[object]:
+    def connect(self, *devices: KeyAndCertificate) -> list[object]:
         asked = [AdmissionRequest(HOME, each.certificate_id, each.der, [], "c") for each in devices]
-        return [str(each) if isinstance(each, Refused) else each for each in self.gate.answer(asked)]
+        return [str(each) if isinstance(each, Refused) else each for each in self.admission.answer(asked)]
 
-    def trust(self, ca: Papers) -> None:
+    def trust(self, ca: KeyAndCertificate) -> None:
         CACertificates(self.store, self.clock).register(
             HOME,
             ca.pem,
@@ -85,11 +85,11 @@ class World:
             allow_auto_registration=True,
         )
 
-    def kept(self, device: Papers, handler: str = "a") -> Delivery | None:
+    def kept(self, device: KeyAndCertificate, handler: str = "a") -> Delivery | None:
         with self.store.read() as tx:
             return DeliveryRows(tx).get(HOME, handler, device.certificate_id)
 
-    def done(self, device: Papers) -> None:
+    def done(self, device: KeyAndCertificate) -> None:
         """As the dispatcher does after a call."""
         with self.store.write() as tx:
             for handler in ("a", "b"):
@@ -112,15 +112,15 @@ def world(tmp_path: Path) -> Iterator[World]:
         handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), enqueuing, wake)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
         outbox = Outbox(store, listener)
-        gate = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning, handlers)
-        made = World(store, clock, ca, listener, woken, gate, enqueuing)
+        admission = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning, handlers)
+        made = World(store, clock, ca, listener, woken, admission, enqueuing)
         made.trust(ca)
         yield made
 
 
 def test_a_registration_is_kept_for_each_handler_that_wants_it_with_the_event_that_is_published(world: World) -> None:
     device = new_device(world.ca)
-    assert world.knock(device) == [PENDING]
+    assert world.connect(device) == [PENDING]
     [message] = world.listener.heard
     for handler in ("a", "b"):
         kept = world.kept(device, handler)
@@ -134,24 +134,24 @@ def test_a_registration_is_kept_for_each_handler_that_wants_it_with_the_event_th
 def test_a_ca_that_no_handler_wants_is_kept_for_none(world: World) -> None:
     world.trust(other := new_ca("Other"))
     device = new_device(other)
-    assert world.knock(device) == [PENDING]
+    assert world.connect(device) == [PENDING]
     assert world.kept(device) is None
     world.clock.move(60)
-    world.knock(device)
+    world.connect(device)
     assert world.kept(device) is None
     assert world.woken == [0]
 
 
 def test_a_certificate_that_is_not_registered_calls_nobody(world: World) -> None:
-    world.knock(device := new_device(new_ca("Stranger")))
+    world.connect(device := new_device(new_ca("Unregistered CA")))
     assert world.kept(device) is None
     assert world.woken == []
 
 
-def test_a_device_that_keeps_knocking_has_its_handlers_called_every_ten_seconds(
+def test_a_device_that_connects_again_and_again_has_its_handlers_called_every_ten_seconds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.knock(device := new_device(world.ca))
+    world.connect(device := new_device(world.ca))
     world.done(device)
     begun = world.clock.now
     with monkeypatch.context() as patch:
@@ -159,10 +159,10 @@ def test_a_device_that_keeps_knocking_has_its_handlers_called_every_ten_seconds(
         patch.setattr(Store, "write", None)
         for _ in range(9):
             world.clock.move(1)
-            world.knock(device)
+            world.connect(device)
     assert world.kept(device) is None
     world.clock.move(1)
-    world.knock(device)
+    world.connect(device)
     kept = world.kept(device)
     assert kept is not None
     assert (kept.created_at - begun).total_seconds() == 10
@@ -175,53 +175,53 @@ def test_a_device_that_keeps_knocking_has_its_handlers_called_every_ten_seconds(
 def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.knock(device := new_device(world.ca))
+    world.connect(device := new_device(world.ca))
     before = world.kept(device)
     monkeypatch.setattr(Store, "write", None)
     for _ in range(3):
         world.clock.move(60)
-        world.knock(device)
+        world.connect(device)
     assert world.kept(device) == before
     assert world.woken == [2]
 
 
 def test_a_call_that_was_given_up_is_made_anew_by_the_next_attempt(world: World) -> None:
-    world.knock(device := new_device(world.ca))
+    world.connect(device := new_device(world.ca))
     with world.store.write() as tx:
         [(number, delivery)] = DeliveryRows(tx).upcoming("a", HOME.account_id, 10)
         DeliveryRows(tx).update(number, replace(delivery, state=DeliveryState.FAILED, attempts=6))
     world.clock.move(10)
-    world.knock(device)
+    world.connect(device)
     kept = world.kept(device)
     assert kept is not None
     assert (kept.state, kept.attempts, kept.created_at) == (DeliveryState.PENDING, 0, world.clock.now)
 
 
 def test_a_clock_that_was_set_back_silences_nobody(world: World) -> None:
-    world.knock(device := new_device(world.ca))
+    world.connect(device := new_device(world.ca))
     world.done(device)
     world.clock.move(-3600)
-    world.knock(device)
+    world.connect(device)
     assert world.kept(device) is not None
 
 
 def test_only_so_many_certificates_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration_handlers, "REMEMBERED", 2)
     devices = [new_device(world.ca, f"device {number}") for number in range(3)]
-    world.knock(*devices)
+    world.connect(*devices)
     for device in devices:
         world.done(device)
-    world.knock(devices[2])
+    world.connect(devices[2])
     assert world.kept(devices[2]) is None
     # Forgotten, its next attempt counts as the first.
-    world.knock(devices[0])
+    world.connect(devices[0])
     assert world.kept(devices[0]) is not None
 
 
 def test_a_certificate_whose_event_was_not_kept_has_it_kept_when_there_is_room_again(world: World) -> None:
     world.enqueuing.limit = 1
     first, second = new_device(world.ca, "first"), new_device(world.ca, "second")
-    assert world.knock(first, second) == [PENDING, PENDING]
+    assert world.connect(first, second) == [PENDING, PENDING]
     assert (world.kept(first) is None) != (world.kept(second) is None)
     [late] = [device for device in (first, second) if world.kept(device) is None]
     # Registered and told of on MQTT all the same.
@@ -229,12 +229,12 @@ def test_a_certificate_whose_event_was_not_kept_has_it_kept_when_there_is_room_a
     for device in (first, second):
         world.done(device)
     world.clock.move(10)
-    world.knock(late)
+    world.connect(late)
     assert world.kept(late) is not None
 
 
 def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.knock(device := new_device(world.ca))
+    world.connect(device := new_device(world.ca))
     world.done(device)
     world.clock.move(10)
 
@@ -243,6 +243,6 @@ def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, mo
 
     monkeypatch.setattr(Store, "write", full)
     with capture_logs() as logs:
-        world.knock(device)
+        world.connect(device)
     assert logs[0]["event"] == "handlers are not called"
     assert len(world.listener.heard) == 2

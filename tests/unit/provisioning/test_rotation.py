@@ -42,7 +42,7 @@ from sekisho.rotation.store import RotationRows
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
-from tests.x509 import Papers, new_ca, new_device
+from tests.x509 import KeyAndCertificate, new_ca, new_device
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
 PENDING, DONE, CANCELLED = RotationState.PENDING, RotationState.DONE, RotationState.CANCELLED
@@ -69,12 +69,12 @@ class World:
         self.things = Things(self.store, self.clock)
         self.ca = self.add_ca(new_ca())
 
-    def add_ca(self, ca: Papers, mode: CertificateMode = CertificateMode.SNI_ONLY) -> Papers:
+    def add_ca(self, ca: KeyAndCertificate, mode: CertificateMode = CertificateMode.SNI_ONLY) -> KeyAndCertificate:
         proof = new_device(ca, self.cas.get_registration_code(HOME)).pem if mode is CertificateMode.DEFAULT else None
         self.cas.register(HOME, ca.pem, verification_certificate_pem=proof, mode=mode, set_as_active=True)
         return ca
 
-    def add_device(self, realm: Realm = HOME, status: CertificateStatus = ACTIVE) -> Papers:
+    def add_device(self, realm: Realm = HOME, status: CertificateStatus = ACTIVE) -> KeyAndCertificate:
         """A registered device."""
         device = new_device(self.ca)
         if realm == HOME:
@@ -83,43 +83,43 @@ class World:
             self.certificates.register_without_ca(realm, device.pem, status=status)
         return device
 
-    def begin(self, old: Papers, new: Papers) -> Rotation:
+    def begin(self, old: KeyAndCertificate, new: KeyAndCertificate) -> Rotation:
         return self.rotations.begin(HOME, old.certificate_id, new.pem)
 
-    def begun(self) -> tuple[Papers, Papers]:
+    def begun(self) -> tuple[KeyAndCertificate, KeyAndCertificate]:
         """A rotation under way."""
         old, new = self.add_device(), new_device(self.ca)
         self.begin(old, new)
         self.announced.clear()
         return old, new
 
-    def connect(self, *devices: Papers, realm: Realm = HOME) -> None:
+    def connect(self, *devices: KeyAndCertificate, realm: Realm = HOME) -> None:
         self.rotations.connected([(realm, device.certificate_id) for device in devices])
 
-    def kept(self, device: Papers, realm: Realm = HOME) -> Certificate | None:
+    def kept(self, device: KeyAndCertificate, realm: Realm = HOME) -> Certificate | None:
         with self.store.read() as tx:
             return CertificateRows(tx).get(realm, device.certificate_id)
 
-    def status(self, device: Papers) -> CertificateStatus | None:
+    def status(self, device: KeyAndCertificate) -> CertificateStatus | None:
         kept = self.kept(device)
         return None if kept is None else kept.status
 
-    def state(self, old: Papers) -> RotationState | None:
+    def state(self, old: KeyAndCertificate) -> RotationState | None:
         with self.store.read() as tx:
             latest = RotationRows(tx).latest(HOME, old.certificate_id)
         return None if latest is None else latest.state
 
-    def is_awaited(self, device: Papers, realm: Realm = HOME) -> bool:
+    def is_awaited(self, device: KeyAndCertificate, realm: Realm = HOME) -> bool:
         with self.store.read() as tx:
             return IdentityRows(tx).look_up([(realm, device.certificate_id)])[realm, device.certificate_id].is_awaited
 
-    def policies_of(self, device: Papers) -> list[str]:
+    def policies_of(self, device: KeyAndCertificate) -> list[str]:
         return [each.name for each in self.policies.attached_to(HOME, principal(device), ALL).items]
 
-    def things_of(self, device: Papers) -> list[tuple[str, ThingPrincipalType]]:
+    def things_of(self, device: KeyAndCertificate) -> list[tuple[str, ThingPrincipalType]]:
         return [(each.thing_name, each.type) for each in self.things.things_of(HOME, principal(device), ALL).items]
 
-    def attach_policies(self, device: Papers, names: Sequence[str]) -> None:
+    def attach_policies(self, device: KeyAndCertificate, names: Sequence[str]) -> None:
         for name in names:
             try:
                 self.policies.create(HOME, name, "allow all")
@@ -127,12 +127,12 @@ class World:
                 assert self.policies.get(HOME, name)
             self.policies.attach(HOME, name, principal(device))
 
-    def attach_thing(self, device: Papers, name: str, kind: ThingPrincipalType | None = None) -> None:
+    def attach_thing(self, device: KeyAndCertificate, name: str, kind: ThingPrincipalType | None = None) -> None:
         self.things.create(HOME, name)
         self.things.attach_principal(HOME, name, principal(device), kind)
 
 
-def principal(device: Papers) -> str:
+def principal(device: KeyAndCertificate) -> str:
     return arn.certificate(HOME, device.certificate_id)
 
 
@@ -143,7 +143,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(store, SetClock(), announced, tmp_path)
 
 
-def change_of(device: Papers, lost: RefusalReason | None = None) -> Change:
+def change_of(device: KeyAndCertificate, lost: RefusalReason | None = None) -> Change:
     return Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id, lost)
 
 
@@ -154,7 +154,7 @@ def test_the_new_certificate_is_registered_active_with_its_ca_and_attached_besid
     old, new = world.add_device(), new_device(world.ca)
     world.attach_policies(old, ["p1", "p2"])
     world.attach_thing(old, "lamp")
-    world.attach_thing(old, "door")
+    world.attach_thing(old, "camera")
     world.announced.clear()
 
     begun = world.begin(old, new)
@@ -167,9 +167,9 @@ def test_the_new_certificate_is_registered_active_with_its_ca_and_attached_besid
     assert world.status(old) is ACTIVE
     assert world.policies_of(new) == world.policies_of(old) == ["p1", "p2"]
     assert world.things_of(new) == world.things_of(old)
-    assert {name for name, _ in world.things_of(new)} == {"lamp", "door"}
+    assert {name for name, _ in world.things_of(new)} == {"lamp", "camera"}
     assert (world.is_awaited(new), world.is_awaited(old)) == (True, False)
-    # What the gate knew of it, that it is unknown say, holds no longer.
+    # What the admission knew of it, that it is unknown say, holds no longer.
     assert set(world.announced) == {change_of(new)}
 
 
@@ -200,9 +200,9 @@ def test_the_mode_is_that_of_the_ca_that_signed_the_new_certificate(world: World
     assert begun.ca_certificate_id == world.ca.certificate_id
 
 
-@pytest.mark.parametrize("signer", ["nobody registered", "inactive", "itself"])
+@pytest.mark.parametrize("signer", ["unregistered", "inactive", "itself"])
 def test_without_an_active_ca_it_is_registered_without_one(world: World, signer: str) -> None:
-    ca: Papers | None = new_ca("Another")
+    ca: KeyAndCertificate | None = new_ca("Another")
     if signer == "inactive":
         assert ca is not None
         world.add_ca(ca)
@@ -282,9 +282,9 @@ def test_an_old_certificate_that_does_not_work_is_refused(world: World, status: 
 
 
 def test_an_unknown_old_certificate_and_the_same_certificate_are_refused(world: World) -> None:
-    old, stranger = world.add_device(), new_device(world.ca)
+    old, unregistered = world.add_device(), new_device(world.ca)
     with pytest.raises(ResourceNotFoundException):
-        world.begin(stranger, new_device(world.ca))
+        world.begin(unregistered, new_device(world.ca))
     with pytest.raises(InvalidRequestException, match="is the old one"):
         world.begin(old, old)
 
@@ -343,7 +343,7 @@ def test_where_the_new_certificate_cannot_have_all_that_the_old_has_nothing_is_d
     if obstacle == "policies":
         world.attach_policies(new, [f"own{number}" for number in range(10)])
     else:
-        world.attach_thing(new, "door", EXCLUSIVE)
+        world.attach_thing(new, "camera", EXCLUSIVE)
     before = (world.policies_of(new), world.things_of(new))
     with pytest.raises(LimitExceededException if obstacle == "policies" else InvalidRequestException):
         world.begin(old, new)

@@ -11,18 +11,18 @@ from tests.x509 import new_ca
 
 
 def of_subject(*attributes: tuple[x509.ObjectIdentifier, str]) -> tuple[dict[str, str], str]:
-    papers = new_ca(x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes]))
+    issued = new_ca(x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes]))
     prefix = "AWS::IoT::Certificate::"
-    found = certificate_parameters(X509Certificate.from_der(papers.der))
+    found = certificate_parameters(X509Certificate.from_der(issued.der))
     assert all(name.startswith(prefix) for name in found)
-    return {name.removeprefix(prefix): value for name, value in found.items()}, papers.certificate_id
+    return {name.removeprefix(prefix): value for name, value in found.items()}, issued.certificate_id
 
 
 def test_every_field_of_the_subject_has_its_parameter() -> None:
     found, certificate_id = of_subject(
         (NameOID.COUNTRY_NAME, "JP"),
         (NameOID.ORGANIZATION_NAME, "関所"),
-        (NameOID.ORGANIZATIONAL_UNIT_NAME, "Gate"),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, "Production"),
         (NameOID.DN_QUALIFIER, "q"),
         (NameOID.STATE_OR_PROVINCE_NAME, "Hakone"),
         (NameOID.COMMON_NAME, "device-7"),
@@ -32,7 +32,7 @@ def test_every_field_of_the_subject_has_its_parameter() -> None:
     assert found == {
         "Country": "JP",
         "Organization": "関所",
-        "OrganizationalUnit": "Gate",
+        "OrganizationalUnit": "Production",
         "DistinguishedNameQualifier": "q",
         "StateName": "Hakone",
         "CommonName": "device-7",

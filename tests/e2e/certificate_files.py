@@ -1,4 +1,4 @@
-"""Keys and certificates as people make them: with the openssl command line, X.509 v1 included."""
+"""Keys and certificates in files, made with the openssl command line as users do, X.509 v1 included."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.tools import require
 
 
 @dataclass(frozen=True)
-class Papers:
-    """A key and its certificate, in files."""
+class CertificateFiles:
+    """A private key and its certificate, in two files."""
 
     key: Path
     certificate: Path
@@ -47,7 +47,7 @@ def new_key(path: Path, kind: str = "RSA-2048") -> Path:
     return path
 
 
-def new_ca(folder: Path, name: str = "MyCA", kind: str = "P-256") -> Papers:
+def new_ca(folder: Path, name: str = "MyCA", kind: str = "P-256") -> CertificateFiles:
     """The article's CA."""
     stem = folder / f"ca-{name}-{len(list(folder.iterdir()))}"
     key = new_key(stem.with_suffix(".key"), kind)
@@ -56,10 +56,12 @@ def new_ca(folder: Path, name: str = "MyCA", kind: str = "P-256") -> Papers:
         "req", "-x509", "-new", "-nodes", "-key", key, "-sha256", "-days", "1024", "-out", certificate,
         "-subj", f"/CN={name}",
     )  # fmt: skip
-    return Papers(key, certificate)
+    return CertificateFiles(key, certificate)
 
 
-def new_device(folder: Path, ca: Papers, name: str = "MyDevice", kind: str = "P-256", *, days: int = 500) -> Papers:
+def new_device(
+    folder: Path, ca: CertificateFiles, name: str = "MyDevice", kind: str = "P-256", *, days: int = 500
+) -> CertificateFiles:
     """The article's device certificate: v1 on OpenSSL 3.0 and 3.1."""
     stem = folder / f"{name}-{len(list(folder.iterdir()))}"
     key = new_key(stem.with_suffix(".key"), kind)
@@ -69,22 +71,22 @@ def new_device(folder: Path, ca: Papers, name: str = "MyDevice", kind: str = "P-
         "x509", "-req", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial",
         "-out", certificate, "-days", str(days), "-sha256",
     )  # fmt: skip
-    return Papers(key, certificate)
+    return CertificateFiles(key, certificate)
 
 
-def new_self_signed(folder: Path, name: str = "SelfSigned", kind: str = "P-256") -> Papers:
-    """A leaf that nobody signed but itself."""
+def new_self_signed(folder: Path, name: str = "SelfSigned", kind: str = "P-256") -> CertificateFiles:
+    """Make a self-signed device certificate."""
     stem = folder / f"{name}-{len(list(folder.iterdir()))}"
     key = new_key(stem.with_suffix(".key"), kind)
     certificate = stem.with_suffix(".crt")
     openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-out", certificate, "-subj", f"/CN={name}")
-    return Papers(key, certificate)
+    return CertificateFiles(key, certificate)
 
 
-def in_files(folder: Path, papers: x509.Papers, *chain: x509.Papers) -> Papers:
-    """Papers made in memory, in files as clients read them, with what they send along after the certificate."""
-    stem = folder / f"papers-{papers.certificate_id[:16]}-{len(chain)}"
+def in_files(folder: Path, issued: x509.KeyAndCertificate, *chain: x509.KeyAndCertificate) -> CertificateFiles:
+    """Write a certificate, its chain and its key to files, as clients read them."""
+    stem = folder / f"device-{issued.certificate_id[:16]}-{len(chain)}"
     key, certificate = stem.with_suffix(".key"), stem.with_suffix(".crt")
-    key.write_text(papers.key_pem)
-    certificate.write_text("".join(each.pem for each in (papers, *chain)))
-    return Papers(key, certificate)
+    key.write_text(issued.key_pem)
+    certificate.write_text("".join(each.pem for each in (issued, *chain)))
+    return CertificateFiles(key, certificate)

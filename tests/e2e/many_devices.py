@@ -28,18 +28,18 @@ class Outcome(Enum):
 
 
 @dataclass(eq=False)
-class Member:
-    """One of the crowd."""
+class SharedKeyDevice:
+    """A device of ``new_devices``."""
 
     name: str
-    papers: x509.Papers
+    issued: x509.KeyAndCertificate
     file: Path
     """Certificate and key."""
     _context: ssl.SSLContext | None = field(default=None, repr=False)
 
     @property
     def certificate_id(self) -> str:
-        return self.papers.certificate_id
+        return self.issued.certificate_id
 
     def tls(self, server: RunningServer) -> ssl.SSLContext:
         """Made once: most of an attempt's time would go into it."""
@@ -49,22 +49,22 @@ class Member:
         return self._context
 
 
-def crowd(folder: Path, ca: x509.Papers, count: int, name: str) -> list[Member]:
+def new_devices(folder: Path, ca: x509.KeyAndCertificate, count: int, name: str) -> list[SharedKeyDevice]:
     """Devices of one CA. One key for all of them: a certificate is told by its serial number too."""
     key = x509.p256()
     folder.mkdir(exist_ok=True)
-    members = []
+    devices = []
     for number in range(count):
-        papers = x509.new_device(ca, f"{name}-{number}", key=key)
+        issued = x509.new_device(ca, f"{name}-{number}", key=key)
         file = folder / f"{name}-{number}.pem"
-        file.write_text(papers.pem + papers.key_pem)
-        members.append(Member(f"{name}-{number}", papers, file))
-    return members
+        file.write_text(issued.pem + issued.key_pem)
+        devices.append(SharedKeyDevice(f"{name}-{number}", issued, file))
+    return devices
 
 
 async def attempt(
     server: RunningServer,
-    member: Member,
+    device: SharedKeyDevice,
     topic: str | None = None,
     *,
     held: Callable[[], Awaitable[object]] | None = None,
@@ -77,7 +77,7 @@ async def attempt(
     try:
         async with asyncio.timeout(WITHIN):
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", server.mqtt_port, ssl=member.tls(server), server_hostname=server_name
+                "127.0.0.1", server.mqtt_port, ssl=device.tls(server), server_hostname=server_name
             )
     except (OSError, TimeoutError):
         return Outcome.UNREACHED
@@ -85,7 +85,7 @@ async def attempt(
         if held is not None:
             await held()
         async with asyncio.timeout(WITHIN):
-            writer.write(connect(member.name))
+            writer.write(connect(device.name))
             if await reader.read(4) != _TAKEN:
                 return Outcome.CLOSED
             if topic is not None:
@@ -104,22 +104,22 @@ async def attempt(
 
 
 async def until_taken(
-    server: RunningServer, members: Sequence[Member], *, at_once: int = 50, within: float = 60.0
+    server: RunningServer, devices: Sequence[SharedKeyDevice], *, at_once: int = 50, within: float = 60.0
 ) -> None:
     """Each tries until it is let in, as devices do, waiting longer after each refusal."""
     turn = asyncio.Semaphore(at_once)
     deadline = time.monotonic() + within
 
-    async def go(member: Member) -> None:
+    async def go(device: SharedKeyDevice) -> None:
         pause = 0.1
         while True:
             async with turn:
-                if await attempt(server, member) is Outcome.TAKEN:
+                if await attempt(server, device) is Outcome.TAKEN:
                     return
-            assert time.monotonic() < deadline, f"{member.name} ({member.certificate_id}) is not let in"
+            assert time.monotonic() < deadline, f"{device.name} ({device.certificate_id}) is not let in"
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
 
     async with asyncio.TaskGroup() as group:
-        for member in members:
-            group.create_task(go(member))
+        for device in devices:
+            group.create_task(go(device))

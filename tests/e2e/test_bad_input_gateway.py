@@ -22,6 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests import x509
+from tests.e2e.certificate_files import CertificateFiles, in_files
 from tests.e2e.devices import WITHIN, allow, register, tls
 from tests.e2e.mqtt_wire import (
     CONNACK,
@@ -40,7 +41,6 @@ from tests.e2e.mqtt_wire import (
     subscribe,
     text,
 )
-from tests.e2e.papers import Papers, in_files
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 from tests.wait import eventually
@@ -54,16 +54,16 @@ CLIENT_HELLO_BEGINS = bytes.fromhex("16030100c8010000c40303")
 
 
 @pytest.fixture(scope="module")
-def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Papers:
+def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
     """A registered device that may do anything."""
-    papers = in_files(tmp_path_factory.mktemp("papers"), x509.new_device(None))
+    device_files = in_files(tmp_path_factory.mktemp("device"), x509.new_device(None))
     clients = server.session()
-    register(clients, papers, allow(clients.iot, "anything"))
-    return papers
+    register(clients, device_files, allow(clients.iot, "anything"))
+    return device_files
 
 
 @pytest.fixture(scope="module")
-def _listening(server: RunningServer, device: Papers) -> Iterator[Wire]:
+def _listening(server: RunningServer, device: CertificateFiles) -> Iterator[Wire]:
     with Wire(server, device) as wire:
         wire.connect("bystander")
         wire.send(subscribe("proof"))
@@ -72,7 +72,7 @@ def _listening(server: RunningServer, device: Papers) -> Iterator[Wire]:
 
 
 @pytest.fixture(autouse=True)
-def bystander(server: RunningServer, device: Papers, _listening: Wire) -> Iterator[Wire]:
+def bystander(server: RunningServer, device: CertificateFiles, _listening: Wire) -> Iterator[Wire]:
     """Was there before, and afterwards still gets messages from a client that comes anew."""
     yield _listening
     with Wire(server, device) as newcomer:
@@ -116,7 +116,7 @@ def test_what_is_not_tls_is_closed_and_named(server: RunningServer, raw: bytes, 
     server.wait_for_refusal(peer=address, reason=reason)
 
 
-def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: Papers) -> None:
+def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: CertificateFiles) -> None:
     with Wire(server, device) as wire:
         wire.send(b"GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert wire.rest() == []
@@ -135,7 +135,7 @@ def test_without_a_client_certificate_nobody_gets_in(server: RunningServer, newe
     eventually(lambda: refusals(server, "DEVICE_CERTIFICATE_MISSING") == before + 1)
 
 
-def test_tls_1_1_is_refused_by_name(server: RunningServer, device: Papers) -> None:
+def test_tls_1_1_is_refused_by_name(server: RunningServer, device: CertificateFiles) -> None:
     said = subprocess.run(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-servername", "localhost",
@@ -151,7 +151,7 @@ def test_tls_1_1_is_refused_by_name(server: RunningServer, device: Papers) -> No
     server.wait_for_refusal(reason="TLS_VERSION_UNSUPPORTED")
 
 
-def key_that_claims_to_be(victim: x509.Papers, folder: Path) -> Path:
+def key_that_claims_to_be(victim: x509.KeyAndCertificate, folder: Path) -> Path:
     """Another key, in a file that states the public key of the victim's certificate (SEC 1, C.4).
 
     Clients compare key and certificate by that statement before they connect; only the server's check is left.
@@ -170,11 +170,11 @@ def test_a_certificate_without_its_key_opens_nothing(
     server: RunningServer, tmp_path: Path, newest: ssl.TLSVersion
 ) -> None:
     victim = x509.new_device(None, "Victim")
-    papers = in_files(tmp_path, victim)
-    register(server.session(), papers, "anything")
-    assert is_taken(attempt(server, papers, "victim"))
+    device_files = in_files(tmp_path, victim)
+    register(server.session(), device_files, "anything")
+    assert is_taken(attempt(server, device_files, "victim"))
 
-    thief = Papers(key_that_claims_to_be(victim, tmp_path), papers.certificate)
+    thief = CertificateFiles(key_that_claims_to_be(victim, tmp_path), device_files.certificate)
     context = tls(server, thief)
     context.maximum_version = newest
     before = refusals(server, "DEVICE_KEY_MISMATCH")
@@ -196,7 +196,7 @@ def test_a_certificate_without_its_key_opens_nothing(
     ids=["a PUBLISH of 150 KB", "a PUBLISH that announces 256 MB", "a SUBSCRIBE that announces 256 MB"],
 )
 def test_an_oversized_packet_ends_the_connection(
-    server: RunningServer, device: Papers, version: int, oversized: bytes
+    server: RunningServer, device: CertificateFiles, version: int, oversized: bytes
 ) -> None:
     with Wire(server, device) as wire:
         wire.connect("oversized", version)
@@ -206,7 +206,7 @@ def test_an_oversized_packet_ends_the_connection(
     assert [each.kind for each in ended] == expected
 
 
-def test_an_oversized_connect_is_refused(server: RunningServer, device: Papers) -> None:
+def test_an_oversized_connect_is_refused(server: RunningServer, device: CertificateFiles) -> None:
     with Wire(server, device) as wire:
         wire.send(b"\x10\xff\xff\xff\x7f")
         assert wire.rest() == []
@@ -225,7 +225,7 @@ def malformed(kind: str) -> list[Any]:
     return wanted
 
 
-def test_every_malformed_connect_is_refused(server: RunningServer, device: Papers) -> None:
+def test_every_malformed_connect_is_refused(server: RunningServer, device: CertificateFiles) -> None:
     def send(vector: dict[str, Any]) -> list[str]:
         with Wire(server, device) as wire:
             wire.send(bytes.fromhex(vector["hex"]))
@@ -238,7 +238,7 @@ def test_every_malformed_connect_is_refused(server: RunningServer, device: Paper
 
 
 def test_every_other_malformed_packet_ends_the_connection_and_is_told_in_mqtt_5(
-    server: RunningServer, device: Papers
+    server: RunningServer, device: CertificateFiles
 ) -> None:
     vectors = malformed("other")
 
@@ -258,7 +258,7 @@ def test_every_other_malformed_packet_ends_the_connection_and_is_told_in_mqtt_5(
 
 @VERSIONS
 def test_before_connect_nothing_is_answered_and_nothing_happens(
-    server: RunningServer, device: Papers, bystander: Wire, version: int
+    server: RunningServer, device: CertificateFiles, bystander: Wire, version: int
 ) -> None:
     for early in (
         publish("proof", b"too early", version, qos=1),
@@ -276,7 +276,7 @@ def test_before_connect_nothing_is_answered_and_nothing_happens(
 
 
 @VERSIONS
-def test_a_second_connect_ends_the_connection(server: RunningServer, device: Papers, version: int) -> None:
+def test_a_second_connect_ends_the_connection(server: RunningServer, device: CertificateFiles, version: int) -> None:
     with Wire(server, device) as wire:
         wire.connect("twice", version)
         wire.send(connect("twice", version))
@@ -291,7 +291,7 @@ def memory_of(server: RunningServer) -> int:
     return int(found[1]) * 1024
 
 
-def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer, device: Papers) -> None:
+def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer, device: CertificateFiles) -> None:
     payload = b"x" * 100_000
     with Wire(server, device) as stuck, Wire(server, device) as reader, Wire(server, device) as sender:
         for wire, name in ((stuck, "stuck"), (reader, "reader"), (sender, "sender")):
@@ -309,7 +309,7 @@ def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer
 
 
 def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
-    server: RunningServer, device: Papers, bystander: Wire
+    server: RunningServer, device: CertificateFiles, bystander: Wire
 ) -> None:
     with ExitStack() as stack:
         half_open = []
@@ -322,8 +322,8 @@ def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
         unfinished.send(connect("never-whole")[:7])
         with Wire(server, device) as known:
             known.connect("known")
-            known.send(publish("proof", b"through the crowd"))
-            assert bystander.expect(PUBLISH).body.endswith(b"through the crowd")
+            known.send(publish("proof", b"through half-open handshakes"))
+            assert bystander.expect(PUBLISH).body.endswith(b"through half-open handshakes")
         # The limit of 10 s over handshake and CONNECT.
         for tcp in half_open:
             tcp.settimeout(30)
@@ -336,7 +336,7 @@ def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
         server.wait_for_refusal(reason="HANDSHAKE_TIMEOUT")
 
 
-def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningServer, device: Papers) -> None:
+def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningServer, device: CertificateFiles) -> None:
     unknown = "a123-ats.iot.us-east-1.example.com"
     context = tls(server, device, unknown)
     context.check_hostname = False
