@@ -28,7 +28,7 @@ use crate::retained::Retained;
 use crate::session::Session;
 use crate::shared::Groups;
 use crate::timers::{Timer, Timers};
-use crate::topic_tree::{Slot, TopicTree};
+use crate::topic_tree::TopicTree;
 use crate::waiting::Waiting;
 
 /// One realm's broker. See the [crate] for the idea.
@@ -55,7 +55,6 @@ pub struct Broker {
     /// Counts publications: a session notes the last one that matched it.
     pub(crate) publication: u64,
     pub(crate) next_message: u64,
-    taps: HashMap<TapId, Vec<Slot>>,
     next_ticket: u64,
     /// The source of lifecycle events.
     own_source: Arc<Source>,
@@ -140,7 +139,6 @@ impl Broker {
             matches: Matches::default(),
             publication: 0,
             next_message: 0,
-            taps: HashMap::new(),
             next_ticket: 0,
             own_source: Arc::new(Source { client_id: None, principal: None }),
         }
@@ -350,15 +348,7 @@ impl Broker {
     /// Adds a filter of a service: messages that match come out as [`Tapped`](crate::Effect::Tapped). A tap may have
     /// several filters; a message that matches more than one comes once. Leading wildcards do not see `$` topics.
     pub fn add_tap(&mut self, tap: TapId, filter: &TopicFilter) {
-        let slot = self.tree.insert(filter.filter(), Target::Tap(tap));
-        self.taps.entry(tap).or_default().push(slot);
-    }
-
-    /// Ends a tap with all its filters.
-    pub fn remove_tap(&mut self, tap: TapId) {
-        for slot in self.taps.remove(&tap).unwrap_or_default() {
-            self.tree.remove(slot);
-        }
+        self.tree.insert(filter.filter(), Target::Tap(tap));
     }
 
     /// Answers a request that came out as [`Tapped`](crate::Effect::Tapped): sends the message to the connection of the
@@ -415,11 +405,6 @@ impl Broker {
     /// Returns the number of connections.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
-    }
-
-    /// Returns the number of sessions, of connected and offline clients.
-    pub fn session_count(&self) -> usize {
-        self.sessions.len()
     }
 
     pub(crate) fn identity(&self, connection: ConnectionId) -> Option<Arc<Identity>> {

@@ -116,12 +116,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Switches AWS's rate quotas on, for tests of clients against them.
-    #[must_use]
-    pub fn with_rate_quotas(self) -> Limits {
-        Limits { connects_per_second: Some(1), publishes_per_second: Some(100), ..self }
-    }
-
     /// Returns the effective keep alive for the one that a client asks for, in seconds: 0 means the maximum.
     pub fn effective_keep_alive(requested: u16) -> u16 {
         match requested {
