@@ -125,7 +125,7 @@ def test_a_database_of_an_unreleased_build_is_left_alone(url: str) -> None:
         pass
     with opened(url).writing.begin() as connection:
         assert schema_version.current(connection) == "0004"
-        connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": schema_version.HEAD})
     with Store(url, lambda _: None) as store, store.read() as tx:
         assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
 
