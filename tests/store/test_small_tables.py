@@ -69,6 +69,16 @@ def test_a_realm_has_one_endpoint_and_a_prefix_one_realm(store: Store) -> None:
         assert EndpointRows(tx).all() == [home, other]
 
 
+def test_a_server_has_one_secret_for_its_endpoints(store: Store) -> None:
+    with store.write() as tx:
+        assert EndpointRows(tx).secret() is None
+        EndpointRows(tx).add_secret("first")
+        with pytest.raises(AlreadyThere):
+            EndpointRows(tx).add_secret("second")
+    with store.read() as tx:
+        assert EndpointRows(tx).secret() == "first"
+
+
 def test_accounts_and_their_access_keys_come_back(store: Store) -> None:
     with store.write() as tx:
         AccountRows(tx).add(account())
