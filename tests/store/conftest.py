@@ -60,6 +60,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, announced: list[Change
         if request.param == "postgresql":
             engine = create_engine(parse(url), poolclass=NullPool)
             with engine.begin() as connection:
-                for table in reversed(load_all().sorted_tables):
+                for table in reversed(load_all("postgresql").sorted_tables):
                     connection.execute(table.delete())
         yield opened

@@ -10,7 +10,7 @@ from sekisho.store.tables import load_all
 
 def row_classes() -> list[type]:
     """Return every ``...Rows`` class of every feature's ``store.py``."""
-    load_all()
+    load_all("sqlite")
     return [
         member
         for name, module in sorted(sys.modules.items())

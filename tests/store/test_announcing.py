@@ -39,7 +39,7 @@ from tests.store.builders import (
     version,
 )
 
-TABLES = list(load_all().tables.values())
+TABLES = list(load_all("sqlite").tables.values())
 # A table that announces must not become silent unnoticed.
 ANNOUNCING = {
     "attachments",

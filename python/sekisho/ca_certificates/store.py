@@ -13,7 +13,7 @@ from sekisho.certificates.model import CertificateMode
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.store.statements import insert, reading, realm_parameters, removing, replace, replacing
-from sekisho.store.tables import Instant, String, listed, realm_columns
+from sekisho.store.tables import Instant, String, listed, partial_index, realm_columns
 from sekisho.store.transaction import Transaction
 
 CA_CERTIFICATES = listed(
@@ -47,14 +47,13 @@ CA_CERTIFICATES = listed(
     announces=None,
 )
 
-Index(
+partial_index(
     None,
     CA_CERTIFICATES.c.account_id,
     CA_CERTIFICATES.c.region,
     CA_CERTIFICATES.c.template_name,
     CA_CERTIFICATES.c.seq,
-    sqlite_where=CA_CERTIFICATES.c.template_name.is_not(None),
-    postgresql_where=CA_CERTIFICATES.c.template_name.is_not(None),
+    where=CA_CERTIFICATES.c.template_name.is_not(None),
 )
 
 

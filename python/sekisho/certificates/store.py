@@ -34,7 +34,7 @@ from sekisho.store.statements import (
     replace,
     replacing,
 )
-from sekisho.store.tables import Instant, String, Write, listed, realm_columns
+from sekisho.store.tables import Instant, String, Write, listed, partial_index, realm_columns
 from sekisho.store.transaction import Transaction
 
 LOST_BY_STATUS: Final = {
@@ -99,35 +99,32 @@ CERTIFICATES = listed(
 REVOKED: Final = text("status = 'REVOKED'")
 
 for _column in (CERTIFICATES.c.issuer_serial_sha256, CERTIFICATES.c.public_key_sha256):
-    Index(
+    partial_index(
         f"ix_certificates_revoked_{_column.name}",
         CERTIFICATES.c.account_id,
         CERTIFICATES.c.region,
         _column,
-        sqlite_where=REVOKED,
-        postgresql_where=REVOKED,
+        where=REVOKED,
     )
 
-Index(
+partial_index(
     None,
     CERTIFICATES.c.account_id,
     CERTIFICATES.c.region,
     CERTIFICATES.c.ca_certificate_id,
     CERTIFICATES.c.seq,
-    sqlite_where=CERTIFICATES.c.ca_certificate_id.is_not(None),
-    postgresql_where=CERTIFICATES.c.ca_certificate_id.is_not(None),
+    where=CERTIFICATES.c.ca_certificate_id.is_not(None),
 )
 
 # A literal, since a partial index serves no condition with a parameter.
 OUTGOING: Final = text("status = 'PENDING_TRANSFER' AND transferred_to IS NOT NULL")
 
-Index(
+partial_index(
     "ix_certificates_outgoing",
     CERTIFICATES.c.account_id,
     CERTIFICATES.c.region,
     CERTIFICATES.c.seq,
-    sqlite_where=OUTGOING,
-    postgresql_where=OUTGOING,
+    where=OUTGOING,
 )
 
 

@@ -49,6 +49,9 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it."""
+    from sekisho.server import quick_start
+
+    quick_start.begin()
     from sekisho.server import server
     from sekisho.server.cannot_start import CannotStart
     from sekisho.server.settings import ConfigError, load
@@ -66,9 +69,14 @@ def up(
         "server_key": server_key,
         "any_credentials": any_credentials,
     }
+
+    def announce(run: Run) -> None:
+        quick_start.end()
+        _announce(run, settings.data, as_json=as_json)
+
     try:
         settings = load(chosen, config_file=config)
-        server.run(settings, on_ready=lambda run: _announce(run, settings.data, as_json=as_json))
+        server.run(settings, on_ready=announce)
     except (ConfigError, CannotStart) as error:
         raise Failure(str(error)) from None
 

@@ -11,7 +11,7 @@ from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.rotation.model import Rotation, RotationState
 from sekisho.store.statements import Query, insert, its, reading, realm_parameters, replace
-from sekisho.store.tables import Instant, String, listed, naming, realm_columns
+from sekisho.store.tables import Instant, String, listed, naming, partial_index, realm_columns
 from sekisho.store.transaction import Transaction
 
 # No foreign keys: either certificate may go, what was done stays to be read.
@@ -29,39 +29,36 @@ ROTATIONS = listed(
     announces=naming(ChangeKind.CERTIFICATE, "new_certificate_id", of_inserts=True),
 )
 
-Index(
+partial_index(
     None,
     ROTATIONS.c.account_id,
     ROTATIONS.c.region,
     ROTATIONS.c.ca_certificate_id,
     ROTATIONS.c.state,
     ROTATIONS.c.seq,
-    sqlite_where=ROTATIONS.c.ca_certificate_id.is_not(None),
-    postgresql_where=ROTATIONS.c.ca_certificate_id.is_not(None),
+    where=ROTATIONS.c.ca_certificate_id.is_not(None),
 )
 
 # A literal, as OUTGOING.
 PENDING: Final = text("state = 'PENDING'")
 
-Index(
+partial_index(
     "ux_rotations_pending_old",
     ROTATIONS.c.account_id,
     ROTATIONS.c.region,
     ROTATIONS.c.old_certificate_id,
     unique=True,
-    sqlite_where=PENDING,
-    postgresql_where=PENDING,
+    where=PENDING,
 )
 
 # The id first, for the look-up of identities.
-Index(
+partial_index(
     "ux_rotations_pending_new",
     ROTATIONS.c.new_certificate_id,
     ROTATIONS.c.account_id,
     ROTATIONS.c.region,
     unique=True,
-    sqlite_where=PENDING,
-    postgresql_where=PENDING,
+    where=PENDING,
 )
 
 

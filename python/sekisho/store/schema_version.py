@@ -52,7 +52,7 @@ def bring_to_head(connection: Connection, place: str) -> None:
                 f"{place} is not a database of Sekisho's (it has the table {others[0]!r})."
                 " Name another data folder, or a database of its own."
             )
-        load_all().create_all(connection, checkfirst=False)
+        load_all(connection.dialect.name).create_all(connection, checkfirst=False)
         _VERSION.create(connection, checkfirst=False)
         connection.execute(_VERSION.insert(), {"version_num": HEAD})
         return

@@ -23,11 +23,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Identity,
+    Index,
     Integer,
     MetaData,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
 )
 from sqlalchemy.engine import Dialect
@@ -115,6 +118,9 @@ class PartOf:
 _announcers: Final[dict[str, Announcer | PartOf | None]] = {}
 """By table. Not in ``Table.info``, which Alembic would write into migrations."""
 
+_conditions: Final[dict[Index, ColumnElement[bool] | TextClause]] = {}
+"""Of the partial indexes."""
+
 
 def naming(kind: ChangeKind, column: str, *, of_inserts: bool) -> Announcer:
     """Return an announcer of one change, whose id is the value of ``column``.
@@ -159,10 +165,30 @@ def announces(table: Table) -> Announcer | PartOf | None:
     return _announcers[table.name]
 
 
-def load_all() -> MetaData:
-    """Import the ``store.py`` of every feature; return the metadata that then has all tables."""
+def partial_index(
+    name: str | None, *columns: Column[Any], where: ColumnElement[bool] | TextClause, unique: bool = False
+) -> Index:
+    """Define an index of those rows of a table for which ``where`` holds.
+
+    PostgreSQL's option is added by ``load_all``: with it SQLAlchemy imports the dialect, which a server on SQLite does
+    not need.
+    """
+    index = Index(name, *columns, unique=unique, sqlite_where=where)
+    _conditions[index] = where
+    return index
+
+
+def load_all(dialect: str) -> MetaData:
+    """Import the ``store.py`` of every feature; return the metadata that then has all tables.
+
+    Args:
+        dialect: The database that it is for: ``sqlite`` or ``postgresql``.
+    """
     package = Path(__file__).parents[1]
     for file in sorted(package.rglob("store.py")):
         parts = file.relative_to(package).with_suffix("").parts
         import_module(".".join(("sekisho", *parts)))
+    if dialect == "postgresql":
+        for index, where in _conditions.items():
+            index.dialect_kwargs["postgresql_where"] = where
     return metadata

@@ -38,7 +38,7 @@ from sekisho.store.statements import (
     replace,
     replacing,
 )
-from sekisho.store.tables import Instant, PartOf, String, Write, keyed, listed, realm_columns
+from sekisho.store.tables import Instant, PartOf, String, Write, keyed, listed, partial_index, realm_columns
 from sekisho.store.transaction import Transaction
 from sekisho.things.model import Thing
 
@@ -65,24 +65,22 @@ THINGS = listed(
     announces=_announce,
 )
 
-Index(
+partial_index(
     None,
     THINGS.c.account_id,
     THINGS.c.region,
     THINGS.c.type_name,
     THINGS.c.seq,
-    sqlite_where=THINGS.c.type_name.is_not(None),
-    postgresql_where=THINGS.c.type_name.is_not(None),
+    where=THINGS.c.type_name.is_not(None),
 )
 
-Index(
+partial_index(
     None,
     THINGS.c.account_id,
     THINGS.c.region,
     THINGS.c.billing_group_name,
     THINGS.c.seq,
-    sqlite_where=THINGS.c.billing_group_name.is_not(None),
-    postgresql_where=THINGS.c.billing_group_name.is_not(None),
+    where=THINGS.c.billing_group_name.is_not(None),
 )
 
 # The attributes of ``things`` once more, to find things by them.

@@ -11,7 +11,8 @@ from sekisho.store.tables import load_all
 
 def _run(connection: Connection) -> None:
     # SQLite can roll back DDL, once Python's driver lets it.
-    context.configure(connection=connection, target_metadata=load_all(), transactional_ddl=True)
+    tables = load_all(connection.dialect.name)
+    context.configure(connection=connection, target_metadata=tables, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
 
