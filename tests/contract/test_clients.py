@@ -92,8 +92,8 @@ def toy_operations(received: Received) -> Operations:
     return operations
 
 
-class AlwaysWell:
-    """The health of a server that is well."""
+class AlwaysOk:
+    """The health of a server whose parts are all ok."""
 
     def live(self) -> list[Part]:
         return []
@@ -114,7 +114,7 @@ def serving(received: Received, *, any_credentials: bool = False) -> Iterator[st
         utc_now,
         default_realm=Realm("000000000000", "us-west-2"),
         any_credentials=any_credentials,
-        health=AlwaysWell(),
+        health=AlwaysOk(),
         operations=toy_operations(received),
     )
 
@@ -322,7 +322,7 @@ def test_a_person_may_open_the_health_report_in_a_browser(open_endpoint: str) ->
 def test_without_any_credentials_a_page_is_refused_for_want_of_a_signature(endpoint: str) -> None:
     for headers in (CROSS_SITE, {"Host": "rebound.example"}, PREFLIGHT):
         assert exchange(endpoint, "GET", "/things", headers=headers)[0] == 403
-    # A proxy in front may ask under its own name whether the server is well.
+    # A reverse proxy may send a health probe with its own host name.
     assert exchange(endpoint, "GET", HEALTH_PATH, headers={"Host": "iot.example.com"})[0] == 200
 
 

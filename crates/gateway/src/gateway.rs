@@ -399,7 +399,7 @@ impl Gateway {
         let mut all = self.reports.metrics.snapshot();
         let lengths = self.reports.bridge.lengths();
         all.push(("principals".to_owned(), self.principals.len() as u64));
-        all.push(("tickets_waiting".to_owned(), lengths.admissions as u64));
+        all.push(("admission_requests_waiting".to_owned(), lengths.admissions as u64));
         all.push(("requests_not_taken".to_owned(), lengths.requests as u64));
         all.push(("requests_dropped".to_owned(), lengths.dropped_requests));
         all.push(("refusals_waiting".to_owned(), lengths.refusals as u64));

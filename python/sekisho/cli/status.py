@@ -1,4 +1,4 @@
-"""``sekisho status``: show whether every part of the server is well."""
+"""``sekisho status``: show which parts of the server are ok."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_ANSWER: Final = 1
 """Exit code: no server answers."""
 
 NOT_WELL: Final = 3
-"""Exit code: a server answers, and a part of it is not well. (2 is a wrong command line.)"""
+"""Exit code: a server answers, and a part of it is failing. (2 is a wrong command line.)"""
 
 _WORDS: Final = {
     "store": "the registry can be read and written",
@@ -27,11 +27,11 @@ _WORDS: Final = {
 def status(
     data: Data = None,
     wait: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Wait up to this long until the server is well.")
+        float, typer.Option(metavar="SECONDS", help="Wait up to this long until every part of the server is ok.")
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Exit 0 when every part of the server is well, 1 when no server answers, 3 when a part is not well."""
+    """Exit 0 when every part of the server is ok, 1 when no server answers, 3 when a part is failing."""
     import time
 
     from sekisho.cli.output import show_json, show_line
@@ -75,6 +75,6 @@ def _ask(folder: str) -> tuple[int, dict[str, Any]]:
         return NO_ANSWER, report | {"api": absent, "mqtt": "unknown, since the API does not answer"}
     words = {"api": f"answers at {run.api}", "mqtt": f"listens at {run.mqtt_host}:{run.mqtt_port}"} | _WORDS
     for name, part in health.get("parts", {}).items():
-        report[name] = words.get(name, "is well") if part["ok"] else f"NOT WELL: {part.get('reason', 'see the log')}"
+        report[name] = words.get(name, "is ok") if part["ok"] else f"FAILING: {part.get('reason', 'see the log')}"
     report = {**words, **report, "ok": health["status"] == "ok", "health": health}
     return (0 if report["ok"] else NOT_WELL), report

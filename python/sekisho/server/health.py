@@ -1,4 +1,4 @@
-"""What a server says of itself: of each part whether it is well, and where it is not a sentence about it.
+"""What a server says of itself: for each part, whether it is ok, and otherwise the reason.
 
 Threads of their own try the parts that may hang, at an interval. So asking costs nothing and waits for nothing, and a
 result that is too old is not taken for a good one.
@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import structlog
+
 from sekisho import __version__
 from sekisho.observe import logging, threads
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import SupervisedThread, beat
 from sekisho.store.errors import StoreError
+
+log = structlog.get_logger(__name__)
 
 PROBE_INTERVAL_SECONDS: Final = 5.0
 """Seconds from the end of one probe to the beginning of the next."""
@@ -60,8 +62,8 @@ class Api(Protocol):
     def statistics(self) -> Mapping[str, int]: ...
 
 
-class NotWell(Exception):
-    """A part is not well; the message says what and why."""
+class PartFailing(Exception):
+    """A part is failing. The message is the reason, one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Part:
 
     name: str
     problem: str | None
-    """A sentence about what is not well; None where all is."""
+    """The reason why it is failing, one sentence; None where it is ok."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,7 +80,7 @@ class Probe:
     """Tries one part at an interval, in a thread of its own, and keeps the last result.
 
     Args:
-        check: Raises where the part is not well: NotWell, StoreError or OSError with a message for an operator.
+        check: Raises where the part is failing: PartFailing, StoreError or OSError with a message for an operator.
     """
 
     def __init__(self, name: str, check: Callable[[], None], interval: float = PROBE_INTERVAL_SECONDS) -> None:
@@ -106,15 +108,15 @@ class Probe:
         problem: str | None = None
         try:
             self._check()
-        except (NotWell, StoreError) as error:
+        except (PartFailing, StoreError) as error:
             problem = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not well
+        except Exception as error:  # noqa: BLE001 - any error means that the part is failing
             problem = f"{type(error).__name__}: {error}"
         if (problem is None) != (self._problem is None):
             if problem is None:
-                log.write(LogEvent.PART_RECOVERED, part=self.name)
+                log.info("a part of the server is well again", part=self.name)
             else:
-                log.write(LogEvent.PART_FAILING, part=self.name, reason=problem)
+                log.error("a part of the server is not well", part=self.name, reason=problem)
         self._problem = problem
         self._checked_at = time.monotonic()
 
@@ -131,7 +133,7 @@ class Probe:
         age = time.monotonic() - self._checked_at
         problem = self._problem
         if age > STALE_SECONDS:
-            last = "it was well then" if problem is None else problem
+            last = "it was ok then" if problem is None else problem
             problem = f"a check of {self.name} has not ended for {age:.0f} s ({last})"
         return Part(self.name, problem, {"checked_seconds_ago": round(age, 1)})
 
@@ -249,24 +251,24 @@ class Health:
                 os.fsync(file.fileno())
             found = os.statvfs(self._data)
         except OSError as error:
-            raise NotWell(f"{self._data} cannot be written to: {error.strerror or error}") from None
+            raise PartFailing(f"{self._data} cannot be written to: {error.strerror or error}") from None
         free = found.f_bavail * found.f_frsize
         if free < MIN_FREE_BYTES:
-            raise NotWell(
+            raise PartFailing(
                 f"{self._data}: only {free // 1024**2} MiB are free, and {MIN_FREE_BYTES // 1024**2} MiB are needed"
             )
 
     def _check_mqtt(self) -> None:
         found = self._statistics()
         if not found["listening"]:
-            raise NotWell("MQTT does not listen: its listener has ended")
+            raise PartFailing("MQTT does not listen: its listener has ended")
         if found.get("accept_failing"):
-            raise NotWell("MQTT accepts no connections: the process has no free descriptors or no memory")
+            raise PartFailing("MQTT accepts no connections: the process has no free descriptors or no memory")
         if found.get("task_failing"):
-            raise NotWell("a task of the gateway failed within the last 30 s and runs again; standard error has why")
+            raise PartFailing("a task of the gateway failed within the last 30 s and runs again; see standard error")
         age = found.get("heartbeat_age_ms", 0)
         if age > MAX_HEARTBEAT_AGE_MILLISECONDS:
-            raise NotWell(f"the gateway's threads have been stuck for {age // 1000} s")
+            raise PartFailing(f"the gateway's threads have been stuck for {age // 1000} s")
 
 
 def verdict(parts: Sequence[Part], *, is_detailed: bool) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def read(data: Path) -> Run | None:
 
 
 def health(run: Run) -> dict[str, Any]:
-    """What the server says of itself (``sekisho.server.health.Health.report``), whether it is well or not.
+    """What the server says of itself (``sekisho.server.health.Health.report``), whether or not a part is failing.
 
     Raises OSError: it does not answer, or it is another than that of ``run``.
     """

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sekisho.observe import logging, threads
 from sekisho.observe.log_writer import LogState
 from sekisho.observe.threads import SupervisedThread
 from sekisho.server import health
-from sekisho.server.health import Health, NotWell, Part, Probe, verdict
+from sekisho.server.health import Health, Part, PartFailing, Probe, verdict
 from sekisho.store.errors import StoreError
-from tests.logs import captured_log
 from tests.wait import eventually
 
 WITHIN = 15.0
@@ -82,7 +82,7 @@ def api() -> Api:
 
 
 @pytest.fixture
-def well(store: Store, gateway: Gateway, api: Api, tmp_path: Path) -> Iterator[Health]:
+def healthy(store: Store, gateway: Gateway, api: Api, tmp_path: Path) -> Iterator[Health]:
     made = Health(store, tmp_path, gateway.statistics, interval=0.001)
     made.watch(api)
     made.start()
@@ -98,8 +98,8 @@ def problems(parts: Any) -> dict[str, str]:
     return {part.name: part.problem for part in parts if part.problem is not None}
 
 
-def test_a_server_that_is_well_says_so_of_each_part(well: Health) -> None:
-    report = well.report(is_detailed=True)
+def test_a_server_without_a_fault_reports_each_part_as_ok(healthy: Health) -> None:
+    report = healthy.report(is_detailed=True)
     assert (report["status"], report["failing"]) == ("ok", [])
     assert report["pid"] == os.getpid()
     assert report["mqtt"]["connections"] == 3
@@ -107,25 +107,25 @@ def test_a_server_that_is_well_says_so_of_each_part(well: Health) -> None:
     assert list(report["parts"]) == ["api", "store", "data_folder", "mqtt", "threads", "log"]
     assert all(part["ok"] for part in report["parts"].values())
     assert {"health-store", "health-data_folder", "health-mqtt"} <= {each["name"] for each in report["threads"]}
-    assert problems(well.live()) == problems(well.ready()) == {}
+    assert problems(healthy.live()) == problems(healthy.ready()) == {}
 
 
 @pytest.mark.parametrize("direction", ["reading", "writing"])
-def test_a_store_that_fails_is_told_of_until_it_is_well_again(well: Health, store: Store, direction: str) -> None:
-    with captured_log() as logged:
+def test_a_store_that_fails_is_reported_until_it_works_again(healthy: Health, store: Store, direction: str) -> None:
+    with capture_logs() as logged:
         setattr(store, direction, fail(StoreError("/data/sekisho.db: the disk is full.")))
-        eventually(lambda: problems(well.ready()) == {"store": "/data/sekisho.db: the disk is full."})
-        assert problems(well.live()) == {}
-        assert well.report(is_detailed=True)["failing"] == ["store"]
+        eventually(lambda: problems(healthy.ready()) == {"store": "/data/sekisho.db: the disk is full."})
+        assert problems(healthy.live()) == {}
+        assert healthy.report(is_detailed=True)["failing"] == ["store"]
         setattr(store, direction, lambda: None)
-        eventually(lambda: not problems(well.parts()))
-    assert [(line["code"], line["part"]) for line in logged] == [
-        ("part_failing", "store"),
-        ("part_recovered", "store"),
+        eventually(lambda: not problems(healthy.parts()))
+    assert [(line["event"], line["part"]) for line in logged] == [
+        ("a part of the server is not well", "store"),
+        ("a part of the server is well again", "store"),
     ]
 
 
-def test_a_check_that_hangs_is_no_good_news(well: Health, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_hangs_is_no_good_news(healthy: Health, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     release, hanging = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -135,12 +135,12 @@ def test_a_check_that_hangs_is_no_good_news(well: Health, store: Store, monkeypa
     store.writing = hang
     assert hanging.wait(WITHIN)
     monkeypatch.setattr(health, "STALE_SECONDS", 0.2)
-    eventually(lambda: "store" in problems(well.ready()))
-    assert "a check of store has not ended" in problems(well.ready())["store"]
+    eventually(lambda: "store" in problems(healthy.ready()))
+    assert "a check of store has not ended" in problems(healthy.ready())["store"]
     # The others go on meanwhile.
-    assert set(problems(well.ready())) == {"store"}
+    assert set(problems(healthy.ready())) == {"store"}
     release.set()
-    eventually(lambda: not problems(well.ready()))
+    eventually(lambda: not problems(healthy.ready()))
 
 
 @pytest.mark.parametrize(
@@ -153,17 +153,17 @@ def test_a_check_that_hangs_is_no_good_news(well: Health, store: Store, monkeypa
     ],
 )
 def test_what_the_gateway_says_of_itself_is_heard(
-    well: Health, gateway: Gateway, said: dict[str, int], words: str
+    healthy: Health, gateway: Gateway, said: dict[str, int], words: str
 ) -> None:
     gateway.said = gateway.said | said
-    eventually(lambda: words in problems(well.ready()).get("mqtt", ""))
+    eventually(lambda: words in problems(healthy.ready()).get("mqtt", ""))
 
 
 def test_a_gateway_that_hangs_holds_up_no_report(
-    well: Health, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    healthy: Health, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, hanging = threading.Event(), threading.Event()
-    before = well.report(is_detailed=True)["mqtt"]
+    before = healthy.report(is_detailed=True)["mqtt"]
 
     def hang() -> None:
         hanging.set()
@@ -172,18 +172,18 @@ def test_a_gateway_that_hangs_holds_up_no_report(
     gateway.behave = hang
     assert hanging.wait(WITHIN)
     monkeypatch.setattr(health, "STALE_SECONDS", 0.1)
-    eventually(lambda: well._mqtt_probe.is_stale)
-    report = well.report(is_detailed=True)
+    eventually(lambda: healthy._mqtt_probe.is_stale)
+    report = healthy.report(is_detailed=True)
     assert report["mqtt"] == before
     assert "mqtt" in report["failing"]
     # Of this only a restart is the cure.
-    assert "mqtt" in problems(well.live())
+    assert "mqtt" in problems(healthy.live())
     release.set()
 
 
-def test_an_api_that_does_not_accept_is_not_ready(well: Health, api: Api) -> None:
+def test_an_api_that_does_not_accept_is_not_ready(healthy: Health, api: Api) -> None:
     api.is_accepting = False
-    assert problems(well.ready()) == {"api": "the API takes no connections"}
+    assert problems(healthy.ready()) == {"api": "the API takes no connections"}
 
 
 def test_a_data_folder_that_cannot_be_written_to_is_named(store: Store, gateway: Gateway, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_file_system_that_is_nearly_full_is_told_of(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_thread_that_failed_is_not_well_but_no_reason_to_restart(well: Health) -> None:
+def test_a_thread_that_failed_is_not_well_but_no_reason_to_restart(healthy: Health) -> None:
     ending, runs = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -214,23 +214,23 @@ def test_a_thread_that_failed_is_not_well_but_no_reason_to_restart(well: Health)
     thread = SupervisedThread(run, "breaking", stopping=ending, restart_delay=WITHIN)
     thread.start()
     try:
-        eventually(lambda: "threads" in problems(well.ready()))
-        assert problems(well.ready())["threads"] == "thread breaking does not run: RuntimeError: it broke"
-        assert problems(well.live()) == {}
-        [said] = [each for each in well.report(is_detailed=True)["threads"] if each["name"] == "breaking"]
+        eventually(lambda: "threads" in problems(healthy.ready()))
+        assert problems(healthy.ready())["threads"] == "thread breaking does not run: RuntimeError: it broke"
+        assert problems(healthy.live()) == {}
+        [said] = [each for each in healthy.report(is_detailed=True)["threads"] if each["name"] == "breaking"]
         assert (said["running"], said["failures"], said["last_error"]) == (False, 1, "RuntimeError: it broke")
     finally:
         ending.set()
         thread.join(WITHIN)
 
 
-def test_a_stuck_thread_is_a_reason_to_restart(well: Health) -> None:
+def test_a_stuck_thread_is_a_reason_to_restart(healthy: Health) -> None:
     ending = threading.Event()
     thread = SupervisedThread(lambda: wait_for(ending), "stuck", max_silent_seconds=1.0)
     thread.start()
     thread._beat_at -= 60
     try:
-        assert "thread stuck has been stuck for 60 s" in problems(well.live())["threads"]
+        assert "thread stuck has been stuck for 60 s" in problems(healthy.live())["threads"]
     finally:
         ending.set()
         thread.join(WITHIN)
@@ -245,14 +245,14 @@ def test_a_stuck_thread_is_a_reason_to_restart(well: Health) -> None:
     ],
 )
 def test_a_log_that_cannot_be_written_is_told_of_and_costs_no_readiness(
-    well: Health, monkeypatch: pytest.MonkeyPatch, state: LogState, words: str
+    healthy: Health, monkeypatch: pytest.MonkeyPatch, state: LogState, words: str
 ) -> None:
     monkeypatch.setattr(logging, "state", lambda: state)
-    report = well.report(is_detailed=True)
+    report = healthy.report(is_detailed=True)
     assert report["failing"] == ["log"]
     assert words in report["parts"]["log"]["reason"]
     assert report["parts"]["log"]["dropped"] == 2
-    assert problems(well.ready()) == {}
+    assert problems(healthy.ready()) == {}
 
 
 def test_sentences_are_for_those_who_may_read_them() -> None:
@@ -266,7 +266,7 @@ def test_sentences_are_for_those_who_may_read_them() -> None:
 
 
 def test_a_probe_survives_every_error_and_tells_of_unforeseen_ones() -> None:
-    errors: list[Exception] = [NotWell("known"), ValueError("unknown"), OSError(28, "No space left on device")]
+    errors: list[Exception] = [PartFailing("known"), ValueError("unknown"), OSError(28, "No space left on device")]
 
     def check() -> None:
         raise errors.pop(0)
