@@ -1,4 +1,4 @@
-"""Access keys that were looked up a moment ago, so that not every request reads them from the database."""
+"""Caches access keys that were looked up recently, so that not every request reads the database."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Final
 from sekisho.api.sigv4 import Credentials, SecretKey
 
 ACCESS_KEY_SECONDS: Final = 5.0
-"""Seconds for which a key that was found is not looked up again. A key that is deleted, by this server or by another
-process on the same database, stops working after as many seconds at most."""
+"""Seconds for which a found key is not looked up again. A deleted key works for this time at most, also if
+another process on the same database deleted it."""
 
 MAX_CACHED_ACCESS_KEYS: Final = 1024
-"""Keys that are remembered; beyond, the one that was looked up first is forgotten."""
+"""Maximum number of cached keys. Beyond it, the key that was looked up first is removed."""
 
 
 class CachedCredentials:
-    """`Credentials` that remember what others found.
+    """`Credentials` that cache found keys.
 
-    A key that does not exist is looked up each time: one that is created works at once, and requests with invented keys
-    take no place of others.
+    A key that does not exist is looked up each time. So a new key works at once, and invented keys do not remove
+    cached keys.
 
     Args:
         credentials: Looks a key up.
-        now: Seconds on a clock that never goes back.
+        now: A monotonic clock, in seconds.
     """
 
     def __init__(self, credentials: Credentials, now: Callable[[], float] = time.monotonic) -> None:
@@ -36,11 +36,11 @@ class CachedCredentials:
         self._found: OrderedDict[str, tuple[float, SecretKey]] = OrderedDict()
 
     def __call__(self, access_key_id: str, /) -> SecretKey | None:
-        """The key, or None. Raises what the look-up raises."""
+        """Return the key, or None. Raises what the look-up raises."""
         return self.cached(access_key_id) or self._look_up(access_key_id, self._now())
 
     def cached(self, access_key_id: str) -> SecretKey | None:
-        """The key, where it is known without looking it up."""
+        """Return the key if it is cached, else None."""
         entry = self._found.get(access_key_id)
         return entry[1] if entry is not None and self._now() < entry[0] else None
 
@@ -49,7 +49,7 @@ class CachedCredentials:
         with self._lock:
             self._found.pop(access_key_id, None)
             if key is not None:
-                # Counted from before the look-up: what it found was true then.
+                # From before the look-up: its result was true at that time.
                 self._found[access_key_id] = (now + ACCESS_KEY_SECONDS, key)
                 if len(self._found) > MAX_CACHED_ACCESS_KEYS:
                     self._found.popitem(last=False)

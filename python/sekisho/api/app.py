@@ -1,10 +1,10 @@
-"""The journey of a request, and the ASGI application around it.
+"""The steps by which a request is answered, and the ASGI application around them.
 
-    who signed it (sigv4) → which operation (router) → its parameters (codec) → are they allowed (validate)
+    signature and access key (sigv4) → operation (router) → parameters (codec) → constraints of the model (validate)
     → the operation's function → the response (codec)
 
 Any step may refuse with an exception of `sekisho.errors` or `sekisho.api.errors`; `sekisho.api.errors` turns it into
-the answer. All of it is synchronous and runs in worker threads, because operations talk to a database: the first step
+the answer. All steps are synchronous and run in worker threads, because operations use a database: the first step
 in threads for requests that are not authenticated yet, the others in threads that accounts share (`fair_threads`).
 """
 
@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -49,8 +50,6 @@ from sekisho.errors import (
     ServiceUnavailableException,
     ThrottlingException,
 )
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import Tally
 from sekisho.realm import Realm
 from sekisho.regions import Regions
@@ -71,29 +70,28 @@ _SIGNING_NAMES: Mapping[str, Sequence[str]] = {
 _ANY_SERVICE = ("iot", "iot-data", "iot-jobs-data")
 
 _OWN_PATHS: Final = "/_sekisho/"
-"""Below it are the server's own resources: health, reports, rotations."""
+"""Prefix of the server's own resources: health, reports, rotations."""
 
 R = TypeVar("R")
 
 OPERATION_THREADS: Final = 40
-"""API requests of all accounts that are answered at a time; of one account alone, half of them."""
+"""Requests of all accounts that are answered at a time; one account gets at most half of them."""
 
 OPERATIONS_WAITING: Final = (1000, 250, 250)
-"""API requests that wait for a thread: in all, of one account, of one access key. More are throttled."""
+"""Requests that wait for a thread: in all, of one account, of one access key. Further ones are throttled."""
 
 AUTHENTICATION_THREADS: Final = 8
-"""Requests whose signature is verified at a time (and reports of bulk registrations); of one address alone, half."""
+"""Requests whose signature is verified at a time, and reports of bulk registrations; one address gets at most half."""
 
 AUTHENTICATIONS_WAITING: Final = (1000, 500, 250)
-"""Requests that wait to be authenticated: in all, from one address, with one claimed access key. More are throttled."""
+"""Requests that wait to be authenticated: in all, from one address, with one access key. Further ones are throttled."""
 
-_READS: Final = ("Describe", "Get", "List", "Search", "Test", "Validate")
-"""How the names of operations begin that change nothing."""
+log = structlog.get_logger("sekisho.api")
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Who makes a request, and which services it may mean.
+    """The signer of a request, and the services that the request may be for.
 
     Attributes:
         signed_headers: The names of the headers that the signature covers; None where no signature is verified.
@@ -105,21 +103,21 @@ class Authenticated:
 
 
 class Api:
-    """Answers requests; needs no web framework. `build` hosts one.
+    """Answers requests; needs no web framework. `build` makes an ASGI application of it.
 
     Args:
-        services: Handed to every operation.
+        services: Passed to every operation.
         credentials: Looks up access keys.
         clock: The present time, aware.
         default_realm: The account and region of requests that name none (with `any_credentials` only).
-        regions: Those that the server serves; AWS's own unless others are given.
-        any_credentials: Take unsigned requests and unknown access keys for the default account, and verify no
+        regions: The regions that the server serves; by default AWS's own.
+        any_credentials: Accept unsigned requests and unknown access keys for the default account, and verify no
             signature. The account of a known key and the region are taken from the Authorization header alone. The
             caller makes sure that the server listens on loopback only and that no web page reaches it (`build` does).
-        operations: Those of `sekisho.api.operations` unless others are given.
+        operations: By default those of `sekisho.api.operations`.
 
     Raises:
-        ModelError: An operation is registered that the installed models do not have.
+        ModelError: The installed models do not have one of the operations.
     """
 
     def __init__(
@@ -145,19 +143,19 @@ class Api:
         _refuse_unknown(self._operations, self._models)
 
     def cached_account(self, access_key_id: str) -> str | None:
-        """The account of an access key, where it is known without looking it up and signatures are verified."""
+        """Return the account of an access key if it is cached and signatures are verified, else None."""
         key = None if self._any_credentials else self._credentials.cached(access_key_id)
         return None if key is None else key.account_id
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        """The response to `request`; never raises."""
+        """Return the response to `request`; never raises."""
         authenticated = self.authenticate(request)
         if isinstance(authenticated, HttpResponse):
             return authenticated
         return self.perform(request, authenticated)
 
     def authenticate(self, request: HttpRequest) -> Authenticated | HttpResponse:
-        """Who makes a request, or the response that refuses it; never raises."""
+        """Return the signer of a request, or the response that refuses it; never raises."""
         request_id = str(uuid4())
         try:
             realm, caller, services, signed_headers = self._authenticate(request)
@@ -165,16 +163,15 @@ class Api:
         except (AwsException, StoreError, OSError) as error:
             return self._refusal(error, request, None, request_id)
         except Exception:
-            log.exception(LogEvent.API_REQUEST_FAILED, **_log_fields(request, request_id))
+            log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
             return self._failure(self._likely_service(request), request_id)
         return Authenticated(call, services, signed_headers)
 
     def perform(self, request: HttpRequest, authenticated: Authenticated) -> HttpResponse:
-        """The response to an authenticated request; never raises."""
+        """Return the response to an authenticated request; never raises."""
         call, services = authenticated.call, authenticated.services
         request_id = call.request_id
         service: str | None = None
-        name: str | None = None
         try:
             if services == ("sts",):
                 return self._answer_query(request, call)
@@ -182,7 +179,7 @@ class Api:
                 service = rotations.SERVICE
                 return self._answer_own(request, call, services)
             route = self._router.route(services, request.method, request.raw_path)
-            service, name = route.service, route.operation
+            service = route.service
             handler = self._handler(service, route.operation)
             operation = self._models[service].operation(route.operation)
             codec = codec_of(operation)
@@ -191,12 +188,11 @@ class Api:
             validate(operation, parameters)
             response = codec.write(handler(call, take_documents(parameters)))
         except (AwsException, StoreError, OSError) as error:
-            return self._refusal(error, request, service, request_id, call, name)
+            return self._refusal(error, request, service, request_id)
         except Exception:
-            log.exception(LogEvent.API_REQUEST_FAILED, **_log_fields(request, request_id, call, name))
+            log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
             return self._failure(service or self._likely_service(request), request_id)
-        event = LogEvent.API_CHANGE_MADE if _is_change(service, name) else LogEvent.API_REQUEST_ANSWERED
-        log.write(event, **_log_fields(request, request_id, call, name), http_status=response.status)
+        log.debug("api request answered", operation=operation.name, realm=str(call.realm), request_id=request_id)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
 
     def _refusal(
@@ -205,30 +201,20 @@ class Api:
         request: HttpRequest,
         service: str | None,
         request_id: str,
-        call: Call | None = None,
-        operation: str | None = None,
     ) -> HttpResponse:
         service = service or self._likely_service(request)
-        fields = _log_fields(request, request_id, call, operation)
         if isinstance(error, AwsException):
-            response = error_response(error, self._models, service, request_id)
-            log.write(
-                LogEvent.API_REQUEST_REFUSED,
-                reason=error.message,
-                error_code=error.code,
-                **fields,
-                http_status=response.status,
-            )
-            return response
-        # No fault of the code's: a full disk, a lock, a database that is down. Clients try 503 again by themselves.
-        log.write(LogEvent.REGISTRY_UNAVAILABLE, reason=str(error), **fields)
+            log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
+            return error_response(error, self._models, service, request_id)
+        # Not a bug: a full disk, a lock, a database that is down. Clients retry after 503.
+        log.error("the registry cannot be used", reason=str(error), request_id=request_id)
         unavailable = ServiceUnavailableException(
             f"Sekisho's registry cannot be used at present. Its log has the reason under request id {request_id}."
         )
         return error_response(unavailable, self._models, service, request_id)
 
     def refuse(self, request: HttpRequest, error: AwsException) -> HttpResponse:
-        """The answer to a request that is refused before it is read."""
+        """Return the response to a request that is refused before it is read."""
         return error_response(error, self._models, self._likely_service(request), str(uuid4()))
 
     def _answer_own(self, request: HttpRequest, call: Call, services: Sequence[str]) -> HttpResponse:
@@ -237,8 +223,9 @@ class Api:
                 f"Credential should be scoped to the service '{rotations.SERVICE}' for {echo(request.raw_path)}."
             )
         response = rotations.answer(call, request)
-        event = LogEvent.API_REQUEST_ANSWERED if request.method == "GET" else LogEvent.API_CHANGE_MADE
-        log.write(event, **_log_fields(request, call.request_id, call), http_status=response.status)
+        log.debug(
+            "api request answered", path=echo(request.raw_path), realm=str(call.realm), request_id=call.request_id
+        )
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
 
     def _answer_query(self, request: HttpRequest, call: Call) -> HttpResponse:
@@ -249,8 +236,6 @@ class Api:
         parameters = query.parse_parameters(operation, fields)
         validate(operation, parameters)
         response = query.write_result(model, operation, handler(call, parameters), call.request_id)
-        about = _log_fields(request, call.request_id, call, operation.name)
-        log.write(LogEvent.API_REQUEST_ANSWERED, **about, http_status=response.status)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
 
     def _handler(self, service: str, operation: str) -> Handler:
@@ -269,7 +254,7 @@ class Api:
         )
         return error_response(error, self._models, service, request_id)
 
-    # Who, where, and for which service.
+    # The signer, the realm and the service.
 
     def _authenticate(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str], frozenset[str] | None]:
         if self._any_credentials:
@@ -280,7 +265,7 @@ class Api:
         return realm, _caller(signer.scope.access_key_id, signer.key), services, signer.signed_headers
 
     def _take_anyone(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str]]:
-        # Clients with made-up keys choose their region in the Authorization header, which a web page cannot set.
+        # Clients with invented keys choose their region in the Authorization header, which a web page cannot set.
         scope = header_scope_of(request)
         if scope is None:
             services: Sequence[str] = ("sts",) if _looks_like_query(request) else _ANY_SERVICE
@@ -293,7 +278,7 @@ class Api:
         )
 
     def _realm(self, account_id: str, region: str) -> Realm:
-        """The realm that a request is signed for. Every object that a request makes is below one of these."""
+        """Return the realm that a request is signed for. All objects of a request are in it."""
         if region not in self._regions:
             raise InvalidSignatureException(
                 f"Credential should be scoped to a valid region. {self._regions.why_not(region)}"
@@ -301,7 +286,7 @@ class Api:
         return Realm(account_id, region)
 
     def _likely_service(self, request: HttpRequest) -> str | None:
-        """The service whose form of error the client will understand, before anything is verified."""
+        """Return the service whose form of errors the client most likely reads, before anything is verified."""
         scope = scope_of(request)
         if scope is not None and scope.service in _SIGNING_NAMES:
             return _SIGNING_NAMES[scope.service][0]
@@ -319,12 +304,12 @@ def build(
     health: ReportsHealth | None = None,
     operations: Operations | None = None,
 ) -> Starlette:
-    """The ASGI application: the AWS APIs on every path, the server's health and reports.
+    """Make the ASGI application: the AWS APIs on every path, the server's health and reports.
 
-    Its `state.statistics()` counts the requests that are answered, wait, and were throttled.
+    Its `state.statistics()` counts requests that are being answered, that wait, and that were throttled.
 
     Args:
-        health: The server's health; None leaves its routes out.
+        health: The server's health; with None there are no health routes.
 
     The other arguments, and ModelError, are those of `Api`.
     """
@@ -340,20 +325,20 @@ def build(
 
     host = _Host(api)
 
-    # Looked up when it is asked for: tests build the application without services.
+    # Looked up at each request: tests build the application without services.
     fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
     middleware = [Middleware(RefuseWebPages), Middleware(_RoutedAsSent)]
     health_routes = [] if health is None else HealthRoutes(health).routes
     routes = [*health_routes, fetch_report, Mount("/", host)]
     application = Starlette(routes=routes, middleware=middleware) if any_credentials else _Application(routes, host)
     application.state.statistics = host.statistics
-    # Targets that are no path, such as `*`, match no route.
+    # Targets that are not paths, such as `*`, match no route.
     application.router.default = host
     return application
 
 
 class _Application(Starlette):
-    """Starlette for the server's own paths; requests of the AWS APIs, which are all others, go past its layers."""
+    """Starlette for the server's own paths; requests of the AWS APIs, which are all others, bypass its layers."""
 
     def __init__(self, routes: Sequence[BaseRoute], host: ASGIApp) -> None:
         super().__init__(routes=routes, middleware=[Middleware(_RoutedAsSent)])
@@ -367,9 +352,9 @@ class _Application(Starlette):
 
 
 class _RoutedAsSent:
-    """ASGI middleware: has paths routed as they were sent, with their escapes.
+    """ASGI middleware: routes paths as they were sent, with their escapes.
 
-    Starlette's patterns know no line feed: `/things/a%0Ab`, unescaped, would match none of them, and
+    Starlette's patterns do not match line feeds: `/things/a%0Ab`, unescaped, would match none of them, and
     `/_sekisho/health%0A` would be health.
     """
 
@@ -405,11 +390,11 @@ class _Host:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def run_unauthenticated(self, source_ip: str, function: Callable[[], R]) -> R:
-        """What `function` returns, called in a thread for requests whose account is not known. Raises Busy."""
+        """Return what `function` returns, called in a thread for requests whose account is unknown. Raises Busy."""
         return await self._authentication.run((source_ip, ""), function)
 
     def statistics(self) -> Mapping[str, int]:
-        """Requests that threads answer, and that wait for one; those throttled since the start."""
+        """Return the numbers of requests in threads and of waiting requests, and of those throttled since the start."""
         operations, authentication = self._operations.statistics(), self._authentication.statistics()
         return {
             "requests_in_hand": operations["busy"],
@@ -446,10 +431,10 @@ class _Host:
             return self._throttle(request, f"Account {account_id}", account_id=account_id)
 
     def _answer_in_one_thread(self, request: HttpRequest, claimed: str) -> Awaitable[HttpResponse] | None:
-        """The answer, from one thread instead of two, where nothing has to be waited for; else None.
+        """Return the answer from one thread instead of two if no thread has to be waited for; else None.
 
-        A request that only claims to be of an account thus takes one of its threads before its signature is verified:
-        at most as many as there are for that (``AUTHENTICATION_THREADS``), and never a place in its queue.
+        A request that only claims to be of an account uses a thread of the account before its signature is verified:
+        at most ``AUTHENTICATION_THREADS`` of them, and never a place in the account's queue.
         """
         account_id = self._api.cached_account(claimed)
         if account_id is None:
@@ -475,47 +460,25 @@ class _Host:
 
     def _throttle(self, request: HttpRequest, owner: str, **about: str) -> HttpResponse:
         if count := self._throttled.add(owner):
-            log.write(LogEvent.API_REQUESTS_THROTTLED, count=count, **about)
+            log.warning("api requests throttled", count=count, **about)
         error = ThrottlingException(f"{owner} has more requests than the server answers at a time. Try again later.")
         return self._api.refuse(request, error)
 
     def _give_up(self, request: HttpRequest, **about: str) -> HttpResponse:
         if count := self._given_up.add(tuple(about.values())):
-            log.write(LogEvent.API_REQUESTS_TIMED_OUT, count=count, **about)
+            log.warning("api requests found no free thread in time", count=count, **about)
         error = ServiceUnavailableException(
             f"No thread of the server was free for this request within {WAIT_SECONDS:g} s. Try again later."
         )
         return self._api.refuse(request, error)
 
 
-def _is_change(service: str, operation: str) -> bool:
-    """Whether an operation changes the registry; the service models do not say it. Publishing does not."""
-    return service == "iot" and not operation.startswith(_READS)
-
-
-def _log_fields(
-    request: HttpRequest, request_id: str, call: Call | None = None, operation: str | None = None
-) -> dict[str, str | None]:
-    """Return what a log line says about a request, as far as it is known."""
-    return {
-        "operation": operation,
-        "account_id": None if call is None else call.realm.account_id,
-        "region": None if call is None else call.realm.region,
-        # Not verified where the server takes any credentials.
-        "access_key_id": None if call is None else echo(call.caller.access_key_id) or None,
-        "source_ip": request.source_ip or None,
-        "request_id": request_id,
-        "http_method": echo(request.method) if operation is None else None,
-        "path": echo(request.raw_path) if operation is None else None,
-    }
-
-
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """The request's body. Raises RequestEntityTooLargeException, and ClientDisconnect where it does not all arrive."""
+    """Return the body. Raises RequestEntityTooLargeException, and ClientDisconnect where it is incomplete."""
     too_large = RequestEntityTooLargeException(
         f"The request's body is larger than the {MAX_BODY_BYTES} bytes that are accepted."
     )
-    # The server has checked that it is a number.
+    # The HTTP server has checked that it is a number.
     if any(name == b"content-length" and int(value) > MAX_BODY_BYTES for name, value in scope["headers"]):
         raise too_large
     body = bytearray()
@@ -556,7 +519,7 @@ def _refuse_unknown(operations: Operations, models: Mapping[str, ServiceModel]) 
 
 
 def _refuse_unsigned_parameters(request: HttpRequest, names: Sequence[str], signed: frozenset[str] | None) -> None:
-    """Headers that carry parameters of an operation, such as X-Amz-Mqtt5-User-Properties, have to be signed."""
+    """Check that headers with parameters of an operation are signed, such as X-Amz-Mqtt5-User-Properties."""
     unsigned = [
         name for name in names if request.header(name) is not None and signed is not None and name not in signed
     ]
@@ -578,7 +541,7 @@ def _services_of(signing_name: str) -> Sequence[str]:
 
 
 def _base_url(request: HttpRequest) -> str:
-    # A proxy in front that speaks TLS says so.
+    # A TLS-terminating proxy sends X-Forwarded-Proto.
     scheme = "https" if request.header("x-forwarded-proto") == "https" else "http"
     return f"{scheme}://{request.header('host') or 'localhost'}"
 

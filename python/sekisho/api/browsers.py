@@ -1,12 +1,12 @@
-"""Refuses requests that a web page made its visitor's browser send; for servers that take requests without a signature.
+"""Refuses requests that a web page made a browser send; for servers that accept requests without a signature.
 
-A browser reaches loopback addresses, and sends a page's GET, HEAD and form requests there without asking first. It says
-so in headers that a page can neither leave out nor change, of which each covers what another does not:
+A browser can connect to loopback addresses, and sends a page's GET, HEAD and form requests there without a preflight.
+Three headers, which a page can neither omit nor change, show it. Each covers cases that the others do not:
 
-- `Sec-Fetch-Site`: where the request comes from. Sent by every browser since 2023, for requests without Origin too.
+- `Sec-Fetch-Site`: the relation of the page to the server. Every browser sends it since 2023, also without Origin.
 - `Origin`: the page. Sent by older browsers as well, for POST, PUT, DELETE and preflights, not for a plain GET.
-- `Host`: the name that the browser connects to. A page whose own name was changed to resolve to 127.0.0.1 (DNS
-  rebinding) is the origin of its requests, so the two above are no help; its name is still the Host.
+- `Host`: the name that the browser connects to. With DNS rebinding, a page whose own name resolves to 127.0.0.1 has
+  the same origin as its requests, so the other two do not help; its name is still the Host.
 
 Programs (SDKs, the AWS CLI, curl) send neither of the first two, and the server's own name as Host.
 
@@ -32,7 +32,7 @@ _ADVICE: Final = "Sign requests, and run the server without any_credentials."
 
 
 class RefuseWebPages:
-    """ASGI middleware: answers 403 to what `check_not_from_a_page` refuses, on every path."""
+    """ASGI middleware: answers 403 to requests that `check_not_from_a_page` refuses, on every path."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -50,7 +50,7 @@ class RefuseWebPages:
 
 
 def check_not_from_a_page(request: HttpRequest) -> None:
-    """Raise AccessDeniedException where `request` may come from a web page, or from a name that is not loopback's."""
+    """Raise AccessDeniedException if `request` may come from a web page, or is for a name that is not loopback's."""
     host = request.header("host") or ""
     if not _is_loopback(host):
         raise AccessDeniedException(

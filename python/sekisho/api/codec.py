@@ -1,8 +1,8 @@
-"""Request → parameters and result → response, for the rest-json protocol.
+"""Converts requests to parameters and results to responses, for the rest-json protocol.
 
 Parameters carry the model's member names and Python's own types: str, int, float, bool, bytes, aware datetime, list,
-dict. Null members are dropped, unknown ones ignored. botocore's serializer and parser are the judges of this module:
-`tests/contract/test_codec.py` takes every operation of the models through both.
+dict. Null members are dropped, unknown ones ignored. `tests/contract/test_codec.py` compares this module with
+botocore's serializer and parser, for every operation of the models.
 
 Source: the AWS restJson1 protocol; botocore.serialize and botocore.parsers.
 """
@@ -30,17 +30,17 @@ _INTEGER_BITS = {"integer": 32, "long": 64}
 
 
 class ResultError(Exception):
-    """An operation returned something that its output shape does not have: a bug of the operation."""
+    """An operation returned a member that its output shape does not have: a bug of the operation."""
 
 
 class Codec:
-    """The codec of one operation. Make it with `codec_of`, once per operation.
+    """The codec of one operation. Get it from `codec_of`, which makes one per operation.
 
     Args:
-        operation: Its shapes say where each member travels.
+        operation: Its shapes say where each member is sent.
 
     Raises:
-        ValueError: The model puts a member where no operation of these services had one so far.
+        ValueError: The model puts a member into a location that this codec does not support.
     """
 
     def __init__(self, operation: Operation) -> None:
@@ -54,18 +54,18 @@ class Codec:
 
     @property
     def header_names(self) -> Sequence[str]:
-        """The headers that carry parameters, in lower case."""
+        """The headers that contain parameters, in lower case."""
         return [member.wire_name.lower() for member in self._headers]
 
     def parse(self, request: HttpRequest, labels: Mapping[str, str]) -> dict[str, Any]:
-        """The operation's parameters.
+        """Return the operation's parameters.
 
         Args:
-            labels: The path's values, unescaped, from the router.
+            labels: The values in the path, unescaped, from the router.
 
         Raises:
-            SerializationException: A value or the body cannot be read as its type. Constraints are checked by
-                `sekisho.api.validate` afterwards.
+            SerializationException: A value or the body cannot be read as its type. `sekisho.api.validate` checks
+                constraints after that.
         """
         parameters: dict[str, Any] = {}
         for member in self._labels:
@@ -80,7 +80,7 @@ class Codec:
         return parameters
 
     def write(self, result: Mapping[str, Any] | None) -> HttpResponse:
-        """The response that carries `result`, without the headers that every response has.
+        """Return the response with `result`, without the headers that every response has.
 
         Raises:
             ResultError: `result` has a member that the output does not have.
@@ -102,7 +102,7 @@ class Codec:
         else:
             shape = operation.output.members[payload].shape
             body = _dump(_write(shape, content.get(payload, {}), payload))
-        # The only blobs that are a whole response are shadow documents, which are JSON as well.
+        # The only blobs that are a whole response are shadow documents, which are JSON too.
         return HttpResponse(status, [("content-type", JSON)], body)
 
     def _parse_query(self, request: HttpRequest, parameters: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class Codec:
                 item = _inner(member.shape.member)
                 parameters[member.name] = [_from_text(item, value, member.name) for value in values]
             elif len(values) > 1:
-                # The signature covers the parameters in sorted order: it does not say which of them comes last.
+                # The signature covers the parameters in sorted order, so it does not say which of them was last.
                 raise SerializationException(f"The query parameter '{member.wire_name}' is given {len(values)} times.")
             else:
                 parameters[member.name] = _from_text(member.shape, values[0], member.name)
@@ -132,7 +132,7 @@ class Codec:
         if shape.payload is not None:
             payload = shape.members[shape.payload]
             if payload.shape.type == "blob":
-                # HTTP cannot tell an empty payload from none; MQTT has only the empty one.
+                # HTTP has no difference between an empty payload and none; MQTT has only the empty one.
                 parameters[payload.name] = body
             elif body:
                 parameters[payload.name] = _read(payload.shape, load_json(body), payload.name)
@@ -145,7 +145,7 @@ class Codec:
 
 @cache
 def codec_of(operation: Operation) -> Codec:
-    """The codec of `operation`, made at first use."""
+    """Return the codec of `operation`, which is made at the first call."""
     return Codec(operation)
 
 
@@ -164,7 +164,7 @@ def _refuse_other_locations(shape: Shape | None, known: tuple[str | None, ...]) 
 
 
 def load_json(body: bytes) -> Any:
-    """The JSON value in a body. Raises SerializationException."""
+    """Return the JSON value in a body. Raises SerializationException."""
     try:
         text = without_mark(body.decode())
     except UnicodeDecodeError as error:
@@ -187,7 +187,7 @@ def load_json(body: bytes) -> Any:
 
 
 def _refuse_other_encodings(request: HttpRequest) -> None:
-    # U+FFFD is what unescaping leaves of bytes that are not UTF-8. It may also have been sent.
+    # Unescaping replaces bytes that are not UTF-8 with U+FFFD. A client may also have sent U+FFFD itself.
     if any("\ufffd" in value for _, value in request.query):
         try:
             unquote_to_bytes(request.query_string).decode()
@@ -202,7 +202,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 def _refuse_lone_surrogates(content: Any) -> None:
-    # JSON can escape half a surrogate pair; such a string has no UTF-8 form and could be neither stored nor echoed.
+    # JSON can escape half a surrogate pair. Such a string has no UTF-8 form, so it cannot be stored or repeated.
     try:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -329,7 +329,7 @@ def _timestamp_from_epoch(seconds: float, path: str) -> datetime:
 
 
 def _timestamp_from_text(text: str, path: str) -> datetime:
-    """A timestamp in any of the protocol's three forms: seconds since 1970, ISO 8601, RFC 822."""
+    """Read a timestamp in any of the protocol's three forms: seconds since 1970, ISO 8601, RFC 822."""
     try:
         return _timestamp_from_epoch(_finite(text, path), path)
     except ValueError:
@@ -361,11 +361,11 @@ _READERS: Mapping[str, Callable[[Shape, Any, str], Any]] = {
 
 
 def _from_text(shape: Shape, text: str, path: str) -> Any:
-    """A value of a path, query string or header."""
+    """Read a value of a path, query string or header."""
     if shape.type == "string":
         return text
     if shape.type == "boolean":
-        # Java clients write True, the developer guide TRUE.
+        # Java clients send True, the developer guide TRUE.
         if text.lower() not in ("true", "false"):
             raise SerializationException(f"'{path}' must be true or false.")
         return text.lower() == "true"
@@ -383,10 +383,10 @@ def _from_text(shape: Shape, text: str, path: str) -> Any:
 
 
 def _from_json_header(_shape: Shape, text: str, path: str) -> str:
-    """The JSON text that a header carries in base64.
+    """Return the JSON text in a header in base64.
 
-    boto3 and the CLI are given JSON as a string, so that what they send is a JSON string that holds JSON; other
-    clients send the base64 of the JSON itself. Either way the parameter is the JSON text, as boto3's users type it.
+    boto3 and the CLI get JSON as a string from their users, so they send a JSON string with JSON in it; other clients
+    send the base64 of the JSON itself. In both cases the parameter is the JSON text, as boto3's users write it.
     """
     try:
         content = json.loads(without_mark(base64.b64decode(text, validate=True).decode()))
@@ -438,6 +438,6 @@ def _write_timestamp(moment: datetime, form: str | None) -> str | int | float:
         return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if form == "rfc822":
         return format_datetime(moment.astimezone(UTC), usegmt=True)
-    # Seconds since 1970, to the millisecond, as AWS gives them.
+    # Seconds since 1970, to the millisecond, as AWS returns them.
     milliseconds = round(moment.timestamp() * 1000)
     return milliseconds // 1000 if milliseconds % 1000 == 0 else milliseconds / 1000

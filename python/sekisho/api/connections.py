@@ -1,19 +1,19 @@
-"""The table of connections to the API: how many there may be, for how long, and which one ends when there are too many.
+"""The table of connections to the API: their maximum number and duration, and which one ends where they are too many.
 
 A connection is in one of these phases:
 
 | phase | the peer | ends |
 |---|---|---|
-| ARRIVING | has connected or begun a request | `arrival` seconds after it began |
+| ARRIVING | has connected or started a request | `arrival` seconds after its start |
 | WORKING | waits for the answer | by the operation's own deadlines |
 | SENDING | takes the answer too slowly | `response` seconds after the send buffer was full |
 | IDLE | has its answer and may ask again | `idle` seconds after the answer |
-| CLOSING | takes the rest of its last answer | `response` seconds after that |
-| REFUSED | reads why its request was refused | `linger` seconds after that |
+| CLOSING | reads the rest of its last answer | `response` seconds after that |
+| REFUSED | reads the reason of a refusal | `linger` seconds after that |
 
 Where a bound is reached, the connection that has been idle for longest ends; where none is idle, the one that has been
-arriving for longest. A peer that opens connections faster than others therefore ends its own. Where all are working,
-the new connection is refused.
+arriving for longest. So a peer that opens connections faster than others ends its own. Where all are working, the new
+connection is refused.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ MAX_ARRIVING_BYTES: Final = 32 * 1024 * 1024
 """Bytes of all requests together that have arrived in part or wait for their answer, per process."""
 
 ADDRESS_SHARE: Final = 2
-"""One source address gets at most one connection in so many. An IPv6 address counts as its /64 network."""
+"""One source address gets at most one connection in this many. An IPv6 address counts as its /64 network."""
 
 
 class Phase(Enum):
-    """Where a connection is; see the module."""
+    """The phase of a connection; see the module."""
 
     ARRIVING = "arriving"
     WORKING = "working"
@@ -50,14 +50,14 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """What peers may take.
+    """Limits of connections.
 
     Attributes:
-        connections: At once, per process.
-        arrival: Seconds for a request to arrive, headers and body, from its first byte or from the connection's begin.
+        connections: Maximum number at a time, per process.
+        arrival: Seconds for a request to arrive, headers and body, from its first byte or from the connection's start.
         idle: Seconds between an answer and the next request.
         response: Seconds for a peer to take 64 KiB of an answer.
-        linger: Seconds that a refused peer gets to read why.
+        linger: Seconds for a refused peer to read the reason.
     """
 
     connections: int = 1000
@@ -68,11 +68,11 @@ class ServerLimits:
 
     @property
     def per_address(self) -> int:
-        """Connections at once of one source address."""
+        """Maximum number of connections of one source address at a time."""
         return max(1, self.connections // ADDRESS_SHARE)
 
     def of(self, phase: Phase) -> float | None:
-        """Seconds that a connection may stay in `phase`; None is without bound."""
+        """Return the seconds that a connection may stay in `phase`; None: without limit."""
         return {
             Phase.ARRIVING: self.arrival,
             Phase.WORKING: None,
@@ -85,12 +85,12 @@ class ServerLimits:
 
 @dataclass(slots=True)
 class Counters:
-    """What has happened since the start, for the health report."""
+    """Counters since the start, for the health report."""
 
     accepted: int = 0
-    """Connections taken."""
+    """Connections accepted."""
     accept_failures: int = 0
-    """Failed attempts to take one, such as for want of file descriptors."""
+    """Failed accepts, for example because no file descriptor was free."""
     refused: int = 0
     """Connections refused because there were too many, all of them working."""
     displaced: int = 0
@@ -98,30 +98,30 @@ class Counters:
     timed_out: int = 0
     """Connections ended because a request or its answer took too long."""
     invalid: int = 0
-    """Requests refused because they were not HTTP, or larger than allowed."""
+    """Requests refused because they were not HTTP, or were too large."""
 
     def as_dict(self) -> dict[str, int]:
-        """Each by its name."""
+        """Return each counter by its name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 class Connection(Protocol):
-    """What the table needs of a connection."""
+    """The interface of a connection that the table uses."""
 
     address: str
     """From `address_key`."""
     phase: Phase
     since: float
-    """When it came into this phase, seconds."""
+    """When its phase began, in seconds of the table's clock."""
     received: int
-    """Bytes of the request that arrives or is worked on."""
+    """Bytes of the request that arrives or is being answered."""
 
     def displace(self) -> None:
-        """End it, because others need its place."""
+        """End the connection to make room for another one."""
         ...
 
     def expire(self) -> None:
-        """End it, because its phase has lasted too long."""
+        """End the connection because its phase has lasted too long."""
         ...
 
 
@@ -129,7 +129,7 @@ class Connections:
     """All connections of one server. Used in the event loop's thread alone.
 
     Args:
-        now: Seconds on a clock that never goes back.
+        now: A monotonic clock, in seconds.
     """
 
     def __init__(self, limits: ServerLimits, now: Callable[[], float]) -> None:
@@ -148,7 +148,7 @@ class Connections:
             yield from list(connections)
 
     def make_room(self, address: str) -> bool:
-        """Whether one more connection of `address` may be added, after ending another one where that is needed."""
+        """Return whether a connection of `address` may be added; ends another one where that is necessary."""
         own = self._by_address.get(address, {})
         if len(own) >= self.limits.per_address:
             return self._displace_one(own)
@@ -158,14 +158,14 @@ class Connections:
         return any(self._displace_one(connections) for connections in largest_first)
 
     def add(self, connection: Connection) -> None:
-        """Take a new connection in, as ARRIVING."""
+        """Add a new connection, as ARRIVING."""
         connection.phase, connection.since, connection.received = Phase.ARRIVING, self._now(), 0
         self._by_address.setdefault(connection.address, {})[connection] = None
         self._total += 1
         self.counters.accepted += 1
 
     def remove(self, connection: Connection) -> None:
-        """Forget a connection; twice does no harm."""
+        """Remove a connection; a second call has no effect."""
         own = self._by_address.get(connection.address)
         if own is None or connection not in own:
             return
@@ -176,7 +176,7 @@ class Connections:
             del self._by_address[connection.address]
 
     def enter(self, connection: Connection, phase: Phase) -> None:
-        """Note that a connection has come into a phase. The bytes of a request that was answered are free again."""
+        """Set the phase of a connection. The bytes of a request that was answered are no longer counted."""
         if phase is connection.phase:
             return
         connection.phase, connection.since = phase, self._now()
@@ -184,18 +184,18 @@ class Connections:
             self.count_bytes(connection, -connection.received)
 
     def count_bytes(self, connection: Connection, count: int) -> None:
-        """Note that so many bytes of a request are held from now on. Where that is too much, others end."""
+        """Set the bytes of a connection's request. Where the sum is too large, other connections end."""
         connection.received += count
         self._received += count
         while count > 0 and self._received > MAX_ARRIVING_BYTES:
             largest = [each for each in self if each.phase is Phase.ARRIVING and each.received > 0]
             if not largest:
                 return
-            # The oldest: a request that arrives as fast as others do is not the one that fills the memory.
+            # The oldest: a request that arrives at the usual speed is not the cause of the full memory.
             self._end(min(largest, key=lambda each: each.since))
 
     def expire(self) -> None:
-        """End connections that have been in their phase for too long."""
+        """End connections whose phase has lasted too long."""
         for connection in self:
             allowed = self.limits.of(connection.phase)
             if allowed is not None and self._now() - connection.since > allowed:
@@ -204,7 +204,7 @@ class Connections:
                 connection.expire()
 
     def displace_any(self) -> bool:
-        """End the connection that is missed least, so that its descriptor is free; whether there was one."""
+        """End one connection, in the order of the module, to free a descriptor. Returns whether there was one."""
         return self._displace_one(self)
 
     def _displace_one(self, connections: Iterable[Connection]) -> bool:
@@ -221,7 +221,7 @@ class Connections:
 
 
 def address_key(host: str) -> str:
-    """What connections of one peer have in common: its IPv4 address, or the /64 network of its IPv6 address."""
+    """Return what connections of one peer have in common: its IPv4 address, or the /64 network of its IPv6 address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

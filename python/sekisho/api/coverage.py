@@ -1,4 +1,4 @@
-"""Which operations of the models Sekisho has, from the code itself."""
+"""Lists the operations of the models, and which of them Sekisho has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sekisho.api.operation import Operations, installed_operations
 
 @dataclass(frozen=True, slots=True, order=True)
 class CoverageRow:
-    """One operation of a service. `implemented` is true when a function answers it."""
+    """One operation of a service. `implemented`: Sekisho has a function for it."""
 
     service: str
     operation: str
@@ -21,11 +21,11 @@ class CoverageRow:
 def coverage(
     operations: Operations | None = None, models: Mapping[str, ServiceModel] | None = None
 ) -> list[CoverageRow]:
-    """Every operation of every service, by service in the order of `SERVICES`, then by name.
+    """Return every operation of every service, in the order of `SERVICES`, then by name.
 
     Args:
-        operations: Those of `sekisho.api.operations` unless others are given.
-        models: Those of the installed botocore unless others are given.
+        operations: By default those of `sekisho.api.operations`.
+        models: By default those of the installed botocore.
     """
     registered = installed_operations() if operations is None else operations
     return [

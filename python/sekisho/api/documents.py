@@ -1,7 +1,7 @@
-"""JSON documents in text members: policies and provisioning templates, as people's editors and shells deliver them.
+"""JSON documents in text members, policies and provisioning templates, as editors and shells write them.
 
-A byte-order mark, with which some editors begin a file, is removed. A file name in place of the document is named as
-such: the AWS CLI reads a file only where its name begins with `file://`.
+A byte-order mark at the beginning is removed. A file name in place of the document has an error of its own, because the
+AWS CLI reads a file only where its name begins with `file://`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DOCUMENT_MEMBERS: Final[Mapping[str, type[AwsException]]] = {
     "policyDocument": MalformedPolicyException,
     "templateBody": InvalidRequestException,
 }
-"""The members of all operations that hold a JSON document, and the exception for one that is none."""
+"""The members of all operations that contain a JSON document, and the exception for an invalid one."""
 
 _MAX_FILE_NAME: Final = 1024
 _FILE_NAME: Final = re.compile(
@@ -33,7 +33,7 @@ _FILE_NAME: Final = re.compile(
 
 
 def take_documents(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of an operation with each document free of its byte-order mark.
+    """Return the parameters of an operation with each document without its byte-order mark.
 
     Raises:
         MalformedPolicyException, InvalidRequestException: A document is a file name.
@@ -42,7 +42,7 @@ def take_documents(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_mark(text: str) -> str:
-    """The text after its byte-order mark."""
+    """Return the text without its byte-order mark."""
     return text.removeprefix(BYTE_ORDER_MARK)
 
 
@@ -55,7 +55,7 @@ def _taken(name: str, value: Any) -> Any:
     document = without_mark(value)
     trimmed = document.strip()
     if len(trimmed) <= _MAX_FILE_NAME and _FILE_NAME.fullmatch(trimmed) is not None:
-        # The path alone, whatever was put in front of it.
+        # The path alone, without the prefix.
         path = re.sub(r"^@?(?:fileb?:/{0,2})?", "", trimmed)
         raise error(
             f"{name}: '{echo(trimmed)}' is a file name, not a document. The AWS CLI reads a file with "

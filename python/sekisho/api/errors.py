@@ -1,7 +1,7 @@
-"""Exception → status, headers and body.
+"""Converts exceptions to status, headers and body.
 
-Statuses and extra members come from the service model. What no model declares (the answers of AWS's front end: who
-are you, what did you ask for) stands in one table here. botocore takes the exception's class from the header
+Statuses and extra members come from the service model. Exceptions that no model declares, which AWS's front end
+returns, are in one table here. botocore takes the exception's class from the header
 `x-amzn-ErrorType`, so it is always sent.
 
 Source: the `errors` of the service models; "Common Errors" in the AWS IoT and STS API references.
@@ -28,7 +28,7 @@ XML = "text/xml"
 
 
 class AccessDeniedException(AwsException):
-    """The caller's account may not do this here."""
+    """The caller's account is not allowed to do this."""
 
 
 class MissingAuthenticationTokenException(AwsException):
@@ -36,15 +36,15 @@ class MissingAuthenticationTokenException(AwsException):
 
 
 class IncompleteSignatureException(AwsException):
-    """The signature lacks a part, or a part is malformed."""
+    """A part of the signature is missing or malformed."""
 
 
 class UnrecognizedClientException(AwsException):
-    """The access key, or its session token, is not known."""
+    """The access key or its session token is unknown."""
 
 
 class InvalidSignatureException(AwsException):
-    """The signature does not match, or is outside its time, or names the wrong scope."""
+    """The signature does not match, is not valid at this time, or is for another scope."""
 
 
 class SerializationException(AwsException):
@@ -60,7 +60,7 @@ class RequestTimeoutException(AwsException):
 
 
 class RequestHeaderFieldsTooLargeException(AwsException):
-    """The request's headers are larger, or more, than are accepted."""
+    """The request has too many headers, or they are too large."""
 
 
 class NotImplementedException(AwsException):
@@ -69,7 +69,7 @@ class NotImplementedException(AwsException):
 
 @dataclass(frozen=True)
 class _FrontEnd:
-    """Status and name of an exception that no model declares; the query protocol names some differently."""
+    """Status and name of an exception that no model declares; some have another name in the query protocol."""
 
     status: int
     query_code: str
@@ -88,16 +88,16 @@ _FRONT_END: Mapping[type[AwsException], _FrontEnd] = {
     RequestEntityTooLargeException: _FrontEnd(413, "RequestEntityTooLarge"),
     RequestHeaderFieldsTooLargeException: _FrontEnd(431, "RequestHeaderFieldsTooLarge"),
     ServiceUnavailableException: _FrontEnd(503, "ServiceUnavailableException"),
-    # 501 says what it means and is not in the set that the AWS SDKs retry (500, 502, 503, 504).
+    # The AWS SDKs do not retry 501, as they do 500, 502, 503 and 504.
     NotImplementedException: _FrontEnd(501, "NotImplemented"),
 }
 
 
 def status_of(error: AwsException, models: Mapping[str, ServiceModel], service: str | None) -> int:
-    """The HTTP status of `error` when `service` answers it.
+    """Return the HTTP status of `error` in an answer of `service`.
 
-    An exception that the service does not declare (AWS answers ForbiddenException to Publish, undeclared) takes the
-    status of the front end, else that of another service; 400 where no service has it.
+    An exception that the service does not declare (AWS answers ForbiddenException to Publish, undeclared) has the
+    status of the front end, else that of another service, else 400.
     """
     if service is not None:
         status = models[service].exception_status(error.code)
@@ -112,10 +112,10 @@ def status_of(error: AwsException, models: Mapping[str, ServiceModel], service: 
 def error_response(
     error: AwsException, models: Mapping[str, ServiceModel], service: str | None, request_id: str
 ) -> HttpResponse:
-    """What a client is told about `error`.
+    """Return the response for `error`.
 
     Args:
-        service: The service that was asked, or None when the request did not come so far as to name one.
+        service: The service that was asked; None where the request was refused before that was known.
         request_id: Also given as `traceId` by the data planes, as AWS does.
     """
     status = status_of(error, models, service)
@@ -128,7 +128,7 @@ def error_response(
         content["traceId"] = request_id
     return HttpResponse(
         status,
-        # The trailing colon is AWS's own; SDKs cut the name at it.
+        # AWS sends the trailing colon too; SDKs cut the name at it.
         [("content-type", JSON), ("x-amzn-errortype", f"{error.code}:"), ("x-amzn-requestid", request_id)],
         json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"),
     )

@@ -1,6 +1,6 @@
-"""Threads that answer requests, shared out between owners: accounts, or peers whose account is not known yet.
+"""Threads that answer requests, shared between owners: accounts, or peers whose account is unknown.
 
-All state belongs to the event loop; only the functions run in threads.
+Only the event loop uses the state; only the functions run in threads.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from weakref import finalize
 from sekisho.fair_queue import FairQueue, Shares
 
 WAIT_SECONDS: Final = 5.0
-"""Seconds that a request waits for a thread at most."""
+"""Maximum seconds that a request waits for a thread."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Busy(Exception):
-    """The owner has more requests than its share of the threads can answer now."""
+    """The owner has used its share of the threads and of the queue."""
 
 
 class TooLate(Busy):
-    """No thread was free for the request in time."""
+    """No thread became free for the request in time."""
 
 
 class FairThreads:
-    """Runs functions in a number of threads, of which no owner gets all.
+    """Runs functions in a fixed number of threads, of which no owner gets all.
 
-    An owner takes a thread while it holds fewer than are free (``Shares``); beyond it, its requests wait in turn with
-    those of other owners (``FairQueue``).
+    An owner takes a thread while it has fewer than are free (``Shares``). Further requests of it wait, and owners are
+    served in turn (``FairQueue``).
 
     Args:
-        threads: How many there are.
-        waiting: Most requests that wait, in all, of one owner, of one owner below it, and so on (``FairQueue``).
-        wait_seconds: How long one waits at most; ``WAIT_SECONDS`` unless given.
+        threads: Their number.
+        waiting: Maximum number of waiting requests: in all, of one owner, of one owner below it, … (``FairQueue``).
+        wait_seconds: Maximum time that one waits; by default ``WAIT_SECONDS``.
     """
 
     def __init__(self, threads: int, waiting: Sequence[int], wait_seconds: float | None = None) -> None:
@@ -50,22 +50,22 @@ class FairThreads:
         self._threads = _Threads()
 
     async def run(self, path: Sequence[str], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """What ``function`` returns, called in a thread.
+        """Call ``function`` in a thread and return its result.
 
         Args:
-            path: Whose request it is, from the outside in.
+            path: The owners of the request, the outermost first.
             function: Called with the other arguments.
 
         Raises:
-            Busy: The owner's share is taken and as many wait as may. Nothing was called.
-            TooLate: The wait was too long. Nothing was called.
+            Busy: The owner's share is taken, and its maximum number of requests wait. Nothing was called.
+            TooLate: No thread became free in time. Nothing was called.
         """
         if not self.try_take(path):
             await self._take_place(path)
         return await self.run_in_place(path, function, *args, **kwargs)
 
     def try_take(self, path: Sequence[str]) -> bool:
-        """Take a place at once, for ``run_in_place`` or until ``give_back``; False where the owner has to wait."""
+        """Take a place for ``run_in_place`` or until ``give_back``, without waiting. Returns whether it did."""
         if self._waiting or not self._shares.may(path[0]):
             return False
         self._shares.take(path[0])
@@ -74,9 +74,9 @@ class FairThreads:
     def run_in_place(
         self, path: Sequence[str], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[R]:
-        """As ``run``, in the place that ``try_take`` has taken: it is given back when the function is over.
+        """Like ``run``, in the place that ``try_take`` has taken. The place is free again when the function returns.
 
-        Also where the result is no longer awaited: the thread is busy until then.
+        That is also so where the result is no longer awaited, because the thread is busy until then.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
@@ -96,12 +96,12 @@ class FairThreads:
         return future
 
     def give_back(self, path: Sequence[str]) -> None:
-        """Give a place back that ``try_take`` has taken."""
+        """Release a place that ``try_take`` has taken."""
         self._shares.give_back(path[0])
         self._hand_out()
 
     def statistics(self) -> dict[str, int]:
-        """Threads, how many of them are busy, and how many requests wait for one."""
+        """Return the numbers of threads, of busy ones, and of waiting requests."""
         places = self._shares.places
         return {"threads": places, "busy": places - self._shares.free, "waiting": len(self._waiting)}
 
@@ -137,10 +137,10 @@ _Work = tuple[Callable[[], Any], asyncio.AbstractEventLoop, _Finish]
 
 
 class _Threads:
-    """Daemon threads, begun as they are needed: a call that hangs does not keep the process from ending.
+    """Daemon threads, started when they are needed. A call that hangs does not keep the process from ending.
 
-    Those of ``concurrent.futures`` are waited for at the end of the process. Those of anyio take three times the CPU
-    time for a call.
+    The process would wait for those of ``concurrent.futures`` at its end. Those of anyio need three times the CPU time
+    for a call.
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class _Threads:
         """Call ``function`` in a thread, then ``finish`` in the loop with its result or its error.
 
         Args:
-            busy: How many calls run, this one included. There are as many threads at least.
+            busy: Number of running calls, including this one. There are at least as many threads.
         """
         if busy > len(self._threads):
             name = f"api-{len(self._threads) + 1}"
@@ -172,7 +172,7 @@ def _run_calls(work: SimpleQueue[_Work | None]) -> None:
             done = partial(finish, None, error)
         with suppress(RuntimeError):  # The loop is closed: the result is no longer awaited.
             loop.call_soon_threadsafe(done)
-        # Nothing of a request is kept while the thread waits for the next.
+        # Without references to the request while the thread waits for the next one.
         del call, function, loop, finish, done
 
 

@@ -1,7 +1,7 @@
-"""The routes by which a load balancer, an orchestrator and ``sekisho status`` ask for the server's health.
+"""The routes by which load balancers, orchestrators and ``sekisho status`` read the server's health.
 
-They need no signature and answer 200 or 503 with the parts of `sekisho.server.health` as JSON. Sentences, which hold
-paths and texts of the operating system, are for clients on the server's own machine.
+They need no signature and answer 200 or 503 with the parts of `sekisho.server.health` as JSON. Only clients on the
+server's own machine get reasons, which contain paths and messages of the operating system.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import structlog
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.server.health import Part, verdict
 from sekisho.server.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
+
+log = structlog.get_logger(__name__)
 
 
 class ReportsHealth(Protocol):
@@ -31,9 +32,9 @@ class ReportsHealth(Protocol):
 
 
 class HealthRoutes:
-    """Answers health beside all other requests: in the event loop, or in a thread of its own.
+    """Answers the routes in the event loop, or in a separate thread, so that no other request delays them.
 
-    Requests for the report that come while one is made get that one: however many come, one thread makes it.
+    Requests for the report that come while one is made get that one, so at most one thread makes reports.
     """
 
     def __init__(self, health: ReportsHealth) -> None:
@@ -43,7 +44,7 @@ class HealthRoutes:
 
     @property
     def routes(self) -> Sequence[Route]:
-        """For the application's list of routes."""
+        """Return the routes for the application."""
         return [
             Route(LIVE_PATH, self._answer_live),
             Route(READY_PATH, self._answer_ready),
@@ -67,7 +68,7 @@ class HealthRoutes:
         try:
             report = await asyncio.shield(task)
         except Exception as error:
-            log.exception(LogEvent.HEALTH_REPORT_FAILED)
+            log.exception("the health report failed")
             report = verdict([Part("health", f"the report failed: {error}")], is_detailed=is_detailed)
         return _response(report)
 
@@ -79,7 +80,7 @@ def _response(report: Mapping[str, Any]) -> Response:
 
 
 def _is_local(request: Request) -> bool:
-    """Whether the client is on this machine, and no proxy in front of another."""
+    """Return whether the client is on this machine and not behind a proxy."""
     if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
         return False
     server = request.scope.get("server")

@@ -8,7 +8,7 @@ from functools import cached_property
 from urllib.parse import unquote_plus
 
 MAX_BODY_BYTES = 1024 * 1024
-"""The largest request body that is read, in bytes. No operation of the models takes as much."""
+"""Maximum size of a request body in bytes. No operation of the models accepts more."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class HttpRequest:
     source_ip: str = ""
 
     def header(self, name: str) -> str | None:
-        """The value of the header `name` (lower case); repeated headers are joined with commas (RFC 9110, 5.2)."""
+        """Return the value of the header `name` (lower case), repeated headers joined with commas (RFC 9110, 5.2)."""
         return self._joined_headers.get(name)
 
     @cached_property
@@ -43,7 +43,7 @@ class HttpRequest:
 
     @cached_property
     def query(self) -> Sequence[tuple[str, str]]:
-        """The query's (name, value) pairs, unescaped once.
+        """Return the query's (name, value) pairs, unescaped once.
 
         A plus sign is a space, as HTML forms and most URL libraries write one; AWS SDKs escape both.
         """
@@ -57,7 +57,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """One response. `headers` lack those that the server adds by itself (Content-Length, Date)."""
+    """One response. `headers` do not include those that the server adds (Content-Length, Date)."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -65,7 +65,7 @@ class HttpResponse:
 
 
 def header_text(value: bytes) -> str:
-    """A header's value as text: UTF-8 where it is valid, else Latin-1 (what http.client sends).
+    """Return a header's value as text: UTF-8 where it is valid, else Latin-1 (which http.client sends).
 
     SigV4 signs the text in UTF-8, whichever of the two the client's HTTP library then writes.
     """

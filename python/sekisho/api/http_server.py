@@ -1,9 +1,9 @@
-"""The HTTP server of the API: uvicorn and h11, with bounds on what a peer may take before its signature is verified.
+"""The HTTP server of the API: uvicorn and h11, with limits for peers whose signature is not verified yet.
 
 uvicorn has no bound on the number of connections, none on the time in which a request arrives, and leaves the accept
-loop to asyncio, which logs each failed accept thousands of times a second. This module adds these: an accept loop of
-its own, a protocol that tells `Connections` in which phase each connection is, and answers to requests that are no
-HTTP in the form of AWS's errors. See docs/decisions/0009-the-api-is-served-by-uvicorn-with-h11.md.
+loop to asyncio, which logs each failed accept thousands of times a second. This module adds an accept loop, a
+protocol that reports the phase of each connection to `Connections`, and answers in the form of AWS's errors to
+requests that are not HTTP. See docs/decisions/0009-the-api-is-served-by-uvicorn-with-h11.md.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from itertools import chain
 from typing import Final
 
 import h11
+import structlog
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,37 +45,37 @@ from sekisho.api.errors import (
 from sekisho.api.http import HttpResponse
 from sekisho.errors import AwsException, ServiceUnavailableException
 from sekisho.ids import unique
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.observe.occasional import OccasionalLog
 
 ACCEPT_RETRY_SECONDS: Final = (0.01, 1.0)
-"""Waits after a failed accept: doubled each time, up to the second."""
+"""Seconds to wait after a failed accept: the first, doubled each time up to the second."""
 
 EXPIRE_SECONDS: Final = 0.25
-"""Seconds between two looks for connections whose time is over."""
+"""Seconds between two checks for connections whose time is over."""
 
 MAX_DISCARDED_BYTES: Final = 4 * 1024 * 1024
-"""Bytes that are read and discarded after a refusal, per connection, so that its peer can read why."""
+"""Bytes per connection that are read and discarded after a refusal, so that the peer can read the reason."""
 
 READ_BYTES: Final = 64 * 1024
-"""Bytes that are read at once, per connection: as many of pipelined requests are kept while one is answered."""
+"""Maximum bytes of one read, and of pipelined requests that are kept while one is answered, per connection."""
 
 _PIECE_BYTES: Final = 4096
 """Bytes that the parser gets at once, so that a header that is too large is found before all of it is read."""
 
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
-# uvicorn's own line about a request that is no HTTP names no peer and has no bound; `BoundedProtocol` writes another.
+log = structlog.get_logger("sekisho.api")
+
+# uvicorn's line about a request that is not HTTP names no peer and has no bound; `BoundedProtocol` writes another one.
 _uvicorn_log = logging.getLogger("uvicorn.error.protocol")
 _uvicorn_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")
 
 
 class HttpServer(uvicorn.Server):
-    """Serves an ASGI application on sockets that listen already. Signals are the caller's.
+    """Serves an ASGI application on sockets that listen already. The caller handles signals.
 
     Args:
-        grace: Seconds that requests get to end when the server stops.
+        grace: Seconds for requests to end when the server stops.
     """
 
     def __init__(self, application: ASGIApp, limits: ServerLimits, *, grace: float = 5.0) -> None:
@@ -97,26 +98,26 @@ class HttpServer(uvicorn.Server):
         self._limits = limits
         self._tasks: list[asyncio.Task[None]] = []
         self._connections: Connections | None = None
-        self._occasional = OccasionalLog()
+        self._occasional = OccasionalLog(log)
 
     @property
     def is_accepting(self) -> bool:
-        """Whether it takes connections: it has started, is not stopping, and its tasks run."""
+        """Return whether it accepts connections: it has started, is not stopping, and its tasks run."""
         return self.started and not self.should_exit and not any(task.done() for task in self._tasks)
 
     def statistics(self) -> dict[str, int]:
-        """Counters since the start, and the present number of connections."""
+        """Return the counters since the start, and the number of connections."""
         if self._connections is None:
             return {}
         return {"connections": len(self._connections), **self._connections.counters.as_dict()}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the caller: uvicorn would raise them again when it has stopped."""
+        """Leave signals to the caller: uvicorn would raise them again after it has stopped."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept on `sockets`."""
+        """Start to accept on `sockets`."""
         loop = asyncio.get_running_loop()
         await self.lifespan.startup()
         self.servers = []
@@ -128,8 +129,8 @@ class HttpServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, let requests end, close all."""
-        # Connections that end slowly are still ended in time meanwhile.
+        """Stop accepting, wait for requests to end, and close all connections."""
+        # Time limits of connections are still enforced meanwhile.
         *accepting, expiring = self._tasks
         for task in accepting:
             task.cancel()
@@ -146,11 +147,11 @@ class HttpServer(uvicorn.Server):
             try:
                 peer, address = await loop.sock_accept(listener)
             except ConnectionAbortedError:
-                # The client has gone before it was taken.
+                # The client has closed the connection before it was accepted.
                 continue
             except OSError as error:
                 connections.counters.accept_failures += 1
-                self._occasional.write(LogEvent.HTTP_ACCEPT_FAILED, reason=error.strerror)
+                self._occasional.warn("the API cannot take connections", reason=error.strerror)
                 if error.errno in _NO_DESCRIPTORS:
                     connections.displace_any()
                 await asyncio.sleep(wait)
@@ -160,14 +161,14 @@ class HttpServer(uvicorn.Server):
             try:
                 await self._take(peer, address_key(str(address[0])), connections)
             except Exception:
-                # Whatever one connection causes, the loop goes on for the others.
+                # An error of one connection must not end the loop.
                 peer.close()
-                log.exception(LogEvent.HTTP_CONNECTION_FAILED)
+                log.exception("a connection to the API failed")
 
     async def _take(self, peer: socket.socket, address: str, connections: Connections) -> None:
         if not connections.make_room(address):
             connections.counters.refused += 1
-            self._occasional.write(LogEvent.HTTP_CONNECTIONS_REFUSED, peer=address)
+            self._occasional.warn("connections to the API refused: too many", peer=address)
             with contextlib.suppress(OSError):
                 peer.setblocking(False)
                 peer.send(_refusal(_too_many()))
@@ -188,11 +189,11 @@ class HttpServer(uvicorn.Server):
                 connections.expire()
                 self._occasional.flush()
             except Exception:
-                log.exception(LogEvent.HTTP_CONNECTIONS_NOT_EXAMINED)
+                log.exception("connections to the API could not be examined")
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection. Tells `connections` of its phases and does what the table decides."""
+    """One connection. Reports its phases to `connections` and does what the table decides."""
 
     def __init__(
         self,
@@ -213,14 +214,14 @@ class BoundedProtocol(H11Protocol):
         self._occasional = occasional
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Enter the table."""
+        """Add the connection to the table."""
         super().connection_made(transport)
         # asyncio's own number is four times as high.
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         self._table.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the table."""
+        """Remove the connection from the table."""
         self._table.remove(self)
         super().connection_lost(exc)
 
@@ -245,7 +246,7 @@ class BoundedProtocol(H11Protocol):
         return self.phase is Phase.REFUSED or self.transport.is_closing()
 
     def on_response_complete(self) -> None:
-        """Await the next request, or end where the peer still sends the one that was answered."""
+        """Wait for the next request, or end where the peer still sends the one that was answered."""
         is_early = self.conn.our_state is h11.DONE and self.conn.their_state is not h11.DONE
         self._table.count_bytes(self, -self.received)
         super().on_response_complete()
@@ -255,17 +256,17 @@ class BoundedProtocol(H11Protocol):
             self._observe()
 
     def pause_writing(self) -> None:
-        """Note that the peer does not take its answer."""
+        """Report that the peer does not read its answer."""
         super().pause_writing()
         self._observe()
 
     def resume_writing(self) -> None:
-        """Note that the peer takes its answer again."""
+        """Report that the peer reads its answer again."""
         super().resume_writing()
         self._observe()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse a request that is no HTTP. Called by uvicorn while it handles h11's exception, which says why."""
+        """Refuse a request that is not HTTP. uvicorn calls it while it handles h11's exception, which has a reason."""
         error = sys.exception()
         reason = str(error) if isinstance(error, h11.RemoteProtocolError) else msg
         if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431:
@@ -274,10 +275,10 @@ class BoundedProtocol(H11Protocol):
             self._refuse(SerializationException(f"This is not a valid HTTP/1.1 request: {echo(reason)}."), reason)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Answer a request for an upgrade as if it had not asked for one; that is no event for the log."""
+        """Ignore a request for an upgrade, and log nothing: the request is answered without it."""
 
     def displace(self) -> None:
-        """End the connection because others need its place."""
+        """End the connection to make room for another one."""
         if self.phase is Phase.ARRIVING and self._has_begun():
             self.transport.write(_refusal(_too_many()))
         self.transport.close()
@@ -295,7 +296,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def _observe(self) -> None:
-        """Tell the table in which phase the connection is."""
+        """Report the phase of the connection to the table."""
         if self.phase is Phase.REFUSED:
             return
         if self.transport.is_closing():
@@ -310,7 +311,7 @@ class BoundedProtocol(H11Protocol):
         self._table.enter(self, phase)
 
     def _has_begun(self) -> bool:
-        """Whether a request has arrived in part, and nothing of its answer was sent."""
+        """Return whether a part of a request has arrived, and nothing of its answer was sent."""
         return self.received > 0 and not self._answering()
 
     def _answering(self) -> bool:
@@ -319,16 +320,16 @@ class BoundedProtocol(H11Protocol):
     def _refuse(self, error: AwsException, reason: str) -> None:
         self._table.counters.invalid += not isinstance(error, RequestTimeoutException)
         peer = "{}:{}".format(*self.client) if self.client else self.address
-        self._occasional.write(LogEvent.HTTP_REQUESTS_REFUSED, peer=peer, error_code=error.code, reason=reason)
+        self._occasional.warn("http request refused", peer=peer, code=error.code, reason=reason)
         if self._answering():
-            # An answer was begun; another one within it would be read as a part of it.
+            # A second answer within an answer would be read as a part of it.
             self.transport.abort()
             return
         self.transport.write(_refusal(error))
         self._finish()
 
     def _finish(self) -> None:
-        """End the sending side, and discard what still arrives: a reset would destroy the answer on its way."""
+        """End the sending side, and discard what still arrives: a reset would destroy the answer in transit."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -338,12 +339,12 @@ class BoundedProtocol(H11Protocol):
         try:
             self.transport.write_eof()
         except OSError:
-            # The peer has gone already.
+            # The peer has closed the connection already.
             self.transport.abort()
 
 
 def _within_header_limits(application: ASGIApp) -> ASGIApp:
-    """`application` behind the exact bounds of headers: h11 bounds them by what it has buffered."""
+    """Return `application` with the exact limits of headers: h11 limits them by what it has buffered."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]

@@ -1,8 +1,8 @@
-"""The AWS service models of the installed botocore, as the rest of the API needs them.
+"""The AWS service models of the installed botocore, for the rest of the API.
 
-A model file is plain JSON. It is read straight from botocore's data folder: importing `botocore.model` costs five
-times as much as reading all four models, and the server's start waits for it. Names of operations and routes are
-ready at once; an operation's shapes are resolved when it is first used.
+A model file is plain JSON. It is read directly from botocore's data folder: importing `botocore.model` takes five
+times as long as reading all four models, and delays the server's start. Names of operations and routes are available
+at once; an operation's shapes are resolved at their first use.
 
 Source: the C2J ("service-2.json") model format as botocore's `botocore.model` documents it.
 """
@@ -29,7 +29,7 @@ class ModelError(Exception):
 
 @dataclass(eq=False, slots=True)
 class Shape:
-    """A type of the model. Compared by identity: shapes may refer to themselves.
+    """A type of the model. Compared by identity, because shapes may refer to themselves.
 
     Attributes:
         type: `structure`, `list`, `map`, `string`, `integer`, `long`, `double`, `float`, `boolean`, `blob` or
@@ -63,7 +63,7 @@ class Member:
 
     Attributes:
         location: `uri`, `querystring`, `header`, `statusCode`, or None for the body.
-        wire_name: Its name where it travels.
+        wire_name: Its name in the request or response.
         timestamp_format: `iso8601`, `rfc822` or `unixTimestamp`, where the model overrides the location's own.
         is_json_value: A header that carries base64 of JSON.
     """
@@ -111,21 +111,21 @@ class ServiceModel:
         self._shapes: Mapping[str, Any] = document["shapes"]
         self._resolved_shapes: dict[str, Shape] = {}
         self._resolved_operations: dict[str, Operation] = {}
-        # While shapes are resolved, some are known by name but lack members: one thread at a time may look.
+        # While shapes are resolved, some are known by name but lack members, so only one thread may read at a time.
         self._resolving = Lock()
 
     @property
     def operation_names(self) -> tuple[str, ...]:
-        """Every operation of the service, in the model's order."""
+        """Return every operation of the service, in the model's order."""
         return tuple(self._operations)
 
     def routes(self) -> Iterator[tuple[str, str, str]]:
-        """(operation name, method, request URI) of every operation, without resolving shapes."""
+        """Return (operation name, method, request URI) of every operation, without resolving shapes."""
         for name, raw in self._operations.items():
             yield name, raw["http"]["method"], raw["http"]["requestUri"]
 
     def operation(self, name: str) -> Operation:
-        """The operation called `name`.
+        """Return the operation called `name`.
 
         Raises:
             KeyError: The service has no such operation.
@@ -137,11 +137,11 @@ class ServiceModel:
         return self._resolved_operations[name]
 
     def exceptions(self) -> Iterator[str]:
-        """The names of all exceptions of the service."""
+        """Return the names of all exceptions of the service."""
         return (name for name, raw in self._shapes.items() if raw.get("exception"))
 
     def exception_status(self, name: str) -> int | None:
-        """The HTTP status of the exception `name`, or None when the service has none of that name."""
+        """Return the HTTP status of the exception `name`, or None where the service does not have it."""
         raw = self._shapes.get(name)
         if raw is None or not raw.get("exception"):
             return None
@@ -149,7 +149,7 @@ class ServiceModel:
         return int(raw.get("error", {}).get("httpStatusCode", default))
 
     def exception_members(self, name: str) -> frozenset[str]:
-        """The members of the exception `name`; empty when the service has none of that name."""
+        """Return the members of the exception `name`; empty where the service does not have it."""
         raw = self._shapes.get(name, {})
         return frozenset(raw["members"]) if raw.get("exception") else frozenset()
 
@@ -169,7 +169,7 @@ class ServiceModel:
         if reference is None:
             return None
         shape = self._shape(reference["shape"])
-        # A query-protocol output names its wrapper on the reference, not on the shape.
+        # A query-protocol output has its wrapper's name in the reference, not in the shape.
         shape.result_wrapper = reference.get("resultWrapper", shape.result_wrapper)
         return shape
 
@@ -188,7 +188,7 @@ class ServiceModel:
             sensitive=raw.get("sensitive", False),
             payload=raw.get("payload"),
         )
-        # Known by name before its members are resolved, so that a shape may contain itself.
+        # Registered before its members are resolved, so that a shape may contain itself.
         self._resolved_shapes[name] = shape
         for part in ("member", "key", "value"):
             if part in raw:
@@ -211,7 +211,7 @@ class ServiceModel:
 
 @cache
 def service_model(service: str) -> ServiceModel:
-    """The newest model of `service` in the installed botocore, read once per process.
+    """Return the newest model of `service` in the installed botocore, read once per process.
 
     Args:
         service: One of `SERVICES`.
@@ -223,7 +223,7 @@ def service_model(service: str) -> ServiceModel:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError("botocore is not installed; it carries the AWS service models. Install it with pip.")
     folder = Path(spec.submodule_search_locations[0]) / "data" / service
-    # A folder per API version, named by date: the last in order is the newest.
+    # A folder per API version, named by date: the last one in order is the newest.
     files = sorted(folder.glob("*/service-2.json*"))
     if not files:
         raise ModelError(f"botocore has no model of the service {service!r} in {folder}.")
@@ -232,5 +232,5 @@ def service_model(service: str) -> ServiceModel:
 
 
 def service_models() -> Mapping[str, ServiceModel]:
-    """Every model of `SERVICES`, by service."""
+    """Return every model of `SERVICES`, by service."""
     return {service: service_model(service) for service in SERVICES}

@@ -31,7 +31,7 @@ H = TypeVar("H", bound=Callable[["Call", Any], object])
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signed the request, as `sts:GetCallerIdentity` tells it."""
+    """The signer of the request, in the terms of `sts:GetCallerIdentity`."""
 
     access_key_id: str
     account_id: str
@@ -41,15 +41,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operation, apart from its parameters.
+    """One call of an operation, without its parameters.
 
     Attributes:
-        realm: The account and region that the request is for; every object it names is looked up there.
-        caller: Who signed it.
+        realm: The account and region that the request is for; all objects that it names are looked up there.
+        caller: The signer.
         services: The domain.
-        request_id: The id that the response carries and the log names.
+        request_id: The id in the response and in the log.
         source_ip: The client's address.
-        base_url: The API's URL as the client wrote it, for links that the client is to follow.
+        base_url: The API's URL as the client wrote it, for links in the answer.
     """
 
     realm: Realm
@@ -61,7 +61,7 @@ class Call:
 
 
 class Operations:
-    """Which function answers which operation."""
+    """The functions of operations, by service and name."""
 
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, str], Handler] = {}
@@ -86,7 +86,7 @@ class Operations:
         return register
 
     def handler(self, service: str, name: str) -> Handler | None:
-        """The function that answers the operation, or None."""
+        """Return the function of the operation, or None."""
         return self._handlers.get((service, name))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -102,7 +102,7 @@ operation = _INSTALLED.operation
 
 
 def installed_operations() -> Operations:
-    """Every operation of the package `sekisho.api.operations`, whose modules this imports."""
+    """Return every operation of the package `sekisho.api.operations`, whose modules this imports."""
     from sekisho.api import operations
 
     for module in pkgutil.iter_modules(operations.__path__):

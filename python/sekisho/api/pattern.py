@@ -1,9 +1,9 @@
-"""The model's regular expressions, read as AWS reads them.
+"""Compiles the regular expressions of the model with the meaning that they have in Java.
 
-The patterns are Java's. They differ from Python's in three ways that matter: POSIX classes and `\\w`, `\\d`, `\\s`
-mean ASCII (so `[\\p{Graph}\\x20]*` refuses "é") while `\\p{L}` means every letter; `\\p{…}` is unknown to Python's
-`re` (the `regex` library knows it); and `\\u10000` is written with as many digits as it needs. A pattern constrains
-the whole value.
+The patterns are Java's. They differ from Python's in three ways: POSIX classes and `\\w`, `\\d`, `\\s` mean ASCII (so
+`[\\p{Graph}\\x20]*` refuses "é") while `\\p{L}` means every letter; Python's `re` does not have `\\p{…}` (the `regex`
+library does); and `\\u10000` has as many digits as it needs. A pattern constrains the whole
+value.
 
 Source: java.util.regex.Pattern, "POSIX character classes (US-ASCII only)"; the Smithy `pattern` trait.
 """
@@ -34,7 +34,7 @@ def whole_value(pattern: str) -> regex.Pattern[str]:
     """Compile a pattern of the model. Use its `fullmatch`.
 
     Raises:
-        regex.error: The pattern is not a regular expression even so.
+        regex.error: The pattern is not a valid regular expression.
     """
     return regex.compile(_translate(pattern))
 
@@ -54,7 +54,7 @@ def _translate(pattern: str) -> str:
 def _translate_piece(piece: str, in_class: bool) -> str:
     if piece in _ASCII_CLASSES:
         return _ASCII_CLASSES[piece] if in_class else f"[{_ASCII_CLASSES[piece]}]"
-    # Inside a class a negation has no flat form; the only one in use, [\s\S], means "anything" either way.
+    # Within a class a negation cannot be expanded; the only one in use, [\s\S], means "anything" in both languages.
     if piece in _NEGATED and not in_class:
         return f"[^{_ASCII_CLASSES[_NEGATED[piece]]}]"
     if piece.startswith("\\u"):

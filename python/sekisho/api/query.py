@@ -1,7 +1,7 @@
-"""The query protocol, as far as STS needs it: a form in, XML out.
+"""The query protocol, as far as STS needs it: a form in the request, XML in the response.
 
 Parameters of an operation arrive as form fields beside `Action` and `Version`. GetCallerIdentity takes none and
-answers three strings; flat members are all that is read and written here.
+answers three strings, so only flat members are supported.
 
 Source: the AWS Query protocol; botocore.parsers.QueryParser.
 """
@@ -20,7 +20,7 @@ from sekisho.api.model import Operation, ServiceModel
 
 
 def parse_form(request: HttpRequest) -> dict[str, str]:
-    """The request's fields, from the query string or the body.
+    """Return the request's fields, from the query string or the body.
 
     Raises:
         SerializationException: The body is not a form in UTF-8, or a field is given twice.
@@ -32,13 +32,13 @@ def parse_form(request: HttpRequest) -> dict[str, str]:
     pairs = [*request.query, *body]
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        # The signature covers a query in sorted order: it does not say which of two comes last.
+        # The signature covers a query in sorted order, so it does not say which of two was last.
         raise SerializationException("A parameter is given twice.")
     return fields
 
 
 def action_of(model: ServiceModel, fields: Mapping[str, str]) -> str:
-    """The name of the operation that `fields` ask for.
+    """Return the name of the operation that `fields` ask for.
 
     Raises:
         UnknownOperationException: There is no `Action`, or the service does not have it.
@@ -52,7 +52,7 @@ def action_of(model: ServiceModel, fields: Mapping[str, str]) -> str:
 
 
 def parse_parameters(operation: Operation, fields: Mapping[str, str]) -> dict[str, Any]:
-    """The string members among `fields`; others are ignored, as they are for an operation without input."""
+    """Return the string members among `fields`; others are ignored, as for an operation without input."""
     members = operation.input.members if operation.input is not None else {}
     return {name: fields[name] for name, member in members.items() if name in fields and _flat(member.shape.type)}
 
@@ -60,7 +60,7 @@ def parse_parameters(operation: Operation, fields: Mapping[str, str]) -> dict[st
 def write_result(
     model: ServiceModel, operation: Operation, result: Mapping[str, Any] | None, request_id: str
 ) -> HttpResponse:
-    """The XML that carries `result`, wrapped as the model's output shape asks."""
+    """Return the XML with `result`, wrapped as the model's output shape requires."""
     root = ElementTree.Element(f"{operation.name}Response", {"xmlns": model.xml_namespace})
     output = operation.output
     wrapper = output.result_wrapper if output is not None else None

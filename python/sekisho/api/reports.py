@@ -1,4 +1,4 @@
-"""Reports of bulk registrations over plain HTTP: as with S3's presigned URLs, the link is the permission."""
+"""Reports of bulk registrations over plain HTTP: as with S3's presigned URLs, the link gives the permission."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATH: Final = "/_sekisho/reports"
 
 
 def link(base_url: str, file: ReportFile) -> str:
-    """Where a report is fetched from; ``base_url`` is that of the API as its client wrote it."""
+    """Return the URL of a report; ``base_url`` is that of the API as its client wrote it."""
     return f"{base_url}{PATH}/{file.task_id}/{file.token}/{file.name}"
 
 
@@ -24,16 +24,16 @@ Parts = Sequence[str] | None
 
 
 def route(find: Callable[[ReportFile], Parts], run: Callable[[str, Callable[[], Parts]], Awaitable[Parts]]) -> Route:
-    """The route of all links.
+    """Return the route of all links.
 
     Args:
-        find: Gives the parts of a report.
+        find: Returns the parts of a report.
         run: Calls a function in a thread, for a client's address. Raises Busy.
     """
 
     async def answer(request: Request) -> Response:
         file = ReportFile(**request.path_params)
-        # Certificates, and whatever else a template names: not for a cache on the way.
+        # Reports contain certificates and values of templates, which no cache may keep.
         headers = {"Cache-Control": "no-store"}
         try:
             parts = await run(request.client.host if request.client else "", lambda: find(file))

@@ -1,14 +1,14 @@
-"""`/_sekisho/rotations`: Sekisho's own operations beside those of AWS, which has none for this.
+"""`/_sekisho/rotations`: Sekisho's own operations. AWS IoT has no equivalent.
 
-    POST   /_sekisho/rotations             begin one: oldCertificateId, newCertificatePem, caCertificatePem → it
+    POST   /_sekisho/rotations             start: oldCertificateId, newCertificatePem, caCertificatePem → rotation
     GET    /_sekisho/rotations             list: state (PENDING), caCertificateId, pageSize, marker
                                            → rotations, nextMarker
     GET    /_sekisho/rotations/progress    count: caCertificateId → pending, done, cancelled
     DELETE /_sekisho/rotations/{oldCertificateId}
-                                           cancel the pending one → it
+                                           cancel the pending one → rotation
 
-Requests are signed for the service `iot`, as those of the AWS operations are; the signature's scope and key tell the
-realm. Bodies and answers are JSON, times seconds since 1970, errors those of AWS under their AWS names.
+Requests are signed for the service `iot`, as those of the AWS operations are; scope and access key determine the
+realm. Bodies and answers are JSON, times seconds since 1970, errors those of AWS with their AWS names.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from sekisho.rotation.model import Rotation, RotationState
 
 PATH: Final = "/_sekisho/rotations"
 SERVICE: Final = "iot"
-"""The service that requests are signed for, and whose errors are answered."""
+"""The service that requests are signed for and that errors belong to."""
 
 _CERTIFICATE_ID: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What a request to begin says."""
+    """The body of a request to start a rotation."""
 
     old_certificate_id: str
     new_certificate_pem: str
@@ -46,12 +46,12 @@ class Beginning:
 
 
 def is_meant(request: HttpRequest) -> bool:
-    """Whether the request is for this module."""
+    """Return whether the request is for this module."""
     return request.raw_path == PATH or request.raw_path.startswith(f"{PATH}/")
 
 
 def answer(call: Call, request: HttpRequest) -> HttpResponse:
-    """Answer a request whose signer is known. Raises an exception of ``sekisho.errors`` or ``sekisho.api.errors``."""
+    """Answer an authenticated request. Raises an exception of ``sekisho.errors`` or ``sekisho.api.errors``."""
     rest = unquote(request.raw_path.removeprefix(PATH)).strip("/")
     match rest, request.method:
         case "", "POST":
@@ -71,11 +71,11 @@ def answer(call: Call, request: HttpRequest) -> HttpResponse:
 
 
 def read_beginning(body: bytes) -> Beginning:
-    """The body of a request to begin.
+    """Read the body of a request to start a rotation.
 
     Raises:
-        SerializationException: It is not JSON, or a member is of the wrong type.
-        InvalidRequestException: A member is missing, unknown, or no certificate id.
+        SerializationException: It is not JSON, or a member has the wrong type.
+        InvalidRequestException: A member is missing, unknown, or not a certificate id.
     """
     content = load_json(body)
     if not isinstance(content, dict):
@@ -92,7 +92,7 @@ def read_beginning(body: bytes) -> Beginning:
 
 
 def described(rotation: Rotation) -> dict[str, Any]:
-    """A rotation as clients read it. Members without a value are left out."""
+    """Return a rotation as clients get it. Members without a value are left out."""
     members = {
         "oldCertificateId": rotation.old_certificate_id,
         "newCertificateId": rotation.new_certificate_id,
@@ -118,7 +118,7 @@ def _list(call: Call, request: HttpRequest) -> HttpResponse:
     if state not in list(RotationState):
         raise InvalidRequestException(f"state is one of {', '.join(RotationState)}, not '{echo(state)}'.")
     size = asked.get("pageSize")
-    # More digits than these are out of range, and some are too many to be read.
+    # Longer numbers are out of range, and very long ones cannot be converted.
     if size is not None and re.fullmatch(r"[0-9]{1,9}", size) is None:
         raise InvalidRequestException(f"pageSize is a number, not '{echo(size)}'.")
     window = pages.window(asked.get("marker"), None if size is None else int(size))
@@ -135,7 +135,7 @@ def _progress(call: Call, request: HttpRequest) -> HttpResponse:
 
 
 def _query(request: HttpRequest, *allowed: str) -> Mapping[str, str]:
-    # A presigned request carries its signature here.
+    # A presigned request has its signature here.
     given = [(name, value) for name, value in request.query if not name.lower().startswith("x-amz-")]
     _refuse_unknown([name for name, _ in given], allowed)
     if len(given) != len(dict(given)):

@@ -1,10 +1,10 @@
-"""Service, method and raw path → operation.
+"""Finds the operation of a request by service, method and raw path.
 
 Paths are matched before they are unescaped and every label is unescaped once, so that a policy target's ARN
 (`/target-policies/arn%3Aaws%3A…%2F…`) is one label.
 
-On the data planes a label may also hold raw slashes: `/topics/a/b` and `/topics/a%2Fb` publish to one topic.
-A longer route wins, so `/connections/x/subscriptions` lists subscriptions.
+On the data planes a label may also contain raw slashes: `/topics/a/b` and `/topics/a%2Fb` publish to one topic.
+The longest route wins, so `/connections/x/subscriptions` lists subscriptions.
 
 Source: AWS IoT Core developer guide, "HTTPS"; the `http` trait of the models.
 """
@@ -27,7 +27,7 @@ _LABEL = re.compile(r"\{(?P<name>[^}+]+)(?P<greedy>\+?)\}")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes. `labels` are the path's values by their name in the request URI, unescaped."""
+    """The operation of a request. `labels`: the values in the path by their name in the request URI, unescaped."""
 
     service: str
     operation: str
@@ -55,12 +55,12 @@ class Router:
 
         Args:
             services: The services that may answer, in order of preference. Some routes exist in two services (`GET
-                /things/{thingName}/jobs/{jobId}`); the signature's scope tells which is meant.
-            raw_path: The path as sent. One trailing slash is forgiven where it is not part of a label.
+                /things/{thingName}/jobs/{jobId}`); the signature's scope determines the service.
+            raw_path: The path as sent. One trailing slash is ignored where it is not part of a label.
 
         Raises:
-            UnknownOperationException: No operation has this path; or has it, but with another method.
-            MethodNotAllowedException: The same, the latter on a data plane.
+            UnknownOperationException: No operation has this path; or one has it with another method.
+            MethodNotAllowedException: Another method, on a data plane.
             InvalidRequestException: A label is not UTF-8.
         """
         allowed: dict[str, list[str]] = {}
@@ -77,7 +77,7 @@ class Router:
 
 
 def _routes_of(model: ServiceModel) -> dict[str, list[_Candidate]]:
-    """The routes by first path segment, the most specific first."""
+    """Return the routes by first path segment, the most specific first."""
     by_segment: dict[str, list[_Candidate]] = {}
     spans_slashes = model.service in _DATA_PLANES
     for operation, method, uri in model.routes():
@@ -102,7 +102,7 @@ def _compile(path: str, spans_slashes: bool) -> re.Pattern[str]:
 
 
 def _rank(segments: Sequence[str]) -> tuple[int, ...]:
-    """Longer routes first, then those whose segments are fixed words, then labels, then greedy labels."""
+    """Sort longer routes first, then segments that are fixed words, then labels, then greedy labels."""
     kinds = (0 if "{" not in segment else 2 if "+}" in segment else 1 for segment in segments)
     return (-len(segments), *kinds)
 

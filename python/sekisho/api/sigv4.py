@@ -1,18 +1,18 @@
-"""Who signed this request: AWS Signature Version 4, verified.
+"""Verifies AWS Signature Version 4.
 
-Both forms are read: the Authorization header, and the presigned query string (which WebSocket clients use). What
-arrives decides: the list of signed headers is the client's, the path is signed percent-encoded a second time, and the
-service in the scope says which service is meant.
+Both forms are read: the Authorization header, and the presigned query string (which WebSocket clients use). The
+client's own list of signed headers is used, the path is percent-encoded a second time, and the service in the scope
+determines the service of the request.
 
-Where clients differ, both ways of signing the same request are tried:
+Where clients differ, both ways to sign the same request are accepted:
 
 - most sign the query string re-encoded, some as it is;
-- signers for `iotdevicegateway` leave X-Amz-Security-Token out of the presigned canonical query, others do not.
+- signers for `iotdevicegateway` omit X-Amz-Security-Token from the presigned canonical query, others include it.
 
-The path that was signed is the path that is routed, byte for byte. Most signers remove dot segments and double slashes
-from the path before they sign it; some HTTP clients then send the path with them. Such a request is refused: a proxy
-could otherwise send a request that was signed for `/topics/y` as `/topics/x/../y`, which is another topic. SDKs escape
-the slashes of a topic, so that their paths are the same either way, unless a whole label is `.` or `..`.
+The signed path has to be the routed path, byte for byte. Most signers remove dot segments and double slashes from the
+path before they sign it; some HTTP clients then send the path with them. Such a request is refused, because a proxy
+could otherwise change a request that was signed for `/topics/y` to `/topics/x/../y`, which is another topic. SDKs
+escape the slashes of a topic, so their paths are unchanged, unless a whole label is `.` or `..`.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html; botocore.auth;
 for WebSocket, the AWS IoT developer guide, "MQTT over the WebSocket protocol".
@@ -43,13 +43,13 @@ from sekisho.api.http import HttpRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the client's clock may be from ours."""
+"""Maximum difference of the client's clock from the server's."""
 
 MAX_EXPIRES = timedelta(days=7)
-"""The longest life of a presigned request."""
+"""Maximum lifetime of a presigned request."""
 
 _SIGNING_KEYS = 1024
-"""Signing keys that are kept: one for each access key, day, region and service that was used last."""
+"""Cached signing keys, each of an access key, day, region and service. Beyond it, the least recently used goes."""
 
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -66,12 +66,12 @@ _SIGNATURE_MISMATCH = (
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """What is known about an access key.
+    """An access key with its secret.
 
     Attributes:
-        secret: The secret access key. It is in no repr, message or log.
-        arn, user_id: Whom `sts:GetCallerIdentity` names.
-        session_token: The token that must come with a temporary key; None for a long-term one.
+        secret: The secret access key. No repr, message or log contains it.
+        arn, user_id: The identity that `sts:GetCallerIdentity` returns.
+        session_token: The token that must be sent with a temporary key; None for a long-term one.
     """
 
     account_id: str
@@ -85,13 +85,13 @@ class Credentials(Protocol):
     """Finds an access key. Called in a worker thread, for each request whose key is not cached (`access_keys`)."""
 
     def __call__(self, access_key_id: str, /) -> SecretKey | None:
-        """The key, or None when there is no such access key or it is not active."""
+        """Return the key, or None where it does not exist or is not active."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a signature is for: an access key, a day (YYYYMMDD), a region, a service (its signing name)."""
+    """The scope of a signature: an access key, a day (YYYYMMDD), a region, a service (its signing name)."""
 
     access_key_id: str
     date: str
@@ -100,13 +100,13 @@ class Scope:
 
     @property
     def credential_scope(self) -> str:
-        """The scope as it stands in the string to sign."""
+        """The scope as it is in the string to sign."""
         return f"{self.date}/{self.region}/{self.service}/aws4_request"
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A verified signature: the scope it was made for, the key that made it, and the names of the headers it covers."""
+    """A verified signature: its scope, the key that made it, and the names of the headers that it covers."""
 
     scope: Scope
     key: SecretKey = field(repr=False)
@@ -115,7 +115,7 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class _Signature:
-    """A signature as the request presents it, not yet verified."""
+    """A signature as it is in the request, not verified yet."""
 
     scope: Scope
     signed_headers: Sequence[str]
@@ -127,7 +127,7 @@ class _Signature:
 
 
 def scope_of(request: HttpRequest) -> Scope | None:
-    """The scope that a request claims, without verifying anything; None when it is not (properly) signed."""
+    """Return the scope that a request claims, without verification; None where it is not or wrongly signed."""
     signature = _claimed(request)
     return None if signature is None else signature.scope
 
@@ -149,13 +149,13 @@ def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], d
     """Verify the request's signature.
 
     Args:
-        credentials: Where access keys are looked up.
+        credentials: Looks access keys up.
         clock: The present time, aware.
 
     Raises:
         MissingAuthenticationTokenException: The request is not signed.
         IncompleteSignatureException: A part of the signature is missing or malformed.
-        UnrecognizedClientException: The access key or its session token is not known.
+        UnrecognizedClientException: The access key or its session token is unknown.
         InvalidSignatureException: The signature does not match, is too old, or not valid yet.
     """
     claimed = _read_signature(request)
@@ -181,7 +181,7 @@ def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], d
 
 
 def _matches(signing_key: bytes, request: HttpRequest, claimed: _Signature, path: str) -> bool:
-    # Every candidate is computed and compared in constant time, so that time tells nothing of which came close.
+    # All candidates are computed and compared in constant time, so that the time does not show which one is close.
     matches = [
         hmac.compare_digest(_hmac(signing_key, text).hex().encode(), claimed.signature.encode())
         for text in _strings_to_sign(request, claimed, path)
@@ -189,7 +189,7 @@ def _matches(signing_key: bytes, request: HttpRequest, claimed: _Signature, path
     return any(matches)
 
 
-# Reading what the request presents.
+# Reading the signature in the request.
 
 
 def _read_signature(request: HttpRequest) -> _Signature:
@@ -198,7 +198,7 @@ def _read_signature(request: HttpRequest) -> _Signature:
         return _read_authorization(request, authorization)
     query = dict(request.query)
     if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
-        # The signature covers parameters in sorted order: it does not say which of two comes last.
+        # The signature covers parameters in sorted order, so it does not say which of two was last.
         names = [name for name, _ in request.query if name.startswith("X-Amz-")]
         if len(names) != len(set(names)):
             raise IncompleteSignatureException("An AWS query-string parameter (X-Amz-...) is given twice.")
@@ -373,7 +373,7 @@ def _span(span: timedelta) -> str:
 
 
 def _strings_to_sign(request: HttpRequest, claimed: _Signature, path: str) -> Iterator[str]:
-    """The strings to sign that a well-behaved client may have meant; one, for nearly every request."""
+    """Return the strings to sign that a correct client may have used; one for nearly every request."""
     headers = "".join(f"{name}:{_header_value(request, name)}\n" for name in claimed.signed_headers)
     names = ";".join(claimed.signed_headers)
     payload = _payload_hash(request, claimed)
@@ -388,7 +388,7 @@ def _canonical_path(path: str) -> str:
 
 
 def _normalised(path: str) -> str:
-    """The path without empty and dot segments, as botocore signs it."""
+    """Return the path without empty and dot segments, as botocore signs it."""
     normal = posixpath.normpath("/" + path.lstrip("/"))
     return f"{normal}/" if path.endswith("/") and normal != "/" else normal
 
@@ -421,7 +421,7 @@ def _header_value(request: HttpRequest, name: str) -> str:
 
 
 def _payload_hash(request: HttpRequest, claimed: _Signature) -> str:
-    """The hash of the body, unless the client declares, in a header that is itself signed, not to sign the body."""
+    """Return the hash of the body, unless a signed header declares that the body is not signed."""
     declared = request.header(_CONTENT_HASH) if _CONTENT_HASH in claimed.signed_headers else None
     if declared == _UNSIGNED_PAYLOAD:
         return _UNSIGNED_PAYLOAD

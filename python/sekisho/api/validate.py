@@ -1,10 +1,10 @@
-"""Constraints of the model: required members, lengths, ranges, sizes, patterns, enums.
+"""Checks the constraints of the model: required members, lengths, ranges, sizes, patterns, enums.
 
-botocore's client-side validator checks neither maximum nor pattern nor enum, and other clients check nothing, so all
-of them are checked here. The text is the one that AWS services share: "1 validation error detected: Value '…' at
+botocore's client-side validator checks neither maximum nor pattern nor enum, and other clients check nothing, so the
+server checks all of them. The text is that of AWS services: "1 validation error detected: Value '…' at
 'thingName' failed to satisfy constraint: Member must have length less than or equal to 128".
 
-What is echoed is cut; a sensitive member or a private key is never echoed.
+Repeated values are shortened; a sensitive member or a private key is never repeated.
 
 Source: the Smithy constraint traits; validation messages as AWS's own services print them.
 """
@@ -21,13 +21,13 @@ from sekisho.api.pattern import whole_value
 from sekisho.errors import AwsException, InvalidRequestException, ValidationException
 
 MAX_FAILURES = 10
-"""How many failures a message lists. It still says how many there are."""
+"""Maximum number of failures that a message lists. It also has their total number."""
 
 _CONTROLS = ("Cc", "Zl", "Zp")
 """Unicode categories of characters that end or forge lines: controls, line and paragraph separators."""
 
 _ANYTHING = (None, r"[\s\S]*")
-"""Patterns that every text satisfies; documents and certificates have one, and are long."""
+"""Patterns that every text matches; documents and certificates have one, and are long."""
 
 _NUMBERS = ("integer", "long", "float", "double")
 
@@ -36,7 +36,7 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
     """Check parameters, as `Codec.parse` returned them, against the operation's input shape.
 
     Raises:
-        InvalidRequestException: Naming each member that breaks a constraint, its value and the constraint.
+        InvalidRequestException: Names each member that breaks a constraint, its value and the constraint.
         ValidationException: The same, for the operations that declare this one instead.
     """
     if operation.input is None:
@@ -50,7 +50,7 @@ def validate(operation: Operation, parameters: Mapping[str, Any]) -> None:
 
 
 def _label_failures(operation: Operation, shape: Shape, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Control characters in labels of the path that have no pattern. The topics of a data plane are the broker's."""
+    """Yield failures for control characters in path labels without a pattern. The broker checks topics itself."""
     if operation.service != "iot":
         return
     for name, member in shape.members.items():
@@ -112,7 +112,7 @@ def _map_failures(shape: Shape, value: Mapping[str, Any], path: str, *, hidden: 
 
 
 def _broken(shape: Shape, value: Any) -> Iterator[str]:
-    """The constraints that the value itself breaks, in AWS's words."""
+    """Yield the constraints that the value itself breaks, in AWS's words."""
     subject = "value" if shape.type in _NUMBERS else "length"
     size = value if shape.type in _NUMBERS else len(value) if hasattr(value, "__len__") else 0
     if shape.minimum is not None and size < shape.minimum:
@@ -122,7 +122,7 @@ def _broken(shape: Shape, value: Any) -> Iterator[str]:
     if shape.pattern not in _ANYTHING and whole_value(shape.pattern).fullmatch(value) is None:
         yield f"Member must satisfy regular expression pattern: {shape.pattern}"
     elif shape.type == "string" and "\0" in value:
-        # No name, document or topic of AWS IoT holds one, and PostgreSQL's texts cannot.
+        # No name, document or topic of AWS IoT contains it, and texts in PostgreSQL cannot.
         yield "Member must not contain the character U+0000"
     if shape.enum and value not in shape.enum:
         yield f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"

@@ -15,9 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
+import structlog
+
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
+
+log = structlog.get_logger(__name__)
 
 MAX_FOLDERS_LOGGED: Final = 5
 """Folders without an account whose names the start logs."""
@@ -90,11 +92,11 @@ class FolderBuckets:
         with suppress(OSError):
             found = [each for each in self._root.iterdir() if not _ACCOUNT_ID.fullmatch(each.name) and each.is_dir()]
         if found:
-            log.write(
-                LogEvent.BUCKETS_WITHOUT_ACCOUNT,
+            log.warning(
+                "folders of buckets belong to no account: move each into a folder with the account's id",
                 folders=[str(each) for each in sorted(found)[:MAX_FOLDERS_LOGGED]],
                 count=len(found),
-                remedy=f"move each to {self._root / '<account id>' / '<bucket>'}",
+                place=str(self._root / "<account id>" / "<bucket>"),
             )
 
     def _open(self, account_id: str, steps: Sequence[str]) -> int:

@@ -1,1 +1,1 @@
-"""The command line: one command per file, assembled in app.py. It translates and decides nothing."""
+"""The command line: one command per file, assembled in app.py. They convert input and output, and contain no rules."""

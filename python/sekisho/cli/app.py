@@ -61,7 +61,7 @@ def main() -> int:
         print(for_stream(f"sekisho: {failure}", sys.stderr), file=sys.stderr)  # noqa: T201 - the one place that prints errors
         return 1
     except BrokenPipeError:
-        # The reader of our output has closed the pipe.
+        # The process that reads the output has closed the pipe.
         sys.stderr.close()
         return 0
     return 0

@@ -1,6 +1,6 @@
 """The MQTT client of ``sekisho pub`` and ``sekisho sub``, on paho.
 
-It connects as a device, waits for each acknowledgement, and raises Failure with one line where something fails.
+It connects as a device, waits for each acknowledgement, and raises Failure with a message of one line after an error.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Message:
 
 
 def locate(data: Path | None, host: str | None, port: int | None, cafile: Path | None) -> Endpoint:
-    """Complete what the command line named from the environment and the running server's run.json. Raises Failure."""
+    """Complete the options of the command line from the environment and the server's run.json. Raises Failure."""
     folder = data_folder(data)
     run = run_file.read(folder)
     named_root = os.environ.get("SEKISHO_ROOT_CA")

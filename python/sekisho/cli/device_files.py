@@ -1,7 +1,7 @@
-"""Files of new keys and certificates, each in the place of an old certificate: on disk before they are registered.
+"""Files of new keys and certificates, each to replace an old certificate: on disk before they are registered.
 
-A folder for each old certificate, ``DIR/<old certificate id>/device.key`` and ``device.crt``. A file that exists is
-used and never made again: the certificate may be registered already, and there is no other copy of the key.
+A folder for each old certificate contains ``DIR/<old certificate id>/device.key`` and ``device.crt``. An existing file
+is used and never made again: the certificate may be registered already, and there is no other copy of the key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DeviceFiles:
     """The folder, and the CA that signs.
 
     Args:
-        key_type: Kind of the new keys; None: the kind of the old key, and P-256 where ``KeyType`` lacks that.
+        key_type: Kind of the new keys; None: the kind of the old key, or P-256 where ``KeyType`` does not have that.
         clock: The present time, aware.
     """
 
@@ -45,7 +45,7 @@ class DeviceFiles:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder and lock it: two processes at a time would make two keys for one device.
+        """Make the folder and lock it, because two processes at a time would make two keys for one device.
 
         Raises Failure.
         """
@@ -91,7 +91,7 @@ class DeviceFiles:
     def present(self, old_certificate_id: str) -> X509Certificate | None:
         """Return the certificate that an earlier run made, or None.
 
-        Raises Failure: it cannot be used, because its key is missing or another CA signed it.
+        Raises Failure where it cannot be used: its key is missing, or another CA signed it.
         """
         file, key_file = self.certificate_file(old_certificate_id), self.key_file(old_certificate_id)
         if not file.exists():
@@ -131,7 +131,7 @@ class DeviceFiles:
             write_pem_files({key_file: keys.to_pem(key)})
             _sync(file.parent)
         certificate = self.authority.renew(old, key, now=self.clock(), lifetime=self.lifetime)
-        # Last: where the certificate exists, its key does.
+        # The certificate last: where it exists, its key exists.
         write_pem_files({file: certificate.pem})
         _sync(file.parent)
         _sync(self.folder)

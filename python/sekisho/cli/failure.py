@@ -1,7 +1,7 @@
-"""The exception of a command that cannot do what was asked."""
+"""The exception of a command that cannot do its task."""
 
 from __future__ import annotations
 
 
 class Failure(Exception):
-    """One line for a person: what was wrong, where, and what to do."""
+    """One line for the user: what was wrong, where, and what to do."""

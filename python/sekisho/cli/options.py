@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def path(text: str) -> Path:
     """Return the path that was typed.
 
-    Raises Failure where it is empty: Path takes that for the current folder, but most often a variable is unset.
+    Raises Failure where it is empty: Path means the current folder then, but most often a variable is not set.
     """
     from sekisho.cli.failure import Failure
 

@@ -1,8 +1,8 @@
 """Prints the output of commands: JSON for programs, plain lines for people. No other module prints.
 
-Lines hold text that devices and peers sent (topics, payloads, reasons). On a terminal, characters that are not
+Lines contain text that devices and peers sent (topics, payloads, reasons). On a terminal, characters that are not
 printable are escaped, because they could control the terminal; a pipe or a file gets lines unchanged. JSON is the same
-text everywhere: it escapes characters that are not printable as JSON allows, so its values are exact on a terminal too.
+text everywhere: it escapes such characters as JSON allows, so its values are exact on a terminal too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def for_stream(text: str, stream: TextIO | None) -> str:
 
 
 def _escaped(document: str) -> str:
-    # Line feeds belong to the document's layout: json has escaped those in strings.
+    # Line feeds are part of the document's layout: json has escaped those in strings.
     if document.isprintable():
         return document
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in document)

@@ -1,4 +1,4 @@
-"""Reads and writes the PEM files of keys and certificates that a command line names, and never overwrites unasked."""
+"""Reads and writes the PEM files that a command line names; overwrites only with ``--force``."""
 
 from __future__ import annotations
 

@@ -259,7 +259,7 @@ def _device_files(ca_certificate: Path, ca_key: Path, out: Path, key_type: str |
 
 
 def _refusals_as_failures(ask: Callable[[], T]) -> T:
-    """Return what ``ask`` returns. Raises Failure, one line for a person, where the server refuses."""
+    """Return what ``ask`` returns. Raises Failure with one line for the user where the server refuses."""
     from sekisho.cli.api_client import Refused
 
     try:

@@ -1,4 +1,4 @@
-"""What ``sekisho rotate`` prints: JSON for programs, lines for people."""
+"""The output of ``sekisho rotate``: JSON for programs, lines for people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHAT_WOULD_BE_DONE: Final = {
 
 
 def show_device(rotator: Rotator, files: DeviceFiles, outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
-    """Print what was done for one device, or with a dry run would be."""
+    """Print the result for one device; with a dry run, what it would be."""
     old_id = outcome.old_certificate_id
     certificate, key = files.certificate_file(old_id), files.key_file(old_id)
     if as_json:
@@ -58,7 +58,7 @@ def show_fleet(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Print what was done for the devices of a CA, or with a dry run would be.
+    """Print the results for the devices of a CA; with a dry run, what they would be.
 
     Args:
         failed: Old certificate ids with the reason.
@@ -114,7 +114,7 @@ def show_progress(progress: Mapping[str, int], pending: Sequence[Mapping[str, An
     """Print the counts of rotations by state, and those that are pending.
 
     Args:
-        pending: As the server lists them; for text perhaps not all.
+        pending: The pending rotations that the server lists; for text perhaps not all.
     """
     if as_json:
         show_json({**progress, "waiting": pending})

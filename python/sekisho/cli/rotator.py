@@ -24,24 +24,24 @@ _CERTIFICATE_ID: Final = re.compile(r"(0x)?[0-9a-f]{64}")
 
 
 class Step(StrEnum):
-    """What had to be done for a device."""
+    """What was necessary for a device."""
 
     MAKE = "MAKE"
-    """A key and a certificate had to be made and registered."""
+    """A key and a certificate had to be made, and the certificate registered."""
     REGISTER = "REGISTER"
-    """Its files were there from an earlier run; the certificate had to be registered."""
+    """Files of an earlier run existed; the certificate had to be registered."""
     WAIT = "WAIT"
-    """The new certificate was registered; it has not connected yet."""
+    """The new certificate is registered, and has not connected yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done for a device, or with a dry run would be."""
+    """The result for a device; with a dry run, what it would be."""
 
     old_certificate_id: str
     step: Step
     new_certificate_id: str | None
-    """None with a dry run where the certificate would have to be made first."""
+    """None with a dry run where the certificate would have to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Fleet:
 
 
 class Rotator:
-    """Makes new certificates with one CA and registers them. Raises what ``ApiClient`` and ``DeviceFiles`` raise."""
+    """Makes new certificates with one CA and registers them. Raises the errors of ``ApiClient`` and ``DeviceFiles``."""
 
     def __init__(self, client: ApiClient, files: DeviceFiles, *, dry_run: bool) -> None:
         self._client = client
@@ -80,17 +80,17 @@ class Rotator:
             each["oldCertificateId"]: each["newCertificateId"]
             for each in self._client.each(ROTATIONS, "rotations", caCertificateId=ca_certificate_id)
         }
-        # A CA that signs the replacements too has them among its certificates; rotating those would never end.
+        # If this CA signs the replacements too, they are among its certificates, and rotating them would never end.
         new = self._files.made_here() | set(pending.values())
         listed = self._client.each(f"/certificates-by-ca/{ca_certificate_id}", "certificates", isAscendingOrder="true")
         old = [each["certificateId"] for each in listed if each["status"] == "ACTIVE"]
         return Fleet([each for each in old if each not in new], pending)
 
     def rotate(self, old_certificate_id: str, pending: str | None = None) -> Outcome:
-        """Do for one device what is not done yet.
+        """Do the remaining steps for one device.
 
         Args:
-            pending: The new certificate of a pending rotation, where the caller knows of one.
+            pending: The new certificate of a pending rotation, if the caller knows one.
 
         Raises Failure or Refused.
         """
@@ -115,7 +115,7 @@ class Rotator:
 
 
 def require_certificate_id(text: str) -> str:
-    """Return a certificate id as the server writes it: lower case, no ``0x``. Raises Failure where it is none."""
+    """Return a certificate id as the server writes it: lower case, no ``0x``. Raises Failure where it is not one."""
     lower = text.lower()
     if _CERTIFICATE_ID.fullmatch(lower) is None:
         raise Failure(f"{text!r} is not a certificate id, 64 hexadecimal digits")
@@ -123,7 +123,7 @@ def require_certificate_id(text: str) -> str:
 
 
 def require_active(client: ApiClient, old_certificate_id: str) -> X509Certificate:
-    """Return a registered certificate. Raises Failure where it is not ACTIVE, and Refused where there is none."""
+    """Return a registered certificate. Raises Failure where it is not ACTIVE, and Refused where it does not exist."""
     described = client.get(f"/certificates/{old_certificate_id}")["certificateDescription"]
     if described["status"] != "ACTIVE":
         raise Failure(

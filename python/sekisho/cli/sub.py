@@ -65,7 +65,7 @@ def sub(
                 if count and received >= count:
                     return
     except KeyboardInterrupt:
-        # The usual way to end the command; not a failure.
+        # The usual way to end the command, not a failure.
         return
     if count:
         raise Failure(f"{received} of {count} messages came within {wait:g} seconds")

@@ -1,1 +1,1 @@
-"""The control plane's side of the boundary to Rust: events out of the gateway, answers and changes into it."""
+"""The Python side of the boundary to Rust: events from the gateway, answers and changes to it."""

@@ -1,4 +1,4 @@
-"""The data plane's broker, as the control plane publishes through it."""
+"""Publishes to the data plane's broker."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sekisho.refusal import RefusalReason
 from sekisho.regions import Regions
 
 if TYPE_CHECKING:
-    # The contract's name for its dictionary; the built module has no such object.
+    # Only the type stubs have this name; the built module has no such object.
     from sekisho._sekisho import PublicationDict
 
 _TEMPORARY: Final = frozenset(
     {RefusalReason.PUBLISH_RATE, RefusalReason.RETAINED_STORE_FULL, RefusalReason.MESSAGE_MEMORY_FULL}
 )
-"""Refusals that may be over when the caller tries again."""
+"""Reasons after which a retry may succeed."""
 
 
 class GatewayBroker:
     """``messaging.publishing.Broker`` over ``Gateway.publish``.
 
     Args:
-        regions: Those that the server serves. A message for another is refused: it would make a realm there.
-        is_service: What is published is the service's own, such as events, and may go to reserved topics.
+        regions: The regions that the server serves. A message for another one is refused: it would make a realm there.
+        is_service: Messages are the service's own, such as events, and may be published on reserved topics.
     """
 
     def __init__(self, gateway: _sekisho.Gateway, regions: Regions | None = None, *, is_service: bool = False) -> None:
@@ -35,7 +35,7 @@ class GatewayBroker:
         self._is_service = is_service
 
     def publish(self, realm: Realm, message: Message) -> None:
-        """Publish with no connection; returns when what is to be kept is kept."""
+        """Publish without a connection. Returns when the broker has stored what it keeps (retained messages)."""
         if realm.region not in self._regions:
             raise InvalidRequestException(self._regions.why_not(realm.region))
         publication: PublicationDict = {

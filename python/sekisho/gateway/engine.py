@@ -1,4 +1,4 @@
-"""The data plane's policy engine, used by the control plane."""
+"""Uses the data plane's policy engine for the control plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RustPolicyEngine:
     """``registry.ports.PolicyEngine`` over the Rust module."""
 
     def check(self, document: str) -> None:
-        """Raises MalformedPolicyException with what is wrong and where."""
+        """Raise MalformedPolicyException, which says what is wrong and where, unless the document is valid."""
         try:
             _sekisho.check_policy(document)
         except _sekisho.PolicyError as error:
@@ -25,14 +25,14 @@ class RustPolicyEngine:
     def evaluate(
         self, subject: Subject, client_id: str | None, requests: Sequence[tuple[str, str]]
     ) -> Sequence[Decision]:
-        """One decision per (action such as ``iot:Publish``, resource ARN)."""
+        """Return a decision for each (action such as ``iot:Publish``, resource ARN)."""
         realm = subject.realm
         pem = subject.certificate_pem
         decisions = _sekisho.evaluate(
             {
                 "account_id": realm.account_id,
                 "region": realm.region,
-                # Policies alone are judged; the gateway examines status and mode before it asks the engine.
+                # Only policies are evaluated here; the gateway checks status and mode before it evaluates policies.
                 "status": CertificateStatus.ACTIVE.value,
                 "mode": CertificateMode.DEFAULT.value,
                 "policies": [policy_dict(version) for version in subject.policies],

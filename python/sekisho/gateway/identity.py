@@ -1,4 +1,4 @@
-"""An identity of the registry as the plain data that crosses to Rust (``_sekisho.IdentityDict``)."""
+"""Converts an identity of the registry to the plain data that crosses the boundary (``_sekisho.IdentityDict``)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from sekisho.admission.model import Identity, IdentityThing
 from sekisho.policies.model import PolicyVersion
 
 if TYPE_CHECKING:
-    # The contract's names for its dictionaries; the built module has no such objects.
+    # Only the type stubs have these names; the built module has no such objects.
     from sekisho._sekisho import IdentityDict, PolicyDict, ThingDict
 
 
 def identity_dict(identity: Identity) -> IdentityDict:
-    """Everything the gateway needs to know of one certificate."""
+    """Return all facts about a certificate that the gateway needs."""
     certificate = identity.certificate
     return {
         "account_id": certificate.realm.account_id,
@@ -27,7 +27,7 @@ def identity_dict(identity: Identity) -> IdentityDict:
 
 
 def thing_dict(thing: IdentityThing) -> ThingDict:
-    """A thing that a certificate is attached to."""
+    """Return a thing that a certificate is attached to."""
     return {
         "name": thing.name,
         "type_name": thing.type_name,
@@ -38,5 +38,5 @@ def thing_dict(thing: IdentityThing) -> ThingDict:
 
 
 def policy_dict(version: PolicyVersion) -> PolicyDict:
-    """A policy in force."""
+    """Return a policy with the document of its default version."""
     return {"name": version.policy_name, "version": str(version.version_id), "document": version.document}

@@ -9,24 +9,24 @@ from sekisho._sekisho import Gateway
 from sekisho.change import Change, ChangeKind
 
 if TYPE_CHECKING:
-    # The contract's name for its dictionary; the built module has no such object.
+    # Only the type stubs have this name; the built module has no such object.
     from sekisho._sekisho import ChangeDict
 
 
 class Projector:
-    """Turns announced changes into invalidations. Before ``attach`` there is no gateway, and nothing to forget."""
+    """Converts announced changes to invalidations. Before ``attach`` there is no gateway, and changes are dropped."""
 
     def __init__(self) -> None:
         self._gateway: Gateway | None = None
         self._endpoints_changed: Callable[[], None] | None = None
 
     def attach(self, gateway: Gateway, endpoints_changed: Callable[[], None]) -> None:
-        """Tell this gateway from now on; ``endpoints_changed`` is called when a realm got its endpoint."""
+        """Push changes to this gateway; ``endpoints_changed`` is called when a realm got its endpoint."""
         self._gateway = gateway
         self._endpoints_changed = endpoints_changed
 
     def announce(self, changes: Sequence[Change]) -> None:
-        """Called by the store after each commit, in the thread that committed."""
+        """Push changes. The store calls it after each commit, in the thread that committed."""
         if self._gateway is None:
             return
         pushed = [_change_dict(change) for change in changes if change.kind is not ChangeKind.ENDPOINT]

@@ -1,10 +1,10 @@
-"""The thread that takes the data plane's events and answers them, batch by batch; and the one that registers.
+"""The pump: the thread that handles events of the data plane in batches; and the thread that registers certificates.
 
-Nothing of a known certificate's traffic waits for them: the pump handles certificates that are not cached, and
-certificates that changed. It answers about registered certificates from one look-up per batch. All others wait in the
-registration queue for the second thread, which examines and perhaps registers them: however many unregistered
-certificates come at once, a registered one waits for a look-up and no more. The registration queue serves accounts in
-turn, so an account with one new device does not wait for another account's thousands.
+Cached certificates do not depend on them: the pump handles certificates that are not cached, and certificates that
+changed. It answers about registered certificates from one look-up per batch. All others wait in the registration queue
+for the second thread, which examines them and registers some. So a registered certificate waits for one look-up only,
+however many unregistered certificates come at once. The registration queue serves accounts in turn, so an account with
+one new device does not wait for thousands of another account.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Final, Protocol
 
+import structlog
+
 from sekisho._sekisho import Gateway
 from sekisho.admission.model import Identity
 from sekisho.admission.rules import AdmissionRequest
 from sekisho.fair_queue import FairQueue
 from sekisho.gateway.identity import identity_dict
 from sekisho.messaging.requests import Request
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import Tally
 from sekisho.observe.threads import SupervisedThread, beat, record_failure
 from sekisho.realm import Realm
@@ -30,70 +30,72 @@ from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
-    # The contract's names for its dictionaries; the built module has no such objects.
+    # Only the type stubs have these names; the built module has no such objects.
     from sekisho._sekisho import AdmitEvent, Answer, Event
 
+log = structlog.get_logger(__name__)
+
 BATCH: Final = 256
-"""Most events taken at once: one registry look-up answers them all."""
+"""Maximum number of events in a batch, which one registry look-up answers."""
 
 REGISTRATION_BATCH: Final = 64
-"""Most unregistered certificates examined at once: the transaction that registers them keeps every writer waiting."""
+"""Maximum number of unregistered certificates in a batch: all writers wait for the transaction that registers them."""
 
 MAX_REGISTRATION_BYTES: Final = 64 * 1024 * 1024
-"""Certificate chains of all accounts in the registration queue; certificates beyond it are refused for now."""
+"""Bytes of certificate chains in the registration queue, of all accounts; further certificates are refused for now."""
 
 MAX_REGISTRATION_BYTES_PER_ACCOUNT: Final = MAX_REGISTRATION_BYTES // 2
-"""Of the endpoints of one account, or without SNI: about 15,000 certificates; those beyond it are refused for now."""
+"""The same of one account, or without SNI: about 15,000 certificates; further ones are refused for now."""
 
 REGISTRATION_BYTES: Final = 1024
-"""What a certificate in the registration queue counts beside its chain."""
+"""Bytes that a certificate in the registration queue counts in addition to its chain."""
 
 POLL_SECONDS: Final = 1.0
-"""Seconds that a thread waits for events; how soon it notices that it is to end."""
+"""Seconds that a thread waits for events, which is also the time in which it notices that it has to end."""
 
 MAX_SILENT_SECONDS: Final = 60.0
-"""Seconds after which a thread that handles one batch counts as stuck in the server's health."""
+"""Seconds in one batch after which the thread counts as stuck in the server's health."""
 
 RETRY_SECONDS: Final = 10.0
-"""Seconds between two attempts to record what a store did not take: each makes admissions wait as well."""
+"""Seconds between two attempts to record what the store did not accept: admissions wait for each attempt too."""
 
 _REFUSED: Final = {
-    "connect": LogEvent.CONNECTION_REFUSED,
-    "publish": LogEvent.PUBLISH_REFUSED,
-    "subscribe": LogEvent.SUBSCRIPTION_REFUSED,
-    "unsubscribe": LogEvent.UNSUBSCRIBE_REFUSED,
-    "receive": LogEvent.DELIVERY_REFUSED,
-    "packet": LogEvent.PACKET_REFUSED,
-    "connection": LogEvent.CONNECTION_ENDED_BY_ALERT,
+    "connect": "connection refused",
+    "publish": "publish refused",
+    "subscribe": "subscription refused",
+    "unsubscribe": "unsubscribe refused",
+    "receive": "delivery refused",
+    "packet": "packet refused",
+    "connection": "connection ended by a TLS alert",
 }
-"""Log events by the operation that the gateway refused."""
+"""Names of log events, by the operation that the gateway refused."""
 
 
 class Admits(Protocol):
     """Answers admission requests from the registry (``provisioning.jitr.JustInTimeRegistration``)."""
 
     def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
-        """The identities of certificates with nothing to register; None for the others."""
+        """Return the identities of registered certificates; None for the others."""
         ...
 
     def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
-        """The answers about all of them, after what registers automatically was registered."""
+        """Register the certificates that register automatically, and return an answer about each."""
         ...
 
 
 Asked = Callable[[Request], None]
-"""Takes what a client asks of a service, and returns at once (``gateway.requests.Requests.take``)."""
+"""Accepts a device's request to a service, and returns at once (``gateway.requests.Requests.take``)."""
 
 Connected = Callable[[Sequence[tuple[Realm, str]]], None]
-"""Takes the awaited certificates that have connected, and returns soon."""
+"""Records which awaited certificates have connected, in a short time."""
 
 
 def _ignore(*_: object) -> None:
-    """Takes what no service listens to."""
+    """Ignore a request that no service handles."""
 
 
 class Pump:
-    """Carries events from the gateway to the domain and answers back. ``start`` once, ``stop`` once."""
+    """Passes events of the gateway to the domain, and answers to the gateway. ``start`` once, ``stop`` once."""
 
     def __init__(
         self, gateway: Gateway, admission: Admits, *, asked: Asked = _ignore, connected: Connected = _ignore
@@ -117,12 +119,12 @@ class Pump:
         ]
 
     def start(self) -> None:
-        """Begin to take events."""
+        """Start to handle events."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Take no more events; waits for the batches in hand, at most ``timeout`` seconds for each thread."""
+        """Handle no more events; wait for the current batches, at most ``timeout`` seconds for each thread."""
         self._stopping.set()
         with self._arrived:
             self._arrived.notify_all()
@@ -130,7 +132,7 @@ class Pump:
             thread.join(timeout)
 
     def statistics(self) -> Mapping[str, int]:
-        """The registration queue: certificates that wait, and those refused since the start because it was full."""
+        """Return the length of the registration queue, and how many certificates were refused because it was full."""
         with self._arrived:
             return {
                 "registrations_waiting": len(self._registrations),
@@ -144,11 +146,11 @@ class Pump:
             try:
                 self._handle(events)
             except StoreError as failure:
-                log.write(LogEvent.CERTIFICATES_NOT_LOOKED_UP, reason=str(failure), events=len(events))
+                log.error("certificates cannot be looked up", reason=str(failure), events=len(events))
             except Exception as error:
-                # The thread must outlive any one batch; its requests run into their deadline and are refused.
+                # The thread must survive any batch; the requests of a failed batch time out and are refused.
                 record_failure(error)
-                log.exception(LogEvent.GATEWAY_EVENTS_NOT_HANDLED, events=len(events))
+                log.exception("gateway events were not handled", events=len(events))
 
     def _handle(self, events: Sequence[Event]) -> None:
         admissions: list[AdmitEvent] = []
@@ -172,7 +174,7 @@ class Pump:
                         Realm(event["account_id"], event["region"]), event["certificate_id"]
                     ] = None
                 case "refused":
-                    log.write(
+                    log.warning(
                         _REFUSED[event["operation"]],
                         reason=event["reason"],
                         detail=event["detail"],
@@ -184,11 +186,11 @@ class Pump:
                         server_name=event["server_name"],
                     )
                 case "accept_failed":
-                    log.write(LogEvent.MQTT_ACCEPT_FAILED, reason=event["cause"], count=event["count"])
+                    log.warning("MQTT connections cannot be accepted", reason=event["cause"], count=event["count"])
                 case "dropped":
                     if count := self._dropped.add((event["queue"], event["account_id"]), event["count"]):
-                        log.write(
-                            LogEvent.GATEWAY_EVENTS_DROPPED,
+                        log.error(
+                            "events were dropped because they were not taken in time",
                             queue=event["queue"],
                             account_id=event["account_id"],
                             count=count,
@@ -200,33 +202,33 @@ class Pump:
             self._tell_of_connected()
 
     def _tell_of_connected(self) -> None:
-        """One batch at a time, so that admissions come between two."""
+        """Record one batch at a time, so that admissions are answered between two."""
         batch = self._next_connected()
         if not batch or time.monotonic() < self._retry_at:
             return
         try:
             self._connected(batch)
         except StoreError as failure:
-            # The gateway says it once for each cached certificate; a connection that stays does not say it again.
+            # The gateway reports each cached certificate once; it does not report an open connection again.
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            log.write(
-                LogEvent.CONNECTED_NOT_RECORDED,
+            log.error(
+                "awaited certificates have connected, which cannot be recorded yet",
                 reason=str(failure),
                 certificates=sum(map(len, self._connected_later.values())),
             )
             return
         except Exception as error:
             record_failure(error)
-            log.exception(LogEvent.CONNECTED_NOT_HANDLED, certificates=len(batch))
+            log.exception("it was not handled that awaited certificates have connected", certificates=len(batch))
         for each in batch:
             of_account = self._connected_later.pop(each[0].account_id)
             del of_account[each]
             if of_account:
-                # At the end: the next batch begins with another account.
+                # At the end, so that the next batch begins with another account.
                 self._connected_later[each[0].account_id] = of_account
 
     def _next_connected(self) -> Sequence[tuple[Realm, str]]:
-        """Of each account in turn."""
+        """Return connected certificates, of each account in turn."""
         rounds = zip_longest(*(islice(of_account, BATCH) for of_account in self._connected_later.values()))
         in_turn = (each for round_ in rounds for each in round_ if each is not None)
         return list(islice(in_turn, BATCH))
@@ -234,19 +236,19 @@ class Pump:
     def _run_registrations(self) -> None:
         while not self._stopping.is_set():
             beat()
-            # They are few where they come one by one, and a batch where they come in a storm.
+            # They are few if they come one by one, and a full batch if many come at once.
             batch = self._next_registrations()
             try:
                 if batch:
                     self._admit(batch, self._register)
             except StoreError as failure:
-                log.write(LogEvent.CERTIFICATES_NOT_LOOKED_UP, reason=str(failure), events=len(batch))
+                log.error("certificates cannot be looked up", reason=str(failure), events=len(batch))
             except Exception as error:
                 record_failure(error)
-                log.exception(LogEvent.GATEWAY_EVENTS_NOT_HANDLED, events=len(batch))
+                log.exception("gateway events were not handled", events=len(batch))
 
     def _next_registrations(self) -> Sequence[AdmitEvent]:
-        """Of each account in turn; empty where none comes for a while."""
+        """Return the next batch, of each account in turn; empty where none comes within ``POLL_SECONDS``."""
         batch: list[AdmitEvent] = []
         with self._arrived:
             if not self._registrations and not self._stopping.is_set():
@@ -263,13 +265,13 @@ class Pump:
         except Exception:
             if len(admissions) == 1:
                 raise
-            # One certificate that causes an unexpected error must not cost the others their connections.
+            # An unexpected error with one certificate must not refuse the others.
             for admission in admissions:
                 try:
                     self._admit([admission], answer)
                 except Exception as error:
                     record_failure(error)
-                    log.exception(LogEvent.CERTIFICATE_NOT_EXAMINED, certificate_id=admission["certificate_id"])
+                    log.exception("a certificate was not examined", certificate_id=admission["certificate_id"])
 
     def _answer_known(self, admissions: Sequence[AdmitEvent]) -> None:
         found = self._admission.known([_request(event) for event in admissions])
@@ -287,7 +289,7 @@ class Pump:
             self._gateway.complete(answers)
 
     def _queue(self, events: Sequence[AdmitEvent]) -> Sequence[AdmitEvent]:
-        """Put certificates into the registration queue; returns those that do not fit."""
+        """Put certificates into the registration queue. Returns those that do not fit."""
         with self._arrived:
             overflow = [
                 each
@@ -297,8 +299,8 @@ class Pump:
             self._arrived.notify()
         for each in overflow:
             if count := self._refused.add(each.path[0]):
-                log.write(
-                    LogEvent.REGISTRATION_QUEUE_FULL,
+                log.warning(
+                    "the registration queue is full for an account",
                     count=count,
                     account_id=each.item["account_id"],
                     region=each.item["region"],
@@ -317,7 +319,7 @@ def _answer(event: AdmitEvent, result: Identity | Refused) -> Answer:
 
 
 def _owner(event: AdmitEvent) -> tuple[str, str]:
-    # Any peer may name any account's endpoint: within its share, networks take turns.
+    # Any peer may name any account's endpoint, so the networks within an account's share are served in turn.
     return event["account_id"] or "", event["network"]
 
 

@@ -1,7 +1,7 @@
-"""Admission in the regions that the server serves.
+"""Limits admission to the regions that the server serves.
 
-The registry may hold certificates of regions that are no longer in the list, or never were: an earlier version took any
-text. Without SNI such a certificate names its region by itself, and would make a realm in the gateway.
+The registry may contain certificates of regions that are not in the list: they were removed from it, or an earlier
+version accepted any text. Without SNI, such a certificate determines its region, and would make a realm in the gateway.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from sekisho.regions import Regions
 
 
 class InServedRegions:
-    """Passes on what ``admission`` answers, but for identities of regions that are not in the list."""
+    """Returns the answers of ``admission``, and refuses identities of regions that are not in the list."""
 
     def __init__(self, admission: Admits, regions: Regions) -> None:
         self._admission = admission
         self._regions = regions
 
     def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
-        """As ``Admits.known``."""
+        """Like ``Admits.known``."""
         return [
             found if found is not None and found.certificate.realm.region in self._regions else None
             for found in self._admission.known(requests)
         ]
 
     def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
-        """As ``Admits.answer``."""
+        """Like ``Admits.answer``."""
         return [
             Refused(
                 RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED,

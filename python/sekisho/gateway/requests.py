@@ -1,9 +1,9 @@
-"""Carries what devices ask from the gateway to the services, and the answers back.
+"""Passes requests of devices from the gateway to services, and answers back.
 
-One table leads from a topic to the service that listens there. Services may take their time (they issue keys, and ask
-handlers), so they have threads of their own. Accounts share the threads and the queue before them: no account can hold
-all threads, and accounts, certificates and connections are served in turn (``fair_queue``). A request that does not fit
-is answered at once by its service, which says that the device is to try again later.
+A table has the service of each topic. Services may be slow (they generate keys, and call handlers), so they have
+separate threads. Accounts share the threads and their queue: no account can use all threads, and accounts,
+certificates and connections are served in turn (``fair_queue``). The service answers at once a request that does not
+fit: the device should try again later.
 """
 
 from __future__ import annotations
@@ -14,41 +14,43 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.fair_queue import FairQueue, Shares
 from sekisho.messaging.requests import Reply, Request, Service
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import LOG_INTERVAL_SECONDS, Tally
 from sekisho.observe.threads import SupervisedThread, record_failure
 
 if TYPE_CHECKING:
-    # The contract's name for its dictionary; the built module has no such object.
+    # Only the type stubs have this name; the built module has no such object.
     from sekisho._sekisho import ReplyDict
 
+log = structlog.get_logger(__name__)
+
 THREADS: Final = 8
-"""Requests of all accounts answered at a time; of one account alone, half of them."""
+"""Requests of all accounts that are answered at a time; one account gets at most half of them."""
 
 REQUEST_BYTES: Final = 1024
-"""What a waiting request counts beside its payload."""
+"""Bytes that a waiting request counts in addition to its payload."""
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
-"""Requests that wait for a thread, of all accounts: about 16,000, with their payloads."""
+"""Bytes of requests that wait for a thread, of all accounts: about 16,000 requests, with their payloads."""
 
 MAX_WAITING_BYTES_PER_ACCOUNT: Final = MAX_WAITING_BYTES // 2
-"""Of one account."""
+"""The same of one account."""
 
 MAX_WAITING_BYTES_PER_CERTIFICATE: Final = MAX_WAITING_BYTES // 4
-"""Of one certificate, which may be the claim certificate of a whole fleet."""
+"""The same of one certificate, which may be the claim certificate of a whole fleet."""
 
 MAX_WAITING_BYTES_PER_CONNECTION: Final = 256 * 1024
-"""Of one connection: about 250 requests. A device waits for one answer before it asks again."""
+"""The same of one connection: about 250 requests. A device waits for one answer before its next request."""
 
 MAX_WAIT_SECONDS: Final = 60.0
-"""A request that has waited longer is throttled and not carried out: its device no longer waits for the answer."""
+"""A request that has waited longer is throttled and not executed, because its device no longer waits for the answer."""
 
 MAX_REJECTIONS: Final = (10_000, 5_000, 5_000, 2_500)
-"""Throttled requests that wait for their answer: in all, per account, certificate, connection; more get none."""
+"""Throttled requests that wait for their answer: in all, per account, certificate, connection. More get no answer."""
 
 _REJECTIONS_AT_ONCE: Final = 64
 
@@ -57,19 +59,19 @@ _AT_LEAST_ONCE: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A request and when it came, by the monotonic clock."""
+    """A request and the time at which it came, in seconds of the monotonic clock."""
 
     request: Request
     since: float
 
 
 class Requests:
-    """Answers requests in threads of its own. ``start`` once, ``stop`` once.
+    """Answers requests in separate threads. ``start`` once, ``stop`` once.
 
     Args:
         gateway: Sends the answers.
-        services: The services that answer, each by its topics.
-        clock: Seconds, monotonic.
+        services: The services, each with its topics.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -99,12 +101,12 @@ class Requests:
         ]
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Answer no more; waits for the requests in hand, at most ``timeout`` seconds for each thread."""
+        """Answer no more; wait for the current requests, at most ``timeout`` seconds for each thread."""
         with self._lock:
             self._stopping.set()
             self._waiting.clear()
@@ -115,7 +117,7 @@ class Requests:
             thread.join(timeout)
 
     def take(self, request: Request) -> None:
-        """Take one to be answered; returns at once."""
+        """Queue a request; returns at once."""
         size = REQUEST_BYTES + len(request.payload)
         with self._lock:
             if self._stopping.is_set():
@@ -125,7 +127,7 @@ class Requests:
             self._work.notify()
 
     def statistics(self) -> Mapping[str, int]:
-        """What waits, what is being answered; since the start, what was throttled, and of that without an answer."""
+        """Return the numbers of waiting, current, throttled and unanswered requests, the last two since the start."""
         with self._lock:
             return {
                 "requests_waiting": len(self._waiting),
@@ -135,13 +137,13 @@ class Requests:
             }
 
     def _reject(self, request: Request) -> None:
-        """Have a request answered that is not carried out. The lock is held."""
-        # Only the topic is needed for it.
+        """Queue the answer to a request that is not executed. The caller holds the lock."""
+        # The answer needs only the topic.
         overflow = self._rejected.put(_path(request), replace(request, payload=b""))
         self._unanswered += len(overflow)
         if count := self._throttled.add(request.realm.account_id):
-            log.write(
-                LogEvent.DEVICE_REQUESTS_THROTTLED,
+            log.warning(
+                "requests of devices throttled",
                 count=count,
                 account_id=request.realm.account_id,
                 region=request.realm.region,
@@ -156,15 +158,15 @@ class Requests:
             try:
                 self._answer(request)
             except Exception as error:
-                # The thread must outlive any one request.
+                # The thread must survive any request.
                 record_failure(error)
-                log.exception(LogEvent.DEVICE_REQUEST_NOT_ANSWERED, topic=request.topic, client_id=request.client_id)
+                log.exception("a request was not answered", topic=request.topic, client_id=request.client_id)
             finally:
                 with self._lock:
                     self._shares.give_back(request.realm.account_id)
 
     def _next(self) -> Request | None:
-        """The next request, once an account has one and may take a thread; None when all is over."""
+        """Return the next request when its account may use a thread; None when the threads have to end."""
         with self._lock:
             while not self._stopping.is_set():
                 taken = self._waiting.take(self._shares.may)
@@ -190,15 +192,15 @@ class Requests:
             try:
                 self._send([(request, reply) for request in batch if (reply := self._rejection(request)) is not None])
                 for account_id, count in self._throttled.due():
-                    log.write(LogEvent.DEVICE_REQUESTS_THROTTLED, count=count, account_id=account_id)
+                    log.warning("requests of devices throttled", count=count, account_id=account_id)
             except Exception as error:
                 record_failure(error)
-                log.exception(LogEvent.THROTTLED_REQUESTS_NOT_ANSWERED, requests=len(batch))
+                log.exception("throttled requests were not answered", requests=len(batch))
 
     def _next_rejections(self) -> Sequence[Request] | None:
         with self._lock:
             if not self._rejected and not self._stopping.is_set():
-                # What was throttled since the last line is logged when the interval is over.
+                # Requests that were throttled after the last line are logged when the interval is over.
                 self._rejects.wait(LOG_INTERVAL_SECONDS)
             if self._stopping.is_set():
                 return None
@@ -220,8 +222,8 @@ class Requests:
             outcomes = [{"reason": None, "detail": str(error)}] * len(replies)
         for (request, reply), unsent in zip(replies, outcomes, strict=True):
             if unsent is not None and (count := self._unsent.add(request.realm.account_id)):
-                log.write(
-                    LogEvent.REPLY_NOT_SENT,
+                log.warning(
+                    "an answer was not sent",
                     count=count,
                     topic=reply.topic,
                     account_id=request.realm.account_id,
@@ -240,7 +242,7 @@ class Requests:
 
 
 def _path(request: Request) -> tuple[Hashable, ...]:
-    # A connection's number is unique within its realm alone.
+    # A connection's number is unique only within its realm.
     return (request.realm.account_id, request.certificate_id, (request.realm.region, request.connection))
 
 

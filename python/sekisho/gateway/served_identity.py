@@ -1,9 +1,9 @@
-"""What the gateway shows of itself: its endpoints' names and the certificates for them, in step with the registry.
+"""Gives the gateway its endpoints' names and their server certificates, whenever the registry's endpoints change.
 
-Each region of the list has a certificate for ``*.iot.<region>.<domain>``, used or not. A client that asks for such a
-name by SNI sees it; any other sees the default certificate, for ``localhost``, ``localhost.localdomain``, the host that
-the server listens on and its addresses. So a client does not learn which regions others use, and certificates depend on
-the settings alone.
+Each region of the list has a certificate for ``*.iot.<region>.<domain>``, used or not. A client whose SNI is such a
+name gets it; any other client gets the default certificate, for ``localhost``, ``localhost.localdomain``, the host and
+the addresses that the server listens on. So a client does not learn which regions others use, and certificates depend
+only on the settings.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from sekisho import regions
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import Clock
 from sekisho.endpoints.model import ServedEndpoint
 from sekisho.endpoints.rules import LOCALHOST_WITH_DOT, Endpoints
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
 from sekisho.pki import server
 from sekisho.server import listen_host
 from sekisho.server.settings import Settings
 from sekisho.store.errors import StoreError
 
+log = structlog.get_logger(__name__)
+
 RENEWAL_CHECK_INTERVAL: Final = timedelta(hours=1)
-"""How often a running server looks at the time its certificates have left, and at the files of the user's own."""
+"""Seconds between two checks of the certificates' remaining time, and of the files of the user's own certificate."""
 
 _LOGGED_REGIONS: Final = 20
-"""How many names of regions one line of the log holds."""
+"""Maximum number of regions in one line of the log."""
 
 
 class ServerCertificateUnusable(ValueError):
@@ -37,7 +39,7 @@ class ServerCertificateUnusable(ValueError):
 
 
 class ServedIdentity:
-    """Hands the gateway its names and certificates: at the start, for each new endpoint, and every hour."""
+    """Gives the gateway its names and certificates: at the start, for each new endpoint, and every hour."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints, gateway: Gateway, clock: Clock) -> None:
         self._settings = settings
@@ -49,35 +51,35 @@ class ServedIdentity:
         self._not_served: Collection[str] = ()
         self._next_check = clock() + RENEWAL_CHECK_INTERVAL
         self.root_file = settings.data / "server" / server.ROOT_FILE
-        """What clients have to trust."""
+        """The file of the roots that clients have to trust."""
 
     def follow(self) -> None:
-        """Called when a realm got its endpoint, in the thread of the request that asked for it. Raises nothing."""
+        """Update the gateway. Called when a realm got its endpoint, in the thread of that request. Raises nothing."""
         try:
             self.serve_endpoints()
         except (StoreError, GatewayError) as error:
-            # The endpoint is given and kept; the next one, or the next check, brings the gateway up to date.
-            log.write(LogEvent.ENDPOINTS_NOT_UPDATED, reason=str(error))
+            # The endpoint is stored; the next one, or the next check, updates the gateway.
+            log.error("the gateway does not serve the latest endpoints", reason=str(error))
 
     def renew(self) -> None:
-        """Renew certificates of which little time is left; to be called now and then. Raises nothing."""
+        """Renew certificates that expire soon. Call it repeatedly. Raises nothing."""
         now = self._clock()
-        # A clock that was set back must not put the next check off by as much.
+        # Monotonic time: a clock that is set back must not delay the next check.
         if self._next_check - RENEWAL_CHECK_INTERVAL <= now < self._next_check:
             return
         self._next_check = now + RENEWAL_CHECK_INTERVAL
         try:
             self.serve_certificates()
         except (OSError, ValueError, GatewayError) as error:
-            log.write(LogEvent.SERVER_CERTIFICATES_NOT_RENEWED, reason=str(error))
+            log.error("the former server certificates are served on", reason=str(error))
         self.follow()
 
     def serve_endpoints(self) -> None:
-        """Let the gateway have what endpoints there are now, in the regions of the list.
+        """Give the gateway the present endpoints in the regions of the list.
 
-        Raises GatewayError, StoreError: the gateway does not take them, or the registry is away.
+        Raises GatewayError, StoreError: the gateway does not accept them, or the registry cannot be read.
         """
-        # One thread at a time: an older list must not replace a newer one.
+        # One thread at a time, so that an older list does not replace a newer one.
         with self._refreshing:
             self._gateway.set_endpoints(
                 [
@@ -94,8 +96,8 @@ class ServedIdentity:
     def _served(self, known: Sequence[ServedEndpoint]) -> Sequence[ServedEndpoint]:
         others = sorted({each.realm.region for each in known if each.realm.region not in self._regions})
         if others and others != self._not_served:
-            log.write(
-                LogEvent.ENDPOINTS_NOT_SERVED,
+            log.warning(
+                "endpoints in regions that are not in the list are kept and not served",
                 regions=others[:_LOGGED_REGIONS],
                 count=len(others),
                 remedy=f"name those you need in the setting regions: {regions.setting(others[:3])}",
@@ -104,12 +106,12 @@ class ServedIdentity:
         return [each for each in known if each.realm.region in self._regions]
 
     def serve_certificates(self) -> None:
-        """Let the gateway have the certificates that are good now.
+        """Give the gateway the present certificates.
 
         Raises:
-            ServerCertificateUnusable: The user's own certificate.
-            OSError, PemError, NotAcceptable: Sekisho's own, as ``pki.server.load_or_create``.
-            GatewayError: The gateway does not take them.
+            ServerCertificateUnusable: The user's own certificate cannot be used.
+            OSError, PemError, NotAcceptable: Sekisho's own cannot be made, as in ``pki.server.load_or_create``.
+            GatewayError: The gateway does not accept them.
         """
         settings = self._settings
         if settings.server_certificate is not None and settings.server_key is not None:
@@ -133,12 +135,12 @@ class ServedIdentity:
         try:
             self._gateway.set_named_certificates([([name], chains) for name, chains in own.by_name.items()])
         except GatewayError as error:
-            # The default certificate serves the endpoint at home, and the server is there to say what is wrong.
-            log.write(LogEvent.REGION_CERTIFICATES_NOT_CREATED, reason=str(error))
+            # The default certificate still serves the home endpoint, and a running server can report the error.
+            log.error("regions have no certificates of their own", reason=str(error))
 
 
 def _of_host(host: str) -> tuple[Sequence[str], Sequence[str]]:
-    """DNS names and IP addresses of the default certificate of a server that listens on ``host``."""
+    """Return the DNS names and IP addresses of the default certificate of a server that listens on ``host``."""
     address = listen_host.address_of(host)
     names, addresses = ["localhost", LOCALHOST_WITH_DOT], ["127.0.0.1", "::1"]
     if address is None:

@@ -26,7 +26,7 @@ class LambdaHandler:
         self._clients: dict[float, Any] = {}
 
     def invoke(self, call: Call) -> Any:
-        """Return what the function returned. Raises HandlerFailed, permanent where Lambda refuses the call itself."""
+        """Return the function's result. Raises HandlerFailed, permanent where Lambda refuses the call itself."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

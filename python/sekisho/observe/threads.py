@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from sekisho.observe.event_log import log
-from sekisho.observe.events import LogEvent
+import structlog
+
+log = structlog.get_logger(__name__)
 
 RESTART_DELAY_SECONDS: Final = 1.0
 """Before a thread's function runs again after it has raised."""
@@ -152,7 +153,7 @@ class SupervisedThread:
                 self._is_waiting = True
                 self.record_failure(error)
                 with suppress(Exception):
-                    log.exception(LogEvent.THREAD_RESTARTING, thread=self.name)
+                    log.exception("a background thread failed and runs again", thread=self.name)
                 if self._stopping.wait(self._restart_delay):
                     break
                 self._is_waiting = False

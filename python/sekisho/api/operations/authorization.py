@@ -1,6 +1,6 @@
-"""What a principal may do.
+"""TestAuthorization and GetEffectivePolicies.
 
-``cognitoIdentityPoolId`` goes with a Cognito identity and changes nothing: policies are attached to identities.
+``cognitoIdentityPoolId`` belongs to a Cognito identity and changes nothing: policies are attached to identities.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_TestAuthorization.html and
 API_GetEffectivePolicies.html.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "TestAuthorization")
 def test_authorization(call: Call, request: TestAuthorizationRequestTypeDef) -> Mapping[str, Any]:
-    """Return what the gateway would decide, request by request."""
+    """Return the gateway's decision for each request."""
     answers = call.services.authorization.test(
         call.realm,
         [Question(info.get("actionType", ""), info["resources"]) for info in request["authInfos"]],
@@ -36,7 +36,7 @@ def test_authorization(call: Call, request: TestAuthorizationRequestTypeDef) -> 
 
 @operation("iot", "GetEffectivePolicies")
 def get_effective_policies(call: Call, request: GetEffectivePoliciesRequestTypeDef) -> Mapping[str, Any]:
-    """The policies in force for a principal, a thing, or both."""
+    """Return the policies in force for a principal, a thing, or both."""
     versions = call.services.authorization.effective_policies(
         call.realm, principal=request.get("principal"), thing_name=request.get("thingName")
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "CreateBillingGroup")
 def create_billing_group(call: Call, request: CreateBillingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """Make a billing group; the same one again is no error."""
+    """Create a billing group; an identical one is no error."""
     group = call.services.billing_groups.create(
         call.realm,
         request["billingGroupName"],
@@ -41,7 +41,7 @@ def create_billing_group(call: Call, request: CreateBillingGroupRequestTypeDef) 
 
 @operation("iot", "DescribeBillingGroup")
 def describe_billing_group(call: Call, request: DescribeBillingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """One billing group."""
+    """Return a billing group."""
     group = call.services.billing_groups.describe(call.realm, request["billingGroupName"])
     return {
         "billingGroupName": group.name,
@@ -76,7 +76,7 @@ def delete_billing_group(call: Call, request: DeleteBillingGroupRequestTypeDef) 
 
 @operation("iot", "ListBillingGroups")
 def list_billing_groups(call: Call, request: ListBillingGroupsRequestTypeDef) -> Mapping[str, Any]:
-    """Billing groups, oldest first."""
+    """Return billing groups, oldest first."""
     found = call.services.billing_groups.list(
         call.realm,
         pages.window(request.get("nextToken"), request.get("maxResults")),
@@ -90,7 +90,7 @@ def list_billing_groups(call: Call, request: ListBillingGroupsRequestTypeDef) ->
 
 @operation("iot", "AddThingToBillingGroup")
 def add_thing_to_billing_group(call: Call, request: AddThingToBillingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """Put a thing into a billing group, out of the one it was in."""
+    """Add a thing to a billing group, and remove it from the one that it was in."""
     call.services.billing_groups.add_thing(call.realm, *_group_and_thing(call, request))
     return {}
 
@@ -99,14 +99,14 @@ def add_thing_to_billing_group(call: Call, request: AddThingToBillingGroupReques
 def remove_thing_from_billing_group(
     call: Call, request: RemoveThingFromBillingGroupRequestTypeDef
 ) -> Mapping[str, Any]:
-    """Take a thing out of a billing group."""
+    """Remove a thing from a billing group."""
     call.services.billing_groups.remove_thing(call.realm, *_group_and_thing(call, request))
     return {}
 
 
 @operation("iot", "ListThingsInBillingGroup")
 def list_things_in_billing_group(call: Call, request: ListThingsInBillingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """The things in a billing group, the oldest first."""
+    """Return the things in a billing group, oldest first."""
     found = call.services.billing_groups.things_in(
         call.realm,
         request["billingGroupName"],

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "RegisterCACertificate")
 def register_ca_certificate(call: Call, request: RegisterCACertificateRequestTypeDef) -> Mapping[str, Any]:
-    """Register a CA certificate, in DEFAULT mode with proof of its key, in SNI_ONLY mode without."""
+    """Register a CA certificate: in DEFAULT mode with proof of its key, in SNI_ONLY mode without."""
     ca = call.services.ca_certificates.register(
         call.realm,
         request["caCertificate"],
@@ -43,7 +43,7 @@ def register_ca_certificate(call: Call, request: RegisterCACertificateRequestTyp
 
 @operation("iot", "DescribeCACertificate")
 def describe_ca_certificate(call: Call, request: DescribeCACertificateRequestTypeDef) -> Mapping[str, Any]:
-    """One CA certificate, and how it provisions."""
+    """Return a CA certificate and its registration configuration."""
     ca = call.services.ca_certificates.describe(call.realm, request["certificateId"])
     config = ca.registration_config
     return {
@@ -73,7 +73,7 @@ def describe_ca_certificate(call: Call, request: DescribeCACertificateRequestTyp
 
 @operation("iot", "ListCACertificates")
 def list_ca_certificates(call: Call, request: ListCACertificatesRequestTypeDef) -> Mapping[str, Any]:
-    """CA certificates, newest first unless asked otherwise."""
+    """Return CA certificates, newest first unless asked otherwise."""
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )
@@ -94,7 +94,7 @@ def list_ca_certificates(call: Call, request: ListCACertificatesRequestTypeDef) 
 
 @operation("iot", "UpdateCACertificate")
 def update_ca_certificate(call: Call, request: UpdateCACertificateRequestTypeDef) -> None:
-    """Switch a CA certificate and its automatic registration on and off; set or remove how it provisions."""
+    """Set the status, automatic registration and registration configuration of a CA certificate."""
     status = request.get("newStatus")
     auto_registration_status = request.get("newAutoRegistrationStatus")
     call.services.ca_certificates.update(
@@ -111,20 +111,20 @@ def update_ca_certificate(call: Call, request: UpdateCACertificateRequestTypeDef
 
 @operation("iot", "DeleteCACertificate")
 def delete_ca_certificate(call: Call, request: DeleteCACertificateRequestTypeDef) -> Mapping[str, Any]:
-    """Delete a CA certificate that is not ACTIVE; what it signed stays."""
+    """Delete a CA certificate that is not ACTIVE; the certificates that it signed stay."""
     call.services.ca_certificates.delete(call.realm, request["certificateId"])
     return {}
 
 
 @operation("iot", "GetRegistrationCode")
 def get_registration_code(call: Call, _request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The code that a verification certificate has to carry."""
+    """Return the code that a verification certificate has to contain."""
     return {"registrationCode": call.services.ca_certificates.get_registration_code(call.realm)}
 
 
 @operation("iot", "DeleteRegistrationCode")
 def delete_registration_code(call: Call, _request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Forget the code; the next one is another."""
+    """Delete the code; the next one is different."""
     call.services.ca_certificates.delete_registration_code(call.realm)
     return {}
 

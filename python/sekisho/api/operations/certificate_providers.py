@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "CreateCertificateProvider")
 def create_certificate_provider(call: Call, request: CreateCertificateProviderRequestTypeDef) -> Mapping[str, Any]:
-    """Have a function sign certificate signing requests from now on."""
+    """Create a provider: from now on its function signs certificate signing requests."""
     provider = call.services.certificate_providers.create(
         call.realm,
         request["certificateProviderName"],
@@ -39,7 +39,7 @@ def create_certificate_provider(call: Call, request: CreateCertificateProviderRe
 
 @operation("iot", "DescribeCertificateProvider")
 def describe_certificate_provider(call: Call, request: DescribeCertificateProviderRequestTypeDef) -> Mapping[str, Any]:
-    """One provider."""
+    """Return a provider."""
     provider = call.services.certificate_providers.describe(call.realm, request["certificateProviderName"])
     return {
         **_named(provider),
@@ -52,7 +52,7 @@ def describe_certificate_provider(call: Call, request: DescribeCertificateProvid
 
 @operation("iot", "UpdateCertificateProvider")
 def update_certificate_provider(call: Call, request: UpdateCertificateProviderRequestTypeDef) -> Mapping[str, Any]:
-    """Change what is given, and leave the rest."""
+    """Change the given properties."""
     operations = request.get("accountDefaultForOperations")
     provider = call.services.certificate_providers.update(
         call.realm,
@@ -65,14 +65,14 @@ def update_certificate_provider(call: Call, request: UpdateCertificateProviderRe
 
 @operation("iot", "DeleteCertificateProvider")
 def delete_certificate_provider(call: Call, request: DeleteCertificateProviderRequestTypeDef) -> Mapping[str, Any]:
-    """Forget a provider; the service signs again."""
+    """Delete a provider; the service signs again."""
     call.services.certificate_providers.delete(call.realm, request["certificateProviderName"])
     return {}
 
 
 @operation("iot", "ListCertificateProviders")
 def list_certificate_providers(call: Call, request: ListCertificateProvidersRequestTypeDef) -> Mapping[str, Any]:
-    """Providers, newest first unless asked otherwise."""
+    """Return providers, newest first unless asked otherwise."""
     window = pages.window(request.get("nextToken"), None, ascending=request.get("ascendingOrder", False))
     found = call.services.certificate_providers.list(call.realm, window)
     return {

@@ -1,4 +1,4 @@
-"""Certificates on their way from one account to another.
+"""Transfers of certificates between accounts.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_TransferCertificate.html and its neighbours.
 """
@@ -36,7 +36,7 @@ def transfer_certificate(call: Call, request: TransferCertificateRequestTypeDef)
 
 @operation("iot", "AcceptCertificateTransfer")
 def accept_certificate_transfer(call: Call, request: AcceptCertificateTransferRequestTypeDef) -> None:
-    """Take a certificate that another account offers."""
+    """Accept a certificate that another account offers."""
     call.services.transfers.accept(
         call.realm, request["certificateId"], set_as_active=request.get("setAsActive", False)
     )
@@ -44,19 +44,19 @@ def accept_certificate_transfer(call: Call, request: AcceptCertificateTransferRe
 
 @operation("iot", "RejectCertificateTransfer")
 def reject_certificate_transfer(call: Call, request: RejectCertificateTransferRequestTypeDef) -> None:
-    """Refuse a certificate that another account offers."""
+    """Reject a certificate that another account offers."""
     call.services.transfers.reject(call.realm, request["certificateId"], reason=request.get("rejectReason"))
 
 
 @operation("iot", "CancelCertificateTransfer")
 def cancel_certificate_transfer(call: Call, request: CancelCertificateTransferRequestTypeDef) -> None:
-    """Take the offer of a certificate back."""
+    """Cancel the offer of a certificate."""
     call.services.transfers.cancel(call.realm, request["certificateId"])
 
 
 @operation("iot", "ListOutgoingCertificates")
 def list_outgoing_certificates(call: Call, request: ListOutgoingCertificatesRequestTypeDef) -> Mapping[str, Any]:
-    """Certificates that are offered and not yet taken, newest first unless asked otherwise."""
+    """Return certificates that are offered and not accepted yet, newest first unless asked otherwise."""
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )

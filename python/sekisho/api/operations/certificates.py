@@ -45,7 +45,7 @@ def register_certificate(call: Call, request: RegisterCertificateRequestTypeDef)
 def register_certificate_without_ca(
     call: Call, request: RegisterCertificateWithoutCARequestTypeDef
 ) -> Mapping[str, Any]:
-    """Register a certificate with any issuer."""
+    """Register a certificate of any issuer."""
     status = request.get("status")
     certificate = call.services.certificates.register_without_ca(
         call.realm, request["certificatePem"], status=None if status is None else CertificateStatus(status)
@@ -55,7 +55,7 @@ def register_certificate_without_ca(
 
 @operation("iot", "CreateKeysAndCertificate")
 def create_keys_and_certificate(call: Call, request: CreateKeysAndCertificateRequestTypeDef) -> Mapping[str, Any]:
-    """Issue a certificate and the key pair for it. The key is handed out here and never again."""
+    """Issue a certificate with a new key pair. The private key is returned now and never again."""
     created = call.services.certificates.create_keys_and_certificate(
         call.realm, set_as_active=request.get("setAsActive", False)
     )
@@ -68,7 +68,7 @@ def create_keys_and_certificate(call: Call, request: CreateKeysAndCertificateReq
 
 @operation("iot", "CreateCertificateFromCsr")
 def create_certificate_from_csr(call: Call, request: CreateCertificateFromCsrRequestTypeDef) -> Mapping[str, Any]:
-    """Issue a certificate for a certificate signing request; another one each time."""
+    """Issue a certificate for a certificate signing request; each call issues another one."""
     certificate = call.services.certificates.create_from_csr(
         call.realm,
         request["certificateSigningRequest"],
@@ -80,7 +80,7 @@ def create_certificate_from_csr(call: Call, request: CreateCertificateFromCsrReq
 
 @operation("iot", "DescribeCertificate")
 def describe_certificate(call: Call, request: DescribeCertificateRequestTypeDef) -> Mapping[str, Any]:
-    """One certificate."""
+    """Return a certificate."""
     certificate = call.services.certificates.describe(call.realm, request["certificateId"])
     transfer = certificate.transfer
     return {
@@ -112,7 +112,7 @@ def describe_certificate(call: Call, request: DescribeCertificateRequestTypeDef)
 
 @operation("iot", "ListCertificates")
 def list_certificates(call: Call, request: ListCertificatesRequestTypeDef) -> Mapping[str, Any]:
-    """Certificates, newest first unless asked otherwise."""
+    """Return certificates, newest first unless asked otherwise."""
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )
@@ -121,7 +121,7 @@ def list_certificates(call: Call, request: ListCertificatesRequestTypeDef) -> Ma
 
 @operation("iot", "ListCertificatesByCA")
 def list_certificates_by_ca(call: Call, request: ListCertificatesByCARequestTypeDef) -> Mapping[str, Any]:
-    """Certificates that were registered with a CA, newest first unless asked otherwise."""
+    """Return certificates that were registered with a CA, newest first unless asked otherwise."""
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )
@@ -130,13 +130,13 @@ def list_certificates_by_ca(call: Call, request: ListCertificatesByCARequestType
 
 @operation("iot", "UpdateCertificate")
 def update_certificate(call: Call, request: UpdateCertificateRequestTypeDef) -> None:
-    """Set the status; live connections are judged by it at once."""
+    """Set the status; it applies to live connections at once."""
     call.services.certificates.update(call.realm, request["certificateId"], CertificateStatus(request["newStatus"]))
 
 
 @operation("iot", "DeleteCertificate")
 def delete_certificate(call: Call, request: DeleteCertificateRequestTypeDef) -> None:
-    """Delete a certificate that is not ACTIVE and has no things; nor policies, unless forced."""
+    """Delete a certificate that is not ACTIVE and has no things, and no policies unless forced."""
     call.services.certificates.delete(call.realm, request["certificateId"], force=request.get("forceDelete", False))
 
 

@@ -1,4 +1,4 @@
-"""The data plane over HTTP, for callers that sign with SigV4.
+"""Publish over HTTP, for callers that sign with SigV4.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_iotdata_Publish.html
 """

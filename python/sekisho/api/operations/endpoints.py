@@ -1,4 +1,4 @@
-"""Where devices connect.
+"""The endpoint of an account in a region.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_DescribeEndpoint.html
 """
@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 
 @operation("iot", "DescribeEndpoint")
 def describe_endpoint(call: Call, request: DescribeEndpointRequestTypeDef) -> Mapping[str, Any]:
-    """The host name of this account and region; clients know the port (8883)."""
+    """Return the host name of the endpoint; clients know the port (8883)."""
     endpoint = call.services.endpoints.describe(call.realm, request.get("endpointType"))
     return {"endpointAddress": endpoint.server_name}

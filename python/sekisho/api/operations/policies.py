@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "CreatePolicy")
 def create_policy(call: Call, request: CreatePolicyRequestTypeDef) -> Mapping[str, Any]:
-    """Make a policy; its document becomes version 1."""
+    """Create a policy; its document becomes version 1."""
     name = request["policyName"]
     tags = checked_tags((tag["Key"], tag.get("Value", "")) for tag in request.get("tags", ()))
     version = call.services.policies.create(call.realm, name, request["policyDocument"], tags)
@@ -42,7 +42,7 @@ def create_policy(call: Call, request: CreatePolicyRequestTypeDef) -> Mapping[st
 
 @operation("iot", "GetPolicy")
 def get_policy(call: Call, request: GetPolicyRequestTypeDef) -> Mapping[str, Any]:
-    """A policy with the document in force."""
+    """Return a policy with the document of its default version."""
     policy, version = call.services.policies.get(call.realm, request["policyName"])
     return {
         "policyName": policy.name,
@@ -63,7 +63,7 @@ def delete_policy(call: Call, request: DeletePolicyRequestTypeDef) -> None:
 
 @operation("iot", "ListPolicies")
 def list_policies(call: Call, request: ListPoliciesRequestTypeDef) -> Mapping[str, Any]:
-    """Policies, newest first unless asked otherwise."""
+    """Return policies, newest first unless asked otherwise."""
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )
@@ -78,7 +78,7 @@ def list_policies(call: Call, request: ListPoliciesRequestTypeDef) -> Mapping[st
 
 @operation("iot", "CreatePolicyVersion")
 def create_policy_version(call: Call, request: CreatePolicyVersionRequestTypeDef) -> Mapping[str, Any]:
-    """Add a version to a policy, in force at once if asked."""
+    """Add a version to a policy, as the default version if asked."""
     name = request["policyName"]
     set_as_default = request.get("setAsDefault", False)
     version = call.services.policies.create_version(
@@ -94,7 +94,7 @@ def create_policy_version(call: Call, request: CreatePolicyVersionRequestTypeDef
 
 @operation("iot", "GetPolicyVersion")
 def get_policy_version(call: Call, request: GetPolicyVersionRequestTypeDef) -> Mapping[str, Any]:
-    """One version of a policy. A version is never modified, so its modification date is that of its making."""
+    """Return a version of a policy. A version never changes, so its modification date is its creation date."""
     policy, version = call.services.policies.get_version(call.realm, request["policyName"], request["policyVersionId"])
     return {
         "policyArn": arn.policy(call.realm, policy.name),
@@ -110,13 +110,13 @@ def get_policy_version(call: Call, request: GetPolicyVersionRequestTypeDef) -> M
 
 @operation("iot", "DeletePolicyVersion")
 def delete_policy_version(call: Call, request: DeletePolicyVersionRequestTypeDef) -> None:
-    """Delete a version that is not in force."""
+    """Delete a version that is not the default version."""
     call.services.policies.delete_version(call.realm, request["policyName"], request["policyVersionId"])
 
 
 @operation("iot", "ListPolicyVersions")
 def list_policy_versions(call: Call, request: ListPolicyVersionsRequestTypeDef) -> Mapping[str, Any]:
-    """The versions of a policy, newest first."""
+    """Return the versions of a policy, newest first."""
     policy, versions = call.services.policies.versions(call.realm, request["policyName"])
     return {
         "policyVersions": [
@@ -132,5 +132,5 @@ def list_policy_versions(call: Call, request: ListPolicyVersionsRequestTypeDef) 
 
 @operation("iot", "SetDefaultPolicyVersion")
 def set_default_policy_version(call: Call, request: SetDefaultPolicyVersionRequestTypeDef) -> None:
-    """Put a version in force; live connections are judged by it at once."""
+    """Set the default version; it applies to live connections at once."""
     call.services.policies.set_default_version(call.realm, request["policyName"], request["policyVersionId"])

@@ -1,4 +1,4 @@
-"""What policies are attached to: targets, and in the older operations principals.
+"""Targets of policies, which the older operations call principals.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_AttachPolicy.html and its neighbours.
 """
@@ -40,9 +40,9 @@ def detach_policy(call: Call, request: DetachPolicyRequestTypeDef) -> None:
 
 @operation("iot", "ListAttachedPolicies")
 def list_attached_policies(call: Call, request: ListAttachedPoliciesRequestTypeDef) -> Mapping[str, Any]:
-    """The policies of a target, in the order of attaching.
+    """Return the policies of a target, in the order in which they were attached.
 
-    ``recursive`` asks for those of parent groups too; certificates and identities have no parents.
+    ``recursive`` includes those of parent groups; certificates and identities have no parents.
     """
     window = pages.window(request.get("marker"), request.get("pageSize"))
     recursive = request.get("recursive", False)
@@ -53,7 +53,7 @@ def list_attached_policies(call: Call, request: ListAttachedPoliciesRequestTypeD
 
 @operation("iot", "ListTargetsForPolicy")
 def list_targets_for_policy(call: Call, request: ListTargetsForPolicyRequestTypeDef) -> Mapping[str, Any]:
-    """What a policy is attached to, in the order of attaching."""
+    """Return the targets of a policy, in the order in which it was attached to them."""
     window = pages.window(request.get("marker"), request.get("pageSize"))
     found = call.services.policies.targets_of(call.realm, request["policyName"], window)
     return {"targets": list(found.items), "nextMarker": pages.next_marker(found.next_after)}
@@ -61,19 +61,19 @@ def list_targets_for_policy(call: Call, request: ListTargetsForPolicyRequestType
 
 @operation("iot", "AttachPrincipalPolicy")
 def attach_principal_policy(call: Call, request: AttachPrincipalPolicyRequestTypeDef) -> None:
-    """AttachPolicy as it was before thing groups; deprecated, still in use."""
+    """Attach a policy to a principal, as AttachPolicy did before thing groups; deprecated, still in use."""
     call.services.policies.attach(call.realm, request["policyName"], request["principal"])
 
 
 @operation("iot", "DetachPrincipalPolicy")
 def detach_principal_policy(call: Call, request: DetachPrincipalPolicyRequestTypeDef) -> None:
-    """DetachPolicy as it was before thing groups; deprecated, still in use."""
+    """Detach a policy from a principal, as DetachPolicy did before thing groups; deprecated, still in use."""
     call.services.policies.detach(call.realm, request["policyName"], request["principal"])
 
 
 @operation("iot", "ListPrincipalPolicies")
 def list_principal_policies(call: Call, request: ListPrincipalPoliciesRequestTypeDef) -> Mapping[str, Any]:
-    """The policies of a principal, newest first unless asked otherwise; deprecated."""
+    """Return the policies of a principal, newest first unless asked otherwise; deprecated."""
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)
     )
@@ -82,9 +82,9 @@ def list_principal_policies(call: Call, request: ListPrincipalPoliciesRequestTyp
 
 @operation("iot", "ListPolicyPrincipals")
 def list_policy_principals(call: Call, request: ListPolicyPrincipalsRequestTypeDef) -> Mapping[str, Any]:
-    """The principals that a policy is attached to, newest first unless asked otherwise; deprecated.
+    """Return the principals of a policy, newest first unless asked otherwise; deprecated.
 
-    There are none where there is no such policy, as AWS IoT answers.
+    The list is empty where there is no such policy, as on AWS IoT.
     """
     window = pages.window(
         request.get("marker"), request.get("pageSize"), ascending=request.get("ascendingOrder", False)

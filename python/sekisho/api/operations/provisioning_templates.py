@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     )
 
 _PAYLOAD_VERSION: Final = "2020-04-01"
-"""What a hook is sent where it says nothing of it (API Reference, ProvisioningHook)."""
+"""The payload version of a hook that names none (API Reference, ProvisioningHook)."""
 
 
 @operation("iot", "CreateProvisioningTemplate")
 def create_provisioning_template(call: Call, request: CreateProvisioningTemplateRequestTypeDef) -> Mapping[str, Any]:
-    """Make a template; its body becomes version 1."""
+    """Create a template; its body becomes version 1."""
     template = call.services.provisioning_templates.create(
         call.realm,
         request["templateName"],
@@ -53,7 +53,7 @@ def create_provisioning_template(call: Call, request: CreateProvisioningTemplate
 def describe_provisioning_template(
     call: Call, request: DescribeProvisioningTemplateRequestTypeDef
 ) -> Mapping[str, Any]:
-    """A template with the body in force."""
+    """Return a template with the body of its default version."""
     template, version = call.services.provisioning_templates.get(call.realm, request["templateName"])
     hook = template.hook
     return {
@@ -69,7 +69,7 @@ def describe_provisioning_template(
 
 @operation("iot", "UpdateProvisioningTemplate")
 def update_provisioning_template(call: Call, request: UpdateProvisioningTemplateRequestTypeDef) -> Mapping[str, Any]:
-    """Change what is given, and leave the rest."""
+    """Change the given properties."""
     call.services.provisioning_templates.update(
         call.realm,
         request["templateName"],
@@ -85,14 +85,14 @@ def update_provisioning_template(call: Call, request: UpdateProvisioningTemplate
 
 @operation("iot", "DeleteProvisioningTemplate")
 def delete_provisioning_template(call: Call, request: DeleteProvisioningTemplateRequestTypeDef) -> Mapping[str, Any]:
-    """Delete a template that no CA certificate provisions through, with its versions."""
+    """Delete a template with its versions, unless a CA certificate uses it."""
     call.services.provisioning_templates.delete(call.realm, request["templateName"])
     return {}
 
 
 @operation("iot", "ListProvisioningTemplates")
 def list_provisioning_templates(call: Call, request: ListProvisioningTemplatesRequestTypeDef) -> Mapping[str, Any]:
-    """Templates, oldest first."""
+    """Return templates, oldest first."""
     window = pages.window(request.get("nextToken"), request.get("maxResults"))
     found = call.services.provisioning_templates.list(call.realm, window)
     return {
@@ -105,7 +105,7 @@ def list_provisioning_templates(call: Call, request: ListProvisioningTemplatesRe
 def create_provisioning_template_version(
     call: Call, request: CreateProvisioningTemplateVersionRequestTypeDef
 ) -> Mapping[str, Any]:
-    """Add a version to a template, in force at once if asked."""
+    """Add a version to a template, as the default version if asked."""
     name = request["templateName"]
     set_as_default = request.get("setAsDefault", False)
     version = call.services.provisioning_templates.create_version(
@@ -123,7 +123,7 @@ def create_provisioning_template_version(
 def describe_provisioning_template_version(
     call: Call, request: DescribeProvisioningTemplateVersionRequestTypeDef
 ) -> Mapping[str, Any]:
-    """One version of a template."""
+    """Return a version of a template."""
     template, version = call.services.provisioning_templates.get_version(
         call.realm, request["templateName"], request["versionId"]
     )
@@ -139,7 +139,7 @@ def describe_provisioning_template_version(
 def delete_provisioning_template_version(
     call: Call, request: DeleteProvisioningTemplateVersionRequestTypeDef
 ) -> Mapping[str, Any]:
-    """Delete a version that is not in force."""
+    """Delete a version that is not the default version."""
     call.services.provisioning_templates.delete_version(call.realm, request["templateName"], request["versionId"])
     return {}
 
@@ -148,7 +148,7 @@ def delete_provisioning_template_version(
 def list_provisioning_template_versions(
     call: Call, request: ListProvisioningTemplateVersionsRequestTypeDef
 ) -> Mapping[str, Any]:
-    """The versions of a template, oldest first."""
+    """Return the versions of a template, oldest first."""
     window = pages.window(request.get("nextToken"), request.get("maxResults"))
     template, found = call.services.provisioning_templates.versions(call.realm, request["templateName"], window)
     return {
@@ -166,7 +166,7 @@ def list_provisioning_template_versions(
 
 @operation("iot", "CreateProvisioningClaim")
 def create_provisioning_claim(call: Call, request: CreateProvisioningClaimRequestTypeDef) -> Mapping[str, Any]:
-    """Issue a certificate of five minutes to provision with. The key is handed out here and never again."""
+    """Issue a claim certificate that is valid for five minutes. The private key is returned now and never again."""
     created = call.services.provisioning_templates.create_claim(call.realm, request["templateName"])
     return {
         "certificateId": created.claim.certificate_id,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "StartThingRegistrationTask")
 def start_thing_registration_task(call: Call, request: StartThingRegistrationTaskRequestTypeDef) -> Mapping[str, Any]:
-    """Begin to provision a device for each line of a file."""
+    """Start to provision a device for each line of a file."""
     task = call.services.registration_tasks.start(
         call.realm,
         request["templateBody"],
@@ -40,7 +40,7 @@ def start_thing_registration_task(call: Call, request: StartThingRegistrationTas
 def describe_thing_registration_task(
     call: Call, request: DescribeThingRegistrationTaskRequestTypeDef
 ) -> Mapping[str, Any]:
-    """One task, and how far it has come."""
+    """Return a task with its progress."""
     task = call.services.registration_tasks.describe(call.realm, request["taskId"])
     return {
         "taskId": task.task_id,
@@ -60,7 +60,7 @@ def describe_thing_registration_task(
 
 @operation("iot", "ListThingRegistrationTasks")
 def list_thing_registration_tasks(call: Call, request: ListThingRegistrationTasksRequestTypeDef) -> Mapping[str, Any]:
-    """Task ids, oldest first."""
+    """Return task ids, oldest first."""
     status = request.get("status")
     tasks = call.services.registration_tasks.list(
         call.realm,
@@ -77,7 +77,7 @@ def list_thing_registration_tasks(call: Call, request: ListThingRegistrationTask
 def list_thing_registration_task_reports(
     call: Call, request: ListThingRegistrationTaskReportsRequestTypeDef
 ) -> Mapping[str, Any]:
-    """Links to what became of each line."""
+    """Return links to the reports of a task, which have an entry for each line."""
     reports = call.services.registration_tasks.reports(
         call.realm,
         request["taskId"],
@@ -93,6 +93,6 @@ def list_thing_registration_task_reports(
 
 @operation("iot", "StopThingRegistrationTask")
 def stop_thing_registration_task(call: Call, request: StopThingRegistrationTaskRequestTypeDef) -> Mapping[str, Any]:
-    """Cancel a task; what was provisioned stays."""
+    """Cancel a task; provisioned devices stay."""
     call.services.registration_tasks.stop(call.realm, request["taskId"])
     return {}

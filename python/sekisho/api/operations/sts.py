@@ -1,4 +1,4 @@
-"""Who am I, and whose key is this: what the AWS CLI, SDKs and people ask to check credentials.
+"""GetCallerIdentity and GetAccessKeyInfo, with which the AWS CLI and SDKs check credentials.
 
 Source: AWS Security Token Service API Reference, GetCallerIdentity and GetAccessKeyInfo.
 """
@@ -13,7 +13,7 @@ from sekisho.errors import ValidationException
 
 @operation("sts", "GetCallerIdentity")
 def get_caller_identity(call: Call, _request: Mapping[str, object]) -> Mapping[str, str]:
-    """The account and identity whose access key signed the request."""
+    """Return the account and identity of the access key that signed the request."""
     return {"Account": call.caller.account_id, "Arn": call.caller.arn, "UserId": call.caller.user_id}
 
 
@@ -21,7 +21,7 @@ def get_caller_identity(call: Call, _request: Mapping[str, object]) -> Mapping[s
 def get_access_key_info(call: Call, request: Mapping[str, str]) -> Mapping[str, str]:
     """Return the account of an access key, to any account, as AWS does.
 
-    Raises ValidationException where no account of this server has the key. AWS reads the account out of the id itself.
+    Raises ValidationException where no account of this server has the key. AWS decodes the account from the id itself.
     """
     access_key_id = request["AccessKeyId"]
     key = call.services.accounts.access_key(access_key_id)

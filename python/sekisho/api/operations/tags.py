@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "TagResource")
 def tag_resource(call: Call, request: TagResourceRequestTypeDef) -> Mapping[str, Any]:
-    """Put tags on a resource."""
+    """Add tags to a resource."""
     tags = checked_tags(((tag["Key"], tag.get("Value", "")) for tag in request["tags"]), LimitExceededException)
     call.services.tags.tag(call.realm, request["resourceArn"], tags)
     return {}
@@ -30,14 +30,14 @@ def tag_resource(call: Call, request: TagResourceRequestTypeDef) -> Mapping[str,
 
 @operation("iot", "UntagResource")
 def untag_resource(call: Call, request: UntagResourceRequestTypeDef) -> Mapping[str, Any]:
-    """Take tags off a resource."""
+    """Remove tags from a resource."""
     call.services.tags.untag(call.realm, request["resourceArn"], list(request["tagKeys"]))
     return {}
 
 
 @operation("iot", "ListTagsForResource")
 def list_tags_for_resource(call: Call, request: ListTagsForResourceRequestTypeDef) -> Mapping[str, Any]:
-    """The tags of a resource: all at once, since there are at most fifty."""
+    """Return all tags of a resource in one page: there are at most fifty."""
     if request.get("nextToken"):
         raise InvalidRequestException("The nextToken was not given by this service: tags come in one page.")
     tags = call.services.tags.of(call.realm, request["resourceArn"])

@@ -1,6 +1,6 @@
-"""Which things are in which thing groups.
+"""Members of thing groups.
 
-``overrideDynamicGroups`` is taken and changes nothing: there are no dynamic groups that a static one could displace.
+``overrideDynamicGroups`` is accepted and changes nothing, because there are no dynamic groups.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_AddThingToThingGroup.html and its neighbours.
 """
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 @operation("iot", "AddThingToThingGroup")
 def add_thing_to_thing_group(call: Call, request: AddThingToThingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """Put a thing into a group."""
+    """Add a thing to a group."""
     call.services.thing_groups.add_thing(call.realm, *_group_and_thing(call, request))
     return {}
 
 
 @operation("iot", "RemoveThingFromThingGroup")
 def remove_thing_from_thing_group(call: Call, request: RemoveThingFromThingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """Take a thing out of a group."""
+    """Remove a thing from a group."""
     call.services.thing_groups.remove_thing(call.realm, *_group_and_thing(call, request))
     return {}
 
 
 @operation("iot", "UpdateThingGroupsForThing")
 def update_thing_groups_for_thing(call: Call, request: UpdateThingGroupsForThingRequestTypeDef) -> Mapping[str, Any]:
-    """Take a thing out of groups and put it into others."""
+    """Remove a thing from groups and add it to others."""
     call.services.thing_groups.update_groups_of(
         call.realm,
         by_name_or_arn(call.realm, "thing", request.get("thingName"), None),
@@ -53,7 +53,7 @@ def update_thing_groups_for_thing(call: Call, request: UpdateThingGroupsForThing
 
 @operation("iot", "ListThingGroupsForThing")
 def list_thing_groups_for_thing(call: Call, request: ListThingGroupsForThingRequestTypeDef) -> Mapping[str, Any]:
-    """The groups that a thing was put into, in that order."""
+    """Return the groups of a thing, in the order in which it was added."""
     found = call.services.thing_groups.groups_of(
         call.realm, request["thingName"], pages.window(request.get("nextToken"), request.get("maxResults"))
     )
@@ -65,7 +65,7 @@ def list_thing_groups_for_thing(call: Call, request: ListThingGroupsForThingRequ
 
 @operation("iot", "ListThingsInThingGroup")
 def list_things_in_thing_group(call: Call, request: ListThingsInThingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """The things in a group, in the order of joining."""
+    """Return the things in a group, in the order in which they were added."""
     found = call.services.thing_groups.things_in(
         call.realm,
         request["thingGroupName"],

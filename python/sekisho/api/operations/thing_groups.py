@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "CreateThingGroup")
 def create_thing_group(call: Call, request: CreateThingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """Make a group; the same one again is no error."""
+    """Create a group; an identical one is no error."""
     properties: Mapping[str, Any] = request.get("thingGroupProperties", {})
     group = call.services.thing_groups.create(
         call.realm,
@@ -45,7 +45,7 @@ def create_thing_group(call: Call, request: CreateThingGroupRequestTypeDef) -> M
 
 @operation("iot", "DescribeThingGroup")
 def describe_thing_group(call: Call, request: DescribeThingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """One group, and where it is in its tree."""
+    """Return a group with its ancestors."""
     group = call.services.thing_groups.describe(call.realm, request["thingGroupName"])
     return {
         "thingGroupName": group.name,
@@ -66,7 +66,7 @@ def describe_thing_group(call: Call, request: DescribeThingGroupRequestTypeDef) 
 
 @operation("iot", "UpdateThingGroup")
 def update_thing_group(call: Call, request: UpdateThingGroupRequestTypeDef) -> Mapping[str, Any]:
-    """Change description or attributes of a group."""
+    """Change the description or attributes of a group."""
     properties = request["thingGroupProperties"]
     payload = properties.get("attributePayload", {})
     group = call.services.thing_groups.update(
@@ -91,7 +91,7 @@ def delete_thing_group(call: Call, request: DeleteThingGroupRequestTypeDef) -> M
 
 @operation("iot", "ListThingGroups")
 def list_thing_groups(call: Call, request: ListThingGroupsRequestTypeDef) -> Mapping[str, Any]:
-    """Groups, oldest first."""
+    """Return groups, oldest first."""
     found = call.services.thing_groups.list(
         call.realm,
         pages.window(request.get("nextToken"), request.get("maxResults")),
@@ -106,7 +106,7 @@ def list_thing_groups(call: Call, request: ListThingGroupsRequestTypeDef) -> Map
 
 
 def name_and_arn(realm: Realm, name: str) -> Mapping[str, str]:
-    """A group as lists show it."""
+    """Return a group as lists contain it."""
     return {"groupName": name, "groupArn": arn.thing_group(realm, name)}
 
 

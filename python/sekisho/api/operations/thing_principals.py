@@ -41,7 +41,7 @@ def detach_thing_principal(call: Call, request: DetachThingPrincipalRequestTypeD
 
 @operation("iot", "ListThingPrincipals")
 def list_thing_principals(call: Call, request: ListThingPrincipalsRequestTypeDef) -> Mapping[str, Any]:
-    """The principals of a thing."""
+    """Return the principals of a thing."""
     window = pages.window(request.get("nextToken"), request.get("maxResults"))
     found = call.services.things.principals_of(call.realm, request["thingName"], window)
     return {
@@ -52,7 +52,7 @@ def list_thing_principals(call: Call, request: ListThingPrincipalsRequestTypeDef
 
 @operation("iot", "ListThingPrincipalsV2")
 def list_thing_principals_v2(call: Call, request: ListThingPrincipalsV2RequestTypeDef) -> Mapping[str, Any]:
-    """The principals of a thing, and how they belong to it."""
+    """Return the principals of a thing, with the type of each attachment."""
     window = pages.window(request.get("nextToken"), request.get("maxResults"))
     wanted = _type(request.get("thingPrincipalType"))
     found = call.services.things.principals_of(call.realm, request["thingName"], window, wanted)
@@ -67,7 +67,7 @@ def list_thing_principals_v2(call: Call, request: ListThingPrincipalsV2RequestTy
 
 @operation("iot", "ListPrincipalThings")
 def list_principal_things(call: Call, request: ListPrincipalThingsRequestTypeDef) -> Mapping[str, Any]:
-    """The things of a principal."""
+    """Return the things of a principal."""
     window = pages.window(request.get("nextToken"), request.get("maxResults"))
     found = call.services.things.things_of(call.realm, request["principal"], window)
     return {
@@ -78,7 +78,7 @@ def list_principal_things(call: Call, request: ListPrincipalThingsRequestTypeDef
 
 @operation("iot", "ListPrincipalThingsV2")
 def list_principal_things_v2(call: Call, request: ListPrincipalThingsV2RequestTypeDef) -> Mapping[str, Any]:
-    """The things of a principal, and how it belongs to them."""
+    """Return the things of a principal, with the type of each attachment."""
     window = pages.window(request.get("nextToken"), request.get("maxResults"))
     wanted = _type(request.get("thingPrincipalType"))
     found = call.services.things.things_of(call.realm, request["principal"], window, wanted)

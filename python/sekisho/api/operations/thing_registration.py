@@ -1,4 +1,4 @@
-"""Registering a thing by a template that comes with the request.
+"""RegisterThing: registers a thing by a template in the request.
 
 Source: https://docs.aws.amazon.com/iot/latest/apireference/API_RegisterThing.html
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "RegisterThing")
 def register_thing(call: Call, request: RegisterThingRequestTypeDef) -> Mapping[str, Any]:
-    """Provision a thing, with its certificate and policies as the template says: entirely, or not at all."""
+    """Provision a thing, its certificate and its policies by a template: all of it, or nothing."""
     provisioned = call.services.thing_registration.register(
         call.realm, request["templateBody"], request.get("parameters", {})
     )

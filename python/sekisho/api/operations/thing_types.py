@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "CreateThingType")
 def create_thing_type(call: Call, request: CreateThingTypeRequestTypeDef) -> Mapping[str, Any]:
-    """Make a thing type; the same one again is no error."""
+    """Create a thing type; an identical one is no error."""
     properties: Mapping[str, Any] = request.get("thingTypeProperties", {})
     made = call.services.thing_types.create(
         call.realm,
@@ -41,14 +41,14 @@ def create_thing_type(call: Call, request: CreateThingTypeRequestTypeDef) -> Map
 
 @operation("iot", "DescribeThingType")
 def describe_thing_type(call: Call, request: DescribeThingTypeRequestTypeDef) -> Mapping[str, Any]:
-    """One thing type."""
+    """Return a thing type."""
     found = call.services.thing_types.describe(call.realm, request["thingTypeName"])
     return {**_definition(found), "thingTypeId": found.type_id}
 
 
 @operation("iot", "UpdateThingType")
 def update_thing_type(call: Call, request: UpdateThingTypeRequestTypeDef) -> Mapping[str, Any]:
-    """Change the properties that are given."""
+    """Change the given properties."""
     properties: Mapping[str, Any] = request.get("thingTypeProperties", {})
     call.services.thing_types.update(
         call.realm,
@@ -62,21 +62,21 @@ def update_thing_type(call: Call, request: UpdateThingTypeRequestTypeDef) -> Map
 
 @operation("iot", "DeprecateThingType")
 def deprecate_thing_type(call: Call, request: DeprecateThingTypeRequestTypeDef) -> Mapping[str, Any]:
-    """Keep new things away from a type, or let them have it again."""
+    """Deprecate a type, so that no thing can be given it; or undo that."""
     call.services.thing_types.deprecate(call.realm, request["thingTypeName"], undo=request.get("undoDeprecate", False))
     return {}
 
 
 @operation("iot", "DeleteThingType")
 def delete_thing_type(call: Call, request: DeleteThingTypeRequestTypeDef) -> Mapping[str, Any]:
-    """Delete a type five minutes after it was deprecated."""
+    """Delete a type that was deprecated at least five minutes ago."""
     call.services.thing_types.delete(call.realm, request["thingTypeName"])
     return {}
 
 
 @operation("iot", "ListThingTypes")
 def list_thing_types(call: Call, request: ListThingTypesRequestTypeDef) -> Mapping[str, Any]:
-    """Thing types, oldest first."""
+    """Return thing types, oldest first."""
     found = call.services.thing_types.list(
         call.realm,
         pages.window(request.get("nextToken"), request.get("maxResults")),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @operation("iot", "CreateThing")
 def create_thing(call: Call, request: CreateThingRequestTypeDef) -> Mapping[str, Any]:
-    """Make a thing; the same thing again is no error."""
+    """Create a thing; an identical one is no error."""
     payload = request.get("attributePayload")
     thing = call.services.things.create(
         call.realm,
@@ -38,7 +38,7 @@ def create_thing(call: Call, request: CreateThingRequestTypeDef) -> Mapping[str,
 
 @operation("iot", "DescribeThing")
 def describe_thing(call: Call, request: DescribeThingRequestTypeDef) -> Mapping[str, Any]:
-    """One thing."""
+    """Return a thing."""
     thing = call.services.things.describe(call.realm, request["thingName"])
     return {
         "defaultClientId": thing.name,
@@ -54,7 +54,7 @@ def describe_thing(call: Call, request: DescribeThingRequestTypeDef) -> Mapping[
 
 @operation("iot", "UpdateThing")
 def update_thing(call: Call, request: UpdateThingRequestTypeDef) -> Mapping[str, Any]:
-    """Change attributes or type of a thing."""
+    """Change the attributes or the type of a thing."""
     payload = request.get("attributePayload")
     call.services.things.update(
         call.realm,
@@ -70,14 +70,14 @@ def update_thing(call: Call, request: UpdateThingRequestTypeDef) -> Mapping[str,
 
 @operation("iot", "DeleteThing")
 def delete_thing(call: Call, request: DeleteThingRequestTypeDef) -> Mapping[str, Any]:
-    """Delete a thing that no principal is attached to."""
+    """Delete a thing that has no principals."""
     call.services.things.delete(call.realm, request["thingName"], expected_version=request.get("expectedVersion"))
     return {}
 
 
 @operation("iot", "ListThings")
 def list_things(call: Call, request: ListThingsRequestTypeDef) -> Mapping[str, Any]:
-    """Things, oldest first."""
+    """Return things, oldest first."""
     things = call.services.things.list(
         call.realm,
         pages.window(request.get("nextToken"), request.get("maxResults")),
