@@ -41,6 +41,7 @@ from sekisho.server.maintenance import Maintenance
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.templates.resources import Resources
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, SetClock
 from tests.wait import eventually
 
@@ -218,8 +219,8 @@ class OnceBroken:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(f"sqlite:///{tmp_path}/sekisho.db", lambda _: None) as opened:
+def store() -> Iterator[Store]:
+    with empty_store() as opened:
         yield opened
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sekisho.change import Change
 from sekisho.store.store import Store
+from tests.stores import empty_store
 from tests.unit.features.arrange import SetClock
 
 
@@ -19,9 +19,9 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, announced: list[Change]) -> Iterator[Store]:
+def store(announced: list[Change]) -> Iterator[Store]:
     """A real store on a file."""
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
+    with empty_store(announced.extend) as opened:
         yield opened
 
 

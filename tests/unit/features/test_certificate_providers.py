@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA224
@@ -41,11 +40,6 @@ TOKEN = "t" * 36
 @pytest.fixture
 def providers(store: Store, clock: SetClock) -> CertificateProviders:
     return CertificateProviders(store, clock)
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
-    return IssuingAuthority.load_or_create(tmp_path_factory.mktemp("issuing"))
 
 
 def test_an_account_has_one_provider_in_a_region(providers: CertificateProviders) -> None:
@@ -274,9 +268,9 @@ class TestSigning:
         certificates.create_from_csr(HOME, new_request(device.key))
 
     def test_without_anyone_to_ask_it_is_said(
-        self, certificates: Certificates, store: Store, clock: SetClock, tmp_path: Path
+        self, certificates: Certificates, store: Store, clock: SetClock, authority: IssuingAuthority
     ) -> None:
         del certificates
-        alone = Certificates(store, clock, IssuingAuthority.load_or_create(tmp_path / "issuing"))
+        alone = Certificates(store, clock, authority)
         with pytest.raises(InvalidRequestException, match="step-ca cannot be asked"):
             alone.create_from_csr(HOME, new_request(p256()))

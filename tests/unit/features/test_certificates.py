@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509 as crypto_x509
@@ -35,16 +34,12 @@ from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
+from tests.stores import content
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.unit.features.arrange import certificate_id as id_of
 from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, p256, v1
 
 ACTIVE, INACTIVE, REVOKED = CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
-    return IssuingAuthority.load_or_create(tmp_path_factory.mktemp("issuing"))
 
 
 @pytest.fixture
@@ -342,7 +337,8 @@ class TestIssuing:
         assert certificate.not_after == datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
         assert announced == [Change(HOME, ChangeKind.CERTIFICATE, certificate.certificate_id)]
         assert "PRIVATE" not in repr(created)
-        assert b"PRIVATE KEY" not in Path(store.place).read_bytes()
+        assert certificate.certificate_id.encode() in content(store)
+        assert b"PRIVATE KEY" not in content(store)
 
     def test_the_same_request_twice_gives_two_certificates(self, certificates: Certificates) -> None:
         request = new_request(p256())

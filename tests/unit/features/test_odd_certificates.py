@@ -27,6 +27,7 @@ from sekisho.pki.issuing import IssuingAuthority
 from sekisho.store.store import Store
 from tests.der import A_CA, BMP, PRINTABLE, TELETEX, SigningKey, attribute, certificate, name, request, spki
 from tests.odd_certificates import ODD, WEAK, Odd
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.x509 import openssl, p256
 
@@ -52,10 +53,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+def world(authority: IssuingAuthority) -> Iterator[World]:
+    with empty_store() as store:
         clock = SetClock()
-        authority = IssuingAuthority.load_or_create(tmp_path / "issuing")
         yield World(store, Certificates(store, clock, authority), CACertificates(store, clock))
 
 

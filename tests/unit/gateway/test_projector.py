@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -14,8 +13,8 @@ from sekisho.certificates.store import LOST_BY_STATUS, CertificateRows
 from sekisho.change import Change, ChangeKind
 from sekisho.gateway.projector import Projector
 from sekisho.realm import Realm
-from sekisho.store.store import Store
 from tests.store.builders import HOME, certificate, certificate_id
+from tests.stores import empty_store
 
 if TYPE_CHECKING:
     from sekisho._sekisho import ChangeDict
@@ -56,9 +55,9 @@ def test_changes_without_an_endpoint_leave_the_endpoints_alone() -> None:
     assert refreshed == []
 
 
-def test_a_lost_right_is_pushed_with_its_reason(tmp_path: Path) -> None:
+def test_a_lost_right_is_pushed_with_its_reason() -> None:
     projector, gateway, _ = attached()
-    with Store(f"sqlite:///{tmp_path}/sekisho.db", projector.announce) as store:
+    with empty_store(projector.announce) as store:
         with store.write() as tx:
             CertificateRows(tx).add(certificate())
         with store.write() as tx:

@@ -24,6 +24,8 @@ from sekisho.regions import Regions
 from sekisho.server.settings import Settings
 from tests.x509 import new_ca, new_device
 
+pytestmark = pytest.mark.usefixtures("few_rsa_keys")
+
 if TYPE_CHECKING:
     from sekisho._sekisho import EndpointDict
 

@@ -20,6 +20,8 @@ from sekisho.pki.pem import PemError
 from sekisho.pki.server import ServerIdentity
 from tests.x509 import new_ca, new_device, openssl
 
+pytestmark = pytest.mark.usefixtures("few_rsa_keys")
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 NAMES = ("localhost", "*.iot.eu-central-1.localhost")
 ADDRESSES = ("127.0.0.1", "::1")

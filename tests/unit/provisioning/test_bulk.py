@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +32,7 @@ from sekisho.tags.store import TagRows
 from sekisho.templates.resources import Resources
 from sekisho.things import rules as things
 from sekisho.things.store import ThingRows
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
 
@@ -206,8 +206,8 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+def world(announced: list[Change]) -> Iterator[World]:
+    with empty_store(announced.extend) as store:
         made = World(store, SetClock(), Drawer(), Provisioner())
         yield made
         for bulk in made.running:
@@ -280,7 +280,7 @@ def test_a_store_that_fails_is_tried_until_it_works(world: World) -> None:
     assert failing.writes > 12
 
 
-def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told(tmp_path: Path) -> None:
+def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told() -> None:
     broken = True
 
     def tell(_changes: Sequence[Change]) -> None:
@@ -296,7 +296,7 @@ def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told(t
         return made
 
     provisioner = Provisioner()
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", tell) as store:
+    with empty_store(tell) as store:
         world = World(store, SetClock(), Drawer(), provisioner)
         world.fill(200)
         bulk = BulkRegistration(store, world.clock, world.drawer, changing)

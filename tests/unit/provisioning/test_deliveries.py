@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from sekisho.realm import Realm
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
 
@@ -107,8 +107,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+def world() -> Iterator[World]:
+    with empty_store() as store:
         made = World(store, SetClock(), Recorder())
         yield made
         for admission in made.handlers.gates.values():

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import cbor2
@@ -45,6 +44,7 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
+from tests.stores import content, empty_store
 from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca, new_device, new_request, p256
 
@@ -205,26 +205,21 @@ class World:
         assert self.status(certificate_id) is ACTIVE
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
-    return IssuingAuthority.load_or_create(tmp_path_factory.mktemp("issuing"))
-
-
 @pytest.fixture
 def announced() -> list[Change]:
     return []
 
 
 @pytest.fixture
-def world(tmp_path: Path, authority: IssuingAuthority, announced: list[Change]) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+def world(authority: IssuingAuthority, announced: list[Change]) -> Iterator[World]:
+    with empty_store(announced.extend) as store:
         yield World(store, SetClock(), authority)
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory, authority: IssuingAuthority) -> Iterator[World]:
+def lasting(authority: IssuingAuthority) -> Iterator[World]:
     """One world for tests and examples that do not depend on what is in it."""
-    with Store(f"sqlite:///{tmp_path_factory.mktemp('lasting') / 'registry.db'}", lambda _: None) as store:
+    with empty_store() as store:
         yield World(store, SetClock(), authority)
 
 
@@ -703,9 +698,9 @@ class TestAToken:
         world.provision(token)
         assert world.status(certificate_id) is CertificateStatus.REVOKED
 
-    def test_is_not_in_the_registry_in_the_clear(self, world: World, tmp_path: Path) -> None:
+    def test_is_not_in_the_registry_in_the_clear(self, world: World) -> None:
         _, token = world.claimed()
-        kept = b"".join(file.read_bytes() for file in tmp_path.glob("registry.db*"))
+        kept = content(world.store)
         assert hashlib.sha256(token.encode()).hexdigest().encode() in kept
         assert token.encode() not in kept
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -47,6 +46,7 @@ from sekisho.thing_groups.rules import ThingGroups
 from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device, p256
 
@@ -198,19 +198,14 @@ class World:
         return [json.loads(each)["certificateId"] for each in [*kept, *(each.payload for each in self.listener.heard)]]
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
-    return IssuingAuthority.load_or_create(tmp_path_factory.mktemp("issuing"))
-
-
 @pytest.fixture
 def announced() -> list[Change]:
     return []
 
 
 @pytest.fixture
-def world(tmp_path: Path, announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+def world(announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
+    with empty_store(announced.extend) as store:
         yield World(store, SetClock(), Listener(), authority)
 
 

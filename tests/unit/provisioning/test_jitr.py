@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -38,6 +37,7 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.things.store import ThingRows
 from tests.store.builders import ownership_token
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device
 
@@ -114,11 +114,11 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, announced: list[Change]) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+def world(authority: IssuingAuthority, announced: list[Change]) -> Iterator[World]:
+    with empty_store(announced.extend) as store:
         clock, listener = SetClock(), Listener()
         outbox = Outbox(store, listener)
-        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
+        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), authority)
         admission = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)
         made = World(store, clock, listener, outbox, admission, new_ca())
         made.add_ca(made.ca)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -28,6 +27,7 @@ from sekisho.realm import Realm
 from sekisho.refusal import Refused
 from sekisho.store.store import Store
 from tests.der import algorithm, attribute, certificate, name, spki, with_other_signature
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device, p256
 
@@ -70,10 +70,9 @@ class World:
 
 
 @pytest.fixture(params=["registration", "provisioning"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+def world(request: pytest.FixtureRequest, authority: IssuingAuthority) -> Iterator[World]:
+    with empty_store() as store:
         clock = SetClock()
-        authority = IssuingAuthority.load_or_create(tmp_path)
         provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), authority)
         outbox = Outbox(store, Silent())
         admission = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -35,6 +34,7 @@ from sekisho.thing_groups.rules import ThingGroups
 from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
+from tests.stores import empty_store
 from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, p256
 
@@ -43,11 +43,6 @@ PENDING = CertificateStatus.PENDING_ACTIVATION
 ALL: Final = Window(limit=100)
 COMMON_NAME: Final = "AWS::IoT::Certificate::CommonName"
 ID: Final = "AWS::IoT::Certificate::Id"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> IssuingAuthority:
-    return IssuingAuthority.load_or_create(tmp_path_factory.mktemp("issuing"))
 
 
 @dataclass
@@ -147,8 +142,8 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
+def world(announced: list[Change], authority: IssuingAuthority) -> Iterator[World]:
+    with empty_store(announced.extend) as store:
         yield World(store, SetClock(), authority)
 
 

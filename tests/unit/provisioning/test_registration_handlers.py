@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from sekisho.realm import Realm
 from sekisho.refusal import Refused
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device
 
@@ -99,8 +99,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", lambda _: None) as store:
+def world(authority: IssuingAuthority) -> Iterator[World]:
+    with empty_store() as store:
         ca, clock, listener = new_ca(), SetClock(), Listener()
         woken: list[int] = []
 
@@ -110,7 +110,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
         enqueuing = Enqueuing()
         handlers = RegistrationHandlers(store, Wanting({ca.certificate_id: ["a", "b"]}), enqueuing, wake)
-        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), IssuingAuthority.load_or_create(tmp_path))
+        provisioning = JustInTimeProvisioning(store, clock, LiteralEngine(), authority)
         outbox = Outbox(store, listener)
         admission = JustInTimeRegistration(Admission(store), store, clock, outbox, provisioning, handlers)
         made = World(store, clock, ca, listener, woken, admission, enqueuing)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -41,6 +40,7 @@ from sekisho.rotation.rules import Progress, Rotations
 from sekisho.rotation.store import RotationRows
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device
 
@@ -57,13 +57,11 @@ class World:
     store: Store
     clock: SetClock
     announced: list[Change]
-    folder: Path
+    authority: IssuingAuthority
 
     def __post_init__(self) -> None:
         self.rotations = Rotations(self.store, self.clock)
-        self.certificates = Certificates(
-            self.store, self.clock, IssuingAuthority.load_or_create(self.folder / "issuing")
-        )
+        self.certificates = Certificates(self.store, self.clock, self.authority)
         self.cas = CACertificates(self.store, self.clock)
         self.policies = Policies(self.store, self.clock, LiteralEngine())
         self.things = Things(self.store, self.clock)
@@ -137,10 +135,10 @@ def principal(device: KeyAndCertificate) -> str:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(authority: IssuingAuthority) -> Iterator[World]:
     announced: list[Change] = []
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as store:
-        yield World(store, SetClock(), announced, tmp_path)
+    with empty_store(announced.extend) as store:
+        yield World(store, SetClock(), announced, authority)
 
 
 def change_of(device: KeyAndCertificate, lost: RefusalReason | None = None) -> Change:

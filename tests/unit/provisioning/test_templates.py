@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +36,11 @@ from sekisho.provisioning.templates.model import ProvisioningHook, TemplateType
 from sekisho.provisioning.templates.rules import ProvisioningTemplates
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.store import Store
+from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca
+
+pytestmark = pytest.mark.usefixtures("few_rsa_keys")
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
 HOOK = ProvisioningHook("arn:aws:lambda:eu-central-1:123456789012:function:hook", "2020-04-01")
@@ -71,8 +73,8 @@ def announced() -> list[Change]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, announced: list[Change]) -> Iterator[Store]:
-    with Store(f"sqlite:///{tmp_path / 'registry.db'}", announced.extend) as opened:
+def store(announced: list[Change]) -> Iterator[Store]:
+    with empty_store(announced.extend) as opened:
         yield opened
 
 
@@ -82,8 +84,8 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def templates(store: Store, clock: SetClock, tmp_path: Path) -> ProvisioningTemplates:
-    return ProvisioningTemplates(store, clock, IssuingAuthority.load_or_create(tmp_path / "issuing"))
+def templates(store: Store, clock: SetClock, authority: IssuingAuthority) -> ProvisioningTemplates:
+    return ProvisioningTemplates(store, clock, authority)
 
 
 def test_only_what_is_given_is_changed(templates: ProvisioningTemplates, clock: SetClock) -> None:
