@@ -415,20 +415,3 @@ def test_an_unknown_command_or_option_is_said_to_be_so() -> None:
         assert said.returncode == 2
         assert named in said.stderr
         assert "Traceback" not in said.stderr
-
-
-def test_help_loads_nothing_that_only_a_server_needs() -> None:
-    program = (
-        "import sys; sys.argv = ['sekisho', '--help']; from sekisho.cli.app import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
-    )
-    said = subprocess.run(
-        [sys.executable, "-c", program], env=clean_environment(), check=True, capture_output=True, text=True
-    )
-    assert "Usage: sekisho" in said.stdout
-    loaded = set(said.stderr.split())
-    assert "typer" in loaded
-    heavy = {"sqlalchemy", "alembic", "botocore", "starlette", "uvicorn", "cryptography", "paho", "structlog"}
-    assert heavy.isdisjoint(loaded)

@@ -6,16 +6,19 @@ import http.client
 import json
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from sekisho.accounts.model import AccessKey
 from sekisho.cli.failure import Failure
 from sekisho.cli.options import settings_of
 from sekisho.server.run_file import Run
+
+if TYPE_CHECKING:
+    from sekisho.server.settings import Settings
 
 SERVICE: Final = "iot"
 HTTP_TIMEOUT_SECONDS: Final = 30.0
@@ -57,8 +60,6 @@ def access(data: Path | None, account: str | None) -> Access:
     Raises Failure: no server answers, or there is no such account.
     """
     from sekisho.server import run_file
-    from sekisho.server.cannot_start import CannotStart
-    from sekisho.server.registry_access import open_accounts
 
     settings = settings_of(data)
     folder = settings.data
@@ -66,14 +67,37 @@ def access(data: Path | None, account: str | None) -> Access:
     if run is None:
         raise Failure(f"no server answers on {folder}: start one with 'sekisho up --data {shlex.quote(str(folder))}'")
     account_id = account or run.account
-    try:
-        with open_accounts(settings) as accounts:
-            keys = accounts.access_keys(account_id)
-    except CannotStart as error:
-        raise Failure(str(error)) from None
+    keys = _from_file(settings, run, account_id) or _from_store(settings, account_id)
     if not keys:
         raise Failure(f"there is no account {account_id}: 'sekisho account list' shows those there are")
     return Access(folder, run, keys[0])
+
+
+def _from_file(settings: Settings, run: Run, account_id: str) -> Sequence[AccessKey]:
+    """Read access keys from the SQLite file of the running server; none where that file is not its registry."""
+    import sqlite3
+
+    from sekisho.accounts.sqlite_access_keys import access_keys
+
+    file = settings.sqlite_file.absolute()
+    if settings.database_url or run.store != str(file):
+        return ()
+    try:
+        return access_keys(file, account_id)
+    except sqlite3.Error:
+        # The store says what is wrong.
+        return ()
+
+
+def _from_store(settings: Settings, account_id: str) -> Sequence[AccessKey]:
+    from sekisho.server.cannot_start import CannotStart
+    from sekisho.server.registry_access import open_accounts
+
+    try:
+        with open_accounts(settings) as accounts:
+            return accounts.access_keys(account_id)
+    except CannotStart as error:
+        raise Failure(str(error)) from None
 
 
 class ApiClient:

@@ -1,7 +1,4 @@
-"""``sekisho``: the commands, assembled.
-
-Each command has a module of its own and imports what it needs when it is called, so that ``--help`` is fast.
-"""
+"""``sekisho``: the command line. Only what runs is imported: ``commands`` loads a command when it is called."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from typing import Annotated
 import typer
 
 from sekisho import __version__
-from sekisho.cli import account, api, ca, device, env, handlers, pub, rotate, status, sub, up
+from sekisho.cli.commands import Commands
 from sekisho.cli.failure import Failure
 
 app = typer.Typer(
     name="sekisho",
+    cls=Commands,
     help="A self-hosted IoT Core for devices whose certificates are signed by your own CA.",
     no_args_is_help=True,
     add_completion=False,
@@ -24,17 +22,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("up")(up.up)
-app.command("status")(status.status)
-app.command("env")(env.env)
-app.add_typer(account.app, name="account")
-app.add_typer(ca.app, name="ca")
-app.add_typer(device.app, name="device")
-app.add_typer(handlers.app, name="handlers")
-app.add_typer(rotate.app, name="rotate")
-app.command("pub")(pub.pub)
-app.command("sub")(sub.sub)
-app.add_typer(api.app, name="api")
 
 
 def _show_version(asked: bool) -> None:

@@ -55,4 +55,4 @@ def _open_store(settings: Settings) -> Iterator[Store]:
 
 def new_store(settings: Settings, announce: Callable[[Sequence[Change]], None]) -> Store:
     """Not opened yet. Raises StoreError where the URL is unusable."""
-    return Store(settings.database_url or sqlite_url(settings.data / "sekisho.db"), announce)
+    return Store(settings.database_url or sqlite_url(settings.sqlite_file), announce)

@@ -125,6 +125,11 @@ class Settings:
         return listen_host.is_loopback(self.host)
 
     @property
+    def sqlite_file(self) -> Path:
+        """The file of the registry where ``database_url`` is not set."""
+        return self.data / "sekisho.db"
+
+    @property
     def known_regions(self) -> Regions:
         """The regions that the server serves."""
         return Regions(self.regions)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from pathlib import Path
 
 import pytest
 
+from sekisho.accounts.model import AccessKey
 from sekisho.accounts.rules import Accounts
+from sekisho.accounts.sqlite_access_keys import access_keys
+from sekisho.accounts.store import AccountRows
 from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException
 from sekisho.store.store import Store
 from tests.unit.features.arrange import SetClock
@@ -76,3 +81,26 @@ def test_a_name_that_is_no_name_is_refused(accounts: Accounts, name: str) -> Non
 
 def test_an_unknown_access_key_is_none(accounts: Accounts) -> None:
     assert accounts.access_key("AKIAAAAAAAAAAAAAAAAA") is None
+
+
+def test_access_keys_are_the_same_without_sqlalchemy(accounts: Accounts, store: Store, clock: SetClock) -> None:
+    accounts.create("000000000042")
+    accounts.create("000000000043", name="Lab")
+    clock.move(1.234567)
+    with store.write() as tx:
+        second = AccessKey("AKIASECOND", "000000000043", clock(), "secret")
+        AccountRows(tx).add_access_key(second)
+    file = Path(store.place)
+    for account_id in ("000000000042", "000000000043", "000000000044"):
+        assert access_keys(file, account_id) == accounts.access_keys(account_id)
+    assert len(access_keys(file, "000000000043")) == 2
+
+
+def test_access_keys_are_not_read_from_what_is_no_registry(tmp_path: Path) -> None:
+    missing = tmp_path / "a?b#c%d.db"
+    with pytest.raises(sqlite3.Error):
+        access_keys(missing, "000000000042")
+    assert not missing.exists()
+    (tmp_path / "text.db").write_text("no database" * 100)
+    with pytest.raises(sqlite3.Error):
+        access_keys(tmp_path / "text.db", "000000000042")

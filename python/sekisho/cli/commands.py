@@ -1,0 +1,85 @@
+"""The commands of ``sekisho`` by name. A command's module is imported when that command is run or explained.
+
+Each command has a module of its name here. A group of commands is a ``typer.Typer`` called ``app`` in it; any other
+command is a function of the module's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+SUMMARIES: Final = {
+    "up": "Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it.",
+    "status": "Exit 0 when every part of the server is well, 1 when no server answers, 3 when a part is not well.",
+    "env": 'Print exports for a shell: eval "$(sekisho env)".',
+    "pub": "Publish one message over mutual TLS.",
+    "sub": "Print each message that arrives: topic and payload, or one JSON object a line with --json.",
+    "account": "Accounts and their access keys.",
+    "ca": "A certificate authority of your own.",
+    "device": "Device keys and certificates, signed by your own CA.",
+    "handlers": "Handlers: what is called where AWS IoT calls a Lambda function.",
+    "rotate": "Replace certificates; the old ones work until the new ones have connected.",
+    "api": "The AWS IoT APIs that Sekisho implements.",
+}
+"""First paragraph of each command's help, in the order of ``sekisho --help``, which imports no command for it."""
+
+
+class Commands(TyperGroup):
+    """The group of all commands, each loaded when it is looked up."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Loaded()
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names of all commands, and load none."""
+        del ctx
+        return list(SUMMARIES)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the list of commands for ``--help``."""
+        summaries: dict[str, Command] = {name: TyperCommand(name, help=summary) for name, summary in SUMMARIES.items()}
+        TyperGroup(commands=summaries).format_commands(ctx, formatter)
+
+
+class _Loaded(MutableMapping[str, "Command"]):
+    """Commands by name; looking one up loads it."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._loaded and name in SUMMARIES:
+            self._loaded[name] = _load(name)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUMMARIES)
+
+    def __len__(self) -> int:
+        return len(SUMMARIES)
+
+
+def _load(name: str) -> Command:
+    module = import_module(f"{__package__}.{name}")
+    group = typer.Typer(rich_markup_mode=None)
+    if hasattr(module, "app"):
+        group.add_typer(module.app, name=name)
+    else:
+        group.command(name)(getattr(module, name))
+    return get_group(group).commands[name]
