@@ -216,7 +216,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "api.app.OPERATIONS_WAITING[0]",
         "ThrottlingException; the account with the most loses its newest",
         "tests/unit/api/test_fair_threads.py::test_the_owner_with_most_gives_way_where_the_queue_is_full",
-        "`api requests throttled`",
+        "`api_requests_throttled`",
     ),
     Bound(
         "Requests to the API",
@@ -225,7 +225,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "api.app.OPERATIONS_WAITING[1]",
         "ThrottlingException",
         "tests/unit/api/test_fair_threads.py::test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later",
-        "`api requests throttled`",
+        "`api_requests_throttled`",
     ),
     Bound(
         "Requests to the API",
@@ -250,7 +250,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "api.app.AUTHENTICATIONS_WAITING[1]",
         "ThrottlingException",
         "tests/unit/api/test_fair_threads.py::test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later",
-        "`api requests throttled`",
+        "`api_requests_throttled`",
     ),
     Bound(
         "Requests to the API",
@@ -318,7 +318,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "observe.log_writer.MAX_WAITING_LINES",
         "further lines are dropped and counted",
         "tests/e2e/test_health.py::test_a_reader_of_the_log_that_stands_still_stops_nothing_and_misses_nothing",
-        "`log lines were dropped`; part `log` of health",
+        "`log_lines_dropped`; part `log` of health",
     ),
     Bound(
         "The log",

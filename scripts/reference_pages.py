@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from itertools import groupby
+from logging import getLevelName
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from scripts.docstrings import below_names
 from sekisho import _sekisho
 from sekisho.api.coverage import coverage
 from sekisho.cli.app import app
+from sekisho.observe.event_fields import FIELDS, LINE_FIELDS
+from sekisho.observe.events import LogEvent
 from sekisho.server.settings import FILE_ALONE, Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs"
@@ -90,15 +93,41 @@ def refusals() -> str:
     """Return the page of the gateway's reasons for refusals, with their sentences."""
     lines = ["# Reasons for refusals", "", _WRITTEN, ""]
     lines += [
-        "Each refusal of the gateway has one of these reasons. It is the `reason` of a `connection refused` line (or "
-        "`publish refused`, `subscription refused`, `unsubscribe refused`, `delivery refused`, `packet refused`) in "
-        "the log, and the counter `refused.<reason>` in the statistics of `GET /_sekisho/health`. A log line also has "
-        "the account, region, certificate id, client id, address and server name, as far as they are known.",
+        "Each refusal of the gateway has one of these reasons. It is the `reason` of a `connection_refused` line (or "
+        "`publish_refused`, `subscription_refused`, `unsubscribe_refused`, `delivery_refused`, `packet_refused`) in "
+        "[the log](log-events.md), and the counter `refused.<reason>` in the statistics of `GET /_sekisho/health`. A "
+        "log line also has the account, region, certificate id, client id, address and server name, as far as they are "
+        "known.",
         "",
         "| reason | what happened, and what to do |",
         "|---|---|",
     ]
     lines += [f"| `{name}` | {_cell(sentence)} |" for name, sentence in _sekisho.refusal_reasons()]
+    return "\n".join([*lines, ""])
+
+
+def log_events() -> str:
+    """Return the page of the log's events, from their registry."""
+    lines = ["# The events of the log", "", _WRITTEN, ""]
+    lines += [
+        "Each line of the log is about one of these events. Programs that read the log read its `code`: a code does "
+        "not change between versions, and the code of an event that was removed is not used again. The sentence, and "
+        "the order of fields, may change. Later versions may add events, and fields to events.",
+        "",
+        "A line has those of its event's fields that are known. A line about an unexpected exception also has an "
+        "`exception`.",
+        "",
+        "| code | level | what happened | fields |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{event.code}` | {getLevelName(event.level).lower()} | {_cell(event.sentence)} "
+        f"| {', '.join(f'`{name}`' for name in event.fields) or '–'} |"
+        for event in LogEvent
+    ]
+    for title, meanings in (("Fields of every line", LINE_FIELDS), ("Fields of events", FIELDS)):
+        lines += ["", f"## {title}", "", "| field | |", "|---|---|"]
+        lines += [f"| `{name}` | {_cell(meaning)} |" for name, meaning in meanings.items()]
     return "\n".join([*lines, ""])
 
 
@@ -156,6 +185,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/cli.md": cli,
     "reference/settings.md": settings,
     "reference/refusals.md": refusals,
+    "reference/log-events.md": log_events,
     "reference/operations.md": operations,
 }
 

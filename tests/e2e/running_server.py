@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from tests.e2e.command_line import answer, clean_environment
+from tests.logs import check, lines_of
 from tests.ports import reserve
 from tests.tools import require
 from tests.wait import eventually
@@ -94,28 +95,30 @@ class RunningServer:
     def log_lines(self) -> list[dict[str, Any]]:
         """Its structured lines; one that is being written is not a line yet."""
         lines = self.log().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+        parsed = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+        for line in parsed:
+            check(line)
+        return parsed
 
     def wait_for_log(
-        self, event: str, where: Callable[[dict[str, Any]], bool] = lambda _: True, **fields: Any
+        self, code: str, where: Callable[[dict[str, Any]], bool] = lambda _: True, **fields: Any
     ) -> dict[str, Any]:
         """Wait for a log line of this event with these fields, for which ``where`` is true; return the first one."""
 
         def found() -> dict[str, Any] | None:
-            return next((line for line in self.log_events(event, **fields) if where(line)), None)
+            return next((line for line in self.log_events(code, **fields) if where(line)), None)
 
-        line = eventually(found, lambda: f"no line of the event {event!r} with {fields} in the log:\n{self.log()}")
+        line = eventually(found, lambda: f"no line of the event {code!r} with {fields} in the log:\n{self.log()}")
         assert line is not None
         return line
 
     def wait_for_refusal(self, **fields: Any) -> dict[str, Any]:
         """Wait for the log line of a refused connection with these fields."""
-        return self.wait_for_log("connection refused", **fields)
+        return self.wait_for_log("connection_refused", **fields)
 
-    def log_events(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+    def log_events(self, code: str, **fields: Any) -> list[dict[str, Any]]:
         """Return the log lines of this event with these fields."""
-        wanted = {"event": event, **fields}
-        return [line for line in self.log_lines() if all(line.get(name) == value for name, value in wanted.items())]
+        return lines_of(self.log_lines(), code, **fields)
 
     @property
     def mqtt_port(self) -> int:

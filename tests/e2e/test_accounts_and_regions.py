@@ -157,7 +157,7 @@ def test_without_sni_an_sni_only_certificate_is_refused(server: RunningServer, e
     with pytest.raises(Refused):
         Device(server, everywhere, "nameless", server_name=None, version=V311).connect()
     server.wait_for_log(
-        "connection refused", reason="CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI", certificate_id=everywhere.certificate_id
+        "connection_refused", reason="CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI", certificate_id=everywhere.certificate_id
     )
 
 

@@ -111,8 +111,8 @@ def test_without_descriptors_both_listeners_say_so_and_recover(limited: LimitedS
         for port in (api, mqtt):
             held.enter_context(socket.create_connection(("localhost", port), 20))
         failed = [
-            limited.wait_for_log("the API cannot take connections"),
-            limited.wait_for_log("MQTT connections cannot be accepted"),
+            limited.wait_for_log("http_accept_failed"),
+            limited.wait_for_log("mqtt_accept_failed"),
         ]
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
         assert all("Too many open files" in line["reason"] for line in failed)
@@ -120,5 +120,5 @@ def test_without_descriptors_both_listeners_say_so_and_recover(limited: LimitedS
     with socket.create_connection(("localhost", mqtt), 20) as device:
         device.sendall(b"not TLS")
         limited.wait_for_refusal(reason="NOT_TLS")
-    for event in ("the API cannot take connections", "MQTT connections cannot be accepted"):
+    for event in ("http_accept_failed", "mqtt_accept_failed"):
         assert len(limited.log_events(event)) <= 2

@@ -83,7 +83,7 @@ def bystander(server: RunningServer, device: CertificateFiles, _listening: Wire)
 
 def refusals(server: RunningServer, reason: str) -> int:
     """How often the log has this reason. A handshake that failed has no name to look for."""
-    return len(server.log_events("connection refused", reason=reason))
+    return len(server.log_events("connection_refused", reason=reason))
 
 
 def send_plainly(server: RunningServer, raw: bytes) -> tuple[str, bytes]:

@@ -84,7 +84,7 @@ def test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting
     assert outcomes["rejected"] > 2500, "each is answered, though most are not carried out"
     told = next(json.loads(message.payload) for message in answers if message.topic.endswith("rejected"))
     assert (told["statusCode"], told["errorCode"]) == (429, "Throttling")
-    line = server.wait_for_log("requests of devices throttled")
+    line = server.wait_for_log("device_requests_throttled")
     assert (line["account_id"], line["client_id"]) == (server.run["account"], "greedy")
 
 

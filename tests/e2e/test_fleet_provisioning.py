@@ -496,7 +496,7 @@ def test_a_claim_certificate_that_may_not_receive_hears_nothing_and_the_log_says
     register(server.session(), deaf, allow(server.session().iot, "deaf", *statements.values()))
     with Device(server, deaf, "a deaf lamp") as device:
         Provisioner(device).tell(FROM_CSR, {})
-        line = server.wait_for_log("delivery refused", reason="RECEIVE_NOT_AUTHORIZED", client_id="a deaf lamp")
+        line = server.wait_for_log("delivery_refused", reason="RECEIVE_NOT_AUTHORIZED", client_id="a deaf lamp")
         assert line["detail"].startswith(f"{FROM_CSR}/json/rejected: ")
         assert device.messages.empty()
 
@@ -511,7 +511,7 @@ def test_a_claim_certificate_that_may_not_subscribe_is_told_so_and_the_log_says_
     with Device(server, deaf, "an unheard lamp") as device:
         assert device.subscribe(f"{CREATE}/json/accepted", 1).is_failure
         line = server.wait_for_log(
-            "subscription refused", reason="SUBSCRIBE_NOT_AUTHORIZED", client_id="an unheard lamp"
+            "subscription_refused", reason="SUBSCRIBE_NOT_AUTHORIZED", client_id="an unheard lamp"
         )
         assert f"{CREATE}/json/accepted" in line["detail"]
 

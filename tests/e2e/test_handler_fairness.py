@@ -107,7 +107,7 @@ def test_a_function_that_is_called_in_many_regions_has_no_more_processes_than_th
         assert most == 16
     finally:
         server.stop()
-    server.wait_for_log("an idle process of a handler is ended, to make room for another")
+    server.wait_for_log("handler_process_replaced")
 
 
 REGIONS = (

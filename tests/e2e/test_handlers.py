@@ -135,7 +135,7 @@ def test_a_lambda_function_of_ones_own_lets_an_unknown_device_in(tmp_path: Path)
         eventually(lambda: status(server, device) == "ACTIVE")
         eventually(lambda: waiting(server)[0]["pending"] == 0)
         assert is_taken(attempt(server, device, "second", V311))
-        said = server.wait_for_log("a handler says", lambda line: device.certificate_id in line["line"])
+        said = server.wait_for_log("handler_printed", lambda line: device.certificate_id in line["text"])
         assert (said["handler"], said["line"].split()[-1]) == ("activate", "activate")
         assert waiting(server) == [
             {
@@ -215,7 +215,7 @@ def test_a_python_function_does_not_outlive_a_server_that_is_killed(tmp_path: Pa
     )
     device = new_device(tmp_path, trust(server, tmp_path))
     assert attempt(server, device, "first", V311) == []
-    pid = int(server.wait_for_log("a handler says")["line"])
+    pid = int(server.wait_for_log("handler_printed")["text"])
     server.kill()
 
     def has_ended() -> bool:
@@ -240,7 +240,7 @@ def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
         [row] = waiting(server)
         assert (row["pending"], row["kind"]) == (0, "webhook")
         assert f"{receiver.url} answered 404" in row["lastError"]
-        server.wait_for_log("an event was not delivered and is given up")
+        server.wait_for_log("handler_event_given_up")
         assert "'sekisho handlers list'" in failure("handlers", "retry", "unknown", "--data", server.data)
 
         receiver.status, receiver.server = 200, server

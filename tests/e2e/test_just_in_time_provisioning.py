@@ -95,7 +95,7 @@ def refusals(server: RunningServer, device: CertificateFiles, *, attempts: int) 
     """The lines about refused connections of a device, once there are so many."""
 
     def lines() -> list[dict[str, Any]]:
-        return server.log_events("connection refused", certificate_id=device.certificate_id)
+        return server.log_events("connection_refused", certificate_id=device.certificate_id)
 
     eventually(lambda: len(lines()) >= attempts)
     return lines()
@@ -206,7 +206,7 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
 
     refused = fleet.wait_for_refusal(certificate_id=device.certificate_id)
     assert (refused["reason"], refused["detail"]) == ("PROVISIONING_FAILED", why)
-    said = fleet.wait_for_log("a device was not provisioned", certificate_id=device.certificate_id)
+    said = fleet.wait_for_log("device_not_provisioned", certificate_id=device.certificate_id)
     assert (said["level"], said["reason"], said["ca_certificate_id"]) == ("error", why, ca.certificate_id)
     assert status(fleet, device) == "PENDING_ACTIVATION"
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
@@ -227,7 +227,7 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
     reasons = [each["reason"] for each in refusals(fleet, device, attempts=len(answers))]
     assert reasons == ["PROVISIONING_FAILED"] * (len(reasons) - 1) + ["DEVICE_CERTIFICATE_PROVISIONED"]
     # Between two tries nothing is tried.
-    assert len(fleet.log_events("a device was not provisioned", certificate_id=device.certificate_id)) == 1
+    assert len(fleet.log_events("device_not_provisioned", certificate_id=device.certificate_id)) == 1
     assert iot.list_thing_principals(thingName="early")["principals"]
 
 
@@ -263,7 +263,7 @@ def test_a_device_that_waits_is_told_why_while_its_ca_is_switched_off(fleet: Run
     fleet.session().iot.update_ca_certificate(certificateId=ca.certificate_id, newStatus="INACTIVE")
     assert attempt(fleet, device, "paused") == []
     refused = fleet.wait_for_log(
-        "connection refused", certificate_id=device.certificate_id, reason="DEVICE_CERTIFICATE_PENDING_ACTIVATION"
+        "connection_refused", certificate_id=device.certificate_id, reason="DEVICE_CERTIFICATE_PENDING_ACTIVATION"
     )
     assert f"its CA certificate {ca.certificate_id} is INACTIVE" in refused["detail"]
 

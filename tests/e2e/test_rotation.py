@@ -130,7 +130,7 @@ def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_bef
             assert after.message().payload == b"still here"
             assert after.ended.empty()
     assert worked[0] == "old"
-    line = server.wait_for_log("a certificate was rotated", old_certificate_id=old.certificate_id)
+    line = server.wait_for_log("certificate_rotated", old_certificate_id=old.certificate_id)
     assert line["new_certificate_id"] == new.certificate_id
     assert rotate(server, "status", "--ca", ca.certificate_id) == {
         "pending": 0,

@@ -143,4 +143,4 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
 
 
 def refusals(server: RunningServer) -> list[dict[str, Any]]:
-    return server.log_events("connection refused")
+    return server.log_events("connection_refused")

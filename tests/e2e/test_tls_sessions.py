@@ -174,7 +174,7 @@ def test_a_client_that_a_ticket_ends_leaves_a_line_with_its_alert(
     [line, *_] = eventually(
         lambda: [
             line
-            for event in ("connection refused", "connection ended by a TLS alert")
+            for event in ("connection_refused", "connection_ended_by_alert")
             for line in resuming_server.log_events(event, **fields)
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from scripts import reference_pages
 from scripts.bounds import BOUNDS, Bound
 from sekisho import _sekisho
+from sekisho.observe.events import LogEvent
 from sekisho.server.settings import Settings
 from sekisho.templates.error import TemplateError
 from sekisho.templates.template import parse
@@ -64,6 +66,16 @@ def test_every_reason_to_refuse_is_on_its_page() -> None:
     page = reference_pages.refusals()
     for name, sentence in _sekisho.refusal_reasons():
         assert f"| `{name}` | {sentence} |" in page
+
+
+def test_every_event_of_the_log_is_on_its_page_with_its_fields() -> None:
+    rows = {
+        cells[1].strip(): cells for row in reference_pages.log_events().splitlines() if len(cells := row.split("|")) > 5
+    }
+    for event in LogEvent:
+        _, _, level, sentence, named, _ = rows[f"`{event.code}`"]
+        assert (level.strip(), sentence.strip()) == (logging.getLevelName(event.level).lower(), event.sentence)
+        assert set(re.findall(r"`(\w+)`", named)) == set(event.fields)
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.name)

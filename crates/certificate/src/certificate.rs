@@ -7,7 +7,7 @@ use crate::signature::SignatureAlgorithm;
 use crate::time::unix_seconds;
 use crate::{CertificateError, MAXIMUM_DER_LENGTH, SubjectPublicKeyInfo};
 
-/// One certificate of version 1, 2 or 3, taken apart. Nothing of it has been verified.
+/// One certificate of version 1, 2 or 3 in parts. Nothing of it has been verified.
 #[derive(Clone, Debug)]
 pub struct Certificate<'a> {
     /// 1, 2 or 3.
@@ -26,7 +26,7 @@ pub struct Certificate<'a> {
     pub key: SubjectPublicKeyInfo<'a>,
     /// The algorithm of its signature.
     pub signature_algorithm: SignatureAlgorithm,
-    /// The algorithm is named twice, within what is signed and beside it; whether both are the same bytes. OpenSSL
+    /// Whether both names of the algorithm are the same bytes: that within what is signed, and that beside it. OpenSSL
     /// verifies no certificate where they differ.
     pub names_one_algorithm: bool,
     /// What is signed, in DER.
@@ -48,9 +48,9 @@ const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 
 /// Reads a certificate.
 ///
-/// Around what is signed DER is demanded; within it, what the TLS libraries of devices read and keep is read: any
-/// bytes in any kind of string, serial numbers of any length and sign, times in every form that names a moment,
-/// lengths in more bytes than needed, extensions of any kind.
+/// What is signed may have every deviation from DER that TLS libraries of devices accept and keep: any bytes in any
+/// kind of string, serial numbers of any length and sign, times in every form that names a moment, lengths in more
+/// bytes than needed, extensions of any kind. The rest must be DER.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ pub fn public_key(der: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateErr
     parse(der).map(|certificate| certificate.key)
 }
 
-/// Returns a reader behind the signed part, and the signed part, of a certificate or a certificate signing request.
+/// Returns a reader after the signed part, and the signed part, of a certificate or a certificate signing request.
 pub(crate) fn signed_object(der: &[u8]) -> Result<(Reader<'_>, Element<'_>), CertificateError> {
     if der.len() > MAXIMUM_DER_LENGTH {
         return Err(CertificateError::TooLong { length: der.len() });
@@ -180,11 +180,11 @@ fn extensions<'a>(fields: &mut Reader<'a>) -> Result<Vec<Extension<'a>>, crate::
 }
 
 impl<'a> Certificate<'a> {
-    /// Returns whether it is a CA according to basicConstraints; none without that extension.
+    /// Returns whether it is a CA according to basicConstraints; `None` without that extension.
     ///
     /// # Errors
     ///
-    /// [`CertificateError`] where the extension cannot be read, or is there twice: it is not known then which counts.
+    /// [`CertificateError`] where the extension cannot be read, or appears twice, so that neither can be used.
     pub fn is_ca(&self) -> Result<Option<bool>, CertificateError> {
         let field = "basicConstraints extension";
         let mut found = self.extensions.iter().filter(|extension| extension.oid == BASIC_CONSTRAINTS);
@@ -203,13 +203,13 @@ impl<'a> Certificate<'a> {
         Ok(Some(is_ca.is_some_and(|boolean| boolean.content.iter().any(|byte| *byte != 0))))
     }
 
-    /// The extension by which a CA's certificate names its key; none without it or where it cannot be read.
+    /// Returns the extension by which a CA's certificate names its key; `None` where it is missing or cannot be read.
     pub fn subject_key_identifier(&self) -> Option<&'a [u8]> {
         let value = self.extension_value(SUBJECT_KEY_IDENTIFIER)?;
         Reader::new(value).take(tag::OCTET_STRING).ok().map(|identifier| identifier.content)
     }
 
-    /// The key identifier of its issuer; none without the extension or where it cannot be read.
+    /// Returns the key identifier of its issuer; `None` where the extension is missing or cannot be read.
     pub fn authority_key_identifier(&self) -> Option<&'a [u8]> {
         let value = self.extension_value(AUTHORITY_KEY_IDENTIFIER)?;
         let identifiers = Reader::new(value).take(tag::SEQUENCE).ok()?;
@@ -217,12 +217,12 @@ impl<'a> Certificate<'a> {
         Some(identifier.content)
     }
 
-    /// The value of the first extension of this object identifier.
+    /// Returns the value of the first extension with this object identifier.
     pub(crate) fn extension_value(&self, oid: &[u8]) -> Option<&'a [u8]> {
         self.extensions.iter().find(|extension| extension.oid == oid).map(|extension| extension.value)
     }
 
-    /// Object identifiers of its extensions, in their order.
+    /// Returns the object identifiers of its extensions, in their order.
     pub fn extension_identifiers(&self) -> impl Iterator<Item = String> {
         self.extensions.iter().map(|extension| dotted(extension.oid))
     }

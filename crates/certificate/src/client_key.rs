@@ -14,19 +14,19 @@ use crate::key::{EXPLICIT_CURVE, bits, rsa_numbers};
 use crate::signature::PssParameters;
 use crate::{KeyKind, SubjectPublicKeyInfo};
 
-/// The smallest RSA key that AWS IoT takes (Developer Guide, x509-client-certs).
+/// The smallest RSA key that AWS IoT accepts, in bits (Developer Guide, x509-client-certs).
 pub const MIN_RSA_BITS: usize = 2048;
 
-/// The largest RSA key that aws-lc verifies.
+/// The largest RSA key that aws-lc verifies, in bits.
 pub const MAX_RSA_BITS: usize = 8192;
 
-/// The longest public exponent that aws-lc takes (`rsa_check_public_key`).
+/// The longest public exponent that aws-lc accepts, in bits (`rsa_check_public_key`).
 pub const MAX_RSA_EXPONENT_BITS: usize = 33;
 
 const ALLOWED: &str = "allowed are RSA of 2048 bits and more, P-256, P-384 or P-521";
 
-/// Returns why no client with this key can connect, as the end of a sentence that begins "the certificate has"; none if
-/// a client can.
+/// Returns why no client with this key can connect, as the end of a sentence that begins "the certificate has"; `None`
+/// if a client can connect.
 pub fn client_key_problem(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
     let described = key.kind.described();
     match key.kind {
@@ -100,7 +100,7 @@ fn point_problem(
     described: &str,
     algorithm: &'static dyn VerificationAlgorithm,
 ) -> Option<String> {
-    // The hybrid form has other first bytes, and no TLS library takes it (RFC 5480 section 2.2).
+    // The hybrid form has other first bytes, and no TLS library accepts it (RFC 5480 section 2.2).
     let is_allowed_form = matches!(key.key_bits.first(), Some(2..=4));
     (!is_allowed_form || ParsedPublicKey::new(algorithm, key.key_bits).is_err())
         .then(|| format!("{described} whose point is not on the curve, or not in a form that TLS takes"))

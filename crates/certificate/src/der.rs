@@ -4,14 +4,14 @@
 //! certificate works everywhere. Around what is signed they are refused: OpenSSL sends that part in its own encoding,
 //! and the certificate's id is the hash of what is sent.
 
-/// Why bytes are no element.
+/// Why bytes are not an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DerError {
-    /// Fewer bytes than the element says.
+    /// Fewer bytes than the element's length.
     Truncated,
-    /// A length of no fixed number of bytes (BER).
+    /// A length without a fixed number of bytes (BER).
     Indefinite,
-    /// A length in more bytes than needed, where DER is demanded.
+    /// A length in more bytes than needed, where DER is required.
     NotMinimal,
     /// Another kind of element than the structure has here.
     Unexpected(u8),
@@ -22,7 +22,7 @@ pub(crate) enum DerError {
 }
 
 impl DerError {
-    /// What is wrong, as the end of a sentence that begins with the name of the field.
+    /// Returns what is wrong, as the end of a sentence that begins with the name of the field.
     pub(crate) fn sentence(self) -> String {
         match self {
             DerError::Truncated => "breaks off".to_owned(),
@@ -43,7 +43,7 @@ impl DerError {
     }
 }
 
-/// One element: tag, contents, and all of it.
+/// One element: its tag, its contents, and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Element<'a> {
     pub(crate) tag: u8,
@@ -82,7 +82,7 @@ pub(crate) mod tag {
     }
 }
 
-/// Takes elements from the front of some bytes.
+/// Reads elements from the front of some bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -90,12 +90,12 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads lengths of any number of bytes.
+    /// Makes a reader that accepts lengths in more bytes than needed.
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes, strict: false }
     }
 
-    /// Reads DER alone.
+    /// Makes a reader that accepts DER only.
     pub(crate) fn strict(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes, strict: true }
     }
@@ -104,12 +104,12 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// How many bytes are left.
+    /// Returns the number of bytes that are left.
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }
 
-    /// The next element, whatever it is.
+    /// Reads the next element.
     pub(crate) fn any(&mut self) -> Result<Element<'a>, DerError> {
         let (&tag, after_tag) = self.rest.split_first().ok_or(DerError::Truncated)?;
         if tag & 0x1f == 0x1f {
@@ -142,24 +142,24 @@ impl<'a> Reader<'a> {
         Ok(Element { tag, content: &whole[header..], whole })
     }
 
-    /// The next element, which has this tag.
+    /// Reads the next element, which must have this tag.
     pub(crate) fn take(&mut self, tag: u8) -> Result<Element<'a>, DerError> {
         let found = self.any()?;
         if found.tag == tag { Ok(found) } else { Err(DerError::Unexpected(found.tag)) }
     }
 
-    /// The next element if it has this tag.
+    /// Reads the next element if it has this tag.
     pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, DerError> {
         if self.rest.first() == Some(&tag) { self.any().map(Some) } else { Ok(None) }
     }
 
-    /// That nothing is left.
+    /// Checks that nothing is left.
     pub(crate) fn end(&self) -> Result<(), DerError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DerError::Trailing) }
     }
 }
 
-/// The contents of a BIT STRING of whole bytes.
+/// Returns the contents of a BIT STRING of whole bytes.
 pub(crate) fn whole_bytes(bit_string: Element<'_>) -> Option<&[u8]> {
     match bit_string.content.split_first() {
         Some((0, bytes)) => Some(bytes),
@@ -167,7 +167,7 @@ pub(crate) fn whole_bytes(bit_string: Element<'_>) -> Option<&[u8]> {
     }
 }
 
-/// An object identifier as dotted numbers; one that is none, or that no 64 bits hold, as `#` and its contents in hex.
+/// Returns an object identifier as dotted numbers. If invalid or above 64 bits: `#` and its bytes in hex.
 pub(crate) fn dotted(content: &[u8]) -> String {
     arcs(content).unwrap_or_else(|| format!("#{}", hexadecimal(content)))
 }
@@ -195,7 +195,7 @@ fn arcs(content: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Lower-case hexadecimal digits, two for each byte.
+/// Returns lower-case hexadecimal digits, two for each byte.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The name by which AWS IoT knows a certificate.
+//! The certificate id of AWS IoT.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CertificateId([u8; 32]);
 
-/// The id of these bytes, whatever they are.
+/// Returns the id of any bytes.
 pub fn certificate_id(der: &[u8]) -> CertificateId {
     let mut id = [0; 32];
     id.copy_from_slice(digest(&SHA256, der).as_ref());
@@ -17,7 +17,7 @@ pub fn certificate_id(der: &[u8]) -> CertificateId {
 }
 
 impl CertificateId {
-    /// The hash itself.
+    /// Returns the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for CertificateId {
     }
 }
 
-/// Text that is no certificate id.
+/// The text is not a certificate id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a certificate id is 64 lower-case hexadecimal digits")]
 pub struct InvalidCertificateId;

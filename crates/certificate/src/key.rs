@@ -30,7 +30,7 @@ pub enum KeyKind {
         /// Length of the modulus.
         bits: usize,
     },
-    /// id-RSASSA-PSS (RFC 4055): good for RSA-PSS signatures only, and so for TLS 1.3 only.
+    /// id-RSASSA-PSS (RFC 4055): only for RSA-PSS signatures, and so only for TLS 1.3.
     RsaPss {
         /// Length of the modulus.
         bits: usize,
@@ -70,7 +70,7 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// Names of curves that AWS IoT does not take (RFC 5480, RFC 5639, GB/T 32918).
+/// Names of curves that AWS IoT does not accept (RFC 5480, RFC 5639, GB/T 32918).
 const OTHER_CURVES: [(&str, &str); 7] = [
     ("1.3.132.0.10", "secp256k1"),
     ("1.3.132.0.33", "secp224r1"),
@@ -104,7 +104,7 @@ impl KeyKind {
         }
     }
 
-    /// The AlgorithmIdentifier's contents as rustls names the algorithms it verifies; none for kinds it does not.
+    /// Returns the AlgorithmIdentifier's contents as rustls writes them; `None` for algorithms that it does not verify.
     pub fn canonical_algorithm(&self) -> Option<&'static [u8]> {
         Some(match self {
             KeyKind::Rsa { .. } => &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0],
@@ -119,8 +119,8 @@ impl KeyKind {
 }
 
 impl SubjectPublicKeyInfo<'_> {
-    /// The SubjectPublicKeyInfo in DER with the algorithm as rustls writes it: an RSA key's parameters, which some
-    /// programs leave out, are NULL.
+    /// Returns the SubjectPublicKeyInfo in DER with the algorithm as rustls writes it: an RSA key's parameters are
+    /// NULL, which some programs omit.
     pub fn canonical(&self) -> Cow<'_, [u8]> {
         match self.kind.canonical_algorithm() {
             Some(algorithm) => {
@@ -149,7 +149,7 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`CertificateError::PublicKey`] where it is none, or an RSA key holds no modulus.
+/// [`CertificateError::PublicKey`] where it is not one, or an RSA key has no modulus.
 pub(crate) fn take_apart(spki: &[u8]) -> Result<SubjectPublicKeyInfo<'_>, CertificateError> {
     let broken = |reason| move |_| CertificateError::PublicKey { reason };
     let whole = Reader::new(spki).take(tag::SEQUENCE).map_err(broken("is no SEQUENCE"))?;
@@ -191,7 +191,7 @@ fn kind(algorithm: &str, parameters: &[u8], key: &[u8]) -> Result<KeyKind, Certi
     })
 }
 
-/// Bits of the modulus, and the bytes of the public exponent, which are empty where there is none.
+/// Returns the bits of the modulus, and the bytes of the public exponent, which are empty where there is none.
 pub(crate) fn rsa_numbers(key: &[u8]) -> Result<(usize, &[u8]), CertificateError> {
     let numbers = || {
         let mut numbers = Reader::new(Reader::new(key).take(tag::SEQUENCE).ok()?.content);
@@ -203,7 +203,7 @@ pub(crate) fn rsa_numbers(key: &[u8]) -> Result<(usize, &[u8]), CertificateError
     Ok((bits(modulus), exponent))
 }
 
-/// Bits of an unsigned number.
+/// Returns the bits of an unsigned number.
 pub(crate) fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let significant = &number[zeros..];

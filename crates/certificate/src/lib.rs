@@ -1,7 +1,7 @@
 //! Facts read from certificates, X.509 v1 included, and from certificate signing requests.
 //!
 //! Nothing here decides whether a certificate is valid: no signature is verified, no time is compared, no extension is
-//! required. `openssl x509 -req` of OpenSSL 3.0 and 3.1 makes v1 certificates without extensions, and AWS IoT takes
+//! required. `openssl x509 -req` of OpenSSL 3.0 and 3.1 makes v1 certificates without extensions, and AWS IoT accepts
 //! them, so they are read like any other.
 //!
 //! What the TLS libraries of devices accept is accepted here. Control plane and gateway use the same reader, so a
@@ -12,7 +12,7 @@
 //! | `identity` | [`CertificateId`]: the SHA-256 of the DER |
 //! | `certificate` | [`parse`]: the structure of a certificate, as slices; [`public_key`]: its key alone |
 //! | `request` | [`parse_request`]: that of a certificate signing request |
-//! | `facts` | [`read`]: what the gateway needs of a certificate |
+//! | `facts` | [`read`]: the facts that the gateway needs of a certificate |
 //! | `variables` | its `iot:Certificate.*` policy variables |
 //! | `name` | distinguished names and their values as text |
 //! | `key` | [`SubjectPublicKeyInfo`]: the public key, decoded |

@@ -3,7 +3,7 @@
 use crate::CertificateError;
 use crate::der::{DerError, Element, Reader, dotted, hexadecimal, tag};
 
-/// Short names of RFC 4519 and their relatives, by object identifier.
+/// Short names of RFC 4519 and similar ones, by object identifier.
 const SHORT_NAMES: [(&str, &str); 20] = [
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),
@@ -35,7 +35,7 @@ pub struct Name<'a> {
     components: Vec<Vec<Attribute<'a>>>,
 }
 
-/// One attribute of a name. Any bytes may be in any kind of string.
+/// One attribute of a name. A string of any kind may contain any bytes.
 #[derive(Clone, Debug)]
 pub struct Attribute<'a> {
     /// Its type, an object identifier in dotted numbers.
@@ -44,19 +44,19 @@ pub struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// The value as text; none where it is no string, or its bytes are not of the string's kind.
+    /// Returns the value as text; `None` where it is not a string, or its bytes are not of the string's kind.
     pub fn text(&self) -> Option<String> {
         value_text(self.value)
     }
 
-    /// The value, in DER.
+    /// Returns the value, in DER.
     pub fn der(&self) -> &'a [u8] {
         self.value.whole
     }
 }
 
 impl<'a> Name<'a> {
-    /// Takes a name from the reader.
+    /// Reads a name.
     pub(crate) fn read(fields: &mut Reader<'a>) -> Result<Name<'a>, DerError> {
         let name = fields.take(tag::SEQUENCE)?;
         let mut rest = Reader::new(name.content);
@@ -76,12 +76,12 @@ impl<'a> Name<'a> {
         Ok(Name { der: name.whole, components })
     }
 
-    /// Its components in their order, each a set of attributes.
+    /// Returns its components in their order, each a set of attributes.
     pub fn components(&self) -> &[Vec<Attribute<'a>>] {
         &self.components
     }
 
-    /// Texts of the attributes of this type, in their order.
+    /// Returns the texts of the attributes of this type, in their order.
     pub(crate) fn texts_of(&self, oid: &str) -> impl Iterator<Item = String> {
         self.components
             .iter()
@@ -90,8 +90,8 @@ impl<'a> Name<'a> {
             .filter_map(Attribute::text)
     }
 
-    /// The name as RFC 4514 writes it: last component first, `CN=pump-7,O=Example\, Inc.,C=JP`; empty for an empty
-    /// name.
+    /// Returns the name as RFC 4514 writes it: last component first, `CN=pump-7,O=Example\, Inc.,C=JP`; empty for an
+    /// empty name.
     pub fn rfc4514(&self) -> String {
         let mut text = String::new();
         for component in self.components.iter().rev() {
@@ -119,7 +119,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Reads a name by itself.
+/// Reads a name that has no other bytes around it.
 ///
 /// # Errors
 ///
@@ -131,7 +131,7 @@ pub fn parse_name(der: &[u8]) -> Result<Name<'_>, CertificateError> {
     Ok(name)
 }
 
-/// The name as AWS IoT's `AlternativeName.DirectoryName` shows it: RFC 4514 with short names in lower case,
+/// Returns the name as in AWS IoT's `AlternativeName.DirectoryName`: RFC 4514 with short names in lower case,
 /// `cn=LightBulbCert,ou=SmartHome,o=IoT,c=US` (Developer Guide, "Using X.509 certificate policy variables").
 pub(crate) fn directory_name(name: &Name<'_>) -> String {
     let mut text = String::new();
@@ -149,7 +149,7 @@ pub(crate) fn directory_name(name: &Name<'_>) -> String {
     text
 }
 
-/// The text of a string of any ASN.1 kind; none where it is no string or its bytes are not of that kind.
+/// Returns the text of a string of any ASN.1 kind; `None` where it is not a string or its bytes are not of that kind.
 fn value_text(value: Element<'_>) -> Option<String> {
     let bytes = value.content;
     match value.tag {
@@ -158,7 +158,7 @@ fn value_text(value: Element<'_>) -> Option<String> {
         | tag::IA5_STRING
         | tag::NUMERIC_STRING
         | tag::VISIBLE_STRING => String::from_utf8(bytes.to_vec()).ok(),
-        // Real certificates put ISO 8859-1 here, whatever T.61 says; some put UTF-8, which is never mistaken for it.
+        // Real certificates have ISO 8859-1 here, in spite of T.61; some have UTF-8, which is never mistaken for it.
         tag::TELETEX_STRING => Some(
             String::from_utf8(bytes.to_vec())
                 .unwrap_or_else(|_| bytes.iter().copied().map(char::from).collect()),
@@ -179,7 +179,7 @@ fn push_escaped(text: &mut String, value: &str) {
     let last = value.chars().count().saturating_sub(1);
     for (position, character) in value.chars().enumerate() {
         match character {
-            // They would move the cursor of the terminal that shows a log.
+            // They would move the cursor of a terminal that shows a log.
             character if character.is_control() => {
                 for byte in character.to_string().bytes() {
                     text.push('\\');

@@ -7,7 +7,7 @@ use crate::name::Name;
 use crate::signature::SignatureAlgorithm;
 use crate::{CertificateError, SubjectPublicKeyInfo};
 
-/// One certificate signing request, taken apart. Nothing of it has been verified.
+/// One certificate signing request in parts. Nothing of it has been verified.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The subject of the certificate that is requested.
@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub signature: &'a [u8],
 }
 
-/// Reads a certificate signing request. Its attributes, and with them requested extensions, are passed over.
+/// Reads a certificate signing request. Its attributes, which contain requested extensions, are ignored.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub fn parse_request(der: &[u8]) -> Result<Request<'_>, CertificateError> {
     let subject = Name::read(&mut fields).map_err(CertificateError::of("subject"))?;
     let key = fields.take(tag::SEQUENCE).map_err(CertificateError::of("public key"))?;
     let key = take_apart(key.whole)?;
-    // RFC 2986 demands attributes; OpenSSL reads requests that have none.
+    // RFC 2986 requires attributes; OpenSSL reads requests without any.
     fields.optional(tag::explicit(0)).map_err(CertificateError::of("attributes"))?;
     fields.end().map_err(CertificateError::of("last field"))?;
     let algorithm = whole.take(tag::SEQUENCE).map_err(CertificateError::of("signature algorithm"))?;

@@ -1,8 +1,8 @@
-//! Algorithms that sign certificates and certificate signing requests.
+//! Signature algorithms of certificates and certificate signing requests.
 
 use crate::der::{Reader, dotted, tag};
 
-/// How a signature is made, as far as verifying it needs.
+/// The scheme of a signature, in as much detail as its verification needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// RSASSA-PKCS1-v1_5 (RFC 8017).
@@ -18,7 +18,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// A stable word for it.
+    /// Returns a stable word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Scheme::RsaPkcs1 => "rsa-pkcs1",
@@ -33,11 +33,11 @@ impl Scheme {
 /// A signature algorithm with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureAlgorithm {
-    /// Its name, or its object identifier in dotted numbers where it has none here.
+    /// Its name, or its object identifier in dotted numbers where this table has no name.
     pub name: String,
     /// How it signs.
     pub scheme: Scheme,
-    /// Its digest, as OpenSSL names it: `sha256`. None where the algorithm has none or it is not known.
+    /// Its digest, as OpenSSL names it: `sha256`. `None` where the algorithm has none or it is not known.
     pub hash: Option<&'static str>,
     /// Bytes of salt of RSASSA-PSS.
     pub salt_length: u32,
@@ -85,7 +85,7 @@ const HASHES: [(&str, &str); 5] = [
 ];
 
 impl SignatureAlgorithm {
-    /// The algorithm of an AlgorithmIdentifier's contents. Parameters other than those of RSASSA-PSS are passed over:
+    /// Reads the contents of an AlgorithmIdentifier. Parameters other than those of RSASSA-PSS are ignored:
     /// OpenSSL reads NULL, and nothing, for all of them.
     pub(crate) fn read(identifier: &[u8]) -> SignatureAlgorithm {
         let mut members = Reader::new(identifier);
@@ -110,7 +110,7 @@ impl SignatureAlgorithm {
     }
 }
 
-/// RSASSA-PSS-params (RFC 4055 section 3.1). A digest is none where it is not known here.
+/// RSASSA-PSS-params (RFC 4055 section 3.1). A digest is `None` where this table does not have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PssParameters {
     pub(crate) hash: Option<&'static str>,
@@ -119,7 +119,7 @@ pub(crate) struct PssParameters {
 }
 
 impl PssParameters {
-    /// Reads the contents of the SEQUENCE; what is left out has RFC 4055's default.
+    /// Reads the contents of the SEQUENCE; omitted fields have the defaults of RFC 4055.
     pub(crate) fn read(content: &[u8]) -> Option<PssParameters> {
         let mut members = Reader::new(content);
         let mut parameters = PssParameters { hash: Some("sha1"), mask_hash: Some("sha1"), salt_length: 20 };

@@ -1,12 +1,12 @@
 //! UTCTime and GeneralizedTime as Unix seconds.
 //!
-//! RFC 5280 section 4.1.2.5 wants seconds and `Z`. Programs in the field leave out the seconds, write an offset or a
-//! fraction, or use GeneralizedTime before 2050 (X.690 section 11.7 allows these in BER): all of that is one moment,
-//! and is read. What is no moment is refused.
+//! RFC 5280 section 4.1.2.5 requires seconds and `Z`. Programs in the field omit the seconds, write an offset or a
+//! fraction, or use GeneralizedTime before 2050 (X.690 section 11.7 allows these in BER). All of these forms name one
+//! moment and are read. A text that names no moment is refused.
 
 use crate::der::{Element, tag};
 
-/// The moment, in Unix seconds from the year 1 to 9999; none where the element is no time.
+/// Returns the moment, in Unix seconds from the year 1 to 9999; `None` where the element is not a time.
 pub(crate) fn unix_seconds(element: Element<'_>) -> Option<i64> {
     let text = element.content;
     let (year, rest) = match element.tag {
@@ -22,7 +22,7 @@ pub(crate) fn unix_seconds(element: Element<'_>) -> Option<i64> {
     let (day, rest) = number(rest, 2)?;
     let (hour, rest) = number(rest, 2)?;
     let (minute, rest) = number(rest, 2)?;
-    // GeneralizedTime without seconds would take a UTCTime of the wrong tag for a year of four digits.
+    // GeneralizedTime without seconds would read a UTCTime with the wrong tag as one with a year of four digits.
     let (second, rest) = match number(rest, 2) {
         None if element.tag == tag::UTC_TIME => (0, rest),
         seconds => seconds?,
@@ -61,7 +61,7 @@ fn without_fraction(text: &[u8]) -> Option<&[u8]> {
     (end > 0).then(|| &digits[end..])
 }
 
-/// Seconds east of UTC of `Z`, `+0900` or `-0330`. Local time, which has neither, is no moment.
+/// Returns the seconds east of UTC of `Z`, `+0900` or `-0330`. Local time, which has neither, names no moment.
 fn offset_seconds(text: &[u8]) -> Option<i64> {
     let (sign, digits) = match text.split_first()? {
         (b'Z', []) => return Some(0),
@@ -83,7 +83,7 @@ fn days_of_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days of the Gregorian calendar, with years that begin in March so that the leap day is the last.
+/// Returns days of the Gregorian calendar, with years that begin in March so that the leap day is the last.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

@@ -34,7 +34,7 @@ const ATTRIBUTES: [(&str, &str); 13] = [
     ("Title", "2.5.4.12"),
 ];
 
-/// Every variable that has a value, with its values in the order of the certificate.
+/// Returns every variable that has a value, with its values in the order of the certificate.
 pub(crate) fn variables(id: CertificateId, certificate: &Certificate<'_>) -> Vec<(String, Vec<String>)> {
     let mut variables = vec![("iot:CertificateId".to_owned(), vec![id.to_string()])];
     let mut add = |name: String, values: Vec<String>| {
@@ -61,9 +61,9 @@ pub(crate) fn variables(id: CertificateId, certificate: &Certificate<'_>) -> Vec
     variables
 }
 
-/// The serial number as AWS IoT writes it: in decimal, `10525622389124227206` for `92:12:85:cb:b7:a5:e0:86`.
+/// Returns the serial number as AWS IoT writes it: in decimal, `10525622389124227206` for `92:12:85:cb:b7:a5:e0:86`.
 fn decimal_serial(two_complement: &[u8]) -> Option<String> {
-    // A byte is more than two digits, and turning a long number into decimal takes time of its square.
+    // A byte is more than two digits, and the time of converting a long number to decimal grows with its square.
     if two_complement.len() > MAXIMUM_CHARACTERS / 2 {
         return None;
     }
@@ -102,7 +102,7 @@ fn values_of(name: &Name<'_>, oid: &str) -> Vec<String> {
     name.texts_of(oid).map(|value| escaped(&value)).collect()
 }
 
-/// Values by kind of name. An extension that cannot be read gives none, as if it were not there.
+/// Returns the values by kind of name. An extension that cannot be read is treated as if it were missing.
 fn alternative_names(certificate: &Certificate<'_>, oid: &[u8]) -> [(&'static str, Vec<String>); 5] {
     let mut mail = Vec::new();
     let mut hosts = Vec::new();
@@ -120,7 +120,7 @@ fn alternative_names(certificate: &Certificate<'_>, oid: &[u8]) -> [(&'static st
         match name.tag {
             RFC822_NAME => mail.extend(text(name.content)),
             DNS_NAME => hosts.extend(text(name.content)),
-            // RFC 4514 has put its own backslashes in.
+            // RFC 4514 has added backslashes of its own.
             DIRECTORY_NAME => {
                 let read = Name::read(&mut Reader::new(name.content)).ok();
                 directory.extend(read.map(|name| directory_name(&name)));

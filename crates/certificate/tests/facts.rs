@@ -1,4 +1,4 @@
-//! What is read from real certificates, and that broken ones are refused.
+//! The facts of real certificates; damaged ones are refused.
 
 use std::net::IpAddr;
 
@@ -198,7 +198,7 @@ fn a_serial_number_is_decimal_as_a_variable_and_hexadecimal_as_a_fact() {
 }
 
 #[test]
-fn each_kind_of_key_is_told_apart() {
+fn each_kind_of_key_has_a_name_of_its_own() {
     for (algorithm, kind, text) in [
         (&rcgen::PKCS_ECDSA_P256_SHA256, KeyKind::P256, "EC P-256"),
         (&rcgen::PKCS_ECDSA_P384_SHA384, KeyKind::P384, "EC P-384"),
@@ -217,7 +217,7 @@ fn each_kind_of_key_is_told_apart() {
 }
 
 #[test]
-fn a_public_key_comes_in_the_pieces_that_verifiers_want() {
+fn a_public_key_has_the_parts_that_verifiers_need() {
     let key = public_key(V1).unwrap();
     assert_eq!(key.kind, KeyKind::Rsa { bits: 2048 });
     // rsaEncryption with NULL parameters, without the SEQUENCE around it.
@@ -306,7 +306,7 @@ fn another_reader_reads_the_same() {
 }
 
 #[test]
-fn key_identifiers_are_read_and_one_that_is_broken_is_none() {
+fn a_key_identifier_that_cannot_be_read_is_none() {
     let der = certificate(|parameters| {
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         parameters.use_authority_key_identifier_extension = true;
@@ -325,7 +325,7 @@ fn key_identifiers_are_read_and_one_that_is_broken_is_none() {
 }
 
 #[test]
-fn a_basic_constraints_extension_that_is_there_twice_or_broken_is_an_error() {
+fn basic_constraints_that_appear_twice_or_cannot_be_read_are_an_error() {
     for contents in [vec![vec![0x30, 3, 1, 1, 0xff], vec![0x30, 0]], vec![vec![0x30, 0x05, 0x82]]] {
         let der = certificate(|parameters| {
             for content in contents {
@@ -359,7 +359,7 @@ fn a_certificate_signing_request_is_read() {
 }
 
 #[test]
-fn keys_that_are_taken_and_keys_that_are_not() {
+fn a_key_that_the_gateway_cannot_verify_is_described() {
     for (der, problem) in [(V1, None), (RSA_PSS, None)] {
         assert_eq!(client_key_problem(&public_key(der).unwrap()), problem);
     }
@@ -393,7 +393,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn damage_never_panics(position in 0..EVERY_ATTRIBUTE.len(), byte in any::<u8>(), drop in any::<bool>()) {
+    fn damaged_bytes_never_panic(position in 0..EVERY_ATTRIBUTE.len(), byte in any::<u8>(), drop in any::<bool>()) {
         let mut der = EVERY_ATTRIBUTE.to_vec();
         if drop { der.remove(position); } else { der[position] = byte; }
         let _ = parse_request(&der);
@@ -407,7 +407,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&bytes);
         let _ = public_key(&bytes);
         let _ = parse_request(&bytes);

@@ -31,40 +31,40 @@ impl Limits {
 pub struct Decoder {
     limits: Limits,
     sender: Sender,
-    /// Unknown until the CONNECT of the connection.
+    /// `None` before the CONNECT of the connection.
     version: Option<Version>,
 }
 
 impl Decoder {
-    /// For a server: reads what a client sends. The CONNECT, which must come first, tells the version.
+    /// Makes the decoder of a server, which reads a client's packets. The CONNECT must come first; it has the version.
     pub fn new(limits: Limits) -> Decoder {
         Decoder { limits, sender: Sender::Client, version: None }
     }
 
-    /// For a client: reads what a server sends in the version the client chose.
+    /// Makes the decoder of a client, which reads a server's packets in the version that the client chose.
     pub fn for_client(limits: Limits, version: Version) -> Decoder {
         Decoder { limits, sender: Sender::Server, version: Some(version) }
     }
 
-    /// Sets the version without a CONNECT, as when a connection is taken over in mid-life.
+    /// Sets the version without a CONNECT, for a connection that was open already.
     pub fn set_version(&mut self, version: Version) {
         self.version = Some(version);
     }
 
-    /// The version of the connection, once it is known: from protocol name and level of the CONNECT on, whether
+    /// Returns the version of the connection if it is known: after protocol name and level of the CONNECT, whether
     /// or not the rest of it could be read.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
 
-    /// Takes the next packet off the front of `buffer`; `Ok(None)` when it is not all there yet.
+    /// Removes the next packet from the front of `buffer` and returns it; `Ok(None)` where it is not complete yet.
     ///
     /// Strings and payload of the packet are slices of the buffer; nothing is copied. The decoder reserves no
-    /// memory: how far a buffer grows is for the reader of the socket to bound.
+    /// memory: the reader of the socket limits the size of the buffer.
     ///
     /// # Errors
     ///
-    /// What the peer did wrong, with the normative statement it broke.
+    /// The peer's error, with the normative statement that it broke.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Packet>, DecodeError> {
         let Some(first) = buffer.first().copied() else { return Ok(None) };
         let packet_type = self.admit(first)?;
@@ -80,8 +80,8 @@ impl Decoder {
         let reader = &mut Reader::new(&frame, 1 + len, packet_type);
         let version = if packet_type == PacketType::Connect {
             let version = Connect::decode_version(reader)?;
-            // Kept even if the rest is refused: the refusal has to be in the client's version. A second CONNECT
-            // is for the broker to refuse [MQTT-3.1.0-2]; it changes nothing here.
+            // Kept even if the rest is refused, because the refusal has to be in the client's version. The broker refuses
+            // a second CONNECT [MQTT-3.1.0-2]; it has no effect here.
             self.version.get_or_insert(version);
             version
         } else {
@@ -112,7 +112,7 @@ impl Decoder {
             PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck | PacketType::PingResp => {
                 self.sender == Sender::Server
             }
-            // Until MQTT 5 a server had no DISCONNECT.
+            // Before MQTT 5 a server had no DISCONNECT.
             PacketType::Disconnect => self.sender == Sender::Client || self.version == Some(Version::V5),
             _ => true,
         };
@@ -125,7 +125,7 @@ impl Decoder {
         Ok(packet)
     }
 
-    /// A packet from its variable header on; of a CONNECT, from behind the protocol level.
+    /// Reads a packet from its variable header on; a CONNECT from after its protocol level.
     fn packet(
         &self,
         packet_type: PacketType,
@@ -153,7 +153,7 @@ impl Decoder {
     }
 }
 
-/// The low four bits of the first byte, for all types but PUBLISH (table 2-2).
+/// Returns the low four bits of the first byte, for all types but PUBLISH (table 2-2).
 fn fixed_flags(packet: PacketType) -> u8 {
     match packet {
         PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => 0b0010,
@@ -161,8 +161,8 @@ fn fixed_flags(packet: PacketType) -> u8 {
     }
 }
 
-/// Appends a packet to `out`. What the version does not know (MQTT 5 properties for a 3.1.1 receiver, say) is
-/// left out. A CONNECT is written in its own version.
+/// Appends a packet to `out`, without what the version does not have, such as MQTT 5 properties for a 3.1.1 receiver.
+/// A CONNECT is written in its own version.
 ///
 /// # Errors
 ///
@@ -181,12 +181,12 @@ pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) -> Result<(
     write_body(packet, version, out)
 }
 
-/// Variable header and payload.
+/// Writes variable header and payload.
 fn write_body(packet: &Packet, version: Version, out: &mut dyn Sink) -> Result<(), EncodeError> {
     match packet {
         Packet::Connect(connect) => connect.write(out),
         Packet::ConnAck(connack) => connack.write(version, out),
-        // PUBLISH has its own way, without counting first.
+        // PUBLISH is written separately, without counting first.
         Packet::Publish(_) | Packet::PingReq | Packet::PingResp => Ok(()),
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
             ack.write(packet.packet_type(), version, out)

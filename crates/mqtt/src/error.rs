@@ -1,4 +1,4 @@
-//! What can be wrong with a packet, each with the normative statement it breaks.
+//! Errors in packets, each with the normative statement that it breaks.
 
 use thiserror::Error;
 
@@ -6,7 +6,7 @@ use crate::packet_type::PacketType;
 use crate::property::{Carrier, PropertyId};
 use crate::{ReasonCode, TopicError, Utf8Error};
 
-/// Bytes that are not a packet which may come here. The connection cannot go on: MQTT section 4.13.
+/// Bytes that are not a packet which is allowed here. The connection must be closed: MQTT section 4.13.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -14,10 +14,10 @@ pub enum DecodeError {
     /// Packet type 0, or 15 before MQTT 5 (section 2.1.2).
     #[error("packet type {0} is reserved (section 2.1.2)")]
     ReservedPacketType(u8),
-    /// Flags of the first byte other than those section 2.1.3 gives the type.
+    /// Flags of the first byte other than those that section 2.1.3 requires.
     #[error("{packet} with flags 0b{flags:04b}, which are reserved [MQTT-2.1.3-1]")]
     ReservedFlags {
-        /// Whose flags.
+        /// The packet with the flags.
         packet: PacketType,
         /// The low four bits.
         flags: u8,
@@ -33,10 +33,10 @@ pub enum DecodeError {
     PacketTooLarge {
         /// Bytes, the fixed header included.
         size: u32,
-        /// The most that is taken.
+        /// The limit.
         limit: u32,
     },
-    /// A packet that only the other side may send.
+    /// A packet that only the other side sends.
     #[error("{0} may not come from this side (section 2.1.2)")]
     WrongDirection(PacketType),
     /// Something other than CONNECT before CONNECT.
@@ -50,15 +50,15 @@ pub enum DecodeError {
     /// Bytes after the last field.
     #[error("{packet} has {bytes} bytes after its last field (section 2.1.4)")]
     TrailingBytes {
-        /// Of which packet.
+        /// The packet.
         packet: PacketType,
-        /// How many.
+        /// The number of bytes.
         bytes: usize,
     },
-    /// A string that is not one.
+    /// An invalid string.
     #[error("{packet}: {error}")]
     Text {
-        /// In which packet.
+        /// The packet.
         packet: PacketType,
         /// What is wrong with it.
         error: Utf8Error,
@@ -66,10 +66,10 @@ pub enum DecodeError {
     /// Packet identifier zero.
     #[error("{0} with packet identifier 0 [MQTT-2.2.1-3]")]
     PacketIdZero(PacketType),
-    /// A byte that is no reason code of this packet.
+    /// A byte that is not a reason code of this packet.
     #[error("0x{code:02X} is not a reason code of {packet} (section 2.4)")]
     ReasonCode {
-        /// Of which packet.
+        /// The packet.
         packet: PacketType,
         /// The byte.
         code: u8,
@@ -79,10 +79,10 @@ pub enum DecodeError {
     /// An identifier that is not in table 2-4.
     #[error("unknown property identifier 0x{0:02X} (section 2.2.2.2)")]
     UnknownProperty(u32),
-    /// A property that the packet, or the will, does not have.
+    /// A property that the packet or the will cannot have.
     #[error("{1} is not a property of {0} (section 2.2.2.2)")]
     PropertyNotAllowed(Carrier, PropertyId),
-    /// A property that may come once came twice.
+    /// A property that may appear once and appears twice.
     #[error("{0} more than once (section 2.2.2.2)")]
     DuplicateProperty(PropertyId),
     /// A value that the property cannot have.
@@ -159,18 +159,18 @@ pub enum DecodeError {
     /// No Local on a shared subscription.
     #[error("no local on a shared subscription [MQTT-3.8.3-4]")]
     NoLocalShared,
-    /// SUBACK or an MQTT 5 UNSUBACK without codes.
+    /// SUBACK or an MQTT 5 UNSUBACK without reason codes.
     #[error("{0} without reason codes [MQTT-3.8.4-6, MQTT-3.10.4-6]")]
     NoReasonCodes(PacketType),
 
     // DISCONNECT.
-    /// A server that changes the session expiry.
+    /// A server's DISCONNECT with a session expiry interval.
     #[error("DISCONNECT from a server with a session expiry interval [MQTT-3.14.2-2]")]
     SessionExpiryFromServer,
 }
 
 impl DecodeError {
-    /// The reason code to answer with, in CONNACK or DISCONNECT, before closing (section 4.13).
+    /// Returns the reason code to send in CONNACK or DISCONNECT before the connection is closed (section 4.13).
     pub fn reason(&self) -> ReasonCode {
         match self {
             DecodeError::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
@@ -198,7 +198,7 @@ impl DecodeError {
     }
 }
 
-/// A packet that cannot be written: our own mistake, never the peer's. Nothing has been written.
+/// A packet that cannot be written: an error of this program, never of the peer. Nothing has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -208,7 +208,7 @@ pub enum EncodeError {
     /// A field has a value that the specification forbids.
     #[error("{0}: {1}")]
     Forbidden(PacketType, &'static str),
-    /// Longer than MQTT can say: 65 535 bytes for binary data, 268 435 455 for a packet.
+    /// Longer than MQTT can express: 65 535 bytes for binary data, 268 435 455 for a packet.
     #[error("{0}: {1} bytes are more than MQTT can carry here")]
     TooLong(PacketType, usize),
 }

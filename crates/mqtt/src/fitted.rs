@@ -12,7 +12,7 @@ impl Packet {
         let Some(most) = maximum_packet_size.filter(|_| version == Version::V5) else { return Some(self) };
         let fits = |packet: &Packet| {
             let mut bytes = BytesMut::new();
-            // The writer reports a packet that cannot be encoded.
+            // `encode` reports a packet that cannot be encoded.
             encode(packet, version, &mut bytes).is_err() || bytes.len() <= most as usize
         };
         if fits(&self) {

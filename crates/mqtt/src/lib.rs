@@ -1,25 +1,25 @@
 //! MQTT 3.1.1 and 5: bytes to packets and back. No I/O, no clock, no policy.
 //!
-//! | module | what it knows |
+//! | module | content |
 //! |---|---|
 //! | [`codec`] | the fixed header, the packet size limit, [`Decoder`] and [`encode`] |
 //! | [`packet`] | one control packet per file, both protocol versions side by side |
 //! | `fitted` | a packet without what does not fit the receiver's Maximum Packet Size |
 //! | [`packet_type`] | the type in the first byte of a packet |
 //! | [`protocol`] | version, side, QoS, packet identifier, user properties |
-//! | [`property`] | the MQTT 5 property table: identifier, type, packets that may carry it |
-//! | [`reason`] | every reason code, the packets it may travel in, its 3.1.1 return code |
-//! | [`topic`] | [`TopicName`] and [`TopicFilter`]: validated once, then trusted |
-//! | [`text`] | [`Utf8`], a string that is a slice of the packet it came in |
-//! | [`error`] | what a peer did wrong, with the normative statement it broke |
+//! | [`property`] | the MQTT 5 property table: identifier, type, packets that may have it |
+//! | [`reason`] | every reason code, the packets that may have it, its 3.1.1 return code |
+//! | [`topic`] | [`TopicName`] and [`TopicFilter`]: validated when they are made |
+//! | [`text`] | [`Utf8`], a string that is a slice of its packet |
+//! | [`error`] | errors of a peer, with the normative statement that each breaks |
 //!
-//! The decoder is strict: what the specifications forbid on the wire is an error that cites the
+//! The decoder is strict: what the specifications forbid is an error that cites the
 //! statement, as in `[MQTT-3.1.2-3]`. Numbers are those of MQTT 5 unless they say 3.1.1.
-//! What depends on state (packet identifiers in use, topic aliases, the receive maximum) and what
-//! AWS IoT refuses on top (QoS 2, long topics) is for the broker to judge.
+//! The broker checks what depends on state (packet identifiers in use, topic aliases, the receive maximum) and
+//! what AWS IoT refuses in addition (QoS 2, long topics).
 //!
-//! Strings and payloads of a decoded packet share the memory of the buffer it was read into. Copy
-//! what must outlive the message by far, or a small topic keeps a large buffer alive.
+//! Strings and payloads of a decoded packet share the memory of the buffer that they were read into. Copy
+//! what must live much longer than the message, because a small topic keeps a large buffer alive.
 
 pub mod codec;
 pub mod error;

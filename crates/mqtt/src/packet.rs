@@ -31,27 +31,27 @@ pub enum Packet {
     Connect(Box<Connect>),
     /// The server's answer to CONNECT, section 3.2. Boxed for the same reason.
     ConnAck(Box<ConnAck>),
-    /// A message, either way, section 3.3.
+    /// A message from a client or a server, section 3.3.
     Publish(Publish),
-    /// QoS 1 received, section 3.4.
+    /// The receiver has a QoS 1 message, section 3.4.
     PubAck(Ack),
-    /// QoS 2 received, part 1, section 3.5.
+    /// QoS 2 exchange, part 1: received, section 3.5.
     PubRec(Ack),
-    /// QoS 2 released, part 2, section 3.6.
+    /// QoS 2 exchange, part 2: released, section 3.6.
     PubRel(Ack),
-    /// QoS 2 complete, part 3, section 3.7.
+    /// QoS 2 exchange, part 3: complete, section 3.7.
     PubComp(Ack),
     /// Topic filters to subscribe to, section 3.8.
     Subscribe(Subscribe),
     /// One code for each filter of a SUBSCRIBE, section 3.9.
     SubAck(SubAck),
-    /// Topic filters to give up, section 3.10.
+    /// Topic filters to unsubscribe from, section 3.10.
     Unsubscribe(Unsubscribe),
     /// The answer to UNSUBSCRIBE, section 3.11.
     UnsubAck(UnsubAck),
-    /// Is the server there? Section 3.12.
+    /// The client asks whether the server is there, section 3.12.
     PingReq,
-    /// It is. Section 3.13.
+    /// The answer to PINGREQ, section 3.13.
     PingResp,
     /// The last packet of a connection, section 3.14. From the server in MQTT 5 only.
     Disconnect(Disconnect),
@@ -60,7 +60,7 @@ pub enum Packet {
 }
 
 impl Packet {
-    /// The type of the packet.
+    /// Returns the type of the packet.
     pub fn packet_type(&self) -> PacketType {
         match self {
             Packet::Connect(_) => PacketType::Connect,

@@ -42,12 +42,12 @@ impl PacketType {
         PacketType::Auth,
     ];
 
-    /// The type of the first four bits; `None` for 0, which is reserved, and above 15.
+    /// Returns the type of the first four bits; `None` for 0, which is reserved, and above 15.
     pub fn from_number(number: u8) -> Option<PacketType> {
         PacketType::ALL.get(usize::from(number).checked_sub(1)?).copied()
     }
 
-    /// The name in capitals, as the specification writes it.
+    /// Returns the name in capitals, as the specification writes it.
     pub fn name(self) -> &'static str {
         match self {
             PacketType::Connect => "CONNECT",

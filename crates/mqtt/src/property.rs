@@ -1,8 +1,8 @@
-//! The MQTT 5 properties, section 2.2.2: identifier, where each is defined, and the packets that may have it.
+//! The MQTT 5 properties, section 2.2.2: identifier, defining section, and the packets that may have it.
 
 use std::fmt;
 
-/// What carries properties: each packet type that does, and the will inside CONNECT.
+/// What has properties: several packet types, and the will in CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "packet names")]
 pub enum Carrier {
@@ -56,7 +56,7 @@ macro_rules! properties {
             /// Every property, in the order of its identifier.
             pub const ALL: &'static [PropertyId] = &[$(PropertyId::$name),*];
 
-            /// The property of an identifier; `None` when MQTT 5 defines none.
+            /// Returns the property of an identifier; `None` when MQTT 5 does not define one.
             pub fn from_identifier(identifier: u32) -> Option<PropertyId> {
                 match identifier {
                     $($byte => Some(PropertyId::$name),)*
@@ -64,21 +64,21 @@ macro_rules! properties {
                 }
             }
 
-            /// The name that the specification gives the property.
+            /// Returns the name of the property in the specification.
             pub fn phrase(self) -> &'static str {
                 match self {
                     $(PropertyId::$name => $phrase,)*
                 }
             }
 
-            /// The section that defines the property.
+            /// Returns the section that defines the property.
             pub fn section(self) -> &'static str {
                 match self {
                     $(PropertyId::$name => concat!("section ", $section),)*
                 }
             }
 
-            /// Whether table 2-4 lists the property for a packet or a will.
+            /// Returns whether table 2-4 lists the property for a packet or a will.
             pub fn may_travel_in(self, carrier: Carrier) -> bool {
                 match self {
                     $(PropertyId::$name => matches!(carrier, $(Carrier::$carrier)|*),)*
@@ -122,7 +122,7 @@ properties! {
 }
 
 impl PropertyId {
-    /// Whether the property may come more than once: user properties always, subscription identifiers
+    /// Returns whether the property may appear more than once: user properties always, subscription identifiers
     /// on a PUBLISH (section 3.3.2.3.8).
     pub fn may_repeat_in(self, carrier: Carrier) -> bool {
         match self {

@@ -34,7 +34,7 @@ pub enum QoS {
 }
 
 impl QoS {
-    /// The QoS of two bits on the wire; `None` for 3, which both versions forbid.
+    /// Returns the QoS of two bits; `None` for 3, which both versions forbid.
     pub fn from_bits(bits: u8) -> Option<QoS> {
         match bits {
             0 => Some(QoS::AtMostOnce),
@@ -48,5 +48,5 @@ impl QoS {
 /// A packet identifier: never zero, MQTT section 2.2.1.
 pub type PacketId = std::num::NonZeroU16;
 
-/// User properties in the order they came. The same name may appear more than once, section 3.1.2.11.8.
+/// User properties in the order of the packet. The same name may appear more than once, section 3.1.2.11.8.
 pub type UserProperties = Vec<(Utf8, Utf8)>;

@@ -4,7 +4,7 @@ use crate::packet_type::PacketType;
 
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $byte:literal, $phrase:literal, [$($packet:ident)*];)*) => {
-        /// Every reason code of MQTT 5 (section 2.4), the one vocabulary for both versions.
+        /// Every reason code of MQTT 5 (section 2.4), used for both versions.
         ///
         /// One byte can have several names: 0x00 is also [`ReasonCode::GRANTED_QOS_0`] in SUBACK and
         /// [`ReasonCode::NORMAL_DISCONNECTION`] in DISCONNECT.
@@ -18,7 +18,7 @@ macro_rules! reason_codes {
             /// Every code, in the order of its byte.
             pub const ALL: &'static [ReasonCode] = &[$(ReasonCode::$name),*];
 
-            /// The code of a byte on the wire; `None` when MQTT 5 defines none.
+            /// Returns the code of a byte; `None` when MQTT 5 does not define one.
             pub fn from_byte(byte: u8) -> Option<ReasonCode> {
                 match byte {
                     $($byte => Some(ReasonCode::$name),)*
@@ -26,14 +26,14 @@ macro_rules! reason_codes {
                 }
             }
 
-            /// The name that the specification gives the code.
+            /// Returns the name of the code in the specification.
             pub fn phrase(self) -> &'static str {
                 match self {
                     $(ReasonCode::$name => $phrase,)*
                 }
             }
 
-            /// Whether section 2.4 lists the code for a packet. That section alone lists 0x8C for DISCONNECT.
+            /// Returns whether section 2.4 lists the code for a packet. Only that section lists 0x8C for DISCONNECT.
             pub fn may_travel_in(self, packet: PacketType) -> bool {
                 match self {
                     $(ReasonCode::$name => [$(PacketType::$packet),*].contains(&packet),)*
@@ -93,23 +93,23 @@ reason_codes! {
 }
 
 impl ReasonCode {
-    /// 0x00 as SUBACK means it.
+    /// 0x00 in SUBACK.
     pub const GRANTED_QOS_0: ReasonCode = ReasonCode::Success;
-    /// 0x00 as DISCONNECT means it.
+    /// 0x00 in DISCONNECT.
     pub const NORMAL_DISCONNECTION: ReasonCode = ReasonCode::Success;
 
-    /// The byte on the wire.
+    /// Returns the byte of the code.
     pub fn byte(self) -> u8 {
         self as u8
     }
 
-    /// Codes from 0x80 up say that something failed (section 2.4).
+    /// Returns whether the code is from 0x80 up, which means a failure (section 2.4).
     pub fn is_failure(self) -> bool {
         self.byte() >= 0x80
     }
 
-    /// The CONNACK return code of MQTT 3.1.1 (its table 3.1) that means the same; `None` when that
-    /// version has no code for it and can only close the connection.
+    /// Returns the CONNACK return code of MQTT 3.1.1 (its table 3.1) with the same meaning; `None` when that
+    /// version has no such code and can only close the connection.
     pub fn v3_connect_return_code(self) -> Option<u8> {
         match self {
             ReasonCode::Success => Some(0),
@@ -122,7 +122,7 @@ impl ReasonCode {
         }
     }
 
-    /// The reason that a 3.1.1 CONNACK return code stands for; `None` for 6 to 255, which are reserved.
+    /// Returns the reason of a 3.1.1 CONNACK return code; `None` for 6 to 255, which are reserved.
     pub fn from_v3_connect_return_code(code: u8) -> Option<ReasonCode> {
         match code {
             0 => Some(ReasonCode::Success),

@@ -1,4 +1,4 @@
-//! [`Utf8`]: an MQTT string, checked once and cheap to clone.
+//! [`Utf8`]: an MQTT string, validated when it is made, with cheap clones.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// An MQTT "UTF-8 Encoded String" (section 1.5.4): valid UTF-8, without U+0000, at most 65 535 bytes.
 ///
-/// Backed by [`Bytes`], so a decoded string is a slice of the packet it came in and a clone copies no text.
+/// It is backed by [`Bytes`], so a decoded string is a slice of its packet, and a clone copies no text.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utf8(ByteString);
 
@@ -21,10 +21,10 @@ pub enum Utf8Error {
     /// Not UTF-8; surrogates included [MQTT-1.5.4-1].
     #[error("not valid UTF-8 [MQTT-1.5.4-1]")]
     Invalid,
-    /// Holds the character U+0000 [MQTT-1.5.4-2].
+    /// Contains the character U+0000 [MQTT-1.5.4-2].
     #[error("the character U+0000 is not allowed [MQTT-1.5.4-2]")]
     Nul,
-    /// Longer than a two-byte length can say (section 1.5.4).
+    /// Longer than a two-byte length can express (section 1.5.4).
     #[error("{0} bytes where 65535 is the longest an MQTT string can be (section 1.5.4)")]
     TooLong(usize),
 }
@@ -33,28 +33,28 @@ impl Utf8 {
     /// Longest string, in bytes, that MQTT can carry.
     pub const MAX_LEN: usize = u16::MAX as usize;
 
-    /// The empty string.
+    /// Returns the empty string.
     pub const fn new() -> Utf8 {
         Utf8(ByteString::new())
     }
 
-    /// A string that lives as long as the program. `None` if it is not an MQTT string.
+    /// Makes a string of static text. `None` if it is not an MQTT string.
     pub fn from_static(text: &'static str) -> Option<Utf8> {
         check(text).ok()?;
         Some(Utf8(ByteString::from_static(text)))
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same bytes, shared.
+    /// Returns the bytes, shared.
     pub fn as_bytes(&self) -> &Bytes {
         self.0.as_bytes()
     }
 
-    /// A copy that holds only its own text, for keeping long after the packet is gone.
+    /// Returns a copy with memory of its own, to keep long after the packet.
     pub fn detached(&self) -> Utf8 {
         Utf8(ByteString::from(self.as_str()))
     }
@@ -132,7 +132,7 @@ impl PartialEq<&str> for Utf8 {
 
 impl Hash for Utf8 {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // As `str` hashes, so that a map keyed by `Utf8` can be asked with a `&str`.
+        // Like `str`, so that a map with `Utf8` keys can be searched with a `&str`.
         self.as_str().hash(state);
     }
 }

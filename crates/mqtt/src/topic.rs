@@ -1,6 +1,6 @@
-//! [`TopicName`] and [`TopicFilter`], section 4.7: validated once, then trusted.
+//! [`TopicName`] and [`TopicFilter`], section 4.7: validated when they are made.
 //!
-//! Matching follows AWS IoT where it departs from MQTT: `sensor/#` does not match `sensor`
+//! Matching is that of AWS IoT where it differs from MQTT: `sensor/#` does not match `sensor`
 //! (AWS IoT Core Developer Guide, "MQTT", differences from the specifications).
 
 use std::convert::Infallible;
@@ -15,24 +15,24 @@ use crate::{Utf8, Utf8Error};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(Utf8);
 
-/// What a client subscribes to: a topic with wildcards, perhaps shared (`$share/name/filter`).
+/// A topic filter: a topic with wildcards, perhaps shared (`$share/name/filter`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicFilter {
     text: Utf8,
-    /// Where the filter proper starts: after `$share/name/`, or 0.
+    /// Where the filter itself starts: after `$share/name/`, or 0.
     start: u16,
 }
 
 /// Why a text is not a topic name or not a topic filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TopicError {
-    /// Not an MQTT string at all.
+    /// Not an MQTT string.
     #[error(transparent)]
     Text(#[from] Utf8Error),
     /// No characters [MQTT-4.7.3-1].
     #[error("at least one character is needed [MQTT-4.7.3-1]")]
     Empty,
-    /// A wildcard where a message is published [MQTT-3.3.2-2].
+    /// A wildcard in a topic name [MQTT-3.3.2-2].
     #[error("a topic name holds no + and no # [MQTT-3.3.2-2]")]
     WildcardInName,
     /// `#` that does not fill the last level [MQTT-4.7.1-1].
@@ -41,7 +41,7 @@ pub enum TopicError {
     /// `+` that does not fill a level [MQTT-4.7.1-2].
     #[error("+ must be the whole of a level [MQTT-4.7.1-2]")]
     SingleLevelWildcard,
-    /// A share name that is empty [MQTT-4.8.2-1] or holds a wildcard [MQTT-4.8.2-2].
+    /// A share name that is empty [MQTT-4.8.2-1] or contains a wildcard [MQTT-4.8.2-2].
     #[error("a share name has at least one character and no + or # [MQTT-4.8.2-1, MQTT-4.8.2-2]")]
     ShareName,
     /// No filter after the share name [MQTT-4.8.2-2].
@@ -55,20 +55,20 @@ impl From<Infallible> for TopicError {
     }
 }
 
-/// Text without the `$aws/rules/<rule>/` that AWS IoT's topic limits do not count (AWS General Reference,
+/// Returns the text without `$aws/rules/<rule>/`, which AWS IoT's topic limits do not count (AWS General Reference,
 /// "AWS IoT Core endpoints and quotas", message broker: topic size and slashes).
 fn without_rule_prefix(text: &str) -> &str {
     text.strip_prefix("$aws/rules/").and_then(|rest| rest.split_once('/')).map_or(text, |(_, topic)| topic)
 }
 
-/// Counted in pieces whose sum fits a byte: sixteen characters at a time then, and each PUBLISH is counted.
+/// Counts slashes in pieces whose sum fits into a byte, so sixteen characters at a time: it runs for each PUBLISH.
 fn slashes(text: &str) -> usize {
     let piece = |bytes: &[u8]| bytes.iter().fold(0_u8, |sum, byte| sum + u8::from(*byte == b'/'));
     text.as_bytes().chunks(usize::from(u8::MAX)).map(|bytes| usize::from(piece(bytes))).sum()
 }
 
 impl TopicName {
-    /// Checks the rules for topic names.
+    /// Makes a topic name after checking the rules for it.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl TopicName {
         Ok(TopicName(text))
     }
 
-    /// The rules for topic names, without making one.
+    /// Checks the rules for topic names, without making one.
     ///
     /// # Errors
     ///
@@ -98,39 +98,39 @@ impl TopicName {
         Ok(())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text as an MQTT string, shared.
+    /// Returns the text as an MQTT string, shared.
     pub fn as_utf8(&self) -> &Utf8 {
         &self.0
     }
 
-    /// A copy that holds only its own text, for keeping long after the packet is gone.
+    /// Returns a copy with memory of its own, to keep long after the packet.
     pub fn detached(&self) -> TopicName {
         TopicName(self.0.detached())
     }
 
-    /// The levels between the slashes; empty ones are levels too.
+    /// Returns the levels between the slashes; empty ones are levels too.
     pub fn levels(&self) -> std::str::Split<'_, char> {
         self.0.split('/')
     }
 
-    /// The part that AWS IoT's limits on bytes and slashes count: all but `$aws/rules/<rule>/`.
+    /// Returns the part that AWS IoT's limits on bytes and slashes count: all but `$aws/rules/<rule>/`.
     pub fn counted(&self) -> &str {
         without_rule_prefix(&self.0)
     }
 
-    /// Slashes in the [counted](TopicName::counted) part.
+    /// Returns the number of slashes in the [counted](TopicName::counted) part.
     pub fn slash_count(&self) -> usize {
         slashes(self.counted())
     }
 }
 
 impl TopicFilter {
-    /// Checks the rules for topic filters, those of shared subscriptions included.
+    /// Makes a topic filter after checking the rules for it, those of shared subscriptions included.
     ///
     /// # Errors
     ///
@@ -169,40 +169,40 @@ impl TopicFilter {
         Ok(TopicFilter { start: u16::try_from(start).expect("an MQTT string has at most 65535 bytes"), text })
     }
 
-    /// The whole text as subscribed, `$share/name/` included.
+    /// Returns the whole text as subscribed, `$share/name/` included.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The whole text as an MQTT string, shared.
+    /// Returns the whole text as an MQTT string, shared.
     pub fn as_utf8(&self) -> &Utf8 {
         &self.text
     }
 
-    /// The filter that topics are compared with: the text after `$share/name/`.
+    /// Returns the filter that topics are compared with: the text after `$share/name/`.
     pub fn filter(&self) -> &str {
         &self.text[usize::from(self.start)..]
     }
 
-    /// Share name and filter of a shared subscription, section 4.8.2.
+    /// Returns share name and filter of a shared subscription, section 4.8.2.
     pub fn shared(&self) -> Option<(&str, &str)> {
         let prefix = self.text[..usize::from(self.start)].strip_prefix("$share/")?;
         Some((prefix.strip_suffix('/')?, self.filter()))
     }
 
-    /// The levels of [`filter`](TopicFilter::filter); empty ones are levels too.
+    /// Returns the levels of [`filter`](TopicFilter::filter); empty ones are levels too.
     pub fn levels(&self) -> std::str::Split<'_, char> {
         self.filter().split('/')
     }
 
-    /// Whether there is a `+` or `#` level.
+    /// Returns whether there is a `+` or `#` level.
     pub fn has_wildcard(&self) -> bool {
         self.filter().bytes().any(|byte| byte == b'+' || byte == b'#')
     }
 
-    /// Whether messages on the topic belong to the subscription.
+    /// Returns whether messages on the topic belong to the subscription.
     ///
-    /// A leading wildcard does not see topics that start with `$` [MQTT-4.7.2-1]. `a/#` matches `a/` and
+    /// A leading wildcard does not match topics that start with `$` [MQTT-4.7.2-1]. `a/#` matches `a/` and
     /// `a/b` but, unlike in MQTT section 4.7.1.2, not `a`.
     pub fn matches(&self, topic: &str) -> bool {
         let filter = self.filter();
@@ -221,13 +221,13 @@ impl TopicFilter {
         }
     }
 
-    /// The part that AWS IoT's limits on bytes and slashes count: all but `$share/<name>/` and
+    /// Returns the part that AWS IoT's limits on bytes and slashes count: all but `$share/<name>/` and
     /// `$aws/rules/<rule>/`.
     pub fn counted(&self) -> &str {
         without_rule_prefix(self.filter())
     }
 
-    /// Slashes in the [counted](TopicFilter::counted) part.
+    /// Returns the number of slashes in the [counted](TopicFilter::counted) part.
     pub fn slash_count(&self) -> usize {
         slashes(self.counted())
     }

@@ -1,4 +1,4 @@
-//! The data representations of section 1.5: how integers, strings and binary data are read and written.
+//! The data representations of section 1.5: reads and writes integers, strings and binary data.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -11,9 +11,9 @@ use crate::{DecodeError, EncodeError, PacketId, ReasonCode, UserProperties, Utf8
 /// The largest number that a variable byte integer can hold.
 pub(crate) const VARIABLE_BYTE_INTEGER_MAX: u32 = 268_435_455;
 
-/// A variable byte integer at the start of `bytes`: its value and its length; `None` when it is cut off.
+/// Reads a variable byte integer at the start of `bytes`: its value and its length; `None` when it is incomplete.
 ///
-/// Says nothing about needless bytes: MQTT 3.1.1 allows them, so each caller asks
+/// Does not check for unnecessary bytes: MQTT 3.1.1 allows them, so each caller compares with
 /// [`variable_byte_integer_len`].
 pub(crate) fn variable_byte_integer(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
     let mut value = 0;
@@ -26,7 +26,7 @@ pub(crate) fn variable_byte_integer(bytes: &[u8]) -> Result<Option<(u32, usize)>
     if bytes.len() < 4 { Ok(None) } else { Err(DecodeError::VariableByteIntegerTooLong) }
 }
 
-/// Bytes that a number takes as a variable byte integer.
+/// Returns the bytes of a number as a variable byte integer.
 pub(crate) const fn variable_byte_integer_len(value: u32) -> usize {
     match value {
         0..=127 => 1,
@@ -43,29 +43,29 @@ pub(crate) struct Reader<'a> {
     at: usize,
     end: usize,
     packet_type: PacketType,
-    /// The error for a field that does not fit.
+    /// Returns the error for a field that is incomplete.
     overrun: DecodeError,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `packet` from `at`, where its variable header begins.
+    /// Makes a reader of `packet` from `at`, where its variable header begins.
     pub(crate) fn new(packet: &'a Bytes, at: usize, packet_type: PacketType) -> Reader<'a> {
         Reader { packet, at, end: packet.len(), packet_type, overrun: DecodeError::Truncated(packet_type) }
     }
 
-    /// Bytes not read yet.
+    /// Returns the number of bytes that are not read yet.
     pub(crate) fn remaining(&self) -> usize {
         self.end - self.at
     }
 
-    /// All bytes not read yet.
+    /// Reads all remaining bytes.
     pub(crate) fn rest(&mut self) -> Bytes {
         let rest = self.packet.slice(self.at..self.end);
         self.at = self.end;
         rest
     }
 
-    /// The last field has been read: nothing may follow.
+    /// Checks that nothing follows the last field.
     pub(crate) fn finish(&self) -> Result<(), DecodeError> {
         match self.remaining() {
             0 => Ok(()),
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
             .ok_or(DecodeError::ReasonCode { packet: self.packet_type, code })
     }
 
-    /// The property block that begins here.
+    /// Reads the property block that begins here.
     pub(crate) fn properties(&mut self, carrier: Carrier) -> Result<PropertyReader<'a>, DecodeError> {
         let len = self.variable_byte_integer()? as usize;
         let overrun = DecodeError::PropertyLength(self.packet_type);
@@ -152,11 +152,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads a property block: ask for the next identifier, then for the value it calls for.
+/// Reads a property block: first the next identifier, then its value.
 pub(crate) struct PropertyReader<'a> {
     fields: Reader<'a>,
     carrier: Carrier,
-    /// Bit n is set once the property with identifier n has been met.
+    /// Bit n is set after the property with identifier n was read.
     seen: u64,
 }
 
@@ -165,7 +165,7 @@ impl PropertyReader<'_> {
         self.fields.remaining() == 0
     }
 
-    /// The next identifier, known to belong to this carrier and not to be a second one; `None` at the end.
+    /// Reads the next identifier, which this carrier may have and which is not a repetition; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<PropertyId>, DecodeError> {
         if self.is_empty() {
             return Ok(None);
@@ -184,12 +184,12 @@ impl PropertyReader<'_> {
         Ok(Some(property))
     }
 
-    /// The error for a property that this carrier does not have.
+    /// Returns the error for a property that this carrier cannot have.
     pub(crate) fn not_allowed(&self, property: PropertyId) -> DecodeError {
         DecodeError::PropertyNotAllowed(self.carrier, property)
     }
 
-    /// A byte that is 0 or 1.
+    /// Reads a byte that is 0 or 1.
     pub(crate) fn bool(&mut self, property: PropertyId) -> Result<bool, DecodeError> {
         match self.fields.u8()? {
             0 => Ok(false),
@@ -206,17 +206,17 @@ impl PropertyReader<'_> {
         self.fields.u32()
     }
 
-    /// Zero is a protocol error (section 3.1.2.11.3).
+    /// Reads a receive maximum; zero is a protocol error (section 3.1.2.11.3).
     pub(crate) fn receive_maximum(&mut self) -> Result<NonZeroU16, DecodeError> {
         NonZeroU16::new(self.u16()?).ok_or(DecodeError::PropertyValue(PropertyId::ReceiveMaximum, 0))
     }
 
-    /// Zero is a protocol error (section 3.1.2.11.4).
+    /// Reads a maximum packet size; zero is a protocol error (section 3.1.2.11.4).
     pub(crate) fn maximum_packet_size(&mut self) -> Result<NonZeroU32, DecodeError> {
         NonZeroU32::new(self.u32()?).ok_or(DecodeError::PropertyValue(PropertyId::MaximumPacketSize, 0))
     }
 
-    /// Zero is a protocol error (section 3.8.2.1.2).
+    /// Reads a subscription identifier; zero is a protocol error (section 3.8.2.1.2).
     pub(crate) fn subscription_identifier(&mut self) -> Result<u32, DecodeError> {
         match self.fields.variable_byte_integer()? {
             0 => Err(DecodeError::PropertyValue(PropertyId::SubscriptionIdentifier, 0)),
@@ -236,7 +236,7 @@ impl PropertyReader<'_> {
         Ok((self.fields.utf8()?, self.fields.utf8()?))
     }
 
-    /// The whole block of a packet that has only a reason string and user properties.
+    /// Reads the whole block of a packet that has only a reason string and user properties.
     pub(crate) fn reason_string_and_user_properties(
         mut self,
     ) -> Result<(Option<Utf8>, UserProperties), DecodeError> {
@@ -253,8 +253,8 @@ impl PropertyReader<'_> {
     }
 }
 
-/// Where encoded bytes go: a buffer, or a [`Length`] that counts them. One function per packet serves both,
-/// so a length and what it announces cannot disagree.
+/// The destination of encoded bytes: a buffer, or a [`Length`] that counts them. One function per packet writes to
+/// both, so a written length is always that of the bytes after it.
 pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
 
@@ -367,7 +367,7 @@ pub(crate) trait Sink {
     }
 }
 
-/// A length that has to be written in front: fails when no variable byte integer can say it.
+/// Returns a length for a length field. Fails when a variable byte integer cannot express it.
 pub(crate) fn length_prefix(packet: PacketType, len: usize) -> Result<u32, EncodeError> {
     u32::try_from(len)
         .ok()
@@ -381,7 +381,7 @@ impl Sink for BytesMut {
     }
 }
 
-/// Counts bytes instead of keeping them.
+/// Counts bytes instead of storing them.
 #[derive(Default)]
 pub(crate) struct Length(pub(crate) usize);
 
@@ -403,7 +403,7 @@ pub(crate) fn property_block(
     write(out)
 }
 
-/// The property block of a packet that has only a reason string and user properties.
+/// Writes the property block of a packet that has only a reason string and user properties.
 pub(crate) fn reason_string_and_user_properties(
     packet: PacketType,
     out: &mut dyn Sink,

@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
-import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -50,6 +49,8 @@ from sekisho.errors import (
     ServiceUnavailableException,
     ThrottlingException,
 )
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import Tally
 from sekisho.realm import Realm
 from sekisho.regions import Regions
@@ -86,7 +87,8 @@ AUTHENTICATION_THREADS: Final = 8
 AUTHENTICATIONS_WAITING: Final = (1000, 500, 250)
 """Requests that wait to be authenticated: in all, from one address, with one access key. Further ones are throttled."""
 
-log = structlog.get_logger("sekisho.api")
+_READS: Final = ("Describe", "Get", "List", "Search", "Test", "Validate")
+"""How the names of operations begin that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class Api:
         except (AwsException, StoreError, OSError) as error:
             return self._refusal(error, request, None, request_id)
         except Exception:
-            log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
+            log.exception(LogEvent.API_REQUEST_FAILED, **_log_fields(request, request_id))
             return self._failure(self._likely_service(request), request_id)
         return Authenticated(call, services, signed_headers)
 
@@ -172,6 +174,7 @@ class Api:
         call, services = authenticated.call, authenticated.services
         request_id = call.request_id
         service: str | None = None
+        name: str | None = None
         try:
             if services == ("sts",):
                 return self._answer_query(request, call)
@@ -179,7 +182,7 @@ class Api:
                 service = rotations.SERVICE
                 return self._answer_own(request, call, services)
             route = self._router.route(services, request.method, request.raw_path)
-            service = route.service
+            service, name = route.service, route.operation
             handler = self._handler(service, route.operation)
             operation = self._models[service].operation(route.operation)
             codec = codec_of(operation)
@@ -188,11 +191,12 @@ class Api:
             validate(operation, parameters)
             response = codec.write(handler(call, take_documents(parameters)))
         except (AwsException, StoreError, OSError) as error:
-            return self._refusal(error, request, service, request_id)
+            return self._refusal(error, request, service, request_id, call, name)
         except Exception:
-            log.exception("api request failed", path=echo(request.raw_path), request_id=request_id)
+            log.exception(LogEvent.API_REQUEST_FAILED, **_log_fields(request, request_id, call, name))
             return self._failure(service or self._likely_service(request), request_id)
-        log.debug("api request answered", operation=operation.name, realm=str(call.realm), request_id=request_id)
+        event = LogEvent.API_CHANGE_MADE if _is_change(service, name) else LogEvent.API_REQUEST_ANSWERED
+        log.write(event, **_log_fields(request, request_id, call, name), http_status=response.status)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
 
     def _refusal(
@@ -201,13 +205,23 @@ class Api:
         request: HttpRequest,
         service: str | None,
         request_id: str,
+        call: Call | None = None,
+        operation: str | None = None,
     ) -> HttpResponse:
         service = service or self._likely_service(request)
+        fields = _log_fields(request, request_id, call, operation)
         if isinstance(error, AwsException):
-            log.info("api request refused", code=error.code, reason=error.message, request_id=request_id)
-            return error_response(error, self._models, service, request_id)
+            response = error_response(error, self._models, service, request_id)
+            log.write(
+                LogEvent.API_REQUEST_REFUSED,
+                reason=error.message,
+                error_code=error.code,
+                **fields,
+                http_status=response.status,
+            )
+            return response
         # Not a bug: a full disk, a lock, a database that is down. Clients retry after 503.
-        log.error("the registry cannot be used", reason=str(error), request_id=request_id)
+        log.write(LogEvent.REGISTRY_UNAVAILABLE, reason=str(error), **fields)
         unavailable = ServiceUnavailableException(
             f"Sekisho's registry cannot be used at present. Its log has the reason under request id {request_id}."
         )
@@ -223,9 +237,8 @@ class Api:
                 f"Credential should be scoped to the service '{rotations.SERVICE}' for {echo(request.raw_path)}."
             )
         response = rotations.answer(call, request)
-        log.debug(
-            "api request answered", path=echo(request.raw_path), realm=str(call.realm), request_id=call.request_id
-        )
+        event = LogEvent.API_REQUEST_ANSWERED if request.method == "GET" else LogEvent.API_CHANGE_MADE
+        log.write(event, **_log_fields(request, call.request_id, call), http_status=response.status)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
 
     def _answer_query(self, request: HttpRequest, call: Call) -> HttpResponse:
@@ -236,6 +249,8 @@ class Api:
         parameters = query.parse_parameters(operation, fields)
         validate(operation, parameters)
         response = query.write_result(model, operation, handler(call, parameters), call.request_id)
+        about = _log_fields(request, call.request_id, call, operation.name)
+        log.write(LogEvent.API_REQUEST_ANSWERED, **about, http_status=response.status)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", call.request_id)], response.body)
 
     def _handler(self, service: str, operation: str) -> Handler:
@@ -460,17 +475,39 @@ class _Host:
 
     def _throttle(self, request: HttpRequest, owner: str, **about: str) -> HttpResponse:
         if count := self._throttled.add(owner):
-            log.warning("api requests throttled", count=count, **about)
+            log.write(LogEvent.API_REQUESTS_THROTTLED, count=count, **about)
         error = ThrottlingException(f"{owner} has more requests than the server answers at a time. Try again later.")
         return self._api.refuse(request, error)
 
     def _give_up(self, request: HttpRequest, **about: str) -> HttpResponse:
         if count := self._given_up.add(tuple(about.values())):
-            log.warning("api requests found no free thread in time", count=count, **about)
+            log.write(LogEvent.API_REQUESTS_TIMED_OUT, count=count, **about)
         error = ServiceUnavailableException(
             f"No thread of the server was free for this request within {WAIT_SECONDS:g} s. Try again later."
         )
         return self._api.refuse(request, error)
+
+
+def _is_change(service: str, operation: str) -> bool:
+    """Whether an operation changes the registry; the service models do not say it. Publishing does not."""
+    return service == "iot" and not operation.startswith(_READS)
+
+
+def _log_fields(
+    request: HttpRequest, request_id: str, call: Call | None = None, operation: str | None = None
+) -> dict[str, str | None]:
+    """Return what a log line says about a request, as far as it is known."""
+    return {
+        "operation": operation,
+        "account_id": None if call is None else call.realm.account_id,
+        "region": None if call is None else call.realm.region,
+        # Not verified where the server takes any credentials.
+        "access_key_id": None if call is None else echo(call.caller.access_key_id) or None,
+        "source_ip": request.source_ip or None,
+        "request_id": request_id,
+        "http_method": echo(request.method) if operation is None else None,
+        "path": echo(request.raw_path) if operation is None else None,
+    }
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:

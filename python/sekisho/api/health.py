@@ -11,16 +11,15 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import structlog
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.server.health import Part, verdict
 from sekisho.server.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
-
-log = structlog.get_logger(__name__)
 
 
 class ReportsHealth(Protocol):
@@ -68,7 +67,7 @@ class HealthRoutes:
         try:
             report = await asyncio.shield(task)
         except Exception as error:
-            log.exception("the health report failed")
+            log.exception(LogEvent.HEALTH_REPORT_FAILED)
             report = verdict([Part("health", f"the report failed: {error}")], is_detailed=is_detailed)
         return _response(report)
 

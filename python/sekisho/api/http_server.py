@@ -20,7 +20,6 @@ from itertools import chain
 from typing import Final
 
 import h11
-import structlog
 import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -45,6 +44,8 @@ from sekisho.api.errors import (
 from sekisho.api.http import HttpResponse
 from sekisho.errors import AwsException, ServiceUnavailableException
 from sekisho.ids import unique
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.occasional import OccasionalLog
 
 ACCEPT_RETRY_SECONDS: Final = (0.01, 1.0)
@@ -63,8 +64,6 @@ _PIECE_BYTES: Final = 4096
 """Bytes that the parser gets at once, so that a header that is too large is found before all of it is read."""
 
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE})
-
-log = structlog.get_logger("sekisho.api")
 
 # uvicorn's line about a request that is not HTTP names no peer and has no bound; `BoundedProtocol` writes another one.
 _uvicorn_log = logging.getLogger("uvicorn.error.protocol")
@@ -98,7 +97,7 @@ class HttpServer(uvicorn.Server):
         self._limits = limits
         self._tasks: list[asyncio.Task[None]] = []
         self._connections: Connections | None = None
-        self._occasional = OccasionalLog(log)
+        self._occasional = OccasionalLog()
 
     @property
     def is_accepting(self) -> bool:
@@ -151,7 +150,7 @@ class HttpServer(uvicorn.Server):
                 continue
             except OSError as error:
                 connections.counters.accept_failures += 1
-                self._occasional.warn("the API cannot take connections", reason=error.strerror)
+                self._occasional.write(LogEvent.HTTP_ACCEPT_FAILED, reason=error.strerror)
                 if error.errno in _NO_DESCRIPTORS:
                     connections.displace_any()
                 await asyncio.sleep(wait)
@@ -163,12 +162,12 @@ class HttpServer(uvicorn.Server):
             except Exception:
                 # An error of one connection must not end the loop.
                 peer.close()
-                log.exception("a connection to the API failed")
+                log.exception(LogEvent.HTTP_CONNECTION_FAILED)
 
     async def _take(self, peer: socket.socket, address: str, connections: Connections) -> None:
         if not connections.make_room(address):
             connections.counters.refused += 1
-            self._occasional.warn("connections to the API refused: too many", peer=address)
+            self._occasional.write(LogEvent.HTTP_CONNECTIONS_REFUSED, peer=address)
             with contextlib.suppress(OSError):
                 peer.setblocking(False)
                 peer.send(_refusal(_too_many()))
@@ -189,7 +188,7 @@ class HttpServer(uvicorn.Server):
                 connections.expire()
                 self._occasional.flush()
             except Exception:
-                log.exception("connections to the API could not be examined")
+                log.exception(LogEvent.HTTP_CONNECTIONS_NOT_EXAMINED)
 
 
 class BoundedProtocol(H11Protocol):
@@ -320,7 +319,7 @@ class BoundedProtocol(H11Protocol):
     def _refuse(self, error: AwsException, reason: str) -> None:
         self._table.counters.invalid += not isinstance(error, RequestTimeoutException)
         peer = "{}:{}".format(*self.client) if self.client else self.address
-        self._occasional.warn("http request refused", peer=peer, code=error.code, reason=reason)
+        self._occasional.write(LogEvent.HTTP_REQUESTS_REFUSED, peer=peer, error_code=error.code, reason=reason)
         if self._answering():
             # A second answer within an answer would be read as a part of it.
             self.transport.abort()

@@ -15,11 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import structlog
-
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
-
-log = structlog.get_logger(__name__)
 
 MAX_FOLDERS_LOGGED: Final = 5
 """Folders without an account whose names the start logs."""
@@ -92,11 +90,11 @@ class FolderBuckets:
         with suppress(OSError):
             found = [each for each in self._root.iterdir() if not _ACCOUNT_ID.fullmatch(each.name) and each.is_dir()]
         if found:
-            log.warning(
-                "folders of buckets belong to no account: move each into a folder with the account's id",
+            log.write(
+                LogEvent.BUCKETS_WITHOUT_ACCOUNT,
                 folders=[str(each) for each in sorted(found)[:MAX_FOLDERS_LOGGED]],
                 count=len(found),
-                place=str(self._root / "<account id>" / "<bucket>"),
+                remedy=f"move each to {self._root / '<account id>' / '<bucket>'}",
             )
 
     def _open(self, account_id: str, steps: Sequence[str]) -> int:

@@ -7,11 +7,11 @@ Source: Developer Guide, jit-provisioning and provision-template; the Registrati
 
 from __future__ import annotations
 
-import structlog
-
 from sekisho import arn
 from sekisho.ca_certificates.model import RegistrationConfig
 from sekisho.errors import InvalidRequestException, ResourceNotFoundException
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.provisioning.templates.model import TemplateType
 from sekisho.provisioning.templates.store import ProvisioningTemplateRows
 from sekisho.realm import Realm
@@ -19,8 +19,6 @@ from sekisho.store.transaction import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.template import Template, parse
 from sekisho.templates.use import Use
-
-log = structlog.get_logger(__name__)
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
@@ -76,7 +74,7 @@ def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig |
 def warn(template: Template, **whose: str) -> None:
     """Log what is dangerous about a template; the API has no field for it."""
     for warning in template.warnings:
-        log.warning("a provisioning template builds a policy document as text", reason=warning, **whose)
+        log.write(LogEvent.TEMPLATE_UNSAFE, reason=warning, **whose)
 
 
 def check_template(body: str, where: str, use: Use) -> Template:

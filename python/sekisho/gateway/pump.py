@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Final, Protocol
 
-import structlog
-
 from sekisho._sekisho import Gateway
 from sekisho.admission.model import Identity
 from sekisho.admission.rules import AdmissionRequest
 from sekisho.fair_queue import FairQueue
 from sekisho.gateway.identity import identity_dict
 from sekisho.messaging.requests import Request
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import Tally
 from sekisho.observe.threads import SupervisedThread, beat, record_failure
 from sekisho.realm import Realm
@@ -32,8 +32,6 @@ from sekisho.store.errors import StoreError
 if TYPE_CHECKING:
     # Only the type stubs have these names; the built module has no such objects.
     from sekisho._sekisho import AdmitEvent, Answer, Event
-
-log = structlog.get_logger(__name__)
 
 BATCH: Final = 256
 """Maximum number of events in a batch, which one registry look-up answers."""
@@ -60,13 +58,13 @@ RETRY_SECONDS: Final = 10.0
 """Seconds between two attempts to record what the store did not accept: admissions wait for each attempt too."""
 
 _REFUSED: Final = {
-    "connect": "connection refused",
-    "publish": "publish refused",
-    "subscribe": "subscription refused",
-    "unsubscribe": "unsubscribe refused",
-    "receive": "delivery refused",
-    "packet": "packet refused",
-    "connection": "connection ended by a TLS alert",
+    "connect": LogEvent.CONNECTION_REFUSED,
+    "publish": LogEvent.PUBLISH_REFUSED,
+    "subscribe": LogEvent.SUBSCRIPTION_REFUSED,
+    "unsubscribe": LogEvent.UNSUBSCRIBE_REFUSED,
+    "receive": LogEvent.DELIVERY_REFUSED,
+    "packet": LogEvent.PACKET_REFUSED,
+    "connection": LogEvent.CONNECTION_ENDED_BY_ALERT,
 }
 """Names of log events, by the operation that the gateway refused."""
 
@@ -146,11 +144,11 @@ class Pump:
             try:
                 self._handle(events)
             except StoreError as failure:
-                log.error("certificates cannot be looked up", reason=str(failure), events=len(events))
+                log.write(LogEvent.CERTIFICATES_NOT_LOOKED_UP, reason=str(failure), events=len(events))
             except Exception as error:
                 # The thread must survive any batch; the requests of a failed batch time out and are refused.
                 record_failure(error)
-                log.exception("gateway events were not handled", events=len(events))
+                log.exception(LogEvent.GATEWAY_EVENTS_NOT_HANDLED, events=len(events))
 
     def _handle(self, events: Sequence[Event]) -> None:
         admissions: list[AdmitEvent] = []
@@ -174,7 +172,7 @@ class Pump:
                         Realm(event["account_id"], event["region"]), event["certificate_id"]
                     ] = None
                 case "refused":
-                    log.warning(
+                    log.write(
                         _REFUSED[event["operation"]],
                         reason=event["reason"],
                         detail=event["detail"],
@@ -186,11 +184,11 @@ class Pump:
                         server_name=event["server_name"],
                     )
                 case "accept_failed":
-                    log.warning("MQTT connections cannot be accepted", reason=event["cause"], count=event["count"])
+                    log.write(LogEvent.MQTT_ACCEPT_FAILED, reason=event["cause"], count=event["count"])
                 case "dropped":
                     if count := self._dropped.add((event["queue"], event["account_id"]), event["count"]):
-                        log.error(
-                            "events were dropped because they were not taken in time",
+                        log.write(
+                            LogEvent.GATEWAY_EVENTS_DROPPED,
                             queue=event["queue"],
                             account_id=event["account_id"],
                             count=count,
@@ -211,15 +209,15 @@ class Pump:
         except StoreError as failure:
             # The gateway reports each cached certificate once; it does not report an open connection again.
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            log.error(
-                "awaited certificates have connected, which cannot be recorded yet",
+            log.write(
+                LogEvent.CONNECTED_NOT_RECORDED,
                 reason=str(failure),
                 certificates=sum(map(len, self._connected_later.values())),
             )
             return
         except Exception as error:
             record_failure(error)
-            log.exception("it was not handled that awaited certificates have connected", certificates=len(batch))
+            log.exception(LogEvent.CONNECTED_NOT_HANDLED, certificates=len(batch))
         for each in batch:
             of_account = self._connected_later.pop(each[0].account_id)
             del of_account[each]
@@ -242,10 +240,10 @@ class Pump:
                 if batch:
                     self._admit(batch, self._register)
             except StoreError as failure:
-                log.error("certificates cannot be looked up", reason=str(failure), events=len(batch))
+                log.write(LogEvent.CERTIFICATES_NOT_LOOKED_UP, reason=str(failure), events=len(batch))
             except Exception as error:
                 record_failure(error)
-                log.exception("gateway events were not handled", events=len(batch))
+                log.exception(LogEvent.GATEWAY_EVENTS_NOT_HANDLED, events=len(batch))
 
     def _next_registrations(self) -> Sequence[AdmitEvent]:
         """Return the next batch, of each account in turn; empty where none comes within ``POLL_SECONDS``."""
@@ -271,7 +269,7 @@ class Pump:
                     self._admit([admission], answer)
                 except Exception as error:
                     record_failure(error)
-                    log.exception("a certificate was not examined", certificate_id=admission["certificate_id"])
+                    log.exception(LogEvent.CERTIFICATE_NOT_EXAMINED, certificate_id=admission["certificate_id"])
 
     def _answer_known(self, admissions: Sequence[AdmitEvent]) -> None:
         found = self._admission.known([_request(event) for event in admissions])
@@ -299,8 +297,8 @@ class Pump:
             self._arrived.notify()
         for each in overflow:
             if count := self._refused.add(each.path[0]):
-                log.warning(
-                    "the registration queue is full for an account",
+                log.write(
+                    LogEvent.REGISTRATION_QUEUE_FULL,
                     count=count,
                     account_id=each.item["account_id"],
                     region=each.item["region"],

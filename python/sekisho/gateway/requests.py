@@ -14,19 +14,17 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.fair_queue import FairQueue, Shares
 from sekisho.messaging.requests import Reply, Request, Service
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import LOG_INTERVAL_SECONDS, Tally
 from sekisho.observe.threads import SupervisedThread, record_failure
 
 if TYPE_CHECKING:
     # Only the type stubs have this name; the built module has no such object.
     from sekisho._sekisho import ReplyDict
-
-log = structlog.get_logger(__name__)
 
 THREADS: Final = 8
 """Requests of all accounts that are answered at a time; one account gets at most half of them."""
@@ -142,8 +140,8 @@ class Requests:
         overflow = self._rejected.put(_path(request), replace(request, payload=b""))
         self._unanswered += len(overflow)
         if count := self._throttled.add(request.realm.account_id):
-            log.warning(
-                "requests of devices throttled",
+            log.write(
+                LogEvent.DEVICE_REQUESTS_THROTTLED,
                 count=count,
                 account_id=request.realm.account_id,
                 region=request.realm.region,
@@ -160,7 +158,7 @@ class Requests:
             except Exception as error:
                 # The thread must survive any request.
                 record_failure(error)
-                log.exception("a request was not answered", topic=request.topic, client_id=request.client_id)
+                log.exception(LogEvent.DEVICE_REQUEST_NOT_ANSWERED, topic=request.topic, client_id=request.client_id)
             finally:
                 with self._lock:
                     self._shares.give_back(request.realm.account_id)
@@ -192,10 +190,10 @@ class Requests:
             try:
                 self._send([(request, reply) for request in batch if (reply := self._rejection(request)) is not None])
                 for account_id, count in self._throttled.due():
-                    log.warning("requests of devices throttled", count=count, account_id=account_id)
+                    log.write(LogEvent.DEVICE_REQUESTS_THROTTLED, count=count, account_id=account_id)
             except Exception as error:
                 record_failure(error)
-                log.exception("throttled requests were not answered", requests=len(batch))
+                log.exception(LogEvent.THROTTLED_REQUESTS_NOT_ANSWERED, requests=len(batch))
 
     def _next_rejections(self) -> Sequence[Request] | None:
         with self._lock:
@@ -222,8 +220,8 @@ class Requests:
             outcomes = [{"reason": None, "detail": str(error)}] * len(replies)
         for (request, reply), unsent in zip(replies, outcomes, strict=True):
             if unsent is not None and (count := self._unsent.add(request.realm.account_id)):
-                log.warning(
-                    "an answer was not sent",
+                log.write(
+                    LogEvent.REPLY_NOT_SENT,
                     count=count,
                     topic=reply.topic,
                     account_id=request.realm.account_id,

@@ -13,22 +13,20 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from sekisho import regions
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import Clock
 from sekisho.endpoints.model import ServedEndpoint
 from sekisho.endpoints.rules import LOCALHOST_WITH_DOT, Endpoints
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.pki import server
 from sekisho.server import listen_host
 from sekisho.server.settings import Settings
 from sekisho.store.errors import StoreError
 
-log = structlog.get_logger(__name__)
-
 RENEWAL_CHECK_INTERVAL: Final = timedelta(hours=1)
-"""Seconds between two checks of the certificates' remaining time, and of the files of the user's own certificate."""
+"""Time between two checks of the certificates' remaining time, and of the files of the user's own certificate."""
 
 _LOGGED_REGIONS: Final = 20
 """Maximum number of regions in one line of the log."""
@@ -59,7 +57,7 @@ class ServedIdentity:
             self.serve_endpoints()
         except (StoreError, GatewayError) as error:
             # The endpoint is stored; the next one, or the next check, updates the gateway.
-            log.error("the gateway does not serve the latest endpoints", reason=str(error))
+            log.write(LogEvent.ENDPOINTS_NOT_UPDATED, reason=str(error))
 
     def renew(self) -> None:
         """Renew certificates that expire soon. Call it repeatedly. Raises nothing."""
@@ -71,7 +69,7 @@ class ServedIdentity:
         try:
             self.serve_certificates()
         except (OSError, ValueError, GatewayError) as error:
-            log.error("the former server certificates are served on", reason=str(error))
+            log.write(LogEvent.SERVER_CERTIFICATES_NOT_RENEWED, reason=str(error))
         self.follow()
 
     def serve_endpoints(self) -> None:
@@ -96,8 +94,8 @@ class ServedIdentity:
     def _served(self, known: Sequence[ServedEndpoint]) -> Sequence[ServedEndpoint]:
         others = sorted({each.realm.region for each in known if each.realm.region not in self._regions})
         if others and others != self._not_served:
-            log.warning(
-                "endpoints in regions that are not in the list are kept and not served",
+            log.write(
+                LogEvent.ENDPOINTS_NOT_SERVED,
                 regions=others[:_LOGGED_REGIONS],
                 count=len(others),
                 remedy=f"name those you need in the setting regions: {regions.setting(others[:3])}",
@@ -136,7 +134,7 @@ class ServedIdentity:
             self._gateway.set_named_certificates([([name], chains) for name, chains in own.by_name.items()])
         except GatewayError as error:
             # The default certificate still serves the home endpoint, and a running server can report the error.
-            log.error("regions have no certificates of their own", reason=str(error))
+            log.write(LogEvent.REGION_CERTIFICATES_NOT_CREATED, reason=str(error))
 
 
 def _of_host(host: str) -> tuple[Sequence[str], Sequence[str]]:

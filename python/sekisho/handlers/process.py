@@ -14,15 +14,13 @@ import time
 from collections.abc import Mapping
 from typing import IO, Any, Final, cast
 
-import structlog
-
 from sekisho.handlers.call import MAX_RESULT_BYTES, Call
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import SupervisedThread
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.server.handler_settings import PythonFunction
-
-log = structlog.get_logger(__name__)
 
 MAX_LINE_BYTES: Final = 8192
 """Bytes of a printed line that are logged; the rest is dropped."""
@@ -110,13 +108,13 @@ class Process:
         )
         error = answer.get("error")
         if error is not None:
-            log.warning(
-                "a handler cannot be loaded",
+            log.write(
+                LogEvent.HANDLER_NOT_LOADED,
                 handler=self._name,
                 account_id=self._realm.account_id,
                 region=self._realm.region,
-                error=error["type"],
-                trace=error["trace"],
+                error_type=error["type"],
+                stack_trace=error["trace"],
             )
             raise HandlerFailed(f"handler {self._name!r} cannot be loaded: {in_one_line(error)}", trace=error["trace"])
         self._is_loaded = True
@@ -177,12 +175,12 @@ class Process:
         while line := self._printed.readline(MAX_LINE_BYTES):
             text = line.decode(errors="replace").rstrip("\r\n")
             if text:
-                log.info(
-                    "a handler says",
+                log.write(
+                    LogEvent.HANDLER_PRINTED,
                     handler=self._name,
                     account_id=self._realm.account_id,
                     region=self._realm.region,
-                    line=text,
+                    text=text,
                 )
         # Only at the end of the pipe: after an unexpected error the thread continues to read.
         self._printed.close()

@@ -15,15 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
 from sekisho.handlers.process import Process
 from sekisho.handlers.turns import Turns
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import SupervisedThread
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
-
-log = structlog.get_logger(__name__)
 
 IDLE_SECONDS: Final = 300.0
 """Time without a call after which a process ends."""
@@ -162,8 +160,8 @@ class Processes:
         index = max(range(len(self._idle)), key=lambda index: (held[self._idle[index][0].realm.account_id], -index))
         owner, process = self._idle.pop(index)
         self._ended_for_room += 1
-        log.info(
-            "an idle process of a handler is ended, to make room for another",
+        log.write(
+            LogEvent.HANDLER_PROCESS_REPLACED,
             handler=owner.handler,
             account_id=owner.realm.account_id,
             region=owner.realm.region,

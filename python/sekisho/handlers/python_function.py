@@ -16,19 +16,17 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import structlog
-
 from sekisho.accounts.model import AccessKey
 from sekisho.files import WritableByOthers, refuse_writable_by_others
 from sekisho.handlers.call import Call
 from sekisho.handlers.process import Process, in_one_line
 from sekisho.handlers.processes import Owner, Processes
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.server.handler_settings import HandlerSettings, PythonFunction
 from sekisho.server.settings import ConfigError
-
-log = structlog.get_logger(__name__)
 
 LOADING_SECONDS: Final = 10.0
 """Time for the import of the module, as in AWS Lambda; it does not count for the timeout of the call."""
@@ -90,14 +88,14 @@ class PythonFunctions:
         error = answer.get("error")
         if error is None:
             return answer.get("result")
-        log.warning(
-            "a handler raised",
+        log.write(
+            LogEvent.HANDLER_RAISED,
             handler=self._name,
             account_id=call.realm.account_id,
             region=call.realm.region,
-            error=error["type"],
-            message=error["message"],
-            trace=error["trace"],
+            error_type=error["type"],
+            error_message=error["message"],
+            stack_trace=error["trace"],
         )
         raise HandlerFailed(
             f"handler {self._name!r} ({self._target.module}:{self._target.function}) raised {in_one_line(error)}",

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import structlog
-
 from sekisho.accounts.model import AccessKey
 from sekisho.clock import Clock
 from sekisho.handlers.call import MAX_CALLS, Call, Handler
 from sekisho.handlers.turns import Turns
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import Tally
 from sekisho.provisioning.handlers import HandlerFailed, function_account, handler_name
 from sekisho.realm import Realm
@@ -28,8 +28,6 @@ from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
     from sekisho.handlers.processes import Processes
-
-log = structlog.get_logger(__name__)
 
 HOW_TO_WRITE = (
     'write into sekisho.toml: [handlers.{name}] and below it function = "module:function", url = "https://...", '
@@ -147,12 +145,10 @@ class ConfiguredHandlers:
         are_several = self._accounts.are_several()
         for name, each in self._settings.items():
             if are_several and not each.accounts:
-                log.warning("a handler will not be called", handler=name, reason=HOW_TO_RESTRICT.format(name=name))
+                log.write(LogEvent.HANDLER_WITHOUT_ACCOUNT, handler=name, reason=HOW_TO_RESTRICT.format(name=name))
             for account_id in each.accounts:
                 if not self._accounts.exists(account_id):
-                    log.warning(
-                        "a handler has an account that this server does not", handler=name, account_id=account_id
-                    )
+                    log.write(LogEvent.HANDLER_ACCOUNT_UNKNOWN, handler=name, account_id=account_id)
 
     def _check_account(self, settings: HandlerSettings, realm: Realm, function: str) -> None:
         """Raise HandlerFailed where the handler is not for this account. Every kind of call is checked here."""
@@ -162,8 +158,8 @@ class ConfiguredHandlers:
             raise HandlerFailed(f"handler {settings.name!r} was not called: {failure}") from None
         if refusal is not None:
             if untold := self._refusals.add((settings.name, realm.account_id)):
-                log.warning(
-                    "a handler was refused to an account",
+                log.write(
+                    LogEvent.HANDLER_REFUSED_TO_ACCOUNT,
                     handler=settings.name,
                     account_id=realm.account_id,
                     region=realm.region,

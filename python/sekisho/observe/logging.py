@@ -1,4 +1,4 @@
-"""Sets up the structured log on standard error: plain lines on a terminal, otherwise JSON.
+"""Sets up the structured log on standard error: lines for people on a terminal (``observe.terminal``), otherwise JSON.
 
 Logging never raises and never waits for the log's destination (``log_writer``). Lines of libraries, warnings, and
 exceptions that end a thread or the program go the same way.
@@ -17,11 +17,17 @@ from typing import Any, Final, TextIO
 
 import structlog
 
+from sekisho.observe.event_fields import LINE_FIELDS
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.log_writer import FLUSH_TIMEOUT_SECONDS, LogState, LogWriter
-from sekisho.printable import printable
+from sekisho.observe.terminal import TerminalRenderer
 
 _writer: LogWriter | None = None
 _STANDARD_DESCRIPTORS: Final = 3
+
+_WARNINGS_LOGGER: Final = "py.warnings"
+"""The logger of ``logging.captureWarnings``."""
 
 
 def configure(level: str) -> None:
@@ -33,7 +39,7 @@ def configure(level: str) -> None:
     stream: TextIO | None = sys.stderr
     is_terminal = stream is not None and stream.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"))
+        TerminalRenderer(has_colours=not os.environ.get("NO_COLOR"))
         if is_terminal
         else structlog.processors.JSONRenderer()
     )
@@ -44,12 +50,12 @@ def configure(level: str) -> None:
     shown: list[structlog.typing.Processor] = [
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        *([_printable] if is_terminal else []),
+        _ordered,
         renderer,
     ]
     if _writer is not None:
         _writer.stop()
-    _writer = _writer_to(stream, [*stamps, renderer])
+    _writer = _writer_to(stream, [*stamps, _ordered, renderer])
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *stamps, *shown],
         wrapper_class=_never_raising(structlog.make_filtering_bound_logger(threshold)),
@@ -59,7 +65,7 @@ def configure(level: str) -> None:
     handler = _StandardHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *stamps],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _add_code, *stamps],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
         )
     )
@@ -83,11 +89,16 @@ def state() -> LogState:
     return LogState(0, 0, 0, None, 0.0) if _writer is None else _writer.state
 
 
-def _printable(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Escape control characters in client ids, names in certificates and reasons, which peers choose."""
-    for name, value in line.items():
-        if isinstance(value, str):
-            line[name] = printable(value, keep="\n\t" if name in ("exception", "stack") else "")
+def _ordered(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out what is None, and put the fields of every line first but for the traceback."""
+    named = {name: line[name] for name in LINE_FIELDS if name in line and name != "exception"}
+    return named | {name: value for name, value in line.items() if value is not None and name not in named}
+
+
+def _add_code(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the code of lines that libraries write through the standard library's logging."""
+    is_warning = line.get("logger") == _WARNINGS_LOGGER
+    line["code"] = (LogEvent.PYTHON_WARNING if is_warning else LogEvent.LIBRARY_MESSAGE).code
     return line
 
 
@@ -134,9 +145,10 @@ class _StandardHandler(logging.Handler):
 
 def _writer_to(stream: TextIO | None, gap: list[structlog.typing.Processor]) -> LogWriter:
     def describe_gap(count: int) -> bytes:
-        line: Any = {"event": "log lines were dropped", "count": count}
+        event = LogEvent.LOG_LINES_DROPPED
+        line: Any = {"event": event.sentence, "code": event.code, "count": count}
         for processor in gap:
-            line = processor(None, "warning", line)
+            line = processor(None, logging.getLevelName(event.level).lower(), line)
         return str(line).encode() + b"\n"
 
     if stream is None:
@@ -166,7 +178,7 @@ def _fill_standard_descriptors() -> None:
 def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    structlog.get_logger("sekisho").critical("the server has failed", exc_info=(kind, error, trace))
+    log.write(LogEvent.SERVER_FAILED, exc_info=(kind, error, trace))
     flush()
 
 
@@ -175,12 +187,12 @@ def _log_thread_crash(arguments: threading.ExceptHookArgs) -> None:
         return
     name = None if arguments.thread is None else arguments.thread.name
     exc_info = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
-    structlog.get_logger("sekisho").error("a thread has failed", thread=name, exc_info=exc_info)
+    log.write(LogEvent.THREAD_FAILED, thread=name, exc_info=exc_info)
 
 
 def _log_unraisable(arguments: Any) -> None:
-    structlog.get_logger("sekisho").error(
-        "an error could not be raised",
+    log.write(
+        LogEvent.EXCEPTION_IGNORED,
         where=repr(arguments.object)[:200],
         exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback),
     )

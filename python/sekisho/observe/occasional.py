@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import structlog
-
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import LOG_INTERVAL_SECONDS, Tally
 
 
@@ -17,31 +17,25 @@ class OccasionalLog:
     Call `flush` regularly, so that the last events of a burst are logged.
 
     Args:
-        log: The logger.
         interval: Seconds between two lines about the same event.
         now: A monotonic clock, in seconds.
     """
 
-    def __init__(
-        self,
-        log: structlog.typing.FilteringBoundLogger,
-        interval: float = LOG_INTERVAL_SECONDS,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._log = log
+    def __init__(self, interval: float = LOG_INTERVAL_SECONDS, now: Callable[[], float] = time.monotonic) -> None:
         self._tally = Tally(interval, now)
-        self._facts: dict[Hashable, dict[str, Any]] = {}
+        self._last: dict[Hashable, tuple[LogEvent, dict[str, Any]]] = {}
 
-    def warn(self, event: str, **facts: Any) -> None:
-        """Count an event. A line has `facts`; one about several events has those of the last."""
-        self._facts[event] = facts
+    def write(self, event: LogEvent, **fields: Any) -> None:
+        """Count an event, which declares ``count``. A line about several events has the fields of the last."""
+        self._last[event] = event, fields
         self._write(event, self._tally.add(event))
 
     def flush(self) -> None:
         """Write the lines that are due."""
-        for event, count in self._tally.due():
-            self._write(event, count)
+        for owner, count in self._tally.due():
+            self._write(owner, count)
 
-    def _write(self, event: Hashable, count: int) -> None:
+    def _write(self, owner: Hashable, count: int) -> None:
         if count:
-            self._log.warning(str(event), **self._facts[event], count=count)
+            event, fields = self._last[owner]
+            log.write(event, **fields, count=count)

@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
-log = structlog.get_logger(__name__)
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 
 RESTART_DELAY_SECONDS: Final = 1.0
 """Before a thread's function runs again after it has raised."""
@@ -153,7 +152,7 @@ class SupervisedThread:
                 self._is_waiting = True
                 self.record_failure(error)
                 with suppress(Exception):
-                    log.exception("a background thread failed and runs again", thread=self.name)
+                    log.exception(LogEvent.THREAD_RESTARTING, thread=self.name)
                 if self._stopping.wait(self._restart_delay):
                     break
                 self._is_waiting = False

@@ -24,18 +24,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import structlog
 from cryptography import x509
 
 from sekisho import ids
 from sekisho.files import create_folder, remove_leftovers, write_atomically
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.pki import issue, keys, pem, verify
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issue import Signer
 from sekisho.pki.keys import KeyType, PrivateKey
 from sekisho.pki.pem import PemError
-
-log = structlog.get_logger(__name__)
 
 ROOT_LIFETIME: Final = timedelta(days=20 * 365)
 INTERMEDIATE_LIFETIME: Final = timedelta(days=10 * 365)
@@ -180,10 +179,10 @@ class _Hierarchy:
                 f"move the folder {self._folder.parent} away."
             )
         if self._now < present.certificate.not_before:
-            log.warning(
-                "this machine's clock is before the beginning of the root certificate: one of the two is wrong",
-                root=str(certificate_file),
-                begins=present.certificate.not_before.isoformat(),
+            log.write(
+                LogEvent.CLOCK_BEFORE_ROOT,
+                file=str(certificate_file),
+                not_before=present.certificate.not_before.isoformat(),
                 clock=self._now.isoformat(),
             )
         return present
@@ -352,10 +351,10 @@ class _Hierarchy:
         try:
             if why:
                 self._put_aside(file)
-                log.warning("a server certificate is made anew", file=str(file), reason=why)
+                log.write(LogEvent.SERVER_CERTIFICATE_REPLACED, file=str(file), reason=why)
             write_atomically(file, content, mode=0o600 if file.suffix == ".key" else 0o644)
         except OSError as error:
-            log.error("a server certificate is served but cannot be kept", file=str(file), reason=str(error))
+            log.write(LogEvent.SERVER_CERTIFICATE_NOT_SAVED, file=str(file), reason=str(error))
 
     def _put_aside(self, file: Path) -> None:
         """Move a file to the folder ``replaced``, which keeps all intermediates, and of others the last one."""
@@ -384,7 +383,7 @@ def _root_file(file: Path, roots: Sequence[X509Certificate]) -> Path:
         except PemError as error:
             aside = file.with_suffix(".pem.replaced")
             file.rename(aside)
-            log.warning("the file of the roots was damaged and is written anew", file=str(file), reason=str(error))
+            log.write(LogEvent.ROOTS_FILE_REPLACED, file=str(file), reason=str(error))
         else:
             missing = [root for root in roots if pem.read_certificate(root.pem) not in present]
             if not missing:

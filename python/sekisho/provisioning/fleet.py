@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Final
 
-import structlog
-
 from sekisho import arn
 from sekisho.certificates import rules as certificates
 from sekisho.certificates.model import Certificate, CertificateStatus
@@ -39,6 +37,8 @@ from sekisho.errors import (
     ThrottlingException,
 )
 from sekisho.messaging.requests import Reply, Request
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import record_failure
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
@@ -57,8 +57,6 @@ from sekisho.templates.json_text import is_text
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
 from sekisho.templates.use import CERTIFICATE_PARAMETERS, Use
-
-log = structlog.get_logger(__name__)
 
 TOKEN_LIFETIME: Final = timedelta(hours=1)
 """How long a new certificate waits to be provisioned with (Developer Guide, fleet-provision-api)."""
@@ -122,14 +120,17 @@ class FleetProvisioning:
                 case _:
                     answer = self._provision(request, levels[2], asked)
         except _Rejected as rejected:
-            log.warning(
-                "provisioning was rejected", code=rejected.code, reason=rejected.message, **_for_the_log(request)
+            log.write(
+                LogEvent.PROVISIONING_REJECTED,
+                error_code=rejected.code,
+                reason=rejected.message,
+                **_for_the_log(request),
             )
             return _rejection(request, form, rejected)
         except Exception as error:
             record_failure(error)
             # A device that is told so tries again; one that hears nothing waits.
-            log.exception("provisioning failed", **_for_the_log(request))
+            log.exception(LogEvent.PROVISIONING_FAILED, **_for_the_log(request))
             return _rejection(request, form, _Rejected(500, _FAILURE, "The server could not do it; its log says why."))
         return Reply(f"{request.topic}/accepted", form.write(answer))
 
@@ -251,8 +252,8 @@ class FleetProvisioning:
             except (TemplateError, ProvisioningError) as error:
                 raise _Rejected(400, "InvalidParameters", _about(error, certificate, version)) from None
             OwnershipTokenRows(tx).remove(request.realm, digest)
-        log.info(
-            "a device was provisioned",
+        log.write(
+            LogEvent.DEVICE_PROVISIONED,
             thing_name=done.thing_name,
             certificate_id=certificate.certificate_id,
             claim_certificate_id=request.certificate_id,
@@ -297,8 +298,8 @@ class FleetProvisioning:
         try:
             answer = self._handlers.invoke(template.realm, function, event, timeout=HOOK_SECONDS)
         except HandlerFailed as error:
-            log.error(
-                "a pre-provisioning hook failed",
+            log.write(
+                LogEvent.HOOK_FAILED,
                 template_name=template.name,
                 function=function,
                 reason=str(error),
@@ -311,11 +312,12 @@ class FleetProvisioning:
         allows = answer.get("allowProvisioning") if isinstance(answer, dict) else None
         overrides = answer.get("parameterOverrides") if isinstance(answer, dict) else None
         if not isinstance(allows, bool) or not (overrides is None or _is_texts(overrides)):
-            log.error(
-                "a pre-provisioning hook answered in another form than "
-                '{"allowProvisioning": true or false, "parameterOverrides": {"name": "text"}}',
+            log.write(
+                LogEvent.HOOK_ANSWER_INVALID,
+                remedy='answer {"allowProvisioning": true or false, "parameterOverrides": {"name": "text"}}',
                 template_name=template.name,
                 function=function,
+                certificate_id=certificate.certificate_id,
                 account_id=request.realm.account_id,
                 region=request.realm.region,
                 client_id=request.client_id,
@@ -325,8 +327,8 @@ class FleetProvisioning:
             raise _Rejected(403, "ACCESS_DENIED", "The pre-provisioning hook refused to provision this device.")
         other = _disagreement(overrides or {}, certificate)
         if other is not None:
-            log.error(
-                "a pre-provisioning hook gave another value to a parameter of the certificate",
+            log.write(
+                LogEvent.HOOK_CHANGED_CERTIFICATE,
                 template_name=template.name,
                 function=function,
                 parameter=other,
@@ -365,7 +367,7 @@ class _rejecting:  # noqa: N801 - reads as the statement that it is
             case TemplateError():
                 raise _Rejected(400, _BAD_TEMPLATE, str(error)) from None
             case StoreError():
-                log.error("the registry cannot be used", reason=str(error))
+                log.write(LogEvent.REGISTRY_UNAVAILABLE, reason=str(error))
                 raise _Rejected(503, "ServiceUnavailable", "The registry cannot be used at present.") from None
 
 

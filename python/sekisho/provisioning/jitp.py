@@ -19,13 +19,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-import structlog
-
 from sekisho.ca_certificates.model import AutoRegistrationStatus, CACertificate, CACertificateStatus, RegistrationConfig
 from sekisho.ca_certificates.store import CACertificateRows
 from sekisho.certificates.model import Certificate, CertificateStatus
 from sekisho.certificates.store import CertificateRows
 from sekisho.clock import Clock
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.issuing import IssuingAuthority
 from sekisho.policies.engine import PolicyEngine
@@ -40,8 +40,6 @@ from sekisho.templates.error import TemplateError
 from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
 from sekisho.templates.use import Use
-
-log = structlog.get_logger(__name__)
 
 BETWEEN: Final = timedelta(seconds=5)
 """Between two tries for one certificate; attempts between them hear the reason of the last."""
@@ -77,7 +75,7 @@ class JustInTimeProvisioning:
         with self._store.write() as tx:
             yield tx
         for facts in self._done:
-            log.info("a device was provisioned", **facts)
+            log.write(LogEvent.DEVICE_PROVISIONED, **facts)
 
     def provision_in(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Refused:
         """Carry out the CA's template for a certificate that waits for activation, in a transaction of ``writing``.
@@ -97,7 +95,7 @@ class JustInTimeProvisioning:
                 done = self._carry_out(tx, now, ca, certificate)
         except (TemplateError, ProvisioningError) as error:
             refused = Refused(RefusalReason.PROVISIONING_FAILED, str(error))
-            log.error("a device was not provisioned", reason=str(error), **whose)
+            log.write(LogEvent.DEVICE_NOT_PROVISIONED, reason=str(error), **whose)
             self._remember(key, _Failure(refused, now))
             return refused
         self._failures.pop(key, None)
@@ -124,7 +122,7 @@ class JustInTimeProvisioning:
                     for place in {(each.realm, each.ca_certificate_id or "") for each in waiting.values()}
                 }
         except StoreError as failure:
-            log.error("devices cannot be provisioned", reason=str(failure), certificates=len(waiting))
+            log.write(LogEvent.PROVISIONING_UNAVAILABLE, reason=str(failure), certificates=len(waiting))
             return dict.fromkeys(waiting, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         refusals: dict[Key, Refused] = {}
         due: list[Key] = []
@@ -142,7 +140,7 @@ class JustInTimeProvisioning:
                 with self.writing() as tx:
                     refusals |= {key: self._again(tx, now, key) for key in due}
             except StoreError as failure:
-                log.error("devices cannot be provisioned", reason=str(failure), certificates=len(due))
+                log.write(LogEvent.PROVISIONING_UNAVAILABLE, reason=str(failure), certificates=len(due))
                 refusals |= dict.fromkeys(due, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         return refusals
 

@@ -22,8 +22,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-import structlog
-
 from sekisho.admission.model import Identity
 from sekisho.admission.rules import AdmissionRequest, read
 from sekisho.ca_certificates.model import CACertificate
@@ -34,6 +32,8 @@ from sekisho.certificates.model import Certificate, CertificateStatus
 from sekisho.certificates.store import CertificateRows
 from sekisho.clock import Clock
 from sekisho.errors import AwsException, ResourceAlreadyExistsException
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.pki import verify
 from sekisho.pki.verify import NotAcceptable
 from sekisho.provisioning.jitp import JustInTimeProvisioning, Key, not_valid_at
@@ -46,8 +46,6 @@ from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
-
-log = structlog.get_logger(__name__)
 
 
 class Admits(Protocol):
@@ -156,14 +154,14 @@ class JustInTimeRegistration:
                     for key, (request, ca) in new.items()
                 }
         except StoreError as failure:
-            log.error("certificates cannot be registered", reason=str(failure), certificates=len(new))
+            log.write(LogEvent.REGISTRATION_UNAVAILABLE, reason=str(failure), certificates=len(new))
             return dict.fromkeys(new, Refused(RefusalReason.CONTROL_PLANE_FAILED))
         if self._handlers is not None:
             self._handlers.committed()
         try:
             self._outbox.flush()
         except StoreError as failure:
-            log.error("events wait to be published", reason=str(failure))
+            log.write(LogEvent.PUBLICATIONS_WAIT_FOR_STORE, reason=str(failure))
         return refusals
 
     def _register_one(
@@ -186,7 +184,7 @@ class JustInTimeRegistration:
             verify.check_device_certificate(certificate, now)
             refused = fingerprints.refusal(tx, ca.realm, certificate)
             if refused is not None:
-                log.warning("a certificate was not registered automatically", reason=str(refused), **whose)
+                log.write(LogEvent.CERTIFICATE_NOT_REGISTERED, reason=str(refused), **whose)
                 return refused
             registered = certificates.add_new(
                 tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
@@ -202,7 +200,7 @@ class JustInTimeRegistration:
                 else RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
             )
         except (NotAcceptable, AwsException) as error:
-            log.warning("a certificate was not registered automatically", reason=str(error), **whose)
+            log.write(LogEvent.CERTIFICATE_NOT_REGISTERED, reason=str(error), **whose)
             return not_valid_at(now, certificate) or Refused(
                 RefusalReason.REGISTRATION_REFUSED, f"Device certificate is not registered. {error}"
             )

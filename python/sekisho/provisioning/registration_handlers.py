@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from sekisho.certificates.model import Certificate
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.provisioning.deliveries.model import DeliveryState
 from sekisho.provisioning.deliveries.rules import Enqueuing
 from sekisho.provisioning.deliveries.store import DeliveryRows
@@ -25,8 +25,6 @@ from sekisho.realm import Realm
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
-
-log = structlog.get_logger(__name__)
 
 BETWEEN: Final = timedelta(seconds=10)
 """Between two calls for one certificate."""
@@ -79,7 +77,7 @@ class RegistrationHandlers:
                         if not _waits(tx, handler, certificate):
                             self._enqueuing.enqueue_in(tx, now, handler, event, certificate.certificate_id)
         except StoreError as failure:
-            log.error("handlers are not called", reason=str(failure), certificates=len(wanted))
+            log.write(LogEvent.REGISTRATION_HANDLERS_NOT_CALLED, reason=str(failure), certificates=len(wanted))
             return
         if wanted:
             self._wake()

@@ -22,8 +22,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-import structlog
-
 from sekisho import arn, ids
 from sekisho.ca_certificates import issuers
 from sekisho.ca_certificates.model import CACertificate, CACertificateStatus
@@ -40,6 +38,8 @@ from sekisho.errors import (
     InvalidRequestException,
     ResourceNotFoundException,
 )
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.pages import Slice, Window
 from sekisho.pki import verify
 from sekisho.pki.certificate import X509Certificate
@@ -53,8 +53,6 @@ from sekisho.rotation.store import RotationRows
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.things import rules as things
-
-log = structlog.get_logger(__name__)
 
 _PAGE: Final = 250
 
@@ -140,8 +138,8 @@ class Rotations:
                 if (rotation := _switch_over(tx, now, realm, certificate_id)) is not None
             ]
         for rotation in done:
-            log.info(
-                "a certificate was rotated",
+            log.write(
+                LogEvent.CERTIFICATE_ROTATED,
                 account_id=rotation.realm.account_id,
                 region=rotation.realm.region,
                 old_certificate_id=rotation.old_certificate_id,

@@ -11,13 +11,11 @@ import stat
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from sekisho.files import refuse_writable_by_others, remove_leftovers
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.server.handler_settings import CsrSigner, PythonFunction, Webhook
 from sekisho.server.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 MODE: Final = 0o711
 SETTINGS_FILE: Final = "sekisho.toml"
@@ -99,8 +97,8 @@ def _let_others_pass(settings: Settings) -> None:
     exposed = [each for each in entries if each.lstat().st_mode & kept_from]
     others = sorted(each.name for each in exposed if not _is_ours(each))
     if others or not _is_ours(data):
-        log.warning(
-            "other users cannot read the root certificates: they may not pass through the data folder",
+        log.write(
+            LogEvent.ROOT_CERTIFICATES_UNREADABLE,
             folder=str(data),
             files_of_other_owners=others[:_LOGGED_NAMES],
             remedy=f"type chmod o-rwx for these files, and chmod 711 {data}",
@@ -120,8 +118,8 @@ def _warn_of_a_password_that_others_can_read(settings: Settings) -> None:
     if not settings.database_url or not file.is_file() or not file.stat().st_mode & 0o004:
         return
     if "database_url" in file.read_text(errors="replace"):
-        log.warning(
-            "other users can read the settings, and the database URL in them",
+        log.write(
+            LogEvent.SETTINGS_READABLE,
             file=str(file),
             remedy=f"type chmod 600 {file}",
         )

@@ -18,14 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import structlog
-
 from sekisho import __version__
 from sekisho.observe import logging, threads
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import SupervisedThread, beat
 from sekisho.store.errors import StoreError
-
-log = structlog.get_logger(__name__)
 
 PROBE_INTERVAL_SECONDS: Final = 5.0
 """Seconds from the end of one probe to the beginning of the next."""
@@ -114,9 +112,9 @@ class Probe:
             problem = f"{type(error).__name__}: {error}"
         if (problem is None) != (self._problem is None):
             if problem is None:
-                log.info("a part of the server is well again", part=self.name)
+                log.write(LogEvent.PART_RECOVERED, part=self.name)
             else:
-                log.error("a part of the server is not well", part=self.name, reason=problem)
+                log.write(LogEvent.PART_FAILING, part=self.name, reason=problem)
         self._problem = problem
         self._checked_at = time.monotonic()
 

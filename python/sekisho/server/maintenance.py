@@ -9,11 +9,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import structlog
-
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import SupervisedThread, record_failure
-
-log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 60.0
 """Seconds from the end of one round to the beginning of the next."""
@@ -53,5 +51,5 @@ class Maintenance:
                 except Exception as error:
                     # The others still have their turn.
                     record_failure(error)
-                    log.exception("maintenance failed", task=name)
+                    log.exception(LogEvent.MAINTENANCE_FAILED, task=name)
             self._stopping.wait(self._interval)

@@ -12,6 +12,7 @@ import fcntl
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from sekisho import __version__, clock
 from sekisho.accounts.rules import Accounts
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.realm import Realm
 from sekisho.server import data_folder, listen_host, run_file
 from sekisho.server.cannot_start import CannotStart, refusing_clearly
@@ -49,6 +52,7 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
     """
     from sekisho.observe import logging
 
+    begun = time.monotonic()
     logging.configure(settings.log_level)
     # Before anything is opened: SQLite, sockets and handler processes live on what is left of these.
     descriptors = raise_limit()
@@ -61,7 +65,22 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
             run = server.describe()
             run_file.write(settings.data, run)
             stack.callback(run_file.remove, settings.data)
-        asyncio.run(server.serve(lambda: on_ready(run)))
+
+        def ready() -> None:
+            log.write(
+                LogEvent.SERVER_STARTED,
+                version=run.version,
+                api=run.api,
+                mqtt=f"{settings.host}:{run.mqtt_port}",
+                store=run.store,
+                data=str(settings.data),
+                account_id=run.account,
+                region=run.region,
+                ready_ms=round((time.monotonic() - begun) * 1000),
+            )
+            on_ready(run)
+
+        asyncio.run(server.serve(ready))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +97,7 @@ class _Server:
         """Until a signal asks to stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._ask_to_stop)
+            loop.add_signal_handler(number, self._ask_to_stop, number)
         serving = asyncio.create_task(self.http.serve(sockets=[self.api_socket]))
         while not self.http.started and not serving.done():
             await asyncio.sleep(0.001)
@@ -90,7 +109,9 @@ class _Server:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
-    def _ask_to_stop(self) -> None:
+    def _ask_to_stop(self, number: signal.Signals) -> None:
+        if not self.http.should_exit:
+            log.write(LogEvent.SERVER_STOPPING, reason=number.name)
         self.http.should_exit = True
 
 

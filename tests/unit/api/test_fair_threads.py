@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import pytest
 from starlette.applications import Starlette
-from structlog.testing import capture_logs
 
 from sekisho.api import app as app_module
 from sekisho.api import fair_threads
@@ -24,6 +23,7 @@ from sekisho.api.sigv4 import SecretKey
 from sekisho.realm import Realm
 from sekisho.server.health import Part
 from sekisho.server.services import Services
+from tests.logs import captured_log, lines_of
 
 WAIT = 10.0
 HOME = Realm("123456789012", "eu-central-1")
@@ -313,11 +313,11 @@ def test_more_calls_of_one_account_than_may_wait_are_throttled_and_told_of_once(
         await asyncio.gather(*slow, *waiting)
         return throttled
 
-    with capture_logs() as logs:
+    with captured_log() as logs:
         throttled = asyncio.run(asyncio.wait_for(scenario(), WAIT))
     assert {(status, error) for status, error, _ in throttled} == {(400, "ThrottlingException")}
     assert f"Account {HOME.account_id}" in throttled[0][2]["message"]
-    lines = [line for line in logs if line["event"] == "api requests throttled"]
+    lines = lines_of(logs, "api_requests_throttled")
     assert [(line["account_id"], line["count"]) for line in lines] == [(HOME.account_id, 1)]
 
 
@@ -335,10 +335,10 @@ def test_a_call_that_finds_no_free_thread_in_time_is_unavailable(monkeypatch: py
         await asyncio.gather(*slow)
         return late
 
-    with capture_logs() as logs:
+    with captured_log() as logs:
         status, error, _ = asyncio.run(asyncio.wait_for(scenario(), WAIT))
     assert (status, error) == (503, "ServiceUnavailableException")
-    assert sum(line["event"] == "api requests found no free thread in time" for line in logs) == 1
+    assert len(lines_of(logs, "api_requests_timed_out")) == 1
 
 
 def test_requests_that_are_not_authenticated_hold_neither_all_threads_nor_any_of_the_accounts() -> None:

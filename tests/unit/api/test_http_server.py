@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from sekisho.api.connections import MAX_HEADER_BYTES, MAX_HEADER_COUNT, ServerLimits
 from sekisho.api.http_server import HttpServer
+from tests.logs import captured_log, lines_of
 from tests.wait import eventually
 
 GET = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -276,7 +276,7 @@ def test_http_1_0_pipelining_continue_and_upgrade_are_answered(running: Running)
 
 
 def test_the_log_names_the_peer_and_has_one_line_for_many_requests(caplog: pytest.LogCaptureFixture) -> None:
-    with structlog.testing.capture_logs() as lines, serving() as running:
+    with captured_log() as lines, serving() as running:
         peers = []
         for _ in range(50):
             with running.connect() as peer:
@@ -284,10 +284,10 @@ def test_the_log_names_the_peer_and_has_one_line_for_many_requests(caplog: pytes
                 peers.append("{}:{}".format(*peer.getsockname()))
                 assert read_answer(peer)[0] == 400
         assert running.counted("invalid") == 50
-    refused = [line for line in lines if line["event"] == "http request refused"]
+    refused = lines_of(lines, "http_requests_refused")
     assert len(refused) == 1
     assert refused[0]["peer"] == peers[0]
-    assert refused[0]["code"] == "SerializationException"
+    assert refused[0]["error_code"] == "SerializationException"
     assert refused[0]["reason"]
     assert not caplog.records
 
@@ -475,7 +475,7 @@ def test_requests_that_are_sent_ahead_are_bounded_per_connection() -> None:
 
 def test_without_descriptors_the_log_says_so_once_and_the_server_recovers() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with serving() as running, structlog.testing.capture_logs() as lines, ExitStack() as held:
+    with serving() as running, captured_log() as lines, ExitStack() as held:
         # Clients that are waiting in the backlog have their descriptors already.
         waiting = [held.enter_context(socket.socket()) for _ in range(3)]
         for peer in waiting:
@@ -490,6 +490,6 @@ def test_without_descriptors_the_log_says_so_once_and_the_server_recovers() -> N
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert [read_answer(peer)[0] for peer in waiting] == [200, 200, 200]
         assert running.counted("accept_failures") < 1000
-    failures = [line for line in lines if line["event"] == "the API cannot take connections"]
+    failures = lines_of(lines, "http_accept_failed")
     assert 1 <= len(failures) <= 2
     assert failures[0]["reason"] == "Too many open files"

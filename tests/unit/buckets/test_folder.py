@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.buckets.folder import FolderBuckets
 from sekisho.provisioning.bulk.input import InputError
+from tests.logs import captured_log
 
 OWN, OTHER = "123456789012", "222222222222"
 
@@ -115,13 +115,13 @@ def test_a_file_where_it_had_its_place_before_accounts_had_folders_is_told_its_n
     (root / "old" / "input.json").write_text("old")
     with pytest.raises(InputError, match=f"Its place is {OWN}/old/input.json"):
         content(FolderBuckets(root), "old", "input.json")
-    with capture_logs() as logs:
+    with captured_log() as logs:
         FolderBuckets(root).warn_of_folders_without_account()
     [line] = logs
     assert (line["log_level"], line["folders"], line["count"]) == ("warning", [str(root / "old")], 1)
     (root / "old" / "input.json").unlink()
     (root / "old").rmdir()
-    with capture_logs() as logs:
+    with captured_log() as logs:
         FolderBuckets(root).warn_of_folders_without_account()
         FolderBuckets(root / "nowhere").warn_of_folders_without_account()
     assert logs == []

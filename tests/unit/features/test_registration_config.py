@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.ca_certificates.model import RegistrationConfig
 from sekisho.ca_certificates.registration_config import checked, require_template
@@ -14,6 +13,7 @@ from sekisho.errors import InvalidRequestException, ResourceNotFoundException
 from sekisho.provisioning.templates.model import TemplateType
 from sekisho.provisioning.templates.store import ProvisioningTemplateRows
 from sekisho.store.store import Store
+from tests.logs import captured_log
 from tests.store.builders import HOME, OTHER_ACCOUNT, provisioning_template, template_version
 
 ROLE = "arn:aws:iam::123456789012:role/provisioning"
@@ -57,7 +57,7 @@ def test_parameters_of_the_certificate_need_no_declaration() -> None:
 def test_a_policy_document_built_as_text_is_warned_of() -> None:
     document = {"Fn::Sub": '{"Statement": "${AWS::IoT::Certificate::CommonName}"}'}
     policy = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": document}}
-    with capture_logs() as logged:
+    with captured_log() as logged:
         checked(body({"Resources": {**TEMPLATE["Resources"], "built": policy}}))
         checked(body(TEMPLATE))
     assert [line["log_level"] for line in logged] == ["warning"]

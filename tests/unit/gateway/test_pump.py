@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway
 from sekisho.admission.model import Identity
@@ -22,6 +21,7 @@ from sekisho.messaging.requests import Request
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.errors import StoreError
+from tests.logs import captured_log, lines_of
 from tests.store.builders import certificate
 from tests.wait import eventually
 
@@ -223,7 +223,7 @@ def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES", 4 * SIZE)
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 4 * SIZE)
     registry = Busy()
-    with capture_logs() as logs, registry.hold(gateway) as pump:
+    with captured_log() as logs, registry.hold(gateway) as pump:
         gateway.batches.put([admit(number) for number in range(1, 8)])
         full = [(number, "ADMISSION_QUEUE_FULL") for number in (5, 6, 7)]
         assert gateway.answers.get(timeout=WAIT) == full
@@ -232,13 +232,13 @@ def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
         assert pump.statistics() == {"registrations_waiting": 4, "registrations_refused": 4}
         registry.goes_on.set()
         assert [number for _ in range(2) for number, _ in gateway.answers.get(timeout=WAIT)] == [0, 1, 8, 2, 3]
-    lines = [line for line in logs if line["event"] == "the registration queue is full for an account"]
+    lines = lines_of(logs, "registration_queue_full")
     assert [(line["account_id"], line["count"]) for line in lines] == [("123456789012", 1)]
 
 
 def test_dropped_events_are_told_of_once_per_queue_and_account(gateway: FakeGateway) -> None:
     pump = running(gateway, Registry())
-    with capture_logs() as logs:
+    with captured_log() as logs:
         gateway.batches.put([dropped("request", "123456789012", 7), dropped("request", "210987654321", 1)])
         gateway.batches.put([dropped("request", "123456789012", 5), dropped("refused", None, 2), admit(1)])
         gateway.answers.get(timeout=WAIT)
@@ -261,14 +261,14 @@ def test_a_batch_of_requests_is_asked_once_and_answered_once(gateway: FakeGatewa
 def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gateway: FakeGateway) -> None:
     registry = Registry(raises=True)
     pump = running(gateway, registry)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         gateway.batches.put([admit(1)])
         eventually(lambda: bool(registry.asked))
         gateway.batches.put([admit(2)])
         answers = gateway.answers.get(timeout=WAIT)
     pump.stop()
     assert answers == [(2, "DEVICE_CERTIFICATE_NOT_REGISTERED")]
-    assert [line["event"] for line in logs] == ["gateway events were not handled"]
+    assert [line["code"] for line in logs] == ["gateway_events_not_handled"]
 
 
 def test_an_unexpected_error_over_one_certificate_refuses_no_other(gateway: FakeGateway) -> None:
@@ -282,13 +282,13 @@ def test_an_unexpected_error_over_one_certificate_refuses_no_other(gateway: Fake
             return [Refused(RefusalReason.CA_NOT_REGISTERED)] * len(requests)
 
     pump = Pump(cast(Gateway, gateway), Surprised())
-    with capture_logs() as logs:
+    with captured_log() as logs:
         pump.start()
         gateway.batches.put([admit(1), admit(2, account_id=None), admit(3)])
         answers = [gateway.answers.get(timeout=WAIT) for _ in range(2)]
         pump.stop()
     assert answers == [[(1, "CA_NOT_REGISTERED")], [(3, "CA_NOT_REGISTERED")]]
-    assert [(line["event"], line["certificate_id"]) for line in logs] == [("a certificate was not examined", "ab" * 32)]
+    assert [(line["code"], line["certificate_id"]) for line in logs] == [("certificate_not_examined", "ab" * 32)]
 
 
 @pytest.mark.parametrize("for_known", [True, False])
@@ -314,7 +314,7 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gateway: FakeGateway
 
     away = Away(for_known=for_known)
     pump = Pump(cast(Gateway, gateway), away)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         pump.start()
         gateway.batches.put([admit(1)])
         eventually(lambda: away.has_failed)
@@ -329,12 +329,12 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gateway: FakeGateway
 @pytest.mark.parametrize(
     ("operation", "event"),
     [
-        ("connect", "connection refused"),
-        ("publish", "publish refused"),
-        ("subscribe", "subscription refused"),
-        ("unsubscribe", "unsubscribe refused"),
-        ("receive", "delivery refused"),
-        ("packet", "packet refused"),
+        ("connect", "connection_refused"),
+        ("publish", "publish_refused"),
+        ("subscribe", "subscription_refused"),
+        ("unsubscribe", "unsubscribe_refused"),
+        ("receive", "delivery_refused"),
+        ("packet", "packet_refused"),
     ],
 )
 def test_a_refusal_is_logged_with_its_operation_its_reason_and_the_client(
@@ -353,13 +353,13 @@ def test_a_refusal_is_logged_with_its_operation_its_reason_and_the_client(
         "detail": "Activate it.",
         "operation": operation,
     }
-    with capture_logs() as logs:
+    with captured_log() as logs:
         pump = running(gateway, Registry())
         gateway.batches.put([refused, admit(1)])
         gateway.answers.get(timeout=WAIT)
         pump.stop()
     line = logs[0]
-    assert (line["event"], line["reason"]) == (event, "DEVICE_CERTIFICATE_INACTIVE")
+    assert (line["code"], line["reason"]) == (event, "DEVICE_CERTIFICATE_INACTIVE")
     assert (line["client_id"], line["peer"], line["certificate_id"]) == ("pump-7", "192.0.2.1:5000", "ab" * 32)
 
 
@@ -411,7 +411,7 @@ def test_connected_certificates_are_told_again_where_the_store_did_not_take_them
         gateway.batches.put([connected_event(certificate_id)])
 
     pump = Pump(cast(Gateway, gateway), Registry(), connected=record)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         pump.start()
         connect("one")
         assert told.get(timeout=WAIT) == (["one"], True)
@@ -470,12 +470,12 @@ def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refus
 
 
 def test_failed_accepts_are_one_line_with_their_number(gateway: FakeGateway) -> None:
-    with capture_logs() as lines:
+    with captured_log() as lines:
         pump = running(gateway, Registry())
         gateway.batches.put(
             [{"kind": "accept_failed", "cause": "Too many open files (os error 24)", "count": 42}, admit(1)]
         )
         gateway.answers.get(timeout=10)
         pump.stop()
-    [said] = [line for line in lines if line["event"] == "MQTT connections cannot be accepted"]
+    [said] = lines_of(lines, "mqtt_accept_failed")
     assert (said["reason"], said["count"]) == ("Too many open files (os error 24)", 42)

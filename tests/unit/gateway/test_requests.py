@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from structlog.testing import capture_logs
-
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.gateway import requests as requests_module
 from sekisho.gateway.requests import MAX_WAIT_SECONDS, THREADS, Requests
 from sekisho.messaging.requests import Reply, Request
 from sekisho.realm import Realm
+from tests.logs import captured_log, lines_of
 from tests.wait import eventually
 
 if TYPE_CHECKING:
@@ -110,12 +109,12 @@ def test_what_nobody_listens_to_and_what_is_not_answered_is_passed_over() -> Non
 
 def test_a_service_that_raises_goes_on_with_the_next() -> None:
     gateway = FakeGateway()
-    with capture_logs() as logs, running(gateway, Echo()) as requests:
+    with captured_log() as logs, running(gateway, Echo()) as requests:
         for _ in range(THREADS * 2):
             requests.take(request(b"raise"))
         requests.take(request(b"next"))
         assert gateway.replies.get(timeout=WAIT)["message"]["payload"] == b"next"
-    assert {line["event"] for line in logs} == {"a request was not answered"}
+    assert {line["code"] for line in logs} == {"device_request_not_answered"}
     assert len(logs) == THREADS * 2
 
 
@@ -125,10 +124,10 @@ def test_an_answer_that_cannot_be_sent_is_in_the_log() -> None:
         (ended, "NOT_AUTHORIZED: the connection has ended"),
         (FakeGateway(stopped=True), "stopped"),
     ):
-        with capture_logs() as logs, running(gateway, Echo()) as requests:
+        with captured_log() as logs, running(gateway, Echo()) as requests:
             requests.take(request(b"x"))
             gateway.replies.get(timeout=WAIT)
-        assert [line["event"] for line in logs] == ["an answer was not sent"]
+        assert [line["code"] for line in logs] == ["reply_not_sent"]
         assert reason in logs[0]["reason"]
 
 
@@ -191,7 +190,7 @@ def test_within_an_account_certificates_and_connections_are_served_in_turn() -> 
 
 def test_requests_without_a_place_are_answered_counted_and_told_of_once() -> None:
     gateway, service = FakeGateway(), Slow()
-    with capture_logs() as logs, running(gateway, service) as requests:
+    with captured_log() as logs, running(gateway, service) as requests:
         for _ in range(THREADS // 2):
             requests.take(request(b"slow"))
         service.has(THREADS // 2)
@@ -207,7 +206,7 @@ def test_requests_without_a_place_are_answered_counted_and_told_of_once() -> Non
     assert set(rejections) == {(7, "$aws/echo/json/rejected", b"later")}
     assert (statistics["requests_waiting"], statistics["requests_throttled"]) == (fit, 300)
     assert statistics["requests_throttled_unanswered"] == 0
-    lines = [line for line in logs if line["event"] == "requests of devices throttled"]
+    lines = lines_of(logs, "device_requests_throttled")
     assert [(line["count"], line["account_id"]) for line in lines] == [(1, REALM.account_id)]
 
 

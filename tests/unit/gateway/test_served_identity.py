@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography import x509
-from structlog.testing import capture_logs
 
 from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import utc_now
@@ -22,6 +21,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.realm import Realm
 from sekisho.regions import Regions
 from sekisho.server.settings import Settings
+from tests.logs import captured_log, lines_of
 from tests.x509 import new_ca, new_device
 
 pytestmark = pytest.mark.usefixtures("few_rsa_keys")
@@ -105,7 +105,7 @@ def test_an_endpoint_is_given_though_the_gateway_does_not_take_it(tmp_path: Path
 
     endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: [HOME]})())
     identity = ServedIdentity(Settings(data=tmp_path), endpoints, cast(Gateway, Stopped()), utc_now)
-    with capture_logs() as lines:
+    with captured_log() as lines:
         identity.follow()
     assert lines[0]["reason"] == "it has stopped"
 
@@ -155,7 +155,7 @@ def test_certificates_of_regions_that_the_gateway_does_not_take_stop_no_start(
 
     identity, gateway = serving(tmp_path, [HOME])
     monkeypatch.setattr(gateway, "set_named_certificates", refuse)
-    with capture_logs() as lines:
+    with captured_log() as lines:
         identity.serve_certificates()
     assert gateway.default is not None
     assert lines[0]["reason"] == "server certificate 1 is too large"
@@ -164,11 +164,11 @@ def test_certificates_of_regions_that_the_gateway_does_not_take_stop_no_start(
 def test_endpoints_in_regions_that_are_not_in_the_list_are_not_served(tmp_path: Path) -> None:
     made_up = [ServedEndpoint(Realm("123456789012", f"x{n}"), f"a{n}-ats.iot.x{n}.localhost") for n in range(1300)]
     identity, gateway = serving(tmp_path, [HOME, OTHER, *made_up], regions=("x7",))
-    with capture_logs() as lines:
+    with captured_log() as lines:
         identity.serve_endpoints()
         identity.serve_endpoints()
     assert gateway.names == [HOME.server_name, OTHER.server_name, made_up[7].server_name]
-    [line] = [line for line in lines if "not in the list" in line["event"]]
+    [line] = lines_of(lines, "endpoints_not_served")
     assert line["count"] == 1299
     assert 'regions = ["x0", "x1", "x10"]' in line["remedy"]
 
@@ -228,7 +228,7 @@ def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path:
     assert gateway.named == {}
     certificate.write_text("half of a renewal")
     now += RENEWAL_CHECK_INTERVAL
-    with capture_logs() as lines:
+    with captured_log() as lines:
         identity.renew()
     assert "the server certificate cannot be used" in lines[-1]["reason"]
     assert leaf_of(gateway.default).pem == device.pem

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.handlers.processes import Processes
 from sekisho.handlers.python_function import INHERITED, PythonFunctions
@@ -20,6 +19,7 @@ from sekisho.provisioning.handlers import HandlerFailed
 from sekisho.realm import Realm
 from sekisho.server.handler_settings import PythonFunction
 from sekisho.server.settings import ConfigError
+from tests.logs import captured_log, lines_of
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
 from tests.unit.handlers.arrange import API, WITHIN, access_key, call, read
 from tests.wait import eventually
@@ -218,7 +218,7 @@ def test_a_process_stays_for_the_next_call_and_each_realm_has_its_own(make: Make
 
 def test_what_the_function_raises_is_told_with_its_traceback_and_the_process_goes_on(make: Make) -> None:
     handler = make("fail")
-    with capture_logs() as logs, pytest.raises(HandlerFailed) as failure:
+    with captured_log() as logs, pytest.raises(HandlerFailed) as failure:
         handler.invoke(call())
     assert str(failure.value) == "handler 'h' (fleet:fail) raised LookupError: no such thing"
     assert not failure.value.is_permanent
@@ -226,8 +226,8 @@ def test_what_the_function_raises_is_told_with_its_traceback_and_the_process_goe
     assert trace is not None
     assert 'raise LookupError("no such\\nthing")' in trace
     assert "worker.py" not in trace
-    [line] = [line for line in logs if line["event"] == "a handler raised"]
-    assert (line["handler"], line["error"], line["trace"]) == ("h", "LookupError", trace)
+    [line] = lines_of(logs, "handler_raised")
+    assert (line["handler"], line["error_type"], line["stack_trace"]) == ("h", "LookupError", trace)
     with pytest.raises(HandlerFailed, match="LookupError"):
         handler.invoke(call())
 
@@ -267,11 +267,11 @@ def test_a_function_that_ends_its_process_is_told_and_the_next_call_has_another(
 
 def test_what_the_function_prints_is_logged_and_does_not_disturb_the_answer(make: Make) -> None:
     handler = make("speak")
-    with capture_logs() as logs:
+    with captured_log() as logs:
         assert handler.invoke(call()) == ""
 
         def lines() -> list[str]:
-            return [line["line"] for line in list(logs) if line["event"] == "a handler says"]
+            return [line["text"] for line in lines_of(list(logs), "handler_printed")]
 
         eventually(lambda: sum(map(len, lines())) > 20000)
     assert lines()[:3] == ["to standard output", "to standard error", "from a child"]
@@ -355,7 +355,7 @@ def test_there_are_never_more_processes_than_the_limit_and_others_make_room_for_
     handler = make("count", limit=3)
     [_, others] = handler.invoke(call(realm=OTHER_ACCOUNT))
     pids = []
-    with capture_logs() as logs:
+    with captured_log() as logs:
         for number in range(12):
             [calls, pid] = handler.invoke(call(realm=Realm(HOME.account_id, f"region-{number}")))
             assert calls == 1
@@ -364,7 +364,7 @@ def test_there_are_never_more_processes_than_the_limit_and_others_make_room_for_
             assert sum(map(is_running, [others, *pids])) <= 3
             assert handler._processes.statistics()["running"] <= 3
     assert handler._processes.statistics()["ended_for_room"] == 10
-    made_room = [line for line in logs if "make room" in line["event"]]
+    made_room = lines_of(logs, "handler_process_replaced")
     assert [line["region"] for line in made_room] == [f"region-{number}" for number in range(10)]
     # The account with most processes makes room for itself.
     assert handler.invoke(call(realm=OTHER_ACCOUNT)) == [2, others]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from sekisho.handlers.registry import ConfiguredHandlers
 from sekisho.provisioning.handlers import HandlerFailed, handler_name
 from sekisho.realm import Realm
 from sekisho.server.handler_settings import NAME
 from sekisho.store.errors import StoreError
+from tests.logs import captured_log
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT
 from tests.unit.handlers.arrange import Directory, build
 from tests.x509 import new_ca, new_request, p256
@@ -95,7 +95,7 @@ def refusal(handlers: ConfiguredHandlers, realm: Realm, function: str = "sign_it
 def test_refusals_are_logged_with_the_account_once_in_an_interval(tmp_path: Path) -> None:
     directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
     handlers = build(tmp_path, signer(tmp_path), directory)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         said = {realm: [refusal(handlers, realm) for _ in range(3)] for realm in (HOME, OTHER_ACCOUNT)}
     assert [(line["handler"], line["account_id"], line["region"], line["reason"]) for line in logs] == [
         ("sign_it", realm.account_id, realm.region, reasons[0]) for realm, reasons in said.items()
@@ -159,12 +159,12 @@ def test_the_start_warns_of_handlers_that_will_be_refused_and_of_accounts_that_a
     text = signer(tmp_path) + f'[handlers.hook]\nurl = "http://127.0.0.1:1/"\naccounts = ["{HOME.account_id}"]\n'
     for ids, told in (
         ({HOME.account_id}, []),
-        ({HOME.account_id, SECOND}, [("a handler will not be called", "sign_it")]),
-        ({SECOND}, [("a handler has an account that this server does not", "hook")]),
+        ({HOME.account_id, SECOND}, [("handler_without_account", "sign_it")]),
+        ({SECOND}, [("handler_account_unknown", "hook")]),
     ):
-        with capture_logs() as logs:
+        with captured_log() as logs:
             build(tmp_path, text, Directory(ids)).warn_of_accounts()
-        assert [(line["event"], line["handler"]) for line in logs] == told
+        assert [(line["code"], line["handler"]) for line in logs] == told
 
 
 def test_registrations_go_to_the_handlers_that_want_them(tmp_path: Path) -> None:

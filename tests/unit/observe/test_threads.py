@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.observe import threads
 from sekisho.observe.threads import SupervisedThread, ThreadState, beat, record_failure, states
+from tests.logs import captured_log
 from tests.wait import eventually
 
 WITHIN = 15.0
@@ -46,7 +46,7 @@ def test_a_function_that_raises_runs_again_and_its_state_says_what_happened(
     ending: threading.Event, error: BaseException
 ) -> None:
     worker = Worker(ending, error)
-    with capture_logs() as logged:
+    with captured_log() as logged:
         SupervisedThread(worker, "worker-1", restart_delay=0.0).start()
         eventually(lambda: worker.runs == 2)
     state = state_of("worker-1")
@@ -54,7 +54,7 @@ def test_a_function_that_raises_runs_again_and_its_state_says_what_happened(
     assert (state.is_running, state.failures) == (True, 1)
     assert type(error).__name__ in str(state.last_error)
     assert "failed 0 s ago" in str(state.problem)
-    assert [line["event"] for line in logged] == ["a background thread failed and runs again"]
+    assert [line["code"] for line in logged] == ["thread_restarting"]
     assert logged[0]["thread"] == "worker-1"
 
 

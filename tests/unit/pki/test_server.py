@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -18,6 +17,7 @@ from sekisho.pki import pem, server
 from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 from sekisho.pki.server import ServerIdentity
+from tests.logs import captured_log, lines_of
 from tests.x509 import new_ca, new_device, openssl
 
 pytestmark = pytest.mark.usefixtures("few_rsa_keys")
@@ -238,10 +238,10 @@ def test_a_clock_that_is_far_ahead_replaces_no_root(folder: Path) -> None:
 
 def test_a_clock_before_the_root_replaces_nothing(folder: Path) -> None:
     first = identity(folder)
-    with structlog.testing.capture_logs() as lines:
+    with captured_log() as lines:
         second = identity(folder, now=NOW - timedelta(days=20 * 365))
     assert second.chains == first.chains
-    assert "clock is before the beginning" in lines[0]["event"]
+    assert lines[0]["code"] == "clock_before_root"
 
 
 def test_what_was_made_while_the_clock_was_ahead_is_made_anew_when_it_is_right(folder: Path) -> None:
@@ -338,7 +338,7 @@ def test_what_is_below_a_root_never_stops_a_start(folder: Path, hierarchy: str, 
             file.mkdir()
             (file / "inside").touch()
     before = roots_of(folder)
-    with structlog.testing.capture_logs() as lines:
+    with captured_log() as lines:
         second = identity(folder, further=[WEST])
     assert len(second.chains) == len(second.by_name[WEST]) == 2
     assert (second.chains, second.by_name) != (first.chains, first.by_name)
@@ -400,10 +400,10 @@ def test_a_leaf_that_cannot_be_kept_is_served_all_the_same(folder: Path, monkeyp
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(server, "write_atomically", full)
-    with structlog.testing.capture_logs() as lines:
+    with captured_log() as lines:
         made = identity(folder, names=["other.example"], further=[WEST])
     assert len(made.chains) == len(made.by_name[WEST]) == 2
-    errors = [line for line in lines if "cannot be kept" in line["event"]]
+    errors = lines_of(lines, "server_certificate_not_saved")
     assert "No space left on device" in errors[0]["reason"]
     assert "server" in errors[0]["file"]
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.change import Change
 from sekisho.clock import Clock
@@ -32,6 +31,7 @@ from sekisho.tags.store import TagRows
 from sekisho.templates.resources import Resources
 from sekisho.things import rules as things
 from sekisho.things.store import ThingRows
+from tests.logs import captured_log, lines_of
 from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
@@ -262,14 +262,14 @@ def test_a_line_that_nobody_foresaw_costs_itself_alone(world: World, culprits: s
             raise ZeroDivisionError
 
     world.provisioner.after = fail
-    with capture_logs() as logged:
+    with captured_log() as logged:
         task = world.ended(world.start(world.server()))
     assert (task.status, task.success_count, task.failure_count) == (COMPLETED, 100 - len(culprits), len(culprits))
     assert {f"t{each['lineNumber']}" for each in world.reported(task, ERRORS)} == culprits
     assert {each["errorCode"] for each in world.reported(task, ERRORS)} == {"InternalFailureException"}
     assert len(world.things()) == 100 - len(culprits)
-    told = [each for each in logged if each["event"] == "a line of a bulk registration failed"]
-    assert {f"t{each['line']}" for each in told} == culprits
+    told = lines_of(logged, "bulk_registration_line_failed")
+    assert {f"t{each['line_number']}" for each in told} == culprits
 
 
 def test_a_store_that_fails_is_tried_until_it_works(world: World) -> None:
@@ -400,12 +400,12 @@ def test_a_server_that_opens_the_input_while_another_goes_on_leaves_the_task_to_
             RegistrationTaskRows(tx).replace(replace(task, lines_done=1, bytes_done=20, success_count=1))
 
     world.drawer.meanwhile = go_on
-    with capture_logs() as logged:
+    with captured_log() as logged:
         bulk = world.server()
         bulk.start()
         eventually(lambda: not bulk._threads)
     assert world.provisioner.called == []
-    assert "another server" in logged[0]["event"]
+    assert logged[0]["code"] == "bulk_registration_taken"
     assert world.task(task.task_id).input_version is None
 
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.provisioning.deliveries import rules as deliveries
 from sekisho.provisioning.deliveries.model import Delivery, DeliveryState
@@ -24,6 +23,7 @@ from sekisho.realm import Realm
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
+from tests.logs import captured_log
 from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
@@ -207,7 +207,7 @@ def test_after_its_retries_a_delivery_is_given_up_kept_and_tried_again_when_aske
     dispatcher = world.dispatcher(h=Lane(retries=2))
     world.enqueue(1)
     operator = Deliveries(world.store, world.clock)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         for attempt in range(1, 4):
             dispatcher.wake()
             eventually(lambda: len(logs) == attempt)  # noqa: B023 - called before it changes
@@ -256,7 +256,7 @@ def test_an_exception_that_nobody_foresaw_is_a_failure_like_another(world: World
     world.handlers.fails = lambda _: ZeroDivisionError("by zero")
     dispatcher = world.dispatcher()
     world.enqueue(1)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         dispatcher.wake()
         eventually(lambda: world.kept()[0].attempts == 1)
     assert world.kept()[0].last_error == "handler 'h': ZeroDivisionError: by zero"
@@ -321,7 +321,7 @@ def test_accounts_take_turns_whatever_each_has_waiting(world: World) -> None:
 
 def test_an_account_keeps_so_many_events_for_a_handler_and_no_more(world: World) -> None:
     world.enqueuing = Enqueuing(limit=5)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         for n in range(7):
             world.enqueue(n)
             world.enqueue(n, "another")
@@ -350,10 +350,10 @@ def test_events_that_were_given_up_make_room_for_new_ones_the_first_to_fail_firs
         eventually(lambda: world.kept() == [])
         world.clock.move(1)
     dispatcher.stop(WITHIN)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         world.enqueue("new")
     [line] = logs
-    assert (line["event"], line["count"]) == ("events that were given up are forgotten, to make room for new ones", 4)
+    assert (line["code"], line["count"]) == ("handler_events_forgotten", 4)
     assert [json.loads(each.payload)["n"] for each in world.kept()] == ["new"]
     assert world.enqueuing.statistics() == {"handler_events_not_kept": 0, "handler_events_forgotten": 4}
 
@@ -465,7 +465,7 @@ def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, m
 
     world.enqueue(1)
     monkeypatch.setattr(Store, "write", failing)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         world.dispatcher()
         eventually(lambda: len(world.handlers.calls) > 1)
         is_full.clear()

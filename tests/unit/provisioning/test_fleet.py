@@ -16,7 +16,6 @@ from cryptography import x509 as cryptography_x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from sekisho import arn
 from sekisho.ca_certificates.rules import CACertificates
@@ -44,6 +43,7 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
+from tests.logs import captured_log
 from tests.stores import content, empty_store
 from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca, new_device, new_request, p256
@@ -314,7 +314,7 @@ class TestACertificate:
             raise OSError(28, "No space left on device", "/var/lib/sekisho/issuing")
 
         monkeypatch.setattr(IssuingAuthority, "issue_with_key", broken)
-        with capture_logs() as logged:
+        with captured_log() as logged:
             status, code, message = world.send(f"{CREATE}/json", b"").refusal
         assert (status, code) == (500, "InternalFailure")
         # What is in the server's folders is not for devices.
@@ -521,7 +521,7 @@ class TestAParameterOfTheService:
     def test_has_no_other_value_from_a_hook(self, world: World, name: str) -> None:
         world.with_hook({"allowProvisioning": True, "parameterOverrides": {name: "ab" * 32}})
         certificate_id, token = world.claimed()
-        with capture_logs() as logged:
+        with captured_log() as logged:
             status, code, message = world.provision(token, "1").refusal
         assert (status, code) == (500, "InternalFailure")
         assert name in message
@@ -788,7 +788,7 @@ class TestAHook:
     def test_that_answers_in_another_form_lets_nobody_in(self, world: World, answer: object) -> None:
         world.with_hook(answer)
         certificate_id, token = world.claimed()
-        with capture_logs() as logged:
+        with captured_log() as logged:
             status, code, message = world.provision(token).refusal
         assert (status, code) == (500, "InternalFailure")
         assert "no answer that can be used" in message
@@ -798,7 +798,7 @@ class TestAHook:
     def test_that_fails_lets_nobody_in_and_the_operator_reads_why(self, world: World) -> None:
         world.with_hook(HandlerFailed("handler 'hook' raised KeyError: 'secret'"))
         certificate_id, token = world.claimed()
-        with capture_logs() as logged:
+        with captured_log() as logged:
             status, code, message = world.provision(token).refusal
         assert (status, code, message) == (500, "InternalFailure", "The pre-provisioning hook failed.")
         [line] = [line for line in logged if line["log_level"] == "error"]

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho import arn
 from sekisho.admission.model import Identity
@@ -46,6 +45,7 @@ from sekisho.thing_groups.rules import ThingGroups
 from sekisho.thing_types.rules import ThingTypes
 from sekisho.things.rules import Things
 from sekisho.things.store import ThingRows
+from tests.logs import captured_log, lines_of
 from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device, p256
@@ -258,7 +258,7 @@ class TestAFirstConnection:
         device = new_device(ca, "kettle-7")
         announced.clear()
 
-        with capture_logs() as logs:
+        with captured_log() as logs:
             assert world.connect(device) == [PROVISIONED]
 
         kept = world.kept(device)
@@ -270,8 +270,8 @@ class TestAFirstConnection:
         assert (thing.type_name, thing.attributes) == ("kettle", {"site": "north"})
         assert list(world.groups.groups_of(HOME, "kettle-7", ALL).items) == ["kitchen"]
         assert Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id) in announced
-        assert [(each["event"], each["thing_name"], each["certificate_id"]) for each in logs] == [
-            ("a device was provisioned", "kettle-7", device.certificate_id)
+        assert [(each["code"], each["thing_name"], each["certificate_id"]) for each in logs] == [
+            ("device_provisioned", "kettle-7", device.certificate_id)
         ]
         assert world.connect(device) == [ACTIVE]
 
@@ -409,7 +409,7 @@ class TestATemplateThatFails:
         fails, works = world.trust(LACKS_POLICY), world.trust(body(), "Other")
         first, device, last = new_device(works, "a"), new_device(fails, "b"), new_device(works, "c")
         announced.clear()
-        with capture_logs() as logs:
+        with captured_log() as logs:
             assert world.connect(first, device, last) == [PROVISIONED, lacks_policy(device), PROVISIONED]
         assert [world.status(each) for each in (first, device, last)] == [ACTIVE, WAITING, ACTIVE]
         assert world.names() == (["a", "c"], ["devices"])
@@ -690,12 +690,12 @@ class TestAStoreThatFails:
         world.connect(waits)
         world.clock.move(1)
         heard = len(world.listener.heard)
-        with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
+        with pytest.MonkeyPatch.context() as patched, captured_log() as logs:
             patched.setattr(Store, "write", full)
             answers = world.connect(due, waits, told, known, new_device(fails, "e"))
         assert answers == ["CONTROL_PLANE_FAILED", lacks_policy(waits), WAITING, ACTIVE, "CONTROL_PLANE_FAILED"]
         assert len(world.listener.heard) == heard + 1
-        assert {(line["reason"], line["certificates"]) for line in logs if "devices" in line["event"]} == {
+        assert {(line["reason"], line["certificates"]) for line in lines_of(logs, "provisioning_unavailable")} == {
             ("the disk is full", 1)
         }
 
@@ -719,9 +719,9 @@ class TestAStoreThatFails:
                 yield tx
                 raise StoreError("the disk is full")
 
-        with pytest.MonkeyPatch.context() as patched, capture_logs() as logs:
+        with pytest.MonkeyPatch.context() as patched, captured_log() as logs:
             patched.setattr(Store, "write", failing)
             assert world.connect(device) == ["CONTROL_PLANE_FAILED"]
         assert world.kept(device) is None
-        assert [line["event"] for line in logs] == ["certificates cannot be registered"]
+        assert [line["code"] for line in logs] == ["registration_unavailable"]
         assert world.connect(device) == [PROVISIONED]

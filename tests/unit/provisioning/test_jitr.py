@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.admission.model import Identity
 from sekisho.admission.rules import Admission, AdmissionRequest
@@ -36,6 +35,7 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.things.store import ThingRows
+from tests.logs import captured_log
 from tests.store.builders import ownership_token
 from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, LiteralEngine, SetClock
@@ -334,7 +334,7 @@ def test_what_register_certificate_would_refuse_is_not_registered(world: World) 
     expired = new_device(world.ca, begins=now - 2 * day, ends=now - day)
     early = new_device(world.ca, begins=now + day, ends=now + 2 * day)
     good = new_device(world.ca)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         answers = world.connect(expired, good, early)
     assert answers == ["DEVICE_CERTIFICATE_EXPIRED", PENDING, "DEVICE_CERTIFICATE_NOT_YET_VALID"]
     assert world.told_of() == [good.certificate_id]
@@ -352,7 +352,7 @@ def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World)
         CertificateRows(tx).remove(HOME, device.certificate_id)
         CertificateRows(tx).add(replace(kept, realm=OTHER_ACCOUNT))
     good = new_device(ca)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         assert world.connect(device, good) == ["REGISTRATION_REFUSED", PENDING]
     assert "another account of this region" in logs[0]["reason"]
     assert world.kept(device) is None
@@ -377,7 +377,7 @@ def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(Store, "write", full)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         answers = world.connect(new_device(world.ca), known)
     assert answers[0] == "CONTROL_PLANE_FAILED"
     assert isinstance(answers[1], Identity)
@@ -387,9 +387,9 @@ def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
 def test_an_event_that_the_broker_does_not_take_for_now_is_kept(world: World) -> None:
     world.listener.refuses = ServiceUnavailableException("The broker is stopping.")
     first = new_device(world.ca)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         assert world.connect(first) == [PENDING]
-    assert logs[0]["event"] == "an event was not published yet"
+    assert logs[0]["code"] == "publication_delayed"
     assert len(world.waiting()) == 1
     # Started again.
     world.listener.refuses = None
@@ -400,7 +400,7 @@ def test_an_event_that_the_broker_does_not_take_for_now_is_kept(world: World) ->
 
 def test_an_event_that_the_broker_refuses_does_not_hold_up_the_others(world: World) -> None:
     world.listener.refuses = InvalidRequestException("TOPIC_INVALID")
-    with capture_logs() as logs:
+    with captured_log() as logs:
         world.connect(new_device(world.ca))
     assert logs[0]["log_level"] == "error"
     assert world.waiting() == []

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.admission.rules import Admission, AdmissionRequest
 from sekisho.ca_certificates.rules import CACertificates
@@ -27,6 +26,7 @@ from sekisho.realm import Realm
 from sekisho.refusal import Refused
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
+from tests.logs import captured_log
 from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, LiteralEngine, SetClock
 from tests.x509 import KeyAndCertificate, new_ca, new_device
@@ -242,7 +242,7 @@ def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, mo
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(Store, "write", full)
-    with capture_logs() as logs:
+    with captured_log() as logs:
         world.connect(device)
-    assert logs[0]["event"] == "handlers are not called"
+    assert logs[0]["code"] == "registration_handlers_not_called"
     assert len(world.listener.heard) == 2

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.admission.model import Identity
 from sekisho.admission.rules import Admission, AdmissionRequest
@@ -36,6 +35,7 @@ from sekisho.provisioning.templates.model import ProvisioningHook, TemplateType
 from sekisho.provisioning.templates.rules import ProvisioningTemplates
 from sekisho.refusal import RefusalReason, Refused
 from sekisho.store.store import Store
+from tests.logs import captured_log
 from tests.stores import empty_store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca
@@ -161,7 +161,7 @@ def test_parameters_of_the_subject_are_for_the_type_that_has_them(templates: Pro
 
 
 def test_a_policy_document_built_as_text_is_warned_of(templates: ProvisioningTemplates) -> None:
-    with capture_logs() as logged:
+    with captured_log() as logged:
         templates.create(HOME, "t", BUILT_AS_TEXT, ROLE)
         templates.create_version(HOME, "t", BUILT_AS_TEXT)
         templates.create_version(HOME, "t", BODY)

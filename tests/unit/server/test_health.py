@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from sekisho.observe import logging, threads
 from sekisho.observe.log_writer import LogState
@@ -17,6 +16,7 @@ from sekisho.observe.threads import SupervisedThread
 from sekisho.server import health
 from sekisho.server.health import Health, Part, PartFailing, Probe, verdict
 from sekisho.store.errors import StoreError
+from tests.logs import captured_log
 from tests.wait import eventually
 
 WITHIN = 15.0
@@ -112,16 +112,16 @@ def test_a_server_without_a_fault_reports_each_part_as_ok(healthy: Health) -> No
 
 @pytest.mark.parametrize("direction", ["reading", "writing"])
 def test_a_store_that_fails_is_reported_until_it_works_again(healthy: Health, store: Store, direction: str) -> None:
-    with capture_logs() as logged:
+    with captured_log() as logged:
         setattr(store, direction, fail(StoreError("/data/sekisho.db: the disk is full.")))
         eventually(lambda: problems(healthy.ready()) == {"store": "/data/sekisho.db: the disk is full."})
         assert problems(healthy.live()) == {}
         assert healthy.report(is_detailed=True)["failing"] == ["store"]
         setattr(store, direction, lambda: None)
         eventually(lambda: not problems(healthy.parts()))
-    assert [(line["event"], line["part"]) for line in logged] == [
-        ("a part of the server is not well", "store"),
-        ("a part of the server is well again", "store"),
+    assert [(line["code"], line["part"]) for line in logged] == [
+        ("part_failing", "store"),
+        ("part_recovered", "store"),
     ]
 
 

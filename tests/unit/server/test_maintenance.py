@@ -6,9 +6,8 @@ import queue
 import threading
 import time
 
-from structlog.testing import capture_logs
-
 from sekisho.server.maintenance import Maintenance
+from tests.logs import captured_log
 
 WITHIN = 15.0
 NEVER = 3600.0
@@ -32,14 +31,14 @@ def test_a_task_that_raises_costs_neither_the_others_nor_its_own_next_round() ->
         raise OSError("the disk is full")
 
     maintenance = Maintenance({"forget claims": breaks, "other": lambda: done.put("other")}, interval=0.001)
-    with capture_logs() as logged:
+    with captured_log() as logged:
         maintenance.start()
         try:
             assert [done.get(timeout=WITHIN) for _ in range(4)] == ["breaks", "other"] * 2
         finally:
             maintenance.stop()
     first = logged[0]
-    assert (first["event"], first["task"], first["log_level"]) == ("maintenance failed", "forget claims", "error")
+    assert (first["code"], first["task"], first["log_level"]) == ("maintenance_failed", "forget claims", "error")
     assert first["exc_info"]
 
 

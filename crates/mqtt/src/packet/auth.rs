@@ -12,20 +12,20 @@ use crate::{DecodeError, EncodeError, ReasonCode, UserProperties, Utf8, Version}
 pub struct Auth {
     /// Success, Continue authentication or Re-authenticate.
     pub reason: ReasonCode,
-    /// The method of the CONNECT. Required but in the shortest form, which means success.
+    /// The method of the CONNECT. Absent only in the shortest form, which means success.
     pub authentication_method: Option<Utf8>,
-    /// What the method wants to say.
+    /// Data of the method.
     pub authentication_data: Option<Bytes>,
-    /// For people to read.
+    /// For people.
     pub reason_string: Option<Utf8>,
-    /// In the order they came.
+    /// In the order of the packet.
     pub user_properties: UserProperties,
 }
 
 impl Auth {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Auth, DecodeError> {
         let mut auth = Auth::default();
-        // Section 3.15.2.1: success without properties may be left out altogether.
+        // Section 3.15.2.1: success without properties may be omitted completely.
         if reader.remaining() == 0 {
             return Ok(auth);
         }

@@ -12,7 +12,7 @@ use crate::{DecodeError, EncodeError, QoS, ReasonCode, UserProperties, Utf8, Ver
 /// The server's answer to CONNECT.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnAck {
-    /// Whether the server goes on with a session it had. Always false with a failure.
+    /// Whether the server continues a stored session. Always false with a failure.
     pub session_present: bool,
     /// Success or the refusal. To a 3.1.1 client only those that have a
     /// [return code](ReasonCode::v3_connect_return_code) can be sent.
@@ -24,23 +24,23 @@ pub struct ConnAck {
 /// Properties of CONNACK, section 3.2.2.3. Absent means the default that the section names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnAckProperties {
-    /// Seconds; absent means that the client's value is in use.
+    /// Seconds; absent: the client's value is used.
     pub session_expiry_interval: Option<u32>,
-    /// How many QoS 1 and 2 messages the server takes unacknowledged; absent is 65 535.
+    /// Maximum number of unacknowledged QoS 1 and 2 messages that the server accepts; absent is 65 535.
     pub receive_maximum: Option<NonZeroU16>,
-    /// The highest QoS of a PUBLISH the server takes: 0 or 1; absent is 2.
+    /// The highest QoS of a PUBLISH that the server accepts: 0 or 1; absent is 2.
     pub maximum_qos: Option<QoS>,
     /// Absent is true.
     pub retain_available: Option<bool>,
-    /// The largest packet the server takes, in bytes; absent is no limit.
+    /// The largest packet that the server accepts, in bytes; absent is no limit.
     pub maximum_packet_size: Option<NonZeroU32>,
-    /// The identifier the server made for a client that sent an empty one.
+    /// The client id that the server assigned to a client that sent an empty one.
     pub assigned_client_identifier: Option<Utf8>,
-    /// How many topic aliases the client may use; absent is 0.
+    /// The number of topic aliases that the client may use; absent is 0.
     pub topic_alias_maximum: Option<u16>,
-    /// For people to read.
+    /// For people.
     pub reason_string: Option<Utf8>,
-    /// In the order they came.
+    /// In the order of the packet.
     pub user_properties: UserProperties,
     /// Absent is true.
     pub wildcard_subscription_available: Option<bool>,
@@ -48,7 +48,7 @@ pub struct ConnAckProperties {
     pub subscription_identifier_available: Option<bool>,
     /// Absent is true.
     pub shared_subscription_available: Option<bool>,
-    /// Seconds; the client must use it in place of its own.
+    /// Seconds; replaces the client's own value.
     pub server_keep_alive: Option<u16>,
     /// A topic prefix for responses.
     pub response_information: Option<Utf8>,
@@ -56,7 +56,7 @@ pub struct ConnAckProperties {
     pub server_reference: Option<Utf8>,
     /// The enhanced authentication method.
     pub authentication_method: Option<Utf8>,
-    /// Its data; only together with a method.
+    /// Data of the method; only together with a method.
     pub authentication_data: Option<Bytes>,
 }
 
@@ -158,7 +158,7 @@ impl ConnAckProperties {
             out.u16_property(PropertyId::ReceiveMaximum, maximum.get());
         }
         match self.maximum_qos {
-            // [MQTT-3.2.2-9] knows 0 and 1; 2 is said by saying nothing.
+            // [MQTT-3.2.2-9] has 0 and 1 only; an absent property means 2.
             None | Some(QoS::ExactlyOnce) => {}
             Some(highest) => out.bool_property(PropertyId::MaximumQoS, highest == QoS::AtLeastOnce),
         }

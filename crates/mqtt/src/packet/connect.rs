@@ -21,17 +21,17 @@ const USERNAME: u8 = 0b1000_0000;
 /// A client's first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
-    /// The level the client speaks; all that follows on the connection is read in it.
+    /// The protocol version of the client; all following packets of the connection are read in it.
     pub version: Version,
     /// Clean Start in MQTT 5, Clean Session in 3.1.1.
     pub clean_start: bool,
-    /// Seconds; zero turns the mechanism off.
+    /// Seconds; zero disables keep-alive.
     pub keep_alive: u16,
-    /// May be empty: the server then assigns one or refuses.
+    /// May be empty: the server then assigns one, or refuses.
     pub client_id: Utf8,
     /// The message to publish when the connection ends without DISCONNECT.
     pub will: Option<Will>,
-    /// Free text; AWS's SDKs put their metrics here.
+    /// Free text; AWS's SDKs send their metrics in it.
     pub username: Option<Utf8>,
     /// Any bytes. In 3.1.1 only together with a user name.
     pub password: Option<Bytes>,
@@ -42,11 +42,11 @@ pub struct Connect {
 /// The will message of a CONNECT, section 3.1.3.2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Will {
-    /// Where it is published.
+    /// The topic that it is published on.
     pub topic: TopicName,
-    /// What is published.
+    /// The payload.
     pub payload: Bytes,
-    /// With which QoS.
+    /// The QoS.
     pub qos: QoS,
     /// Whether it is retained.
     pub retain: bool,
@@ -59,28 +59,28 @@ pub struct Will {
 /// Properties of CONNECT, section 3.1.2.11.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectProperties {
-    /// Seconds that the session outlives the connection; absent is 0; `u32::MAX` is for ever.
+    /// Seconds that the session is kept after the connection; absent is 0; `u32::MAX` is without end.
     pub session_expiry_interval: Option<u32>,
-    /// How many QoS 1 and 2 messages the client takes unacknowledged; absent is 65 535.
+    /// Maximum number of unacknowledged QoS 1 and 2 messages that the client accepts; absent is 65 535.
     pub receive_maximum: Option<NonZeroU16>,
-    /// The largest packet the client takes, in bytes; absent is no limit.
+    /// The largest packet that the client accepts, in bytes; absent is no limit.
     pub maximum_packet_size: Option<NonZeroU32>,
-    /// How many topic aliases the server may use; 0 when absent.
+    /// The number of topic aliases that the server may use; 0 when absent.
     pub topic_alias_maximum: u16,
-    /// Whether CONNACK may carry Response Information; false when absent.
+    /// Whether CONNACK may have Response Information; false when absent.
     pub request_response_information: bool,
-    /// Whether reason strings and user properties may come on any packet; true when absent.
+    /// Whether any packet may have reason strings and user properties; true when absent.
     pub request_problem_information: bool,
-    /// In the order they came.
+    /// In the order of the packet.
     pub user_properties: UserProperties,
     /// The name of an enhanced authentication method.
     pub authentication_method: Option<Utf8>,
-    /// Its data; only together with a method.
+    /// Data of the method; only together with a method.
     pub authentication_data: Option<Bytes>,
 }
 
 impl Default for ConnectProperties {
-    /// What a CONNECT without properties says.
+    /// Returns the meaning of a CONNECT without properties.
     fn default() -> ConnectProperties {
         ConnectProperties {
             session_expiry_interval: None,
@@ -97,21 +97,21 @@ impl Default for ConnectProperties {
 }
 
 impl Connect {
-    /// Protocol name and level: what must be known to read, or to refuse, the rest.
+    /// Reads protocol name and level, which are necessary to read, or to refuse, the rest.
     pub(crate) fn decode_version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
         let name = reader.utf8()?;
         let level = reader.u8()?;
         match (name.as_str(), level) {
             ("MQTT", 4) => Ok(Version::V311),
             ("MQTT", 5) => Ok(Version::V5),
-            // [MQTT-3.1.2-2]; MQTT 3.1 called itself MQIsdp.
+            // [MQTT-3.1.2-2]; the protocol name of MQTT 3.1 is MQIsdp.
             ("MQTT", other) | ("MQIsdp", other @ 3) => Err(DecodeError::UnsupportedVersion(other)),
             // [MQTT-3.1.2-1]
             _ => Err(DecodeError::ProtocolName),
         }
     }
 
-    /// The rest of the packet, after protocol name and level.
+    /// Reads the rest of the packet, after protocol name and level.
     pub(crate) fn decode(reader: &mut Reader<'_>, version: Version) -> Result<Connect, DecodeError> {
         let flags = reader.u8()?;
         if flags & RESERVED != 0 {

@@ -6,23 +6,23 @@ use crate::protocol::Sender;
 use crate::wire::{Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, ReasonCode, UserProperties, Utf8, Version};
 
-/// The last packet of a connection. In 3.1.1 it comes from the client only and says nothing more.
+/// The last packet of a connection. In 3.1.1 only the client sends it, without a reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Disconnect {
     /// MQTT 5; [`ReasonCode::NORMAL_DISCONNECTION`] in 3.1.1.
     pub reason: ReasonCode,
-    /// MQTT 5, from a client: seconds, in place of the value of its CONNECT.
+    /// MQTT 5, from a client: seconds; replaces the value of its CONNECT.
     pub session_expiry_interval: Option<u32>,
-    /// MQTT 5: for people to read.
+    /// MQTT 5: for people.
     pub reason_string: Option<Utf8>,
     /// MQTT 5, from a server: another server to use.
     pub server_reference: Option<Utf8>,
-    /// MQTT 5: in the order they came.
+    /// MQTT 5: in the order of the packet.
     pub user_properties: UserProperties,
 }
 
 impl Disconnect {
-    /// A DISCONNECT without properties.
+    /// Makes a DISCONNECT without properties.
     pub fn new(reason: ReasonCode) -> Disconnect {
         Disconnect { reason, ..Disconnect::default() }
     }

@@ -1,4 +1,4 @@
-//! PUBLISH, section 3.3, with the quick way to write one for fan-out.
+//! PUBLISH, section 3.3, with a fast function that writes one for many receivers.
 
 use std::ops::{Deref, DerefMut};
 
@@ -14,16 +14,16 @@ const RETAIN: u8 = 0b0001;
 const QOS: u8 = 0b0110;
 const DUP: u8 = 0b1000;
 
-/// A message on its way in or out.
+/// A message, received or to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Publish {
-    /// A resend. Only with QoS above 0.
+    /// It is sent again. Only with QoS above 0.
     pub dup: bool,
-    /// How it is to be acknowledged.
+    /// The QoS.
     pub qos: QoS,
-    /// To be kept (from a client), or kept earlier (from a server).
+    /// From a client: the message is to be retained. From a server: it was retained.
     pub retain: bool,
-    /// The topic as received: checked to be a topic name, or empty when an MQTT 5 topic alias stands for it.
+    /// The topic as received: a valid topic name, or empty when an MQTT 5 topic alias replaces it.
     pub topic: Utf8,
     /// Present exactly when QoS is above 0.
     pub packet_id: Option<PacketId>,
@@ -45,19 +45,19 @@ pub struct PublishProperties(Option<Box<PublishFields>>);
 pub struct PublishFields {
     /// True: the payload is UTF-8. False or absent: bytes.
     pub payload_format_indicator: Option<bool>,
-    /// Seconds the message is worth delivering.
+    /// Seconds after which the message expires.
     pub message_expiry_interval: Option<u32>,
-    /// Stands for a topic on this connection. 0 is decoded, so that the broker can answer 0x94.
+    /// Replaces the topic on this connection. 0 is decoded, so that the broker can answer 0x94.
     pub topic_alias: Option<u16>,
-    /// Where an answer is expected. A topic name, without wildcards.
+    /// The topic for the answer. A topic name, without wildcards.
     pub response_topic: Option<Utf8>,
-    /// Given back with the answer.
+    /// Data that the answer repeats.
     pub correlation_data: Option<Bytes>,
-    /// In the order they came; a receiver gets them in that order.
+    /// In the order of the packet; a receiver gets them in that order.
     pub user_properties: UserProperties,
     /// Of the subscriptions that matched. From a server only.
     pub subscription_identifiers: Vec<u32>,
-    /// What the payload is, often a MIME type.
+    /// Describes the payload, often a MIME type.
     pub content_type: Option<Utf8>,
 }
 
@@ -73,12 +73,12 @@ static NO_FIELDS: PublishFields = PublishFields {
 };
 
 impl PublishProperties {
-    /// No properties.
+    /// Returns no properties.
     pub const fn new() -> PublishProperties {
         PublishProperties(None)
     }
 
-    /// Whether there is nothing to say.
+    /// Returns whether there are no properties.
     pub fn is_empty(&self) -> bool {
         self.0.as_deref().is_none_or(|fields| *fields == NO_FIELDS)
     }
@@ -105,7 +105,7 @@ impl DerefMut for PublishProperties {
 }
 
 impl PartialEq for PublishProperties {
-    /// A box of nothing equals no box.
+    /// An empty box equals no box.
     fn eq(&self, other: &PublishProperties) -> bool {
         **self == **other
     }
@@ -116,11 +116,11 @@ impl Eq for PublishProperties {}
 /// What differs from one receiver of a message to the next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PublishHead {
-    /// A resend.
+    /// It is sent again.
     pub dup: bool,
     /// The QoS of this delivery.
     pub qos: QoS,
-    /// Kept earlier.
+    /// The message was retained.
     pub retain: bool,
     /// Present exactly when QoS is above 0.
     pub packet_id: Option<PacketId>,
@@ -139,7 +139,7 @@ impl Publish {
             return Err(DecodeError::DupWithoutQoS); // [MQTT-3.3.1-2]
         }
         let topic = reader.utf8()?; // [MQTT-3.3.2-1]
-        // [MQTT-2.2.1-2]: with QoS 0 there is none.
+        // [MQTT-2.2.1-2]: absent with QoS 0.
         let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
         let mut properties = PublishProperties::new();
         if version == Version::V5 {
@@ -149,7 +149,7 @@ impl Publish {
             }
         }
         match TopicName::check(&topic) {
-            // An alias may stand for the topic (section 3.3.2.3.4).
+            // An alias may replace the topic (section 3.3.2.3.4).
             Err(TopicError::Empty) if version == Version::V5 => {
                 if properties.topic_alias.is_none() {
                     return Err(DecodeError::TopicMissing); // section 3.3.2.1
@@ -187,7 +187,7 @@ impl Publish {
 }
 
 impl PublishProperties {
-    /// Takes the value of one property of a PUBLISH or a will off the block.
+    /// Reads the value of one property of a PUBLISH or a will.
     pub(super) fn read(
         &mut self,
         property: PropertyId,
@@ -249,7 +249,7 @@ impl PublishProperties {
     }
 }
 
-/// Bytes after the fixed header.
+/// Returns the bytes after the fixed header.
 fn remaining_len(
     version: Version,
     qos: QoS,
@@ -265,21 +265,21 @@ fn remaining_len(
     2 + topic_len + packet_id + properties + payload_len
 }
 
-/// Bytes of a length written as a variable byte integer.
+/// Returns the bytes of a length that is written as a variable byte integer.
 fn prefix_len(len: usize) -> usize {
     variable_byte_integer_len(u32::try_from(len).unwrap_or(u32::MAX))
 }
 
-/// Appends a PUBLISH without building a [`Publish`]: the way out for a message with many receivers.
+/// Appends a PUBLISH without building a [`Publish`], for a message with many receivers.
 ///
-/// `topic` is trusted to be the text of a [`TopicName`], or empty when `properties` carry an alias for it.
-/// `message_expiry_interval` replaces the one in `properties`: the seconds that are left for this receiver
+/// `topic` must be the text of a [`TopicName`], or empty when `properties` have an alias for it.
+/// `message_expiry_interval` replaces the one in `properties`: the seconds that remain for this receiver
 /// (section 3.3.2.3.3). A 3.1.1 receiver gets no properties.
 ///
 /// # Errors
 ///
-/// QoS, DUP and packet identifier do not go together, a field has a value MQTT forbids, or something is
-/// longer than MQTT can say. Then `out` is as it was.
+/// QoS, DUP and packet identifier do not fit together, a field has a value that MQTT forbids, or something is
+/// longer than MQTT can express. `out` is unchanged.
 pub fn encode_publish(
     out: &mut BytesMut,
     version: Version,
@@ -330,7 +330,7 @@ pub fn encode_publish(
     Ok(())
 }
 
-/// Bytes that [`encode_publish`] would append, fixed header included: to be compared with the receiver's
+/// Returns the bytes that [`encode_publish`] would append, fixed header included, to compare with the receiver's
 /// maximum packet size [MQTT-3.1.2-24]. `usize::MAX` when the properties cannot be encoded.
 pub fn publish_len(
     version: Version,

@@ -9,39 +9,39 @@ const QOS: u8 = 0b0000_0011;
 const NO_LOCAL: u8 = 0b0000_0100;
 const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
 
-/// Topic filters a client wants messages for.
+/// Topic filters that a client subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
-    /// Comes back in SUBACK.
+    /// SUBACK repeats it.
     pub packet_id: PacketId,
     /// At least one.
     pub filters: Vec<SubscribeFilter>,
-    /// MQTT 5: 1 to 268 435 455, comes back on every matching PUBLISH.
+    /// MQTT 5: 1 to 268 435 455; every matching PUBLISH has it.
     pub subscription_identifier: Option<u32>,
-    /// MQTT 5: in the order they came.
+    /// MQTT 5: in the order of the packet.
     pub user_properties: UserProperties,
 }
 
 /// One filter of a SUBSCRIBE with its options, section 3.8.3.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeFilter {
-    /// The text as received. A filter that breaks the rules of section 4.7 does not spoil the packet: the
-    /// server answers 0x8F for it alone.
+    /// The text as received. A filter that breaks the rules of section 4.7 does not make the packet invalid: the
+    /// server answers 0x8F for this filter only.
     pub raw: Utf8,
-    /// The text as a filter, when it is one.
+    /// The text as a filter; `None` where it is not valid.
     pub filter: Option<TopicFilter>,
-    /// The highest QoS the client wants.
+    /// The highest QoS that the client accepts.
     pub qos: QoS,
     /// MQTT 5: do not send the client its own messages.
     pub no_local: bool,
     /// MQTT 5: keep the RETAIN flag as published.
     pub retain_as_published: bool,
-    /// MQTT 5: what to do with retained messages now.
+    /// MQTT 5: how retained messages are sent now.
     pub retain_handling: RetainHandling,
 }
 
 impl SubscribeFilter {
-    /// A filter with the options that 3.1.1 knows.
+    /// Makes a filter with the options of 3.1.1.
     pub fn new(raw: Utf8, qos: QoS) -> SubscribeFilter {
         let filter = TopicFilter::new(raw.clone()).ok();
         SubscribeFilter {
@@ -135,7 +135,7 @@ impl SubscribeFilter {
             Version::V5 => {
                 filter.no_local = options & NO_LOCAL != 0;
                 filter.retain_as_published = options & RETAIN_AS_PUBLISHED != 0;
-                // Bits 6 and 7 are reserved [MQTT-3.8.3-5]; shifted down they leave no case but the last.
+                // Bits 6 and 7 are reserved [MQTT-3.8.3-5]; shifted down they match only the last case.
                 filter.retain_handling = match options >> 4 {
                     0 => RetainHandling::Send,
                     1 => RetainHandling::SendIfNew,

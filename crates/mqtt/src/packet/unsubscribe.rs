@@ -5,14 +5,14 @@ use crate::property::{Carrier, PropertyId};
 use crate::wire::{Reader, Sink, property_block};
 use crate::{DecodeError, EncodeError, PacketId, UserProperties, Utf8, Version};
 
-/// Topic filters a client gives up.
+/// Topic filters that a client unsubscribes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsubscribe {
-    /// Comes back in UNSUBACK.
+    /// UNSUBACK repeats it.
     pub packet_id: PacketId,
-    /// At least one; compared with those subscribed to character by character.
+    /// At least one; compared with the subscriptions character by character.
     pub filters: Vec<Utf8>,
-    /// MQTT 5: in the order they came.
+    /// MQTT 5: in the order of the packet.
     pub user_properties: UserProperties,
 }
 

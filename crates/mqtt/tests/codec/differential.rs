@@ -1,4 +1,4 @@
-//! What `mqtt-proto`, a codec by other people, makes of our bytes, and what we make of theirs.
+//! Comparison with `mqtt-proto`, an independent codec, in both directions.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sekisho_mqtt::*;
 use crate::strategies::sent_packet;
 use crate::{decode, encoded};
 
-/// What they write after reading what we wrote.
+/// Returns the bytes that mqtt-proto writes after it has read `bytes`.
 fn there_and_back(version: Version, bytes: &[u8]) -> Vec<u8> {
     match version {
         Version::V311 => {
@@ -27,11 +27,11 @@ fn there_and_back(version: Version, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Bends a packet to what they support: fewer than the specification does.
+/// Changes a packet to one that mqtt-proto supports; it does not support the whole specification.
 fn within_their_means(version: Version, mut packet: Packet) -> Option<Packet> {
     match &mut packet {
         Packet::Publish(publish) => {
-            // They check the payload against the indicator, and keep one subscription identifier.
+            // mqtt-proto checks the payload against the indicator, and keeps one subscription identifier.
             let fields = &mut *publish.properties;
             fields.payload_format_indicator = fields.payload_format_indicator.map(|_| false);
             fields.subscription_identifiers.truncate(1);
@@ -61,7 +61,7 @@ fn within_their_means(version: Version, mut packet: Packet) -> Option<Packet> {
                 return None;
             }
         }
-        // Section 2.4 lists 0x8C for DISCONNECT, section 3.14.2.1 does not; they follow the latter.
+        // Section 2.4 lists 0x8C for DISCONNECT, section 3.14.2.1 does not; mqtt-proto follows the latter.
         Packet::Disconnect(disconnect) if disconnect.reason == ReasonCode::BadAuthenticationMethod => {
             return None;
         }
@@ -113,7 +113,7 @@ fn packet_id() -> PacketId {
     NonZeroU16::new(513).expect("not zero")
 }
 
-/// They write, we read: every field must arrive under the name we give it. Then we write, they read.
+/// Checks that each of the two codecs reads what the other writes, with every field under the expected name.
 fn agree_v5(sender: Sender, theirs: impl Into<v5::Packet>, ours: impl Into<Packet>) {
     let (theirs, ours) = (theirs.into(), ours.into());
     let bytes = theirs.encode().expect("they can write it");
@@ -399,7 +399,7 @@ fn subscriptions_mean_the_same_to_both() {
     all.no_local = true;
     all.retain_as_published = true;
     all.retain_handling = RetainHandling::DoNotSend;
-    // Their default; ours is 0, as in a SUBSCRIBE that says nothing.
+    // The default of mqtt-proto; ours is 0, as in a SUBSCRIBE without options.
     let mut shared = SubscribeFilter::new(text("$share/g/a"), QoS::AtMostOnce);
     shared.retain_as_published = true;
     let ours = Subscribe {

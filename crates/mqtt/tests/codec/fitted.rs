@@ -1,4 +1,4 @@
-//! The client's Maximum Packet Size holds for every packet that has a reason string.
+//! The client's Maximum Packet Size is respected by every packet that has a reason string.
 
 #![allow(clippy::unwrap_used, reason = "a packet of the test that cannot be made has failed it")]
 
@@ -14,7 +14,7 @@ fn len(packet: &Packet, version: Version) -> usize {
     bytes.len()
 }
 
-/// Each packet with a reason string of 100 bytes and a user property.
+/// Returns each packet with a reason string of 100 bytes and a user property.
 fn packets() -> Vec<Packet> {
     let reason_string = Some(Utf8::try_from("r".repeat(100)).unwrap());
     let user_properties = vec![(Utf8::from_static("name").unwrap(), Utf8::from_static("value").unwrap())];
@@ -55,7 +55,7 @@ fn packets() -> Vec<Packet> {
 }
 
 #[test]
-fn a_packet_that_is_too_large_goes_without_its_reason_string() {
+fn a_packet_that_is_too_large_is_sent_without_its_reason_string() {
     for packet in packets() {
         let whole = len(&packet, Version::V5);
         let most = u32::try_from(whole).unwrap();
@@ -69,7 +69,7 @@ fn a_packet_that_is_too_large_goes_without_its_reason_string() {
 }
 
 #[test]
-fn without_mqtt_5_there_is_nothing_to_leave_out() {
+fn without_mqtt_5_nothing_can_be_left_out() {
     let connack = packets().swap_remove(0);
     assert_eq!(connack.clone().fitted(Version::V311, Some(2)), Some(connack));
 }

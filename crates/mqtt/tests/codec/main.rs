@@ -1,4 +1,4 @@
-//! The codec judged from outside: named packets, round trips, another codec, and a naive topic matcher.
+//! Tests of the codec: named packets, round trips, another codec, and a simple topic matcher.
 
 mod differential;
 mod fitted;
@@ -10,7 +10,7 @@ mod vectors;
 use bytes::{Bytes, BytesMut};
 use sekisho_mqtt::{DecodeError, Decoder, Limits, Packet, Sender, Version, encode};
 
-/// A decoder in mid-connection, reading what `sender` sends.
+/// Returns a decoder of an open connection that reads packets of `sender`.
 fn decoder(sender: Sender, version: Version) -> Decoder {
     match sender {
         Sender::Server => Decoder::for_client(Limits::UNLIMITED, version),
@@ -22,7 +22,7 @@ fn decoder(sender: Sender, version: Version) -> Decoder {
     }
 }
 
-/// Decodes one packet and nothing else.
+/// Decodes exactly one packet.
 fn decode(sender: Sender, version: Version, bytes: &[u8]) -> Result<Option<Packet>, DecodeError> {
     let mut buffer = BytesMut::from(bytes);
     let packet = decoder(sender, version).decode(&mut buffer)?;

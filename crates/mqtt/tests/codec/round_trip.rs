@@ -1,4 +1,4 @@
-//! Decoding undoes encoding, in whatever pieces the bytes come, and nothing that comes makes it panic.
+//! Decoding is the inverse of encoding, for bytes in any pieces, and no bytes cause a panic.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use proptest::collection::vec;
@@ -58,7 +58,7 @@ proptest! {
         let room = buffer.capacity();
         let mut decoder = decoder(if client { Sender::Client } else { Sender::Server }, version);
         while let Ok(Some(packet)) = decoder.decode(&mut buffer) {
-            // What was taken can be said again.
+            // What was read can be written again.
             let _ = encoded(&packet, version);
         }
         prop_assert!(buffer.capacity() <= room, "the decoder grew the buffer");
@@ -138,7 +138,7 @@ fn nothing_is_read_before_connect() {
         let mut buffer = BytesMut::from(encoded(&packet, Version::V311));
         let error = Decoder::new(Limits::UNLIMITED).decode(&mut buffer).unwrap_err();
         assert_eq!(error, DecodeError::ConnectExpected(packet.packet_type()));
-        // The first byte is enough.
+        // The first byte is sufficient.
         let error = Decoder::new(Limits::UNLIMITED).decode(&mut BytesMut::from(&buffer[..1])).unwrap_err();
         assert_eq!(error, DecodeError::ConnectExpected(packet.packet_type()));
     }

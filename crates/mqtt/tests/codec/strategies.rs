@@ -1,4 +1,4 @@
-//! Any packet that a version can say.
+//! Strategies for any packet that a version can express.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -20,7 +20,7 @@ fn packet_id() -> impl Strategy<Value = PacketId> {
     any::<NonZeroU16>()
 }
 
-/// Any MQTT string; long ones now and then, so that lengths of two and more bytes occur.
+/// Any MQTT string; sometimes a long one, so that lengths of two and more bytes occur.
 pub fn utf8() -> impl Strategy<Value = Utf8> {
     prop_oneof![8 => "[^\u{0}]{0,12}", 1 => "[a-z]{120,300}"]
         .prop_map(|text| Utf8::try_from(text).expect("no U+0000"))
@@ -372,7 +372,7 @@ pub fn packet(sender: Sender, version: Version) -> BoxedStrategy<Packet> {
     prop::strategy::Union::new(packets).boxed()
 }
 
-/// Who sends, in which version, and any packet of theirs.
+/// A sender, a version, and any packet that this sender may send in it.
 pub fn sent_packet() -> impl Strategy<Value = (Sender, Version, Packet)> {
     (prop_oneof![Just(Sender::Client), Just(Sender::Server)], version())
         .prop_flat_map(|(sender, version)| (Just(sender), Just(version), packet(sender, version)))

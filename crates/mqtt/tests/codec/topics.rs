@@ -1,4 +1,4 @@
-//! Topic names and filters: the table shared with Python, and a matcher too simple to be wrong.
+//! Topic names and filters: the table shared with Python, and a simple matcher to compare with.
 
 use proptest::prelude::*;
 use sekisho_mqtt::{TopicFilter, TopicName};
@@ -96,7 +96,7 @@ fn a_shared_filter_knows_its_group_and_its_filter() {
     assert_eq!(filter("$share/g//").shared(), Some(("g", "/")));
 }
 
-/// The rules of section 4.7 as a search over all ways to read the filter, with AWS's reading of `#`.
+/// Applies the rules of section 4.7 as a search over all ways to read the filter, with AWS's meaning of `#`.
 fn naive(filter: &[&str], topic: &[&str]) -> bool {
     match (filter, topic) {
         ([], []) => true,

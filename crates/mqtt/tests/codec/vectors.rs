@@ -14,14 +14,14 @@ struct Vector {
     direction: String,
     hex: String,
     valid: bool,
-    /// The statement or section that the packet obeys or breaks.
+    /// The statement or section that the packet follows or breaks.
     why: String,
-    /// Whether our encoder writes the same bytes: no longer form than needed.
+    /// Whether our encoder writes the same bytes, which are the shortest form.
     #[serde(default = "yes")]
     canonical: bool,
     /// The variant of `DecodeError`.
     error: Option<String>,
-    /// The reason code to answer with.
+    /// The reason code of the answer.
     reason: Option<u8>,
 }
 
@@ -66,7 +66,7 @@ fn variant(error: DecodeError) -> String {
 }
 
 #[test]
-fn valid_packets_decode_and_come_out_as_they_went_in() {
+fn valid_packets_decode_and_encode_to_the_same_bytes() {
     for vector in vectors().iter().filter(|vector| vector.valid) {
         let name = format!("{} ({})", vector.name, vector.version);
         let bytes = vector.bytes();
@@ -80,7 +80,7 @@ fn valid_packets_decode_and_come_out_as_they_went_in() {
 }
 
 #[test]
-fn malformed_packets_are_refused_for_the_reason_the_vector_names() {
+fn malformed_packets_are_refused_with_the_reason_of_the_vector() {
     for vector in vectors().iter().filter(|vector| !vector.valid) {
         let name = format!("{} ({}, {}, {})", vector.name, vector.version, vector.direction, vector.why);
         match decode(vector.sender(), vector.version(), &vector.bytes()) {
@@ -94,7 +94,7 @@ fn malformed_packets_are_refused_for_the_reason_the_vector_names() {
 }
 
 #[test]
-fn a_packet_cut_anywhere_waits_for_more_or_is_refused_early() {
+fn an_incomplete_packet_waits_for_more_bytes_or_is_refused_early() {
     for vector in vectors().iter().filter(|vector| vector.valid) {
         let bytes = vector.bytes();
         for cut in 0..bytes.len() {

@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NoReturn, Protocol
 
-import structlog
-
 from sekisho.clock import Clock
 from sekisho.errors import AwsException
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.threads import SupervisedThread, record_failure
 from sekisho.provisioning.bulk import input as bulk_input
 from sekisho.provisioning.bulk.input import BadLine, Buckets, Input, InputError, InputUnavailable, Line
@@ -40,8 +40,6 @@ from sekisho.store.transaction import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.resources import Resources
 from sekisho.templates.template import Template, parse
-
-log = structlog.get_logger(__name__)
 
 LINES_PER_REPORT: Final = 1000
 """Lines of one report file."""
@@ -145,7 +143,7 @@ class BulkRegistration:
 
     def _run(self, realm: Realm, task_id: str) -> None:
         with (
-            structlog.contextvars.bound_contextvars(task_id=task_id, account_id=realm.account_id, region=realm.region),
+            log.fields(task_id=task_id, account_id=realm.account_id, region=realm.region),
             suppress(_Ended),
         ):
             self._persist(realm, task_id)
@@ -165,20 +163,20 @@ class BulkRegistration:
             except _Ended:
                 raise
             except (StoreError, OSError) as failure:
-                log.error("a bulk registration waits for the store", reason=str(failure))
+                log.write(LogEvent.BULK_REGISTRATION_WAITS_FOR_STORE, reason=str(failure))
                 self._wait(realm, task_id, patience.next() or self._patience[-1])
             except InputUnavailable as unavailable:
                 seconds = patience.next()
                 if seconds is None:
                     failed = str(unavailable)
                 else:
-                    log.warning("a bulk registration waits for its input", reason=str(unavailable))
+                    log.write(LogEvent.BULK_REGISTRATION_WAITS_FOR_INPUT, reason=str(unavailable))
                     self._wait(realm, task_id, seconds)
             except InputError as error:
                 failed = str(error)
             except Exception as error:
                 record_failure(error)
-                log.exception("a bulk registration failed")
+                log.exception(LogEvent.BULK_REGISTRATION_FAILED)
                 failed = "Sekisho failed at this task. Its log has the reason."
 
     def _wait(self, realm: Realm, task_id: str, seconds: float) -> None:
@@ -256,11 +254,11 @@ class BulkRegistration:
             record_failure(error)
             current = self._current(task.realm, task.task_id)
             if current.lines_done > task.lines_done:
-                log.exception("a step of a bulk registration was kept, and what follows it failed")
+                log.exception(LogEvent.BULK_REGISTRATION_STEP_FAILED)
                 return current
             if len(ready) > 1:
                 return self._take(task, ready[:1])
-            log.exception("a line of a bulk registration failed", line=ready[0].line.number)
+            log.exception(LogEvent.BULK_REGISTRATION_LINE_FAILED, line_number=ready[0].line.number)
             refusal = _Refusal("InternalFailureException", "Sekisho failed at this line. Its log has the reason.")
             return self._write(task, [replace(ready[0], wanted=refusal)])
 
@@ -324,12 +322,12 @@ class BulkRegistration:
             if message is not None:
                 task = replace(task, message=message[:MAX_MESSAGE])
             RegistrationTaskRows(tx).replace(task)
-        log.info(
-            "a bulk registration has ended",
+        log.write(
+            LogEvent.BULK_REGISTRATION_ENDED,
             status=status.value,
             reason=message,
-            succeeded=task.success_count,
-            failed=task.failure_count,
+            success_count=task.success_count,
+            failure_count=task.failure_count,
         )
         raise _Ended
 
@@ -416,7 +414,7 @@ def _as_it_was(tx: Transaction, task: RegistrationTask) -> RegistrationTask:
     """The task as it is now, but where another server has come further with it. Raises _Ended."""
     current = _running(tx, task.realm, task.task_id)
     if current.lines_done != task.lines_done:
-        log.warning("a bulk registration is run by another server, and left to it")
+        log.write(LogEvent.BULK_REGISTRATION_TAKEN)
         raise _Ended
     return current
 

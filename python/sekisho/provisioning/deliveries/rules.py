@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from sekisho.accounts.store import AccountRows
 from sekisho.clock import Clock
 from sekisho.fair_queue import Shares
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.observe.tally import Tally
 from sekisho.observe.threads import SupervisedThread, record_failure
 from sekisho.provisioning.deliveries.model import Delivery, DeliveryState
@@ -35,8 +35,6 @@ from sekisho.provisioning.outbox.model import Event
 from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
-
-log = structlog.get_logger(__name__)
 
 FIRST_DELAY: Final = timedelta(seconds=1)
 LONGEST_DELAY: Final = timedelta(minutes=5)
@@ -94,8 +92,8 @@ class Enqueuing:
         account_id = event.realm.account_id
         if not self._has_room(tx, handler, account_id) and DeliveryRows(tx).get(event.realm, handler, subject) is None:
             if untold := self._refused.add((handler, account_id)):
-                log.error(
-                    "an event for a handler was not kept: too many of the account wait",
+                log.write(
+                    LogEvent.HANDLER_EVENT_NOT_KEPT,
                     handler=handler,
                     subject=subject,
                     account_id=account_id,
@@ -134,8 +132,8 @@ class Enqueuing:
         if room <= 0 and (forgotten := DeliveryRows(tx).remove_failed(handler, account_id, MAX_EVENTS_FORGOTTEN)):
             room += forgotten
             if untold := self._forgotten.add(key, forgotten):
-                log.error(
-                    "events that were given up are forgotten, to make room for new ones",
+                log.write(
+                    LogEvent.HANDLER_EVENTS_FORGOTTEN,
                     handler=handler,
                     account_id=account_id,
                     limit=self.limit,
@@ -270,12 +268,12 @@ class _LaneThreads:
                             self._shares.give_back(self._in_hand.pop(number))
                     continue
             except StoreError as failure:
-                log.error("deliveries wait for the store", handler=self._name, reason=str(failure))
+                log.write(LogEvent.HANDLER_EVENTS_WAIT_FOR_STORE, handler=self._name, reason=str(failure))
                 wait = LOOK
             except Exception as error:
                 # The thread must outlive any one delivery, which is tried again.
                 record_failure(error)
-                log.exception("a delivery was not made", handler=self._name)
+                log.exception(LogEvent.HANDLER_DELIVERY_FAILED, handler=self._name)
                 wait = LOOK
             with self._changed:
                 self._changed.wait_for(lambda: self._wakes != wakes, wait)  # noqa: B023 - called before it changes
@@ -341,7 +339,7 @@ class _LaneThreads:
         except Exception as error:
             record_failure(error)
             log.exception(
-                "a handler was not called",
+                LogEvent.HANDLER_NOT_CALLED,
                 handler=delivery.handler,
                 account_id=delivery.realm.account_id,
                 region=delivery.realm.region,
@@ -357,8 +355,8 @@ class _LaneThreads:
         if not self._left.is_set():
             with self._store.write() as tx:
                 DeliveryRows(tx).remove(number)
-        log.info(
-            "an event was delivered",
+        log.write(
+            LogEvent.HANDLER_EVENT_DELIVERED,
             handler=delivery.handler,
             subject=delivery.subject,
             account_id=delivery.realm.account_id,
@@ -393,9 +391,9 @@ class _LaneThreads:
         }
         if is_given_up:
             remedy = "mend the handler, then type sekisho handlers retry"
-            log.error("an event was not delivered and is given up", remedy=remedy, **facts)
+            log.write(LogEvent.HANDLER_EVENT_GIVEN_UP, remedy=remedy, **facts)
         else:
-            log.warning("an event was not delivered yet", seconds_to_next=round(after.total_seconds(), 1), **facts)
+            log.write(LogEvent.HANDLER_EVENT_DELAYED, seconds_to_next=round(after.total_seconds(), 1), **facts)
 
     def _delay(self, attempts: int) -> timedelta:
         # The exponent is bounded before it is used: 2 to the 1000 is no number of seconds.

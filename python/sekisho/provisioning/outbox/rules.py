@@ -8,15 +8,13 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-import structlog
-
 from sekisho.errors import InvalidRequestException, ServiceUnavailableException, ThrottlingException
 from sekisho.messaging.publishing import Broker, Message
+from sekisho.observe.event_log import log
+from sekisho.observe.events import LogEvent
 from sekisho.provisioning.outbox.model import Event
 from sekisho.provisioning.outbox.store import OutboxRows
 from sekisho.store.store import Store
-
-log = structlog.get_logger(__name__)
 
 BATCH: Final = 256
 """Events published between two looks into the store."""
@@ -58,9 +56,9 @@ class Outbox:
         try:
             self._broker.publish(event.realm, Message(topic=event.topic, payload=event.payload, qos=AT_LEAST_ONCE))
         except (ServiceUnavailableException, ThrottlingException) as error:
-            log.warning("an event was not published yet", topic=event.topic, reason=str(error))
+            log.write(LogEvent.PUBLICATION_DELAYED, topic=event.topic, reason=str(error))
             return False
         except InvalidRequestException as error:
             # Kept, it would hold up every event after it, and never be taken.
-            log.error("an event was refused and is given up", topic=event.topic, reason=str(error))
+            log.write(LogEvent.PUBLICATION_REFUSED, topic=event.topic, reason=str(error))
         return True
