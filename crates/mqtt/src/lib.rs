@@ -11,6 +11,7 @@
 //! | [`reason`] | every reason code, the packets that may have it, its 3.1.1 return code |
 //! | [`topic`] | [`TopicName`] and [`TopicFilter`]: validated when they are made |
 //! | [`text`] | [`Utf8`], a string that is a slice of its packet |
+//! | `wire` | reads and writes integers, strings and binary data (section 1.5) |
 //! | [`error`] | errors of a peer, with the normative statement that each breaks |
 //!
 //! The decoder is strict: what the specifications forbid is an error that cites the
