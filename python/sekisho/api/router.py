@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import unquote
 
 from sekisho.api.echo import echo
@@ -36,9 +37,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
+    """An operation's method and path, with labels in braces."""
+
     operation: str
     method: str
-    pattern: re.Pattern[str]
+    path: str
     rank: tuple[int, ...]
 
 
@@ -67,7 +70,7 @@ class Router:
         for path in _spellings(raw_path):
             for service in services:
                 for candidate in self._routes[service].get(_first_segment(path), ()):
-                    match = candidate.pattern.fullmatch(path)
+                    match = _pattern(candidate.path, service in _DATA_PLANES).fullmatch(path)
                     if match is None:
                         continue
                     if candidate.method == method:
@@ -79,18 +82,18 @@ class Router:
 def _routes_of(model: ServiceModel) -> dict[str, list[_Candidate]]:
     """Return the routes by first path segment, the most specific first."""
     by_segment: dict[str, list[_Candidate]] = {}
-    spans_slashes = model.service in _DATA_PLANES
     for operation, method, uri in model.routes():
         path = uri.partition("?")[0]
         segments = path.split("/")[1:]
-        candidate = _Candidate(operation, method, _compile(path, spans_slashes), _rank(segments))
-        by_segment.setdefault(segments[0], []).append(candidate)
+        by_segment.setdefault(segments[0], []).append(_Candidate(operation, method, path, _rank(segments)))
     for candidates in by_segment.values():
         candidates.sort(key=lambda candidate: candidate.rank)
     return by_segment
 
 
-def _compile(path: str, spans_slashes: bool) -> re.Pattern[str]:
+@cache
+def _pattern(path: str, spans_slashes: bool) -> re.Pattern[str]:
+    # Compiled when first matched: most paths of the model are those of operations that are never called.
     pattern = ""
     position = 0
     for label in _LABEL.finditer(path):

@@ -8,7 +8,7 @@ of an INSERT or UPDATE.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
@@ -133,8 +133,12 @@ def replace(tx: Transaction, statement: Update, parameters: Mapping[str, Any], n
         raise KeyError(f"{name} is not in the store, so it cannot be replaced")
 
 
+_AFTER: Final[BindParameter[int]] = bindparam("its_after")
+_LIMIT: Final[BindParameter[int]] = bindparam("its_limit")
+
+
 class Query(Generic[T]):
-    """Statements that read, and what to make of their rows.
+    """Statements that read, each made when it is first run, and what to make of their rows.
 
     Args:
         statement: What to select, without order.
@@ -145,11 +149,19 @@ class Query(Generic[T]):
     def __init__(self, statement: Select[Any], seq: ColumnElement[int], make: Callable[[Row[Any]], T]) -> None:
         self._make = make
         self._one = statement
-        self._all = statement.order_by(seq)
-        limit: BindParameter[int] = bindparam("its_limit")
-        after: BindParameter[int] = bindparam("its_after")
-        self._ascending = statement.where(seq > after).order_by(seq).limit(limit)
-        self._descending = statement.where(seq < after).order_by(seq.desc()).limit(limit)
+        self._seq = seq
+
+    @cached_property
+    def _all(self) -> Select[Any]:
+        return self._one.order_by(self._seq)
+
+    @cached_property
+    def _ascending(self) -> Select[Any]:
+        return self._one.where(self._seq > _AFTER).order_by(self._seq).limit(_LIMIT)
+
+    @cached_property
+    def _descending(self) -> Select[Any]:
+        return self._one.where(self._seq < _AFTER).order_by(self._seq.desc()).limit(_LIMIT)
 
     def one(self, tx: Transaction, parameters: Mapping[str, Any]) -> T | None:
         """The only row, or None."""
