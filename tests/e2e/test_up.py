@@ -112,6 +112,26 @@ def test_private_keys_are_their_owners_alone(own_server: RunningServer) -> None:
     assert {file.stat().st_mode & 0o777 for file in keys} == {0o600}
 
 
+def test_the_log_says_once_that_it_is_ready_and_once_that_it_stops(own_server: RunningServer) -> None:
+    run = own_server.run
+    clients = own_server.session()
+    clients.iot.create_thing(thingName="kettle")
+    clients.iot.list_things()
+    assert own_server.stop() == 0
+    first, *_, last = own_server.log_lines()
+    [started], [stopping] = own_server.log_events("server_started"), own_server.log_events("server_stopping")
+    assert (first, last) == (started, stopping)
+    names = ("version", "api", "store", "region")
+    assert [started[name] for name in names] == [run[name] for name in names]
+    assert (started["mqtt"], started["account_id"]) == (f"127.0.0.1:{run['mqtt_port']}", run["account"])
+    assert started["ready_ms"] > 0
+    assert stopping["reason"] == "SIGTERM"
+    key = own_server.environment()["AWS_ACCESS_KEY_ID"]
+    [change] = own_server.log_events("api_change_made")
+    assert (change["operation"], change["access_key_id"], change["source_ip"]) == ("CreateThing", key, "127.0.0.1")
+    assert own_server.environment()["AWS_SECRET_ACCESS_KEY"] not in own_server.log()
+
+
 def test_with_json_one_line_says_where_everything_is(own_server: RunningServer) -> None:
     assert set(own_server.run) == {
         "pid", "api", "mqtt_host", "mqtt_port", "endpoint", "region", "account", "store", "root_ca", "version",

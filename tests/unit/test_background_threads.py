@@ -23,6 +23,7 @@ from sekisho.handlers.process import Process
 from sekisho.handlers.processes import Owner, Processes
 from sekisho.messaging.requests import Reply, Request
 from sekisho.observe import threads
+from sekisho.observe.event_log import log
 from sekisho.observe.log_writer import LogWriter
 from sekisho.provisioning.bulk import registration as bulk
 from sekisho.provisioning.bulk.model import RegistrationTaskStatus
@@ -57,11 +58,13 @@ TEMPLATE = json.dumps(
 class BrokenLog:
     """A log whose every line raises, as one on a closed pipe did."""
 
-    def __getattr__(self, _name: str) -> Callable[..., None]:
-        def fail(*_: object, **__: object) -> None:
-            raise BrokenPipeError(32, "Broken pipe")
+    def write(self, *_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
 
-        return fail
+    exception = write
+
+    def fields(self, **fields: object) -> AbstractContextManager[None]:
+        return log.fields(**fields)
 
 
 @pytest.fixture(autouse=True)
@@ -332,11 +335,11 @@ def test_what_a_python_function_prints(tmp_path: Path, monkeypatch: pytest.Monke
     lines: list[str] = []
 
     class BreaksOnce(BrokenLog):
-        def info(self, _event: str, *, line: str, **_: object) -> None:
+        def write(self, *_: object, **fields: object) -> None:
             if not lines:
                 lines.append("")
                 raise ArithmeticError("an unexpected error")
-            lines.append(line)
+            lines.append(str(fields["text"]))
 
     monkeypatch.setattr(process, "log", BreaksOnce())
     (tmp_path / "prints.py").write_text("import sys\nfor n in range(3):\n    print(n, file=sys.stderr, flush=True)\n")

@@ -195,7 +195,7 @@ class Api:
         except Exception:
             log.exception(LogEvent.API_REQUEST_FAILED, **_log_fields(request, request_id, call, name))
             return self._failure(service or self._likely_service(request), request_id)
-        event = LogEvent.API_CHANGE_MADE if _is_change(service, name) else LogEvent.API_REQUEST_ANSWERED
+        event = LogEvent.API_CHANGE_MADE if is_change(service, name) else LogEvent.API_REQUEST_ANSWERED
         log.write(event, **_log_fields(request, request_id, call, name), http_status=response.status)
         return HttpResponse(response.status, [*response.headers, ("x-amzn-requestid", request_id)], response.body)
 
@@ -488,7 +488,7 @@ class _Host:
         return self._api.refuse(request, error)
 
 
-def _is_change(service: str, operation: str) -> bool:
+def is_change(service: str, operation: str) -> bool:
     """Whether an operation changes the registry; the service models do not say it. Publishing does not."""
     return service == "iot" and not operation.startswith(_READS)
 

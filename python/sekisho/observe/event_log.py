@@ -12,15 +12,22 @@ from sekisho.observe.events import LogEvent
 
 
 class EventLog:
-    """Writes events. It keeps no logger, so that it follows each configuration, and that of a test."""
+    """Writes events to the log that ``observe.logging`` has set up, and before that by structlog's defaults."""
+
+    def __init__(self) -> None:
+        self._logger: Any = None
+
+    def use(self, logger: Any) -> None:
+        """Write by a bound logger of structlog from now on; None: by the one of structlog's configuration."""
+        self._logger = logger
 
     def write(self, event: LogEvent, **fields: object) -> None:
         """Write a line about an event. Raises nothing once the log is configured (``observe.logging``)."""
-        _structlog().get_logger().log(event.level, event.sentence, code=event.code, **fields)
+        (self._logger or _structlog().get_logger()).log(event.level, event.sentence, code=event.code, **fields)
 
     def exception(self, event: LogEvent, **fields: object) -> None:
         """As ``write``, with the traceback of the exception that is being handled."""
-        _structlog().get_logger().log(event.level, event.sentence, code=event.code, exc_info=True, **fields)
+        self.write(event, exc_info=True, **fields)
 
     def fields(self, **fields: object) -> AbstractContextManager[None]:
         """Return a context manager that adds fields to every line of its block, in the present thread."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from sekisho.api.app import Api
+from sekisho.api.app import Api, is_change
 from sekisho.api.coverage import coverage
 from sekisho.api.http import HttpRequest, HttpResponse
 from sekisho.api.model import SERVICES, ModelError, service_model
@@ -33,6 +33,7 @@ from sekisho.realm import Realm
 from sekisho.regions import Regions
 from sekisho.server.services import Services
 from sekisho.store.errors import StoreError
+from tests.logs import captured_log, lines_of
 
 HOME = Realm("123456789012", "eu-central-1")
 NO_SERVICES = cast(Services, None)
@@ -347,3 +348,76 @@ def test_coverage_lists_every_operation_once_and_says_which_are_there() -> None:
 def test_an_empty_part_of_the_query_is_nothing() -> None:
     answer = api().answer(replace(request("POST", "/things/a"), query_string="&&x"))
     assert answer.status == 200
+
+
+# What the log says
+
+
+@pytest.fixture
+def lines() -> Iterator[list[MutableMapping[str, Any]]]:
+    with captured_log() as lines:
+        yield lines
+
+
+def test_a_change_is_a_line_that_says_who_made_it_where(lines: list[MutableMapping[str, Any]]) -> None:
+    changing = replace(request("POST", "/things/a", authorization=scoped("iot")), source_ip="192.0.2.7")
+    response = api().answer(changing)
+    [line] = lines_of(lines, "api_change_made")
+    assert {name: value for name, value in line.items() if value is not None} == {
+        "code": "api_change_made",
+        "event": "an API request made a change",
+        "log_level": "info",
+        "operation": "CreateThing",
+        "account_id": "210987654321",
+        "region": "us-east-1",
+        "access_key_id": "AKIAKNOWN",
+        "source_ip": "192.0.2.7",
+        "request_id": header(response, "x-amzn-requestid"),
+        "http_status": 200,
+    }
+
+
+def test_a_refused_change_is_a_line_with_the_error(lines: list[MutableMapping[str, Any]]) -> None:
+    api().answer(request("POST", "/things/taken", authorization=scoped("iot")))
+    [line] = lines_of(lines, "api_request_refused", operation="CreateThing", access_key_id="AKIAKNOWN")
+    assert (line["error_code"], line["http_status"]) == ("ResourceAlreadyExistsException", 409)
+    assert line["reason"] == "Thing taken exists."
+    assert lines_of(lines, "api_change_made") == []
+
+
+def test_a_request_that_is_refused_before_it_is_known_is_a_line_with_its_path(
+    lines: list[MutableMapping[str, Any]],
+) -> None:
+    api(any_credentials=False).answer(request("POST", "/things/a", authorization=scoped("iot")))
+    [line] = lines_of(lines, "api_request_refused", http_method="POST", path="/things/a")
+    assert line["operation"] is None
+    # It is claimed and not verified.
+    assert line["access_key_id"] is None
+
+
+def test_publishing_is_no_change_of_the_registry(lines: list[MutableMapping[str, Any]]) -> None:
+    api().answer(request("POST", "/topics/a", authorization=scoped("iotdata")))
+    [line] = lines_of(lines, "api_request_answered", operation="Publish")
+    assert line["log_level"] == "debug"
+
+
+def test_the_secret_of_a_key_is_in_no_line(lines: list[MutableMapping[str, Any]]) -> None:
+    signed = AWSRequest("POST", "https://localhost/things/broken", headers={"host": "localhost"})
+    SigV4Auth(Credentials("AKIAKNOWN", SECRET), "iot", "us-east-1").add_auth(signed)
+    response = api().answer(HttpRequest("POST", "/things/broken", "", [*signed.headers.items()], b""))
+    assert response.status == 500
+    assert lines_of(lines, "api_request_failed", operation="CreateThing")
+    assert SECRET not in str(lines)
+
+
+def test_operations_that_read_by_another_method_than_get_are_no_changes() -> None:
+    methods = {name: method for name, method, _ in service_model("iot").routes()}
+    names = {name for service, name in installed_operations() if service == "iot"}
+    reads = {name for name in names if not is_change("iot", name)}
+    assert {name for name in names if methods[name] == "GET"} <= reads
+    assert {name for name in reads if methods[name] != "GET"} == {
+        "GetEffectivePolicies",
+        "ListAttachedPolicies",
+        "ListTargetsForPolicy",
+        "TestAuthorization",
+    }

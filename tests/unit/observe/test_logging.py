@@ -44,6 +44,7 @@ def default_logging_afterwards() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     structlog.reset_defaults()
+    log.use(None)
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     standard_logging.captureWarnings(False)
     root.handlers[:] = handlers
