@@ -61,7 +61,7 @@ def _register(
 ) -> None:
     iot = api(server)
     devices = {certificate_id(device): device for device in unregistered}
-    place = Endpoint("localhost", server.port("ecdsa"), server.data / "server" / "root-ca.pem")
+    place = Endpoint("localhost", "localhost", server.port("ecdsa"), server.data / "server" / "root-ca.pem")
     with DeviceClient(place, watcher.certificate, watcher.key, client_id=watcher.name, version="3.1.1") as watching:
         watching.subscribe([f"$aws/events/certificates/registered/{ca_id}"], qos=1)
         samples: list[Sample] = []

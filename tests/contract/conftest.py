@@ -30,6 +30,7 @@ from sekisho.api.sigv4 import SecretKey
 from sekisho.buckets.folder import FolderBuckets
 from sekisho.change import Change
 from sekisho.clock import utc_now
+from sekisho.endpoints.rules import Endpoints
 from sekisho.gateway.engine import RustPolicyEngine
 from sekisho.messaging.publishing import Message
 from sekisho.pki.issuing import IssuingAuthority
@@ -203,7 +204,7 @@ def _services(store: Store, folder: Path, published: list[tuple[Realm, Message]]
         handlers=functions,
         buckets=FolderBuckets(folder / "buckets"),
     )
-    return wiring.build(store, HOME, "localhost", foreign)
+    return wiring.build(store, Endpoints(store, HOME, "localhost"), foreign)
 
 
 def _credentials(accounts: Accounts) -> Any:

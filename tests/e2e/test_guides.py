@@ -5,19 +5,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.certificate_files import openssl
-from tests.e2e.command_line import clean_environment
+from tests.e2e.pages import Typed, blocks, in_bash, typed, typed_lines
 from tests.e2e.running_server import RunningServer
 from tests.tools import require
 
@@ -34,35 +28,9 @@ EXAMPLE_OF = {
 """Whose files a reader of each guide has."""
 
 
-@dataclass(frozen=True)
-class Typed:
-    """A command, and what the page shows below it."""
-
-    command: str
-    shown: tuple[str, ...]
-
-    @property
-    def fails(self) -> bool:
-        return any(line.startswith("Error:") for line in self.shown)
-
-
-def blocks(guide: str, language: str) -> list[str]:
-    """What stands in the page's blocks of a language."""
-    text = (GUIDES / guide).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-def typed(guide: str) -> Iterator[Typed]:
-    for block in blocks(guide, "console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            lines = part.splitlines()
-            end = next(number for number, line in enumerate(lines) if not line.endswith("\\")) + 1
-            yield Typed("\n".join(lines[:end]), tuple(lines[end:]))
-
-
 def test_every_guide_is_typed() -> None:
     assert {page.name for page in GUIDES.glob("*.md")} == {"README.md", *EXAMPLE_OF}
-    assert list(typed("README.md")) == []
+    assert list(typed(GUIDES / "README.md")) == []
 
 
 @pytest.mark.parametrize("guide", [name for name, example in EXAMPLE_OF.items() if example])
@@ -71,7 +39,7 @@ def test_code_and_settings_that_a_guide_shows_are_those_of_its_example(guide: st
     written = "\n".join(file.read_text() for pattern in ("*.py", "*.toml") for file in example.glob(pattern))
     lines = {line.partition("  #")[0].strip() for line in written.splitlines()}
     for language in ("python", "toml"):
-        for block in blocks(guide, language):
+        for block in blocks(GUIDES / guide, language):
             assert [line for line in block.splitlines() if line.strip() and line.strip() not in lines] == []
 
 
@@ -83,7 +51,7 @@ def test_what_a_guide_says_to_type_works_as_it_says(tmp_path: Path, guide: str) 
     example = EXAMPLE_OF[guide]
     if example is None:
         folder.mkdir()
-        [register] = blocks(guide, "json")
+        [register] = blocks(GUIDES / guide, "json")
         (folder / "register.json").write_text(register)
     else:
         shutil.copytree(EXAMPLES / example, folder)
@@ -99,7 +67,7 @@ def test_what_a_guide_says_to_type_works_as_it_says(tmp_path: Path, guide: str) 
         if (folder / file).exists():
             shutil.copy(folder / file, data)
 
-    commands = list(typed(guide))
+    commands = list(typed(GUIDES / guide))
     assert len(commands) > 4
     server = RunningServer(data).start()
     try:
@@ -112,21 +80,8 @@ def test_what_a_guide_says_to_type_works_as_it_says(tmp_path: Path, guide: str) 
 
 
 def type_in(server: RunningServer, folder: Path, commands: list[Typed]) -> str:
-    """In bash, which stops at the first command that does other than its page says; all that was printed."""
-    script = ["set -e", f'eval "$(sekisho env --data {server.data})"']
-    for each in commands:
-        command = each.command.replace("8883", str(server.mqtt_port))
-        script.append(f"if {command}\nthen echo 'did not fail' >&2; exit 1; fi" if each.fails else command)
-    done = subprocess.run(
-        ["bash", "-x", "-c", "\n".join(script)],
-        cwd=folder,
-        env=clean_environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    """Type the commands with the server's environment; return all that was printed."""
+    script = [f'eval "$(sekisho env --data {server.data})"', *typed_lines(commands, {"8883": str(server.mqtt_port)})]
+    done = in_bash(script, folder)
     assert done.returncode == 0, f"{done.stdout}\n{server.log()}"
     return done.stdout

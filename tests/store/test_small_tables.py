@@ -52,7 +52,7 @@ def test_a_realm_has_one_registration_code_until_it_is_removed(store: Store) -> 
         assert RegistrationCodeRows(tx).get(OTHER_REGION) == "other"
 
 
-def test_a_realm_has_one_endpoint_and_a_prefix_one_realm(store: Store) -> None:
+def test_a_realm_has_one_endpoint_and_a_server_name_one_realm(store: Store) -> None:
     home = Endpoint(HOME, "a1")
     other = Endpoint(OTHER_REGION, "a2")
     with store.write() as tx:

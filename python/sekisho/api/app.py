@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sekisho.api import query, reports, rotations
 from sekisho.api.access_keys import CachedCredentials
 from sekisho.api.browsers import RefuseWebPages
+from sekisho.api.client_settings import ClientSettingsRoutes
 from sekisho.api.codec import codec_of
 from sekisho.api.documents import take_documents
 from sekisho.api.echo import echo
@@ -57,7 +58,8 @@ from sekisho.regions import Regions
 from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from sekisho.server.services import Services
+    from sekisho.server.run_file import Run
+from sekisho.server.services import Services
 
 # The services that a signing name may mean. The developer guide signs data-plane requests for `iotdevicegateway`,
 # botocore for `iotdata`; jobs on the data plane have a name of their own.
@@ -71,7 +73,7 @@ _SIGNING_NAMES: Mapping[str, Sequence[str]] = {
 _ANY_SERVICE = ("iot", "iot-data", "iot-jobs-data")
 
 _OWN_PATHS: Final = "/_sekisho/"
-"""Prefix of the server's own resources: health, reports, rotations."""
+"""Prefix of the server's own resources: health, client settings, reports, rotations."""
 
 R = TypeVar("R")
 
@@ -317,6 +319,7 @@ def build(
     regions: Regions | None = None,
     any_credentials: bool = False,
     health: ReportsHealth | None = None,
+    describe: Callable[[], Run] | None = None,
     operations: Operations | None = None,
 ) -> Starlette:
     """Make the ASGI application: the AWS APIs on every path, the server's health and reports.
@@ -325,6 +328,7 @@ def build(
 
     Args:
         health: The server's health; with None there are no health routes.
+        describe: Where clients find the server; with None there are no routes of client settings.
 
     The other arguments, and ModelError, are those of `Api`.
     """
@@ -344,7 +348,8 @@ def build(
     fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
     middleware = [Middleware(RefuseWebPages), Middleware(_RoutedAsSent)]
     health_routes = [] if health is None else HealthRoutes(health).routes
-    routes = [*health_routes, fetch_report, Mount("/", host)]
+    client_routes = [] if describe is None else ClientSettingsRoutes(describe).routes
+    routes = [*health_routes, *client_routes, fetch_report, Mount("/", host)]
     application = Starlette(routes=routes, middleware=middleware) if any_credentials else _Application(routes, host)
     application.state.statistics = host.statistics
     # Targets that are not paths, such as `*`, match no route.

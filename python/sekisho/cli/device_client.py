@@ -32,11 +32,14 @@ VERSIONS: Final = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersi
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The address to connect to, and the root that the server's certificate chain has to end in."""
+    """The address to connect to, the name to ask for by SNI, and the root that the server's chain has to end in."""
 
-    host: str
+    server_name: str
+    address: str
+    """Host name or IP address."""
     port: int
-    root_ca: Path
+    root_ca: Path | None
+    """None: the roots that this machine trusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,21 @@ class Message:
 
 
 def locate(data: Path | None, host: str | None, port: int | None, cafile: Path | None) -> Endpoint:
-    """Complete the options of the command line from the environment and the server's run.json. Raises Failure."""
+    """Complete the options of the command line from the environment and the server's run.json. Raises Failure.
+
+    Names below localhost mean this machine (RFC 6761, section 6.3), and so does the endpoint of the running server: no
+    resolver is asked for them.
+    """
     folder = data_folder(data)
     run = run_file.read(folder)
     named_root = os.environ.get("SEKISHO_ROOT_CA")
-    root = cafile or (Path(named_root) if named_root else None) or (Path(run.root_ca) if run else None)
-    where = host or (run.endpoint if run else None)
-    if where is None or root is None:
+    root = cafile or (Path(named_root) if named_root else None) or (Path(run.root_ca) if run and run.root_ca else None)
+    name = host or (run.endpoint if run else None)
+    if name is None or (root is None and run is None):
         raise Failure(f"no server is running on {folder}: name one with --host and --cafile, or start 'sekisho up'")
-    return Endpoint(where, port or (run.mqtt_port if run else 8883), root)
+    is_here = name.endswith(".localhost") or (run is not None and name == run.endpoint)
+    address = (run.mqtt_host if run else "127.0.0.1") if is_here else name
+    return Endpoint(name, address, port or (run.mqtt_port if run else 8883), root)
 
 
 class DeviceClient:
@@ -92,12 +101,13 @@ class DeviceClient:
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
-        where = f"{self._endpoint.host}:{self._endpoint.port}"
+        where = f"{self._endpoint.server_name}:{self._endpoint.port}"
         try:
-            self._client.connect(self._endpoint.host, self._endpoint.port, keepalive=60)
+            self._client.connect(self._endpoint.address, self._endpoint.port, keepalive=60)
         except ssl.SSLCertVerificationError as error:
             raise Failure(
-                f"{where}: its certificate does not lead to {self._endpoint.root_ca}: {error.verify_message}. "
+                f"{where}: its certificate does not lead to {self._endpoint.root_ca or 'a root of this machine'}: "
+                f"{error.verify_message}. "
                 "Give --cafile the root that 'sekisho up' names, not your own CA"
             ) from None
         except (OSError, ssl.SSLError) as error:
@@ -201,10 +211,24 @@ class DeviceClient:
         self._received.put(Message(message.topic, bytes(message.payload), message.qos, bool(message.retain)))
 
 
+class _NamedContext(ssl.SSLContext):
+    """Asks for a server name, and verifies it, whatever address paho connects to."""
+
+    server_name: str
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(*arguments, **{**options, "server_hostname": self.server_name})
+
+
 def _tls(endpoint: Endpoint, certificate: Path, key: Path) -> ssl.SSLContext:
     """Make a context for mutual TLS. Raises Failure, which names the file that cannot be used."""
+    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.server_name = endpoint.server_name
     try:
-        context = ssl.create_default_context(cafile=str(endpoint.root_ca))
+        if endpoint.root_ca is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(cafile=str(endpoint.root_ca))
     except (OSError, ssl.SSLError) as error:
         raise Failure(f"{endpoint.root_ca} is not a file of root certificates: {error}") from None
     for path in (certificate, key):

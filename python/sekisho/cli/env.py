@@ -21,25 +21,22 @@ def env(
     """Print exports for a shell: eval "$(sekisho env)"."""
     from sekisho.cli.api_client import access
     from sekisho.cli.output import show_json, show_line
+    from sekisho.server.tool_settings import tool_variables
 
     found = access(data, account)
     run, key = found.run, found.key
     values = {
-        "AWS_ENDPOINT_URL": run.api,
-        "AWS_ENDPOINT_URL_IOT": run.api,
-        # botocore derives this name from the service id "IoT Data Plane".
-        "AWS_ENDPOINT_URL_IOT_DATA_PLANE": run.api,
-        "AWS_REGION": run.region,
-        "AWS_DEFAULT_REGION": run.region,
+        **tool_variables(run.api, run.region),
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-        "SEKISHO_ROOT_CA": run.root_ca,
         "SEKISHO_DATA": str(found.folder),
     }
     # Tools read one of the two spellings; where both are set, most read the one in lower case.
     values["NO_PROXY"] = values["no_proxy"] = _without_proxy(
         os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "", run.api
     )
+    if run.root_ca:
+        values["SEKISHO_ROOT_CA"] = run.root_ca
     if run.dotted_endpoint:
         values["SEKISHO_DOTTED_ENDPOINT"] = run.dotted_endpoint
     if as_json:

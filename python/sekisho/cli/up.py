@@ -38,6 +38,14 @@ def up(
         ),
     ] = None,
     server_key: Annotated[Path | None, typer.Option(parser=path, metavar="PATH", help="Its private key, PEM.")] = None,
+    server_root_ca: Annotated[
+        Path | None,
+        typer.Option(parser=path, metavar="PATH", help="Its root for clients, PEM. [default: the last of the chain]"),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Host name that devices connect to, such as iot.factory.example. [default: localhost]"),
+    ] = None,
     any_credentials: Annotated[
         bool | None,
         typer.Option("--any-credentials", help="Accept unsigned requests and unknown access keys. Loopback only."),
@@ -67,6 +75,8 @@ def up(
         "database_url": database_url,
         "server_certificate": server_certificate,
         "server_key": server_key,
+        "server_root_ca": server_root_ca,
+        "endpoint": endpoint,
         "any_credentials": any_credentials,
     }
 
@@ -116,7 +126,7 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
     facts.add_row("MQTT", f"{run.endpoint}:{run.mqtt_port}  (mutual TLS)")
     if run.dotted_endpoint:
         facts.add_row("", f"{run.dotted_endpoint}:{run.mqtt_port}  (for Java)")
-    facts.add_row("Root CA", run.root_ca)
+    facts.add_row("Root CA", run.root_ca or "not known: set server_root_ca")
     facts.add_row("Data", str(data))
     facts.add_row("Account", f"{run.account}, {run.region}")
     from sekisho.server.settings import data_folder

@@ -9,9 +9,9 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What tells a realm's endpoint from every other: the prefix of its name, kept for good once given.
+    """The prefix of a realm's derived endpoint name. It never changes.
 
-    The name itself is made of it, the region, and the server's domain, which may be changed (``registry.endpoints``).
+    The name consists of the prefix, the region and the server's domain, which is a setting (``endpoints.rules``).
     """
 
     realm: Realm

@@ -19,8 +19,8 @@ ENDPOINTS = listed(
     *realm_columns(),
     Column("prefix", String, nullable=False),
     UniqueConstraint("account_id", "region"),
-    # A name that begins with it leads to one realm.
-    UniqueConstraint("prefix"),
+    # A server name leads to one realm.
+    UniqueConstraint("prefix", "region"),
     announces=naming(ChangeKind.ENDPOINT, "prefix", of_inserts=True),
 )
 
@@ -57,7 +57,7 @@ class EndpointRows:
         return _OF_REALM.one(self._tx, realm_parameters(realm))
 
     def add(self, endpoint: Endpoint) -> None:
-        """Raises AlreadyThere where the realm has one, or another realm has the prefix."""
+        """Raises AlreadyThere where the realm has one, or another account has the prefix in the region."""
         values = {
             "account_id": endpoint.realm.account_id,
             "region": endpoint.realm.region,

@@ -1,9 +1,11 @@
 """Gives the gateway its endpoints' names and their server certificates, whenever the registry's endpoints change.
 
-Each region of the list has a certificate for ``*.iot.<region>.<domain>``, used or not. A client whose SNI is such a
-name gets it; any other client gets the default certificate, for ``localhost``, ``localhost.localdomain``, the host and
-the addresses that the server listens on. So a client does not learn which regions others use, and certificates depend
-only on the settings.
+Each region of the list has a certificate for ``*.iot.<region>.<domain>``, used or not, and so has each name of the
+setting ``endpoints``. A client whose SNI is such a name gets it. Any other client gets the default certificate, for the
+setting ``endpoint``, ``localhost``, ``localhost.localdomain``, the host and the addresses that the server listens on.
+So a client does not learn which regions others use, and certificates depend only on the settings.
+
+A server certificate of the user's own is given to every client. It must cover the names of the settings.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from sekisho import regions
@@ -18,15 +21,21 @@ from sekisho._sekisho import Gateway, GatewayError
 from sekisho.clock import Clock
 from sekisho.endpoints.model import ServedEndpoint
 from sekisho.endpoints.rules import LOCALHOST_WITH_DOT, Endpoints
+from sekisho.files import write_atomically
 from sekisho.observe.event_log import log
 from sekisho.observe.events import LogEvent
-from sekisho.pki import server
+from sekisho.pki import given, server
+from sekisho.pki.given import GivenCertificate
+from sekisho.realm import Realm
 from sekisho.server import listen_host
 from sekisho.server.settings import Settings
 from sekisho.store.errors import StoreError
 
 RENEWAL_CHECK_INTERVAL: Final = timedelta(hours=1)
 """Time between two checks of the certificates' remaining time, and of the files of the user's own certificate."""
+
+_GIVEN_ROOT_FILE: Final = "given-root-ca.pem"
+"""In the folder of the server's own certificates: the root of the chain that the user gave."""
 
 _LOGGED_REGIONS: Final = 20
 """Maximum number of regions in one line of the log."""
@@ -48,8 +57,10 @@ class ServedIdentity:
         self._refreshing = threading.Lock()
         self._not_served: Collection[str] = ()
         self._next_check = clock() + RENEWAL_CHECK_INTERVAL
-        self.root_file = settings.data / "server" / server.ROOT_FILE
-        """The file of the roots that clients have to trust."""
+        self._given: GivenCertificate | None = None
+        self._not_covered: Collection[str] = ()
+        self.root_file: Path | None = settings.data / "server" / server.ROOT_FILE
+        """The file of the roots that clients have to trust; None where the root of the user's own is not known."""
 
     def follow(self) -> None:
         """Update the gateway. Called when a realm got its endpoint, in the thread of that request. Raises nothing."""
@@ -79,6 +90,7 @@ class ServedIdentity:
         """
         # One thread at a time, so that an older list does not replace a newer one.
         with self._refreshing:
+            served = self._served(self._endpoints.all())
             self._gateway.set_endpoints(
                 [
                     {
@@ -86,10 +98,23 @@ class ServedIdentity:
                         "account_id": endpoint.realm.account_id,
                         "region": endpoint.realm.region,
                     }
-                    for endpoint in self._served(self._endpoints.all())
+                    for endpoint in served
                     for name in (endpoint.server_name, *endpoint.aliases)
                 ]
             )
+            self._warn_of_names([endpoint.server_name for endpoint in served])
+
+    def _warn_of_names(self, names: Sequence[str]) -> None:
+        """Log once which endpoints the user's own certificate does not cover: their devices refuse the server."""
+        not_covered = [] if self._given is None else self._given.not_covered(names)
+        if not_covered and not_covered != self._not_covered:
+            log.write(
+                LogEvent.ENDPOINTS_NOT_IN_CERTIFICATE,
+                endpoints=not_covered[:_LOGGED_REGIONS],
+                count=len(not_covered),
+                remedy="name them in the setting endpoints as the certificate does, or have one issued that has them",
+            )
+        self._not_covered = not_covered
 
     def _served(self, known: Sequence[ServedEndpoint]) -> Sequence[ServedEndpoint]:
         others = sorted({each.realm.region for each in known if each.realm.region not in self._regions})
@@ -114,18 +139,20 @@ class ServedIdentity:
         settings = self._settings
         if settings.server_certificate is not None and settings.server_key is not None:
             try:
-                chain = server.load_given(settings.server_certificate, settings.server_key)
-                self._gateway.set_server_certificates([chain])
+                self._serve_given(settings.server_certificate, settings.server_key)
             except (OSError, ValueError, GatewayError) as error:
                 raise ServerCertificateUnusable(f"the server certificate cannot be used: {error}") from None
-            self.root_file = settings.server_certificate
             return
         names, addresses = _of_host(settings.host)
+        if settings.endpoint:
+            names = list(dict.fromkeys([settings.endpoint, *names]))
+        # The name at home is in the default certificate already.
+        others = sorted(set(settings.endpoint_names.values()) - set(names))
         own = server.load_or_create(
             settings.data / "server",
             names=names,
             addresses=addresses,
-            further_names=[f"*.iot.{region}.{settings.domain}" for region in self._regions],
+            further_names=[*(f"*.iot.{region}.{settings.domain}" for region in self._regions), *others],
             now=self._clock(),
         )
         self._gateway.set_server_certificates(own.chains)
@@ -135,6 +162,33 @@ class ServedIdentity:
         except GatewayError as error:
             # The default certificate still serves the home endpoint, and a running server can report the error.
             log.write(LogEvent.REGION_CERTIFICATES_NOT_CREATED, reason=str(error))
+
+    def _serve_given(self, certificate: Path, key: Path) -> None:
+        """Raises OSError, ValueError, GatewayError: the files, their names or their root are wrong."""
+        settings = self._settings
+        loaded = given.load(certificate, key, settings.server_root_ca, now=self._clock())
+        home = Realm(settings.account, settings.region)
+        names = list(settings.endpoint_names.values()) or [self._endpoints.describe(home).server_name]
+        if missing := loaded.not_covered(names):
+            has = ", ".join(loaded.names) or "no name at all"
+            raise ValueError(
+                f"{', '.join(missing)} is an endpoint and not among the subjectAltName names of {certificate}, which "
+                f"has {has}. Set endpoint to the name by which devices connect, or have a certificate issued for it"
+            )
+        self._gateway.set_server_certificates([(loaded.chain_pem, loaded.key_pem)])
+        self._given = loaded
+        self.root_file = settings.server_root_ca
+        if self.root_file is None and loaded.root is not None:
+            self.root_file = settings.data / "server" / _GIVEN_ROOT_FILE
+            self.root_file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            write_atomically(self.root_file, loaded.root.pem.encode(), mode=0o644)
+        if self.root_file is None:
+            log.write(
+                LogEvent.SERVER_ROOT_NOT_KNOWN,
+                file=str(certificate),
+                issuer=loaded.chain[-1].issuer_text,
+                remedy="set server_root_ca to the file of the root",
+            )
 
 
 def _of_host(host: str) -> tuple[Sequence[str], Sequence[str]]:

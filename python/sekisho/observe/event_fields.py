@@ -69,6 +69,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "certificates": "How many certificates are affected.",
     "events": "How many events of the gateway are affected.",
     "requests": "How many requests are affected.",
+    "endpoints": "Server names of endpoints, the first twenty.",
+    "issuer": "The issuer of the last certificate of a chain.",
     "regions": "Names of regions, the first few.",
     # The server.
     "version": "The version of Sekisho.",

@@ -84,6 +84,16 @@ class LogEvent(Enum):
         "endpoints are in regions that are not in the setting: they are kept and not served",
         "regions count remedy",
     )
+    ENDPOINTS_NOT_IN_CERTIFICATE = (
+        WARNING,
+        "the server certificate of the settings does not cover endpoints: their devices refuse the server",
+        "endpoints count remedy",
+    )
+    SERVER_ROOT_NOT_KNOWN = (
+        WARNING,
+        "the root of the server certificate of the settings is not known, so clients are not told what to trust",
+        "file issuer remedy",
+    )
     BUCKETS_WITHOUT_ACCOUNT = (
         WARNING,
         "folders of buckets belong to no account and are not read",

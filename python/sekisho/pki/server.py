@@ -113,28 +113,6 @@ def clean_up(folder: Path) -> None:
         remove_leftovers(folder / name)
 
 
-def load_given(certificate: Path, key: Path) -> tuple[str, str]:
-    """Load the user's own server certificate: (chain PEM, private key PEM), checked to belong together.
-
-    Raises:
-        OSError: A file cannot be read.
-        ValueError: One is damaged, or the key is not that of the first certificate.
-    """
-    chain = [X509Certificate.from_der(der) for der in pem.read_chain(_read(certificate))]
-    private_key = keys.load(_read(key), f"The private key in {key}")
-    if not keys.fits(private_key, chain[0].public_key):
-        for position, other in enumerate(chain[1:], 2):
-            if keys.fits(private_key, other.public_key):
-                raise PemError(
-                    f"The server's certificate has to come first in {certificate}; the one of the key is number "
-                    f"{position} ({other.subject_text})."
-                )
-        raise PemError(
-            f"The key in {key} does not belong to the certificate in {certificate} ({chain[0].subject_text})."
-        )
-    return "".join(each.pem for each in chain), keys.to_pem(private_key)
-
-
 @dataclass(frozen=True, slots=True)
 class _Pair:
     """A certificate and its key."""

@@ -37,7 +37,7 @@ class Run:
     store: str
     """Where the registry is: a file, or a URL without its password."""
     root_ca: str
-    """File for ``--cafile``."""
+    """File for ``--cafile``; empty where the root of the user's own server certificate is not known."""
     version: str
     dotted_endpoint: str = ""
     """``endpoint`` by a name with a dot, for Java clients, where this machine resolves one; else empty."""

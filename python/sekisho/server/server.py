@@ -120,6 +120,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho._sekisho import Gateway, GatewayError
     from sekisho.admission.rules import Admission
     from sekisho.api.connections import ServerLimits
+    from sekisho.endpoints.rules import Endpoints
     from sekisho.gateway.broker import GatewayBroker
     from sekisho.gateway.engine import RustPolicyEngine
     from sekisho.gateway.projector import Projector
@@ -173,6 +174,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         clock=clock.utc_now,
         processes=settings.handler_processes,
     )
+    endpoints = Endpoints(store, home, settings.domain, names=settings.endpoint_names, secret=settings.endpoint_secret)
     foreign = wiring.Foreign(
         clock=clock.utc_now,
         engine=RustPolicyEngine(),
@@ -181,7 +183,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         handlers=handlers,
         buckets=_buckets(settings, accounts),
     )
-    services = wiring.build(store, home, settings.domain, foreign)
+    services = wiring.build(store, endpoints, foreign)
 
     outbox = Outbox(store, GatewayBroker(gateway, regions, is_service=True))
     lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
@@ -219,7 +221,6 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     limits = ServerLimits(
         connections=connections.api, arrival=settings.api_request_timeout, idle=settings.api_idle_timeout
     )
-    http = _http(settings, services, health, limits)
 
     mqtt_port = 0
     server_name = ""
@@ -236,7 +237,8 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
         is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
         is_named = is_on_loopback and settings.server_certificate is None
-        dotted_names = LoopbackNames(endpoint.aliases if is_named else ())
+        has_dot = "." in server_name
+        dotted_names = LoopbackNames([name for name in endpoint.aliases if "." in name and is_named and not has_dot])
 
     def serve_identity() -> None:
         identity.serve_certificates()
@@ -260,7 +262,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
             region=settings.region,
             account=settings.account,
             store=store.place,
-            root_ca=str(identity.root_file),
+            root_ca=str(identity.root_file or ""),
             version=__version__,
             dotted_endpoint=next(iter(dotted_names.lead_here()), ""),
         )
@@ -284,10 +286,13 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         Part("maintenance", maintenance.start, partial(maintenance.stop, GRACE)),
         Part("health", health.start, partial(health.stop, GRACE)),
     )
+    http = _http(settings, services, health, limits, describe)
     return _Server(Parts(parts), http, api_socket, describe)
 
 
-def _http(settings: Settings, services: Services, health: Health, limits: ServerLimits) -> HttpServer:
+def _http(
+    settings: Settings, services: Services, health: Health, limits: ServerLimits, describe: Callable[[], Run]
+) -> HttpServer:
     from sekisho.api import app as api
     from sekisho.api.http_server import HttpServer
     from sekisho.api.sigv4 import SecretKey
@@ -308,6 +313,7 @@ def _http(settings: Settings, services: Services, health: Health, limits: Server
         regions=settings.known_regions,
         any_credentials=settings.any_credentials,
         health=health,
+        describe=describe,
     )
     server = HttpServer(application, limits, grace=GRACE)
     health.watch(server, application.state.statistics)

@@ -12,12 +12,14 @@ import difflib
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from sekisho.files import WritableByOthers, refuse_writable_by_others
+from sekisho.realm import Realm
 from sekisho.regions import MAX_OWN_REGIONS, NAME, Regions
 from sekisho.server import listen_host
 from sekisho.server.handler_settings import HandlerSettings, LambdaFunction, read_handlers
@@ -45,8 +47,16 @@ _FILE_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 }
 """Type of a field of Settings → its types in TOML, and how it is written there."""
 
-FILE_ALONE: Final = frozenset({"handlers", "s3_buckets"})
+FILE_ALONE: Final = frozenset({"endpoints", "handlers", "s3_buckets"})
 """Settings that only the file can hold."""
+
+
+MIN_SECRET_LENGTH: Final = 16
+"""Characters of ``endpoint_secret``."""
+
+_DNS_NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?"
+_MAX_LABEL: Final = 63
+"""Characters of a label (RFC 1035, section 2.3.4)."""
 
 
 class ConfigError(Exception):
@@ -71,8 +81,16 @@ class Settings:
     """Names of your own regions, in addition to those of AWS; in the environment separated by commas."""
     account: str = "123456789012"
     """The default account, created at the first start."""
+    endpoint: str = ""
+    """Host name under which devices of the default account connect in the home region, such as iot.factory.example."""
+    endpoints: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Sections of the file: host names of other accounts and regions, by account and region."""
     domain: str = "localhost"
-    """Endpoints of other accounts and regions are ``<prefix>-ats.iot.<region>.<domain>``."""
+    """Other endpoints are ``<prefix>-ats.iot.<region>.<domain>``; without ``endpoint`` the default one is ``localhost``
+    where this is ``localhost``."""
+    endpoint_secret: str = field(default="", repr=False)
+    """Text from which prefixes of endpoints are derived, so that they are known before the first start; empty: made at
+    the first start and kept in the registry."""
     log_level: str = "info"
     """One of debug, info, warning, error."""
     database_url: str = field(default="", repr=False)
@@ -81,6 +99,8 @@ class Settings:
     """Your own server certificate chain for MQTT, PEM; unset: Sekisho's own."""
     server_key: Path | None = None
     """Its private key, PEM."""
+    server_root_ca: Path | None = None
+    """Root of ``server_certificate`` for clients, PEM; unset: the last certificate of the chain, if it is a root."""
     tls13_session_tickets: bool = False
     """Send TLS 1.3 session tickets, so that devices can resume. AWS IoT sends none, and old wolfSSL fails at one."""
     require_sni: bool = True
@@ -128,6 +148,18 @@ class Settings:
     def sqlite_file(self) -> Path:
         """The file of the registry where ``database_url`` is not set."""
         return self.data / "sekisho.db"
+
+    @property
+    def endpoint_names(self) -> Mapping[Realm, str]:
+        """Host names of endpoints that the settings name."""
+        names = {
+            Realm(account, region): name
+            for account, by_region in self.endpoints.items()
+            for region, name in by_region.items()
+        }
+        if self.endpoint:
+            names[Realm(self.account, self.region)] = self.endpoint
+        return names
 
     @property
     def known_regions(self) -> Regions:
@@ -265,7 +297,7 @@ def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
 
 def _convert(name: str, value: Any, source: str) -> Any:
     match name:
-        case "data" | "server_certificate" | "server_key" | "bulk_folder":
+        case "data" | "server_certificate" | "server_key" | "server_root_ca" | "bulk_folder":
             return _path(name, value, source, Path.cwd())
         case "handlers":
             return value
@@ -304,7 +336,16 @@ def _convert(name: str, value: Any, source: str) -> Any:
         case "account":
             return _text(name, value, source, r"[0-9]{12}", "12 digits")
         case "domain":
-            return _text(name, value, source, r"[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?", "a lower-case DNS name")
+            return _text(name, value, source, _DNS_NAME, "a lower-case DNS name")
+        case "endpoint":
+            return _endpoint(name, value, source) if value else ""
+        case "endpoints":
+            return _endpoints(value, source)
+        case "endpoint_secret":
+            # Not in the message: it is a secret.
+            if value and len(str(value)) < MIN_SECRET_LENGTH:
+                raise ConfigError(f"{source}: endpoint_secret has at least {MIN_SECRET_LENGTH} characters")
+            return str(value)
         case "s3_endpoint_url":
             return _text(name, value, source, r"(https?://[^\s/]+/?)?", "a URL such as http://localhost:9000")
         case "host":
@@ -329,6 +370,34 @@ def _buckets(table: Any, source: str) -> Mapping[str, tuple[str, ...]]:
     return {account_id: tuple(buckets) for account_id, buckets in table.items()}
 
 
+def _endpoint(name: str, value: Any, source: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{source}: {name} is text in quotes, not {value!r}")
+    text = _text(name, value, source, _DNS_NAME, "a lower-case DNS name such as iot.factory.example")
+    # TLS sends no IP address as a server name (RFC 6066, section 3), and no label of a host name is a number alone.
+    if re.fullmatch(r"[0-9.]+", text) or ".." in text or any(len(label) > _MAX_LABEL for label in text.split(".")):
+        raise ConfigError(f"{source}: {name} is a DNS name such as iot.factory.example, not {value!r}")
+    return text
+
+
+def _endpoints(table: Any, source: str) -> Mapping[str, Mapping[str, str]]:
+    what = (
+        "endpoints has a section for each account with a host name for each region, such as "
+        '[endpoints.210987654321] and in it eu-west-1 = "iot-eu.factory.example"'
+    )
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{source}: {what}, not {table!r}")
+    for account_id, names in table.items():
+        if not re.fullmatch(r"[0-9]{12}", account_id) or not isinstance(names, Mapping):
+            raise ConfigError(f"{source}: {what}, not {account_id} = {names!r}")
+    return {
+        account_id: {
+            region: _endpoint(f"endpoints.{account_id}.{region}", name, source) for region, name in names.items()
+        }
+        for account_id, names in table.items()
+    }
+
+
 def _own_regions(value: Any, source: str) -> tuple[str, ...]:
     names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
     for name in names:
@@ -346,6 +415,10 @@ def _check_regions(settings: Settings, values: Mapping[str, tuple[Any, str]]) ->
     known = settings.known_regions
     if settings.region not in known:
         raise ConfigError(f"{values['region'][1]}: {known.why_not(settings.region)}")
+    for account_id, names in settings.endpoints.items():
+        for region in names:
+            if region not in known:
+                raise ConfigError(f"{values['endpoints'][1]}: endpoints.{account_id}: {known.why_not(region)}")
     for handler in settings.handlers.values():
         target = handler.target
         if isinstance(target, LambdaFunction) and target.region not in known:
@@ -371,6 +444,16 @@ def _text(name: str, value: Any, source: str, pattern: str, what: str) -> str:
 def _check_together(settings: Settings) -> None:
     if (settings.server_certificate is None) != (settings.server_key is None):
         raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
+    if settings.server_root_ca is not None and settings.server_certificate is None:
+        raise ConfigError("server_root_ca is the root of server_certificate: give that too, or neither")
+    if settings.endpoint and settings.region in settings.endpoints.get(settings.account, {}):
+        raise ConfigError(
+            f"endpoint and endpoints.{settings.account}.{settings.region} name the same endpoint: give one of them"
+        )
+    counts = Counter(settings.endpoint_names.values())
+    for name, count in counts.items():
+        if count > 1:
+            raise ConfigError(f"{name} is the endpoint of {count} accounts or regions: each needs a name of its own")
     if settings.bulk_folder is not None and settings.s3_endpoint_url:
         raise ConfigError("bulk_folder and s3_endpoint_url both say where the buckets are: give one of them")
     if settings.s3_buckets and not settings.s3_endpoint_url:

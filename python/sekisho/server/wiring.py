@@ -30,7 +30,6 @@ from sekisho.provisioning.handlers import Handlers
 from sekisho.provisioning.provisioner import provision
 from sekisho.provisioning.templates.rules import ProvisioningTemplates
 from sekisho.provisioning.thing_registration import ThingRegistration
-from sekisho.realm import Realm
 from sekisho.rotation.rules import Rotations
 from sekisho.server.services import Services
 from sekisho.store.store import Store
@@ -53,12 +52,11 @@ class Foreign:
     buckets: Buckets
 
 
-def build(store: Store, home: Realm, domain: str, foreign: Foreign) -> Services:
+def build(store: Store, endpoints: Endpoints, foreign: Foreign) -> Services:
     """Build every service. Nothing is started.
 
     Args:
-        home: The default account in its home region.
-        domain: What names of endpoints end in.
+        endpoints: Those of ``store``, as the settings name them.
     """
     clock, engine, authority = foreign.clock, foreign.engine, foreign.authority
     certificates = Certificates(store, clock, authority, HandlerCsrSigner(foreign.handlers))
@@ -73,7 +71,7 @@ def build(store: Store, home: Realm, domain: str, foreign: Foreign) -> Services:
         ca_certificates=CACertificates(store, clock),
         certificate_providers=CertificateProviders(store, clock),
         certificates=certificates,
-        endpoints=Endpoints(store, home, domain),
+        endpoints=endpoints,
         fleet_provisioning=FleetProvisioning(store, clock, certificates, engine, authority, foreign.handlers),
         policies=Policies(store, clock, engine),
         provisioning_templates=ProvisioningTemplates(store, clock, authority),

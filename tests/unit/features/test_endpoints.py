@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sekisho.change import Change, ChangeKind
-from sekisho.endpoints.rules import Endpoints
+from sekisho.endpoints.rules import Endpoints, prefix_of
+from sekisho.endpoints.store import EndpointRows
 from sekisho.errors import InvalidRequestException
 from sekisho.store.store import Store
 from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE
@@ -42,6 +43,39 @@ def test_every_other_account_and_region_has_a_name_of_its_own(endpoints: Endpoin
 def test_a_domain_of_ones_own_names_the_default_account_too(store: Store) -> None:
     name = Endpoints(store, HOME, "iot.example.com").describe(HOME).server_name
     assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.iot\.example\.com", name)
+
+
+def test_a_name_of_the_settings_takes_precedence_and_the_others_stay(store: Store) -> None:
+    names = {HOME: "iot.factory.example", OTHER_ACCOUNT: "b.factory.example"}
+    endpoints = Endpoints(store, HOME, "localhost", names=names)
+    assert [each.server_name for each in endpoints.all()] == ["iot.factory.example", "b.factory.example"]
+    served = endpoints.describe(HOME)
+    assert served.server_name == "iot.factory.example"
+    assert served.aliases[:2] == ("localhost", "localhost.localdomain")
+    assert re.fullmatch(r"a[a-z2-7]{13}-ats\.iot\.eu-central-1\.localhost", served.aliases[2])
+    endpoints.describe(OTHER_ACCOUNT)
+    assert {each.realm: each.server_name for each in endpoints.all()} == names
+
+
+def test_a_prefix_is_that_of_the_account_in_every_region(endpoints: Endpoints) -> None:
+    home, elsewhere = endpoints.describe(HOME).aliases[-1], endpoints.describe(SAME_ACCOUNT_ELSEWHERE).server_name
+    assert home.partition("-ats.")[0] == elsewhere.partition("-ats.")[0]
+    assert home.partition("-ats.")[0] != endpoints.describe(OTHER_ACCOUNT).server_name.partition("-ats.")[0]
+
+
+def test_prefixes_are_derived_from_the_secret(store: Store) -> None:
+    assert prefix_of("a secret of 16 characters", "123456789012") == "assy7st67l63oh"
+    told = Endpoints(store, HOME, "localhost", secret="a secret of 16 characters").describe(OTHER_ACCOUNT).server_name
+    assert told.startswith(f"{prefix_of('a secret of 16 characters', OTHER_ACCOUNT.account_id)}-ats.iot.")
+
+
+def test_the_secret_survives_as_long_as_the_registry(store: Store) -> None:
+    Endpoints(store, HOME, "localhost").describe(OTHER_ACCOUNT)
+    with store.read() as tx:
+        secret = EndpointRows(tx).secret()
+    assert secret is not None
+    name = Endpoints(store, HOME, "localhost").describe(SAME_ACCOUNT_ELSEWHERE).server_name
+    assert name.startswith(prefix_of(secret, HOME.account_id))
 
 
 def test_an_endpoint_is_made_and_announced_once_and_never_changes(

@@ -22,7 +22,7 @@ from sekisho.realm import Realm
 from sekisho.regions import Regions
 from sekisho.server.settings import Settings
 from tests.logs import captured_log, lines_of
-from tests.x509 import new_ca, new_device
+from tests.x509 import KeyAndCertificate, new_ca, new_device
 
 pytestmark = pytest.mark.usefixtures("few_rsa_keys")
 
@@ -118,7 +118,8 @@ def serving(
 ) -> tuple[ServedIdentity, FakeGateway]:
     """An identity in step with these endpoints, and the gateway that it told."""
     gateway = FakeGateway()
-    endpoints = cast(Endpoints, type("Known", (), {"all": lambda _self: known})())
+    known_endpoints = type("Known", (), {"all": lambda _self: known, "describe": lambda _self, _realm: known[0]})
+    endpoints = cast(Endpoints, known_endpoints())
     return ServedIdentity(Settings(data=tmp_path, **settings), endpoints, cast(Gateway, gateway), clock), gateway
 
 
@@ -213,15 +214,80 @@ def test_a_running_server_renews_its_certificates(tmp_path: Path) -> None:
         assert new.not_after > old.not_after
 
 
+def named(ca: KeyAndCertificate, name: str) -> KeyAndCertificate:
+    return new_device(ca, name, extensions=[x509.SubjectAlternativeName([x509.DNSName(name)])])
+
+
+def test_names_of_the_settings_are_in_certificates(tmp_path: Path) -> None:
+    identity, gateway = serving(
+        tmp_path,
+        [HOME, OTHER],
+        endpoint="iot.factory.example",
+        endpoints={OTHER.realm.account_id: {OTHER.realm.region: "west.factory.example"}},
+    )
+    identity.serve_certificates()
+    assert all("iot.factory.example" in names for names in names_in(gateway.default))
+    assert names_in(gateway.named["west.factory.example"]) == [{"west.factory.example"}] * 2
+    assert "iot.factory.example" not in gateway.named
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_served"), [("iot.example.com", True), ("other.example.com", False), ("", False)]
+)
+def test_a_certificate_of_ones_own_has_to_cover_the_endpoint(tmp_path: Path, endpoint: str, is_served: bool) -> None:
+    root = new_ca("Corporate")
+    device = named(root, "iot.example.com")
+    certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
+    certificate.write_text(device.pem + root.pem)
+    key.write_text(device.key_pem)
+    identity, gateway = serving(
+        tmp_path / "data", [HOME], server_certificate=certificate, server_key=key, endpoint=endpoint
+    )
+    if is_served:
+        identity.serve_certificates()
+        assert leaf_of(gateway.default).pem == device.pem
+        assert identity.root_file is not None
+        assert identity.root_file.read_text() == root.pem
+        return
+    with pytest.raises(
+        ServerCertificateUnusable, match=f"{endpoint or 'localhost'} is an endpoint .* has iot.example.com"
+    ):
+        identity.serve_certificates()
+    assert gateway.default is None
+
+
+def test_endpoints_that_a_certificate_of_ones_own_does_not_cover_are_logged_once(tmp_path: Path) -> None:
+    device = named(new_ca("Corporate"), "iot.example.com")
+    certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
+    certificate.write_text(device.pem)
+    key.write_text(device.key_pem)
+    at_home = ServedEndpoint(HOME.realm, "iot.example.com")
+    identity, _ = serving(
+        tmp_path / "data", [at_home, OTHER], server_certificate=certificate, server_key=key, endpoint="iot.example.com"
+    )
+    with captured_log() as lines:
+        identity.serve_certificates()
+        identity.serve_endpoints()
+        identity.serve_endpoints()
+    assert identity.root_file is None
+    [line] = [line for line in lines if "endpoints" in line]
+    assert line["endpoints"] == [OTHER.server_name]
+
+
 def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path: Path) -> None:
     root = new_ca("Corporate")
-    device = new_device(root, "iot.example.com")
+    device = named(root, "iot.example.com")
     certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
     certificate.write_text(device.pem)
     key.write_text(device.key_pem)
     now = utc_now()
     identity, gateway = serving(
-        tmp_path / "data", [HOME, OTHER], lambda: now, server_certificate=certificate, server_key=key
+        tmp_path / "data",
+        [HOME, OTHER],
+        lambda: now,
+        server_certificate=certificate,
+        server_key=key,
+        endpoint="iot.example.com",
     )
     identity.serve_certificates()
     assert leaf_of(gateway.default).pem == device.pem
@@ -230,11 +296,11 @@ def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path:
     now += RENEWAL_CHECK_INTERVAL
     with captured_log() as lines:
         identity.renew()
-    assert "the server certificate cannot be used" in lines[-1]["reason"]
+    assert "the server certificate cannot be used" in lines[0]["reason"]
     assert leaf_of(gateway.default).pem == device.pem
     with pytest.raises(ServerCertificateUnusable, match="the server certificate cannot be used"):
         identity.serve_certificates()
-    renewed = new_device(root, "iot.example.com")
+    renewed = named(root, "iot.example.com")
     certificate.write_text(renewed.pem)
     key.write_text(renewed.key_pem)
     now += RENEWAL_CHECK_INTERVAL

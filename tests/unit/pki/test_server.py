@@ -18,7 +18,7 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 from sekisho.pki.server import ServerIdentity
 from tests.logs import captured_log, lines_of
-from tests.x509 import new_ca, new_device, openssl
+from tests.x509 import new_ca, openssl
 
 pytestmark = pytest.mark.usefixtures("few_rsa_keys")
 
@@ -426,36 +426,3 @@ def test_names_that_are_none_are_refused(tmp_path: Path) -> None:
         identity(tmp_path, names=["a..ü"])
     with pytest.raises(ValueError, match="does not appear to be an IPv4 or IPv6 address"):
         identity(tmp_path, addresses=["here"])
-
-
-def test_a_certificate_of_ones_own_is_loaded_with_its_chain(tmp_path: Path) -> None:
-    root = new_ca("Corporate")
-    issued = new_device(root, "iot.example.com")
-    certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
-    certificate.write_text("issued by hand\n" + issued.pem + root.pem)
-    key.write_text(issued.key_pem)
-    chain, private_key = server.load_given(certificate, key)
-    assert chain == issued.pem + root.pem
-    assert private_key == issued.key_pem
-
-
-def test_a_certificate_of_ones_own_that_cannot_be_served_is_refused(tmp_path: Path) -> None:
-    root = new_ca("Corporate")
-    issued, other = new_device(root, "iot.example.com"), new_device(root, "other")
-    certificate, key = tmp_path / "s.crt", tmp_path / "s.key"
-    certificate.write_text(issued.pem)
-    key.write_text(other.key_pem)
-    with pytest.raises(PemError, match=r"does not belong to the certificate in .*s.crt \(CN=iot.example.com\)"):
-        server.load_given(certificate, key)
-    certificate.write_text(root.pem + issued.pem)
-    key.write_text(issued.key_pem)
-    with pytest.raises(PemError, match=r"has to come first in .*s.crt; the one of the key is number 2"):
-        server.load_given(certificate, key)
-    certificate.write_bytes(issued.der)
-    with pytest.raises(PemError, match=r"s.crt is not text"):
-        server.load_given(certificate, key)
-    certificate.write_text(issued.key_pem)
-    with pytest.raises(PemError, match="contains a private key"):
-        server.load_given(certificate, key)
-    with pytest.raises(FileNotFoundError):
-        server.load_given(tmp_path / "missing", key)

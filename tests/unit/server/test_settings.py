@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sekisho.realm import Realm
 from sekisho.regions import MAX_OWN_REGIONS
 from sekisho.server.settings import FILE_ALONE, ConfigError, Settings, load
 
@@ -76,6 +77,11 @@ def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_
         ("any_credentials", "perhaps", "true or false"),
         ("require_sni", "perhaps", "require_sni is true or false"),
         ("tls13_session_tickets", "2", "tls13_session_tickets is true or false"),
+        ("endpoint", "192.0.2.7", "endpoint is a DNS name such as iot.factory.example"),
+        ("endpoint", "Factory", "endpoint is a lower-case DNS name"),
+        ("endpoint", "a..b", "endpoint is a DNS name"),
+        ("endpoint", f"{'a' * 64}.example", "endpoint is a DNS name"),
+        ("endpoint_secret", "short", "endpoint_secret has at least 16 characters"),
         ("s3_endpoint_url", "localhost:9000", "such as http://localhost:9000"),
         ("s3_endpoint_url", "http://localhost:9000/bucket", "such as http://localhost:9000"),
     ],
@@ -122,6 +128,24 @@ def test_any_credentials_are_taken_on_loopback(tmp_path: Path, host: str) -> Non
 def test_a_server_certificate_and_its_key_go_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="go together"):
         loaded(tmp_path, server_certificate="server.crt")
+
+
+def test_a_root_is_that_of_a_server_certificate(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="server_root_ca is the root of server_certificate"):
+        loaded(tmp_path, server_root_ca="root.pem")
+
+
+def test_each_endpoint_has_a_name_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "sekisho.toml"
+    file.write_text('endpoint = "a.example"\n[endpoints.210987654321]\neu-west-1 = "b.example"\n')
+    names = loaded(tmp_path).endpoint_names
+    assert names == {Realm("123456789012", "us-east-1"): "a.example", Realm("210987654321", "eu-west-1"): "b.example"}
+    file.write_text('endpoint = "a.example"\n[endpoints.210987654321]\neu-west-1 = "a.example"\n')
+    with pytest.raises(ConfigError, match=r"a\.example is the endpoint of 2 accounts or regions"):
+        loaded(tmp_path)
+    file.write_text('endpoint = "a.example"\n[endpoints.123456789012]\nus-east-1 = "b.example"\n')
+    with pytest.raises(ConfigError, match=r"endpoint and endpoints\.123456789012\.us-east-1 name the same endpoint"):
+        loaded(tmp_path)
 
 
 def test_the_api_and_mqtt_cannot_share_a_port(tmp_path: Path) -> None:
@@ -184,6 +208,11 @@ def test_buckets_of_an_s3_store_are_accounts_own(tmp_path: Path) -> None:
         ("database_url = 1", "database_url is text in quotes"),
         ("s3_endpoint_url = 1", "s3_endpoint_url is text in quotes"),
         ("handlers = 1", "handlers is a table"),
+        ("endpoints = 1", "endpoints has a section for each account"),
+        ('endpoints.12 = {us-east-1 = "a.example"}', "endpoints has a section for each account"),
+        ('endpoints.123456789012 = "a.example"', "endpoints has a section for each account"),
+        ("endpoints.123456789012 = {us-east-1 = 1}", "endpoints.123456789012.us-east-1 is text in quotes, not 1"),
+        ('endpoints.123456789012 = {mars-1 = "a.example"}', "mars-1"),
         ('bulk_folder = ""', "bulk_folder is a path, not ''"),
         ('bulk_folder = "a\\u0000b"', "bulk_folder is a path, not"),
         ('bulk_folder = "~no-such-user/b"', "bulk_folder is in the home folder of a user who is not known"),
