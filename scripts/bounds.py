@@ -283,7 +283,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "commit",
         "store.group_commit.MAX_GROUP_WRITERS",
         "the group is committed; the next writer begins another",
-        "tests/store/test_group_commit.py::test_a_group_has_so_many_writers_at_most",
+        "tests/store/test_group_commit.py::test_a_group_has_a_maximum_number_of_writers",
     ),
     Bound(
         "The store",
@@ -299,7 +299,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "store.postgresql.MAX_CONNECTIONS",
         "transactions wait, at most until their deadline",
-        "tests/store/test_deadlines.py::test_requests_to_a_server_that_stands_still_fail_in_time_and_nothing_acknowledged_is_lost",
+        "tests/store/test_deadlines.py::test_requests_to_a_hanging_server_fail_in_time_and_nothing_acknowledged_is_lost",
         "part `store` of health",
     ),
     Bound(

@@ -1,4 +1,4 @@
-"""What holds for all tests: their order, the profiles of hypothesis, and that started programs keep their bytecode."""
+"""Settings of all tests: their order, the profiles of hypothesis, and bytecode of started programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates and certificate signing requests that no library would write: DER by hand, for the tests."""
+"""Makes certificates and certificate signing requests that no library writes, directly in DER."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ENDS: Final = der.element(0x17, b"450101000000Z")
 
 
 def attribute(value: bytes, kind: int = UTF8, oid: str = "2.5.4.3") -> bytes:
-    """One attribute of a name, a common name unless told otherwise."""
+    """Return an attribute of a name, by default a common name."""
     return der.sequence(der.object_identifier(oid), der.element(kind, value))
 
 
 def name(*attributes: bytes) -> bytes:
-    """A name of these attributes, each a component of its own."""
+    """Return a name of these attributes, each in a separate component."""
     return der.sequence(*(der.element(0x31, each) for each in attributes))
 
 
 def algorithm(key: SigningKey, parameters: bytes | None = None) -> bytes:
-    """AlgorithmIdentifier of the key's signature with SHA-256. ``parameters``: others than usual."""
+    """Return the AlgorithmIdentifier of the key's signature with SHA-256. ``parameters``: others than usual."""
     if isinstance(key, rsa.RSAPrivateKey):
         identifier, usual = "1.2.840.113549.1.1.11", der.NULL
     else:
@@ -44,14 +44,14 @@ def algorithm(key: SigningKey, parameters: bytes | None = None) -> bytes:
 
 
 def sign(key: SigningKey, data: bytes, digest: HashAlgorithm | None = None) -> bytes:
-    """A signature, with SHA-256 unless told otherwise."""
+    """Return a signature, by default with SHA-256."""
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, padding.PKCS1v15(), digest or SHA256())
     return key.sign(data, ec.ECDSA(digest or SHA256()))
 
 
 def spki(key: SigningKey) -> bytes:
-    """SubjectPublicKeyInfo."""
+    """Return a SubjectPublicKeyInfo."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -73,7 +73,7 @@ def certificate(
     digest: HashAlgorithm | None = None,
     wrap: bool = False,
 ) -> bytes:
-    """A certificate of these parts.
+    """Return a certificate of these parts.
 
     Args:
         serial: Contents of the INTEGER.
@@ -99,15 +99,15 @@ def certificate(
 
 
 def request(key: SigningKey, subject: bytes, *, public_key: bytes | None = None) -> bytes:
-    """A certificate signing request."""
+    """Return a certificate signing request."""
     signed = der.sequence(der.integer(0), subject, public_key or spki(key), der.explicit(0, b""))
     return der.sequence(signed, algorithm(key), der.bit_string(sign(key, signed)))
 
 
 def with_other_signature(certificate: bytes, order: int = P256_ORDER) -> bytes:
-    """The same certificate with the other ECDSA signature that is as good: (r, n - s) in place of (r, s).
+    """Return the same certificate with the other valid ECDSA signature: (r, n - s) in place of (r, s).
 
-    Nobody's private key is needed. The length of the outermost SEQUENCE has two bytes.
+    No private key is needed. The length of the outermost SEQUENCE has two bytes.
     """
     body = certificate[4:]
     signed_length = 4 + int.from_bytes(body[2:4], "big") if body[1] == 0x82 else 3 + body[2]

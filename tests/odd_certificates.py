@@ -1,4 +1,4 @@
-"""Device certificates that programs in the field write and no library would, each with what becomes of it.
+"""Device certificates that programs in the field write and libraries do not, each with its outcome.
 
 After digitalbazaar/forge#778, voltone/x509#45, wbond/asn1crypto#27, pyca/cryptography#12665 and OpenSSL's tolerance.
 """
@@ -28,7 +28,7 @@ from tests.der import (
 )
 
 Make = Callable[[SigningKey, bytes, bytes], bytes]
-"""From the CA's key, its name and the device's SubjectPublicKeyInfo to a certificate."""
+"""Makes a certificate from the CA's key, its name and the device's SubjectPublicKeyInfo."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Odd:
 
     make: Make
     openssl: bool
-    """What ``openssl verify`` of OpenSSL 3.0 says."""
+    """The result of ``openssl verify`` of OpenSSL 3.0."""
     refusal: str = ""
-    """Words of the sentence with which it is refused; empty where it is registered."""
+    """Words of the message with which it is refused; empty where it is registered."""
 
 
 def _made(subject: bytes | None = None, **parts: object) -> Make:
@@ -56,7 +56,7 @@ def _hash_name(oid: str) -> bytes:
 
 
 def _other_parameters(parameters: bytes) -> Make:
-    """Whose algorithm has these parameters, in both places."""
+    """Make a certificate whose algorithm has these parameters, in both places."""
 
     def make(key: SigningKey, issuer: bytes, spki: bytes) -> bytes:
         return certificate(key, issuer, name(attribute(b"odd")), spki, inner=algorithm(key, parameters))

@@ -1,6 +1,6 @@
-"""A PostgreSQL server of our own for a test run: a new cluster in a temporary folder, on a Unix socket, then gone.
+"""Runs a PostgreSQL server for a test run: a new cluster in a temporary folder, on a Unix socket.
 
-Nothing of a server that runs on the machine is touched. PostgreSQL refuses to run as root, so root starts it as the
+A server that already runs on the machine is not used. PostgreSQL refuses to run as root, so root starts it as the
 user ``postgres`` (or ``nobody``).
 """
 
@@ -24,11 +24,11 @@ import psycopg
 
 INSTALL = "scripts/install-test-tools (Debian: apt-get install postgresql)"
 DEADLINE = 30.0
-"""Seconds that the server may take to answer."""
+"""Seconds for the server to answer."""
 
 
 class PostgreSQLMissing(Exception):
-    """The server's programs are not installed; the message says how to get them."""
+    """The server's programs are not installed; the message says how to install them."""
 
 
 def programs() -> Path:
@@ -47,14 +47,14 @@ def programs() -> Path:
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """A running server; ``folder`` holds its socket."""
+    """A running server; ``folder`` contains its socket."""
 
     folder: Path
     has_icu: bool
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def url(self, database: str) -> str:
-        """The URL of one of its databases."""
+        """Return the URL of one of its databases."""
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
     def execute(self, statement: str) -> None:
@@ -64,7 +64,7 @@ class PostgreSQL:
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Stop every process of the server where it is (SIGSTOP), and let them go on at the end of the block."""
+        """Stop every process of the server (SIGSTOP), and continue them at the end of the block."""
         try:
             self.stand_still()
             yield
@@ -72,12 +72,12 @@ class PostgreSQL:
             self.go_on()
 
     def stand_still(self) -> None:
-        """Stop every process of the server where it is. Its sockets stay open, and the kernel answers for them."""
-        # The first makes the others.
+        """Stop every process of the server. Its sockets stay open, and the kernel accepts connections for them."""
+        # The first process makes the others.
         self._send(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let them all go on."""
+        """Continue all of them."""
         self._send(signal.SIGCONT)
 
     def _send(self, number: signal.Signals) -> None:
@@ -91,10 +91,10 @@ class PostgreSQL:
                     os.kill(pid, number)
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL.
+        """Create an empty database and return its URL.
 
-        Its collation is a language's where that is possible, as in databases of real users: what depends on the order
-        of bytes then has to say so.
+        Its collation is that of a language where possible, as in databases of real users, so a statement that needs the
+        order of bytes has to say so.
         """
         name = f"sekisho{next(self._numbers)}"
         collation = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if self.has_icu else ""
@@ -103,7 +103,7 @@ class PostgreSQL:
 
 
 def _unprivileged() -> dict[str, Any]:
-    """Arguments for subprocess that give up root."""
+    """Return arguments for subprocess that drop root's rights."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -115,10 +115,10 @@ def _unprivileged() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running() -> Iterator[PostgreSQL]:
-    """Make a cluster, start it, stop it and remove it. Raises PostgreSQLMissing where it is not installed."""
+    """Create a cluster, start it, stop it and remove it. Raises PostgreSQLMissing where it is not installed."""
     folder = programs()
     as_user = _unprivileged()
-    # Not under pytest's own folder, which only its user may enter; and short, as a socket's path must be.
+    # Not in pytest's own folder, which only its user may enter; and short, as a socket's path must be.
     home = Path(tempfile.mkdtemp(prefix="sekisho-pg-", dir="/tmp"))
     server: subprocess.Popen[bytes] | None = None
     try:
@@ -129,7 +129,7 @@ def running() -> Iterator[PostgreSQL]:
         _run(
             [folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], as_user
         )
-        # No fsync: what is tested is what we ask of the server, and it is not killed. The folder goes anyway.
+        # Without fsync: the server is not killed, and the folder is removed anyway.
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(home),
@@ -146,7 +146,7 @@ def running() -> Iterator[PostgreSQL]:
         yield PostgreSQL(folder=home, has_icu=has_icu)
     finally:
         if server is not None and server.poll() is None:
-            # "Immediate shutdown": the files need not be in order, since they go.
+            # "Immediate shutdown": the files may be inconsistent, because they are removed.
             server.send_signal(signal.SIGQUIT)
             server.wait(timeout=DEADLINE)
         shutil.rmtree(home, ignore_errors=True)

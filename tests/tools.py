@@ -1,4 +1,4 @@
-"""Programs that tests speak to. Where one is missing a test is skipped by name; in CI that is a failure."""
+"""Finds programs that tests use. Where one is missing, the test is skipped with its name; in CI it fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INSTALL = "scripts/install-test-tools"
 
 
 def find(program: str) -> Path | None:
-    """The program's path: beside the running Python, on PATH, or where Debian keeps servers."""
+    """Return the program's path: beside the running Python, on PATH, or where Debian keeps servers."""
     beside = Path(sys.executable).parent / program
     if beside.is_file():
         return beside
@@ -23,7 +23,7 @@ def find(program: str) -> Path | None:
 
 
 def require_file(path: str, package: str) -> Path:
-    """A file of one of Debian's packages, such as a C header. Skips or fails like ``require``."""
+    """Return a file of one of Debian's packages, such as a C header. Skips or fails like ``require``."""
     file = Path(path)
     if not file.is_file():
         _missing(f"{path} is missing; install it with {INSTALL} (Debian: {package})")
@@ -31,7 +31,7 @@ def require_file(path: str, package: str) -> Path:
 
 
 def require(program: str) -> str:
-    """The program's path. Skips the test that asks where it is missing; under CI=true fails it."""
+    """Return the program's path. Where it is missing, skips the test, or fails it under CI=true."""
     path = find(program)
     if path is None:
         _missing(f"{program} is missing; install it with {INSTALL}")

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 WITHIN_SECONDS = 20.0
-"""Far more than any condition needs. Only a test that fails waits so long."""
+"""More seconds than any condition needs. Only a test that fails waits so long."""
 
 _LONGEST_PAUSE_SECONDS = 0.02
 

@@ -1,4 +1,4 @@
-"""Certificates of every kind, good and bad, made quickly: by ``cryptography``, and by the openssl command line."""
+"""Makes certificates, valid and invalid, with ``cryptography`` and with the openssl command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 @dataclass(frozen=True)
 class KeyAndCertificate:
-    """A certificate with its key."""
+    """A certificate with its private key."""
 
     certificate: x509.Certificate
     key: Key
@@ -51,12 +51,12 @@ class KeyAndCertificate:
 
 
 def named(common_name: str) -> x509.Name:
-    """A name of one CN."""
+    """Return a name of one CN."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def p256() -> ec.EllipticCurvePrivateKey:
-    """A new key, made in no time."""
+    """Generate a key, in less than a millisecond."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -70,7 +70,7 @@ def new_ca(
     ends: datetime = ENDS,
     digest: HashAlgorithm | None = A_DIGEST,
 ) -> KeyAndCertificate:
-    """A CA as ``openssl req -x509`` makes it, or one that is spoilt as the arguments say."""
+    """Make a CA as ``openssl req -x509`` does, or an invalid one as the arguments say."""
     key = key or p256()
     subject = named(name) if isinstance(name, str) else name
     extensions: list[tuple[Any, bool]] = [(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)]
@@ -91,7 +91,7 @@ def new_device(
     digest: HashAlgorithm | None = A_DIGEST,
     extensions: Sequence[x509.ExtensionType] = (),
 ) -> KeyAndCertificate:
-    """A v3 device certificate, without extensions unless some are given; self-signed where there is no CA."""
+    """Make a v3 device certificate, by default without extensions; self-signed where there is no CA."""
     key = key or p256()
     subject = named(name)
     uncritical = [(extension, False) for extension in extensions]
@@ -101,7 +101,7 @@ def new_device(
 
 
 def new_request(key: Key, name: str = "MyDevice") -> str:
-    """A certificate signing request."""
+    """Make a certificate signing request."""
     digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256()
     request = x509.CertificateSigningRequestBuilder(named(name)).sign(key, digest)
     return request.public_bytes(Encoding.PEM).decode()
@@ -132,16 +132,16 @@ def _signed(
 
 
 def openssl(*arguments: str | Path, cwd: Path) -> str:
-    """Run openssl in a folder; its standard output."""
+    """Run openssl in a folder and return its standard output."""
     command = [require("openssl"), *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace", cwd=cwd).stdout
 
 
 def v1(issued: KeyAndCertificate, signer: KeyAndCertificate) -> str:
-    """PEM of the same certificate as X.509 v1, signed anew by ``signer``, whose key is EC.
+    """Return the PEM of the same certificate as X.509 v1, signed again by ``signer``, whose key is EC.
 
-    ``openssl x509 -req`` writes v1 up to 3.1 and v3 from 3.2 on, so that it cannot be asked for it everywhere. The
-    certificate must have no extensions.
+    ``openssl x509 -req`` writes v1 up to 3.1 and v3 from 3.2 on, so it cannot make one everywhere. The certificate must
+    have no extensions.
     """
     assert not list(issued.certificate.extensions)
     assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
@@ -159,7 +159,7 @@ def v1(issued: KeyAndCertificate, signer: KeyAndCertificate) -> str:
 
 
 def signed_by_openssl(folder: Path, ca: KeyAndCertificate, *options: str, name: str = "MyDevice") -> str:
-    """PEM of a device certificate as the plain ``openssl x509 -req`` makes it: v1 up to OpenSSL 3.1."""
+    """Return the PEM of a device certificate as ``openssl x509 -req`` makes it: v1 up to OpenSSL 3.1."""
     (folder / "ca.crt").write_text(ca.pem)
     (folder / "ca.key").write_text(ca.key_pem)
     openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "d.key", cwd=folder)
@@ -188,6 +188,6 @@ def _tagged(tag: int, content: bytes) -> bytes:
 
 
 def around_now() -> tuple[datetime, datetime]:
-    """A validity that now lies in."""
+    """Return a validity that includes the present time."""
     now = datetime.now(UTC)
     return now - timedelta(days=1), now + timedelta(days=365)

@@ -1,4 +1,4 @@
-"""What contract tests begin with: a registered certificate, a policy document."""
+"""Helpers of contract tests: a registered certificate, a policy document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.contract.conftest import Account
 
 
 def add_certificate(account: Account, common_name: str = "pump") -> str:
-    """Register an active, self-signed certificate; returns its ARN."""
+    """Register an active, self-signed certificate and return its ARN."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     begins = utc_now() - timedelta(days=1)
@@ -40,17 +40,17 @@ def add_certificate(account: Account, common_name: str = "pump") -> str:
 
 
 def document(*statements: dict[str, Any]) -> str:
-    """A policy document of these statements."""
+    """Return a policy document with these statements."""
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def allow(action: str, resource: str) -> dict[str, Any]:
-    """A statement that allows."""
+    """Return a statement that allows."""
     return {"Effect": "Allow", "Action": action, "Resource": resource}
 
 
 def deny(action: str, resource: str) -> dict[str, Any]:
-    """A statement that denies."""
+    """Return a statement that denies."""
     return {"Effect": "Deny", "Action": action, "Resource": resource}
 
 

@@ -1,7 +1,7 @@
 """One real server for all contract tests: the API on a free port, the domain behind it, a store on a file.
 
-Each test has an account of its own, so tests do not see each other. What is published is collected instead of
-delivered: the gate has its tests in ``tests/e2e``.
+Each test has a separate account, so tests do not see each other. Published messages are collected instead of
+delivered: the gateway has its tests in ``tests/e2e``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ HOME = Realm("123456789012", "eu-central-1")
 
 @dataclass
 class Account:
-    """An account of the server, and the clients that sign for it."""
+    """An account of the server, with clients that sign for it."""
 
     server: Server
     key: AccessKey
@@ -62,7 +62,7 @@ class Account:
         return Realm(self.key.account_id, self.region)
 
     def elsewhere(self, region: str) -> Account:
-        """The same account in another region."""
+        """Return the same account in another region."""
         return Account(self.server, self.key, region)
 
     @cached_property
@@ -76,7 +76,7 @@ class Account:
         return client
 
     def aws(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the AWS CLI; its exit status is the test's to judge."""
+        """Run the AWS CLI; the test checks its exit status."""
         return subprocess.run(
             [require("aws"), *arguments], env=self._environment(), capture_output=True, text=True, check=False
         )
@@ -88,7 +88,7 @@ class Account:
             region_name=self.region,
             aws_access_key_id=self.key.access_key_id,
             aws_secret_access_key=self.key.secret_access_key,
-            # An answer that botocore retries would be asked for again and again unseen.
+            # botocore must not retry unseen.
             config=Config(retries={"total_max_attempts": 1}),
         )
 
@@ -108,7 +108,7 @@ class Account:
 
 
 class Functions:
-    """In place of handlers: functions of the test's own, by ARN. The real ones have their tests elsewhere."""
+    """Replaces handlers by functions of the test, by ARN. The real handlers have other tests."""
 
     def __init__(self) -> None:
         self.by_arn: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
@@ -143,7 +143,7 @@ class Server:
     published: list[tuple[Realm, Message]] = field(default_factory=list)
 
     def new_account(self) -> Account:
-        """An account that nobody else uses."""
+        """Return an account that no other test uses."""
         return Account(self, self.services.accounts.create()[1])
 
 
@@ -185,13 +185,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def account(server: Server) -> Account:
-    """An account of the test's own."""
+    """Return an account of this test."""
     return server.new_account()
 
 
 @pytest.fixture
 def other_account(server: Server) -> Account:
-    """Someone else's account."""
+    """Return a second account."""
     return server.new_account()
 
 

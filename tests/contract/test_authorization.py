@@ -16,7 +16,7 @@ def topic(account: Account, name: str, kind: str = "topic") -> str:
 
 
 def prepared(account: Account, **documents: str) -> str:
-    """A certificate of CN=pump with these policies; returns its ARN."""
+    """Register a certificate of CN=pump with these policies and return its ARN."""
     principal = add_certificate(account, "pump")
     for name, text in documents.items():
         account.iot.create_policy(policyName=name, policyDocument=text)
@@ -28,7 +28,7 @@ def names(policies: list[Any]) -> list[str]:
     return [policy["policyName"] for policy in policies]
 
 
-def test_decisions_name_their_policies_in_the_order_of_the_questions(account: Account) -> None:
+def test_decisions_name_their_policies_in_the_order_of_the_requests(account: Account) -> None:
     principal = prepared(
         account,
         telemetry=document(allow("iot:Publish", topic(account, "pump/*"))),
@@ -60,7 +60,7 @@ def test_decisions_name_their_policies_in_the_order_of_the_questions(account: Ac
     assert names(results[3]["allowed"]["policies"]) == ["telemetry"]
 
 
-def test_a_client_id_and_a_certificate_give_their_variables_and_nothing_else_does(account: Account) -> None:
+def test_only_a_client_id_and_a_certificate_give_values_to_their_variables(account: Account) -> None:
     principal = prepared(
         account,
         by_client=document(allow("iot:Connect", topic(account, "${iot:ClientId}", "client"))),
@@ -90,7 +90,7 @@ def test_a_client_id_and_a_certificate_give_their_variables_and_nothing_else_doe
     assert [result["authDecision"] for result in decide("fan")] == ["IMPLICIT_DENY", "ALLOWED", "IMPLICIT_DENY"]
 
 
-def test_policies_are_added_and_skipped_for_the_test_alone(account: Account) -> None:
+def test_policies_are_added_and_skipped_only_for_the_test(account: Account) -> None:
     principal = prepared(account, telemetry=document(allow("iot:Publish", topic(account, "a"))))
     account.iot.create_policy(policyName="quiet", policyDocument=document(deny("iot:*", "*")))
     questions: list[Any] = [{"actionType": "PUBLISH", "resources": [topic(account, "a")]}]
@@ -141,7 +141,7 @@ def test_effective_policies_are_those_in_force(account: Account) -> None:
         iot.get_effective_policies()
 
 
-def test_the_aws_cli_asks_too(account: Account) -> None:
+def test_the_aws_cli_tests_authorization(account: Account) -> None:
     principal = prepared(account, telemetry=ANYTHING)
     asked = account.aws(
         *("iot", "test-authorization", "--principal", principal, "--client-id", "pump"),

@@ -18,7 +18,7 @@ ROLE = "arn:aws:iam::123456789012:role/provisioning"
 
 
 def register(account: Account, ca: KeyAndCertificate | None = None, **options: Any) -> str:
-    """Register in SNI_ONLY mode; returns the id."""
+    """Register in SNI_ONLY mode and return the id."""
     return account.iot.register_ca_certificate(
         caCertificate=(ca or new_ca()).pem, certificateMode="SNI_ONLY", **options
     )["certificateId"]
@@ -81,7 +81,7 @@ def test_a_ca_is_registered_described_changed_and_deleted(account: Account) -> N
         assert account.realm.account_id in str(gone.value)
 
 
-def test_how_a_ca_provisions_is_set_and_removed(account: Account) -> None:
+def test_the_registration_config_of_a_ca_is_set_and_removed(account: Account) -> None:
     iot = account.iot
     config = {"templateBody": TEMPLATE, "roleArn": ROLE}
     ca = register(account, registrationConfig=config)
@@ -182,7 +182,7 @@ def test_each_refusal_has_its_class_and_status(account: Account) -> None:
     assert iot.list_ca_certificates()["certificates"] == []
 
 
-def test_the_same_again_names_the_first_and_an_eleventh_of_a_name_is_too_many(account: Account) -> None:
+def test_a_registered_ca_is_refused_and_so_is_an_eleventh_of_one_subject(account: Account) -> None:
     iot = account.iot
     ca = new_ca()
     made = iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY")

@@ -17,7 +17,7 @@ FROM_CSR = "CreateCertificateFromCsr"
 
 
 def function(account: Account, name: str = "sign") -> str:
-    """An ARN that no other test uses."""
+    """Return an ARN that no other test uses."""
     return f"arn:aws:lambda:eu-central-1:{account.realm.account_id}:function:{name}"
 
 
@@ -97,7 +97,7 @@ def test_each_refusal_has_its_class(account: Account) -> None:
             ask()
 
 
-def test_create_certificate_from_csr_is_signed_by_the_provider_with_ones_own_ca(account: Account) -> None:
+def test_create_certificate_from_csr_returns_a_certificate_of_the_providers_ca(account: Account) -> None:
     iot = account.iot
     begins, ends = around_now()
     ca = new_ca()
@@ -124,7 +124,7 @@ def test_create_certificate_from_csr_is_signed_by_the_provider_with_ones_own_ca(
     assert issued["certificateId"] != device.certificate_id
 
 
-def test_a_provider_that_answers_no_certificate_is_said(account: Account) -> None:
+def test_an_error_says_that_the_provider_returned_no_certificate(account: Account) -> None:
     iot = account.iot
     functions = account.server.functions.by_arn
     make(account)

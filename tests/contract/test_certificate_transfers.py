@@ -1,4 +1,4 @@
-"""Certificates on their way between accounts, as boto3 sees them."""
+"""Transfers of certificates between accounts, as boto3 sees them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.x509 import new_ca, new_device
 
 
 def add_inactive(account: Account) -> str:
-    """An inactive certificate in DEFAULT mode; returns its id."""
+    """Create an inactive certificate in DEFAULT mode and return its id."""
     return account.iot.create_keys_and_certificate(setAsActive=False)["certificateId"]
 
 
 def offer(source: Account, target: Account, message: str = "for you") -> str:
-    """A certificate that ``source`` offers to ``target``; returns its id."""
+    """Create a certificate, offer it from ``source`` to ``target``, and return its id."""
     certificate_id = add_inactive(source)
     source.iot.transfer_certificate(
         certificateId=certificate_id, targetAwsAccount=target.realm.account_id, transferMessage=message
@@ -58,7 +58,7 @@ def outgoing(account: Account) -> list[str]:
 
 
 def assert_announced(certificate_id: str, lost: Sequence[tuple[Account, str | None]]) -> None:
-    """Each account's last change says why the certificate may not connect there, or None. Forgets the changes."""
+    """Check the reason in each account's last change, or None where it may connect. Clears the changes."""
     announced = lost[0][0].server.announced
     for account, reason in lost:
         *_, last = (each for each in announced if (each.realm, each.id) == (account.realm, certificate_id))
@@ -173,7 +173,7 @@ def test_a_cancelled_certificate_returns_and_may_be_offered_again(account: Accou
     assert (back["status"], back["previousOwnedBy"]) == ("ACTIVE", other_account.realm.account_id)
 
 
-def test_what_is_attached_while_a_transfer_is_pending_does_not_outlive_it(
+def test_policies_and_things_attached_while_a_transfer_is_pending_are_detached(
     account: Account, other_account: Account
 ) -> None:
     certificate_id = offer(account, other_account)

@@ -21,7 +21,7 @@ from tests.x509 import KeyAndCertificate, new_ca, new_device, new_request, opens
 
 
 def add_ca(account: Account, ca: KeyAndCertificate | None = None) -> KeyAndCertificate:
-    """A registered, active CA in SNI_ONLY mode."""
+    """Register an active CA in SNI_ONLY mode."""
     ca = ca or new_ca()
     account.iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
     return ca
@@ -112,7 +112,7 @@ def test_each_refusal_to_register_has_its_class_and_status(account: Account) -> 
     assert iot.list_certificates()["certificates"] == []
 
 
-def test_the_same_certificate_again_names_the_first(account: Account) -> None:
+def test_a_registered_certificate_is_refused_with_the_id_of_the_first(account: Account) -> None:
     iot = account.iot
     device = new_device(add_ca(account))
     made = iot.register_certificate(certificatePem=device.pem)
@@ -127,7 +127,7 @@ def test_the_same_certificate_again_names_the_first(account: Account) -> None:
         assert refusal.value.response["resourceArn"] == made["certificateArn"]
 
 
-def test_a_default_mode_certificate_is_one_accounts(account: Account, other_account: Account) -> None:
+def test_a_default_mode_certificate_belongs_to_one_account(account: Account, other_account: Account) -> None:
     ca = new_ca()
     code = account.iot.get_registration_code()["registrationCode"]
     account.iot.register_ca_certificate(
@@ -161,7 +161,7 @@ def test_a_key_pair_is_issued_with_its_certificate(account: Account) -> None:
     assert described["validity"]["notAfter"] == datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-def test_a_signing_request_is_answered_with_a_certificate_each_time(account: Account) -> None:
+def test_each_call_with_a_signing_request_returns_another_certificate(account: Account) -> None:
     iot = account.iot
     key = p256()
     first, second = (
@@ -181,7 +181,7 @@ def test_a_signing_request_is_answered_with_a_certificate_each_time(account: Acc
         iot.create_certificate_from_csr(certificateSigningRequest="x" * 4097)
 
 
-def test_the_way_from_active_to_deleted(account: Account) -> None:
+def test_a_certificate_goes_from_active_to_deleted(account: Account) -> None:
     iot = account.iot
     made = iot.register_certificate_without_ca(certificatePem=new_device(None).pem, status="ACTIVE")
     certificate_id, certificate_arn = made["certificateId"], made["certificateArn"]
@@ -215,7 +215,7 @@ def test_the_way_from_active_to_deleted(account: Account) -> None:
         assert status_of(gone) == 404
 
 
-def test_revoked_is_for_good(account: Account) -> None:
+def test_a_revoked_certificate_stays_revoked(account: Account) -> None:
     iot = account.iot
     certificate_id = iot.register_certificate_without_ca(certificatePem=new_device(None).pem)["certificateId"]
     iot.update_certificate(certificateId=certificate_id, newStatus="REVOKED")
@@ -227,7 +227,7 @@ def test_revoked_is_for_good(account: Account) -> None:
     iot.delete_certificate(certificateId=certificate_id)
 
 
-def test_lists_come_in_pages_newest_first_and_those_of_a_ca_apart(account: Account, other_account: Account) -> None:
+def test_certificates_are_listed_in_pages_newest_first_and_by_ca(account: Account, other_account: Account) -> None:
     iot = account.iot
     ca = add_ca(account)
     mine = [iot.register_certificate(certificatePem=new_device(ca).pem)["certificateId"] for _ in range(3)]
@@ -250,13 +250,13 @@ def test_lists_come_in_pages_newest_first_and_those_of_a_ca_apart(account: Accou
 
 
 @pytest.mark.parametrize("certificate_id", ["g" * 64, "f" * 65])
-def test_an_id_that_is_none_is_refused(account: Account, certificate_id: str) -> None:
+def test_an_invalid_certificate_id_is_refused(account: Account, certificate_id: str) -> None:
     iot = account.iot
     with pytest.raises(iot.exceptions.InvalidRequestException, match="failed to satisfy constraint"):
         iot.describe_certificate(certificateId=certificate_id)
 
 
-def test_ids_in_capital_letters_are_the_same(account: Account) -> None:
+def test_an_id_in_capital_letters_is_the_same_id(account: Account) -> None:
     made = account.iot.register_certificate_without_ca(certificatePem=new_device(None).pem)
     answer = account.iot.describe_certificate(certificateId=made["certificateId"].upper())
     assert answer["certificateDescription"]["certificateId"] == made["certificateId"]

@@ -1,4 +1,4 @@
-"""The API as boto3 and the AWS CLI meet it: a real server on a free port, a registry of toy operations."""
+"""The API as boto3 and the AWS CLI use it: a real server on a free port, with simple operations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CREATED = datetime(2026, 1, 31, 12, 0, 0, 500000, tzinfo=UTC)
 
 
 class Received:
-    """What the toy operations were called with, and how often the server was asked."""
+    """The parameters of the operations' calls, and the number of requests."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Call, Mapping[str, Any]]] = []
@@ -107,7 +107,7 @@ class AlwaysOk:
 
 @contextlib.contextmanager
 def serving(received: Received, *, any_credentials: bool = False) -> Iterator[str]:
-    """Serve the toy operations; yields the endpoint URL."""
+    """Serve the operations; yields the endpoint URL."""
     application = build(
         cast(Services, None),
         {KEY_ID: KEY}.get,
@@ -193,7 +193,7 @@ def test_a_timestamp_arrives_as_the_same_moment(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b'{"t": 21}', bytes(range(256))])
-def test_a_message_is_published_as_it_is(endpoint: str, received: Received, payload: bytes) -> None:
+def test_a_message_is_published_unchanged(endpoint: str, received: Received, payload: bytes) -> None:
     client("iot-data", endpoint).publish(
         topic="a/b c/関所/$x",
         qos=1,
@@ -228,7 +228,7 @@ def test_a_refusal_is_caught_as_its_modelled_exception(endpoint: str) -> None:
     assert (refused.value.response["resourceId"], refused.value.response["resourceArn"]) == ("p", "arn:p")
 
 
-def test_a_constraint_that_boto3_does_not_check_is_checked(endpoint: str) -> None:
+def test_the_server_checks_a_constraint_that_boto3_does_not_check(endpoint: str) -> None:
     iot = client("iot", endpoint)
     with pytest.raises(iot.exceptions.InvalidRequestException, match="regular expression pattern"):
         iot.create_thing(thingName="a b")
@@ -242,7 +242,7 @@ def test_an_unexpected_failure_is_an_internal_failure(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
-def test_an_operation_that_is_not_there_is_asked_for_once(endpoint: str, received: Received, mode: str) -> None:
+def test_a_missing_operation_is_requested_only_once(endpoint: str, received: Received, mode: str) -> None:
     iot = client("iot", endpoint, retries={"mode": mode, "total_max_attempts": 5})
     before = received.requests
     with pytest.raises(
@@ -253,7 +253,7 @@ def test_an_operation_that_is_not_there_is_asked_for_once(endpoint: str, receive
     assert received.requests == before + 1
 
 
-def test_sts_tells_boto3_who_it_is(endpoint: str) -> None:
+def test_sts_returns_the_identity_to_boto3(endpoint: str) -> None:
     identity = client("sts", endpoint).get_caller_identity()
     assert (identity["Account"], identity["Arn"], identity["UserId"]) == (KEY.account_id, KEY.arn, KEY.user_id)
 
@@ -279,7 +279,7 @@ def test_an_unknown_access_key_is_refused(endpoint: str, service: str, expected:
     assert refused.value.response["Error"]["Code"] == expected
 
 
-def test_any_credentials_take_unsigned_and_unknown_clients() -> None:
+def test_any_credentials_accept_unsigned_requests_and_unknown_keys() -> None:
     with serving(Received(), any_credentials=True) as endpoint:
         unsigned = client("iot", endpoint, signature_version=UNSIGNED).create_thing(thingName="t")
         assert unsigned["thingArn"] == "000000000000/us-west-2"
@@ -305,9 +305,7 @@ PREFLIGHT = {"Origin": "https://example.com", "Access-Control-Request-Method": "
         ("OPTIONS", PREFLIGHT),
     ],
 )
-def test_a_web_page_has_no_credentials_at_all(
-    open_endpoint: str, method: str, path: str, headers: dict[str, str]
-) -> None:
+def test_a_web_page_gets_no_access(open_endpoint: str, method: str, path: str, headers: dict[str, str]) -> None:
     status, answered, body = exchange(open_endpoint, method, path, headers=headers)
     assert status == 403
     assert answered["x-amzn-errortype"] == "AccessDeniedException:"
@@ -315,11 +313,11 @@ def test_a_web_page_has_no_credentials_at_all(
     assert method == "HEAD" or "any_credentials" in json.loads(body)["message"]
 
 
-def test_a_person_may_open_the_health_report_in_a_browser(open_endpoint: str) -> None:
+def test_a_browser_may_open_the_health_report(open_endpoint: str) -> None:
     assert exchange(open_endpoint, "GET", HEALTH_PATH, headers={"Sec-Fetch-Site": "none"})[0] == 200
 
 
-def test_without_any_credentials_a_page_is_refused_for_want_of_a_signature(endpoint: str) -> None:
+def test_without_any_credentials_a_page_is_refused_for_a_missing_signature(endpoint: str) -> None:
     for headers in (CROSS_SITE, {"Host": "rebound.example"}, PREFLIGHT):
         assert exchange(endpoint, "GET", "/things", headers=headers)[0] == 403
     # A reverse proxy may send a health probe with its own host name.
@@ -376,7 +374,7 @@ def test_a_body_at_the_limit_is_read(endpoint: str, received: Received) -> None:
 
 
 @pytest.mark.parametrize("target", ["OPTIONS *", "CONNECT localhost:1", "GET http://localhost/things", "GET things"])
-def test_a_target_that_is_no_path_is_refused_as_aws_refuses(endpoint: str, target: str) -> None:
+def test_a_target_that_is_not_a_path_is_refused_as_on_aws(endpoint: str, target: str) -> None:
     host, _, port = endpoint.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), 10) as peer:
         peer.sendall(f"{target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
@@ -387,7 +385,7 @@ def test_a_target_that_is_no_path_is_refused_as_aws_refuses(endpoint: str, targe
     assert b"x-amzn-errortype: " in answer
 
 
-def test_a_websocket_is_refused_here(endpoint: str) -> None:
+def test_a_websocket_is_refused(endpoint: str) -> None:
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -399,7 +397,7 @@ def test_a_websocket_is_refused_here(endpoint: str) -> None:
 
 
 def aws(endpoint: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The AWS CLI, with no configuration but ours."""
+    """Run the AWS CLI with this configuration only."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
@@ -413,7 +411,7 @@ def aws(endpoint: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_aws_cli_is_answered(endpoint: str, received: Received) -> None:
+def test_the_aws_cli_gets_an_answer(endpoint: str, received: Received) -> None:
     done = aws(endpoint, "iot", "create-thing", "--thing-name", "from-cli", "--output", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"thingName": "from-cli", "thingArn": "123456789012/eu-central-1"}

@@ -58,7 +58,7 @@ def timestamps(step: timedelta) -> st.SearchStrategy[datetime]:
 
 
 def values(shape: Any, step: timedelta) -> st.SearchStrategy[Any]:
-    """Any value that botocore can carry for `shape`, whatever the model's constraints say."""
+    """Any value that botocore can send for `shape`, whatever the model's constraints are."""
     match shape.type_name:
         case "structure":
             return structures(shape, step, {})
@@ -165,7 +165,7 @@ def test_parameters_arrive_as_botocore_was_given_them(service: str, name: str, d
     shape = oracle(service).operation_model(name).input_shape
     payload = shape.serialization.get("payload") if shape is not None else None
     if payload is not None:
-        # On the wire botocore makes no difference between an absent payload and an empty one.
+        # In a request an absent payload and an empty one are the same.
         expected.setdefault(payload, b"" if shape.members[payload].type_name == "blob" else {})
     assert route.operation == name
     assert parsed == expected

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import HOME, Account, Server
 
 
-def test_every_name_of_the_data_endpoint_is_the_same_and_stays(account: Account) -> None:
+def test_all_names_of_the_data_endpoint_return_one_address_that_does_not_change(account: Account) -> None:
     iot = account.iot
     address = iot.describe_endpoint()["endpointAddress"]
     assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.localhost", address)
@@ -18,7 +18,7 @@ def test_every_name_of_the_data_endpoint_is_the_same_and_stays(account: Account)
     assert account.elsewhere("us-east-1").iot.describe_endpoint()["endpointAddress"] != address
 
 
-def test_the_default_account_at_home_is_localhost(server: Server) -> None:
+def test_the_endpoint_of_the_default_account_at_home_is_localhost(server: Server) -> None:
     server.services.accounts.ensure(HOME.account_id)
     [key] = server.services.accounts.access_keys(HOME.account_id)
     described = Account(server, key).aws(

@@ -1,4 +1,4 @@
-"""Whatever stands in a path is answered as AWS answers it, for every operation that is here."""
+"""Any path is answered as AWS answers it, for every operation that is implemented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABEL = re.compile(r"\{[^}]+\}")
 
 
 def routes_with_labels() -> list[tuple[str, str, str, str]]:
-    """(service, operation, method, path) of each operation whose path has a label."""
+    """Return (service, operation, method, path) of each operation whose path has a label."""
     here = {(service, name) for service, name in installed_operations() if service in SIGNING_NAMES}
     return [
         (service, name, method, uri.partition("?")[0])
@@ -32,7 +32,7 @@ def routes_with_labels() -> list[tuple[str, str, str, str]]:
 
 
 def ask(account: Account, service: str, method: str, path: str) -> tuple[int, str, str]:
-    """A signed request without a body: status, error type, message."""
+    """Send a signed request without a body; returns status, error type, message."""
     url = urlsplit(account.server.url)
     request = AWSRequest(method, account.server.url + path, data=b"")
     key = account.key
@@ -50,7 +50,7 @@ def ask(account: Account, service: str, method: str, path: str) -> tuple[int, st
 @pytest.mark.parametrize(
     "label", ["a\n", "\n", "a\nb", "a\r\nx: y", "a\x00", "\x7f", "a\u2028", "a ", "é", "{}", "a\\"]
 )
-def test_a_control_character_in_a_path_is_an_error_of_aws(account: Account, label: str) -> None:
+def test_a_control_character_in_a_path_is_an_aws_error(account: Account, label: str) -> None:
     for service, name, method, path in routes_with_labels():
         status, kind, message = ask(account, service, method, LABEL.sub(quote(label, safe=""), path))
         assert status < 500, (name, kind, message)
@@ -71,12 +71,12 @@ def test_a_topic_with_a_control_character_is_answered_as_the_broker_answers_devi
 
 
 @pytest.mark.parametrize("path", ["/things/a%0Ab", "/%0A", "/things%0A/x", "/_sekisho/health%0A", "/_sekisho/nothing"])
-def test_a_path_of_no_operation_is_refused_as_aws_refuses(account: Account, path: str) -> None:
+def test_a_path_without_an_operation_is_refused_as_on_aws(account: Account, path: str) -> None:
     status, kind, message = ask(account, "iot", "GET", path)
     assert 400 <= status < 500
     assert kind in {"InvalidRequestException", "UnknownOperationException"}
     assert message
 
 
-def test_health_takes_no_other_method(account: Account) -> None:
+def test_health_accepts_no_other_method(account: Account) -> None:
     assert ask(account, "iot", "POST", "/_sekisho/health")[1] == "UnknownOperationException"

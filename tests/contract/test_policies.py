@@ -31,13 +31,13 @@ def test_a_policy_is_made_read_and_deleted(account: Account) -> None:
         iot.get_policy(policyName="telemetry")
 
 
-def test_a_document_is_kept_character_by_character(account: Account) -> None:
+def test_a_document_is_kept_unchanged(account: Account) -> None:
     spaced = json.dumps(json.loads(ANYTHING), indent=3) + "\r\n\t"
     account.iot.create_policy(policyName="telemetry", policyDocument=spaced)
     assert account.iot.get_policy(policyName="telemetry")["policyDocument"] == spaced
 
 
-def test_a_name_that_is_taken_conflicts(account: Account) -> None:
+def test_an_existing_name_conflicts(account: Account) -> None:
     iot = account.iot
     made = iot.create_policy(policyName="telemetry", policyDocument=ANYTHING)
     with pytest.raises(iot.exceptions.ResourceAlreadyExistsException) as refusal:
@@ -60,7 +60,7 @@ def test_a_name_that_is_taken_conflicts(account: Account) -> None:
         '{"Version":"1999-01-01","Statement":[{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}',
     ],
 )
-def test_a_document_that_is_no_policy_is_malformed(account: Account, malformed: str) -> None:
+def test_an_invalid_document_is_malformed(account: Account, malformed: str) -> None:
     iot = account.iot
     with pytest.raises(iot.exceptions.MalformedPolicyException) as refusal:
         iot.create_policy(policyName="telemetry", policyDocument=malformed)
@@ -70,7 +70,7 @@ def test_a_document_that_is_no_policy_is_malformed(account: Account, malformed: 
         iot.create_policy_version(policyName="telemetry", policyDocument=malformed)
 
 
-def test_a_document_has_at_most_2048_characters_that_are_no_white_space(account: Account) -> None:
+def test_a_document_has_at_most_2048_characters_other_than_white_space(account: Account) -> None:
     iot = account.iot
 
     def of_length(length: int) -> str:
@@ -120,7 +120,7 @@ def test_a_sixth_version_is_refused(account: Account) -> None:
         iot.delete_policy(policyName="telemetry")
 
 
-def test_policies_are_listed_newest_first_unless_asked_otherwise(account: Account) -> None:
+def test_policies_are_listed_newest_first_by_default(account: Account) -> None:
     iot = account.iot
     names = [f"policy-{number}" for number in range(5)]
     for name in names:
@@ -153,7 +153,7 @@ def test_a_policy_is_attached_listed_from_both_ends_and_detached(account: Accoun
     iot.delete_policy(policyName="telemetry")
 
 
-def test_what_is_attached_is_paged(account: Account) -> None:
+def test_attachments_are_paged(account: Account) -> None:
     iot = account.iot
     target = add_certificate(account)
     names = [f"policy-{number}" for number in range(5)]
@@ -216,7 +216,7 @@ def test_each_refusal_of_attaching_has_its_class(account: Account, other_account
     assert iot.list_policy_principals(policyName="shadow")["principals"] == []
 
 
-def test_the_older_principal_operations_do_the_same(account: Account) -> None:
+def test_the_older_principal_operations_have_the_same_effect(account: Account) -> None:
     iot = account.iot
     first, second = add_certificate(account), add_certificate(account)
     for name in ("telemetry", "shadow"):
@@ -231,7 +231,7 @@ def test_the_older_principal_operations_do_the_same(account: Account) -> None:
     assert iot.list_targets_for_policy(policyName="telemetry")["targets"] == [second]
 
 
-def test_policies_of_another_account_or_region_are_not_there(account: Account, other_account: Account) -> None:
+def test_policies_of_other_accounts_and_regions_are_not_visible(account: Account, other_account: Account) -> None:
     account.iot.create_policy(policyName="telemetry", policyDocument=ANYTHING)
     for other in (other_account, account.elsewhere("us-east-1")):
         assert other.iot.list_policies()["policies"] == []
@@ -265,7 +265,7 @@ def test_a_document_may_begin_with_a_byte_order_mark_and_is_kept_without_it(acco
     assert version["policyDocument"] == ANYTHING
 
 
-def test_a_file_name_in_place_of_a_document_is_named_as_such(account: Account) -> None:
+def test_an_error_names_a_file_name_that_was_given_as_document(account: Account) -> None:
     said = account.aws("iot", "create-policy", "--policy-name", "file", "--policy-document", "file:/policy.json")
     assert said.returncode != 0
     assert "MalformedPolicyException" in said.stderr

@@ -36,7 +36,7 @@ def make(account: Account, name: str = "fleet", **options: Any) -> Any:
 
 
 def test_the_certificate_s_id_needs_no_declaration(account: Account) -> None:
-    """As Terraform's acceptance test and CloudFormation's sample have it."""
+    """As in Terraform's acceptance test and CloudFormation's sample."""
     given = json.loads(body())
     for parameters in ({"SerialNumber": {"Type": "String"}}, None):
         given["Parameters"] = parameters
@@ -219,7 +219,7 @@ def test_a_ca_certificate_names_a_template_of_type_jitp(account: Account) -> Non
     iot.delete_provisioning_template(templateName="jitp")
 
 
-def test_a_claim_is_a_certificate_of_five_minutes_that_is_listed_nowhere(account: Account) -> None:
+def test_a_claim_is_a_certificate_of_five_minutes_that_is_in_no_list(account: Account) -> None:
     iot = account.iot
     make(account)
     before = datetime.now(UTC).replace(microsecond=0)

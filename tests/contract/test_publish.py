@@ -25,7 +25,7 @@ def delivered(account: Account) -> list[Message]:
 
 
 def post(account: Account, path: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
-    """POST without boto3, signed; returns the JSON answer."""
+    """Send a signed POST without boto3 and return the JSON answer."""
     request = AWSRequest("POST", account.server.url + path, data=body, headers=headers or {})
     key = account.key
     SigV4Auth(Credentials(key.access_key_id, key.secret_access_key), "iotdata", account.region).add_auth(request)
@@ -34,7 +34,7 @@ def post(account: Account, path: str, body: bytes, headers: dict[str, str] | Non
         return json.load(response), response.headers["x-amzn-RequestId"]
 
 
-def test_a_message_with_all_that_can_go_with_it_arrives_as_it_was_sent(account: Account) -> None:
+def test_a_message_with_all_properties_arrives_unchanged(account: Account) -> None:
     account.data.publish(
         topic="a/b c/é",
         qos=1,
@@ -63,12 +63,12 @@ def test_a_message_with_all_that_can_go_with_it_arrives_as_it_was_sent(account: 
     ]
 
 
-def test_a_message_may_be_nothing_but_a_topic(account: Account) -> None:
+def test_a_message_may_have_only_a_topic(account: Account) -> None:
     account.data.publish(topic="a")
     assert delivered(account) == [Message("a")]
 
 
-def test_slashes_may_be_escaped_or_not_and_the_answer_is_the_one_of_aws(account: Account) -> None:
+def test_slashes_may_be_escaped_and_the_answer_is_that_of_aws(account: Account) -> None:
     escaped, request_id = post(account, "/topics/a%2Fb?qos=1", b"1")
     assert escaped == {"message": "OK", "traceId": request_id}
     post(account, "/topics/a/b?qos=1", b"2")
@@ -129,13 +129,13 @@ def test_the_aws_cli_publishes_a_file(account: Account, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "topic", ["a/../b", "../a", "a/..", "./a", "a/./b", "a//b", "/a", "a/", "//", "a%2Fb", "a &?=~"]
 )
-def test_every_level_of_a_topic_arrives_as_boto3_was_given_it(account: Account, topic: str) -> None:
+def test_every_level_of_a_topic_arrives_unchanged(account: Account, topic: str) -> None:
     account.data.publish(topic=topic, qos=1, payload=b"x")
     assert delivered(account) == [Message(topic, b"x", qos=1)]
 
 
 @pytest.mark.parametrize("topic", [".", ".."])
-def test_a_topic_that_boto3_does_not_sign_is_refused_with_a_sentence(account: Account, topic: str) -> None:
+def test_a_topic_that_boto3_does_not_sign_is_refused(account: Account, topic: str) -> None:
     with pytest.raises(ClientError, match=r"signed for the path .* sent with the path") as refused:
         account.data.publish(topic=topic, payload=b"x")
     assert refused.value.response["Error"]["Code"] == "InvalidSignatureException"
@@ -143,7 +143,7 @@ def test_a_topic_that_boto3_does_not_sign_is_refused_with_a_sentence(account: Ac
 
 
 def sent_as(account: Account, path: str, sent: str, **added: str) -> tuple[int, str]:
-    """Sign a Publish for `path` and send it as `sent`, with headers added on its way: status, error type."""
+    """Sign a Publish for `path`, and send it as `sent` with more headers; returns status, error type."""
     url = urlsplit(account.server.url)
     request = AWSRequest("POST", account.server.url + path, data=b"x")
     key = account.key
@@ -177,7 +177,7 @@ def sent_as(account: Account, path: str, sent: str, **added: str) -> tuple[int, 
         ("/topics/y?qos=0&retain=false", {"X_Amz_Mqtt5_Correlation_Data": "YQ=="}),
     ],
 )
-def test_a_signed_publish_cannot_be_changed_on_its_way(account: Account, sent: str, added: dict[str, str]) -> None:
+def test_a_change_of_a_signed_publish_is_detected(account: Account, sent: str, added: dict[str, str]) -> None:
     signed = "/topics/y?qos=0&retain=false"
     assert sent_as(account, signed, signed) == (200, "")
     status, code = sent_as(account, signed, sent, **added)
@@ -186,7 +186,7 @@ def test_a_signed_publish_cannot_be_changed_on_its_way(account: Account, sent: s
 
 
 def test_a_parameter_that_is_signed_twice_is_refused(account: Account) -> None:
-    # The signature covers a query in sorted order, and so does not say which of the two comes last.
+    # The signature covers a query in sorted order, so it does not say which of the two was last.
     query = "/topics/y?qos=0&qos=1"
     assert sent_as(account, query, query) == (400, "SerializationException")
     assert delivered(account) == []

@@ -61,7 +61,7 @@ def signing_request() -> str:
 
 
 def put(account: Account, *lines: Any, key: str = "fleet/input.json") -> str:
-    """Put an input into a bucket of the account's; the bucket's name."""
+    """Put an input into a bucket of the account; returns the bucket's name."""
     bucket = f"bucket-{account.realm.account_id}"
     file = account.server.buckets / account.realm.account_id / bucket / key
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def start(account: Account, bucket: str, template: str = TEMPLATE, key: str = "f
 
 
 def ended(account: Account, task_id: str) -> Any:
-    """The task, once it has ended."""
+    """Return the task after it has ended."""
 
     def task() -> Any:
         return account.iot.describe_thing_registration_task(taskId=task_id)
@@ -86,7 +86,7 @@ def ended(account: Account, task_id: str) -> Any:
 
 
 def fetched(account: Account, task_id: str, kind: Any) -> list[Any]:
-    """Every line of every report, without a signature."""
+    """Return every line of every report, fetched without a signature."""
     links: list[str] = []
     for page in account.iot.get_paginator("list_thing_registration_task_reports").paginate(
         taskId=task_id, reportType=kind, PaginationConfig={"PageSize": 1}
@@ -108,7 +108,7 @@ def refusal(call: Any, **request: Any) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def test_each_line_becomes_a_device_or_says_why_not(account: Account) -> None:
+def test_each_line_is_a_device_or_an_error(account: Account) -> None:
     account.iot.create_policy(policyName="fleet", policyDocument=ANYTHING)
     lines: list[Any] = [
         {"ThingName": f"device-{number}", "SerialNumber": str(number), "CSR": signing_request()}
@@ -152,11 +152,11 @@ def test_each_line_becomes_a_device_or_says_why_not(account: Account) -> None:
     assert errors[200]["errorCode"] == "ResourceRegistrationFailureException"
     assert "certificate" in errors[200]["errorMessage"]
     assert "device 300" in errors[300]["errorMessage"]
-    # What fails leaves nothing behind.
+    # A line that failed leaves nothing behind.
     assert refusal(account.iot.describe_thing, thingName="device-200")[0] == "ResourceNotFoundException"
 
 
-def test_reports_of_many_lines_are_several_files(account: Account) -> None:
+def test_reports_of_many_lines_have_several_files(account: Account) -> None:
     lines = [{"ThingName": f"t{number}"} for number in range(2100)]
     task_id = start(account, put(account, *lines), THING_ONLY)
     assert ended(account, task_id)["successCount"] == 2100
@@ -166,7 +166,7 @@ def test_reports_of_many_lines_are_several_files(account: Account) -> None:
     assert account.iot.list_thing_registration_task_reports(taskId=task_id, reportType="ERRORS")["resourceLinks"] == []
 
 
-def test_a_link_works_as_it_was_given_and_not_otherwise(account: Account) -> None:
+def test_a_link_works_only_unchanged(account: Account) -> None:
     first = start(account, put(account, {"ThingName": "t"}), THING_ONLY)
     ended(account, first)
     second = start(account, put(account, {"ThingName": "t"}), THING_ONLY)
@@ -182,14 +182,14 @@ def test_a_link_works_as_it_was_given_and_not_otherwise(account: Account) -> Non
         refused.value.close()
 
 
-def test_an_input_that_is_not_there_fails_the_task(account: Account) -> None:
+def test_a_missing_input_fails_the_task(account: Account) -> None:
     task = ended(account, start(account, "no-such-bucket", THING_ONLY))
     assert task["status"] == "Failed"
     assert "no-such-bucket" in task["message"]
     assert "No such file" in task["message"]
 
 
-def test_a_key_leads_to_nothing_outside_its_bucket(account: Account) -> None:
+def test_a_key_cannot_lead_out_of_its_bucket(account: Account) -> None:
     bucket = put(account, {"ThingName": "t"})
     task = ended(account, start(account, bucket, THING_ONLY, key="../../sekisho.db"))
     assert (task["status"], task["failureCount"]) == ("Failed", 0)
@@ -212,7 +212,7 @@ def test_a_bucket_of_another_account_is_not_read(account: Account, other_account
     assert other_account.iot.list_things()["things"] == []
 
 
-def test_a_template_that_is_none_is_refused_at_once(account: Account) -> None:
+def test_an_invalid_template_is_refused_at_once(account: Account) -> None:
     code, message = refusal(
         account.iot.start_thing_registration_task,
         templateBody='{"Resources": {}}',
@@ -226,7 +226,7 @@ def test_a_template_that_is_none_is_refused_at_once(account: Account) -> None:
 
 
 def _slow(account: Account) -> str:
-    """A task that runs until it is stopped."""
+    """Start a task that runs until it is stopped."""
     return start(account, put(account, *({"ThingName": f"slow-{number}"} for number in range(20_000))), THING_ONLY)
 
 
@@ -243,7 +243,7 @@ def test_an_account_has_one_task_at_a_time_in_all_its_regions(account: Account, 
     ended(account, start(account, put(account, {"ThingName": "t"}), THING_ONLY))
 
 
-def test_a_task_is_stopped_and_keeps_what_it_did(account: Account) -> None:
+def test_a_stopped_task_keeps_its_results(account: Account) -> None:
     task_id = _slow(account)
     eventually(lambda: account.iot.describe_thing_registration_task(taskId=task_id)["successCount"])
     account.iot.stop_thing_registration_task(taskId=task_id)
@@ -261,7 +261,7 @@ def test_a_task_is_stopped_and_keeps_what_it_did(account: Account) -> None:
     assert "Cancelled" in message
 
 
-def test_tasks_are_listed_by_status_and_by_page(account: Account) -> None:
+def test_tasks_are_listed_by_status_and_in_pages(account: Account) -> None:
     bucket = put(account, {"ThingName": "t"})
     done = [start(account, bucket, THING_ONLY)]
     ended(account, done[0])
@@ -276,7 +276,7 @@ def test_tasks_are_listed_by_status_and_by_page(account: Account) -> None:
     assert account.iot.list_thing_registration_tasks(status="InProgress")["taskIds"] == []
 
 
-def test_a_task_is_known_in_its_account_and_region_only(account: Account, other_account: Account) -> None:
+def test_a_task_is_visible_only_in_its_account_and_region(account: Account, other_account: Account) -> None:
     task_id = start(account, put(account, {"ThingName": "t"}), THING_ONLY)
     ended(account, task_id)
     for other in (other_account, account.elsewhere("us-east-1")):

@@ -78,7 +78,7 @@ def begin(account: Account, old: KeyAndCertificate, new: KeyAndCertificate, **ot
     )
 
 
-def test_a_rotation_is_begun_seen_and_finished(account: Account) -> None:
+def test_a_rotation_is_started_listed_and_finished(account: Account) -> None:
     ca = new_fleet_ca(account)
     old, new = register(account, ca), issue(ca)
     arn = account.iot.describe_certificate(certificateId=old.certificate_id)["certificateDescription"]["certificateArn"]
@@ -121,7 +121,7 @@ def test_a_rotation_is_begun_seen_and_finished(account: Account) -> None:
     assert ask(account, "GET", "/progress", caCertificateId="ab" * 32).content["done"] == 0
 
 
-def test_what_is_pending_is_listed_page_by_page(account: Account) -> None:
+def test_pending_rotations_are_listed_in_pages(account: Account) -> None:
     ca = new_fleet_ca(account)
     pairs = [(register(account, ca), issue(ca)) for _ in range(3)]
     for old, new in pairs:
@@ -147,7 +147,7 @@ def test_a_rotation_is_cancelled_by_its_old_certificate(account: Account) -> Non
     assert "CANCELLED since" in again.message
 
 
-def test_accounts_and_regions_see_nothing_of_each_other(account: Account, other_account: Account) -> None:
+def test_rotations_of_other_accounts_and_regions_are_not_visible(account: Account, other_account: Account) -> None:
     ca = new_fleet_ca(account)
     old, new = register(account, ca), issue(ca)
     begin(account, old, new)
@@ -157,7 +157,7 @@ def test_accounts_and_regions_see_nothing_of_each_other(account: Account, other_
         assert begin(other, old, new).error == "ResourceNotFoundException"
 
 
-def test_which_of_two_ca_certificates_is_meant_can_be_said(account: Account) -> None:
+def test_a_request_can_name_one_of_two_ca_certificates(account: Account) -> None:
     ca = new_fleet_ca(account)
     old, new = register(account, ca), issue(ca)
     twin = new_ca("Fleet", key=ca.key, begins=BEGINS, ends=ENDS)
@@ -169,7 +169,7 @@ def test_which_of_two_ca_certificates_is_meant_can_be_said(account: Account) -> 
     assert described["caCertificateId"] == twin.certificate_id
 
 
-def test_what_the_domain_refuses_is_answered_as_aws_answers_it(account: Account) -> None:
+def test_errors_of_the_domain_are_returned_in_the_form_of_aws(account: Account) -> None:
     ca = new_fleet_ca(account)
     old, new = register(account, ca), issue(ca)
     begin(account, old, new)
@@ -182,7 +182,7 @@ def test_what_the_domain_refuses_is_answered_as_aws_answers_it(account: Account)
     assert "INACTIVE" in inactive.message
 
 
-def test_only_who_signs_is_answered(account: Account) -> None:
+def test_only_signed_requests_are_answered(account: Account) -> None:
     for method, path in (("GET", ""), ("GET", "/progress"), ("POST", ""), ("DELETE", f"/{'ab' * 32}")):
         unsigned = ask(account, method, path, signed=False)
         assert (unsigned.status, unsigned.error) == (403, "MissingAuthenticationTokenException")
@@ -212,7 +212,7 @@ def test_only_who_signs_is_answered(account: Account) -> None:
         ("GET", "/a/b", {}, 404, "UnknownOperationException"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said(
+def test_an_invalid_request_is_refused_with_the_reason(
     account: Account, method: str, path: str, query: dict[str, Any], status: int, error: str
 ) -> None:
     answer = ask(account, method, path, content=b"[", **query)

@@ -8,7 +8,7 @@ from tests.contract.arrange import ANYTHING, add_certificate
 from tests.contract.conftest import Account
 
 
-def test_a_policy_is_tagged_when_made_and_afterwards(account: Account) -> None:
+def test_a_policy_is_tagged_at_its_creation_and_later(account: Account) -> None:
     iot = account.iot
     made = iot.create_policy(
         policyName="telemetry", policyDocument=ANYTHING, tags=[{"Key": "team", "Value": "north"}, {"Key": "old"}]
@@ -39,7 +39,7 @@ def test_each_refusal_has_its_class(account: Account, other_account: Account) ->
         iot.list_tags_for_resource(resourceArn=resource, nextToken="more")
 
 
-def test_a_policy_whose_tags_are_refused_is_not_made(account: Account) -> None:
+def test_a_policy_with_refused_tags_is_not_created(account: Account) -> None:
     iot = account.iot
     with pytest.raises(iot.exceptions.InvalidRequestException, match="reserved"):
         iot.create_policy(policyName="telemetry", policyDocument=ANYTHING, tags=[{"Key": "aws:a"}])

@@ -13,7 +13,7 @@ from tests.contract.conftest import Account
 
 
 def make_tree(account: Account) -> None:
-    """Lights: red (of which incandescent) and blue; and pumps beside them."""
+    """Make the groups lights, red (with incandescent) and blue in it; and pumps beside lights."""
     for name, parent in (("lights", None), ("red", "lights"), ("blue", "lights"), ("incandescent", "red")):
         options: Any = {} if parent is None else {"parentGroupName": parent}
         account.iot.create_thing_group(thingGroupName=name, **options)
@@ -259,7 +259,7 @@ def test_policies_are_attached_to_groups_and_listed_along_the_tree(account: Acco
     iot.delete_policy(policyName="c")
 
 
-def test_what_a_thing_inherits_is_effective_and_decides(account: Account) -> None:
+def test_inherited_policies_are_effective(account: Account) -> None:
     iot = account.iot
     make_tree(account)
     principal = add_certificate(account)

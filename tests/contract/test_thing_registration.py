@@ -42,7 +42,7 @@ def status_of(refusal: pytest.ExceptionInfo[ClientError]) -> int:
     return int(refusal.value.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
-def test_thing_certificate_and_policy_are_made_and_belong_together(account: Account) -> None:
+def test_thing_certificate_and_policy_are_made_and_attached(account: Account) -> None:
     iot = account.iot
     iot.create_policy(policyName="telemetry", policyDocument=ANYTHING)
     key = p256()
@@ -65,7 +65,7 @@ def test_thing_certificate_and_policy_are_made_and_belong_together(account: Acco
     assert described["certificateDescription"]["certificatePem"] == made["certificatePem"]
 
 
-def test_a_certificate_of_ones_own_ca_is_registered_with_it(account: Account) -> None:
+def test_a_certificate_of_the_accounts_ca_is_registered_with_it(account: Account) -> None:
     iot = account.iot
     begins, ends = around_now()
     ca = new_ca()
@@ -108,7 +108,7 @@ def test_a_quote_in_a_parameter_adds_no_statement_to_a_policy(account: Account) 
     assert document["Statement"] == [{**statement, "Resource": f"arn:aws:iot:eu-central-1:1:topic/{location}"}]
 
 
-def test_a_thing_alone_has_no_certificate(account: Account) -> None:
+def test_a_thing_without_a_certificate_is_registered(account: Account) -> None:
     made: dict[str, Any] = dict(
         account.iot.register_thing(templateBody=body(thing=THING), parameters={"ThingName": "pump"})
     )
@@ -126,16 +126,14 @@ def test_a_thing_alone_has_no_certificate(account: Account) -> None:
         (body(thing={"Type": "AWS::S3::Bucket"}), "AWS::IoT::Thing"),
     ],
 )
-def test_a_template_that_is_none_or_cannot_be_resolved_is_refused_with_its_line(
-    account: Account, template: str, says: str
-) -> None:
+def test_an_invalid_template_is_refused_with_its_line(account: Account, template: str, says: str) -> None:
     iot = account.iot
     with pytest.raises(iot.exceptions.InvalidRequestException, match=says) as refusal:
         iot.register_thing(templateBody=template)
     assert "line " in refusal.value.response["Error"]["Message"]
 
 
-def test_what_fails_leaves_nothing_behind(account: Account) -> None:
+def test_a_failure_leaves_nothing_behind(account: Account) -> None:
     iot = account.iot
     with pytest.raises(iot.exceptions.ResourceRegistrationFailureException, match=r"'policy'.*telemetry") as refusal:
         iot.register_thing(
@@ -147,7 +145,7 @@ def test_what_fails_leaves_nothing_behind(account: Account) -> None:
     assert iot.list_certificates()["certificates"] == []
 
 
-def test_a_thing_that_is_there_with_other_attributes_conflicts_where_the_template_says_so(account: Account) -> None:
+def test_an_existing_thing_with_other_attributes_conflicts_where_the_template_says_so(account: Account) -> None:
     iot = account.iot
     iot.create_thing(thingName="pump", attributePayload={"attributes": {"location": "south"}})
     strict = {**THING, "OverrideSettings": {"AttributePayload": "FAIL"}}

@@ -64,7 +64,7 @@ def test_the_same_thing_type_again_succeeds_and_another_of_its_name_conflicts(ac
     assert refusal.value.response["resourceArn"] == first["thingTypeArn"]
 
 
-def test_a_deprecated_type_takes_no_more_things_and_keeps_those_it_has(account: Account) -> None:
+def test_a_deprecated_type_gets_no_more_things_and_keeps_those_it_has(account: Account) -> None:
     iot = account.iot
     iot.create_thing_type(thingTypeName="pump")
     iot.create_thing(thingName="one", thingTypeName="pump", attributePayload={"attributes": dict.fromkeys("abcd", "1")})
@@ -86,7 +86,7 @@ def test_a_deprecated_type_takes_no_more_things_and_keeps_those_it_has(account: 
 
 
 def test_a_type_is_deleted_only_some_time_after_it_was_deprecated(account: Account) -> None:
-    """With the server's own clock; that it can be deleted then is shown where the clock can be moved."""
+    """With the server's own clock; tests with a clock that can be moved show that it can be deleted later."""
     iot = account.iot
     iot.create_thing_type(thingTypeName="pump")
     with pytest.raises(iot.exceptions.InvalidRequestException, match="Deprecate it"):

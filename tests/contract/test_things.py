@@ -71,7 +71,7 @@ def test_a_thing_with_a_principal_cannot_be_deleted(account: Account) -> None:
     assert refusal.value.response["Error"]["Message"] == message
 
 
-def test_things_are_paged_in_the_order_they_were_made(account: Account) -> None:
+def test_things_are_paged_in_the_order_of_their_creation(account: Account) -> None:
     iot = account.iot
     names = [f"thing-{number:02}" for number in range(30)]
     for name in names:
@@ -95,12 +95,12 @@ def test_things_are_found_by_attribute(account: Account) -> None:
     assert found[0]["attributes"] == {"site": "north-1"}
 
 
-def test_a_token_that_nobody_gave_is_refused(account: Account) -> None:
+def test_an_unknown_token_is_refused(account: Account) -> None:
     with pytest.raises(account.iot.exceptions.InvalidRequestException, match="was not given by this service"):
         account.iot.list_things(nextToken="page 2")
 
 
-def test_things_of_another_account_or_region_are_not_there(account: Account, other_account: Account) -> None:
+def test_things_of_other_accounts_and_regions_are_not_visible(account: Account, other_account: Account) -> None:
     account.iot.create_thing(thingName="pump")
     for other in (other_account, account.elsewhere("us-east-1")):
         with pytest.raises(other.iot.exceptions.ResourceNotFoundException):
@@ -138,7 +138,7 @@ def test_a_cognito_identity_is_attached_like_a_certificate(account: Account) -> 
     assert account.iot.list_thing_principals(thingName="pump")["principals"] == [IDENTITY]
 
 
-def test_what_is_attached_is_paged(account: Account) -> None:
+def test_attachments_are_paged(account: Account) -> None:
     iot = account.iot
     principal = add_certificate(account)
     names = [f"thing-{number}" for number in range(5)]
@@ -150,9 +150,7 @@ def test_what_is_attached_is_paged(account: Account) -> None:
     assert [page["things"] for page in pages] == [names[:2], names[2:4], names[4:]]
 
 
-def test_a_principal_of_another_account_is_refused_with_its_account_named(
-    account: Account, other_account: Account
-) -> None:
+def test_a_principal_of_another_account_is_refused_by_its_account(account: Account, other_account: Account) -> None:
     account.iot.create_thing(thingName="pump")
     with pytest.raises(ClientError, match=other_account.realm.account_id) as refusal:
         account.iot.attach_thing_principal(thingName="pump", principal=add_certificate(other_account))
@@ -177,7 +175,7 @@ def test_the_aws_cli_makes_a_thing_and_attaches_a_certificate(account: Account) 
     )
 
 
-def test_principals_of_a_missing_thing_are_refused_in_the_words_of_aws(account: Account) -> None:
+def test_principals_of_a_missing_thing_are_refused_as_on_aws(account: Account) -> None:
     words = "Failed to list principals for thing ghost because the thing does not exist in your account"
     for call in (account.iot.list_thing_principals, account.iot.list_thing_principals_v2):
         with pytest.raises(account.iot.exceptions.ResourceNotFoundException) as refused:

@@ -1,4 +1,4 @@
-"""Values of the registry with every field set, each to be varied by name."""
+"""Makes values of the registry with every field set; arguments change fields by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOW = datetime(2026, 11, 24, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def certificate_id(number: int) -> str:
-    """An identifier of the right form; consecutive numbers give identifiers in no order."""
+    """Return a valid id; consecutive numbers give ids in no order."""
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 

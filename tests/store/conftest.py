@@ -1,4 +1,4 @@
-"""Every test that asks for ``store`` runs on SQLite and on PostgreSQL: one contract, two databases."""
+"""The fixture ``store`` runs each test on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.postgres import PostgreSQL, PostgreSQLMissing, running
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """A running PostgreSQL. Where it is not installed: skipped, but in CI failed."""
+    """Run PostgreSQL. Where it is not installed, the test is skipped, and fails in CI."""
     try:
         with running() as server:
             yield server
@@ -30,7 +30,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database."""
+    """Return the URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/data/sekisho.db"
     server: PostgreSQL = request.getfixturevalue("postgresql")
@@ -39,19 +39,19 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def announced() -> list[Change]:
-    """What ``store`` has announced so far."""
+    """Return what ``store`` has announced so far."""
     return []
 
 
 @pytest.fixture(scope="session")
 def shared_database(postgresql: PostgreSQL) -> str:
-    """The URL of a database that tests may use one after the other."""
+    """Return the URL of a database that tests use one after the other."""
     return postgresql.new_database()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, announced: list[Change]) -> Iterator[Store]:
-    """An open, empty store. Of PostgreSQL it is the shared database emptied: to make one takes a second."""
+    """Return an open, empty store. On PostgreSQL the shared database is emptied, which is faster than creating one."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/data/sekisho.db"
     else:

@@ -1,4 +1,4 @@
-"""Writing rows announces what they mean to live connections; no way of writing goes around it."""
+"""Writing rows announces what they mean to live connections; no way of writing omits it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ANNOUNCING = {
     "thing_groups",
     "things",
 }
-# Nothing depends on these rows yet, or any more.
+# Nothing depends on these rows.
 QUIET = {
     "policies": {"insert"},
     "policy_versions": {"insert", "delete"},
@@ -103,12 +103,12 @@ def test_the_part_of_an_owner_that_was_undone_cannot_be_written(store: Store) ->
     "statement",
     ["DELETE FROM certificates", "SELECT 1", "PRAGMA foreign_keys = off", "DROP TABLE certificates"],
 )
-def test_a_statement_that_is_text_is_not_run(store: Store, statement: str) -> None:
+def test_a_statement_given_as_text_is_refused(store: Store, statement: str) -> None:
     with store.write() as tx, pytest.raises(TypeError):
         tx.execute(text(statement))
 
 
-def test_what_reads_cannot_write(store: Store) -> None:
+def test_a_reading_transaction_cannot_write(store: Store) -> None:
     with store.read() as tx, pytest.raises(RuntimeError, match="cannot write"):
         tx.execute(delete(ACCOUNTS))
     with store.read() as tx:
@@ -155,7 +155,7 @@ def test_a_certificate_that_waits_for_its_activation_is_not_announced(store: Sto
     assert announced == []
 
 
-def test_what_changes_no_row_announces_nothing(store: Store, announced: list[Change]) -> None:
+def test_a_write_without_a_changed_row_announces_nothing(store: Store, announced: list[Change]) -> None:
     with store.write() as tx:
         CertificateRows(tx).remove(HOME, certificate_id(1))
         tx.execute(

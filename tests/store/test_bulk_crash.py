@@ -1,4 +1,4 @@
-"""A bulk registration whose process is killed: within a step, and at the moment when a step has become durable."""
+"""A bulk registration whose process is killed: within a step, and when a step has become durable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPLATE = json.dumps(
     }
 )
 
-# Runs what is unfinished, and kills itself: with its nth device, or when its nth step is kept.
+# Runs unfinished tasks, and kills itself: at its nth device, or when its nth step is committed.
 SERVER = """
 import os, signal, sys, time
 from pathlib import Path
@@ -71,7 +71,7 @@ with Store(url, lambda _: pass_by("step")) as store:
 
 
 @pytest.mark.parametrize("place", ["device", "step"])
-def test_kill_9_neither_repeats_a_line_nor_loses_one(url: str, tmp_path: Path, place: str) -> None:
+def test_kill_9_neither_repeats_nor_loses_a_line(url: str, tmp_path: Path, place: str) -> None:
     folder = tmp_path / HOME.account_id / "bucket"
     folder.mkdir(parents=True)
     lines = [json.dumps({"ThingName": f"t{number}"}) for number in range(1, MANY + 1)]

@@ -27,7 +27,7 @@ from tests.store.builders import (
 EVERYTHING = Window(limit=250)
 
 
-def test_a_certificate_comes_back_as_it_was_added(store: Store) -> None:
+def test_a_certificate_is_read_as_it_was_added(store: Store) -> None:
     plain = certificate(1)
     full = certificate(
         2,
@@ -47,7 +47,7 @@ def test_a_certificate_comes_back_as_it_was_added(store: Store) -> None:
         assert CertificateRows(tx).get(HOME, certificate_id(3)) is None
 
 
-def test_a_time_in_another_zone_comes_back_as_the_same_instant_in_utc(store: Store) -> None:
+def test_a_time_in_another_zone_is_read_as_the_same_instant_in_utc(store: Store) -> None:
     tokyo = datetime(2027, 1, 1, 8, 0, 0, 1, tzinfo=timezone(timedelta(hours=9)))
     with store.write() as tx:
         CertificateRows(tx).add(certificate(created_at=tokyo))
@@ -63,7 +63,7 @@ def test_a_time_without_zone_is_refused(store: Store) -> None:
         CertificateRows(tx).add(certificate(created_at=datetime(2027, 1, 1)))  # noqa: DTZ001 - what is refused
 
 
-def test_the_same_certificate_may_be_in_every_realm_but_once_in_each(store: Store) -> None:
+def test_a_certificate_may_be_in_every_realm_but_once_in_each(store: Store) -> None:
     with store.write() as tx:
         for realm in (HOME, OTHER_ACCOUNT, OTHER_REGION):
             CertificateRows(tx).add(certificate(realm=realm))
@@ -84,7 +84,7 @@ def test_the_same_certificate_may_be_in_every_realm_but_once_in_each(store: Stor
         ]
 
 
-def test_replacing_a_certificate_changes_that_one_only(store: Store) -> None:
+def test_replacing_a_certificate_changes_only_that_one(store: Store) -> None:
     with store.write() as tx:
         for realm in (HOME, OTHER_ACCOUNT, OTHER_REGION):
             CertificateRows(tx).add(certificate(realm=realm))
@@ -99,7 +99,7 @@ def test_replacing_a_certificate_changes_that_one_only(store: Store) -> None:
         assert CertificateRows(tx).get(HOME, certificate_id(2)) == certificate(2)
 
 
-def test_replacing_what_is_not_there_is_not_silent(store: Store) -> None:
+def test_replacing_a_missing_certificate_raises(store: Store) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate(realm=OTHER_REGION))
         with pytest.raises(KeyError, match=certificate_id(1)):
@@ -108,7 +108,7 @@ def test_replacing_what_is_not_there_is_not_silent(store: Store) -> None:
             CACertificateRows(tx).replace(ca_certificate())
 
 
-def test_removing_a_certificate_removes_that_one_only(store: Store) -> None:
+def test_removing_a_certificate_removes_only_that_one(store: Store) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate())
         CertificateRows(tx).add(certificate(2))
@@ -121,7 +121,7 @@ def test_removing_a_certificate_removes_that_one_only(store: Store) -> None:
         assert CertificateRows(tx).get(OTHER_ACCOUNT, certificate_id(1)) is not None
 
 
-def test_certificates_of_a_ca_are_listed_apart(store: Store) -> None:
+def test_certificates_are_listed_by_ca(store: Store) -> None:
     ours, theirs = certificate_id(90), certificate_id(91)
     with store.write() as tx:
         CertificateRows(tx).add(certificate(1, ca_certificate_id=ours))
@@ -138,7 +138,7 @@ def test_certificates_of_a_ca_are_listed_apart(store: Store) -> None:
         assert newest.next_after is not None
 
 
-def test_certificates_that_are_offered_to_another_account_are_listed_apart(store: Store) -> None:
+def test_certificates_offered_to_another_account_are_listed_separately(store: Store) -> None:
     pending = CertificateStatus.PENDING_TRANSFER
     offered = TransferData(transferred_at=NOW, transferred_to=OTHER_ACCOUNT.account_id)
     with store.write() as tx:
@@ -157,7 +157,7 @@ def test_certificates_that_are_offered_to_another_account_are_listed_apart(store
         assert [each.certificate_id for each in older.items] == [certificate_id(1)]
 
 
-def test_a_ca_certificate_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_ca_certificate_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     full = ca_certificate(
         2,
         status=CACertificateStatus.INACTIVE,
@@ -222,7 +222,7 @@ def test_a_ca_certificate_is_found_in_every_realm(store: Store) -> None:
         assert CACertificateRows(tx).everywhere(certificate_id(3)) == []
 
 
-def test_ca_certificates_of_a_template_are_listed_apart(store: Store) -> None:
+def test_ca_certificates_are_listed_by_template(store: Store) -> None:
     with store.write() as tx:
         for number, name in enumerate(["t", None, "u", "t"], start=1):
             config = RegistrationConfig(template_name=name) if name else None

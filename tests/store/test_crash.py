@@ -1,4 +1,4 @@
-"""A process is killed in the middle of writing: nothing that it acknowledged is lost, nothing is there by halves."""
+"""A process is killed while it writes: nothing acknowledged is lost, and no transaction is kept in part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sekisho.store.store import Store
 from sekisho.things.store import ThingRows
 from tests.store.builders import HOME, certificate, certificate_id
 
-# Each thread prints a number after the transaction that holds it, and goes on until the process is killed.
+# Each thread prints a number after the transaction with it, and continues until the process is killed.
 WRITER = """
 import os
 import sys
@@ -54,14 +54,14 @@ with Store(url, lambda _: None) as store:
 
 
 @pytest.mark.parametrize("threads", [1, 8], ids=["one writer", "eight that share commits"])
-def test_kill_9_loses_nothing_that_was_acknowledged(url: str, threads: int) -> None:
+def test_kill_9_loses_nothing_acknowledged(url: str, threads: int) -> None:
     acknowledged: list[int] = []
     first = 0
-    # One database, killed again and again: what a crash leaves is where the next begins.
+    # One database that is killed repeatedly: each run begins with what the last one left.
     for kills, many in enumerate((1, 30, 100, 7), start=1):
         acknowledged += _write_and_kill(url, first, threads, after=many)
         with Store(url, lambda _: None) as store:
-            # A thread acknowledges each number before the next, so each kill leaves one at most that was not heard of.
+            # A thread acknowledges each number before the next, so each kill leaves at most one unacknowledged.
             first = _check(store, acknowledged, unheard=kills * threads) + 1
 
 
@@ -76,7 +76,7 @@ def _write_and_kill(url: str, first: int, threads: int, *, after: int) -> list[i
         heard = [process.stdout.readline() for _ in range(after)]
         assert all(heard), "the writer ended by itself"
         process.kill()
-        # What it said between the last line that was read and its end counts too; a line cut short does not.
+        # Numbers printed after the last line that was read count too; an incomplete line does not.
         heard += [line for line in process.stdout if line.endswith("\n")]
     finally:
         too_late.cancel()
@@ -87,7 +87,7 @@ def _write_and_kill(url: str, first: int, threads: int, *, after: int) -> list[i
 
 
 def _check(store: Store, acknowledged: list[int], *, unheard: int) -> int:
-    """Every acknowledged transaction is there, each that is there is whole; returns the highest number found."""
+    """Check that every acknowledged transaction exists, and each is complete; return the highest number."""
     numbers: list[int] = []
     after: int | None = None
     with store.read() as tx:
@@ -111,7 +111,7 @@ def _check(store: Store, acknowledged: list[int], *, unheard: int) -> int:
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_an_sqlite_database_copied_while_it_is_in_use_is_whole(tmp_path: Path, kept: bool) -> None:
+def test_a_copy_of_an_sqlite_database_in_use_is_complete(tmp_path: Path, kept: bool) -> None:
     """A snapshot of the disk, as a power cut or a backup of the volume leaves it: the file and its log, and perhaps
     not the index of the log (``-shm``)."""
     original, copy = tmp_path / "original.db", tmp_path / "copy.db"

@@ -1,4 +1,4 @@
-"""A transaction ends or fails within its time, however many wait and whatever stands still."""
+"""A transaction ends or fails within its time, however many wait and whatever hangs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def outcomes(work: Sequence[Callable[[], None]]) -> list[BaseException | None]:
-    """What became of each, all begun at once; fails where one has not ended in time."""
+    """Start all at once and return the outcome of each; fails where one has not ended in time."""
     pool = ThreadPoolExecutor(len(work))
     futures = [pool.submit(each) for each in work]
     _, pending = wait(futures, GENEROUS)
@@ -62,11 +62,11 @@ def kept(store: Store) -> set[int]:
 # Within one process
 
 
-def test_every_writer_behind_a_slow_one_fails_in_time_and_nothing_of_it_is_kept(store: Store) -> None:
+def test_every_writer_behind_a_slow_one_fails_in_time_and_none_is_kept(store: Store) -> None:
     has_begun, may_end = threading.Event(), threading.Event()
 
     def slow() -> None:
-        # On PostgreSQL it is too late for its own commit.
+        # On PostgreSQL its own commit is too late.
         with contextlib.suppress(StoreError), store.write():
             has_begun.set()
             may_end.wait(GENEROUS)
@@ -86,7 +86,7 @@ def test_every_writer_behind_a_slow_one_fails_in_time_and_nothing_of_it_is_kept(
     assert kept(store) == {1}
 
 
-def test_a_read_within_a_write_has_a_time_of_its_own(store: Store) -> None:
+def test_a_read_within_a_write_has_its_own_deadline(store: Store) -> None:
     with store.write() as tx:
         outer = deadline._deadline.get()
         with store.read():
@@ -112,7 +112,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def held_elsewhere(file: Path) -> Iterator[None]:
-    """The file's write lock is held by another process."""
+    """Another process holds the file's write lock."""
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -134,10 +134,10 @@ def test_forty_writers_behind_another_process_all_fail_in_time(tmp_path: Path) -
         assert kept(store) == {1}
 
 
-def test_while_the_lock_is_held_elsewhere_one_writer_tries_and_the_others_fail_at_once(
+def test_while_another_process_holds_the_lock_one_writer_tries_and_the_others_fail_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A queue of requests behind forty threads that wait would wait many times the deadline."""
+    """Otherwise a queue behind forty waiting threads would wait many times the deadline."""
     monkeypatch.setattr(outage, "OUTAGE_AFTER_SECONDS", 0.1)
     file = tmp_path / "sekisho.db"
     with Store(f"sqlite:///{file}", lambda _: None) as store:
@@ -155,7 +155,7 @@ def test_while_the_lock_is_held_elsewhere_one_writer_tries_and_the_others_fail_a
         assert outcomes([lambda number=number: add(store, number) for number in range(2, WRITERS)]) == [None] * 38  # type: ignore[misc]
 
 
-def test_writers_wait_for_one_that_is_over_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_wait_for_one_that_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", GENEROUS)
     file = tmp_path / "sekisho.db"
     with Store(f"sqlite:///{file}", lambda _: None) as store:
@@ -169,7 +169,7 @@ def test_writers_wait_for_one_that_is_over_in_time(tmp_path: Path, monkeypatch: 
 # A full disk
 
 
-def test_a_full_disk_is_named_with_its_file_and_writing_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_its_file_and_writing_continues_when_there_is_space(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
     with Store(f"sqlite:///{file}", lambda _: None) as store:
         add(store, 0)
@@ -191,7 +191,7 @@ def _fill(store: Store) -> None:
         add(store, number)
 
 
-# PostgreSQL stands still
+# PostgreSQL hangs
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def pg_store(postgresql: PostgreSQL) -> Iterator[Store]:
         yield opened
 
 
-def test_requests_to_a_server_that_stands_still_fail_in_time_and_nothing_acknowledged_is_lost(
+def test_requests_to_a_hanging_server_fail_in_time_and_nothing_acknowledged_is_lost(
     postgresql: PostgreSQL, pg_store: Store
 ) -> None:
     for number in range(5):
@@ -215,9 +215,7 @@ def test_requests_to_a_server_that_stands_still_fail_in_time_and_nothing_acknowl
     assert kept(pg_store) >= set(range(6))
 
 
-def test_a_server_that_stops_in_the_middle_of_a_transaction_fails_it_in_time(
-    postgresql: PostgreSQL, pg_store: Store
-) -> None:
+def test_a_server_that_stops_within_a_transaction_fails_it_in_time(postgresql: PostgreSQL, pg_store: Store) -> None:
     def write() -> None:
         with pg_store.write() as tx:
             CertificateRows(tx).add(certificate(1))
@@ -234,7 +232,7 @@ def test_a_server_that_stops_in_the_middle_of_a_transaction_fails_it_in_time(
     assert kept(pg_store) == {3}
 
 
-def test_changes_whose_commit_got_no_answer_are_announced_once_it_is_decided(postgresql: PostgreSQL) -> None:
+def test_changes_of_a_commit_without_an_answer_are_announced_once_it_is_decided(postgresql: PostgreSQL) -> None:
     announced: list[Change] = []
     armed = threading.Event()
 
@@ -259,13 +257,13 @@ def test_changes_whose_commit_got_no_answer_are_announced_once_it_is_decided(pos
         finally:
             event.remove(Engine, "commit", stop_before_commit)
             postgresql.go_on()
-        # Whether it was kept is the server's to say; the gateway is told to look in either case.
+        # Only the server knows whether it was committed; the gateway has to read again in both cases.
         retried(store.probe_write)
         assert announced == [CHANGE]
 
 
 def retried(do: Callable[[], None]) -> None:
-    """Try until the store is well again, a bounded number of times."""
+    """Try until the store works again, a bounded number of times."""
     for _ in range(100):
         try:
             return do()
@@ -274,7 +272,7 @@ def retried(do: Callable[[], None]) -> None:
     raise AssertionError("the store did not recover")
 
 
-def test_while_it_stands_still_one_transaction_tries_and_the_others_fail_at_once(
+def test_while_the_server_hangs_one_transaction_tries_and_the_others_fail_at_once(
     postgresql: PostgreSQL, pg_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outage, "OUTAGE_AFTER_SECONDS", 0.1)
@@ -288,7 +286,7 @@ def test_while_it_stands_still_one_transaction_tries_and_the_others_fail_at_once
     assert outcomes([lambda: get(pg_store)] * WRITERS) == [None] * WRITERS
 
 
-def test_a_statement_that_takes_too_long_is_ended_by_the_server(pg_store: Store) -> None:
+def test_the_server_ends_a_statement_that_takes_too_long(pg_store: Store) -> None:
     def sleep() -> None:
         with pg_store.read() as tx:
             tx._connection.execute(text("SELECT pg_sleep(60)"))
@@ -298,7 +296,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(pg_store: Store)
     assert "took too long" in str(found)
 
 
-def test_many_short_statements_have_one_time_together(pg_store: Store) -> None:
+def test_many_short_statements_share_one_deadline(pg_store: Store) -> None:
     def many() -> None:
         with pg_store.write() as tx:
             for _ in range(1000):
@@ -323,8 +321,8 @@ def test_a_failed_block_is_rolled_back_after_the_deadline_too(pg_store: Store) -
     assert kept(pg_store) == {2}
 
 
-def test_a_host_name_that_nothing_answers_for_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolver that hangs, or an address that swallows packets."""
+def test_a_host_name_without_an_answer_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that hangs, or an address that drops packets."""
     waiting = threading.Event()
 
     def hang(*_: object, **__: object) -> None:
@@ -356,8 +354,8 @@ def test_every_connection_of_postgresql_has_limits(pg_store: Store) -> None:
     assert parameters["keepalives_idle"] == "10"
 
 
-def test_a_file_that_was_removed_or_replaced_under_the_server_is_found_out(tmp_path: Path) -> None:
-    """Commits to an open file without a name succeed, and are gone when the server ends."""
+def test_a_removed_or_replaced_database_file_is_detected(tmp_path: Path) -> None:
+    """Commits to an open file without a name succeed, and are lost when the server ends."""
     file = tmp_path / "sekisho.db"
     with Store(f"sqlite:///{file}", lambda _: None) as store:
         add(store, 1)

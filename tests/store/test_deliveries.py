@@ -15,7 +15,7 @@ OWN = HOME.account_id
 PENDING, FAILED = DeliveryState.PENDING, DeliveryState.FAILED
 
 
-def test_a_delivery_comes_back_as_it_was_put(store: Store) -> None:
+def test_a_delivery_is_read_as_it_was_put(store: Store) -> None:
     given = delivery(payload=bytes([0, 255]), attempts=3, last_error="ü: no", state=FAILED, created_at=NOW - SECOND)
     with store.write() as tx:
         DeliveryRows(tx).put(given)
@@ -26,7 +26,7 @@ def test_a_delivery_comes_back_as_it_was_put(store: Store) -> None:
         assert DeliveryRows(tx).get(HOME, "activate", certificate_id(2)) is None
 
 
-def test_upcoming_are_the_pending_ones_of_a_handler_in_the_order_in_which_they_are_due(store: Store) -> None:
+def test_pending_deliveries_of_a_handler_are_returned_in_the_order_of_their_due_times(store: Store) -> None:
     late, early, same = delivery(1, next_attempt_at=NOW + SECOND), delivery(2), delivery(3)
     with store.write() as tx:
         for each in (late, early, same, delivery(4, state=FAILED), delivery(5, handler="another")):
@@ -37,7 +37,7 @@ def test_upcoming_are_the_pending_ones_of_a_handler_in_the_order_in_which_they_a
         assert DeliveryRows(tx).upcoming("nobody", HOME.account_id, 10) == []
 
 
-def test_what_takes_the_place_of_a_delivery_is_not_touched_by_whoever_has_that_in_hand(store: Store) -> None:
+def test_a_worker_does_not_change_a_delivery_that_has_replaced_its_own(store: Store) -> None:
     with store.write() as tx:
         DeliveryRows(tx).put(delivery())
         DeliveryRows(tx).put(delivery(realm=OTHER_ACCOUNT))
@@ -69,7 +69,7 @@ def test_a_delivery_is_updated_and_removed_by_its_number(store: Store) -> None:
         assert [each for _, each in DeliveryRows(tx).upcoming("activate", HOME.account_id, 10)] == [delivery(2)]
 
 
-def test_what_was_given_up_can_be_tried_again(store: Store) -> None:
+def test_a_failed_delivery_can_be_tried_again(store: Store) -> None:
     failed = delivery(attempts=6, last_error="no", state=FAILED)
     with store.write() as tx:
         DeliveryRows(tx).put(failed)
@@ -85,7 +85,7 @@ def test_what_was_given_up_can_be_tried_again(store: Store) -> None:
         assert DeliveryRows(tx).counts() == {("activate", OWN, PENDING): 2, ("another", OWN, FAILED): 1}
 
 
-def test_counts_are_told_by_handler_account_and_state_and_the_latest_by_handler_and_state(store: Store) -> None:
+def test_counts_are_by_handler_account_and_state_and_the_latest_by_handler_and_state(store: Store) -> None:
     with store.write() as tx:
         assert DeliveryRows(tx).counts() == {}
         assert DeliveryRows(tx).latest("activate", FAILED) is None
@@ -99,7 +99,7 @@ def test_counts_are_told_by_handler_account_and_state_and_the_latest_by_handler_
         assert latest.subject == certificate_id(3)
 
 
-def test_accounts_that_wait_are_gone_through_in_the_order_of_their_ids_each_with_what_is_due_first(
+def test_waiting_accounts_are_served_in_the_order_of_their_ids_each_with_its_first_due_delivery(
     store: Store,
 ) -> None:
     first, second = sorted((HOME, OTHER_ACCOUNT), key=lambda realm: realm.account_id)
@@ -119,7 +119,7 @@ def test_accounts_that_wait_are_gone_through_in_the_order_of_their_ids_each_with
         assert DeliveryRows(tx).next_account("another", "") is None
 
 
-def test_an_accounts_deliveries_are_counted_and_those_that_failed_first_removed(store: Store) -> None:
+def test_an_accounts_deliveries_are_counted_and_failed_ones_removed_first(store: Store) -> None:
     account_id = HOME.account_id
     with store.write() as tx:
         for number in range(4):

@@ -1,4 +1,4 @@
-"""The write lock of the store: in the order of arrival, with a deadline, and never two at once."""
+"""The write lock of the store: in the order of arrival, with a deadline, and held by one thread at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def waiting(lock: FifoLock) -> int:
     return len(lock._waiting)
 
 
-def test_waiters_get_the_lock_in_the_order_in_which_they_came() -> None:
+def test_waiting_threads_get_the_lock_in_the_order_of_their_arrival() -> None:
     lock, order = FifoLock(), list[int]()
 
     def work(number: int) -> None:
@@ -39,7 +39,7 @@ def test_waiters_get_the_lock_in_the_order_in_which_they_came() -> None:
     assert lock.acquire(0)
 
 
-def test_a_thread_that_takes_the_lock_again_at_once_does_not_pass_over_who_waits() -> None:
+def test_a_thread_that_takes_the_lock_again_waits_behind_others() -> None:
     lock, order = FifoLock(), list[str]()
     assert lock.acquire(0)
 
@@ -59,7 +59,7 @@ def test_a_thread_that_takes_the_lock_again_at_once_does_not_pass_over_who_waits
     assert order == ["other", "again"]
 
 
-def test_who_does_not_get_it_in_time_is_forgotten() -> None:
+def test_a_thread_that_times_out_leaves_the_queue() -> None:
     lock = FifoLock()
     assert lock.acquire(0)
     assert not lock.acquire(0.01)
@@ -72,14 +72,14 @@ def test_who_does_not_get_it_in_time_is_forgotten() -> None:
         lock.release()
 
 
-def test_many_threads_with_deadlines_never_hold_it_together_and_never_lose_it() -> None:
+def test_many_threads_with_deadlines_never_hold_the_lock_together_and_never_lose_it() -> None:
     lock = FifoLock()
     inside, most, had = 0, 0, 0
 
     def work() -> None:
         nonlocal inside, most, had
         for number in range(200):
-            # Some deadlines are over as the lock is handed over.
+            # Some deadlines end when the lock is passed on.
             if lock.acquire(number % 5 * 0.0001):
                 inside += 1
                 most = max(most, inside)
@@ -97,7 +97,7 @@ def test_many_threads_with_deadlines_never_hold_it_together_and_never_lose_it() 
     assert lock.acquire(0), "it is free in the end"
 
 
-def test_a_writer_is_not_passed_over_by_one_that_writes_again_and_again(store: Store) -> None:
+def test_a_writer_that_writes_repeatedly_does_not_delay_another(store: Store) -> None:
     order = list[str]()
 
     def other() -> None:

@@ -12,7 +12,7 @@ from tests.store.builders import HOME, OTHER_ACCOUNT, certificate, certificate_i
 MINE = Fingerprints(b"signed", b"number", b"key")
 
 
-def test_what_has_the_same_signed_part_is_found_and_what_is_revoked_by_number_and_key(url: str) -> None:
+def test_certificates_are_found_by_their_signed_part_and_revoked_ones_by_serial_number_and_key(url: str) -> None:
     with Store(url, lambda _: None) as store, store.write() as tx:
         CertificateRows(tx).add(certificate(1), MINE)
         CertificateRows(tx).add(certificate(2), Fingerprints(b"other", b"number", b"key"))

@@ -1,4 +1,4 @@
-"""Writers that wait for the write lock together share a commit: who is kept, who fails, who is told what and when."""
+"""Writers that wait for the write lock together share a commit: outcomes, errors, and announcements of each."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ GENEROUS = 30.0
 
 
 class Refused(Exception):
-    """What a domain function raises in the middle of its work."""
+    """Raised by a domain function in the middle of its work."""
 
 
 @pytest.fixture(autouse=True)
 def any_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups stay open however slowly a test arranges them."""
+    """Let groups stay open for any time, because a test may arrange them slowly."""
     monkeypatch.setattr(group_commit, "MAX_GROUP_SECONDS", GENEROUS)
 
 
 @dataclass
 class Counts:
-    """What writers have asked the database for."""
+    """Counts commits and savepoints."""
 
     commits: int = 0
     savepoints: int = 0
@@ -49,7 +49,7 @@ def counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     counted = Counts()
 
     def commit(connection: Connection) -> None:
-        # Transactions that read end with one too.
+        # Transactions that read end with a commit too.
         counted.commits += connection.engine is store._engines.writing
 
     def count(connection: Connection, statement: str) -> None:
@@ -100,7 +100,7 @@ class Queue:
         assert has_begun.wait(GENEROUS)
 
     def add(self, block: Callable[[Transaction], None] = lambda _: None) -> None:
-        """One more writer, which adds its certificate (and so announces it), and then does ``block``."""
+        """Start one more writer, which adds its certificate (and so announces it), and then calls ``block``."""
         waiting = self.store._commits._lock._waiting
         before = len(waiting)
         self._submit(block)
@@ -117,7 +117,7 @@ class Queue:
         self.outcomes.append(self.threads.submit(write))
 
     def go(self) -> list[BaseException | None]:
-        """Let number 0 end; what became of each."""
+        """Let number 0 end; return the outcome of each writer."""
         self.may_end.set()
         found = [outcome.exception(GENEROUS) for outcome in self.outcomes]
         self.threads.shutdown()
@@ -128,7 +128,7 @@ def refuse(_: Transaction) -> None:
     raise Refused
 
 
-# Who shares a commit
+# Which writers share a commit
 
 
 def test_writers_that_wait_together_share_one_commit(store: Store, counts: Counts, announced: list[Change]) -> None:
@@ -141,7 +141,7 @@ def test_writers_that_wait_together_share_one_commit(store: Store, counts: Count
     assert (counts.commits, counts.savepoints) == (1, 8)
 
 
-def test_a_writer_alone_has_a_commit_of_its_own_and_no_savepoint(store: Store, counts: Counts) -> None:
+def test_a_single_writer_has_its_own_commit_and_no_savepoint(store: Store, counts: Counts) -> None:
     for number in range(5):
         with store.write() as tx:
             CertificateRows(tx).add(certificate(number))
@@ -165,7 +165,7 @@ def test_eight_writers_at_once_need_fewer_commits_than_they_write(store: Store, 
     assert counts.commits < 160
 
 
-def test_a_group_has_so_many_writers_at_most(store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_has_a_maximum_number_of_writers(store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_GROUP_WRITERS", 3)
     queue = Queue(store)
     for _ in range(7):
@@ -186,10 +186,10 @@ def test_an_old_group_is_committed_before_the_next_writer(
     assert counts.commits == 4
 
 
-# What a member sees and does
+# What a member of a group sees and does
 
 
-def test_a_member_sees_what_those_before_it_did_and_rows_are_numbered_in_the_order_of_writers(store: Store) -> None:
+def test_a_member_sees_the_rows_of_those_before_it_and_rows_are_numbered_in_the_order_of_writers(store: Store) -> None:
     seen: list[list[str]] = []
 
     def look(tx: Transaction) -> None:
@@ -203,7 +203,7 @@ def test_a_member_sees_what_those_before_it_did_and_rows_are_numbered_in_the_ord
     assert seen == [ids[:2], ids[:3], ids]
 
 
-def test_pages_read_meanwhile_never_skip_a_row_that_is_committed_later(store: Store) -> None:
+def test_pages_read_at_the_same_time_skip_no_row_that_is_committed_later(store: Store) -> None:
     pages: list[list[str]] = []
     is_over = threading.Event()
 
@@ -231,7 +231,7 @@ def test_pages_read_meanwhile_never_skip_a_row_that_is_committed_later(store: St
     assert all(page == rows[: len(page)] for page in pages)
 
 
-def test_a_member_cannot_begin_a_write_within_its_own(store: Store) -> None:
+def test_a_member_cannot_start_a_write_within_its_own(store: Store) -> None:
     def nest(_: Transaction) -> None:
         with pytest.raises(RuntimeError, match="within another"), store.write():
             raise AssertionError("it must not begin")
@@ -241,7 +241,7 @@ def test_a_member_cannot_begin_a_write_within_its_own(store: Store) -> None:
     assert queue.go() == [None, None]
 
 
-def test_a_part_of_a_members_block_fails_by_itself(store: Store, announced: list[Change]) -> None:
+def test_a_savepoint_of_a_member_fails_without_the_rest(store: Store, announced: list[Change]) -> None:
     def part(tx: Transaction) -> None:
         with contextlib.suppress(Refused), tx.savepoint():
             CertificateRows(tx).add(certificate(50))
@@ -256,7 +256,7 @@ def test_a_part_of_a_members_block_fails_by_itself(store: Store, announced: list
     assert sorted(map(str, announced)) == sorted(str(change(number)) for number in (0, 1, 2, 51))
 
 
-def test_a_transaction_that_is_kept_cannot_be_used_while_its_group_is_open(store: Store) -> None:
+def test_a_finished_transaction_cannot_be_used_while_its_group_is_open(store: Store) -> None:
     kept_back: list[Transaction] = []
     queue = Queue(store)
     queue.first = kept_back.append
@@ -274,9 +274,7 @@ def test_a_transaction_that_is_kept_cannot_be_used_while_its_group_is_open(store
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2, 3])
-def test_a_block_that_raises_undoes_its_own_part_and_no_other(
-    store: Store, announced: list[Change], failing: int
-) -> None:
+def test_a_block_that_raises_undoes_only_its_own_part(store: Store, announced: list[Change], failing: int) -> None:
     queue = Queue(store)
     if failing == 0:
         queue.first = refuse
@@ -292,7 +290,7 @@ def test_a_block_that_raises_undoes_its_own_part_and_no_other(
         ThingRows(tx).add(thing())
 
 
-def test_a_violated_constraint_in_the_middle_fails_its_member_alone(store: Store) -> None:
+def test_a_violated_constraint_fails_only_its_member(store: Store) -> None:
     def violate(tx: Transaction) -> None:
         tx._connection.execute(text("INSERT INTO certificates (certificate_id) VALUES (NULL)"))
 
@@ -307,7 +305,7 @@ def test_a_violated_constraint_in_the_middle_fails_its_member_alone(store: Store
 # A commit that fails
 
 
-def test_a_commit_that_fails_fails_every_member_and_their_changes_wait_for_the_next_commit(
+def test_a_failed_commit_fails_every_member_and_their_changes_wait_for_the_next_commit(
     store: Store, announced: list[Change]
 ) -> None:
     def fail(_: Connection) -> None:
@@ -330,14 +328,14 @@ def test_a_commit_that_fails_fails_every_member_and_their_changes_wait_for_the_n
     assert announced == [change(0), change(2), change(3)]
 
 
-def test_an_error_that_ends_the_whole_transaction_fails_every_member_before_and_none_after(
+def test_an_error_that_ends_the_transaction_fails_every_member_before_and_none_after(
     store: Store, announced: list[Change]
 ) -> None:
     def end_transaction(tx: Transaction) -> None:
         if tx._connection.dialect.name == "postgresql":
             tx._connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         else:
-            # As SQLite does by itself after some errors of the disk.
+            # As SQLite does after some disk errors.
             tx._connection.exec_driver_sql("ROLLBACK")
             tx._connection.exec_driver_sql("SELECT no_such_function()")
 
@@ -421,10 +419,10 @@ def test_members_before_a_block_that_does_not_end_fail_in_time_and_their_changes
         ThingRows(tx).add(thing())
 
 
-def test_a_member_that_raises_tells_what_those_that_left_have_changed(
+def test_a_member_that_raises_announces_the_changes_of_members_that_timed_out(
     store: Store, announced: list[Change], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A revocation whose request got no answer is in force all the same, and no later commit may come for long."""
+    """A revocation whose request got no answer is in force, and the next commit may be much later."""
     monkeypatch.setattr(group_commit, "COMMIT_GRACE_SECONDS", -GENEROUS)
     has_left = threading.Event()
 
@@ -444,12 +442,12 @@ def test_a_member_that_raises_tells_what_those_that_left_have_changed(
 
 
 def too_late() -> bool:
-    """Let the thread's deadline pass; True."""
+    """Let the thread's deadline pass, and return True."""
     deadline._deadline.set(0.0)
     return True
 
 
-def test_a_writer_that_gets_the_lock_too_late_leaves_the_group_to_the_next(
+def test_a_writer_that_gets_the_lock_too_late_leaves_the_group_to_the_next_one(
     store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = store._commits._lock
@@ -467,7 +465,7 @@ def test_a_writer_that_gets_the_lock_too_late_leaves_the_group_to_the_next(
     assert counts.commits == 1
 
 
-def test_a_last_writer_that_gets_the_lock_too_late_commits_for_the_others(
+def test_the_last_writer_commits_for_the_others_even_if_it_gets_the_lock_too_late(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = store._commits._lock
@@ -481,7 +479,7 @@ def test_a_last_writer_that_gets_the_lock_too_late_commits_for_the_others(
     assert kept(store) == [0]
 
 
-def test_a_block_that_has_lifted_its_deadline_commits_after_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_without_a_deadline_commits_after_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "STORE_TIMEOUT_SECONDS", 2.0)
     with store.write() as tx:
         limit = deadline.moment()

@@ -42,7 +42,7 @@ def principal(number: int, realm: Realm = HOME) -> str:
     return arn.certificate(realm, certificate_id(number))
 
 
-def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(store: Store) -> None:
+def test_an_identity_has_the_certificate_with_default_policy_versions_and_things(store: Store) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate(1, status=CertificateStatus.REVOKED))
         for name in ("one", "two", "three"):
@@ -70,7 +70,7 @@ def test_an_identity_is_the_certificate_with_default_policy_versions_and_things(
     }
 
 
-def test_unknown_certificates_are_absent(store: Store) -> None:
+def test_unknown_certificates_are_missing_in_the_result(store: Store) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate(1))
     with store.read() as tx:
@@ -81,7 +81,7 @@ def test_unknown_certificates_are_absent(store: Store) -> None:
         assert found[HOME, certificate_id(1)] == Identity(certificate(1), policies=(), things=())
 
 
-def test_a_certificate_in_several_realms_has_in_each_what_that_realm_gave_it(store: Store) -> None:
+def test_a_certificate_in_several_realms_has_in_each_the_policies_and_things_of_that_realm(store: Store) -> None:
     realms = (HOME, OTHER_ACCOUNT, OTHER_REGION)
     with store.write() as tx:
         for realm in realms:
@@ -138,8 +138,8 @@ def test_a_thing_has_the_policies_of_its_groups_and_of_all_above_them(store: Sto
     assert [(each.name, each.policies) for each in two.things] == [("camera", ())]
 
 
-def test_what_another_realm_has_attached_to_a_principal_is_not_its_own(store: Store) -> None:
-    """The domain refuses such attachments; the gate does not rely on it."""
+def test_attachments_of_another_realm_are_not_in_the_identity(store: Store) -> None:
+    """The domain refuses such attachments; the gateway does not rely on that."""
     with store.write() as tx:
         CertificateRows(tx).add(certificate(1))
         PolicyRows(tx).add(policy("p", OTHER_ACCOUNT), version("p", realm=OTHER_ACCOUNT))
@@ -153,7 +153,7 @@ def test_what_another_realm_has_attached_to_a_principal_is_not_its_own(store: St
 
 @contextmanager
 def selects() -> Iterator[list[str]]:
-    """The queries that are sent."""
+    """Return the queries that are sent."""
     statements: list[str] = []
 
     def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -189,7 +189,7 @@ def test_the_new_certificate_of_a_pending_rotation_is_awaited(store: Store) -> N
 
 
 @pytest.mark.parametrize("size", [1, identities.CHUNK, identities.CHUNK + 1, 3 * identities.CHUNK])
-def test_a_batch_takes_three_statements_per_chunk(store: Store, size: int) -> None:
+def test_a_batch_needs_three_statements_per_chunk(store: Store, size: int) -> None:
     with store.write() as tx:
         for number in range(size):
             CertificateRows(tx).add(certificate(number))
@@ -203,7 +203,7 @@ def test_a_batch_takes_three_statements_per_chunk(store: Store, size: int) -> No
     assert len(statements) == 3 * -(-size // identities.CHUNK)
 
 
-def test_groups_take_two_statements_more_however_many_things_are_in_them(store: Store) -> None:
+def test_groups_need_two_more_statements_for_any_number_of_things(store: Store) -> None:
     size = identities.CHUNK
     with store.write() as tx:
         PolicyRows(tx).add(policy(), version())

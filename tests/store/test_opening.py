@@ -1,4 +1,4 @@
-"""What can be wrong with the place a store is kept in, and what the person who starts the server is told."""
+"""Errors in the place of a store, and the messages that the user sees at the start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mode(path: Path) -> int:
 
 
 def refused(url: str) -> str:
-    """The one line that a person reads when the store does not open."""
+    """Return the one line that the user reads when the store does not open."""
     with pytest.raises(StoreError) as failure:
         Store(url, lambda _: None).open()
     message = str(failure.value)
@@ -38,7 +38,7 @@ def refused(url: str) -> str:
 
 
 def test_folder_and_files_belong_to_their_user_alone(tmp_path: Path) -> None:
-    """Access keys are in there."""
+    """They contain access keys."""
     before = os.umask(0)
     try:
         with at(tmp_path / "new" / "data" / "sekisho.db") as store:
@@ -61,7 +61,7 @@ def test_a_file_that_others_may_read_is_tightened(tmp_path: Path) -> None:
         assert mode(file) == 0o600
 
 
-def test_closing_leaves_one_file_that_holds_everything(tmp_path: Path) -> None:
+def test_closing_leaves_one_file_with_everything(tmp_path: Path) -> None:
     with at(tmp_path / "sekisho.db") as store:
         with store.write() as tx:
             CertificateRows(tx).add(certificate())
@@ -81,7 +81,7 @@ def test_every_connection_of_sqlite_is_set_up_for_durability(tmp_path: Path) -> 
             assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
     file.write_bytes(os.urandom(8192))
     content = file.read_bytes()
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     assert file.read_bytes() == content
 
 
-def test_a_file_that_was_cut_short_is_called_damaged(tmp_path: Path) -> None:
+def test_a_truncated_file_is_called_damaged(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
     with at(file):
         pass
@@ -101,7 +101,7 @@ def test_a_file_that_was_cut_short_is_called_damaged(tmp_path: Path) -> None:
         at(file).open()
 
 
-def test_damage_found_later_is_called_damage_too(tmp_path: Path) -> None:
+def test_damage_found_later_is_reported_too(tmp_path: Path) -> None:
     file = tmp_path / "sekisho.db"
     with at(file) as store, store.write() as tx:
         for number in range(200):
@@ -148,7 +148,7 @@ def test_a_database_that_another_program_holds_is_busy(tmp_path: Path, monkeypat
             CertificateRows(tx).add(certificate())
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "is not a folder" in refused(f"sqlite:///{tmp_path}/file/sekisho.db")
     (tmp_path / "folder.db").mkdir()
@@ -168,13 +168,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         ("postgresql://u:secret@127.0.0.1:1/d", "127.0.0.1:1/d cannot be used"),
     ],
 )
-def test_a_url_that_leads_nowhere_is_explained_without_its_password(url: str, said: str) -> None:
+def test_an_unusable_url_is_explained_without_its_password(url: str, said: str) -> None:
     message = refused(url)
     assert said in message
     assert "secret" not in message
 
 
-def test_a_database_that_is_not_there_is_named(postgresql: PostgreSQL) -> None:
+def test_a_missing_database_is_named(postgresql: PostgreSQL) -> None:
     assert '"nothere" does not exist' in refused(postgresql.url("nothere"))
 
 
@@ -184,14 +184,14 @@ def test_a_database_that_cannot_keep_every_character_is_refused(postgresql: Post
         Store(postgresql.url("narrow"), lambda _: None).open()
 
 
-def test_a_database_with_tables_of_others_is_left_alone(postgresql: PostgreSQL) -> None:
+def test_a_database_with_other_tables_is_left_alone(postgresql: PostgreSQL) -> None:
     url = postgresql.new_database()
     with psycopg.connect(url) as theirs:
         theirs.execute("CREATE TABLE photographs (id INTEGER)")
     assert "'photographs'" in refused(url)
 
 
-def test_a_server_that_comes_back_costs_nobody_a_request(postgresql: PostgreSQL) -> None:
+def test_after_a_restart_of_the_database_no_request_fails(postgresql: PostgreSQL) -> None:
     with Store(postgresql.new_database(), lambda _: None) as store:
         with store.read(), store.write() as tx:
             CertificateRows(tx).add(certificate())
@@ -202,7 +202,7 @@ def test_a_server_that_comes_back_costs_nobody_a_request(postgresql: PostgreSQL)
             CertificateRows(tx).remove(HOME, certificate_id(1))
 
 
-def test_a_connection_lost_within_a_transaction_loses_all_of_it(postgresql: PostgreSQL) -> None:
+def test_a_connection_lost_within_a_transaction_keeps_nothing_of_it(postgresql: PostgreSQL) -> None:
     with Store(postgresql.new_database(), lambda _: None) as store:
         with pytest.raises(StoreUnavailable):
             _write_and_lose_the_connection(store, postgresql)
@@ -218,7 +218,7 @@ def _write_and_lose_the_connection(store: Store, server: PostgreSQL) -> None:
         CertificateRows(tx).add(certificate(2))
 
 
-def test_a_writer_waits_for_another_server_no_longer_than_it_should(
+def test_a_writer_waits_for_another_server_only_until_its_deadline(
     postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = postgresql.new_database()

@@ -1,4 +1,4 @@
-"""Who may try a thing that stands still, and who fails at once."""
+"""Which requests try a database that hangs, and which fail at once."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_a_short_failure_is_no_outage(tried: Outage, monkeypatch: pytest.MonkeyP
 
 
 def test_a_long_failure_while_another_succeeds_is_no_outage(tried: Outage) -> None:
-    """A crowd that waits for its turn, and comes forward."""
+    """Many requests wait for their turn, and one succeeds."""
     with suppress(StoreBusy), tried.attempt():
         succeed(tried)
         raise StoreBusy("too many before it")
     succeed(tried)
 
 
-def test_one_tries_after_a_while_and_nobody_else_meanwhile(tried: Outage) -> None:
+def test_one_request_tries_after_a_while_and_the_others_fail_meanwhile(tried: Outage) -> None:
     fail(tried)
     tried._next_attempt = 0.0
     with tried.attempt(), pytest.raises(StoreUnavailable):
@@ -61,7 +61,7 @@ def test_one_tries_after_a_while_and_nobody_else_meanwhile(tried: Outage) -> Non
     succeed(tried)
 
 
-def test_the_outage_goes_on_where_the_attempt_fails_too(tried: Outage) -> None:
+def test_the_outage_continues_where_the_attempt_fails_too(tried: Outage) -> None:
     fail(tried)
     tried._next_attempt = 0.0
     fail(tried)

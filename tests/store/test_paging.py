@@ -1,4 +1,4 @@
-"""Lists, a page at a time: complete and in order, whatever is added or removed meanwhile."""
+"""Lists in pages: complete and in order, although rows are added or removed between pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.store.builders import HOME, OTHER_ACCOUNT, certificate, certificate_i
 
 
 def pages(store: Store, limit: int, *, ascending: bool, meanwhile: Callable[[int], None]) -> Iterator[list[str]]:
-    """Certificate ids of the realm's list, page by page; ``meanwhile`` is told the number of pages read."""
+    """Return certificate ids of the realm's list, page by page; ``meanwhile`` gets the number of pages read."""
     after: int | None = None
     read = 0
     while True:
@@ -28,7 +28,7 @@ def pages(store: Store, limit: int, *, ascending: bool, meanwhile: Callable[[int
 
 
 def nothing(_: int) -> None:
-    """Nothing happens between two pages."""
+    """Do nothing between two pages."""
 
 
 def add(store: Store, *numbers: int) -> None:
@@ -40,7 +40,7 @@ def add(store: Store, *numbers: int) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 5, 10, 11, 250])
 @pytest.mark.parametrize("ascending", [True, False])
-def test_pages_put_together_are_the_list_in_order_of_creation(store: Store, limit: int, ascending: bool) -> None:
+def test_the_pages_together_are_the_list_in_order_of_creation(store: Store, limit: int, ascending: bool) -> None:
     add(store, *range(10))
     expected = [certificate_id(number) for number in range(10)]
     found = list(pages(store, limit, ascending=ascending, meanwhile=nothing))
@@ -49,20 +49,20 @@ def test_pages_put_together_are_the_list_in_order_of_creation(store: Store, limi
     assert 1 <= len(found[-1]) <= limit
 
 
-def test_a_list_read_forwards_includes_what_is_added_meanwhile(store: Store) -> None:
+def test_a_list_read_forwards_includes_rows_added_meanwhile(store: Store) -> None:
     add(store, *range(4))
     found = pages(store, 2, ascending=True, meanwhile=lambda read: add(store, 100 + read) if read < 3 else None)
     assert [each for page in found for each in page] == [certificate_id(n) for n in (0, 1, 2, 3, 101, 102)]
 
 
-def test_a_list_read_backwards_shows_each_once_though_rows_are_added_meanwhile(store: Store) -> None:
+def test_a_list_read_backwards_has_each_row_once_although_rows_are_added_meanwhile(store: Store) -> None:
     add(store, *range(5))
     found = pages(store, 2, ascending=False, meanwhile=lambda read: add(store, 100 + read))
     assert [each for page in found for each in page] == [certificate_id(n) for n in (4, 3, 2, 1, 0)]
 
 
 @pytest.mark.parametrize("ascending", [True, False])
-def test_a_page_goes_on_where_it_was_though_that_row_is_removed(store: Store, ascending: bool) -> None:
+def test_a_page_continues_at_its_place_although_that_row_was_removed(store: Store, ascending: bool) -> None:
     add(store, *range(6))
 
     def remove(_: int) -> None:
@@ -75,8 +75,8 @@ def test_a_page_goes_on_where_it_was_though_that_row_is_removed(store: Store, as
     assert found == [certificate_id(number) for number in numbers]
 
 
-def test_the_place_of_a_removed_last_row_is_not_given_to_the_next(store: Store) -> None:
-    """Otherwise a reader who stands there would miss the new row."""
+def test_the_number_of_a_removed_last_row_is_not_used_again(store: Store) -> None:
+    """Otherwise a reader at that place would miss the new row."""
     add(store, 1, 2)
     with store.read() as tx:
         place = CertificateRows(tx).page(HOME, Window(limit=1)).next_after
@@ -98,6 +98,6 @@ def test_an_empty_list_is_one_empty_page(store: Store) -> None:
 
 
 def test_a_page_of_no_items_is_refused(store: Store) -> None:
-    """It could never end."""
+    """A list in such pages would never end."""
     with store.read() as tx, pytest.raises(ValueError, match="at least one"):
         CertificateRows(tx).page(HOME, Window(limit=0))

@@ -16,7 +16,7 @@ from tests.store.builders import HOME, NOW, OTHER_ACCOUNT, policy, version
 EVERYTHING = Window(limit=250)
 
 
-def test_a_policy_and_its_versions_come_back_as_they_were_added(store: Store) -> None:
+def test_a_policy_and_its_versions_are_read_as_they_were_added(store: Store) -> None:
     third = version(number=3, document='{"Id": "ü€\U0001f510", "n": 1.50}\n', created_at=NOW + timedelta(1))
     with store.write() as tx:
         PolicyRows(tx).add(policy(), version())
@@ -33,7 +33,7 @@ def test_a_policy_and_its_versions_come_back_as_they_were_added(store: Store) ->
         assert PolicyRows(tx).version(OTHER_ACCOUNT, "p", 1) == version(realm=OTHER_ACCOUNT, document="{}")
 
 
-def test_a_name_is_taken_once_and_a_version_number_too(store: Store) -> None:
+def test_names_and_version_numbers_are_unique(store: Store) -> None:
     with store.write() as tx:
         PolicyRows(tx).add(policy(), version())
         with pytest.raises(AlreadyThere):
@@ -45,7 +45,7 @@ def test_a_name_is_taken_once_and_a_version_number_too(store: Store) -> None:
         assert PolicyRows(tx).versions(HOME, "p") == [version(), version(number=2)]
 
 
-def test_replacing_a_policy_changes_that_one_only(store: Store) -> None:
+def test_replacing_a_policy_changes_only_that_one(store: Store) -> None:
     with store.write() as tx:
         PolicyRows(tx).add(policy(), version())
         PolicyRows(tx).add(policy("q"), version("q"))
@@ -96,7 +96,7 @@ def test_policies_are_listed_by_realm(store: Store) -> None:
         assert rest.next_after is None
 
 
-def test_attaching_twice_is_attaching_once(store: Store) -> None:
+def test_attaching_twice_has_the_effect_of_attaching_once(store: Store) -> None:
     with store.write() as tx:
         PolicyRows(tx).add(policy(), version())
         assert PolicyRows(tx).attach(HOME, "p", "arn:a") is True
@@ -128,8 +128,8 @@ def test_policies_and_targets_are_found_from_both_sides_in_order_of_attachment(s
         assert newest.next_after is not None
 
 
-def test_an_attached_policy_cannot_vanish(store: Store) -> None:
-    """The domain refuses first; where it forgets, nothing is kept."""
+def test_an_attached_policy_cannot_be_removed(store: Store) -> None:
+    """The domain refuses first; where it does not, nothing is kept."""
     with store.write() as tx:
         PolicyRows(tx).add(policy(), version())
         PolicyRows(tx).attach(HOME, "p", "arn:a")

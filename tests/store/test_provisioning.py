@@ -32,7 +32,7 @@ from tests.store.builders import (
 )
 
 
-def test_a_template_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_template_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     full = provisioning_template("full")
     bare = provisioning_template("bare", type=TemplateType.JITP, description=None, enabled=False, hook=None)
     with store.write() as tx:
@@ -56,7 +56,7 @@ def test_a_template_comes_back_as_it_was_added_and_replaced(store: Store) -> Non
         assert ProvisioningTemplateRows(tx).page(HOME, Window(limit=5)).items == [changed, bare]
 
 
-def test_versions_are_paged_by_their_numbers_and_go_with_their_template(store: Store) -> None:
+def test_versions_are_paged_by_number_and_removed_with_their_template(store: Store) -> None:
     with store.write() as tx:
         ProvisioningTemplateRows(tx).add(provisioning_template(), template_version())
         ProvisioningTemplateRows(tx).add(provisioning_template("other"), template_version("other"))
@@ -78,7 +78,7 @@ def test_versions_are_paged_by_their_numbers_and_go_with_their_template(store: S
         assert ProvisioningTemplateRows(tx).version(HOME, "other", 1) == template_version("other")
 
 
-def test_a_claim_goes_with_its_template_or_when_it_has_expired(store: Store) -> None:
+def test_a_claim_is_removed_with_its_template_or_when_it_has_expired(store: Store) -> None:
     later = claim(3, not_after=NOW + timedelta(minutes=9))
     with store.write() as tx:
         ProvisioningTemplateRows(tx).add(provisioning_template(), template_version())
@@ -93,7 +93,7 @@ def test_a_claim_goes_with_its_template_or_when_it_has_expired(store: Store) -> 
         assert ProvisioningClaimRows(tx).get(certificate_id(4)) is None
         assert ProvisioningClaimRows(tx).of_template(HOME, "t") == [claim(1), later]
         assert ProvisioningClaimRows(tx).of_template(OTHER_ACCOUNT, "t") == []
-        # At the very moment it is good still.
+        # At that moment it is still valid.
         assert ProvisioningClaimRows(tx).remove_expired(claim(1).not_after) == 0
         assert ProvisioningClaimRows(tx).remove_expired(claim(1).not_after + timedelta(microseconds=1)) == 2
         assert ProvisioningClaimRows(tx).get(certificate_id(1)) is None
@@ -107,7 +107,7 @@ def test_a_claim_needs_a_template(store: Store) -> None:
         ProvisioningClaimRows(tx).add(claim())
 
 
-def test_the_gate_finds_claims_among_the_identities_and_lists_do_not(store: Store) -> None:
+def test_identities_contain_claims_and_lists_do_not(store: Store) -> None:
     with store.write() as tx:
         ProvisioningTemplateRows(tx).add(provisioning_template(), template_version())
         ProvisioningClaimRows(tx).add(claim(1))
@@ -123,7 +123,7 @@ def test_the_gate_finds_claims_among_the_identities_and_lists_do_not(store: Stor
         assert PolicyRows(tx).page(HOME, Window(limit=5)).items == []
 
 
-def test_a_certificate_provider_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_certificate_provider_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     with store.write() as tx:
         CertificateProviderRows(tx).add(certificate_provider())
         CertificateProviderRows(tx).add(certificate_provider(realm=OTHER_REGION, client_token="t" * 36))

@@ -1,6 +1,6 @@
-"""At a million rows a query is as quick as at ten thousand only where it reads an index: the databases are asked.
+"""A query is fast with a million rows only if it uses an index, so the databases explain their plans.
 
-Every method of every port is called once, the statements it sends are caught, and each is explained.
+Every method of every port is called once, its statements are recorded, and each is explained.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ PRINCIPAL = arn.certificate(HOME, ID)
 
 type_and_attribute: dict[str, Any] = {"type_name": "t", "attribute": ("a", "b")}
 
-# Per method of a port: calls of it, one for each form of its statements.
+# Calls of each method of a port, one for each form of its statements.
 CALLS: dict[str, list[Callable[[Transaction], object]]] = {
     "CACertificateRows.get": [lambda tx: CACertificateRows(tx).get(HOME, ID)],
     "CACertificateRows.add": [lambda tx: CACertificateRows(tx).add(ca_certificate(10**6))],
@@ -344,15 +344,15 @@ CALLS: dict[str, list[Callable[[Transaction], object]]] = {
     "AccountRows.access_keys": [lambda tx: AccountRows(tx).access_keys(HOME.account_id)],
 }
 
-# These read whole tables, which are small: one row per realm, one per account, one per event that waits for a handler.
+# These read whole tables, which are small: a row per realm, per account, or per event that waits for a handler.
 # ``are_several`` reads two rows.
 WHOLE_TABLES = {"EndpointRows.all", "AccountRows.all", "AccountRows.are_several", "DeliveryRows.counts"}
 
 # One row per realm or account.
 SMALL = {"EndpointRows", "AccountRows", "RegistrationCodeRows"}
 
-# These sort what an index has found: all that has a prefix; a target's policies, a certificate's realms, a thing's
-# groups, tasks that run, which are few; what belongs to one batch.
+# These sort rows that an index has found: names with a prefix; a target's policies, a certificate's realms, a thing's
+# groups, running tasks, which are few; rows of one batch.
 SORTING = {
     "ThingRows.page",
     "PolicyRows.attached_to",
@@ -368,14 +368,14 @@ SORTING = {
     "RegistrationTaskRows.unfinished",
 }
 
-# Names that begin with a text are found among those of a realm or of a parent, or the page among the names.
+# Names with a prefix are searched among those of a realm or of a parent, or the page among the names.
 BY_PREFIX = {"ThingGroupRows.page", "ThingGroupRows.children", "BillingGroupRows.page"}
 
 # Their joins may be read in the order of what is listed, without a condition.
 IN_ORDER = {"ThingRows.page", "ThingGroupRows.descendants"}
 
 
-def test_every_method_of_every_feature_is_looked_at() -> None:
+def test_every_method_of_every_feature_is_checked() -> None:
     methods = {
         f"{rows.__name__}.{method}"
         for rows in row_classes()
@@ -386,9 +386,9 @@ def test_every_method_of_every_feature_is_looked_at() -> None:
 
 
 def fill(store: Store, many: int) -> None:
-    """Rows enough for PostgreSQL to prefer an index, in three realms."""
+    """Add enough rows in three realms that PostgreSQL prefers an index."""
     with store.write() as tx:
-        # More than a transaction of the server's does.
+        # More rows than in a transaction of the server.
         deadline.lift()
         store._engines.allow_long_statements(connection_of(tx))
         AccountRows(tx).add(account())
@@ -438,7 +438,7 @@ def fill(store: Store, many: int) -> None:
 
 @contextmanager
 def sent() -> Iterator[list[tuple[str, Any]]]:
-    """The statements that are sent, with their parameters."""
+    """Return the statements that are sent, with their parameters."""
     statements: list[tuple[str, Any]] = []
 
     def catch(
@@ -499,8 +499,8 @@ def test_sqlite_searches_and_never_scans(sqlite: Store, method: str) -> None:
         pass
 
 
-def test_sqlite_searches_for_a_whole_batch_too(sqlite: Store) -> None:
-    """For a list of tuples it would read the whole table, and only where the list is long."""
+def test_sqlite_searches_for_a_batch_too(sqlite: Store) -> None:
+    """For a list of tuples it would read the whole table, and only for a long list."""
     keys = [(HOME, certificate_id(number)) for number in range(CHUNK)]
     with sqlite.read() as tx:
         with sent() as statements:
@@ -525,12 +525,12 @@ def _check_sqlite(method: str, plan: list[str]) -> None:
         assert "TEMP B-TREE" not in step or method in SORTING, plan
         if step.startswith("SEARCH"):
             assert "(" in step, plan
-            # The key of a realm alone finds a whole list; going on in it needs the place.
+            # The key of a realm alone finds a whole list; to continue in it, the place is necessary.
             assert not step.endswith("(account_id=? AND region=?)") or method.split(".")[0] in SMALL, plan
 
 
 def _check_that_every_condition_is_in_the_key(statement: str, plan: list[str]) -> None:
-    """What is compared after the row was found was not found by an index."""
+    """Check that no condition is compared after the row was found, because an index did not find it."""
     # Up to each LIMIT, whose number is a parameter as well: of a statement with subqueries, each has its own.
     conditions = [part.partition("WHERE ")[2] for part in statement.split("LIMIT")]
     found_by = [step.count("?") for step in plan if step.startswith("SEARCH")]

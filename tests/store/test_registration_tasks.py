@@ -1,4 +1,4 @@
-"""Bulk registrations and their reports: what every store keeps of them."""
+"""Bulk registrations and their reports in every store."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_tasks_are_listed_by_realm_and_status_in_order_of_creation(store: Store)
         assert [task.task_id for task in failed.items] == ["task 1", "task 3", "task 5"]
 
 
-def test_what_is_unfinished_is_found_by_account_over_all_regions(store: Store) -> None:
+def test_unfinished_tasks_are_found_by_account_in_all_regions(store: Store) -> None:
     tasks = [
         registration_task(1),
         registration_task(2, OTHER_REGION, status=CANCELLING),
@@ -78,7 +78,7 @@ def test_what_is_unfinished_is_found_by_account_over_all_regions(store: Store) -
         assert set(RegistrationTaskRows(tx).unfinished()) == set(tasks[:3])
 
 
-def test_what_ended_long_ago_is_found_and_goes_with_its_reports(store: Store) -> None:
+def test_old_tasks_are_found_and_removed_with_their_reports(store: Store) -> None:
     old = [
         registration_task(number, status=status, modified_at=NOW - timedelta(seconds=10 - number))
         for number, status in enumerate((CANCELLED, FAILED, COMPLETED))

@@ -15,7 +15,7 @@ PENDING, DONE, CANCELLED = RotationState.PENDING, RotationState.DONE, RotationSt
 ALL = Window(limit=100)
 
 
-def test_a_rotation_is_kept_as_it_was_given(store: Store) -> None:
+def test_a_rotation_is_read_as_it_was_added(store: Store) -> None:
     plain = rotation()
     without_ca = rotation(3, 4, ca_certificate_id=None)
     finished = rotation(5, 6, state=DONE, finished_at=NOW)
@@ -33,20 +33,20 @@ def test_a_rotation_is_kept_as_it_was_given(store: Store) -> None:
         assert RotationRows(tx).awaiting(OTHER_ACCOUNT, certificate_id(2)) is None
 
 
-def test_a_certificate_is_in_one_pending_rotation_as_the_old_and_in_one_as_the_new(store: Store) -> None:
+def test_a_certificate_is_in_one_pending_rotation_as_the_old_one_and_in_one_as_the_new_one(store: Store) -> None:
     with store.write() as tx:
         RotationRows(tx).add(rotation(1, 2))
         for old, new in ((1, 3), (3, 2), (1, 2)):
             with pytest.raises(AlreadyThere):
                 RotationRows(tx).add(rotation(old, new))
-        # Elsewhere, and when it is over, it may.
+        # In another realm, and after the end of the rotation, it may be.
         RotationRows(tx).add(rotation(1, 2, OTHER_ACCOUNT))
         RotationRows(tx).finish(rotation(1, 2, state=DONE, finished_at=NOW))
         RotationRows(tx).add(rotation(1, 3))
         assert RotationRows(tx).count(HOME, PENDING) == 1
 
 
-def test_finishing_ends_the_pending_one_and_no_other(store: Store) -> None:
+def test_finishing_ends_only_the_pending_rotation(store: Store) -> None:
     with store.write() as tx:
         RotationRows(tx).add(rotation(1, 2))
         RotationRows(tx).add(rotation(1, 2, OTHER_ACCOUNT))

@@ -1,4 +1,4 @@
-"""From an empty database, from an older one, from a newer one: what opening a store does with each."""
+"""Opening an empty database, an older one and a newer one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def opened(url: str) -> Engines:
 
 
 def description(connection: Connection) -> Any:
-    """All that the database itself knows of its tables, whatever order they were made in."""
+    """Return what the database knows of its tables, independent of the order of their creation."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
         # A table's statement lists its constraints in any order, and columns that were added behind them.
@@ -59,7 +59,7 @@ def test_the_named_revision_is_that_of_the_newest_migration() -> None:
     assert migrations.head() == schema_version.HEAD
 
 
-def test_migrating_an_empty_database_gives_what_the_tables_say(url: str) -> None:
+def test_migrating_an_empty_database_makes_the_schema_of_the_tables(url: str) -> None:
     made = opened(url)
     with made.writing.begin() as connection:
         migrations.upgrade(connection)
@@ -92,7 +92,7 @@ def test_opening_again_changes_nothing(url: str) -> None:
 
 
 def _with_another_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *statements: str) -> None:
-    """As if a next version of Sekisho had this migration."""
+    """Add a migration, as a next version of Sekisho would have it."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrations.FOLDER, folder)
     lines = "\n".join(f"    op.execute({statement!r})" for statement in statements)
@@ -103,7 +103,7 @@ def _with_another_migration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *st
     monkeypatch.setattr(schema_version, "HEAD", "next")
 
 
-def test_an_older_database_is_migrated_and_keeps_what_it_holds(
+def test_an_older_database_is_migrated_and_keeps_its_rows(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Store(url, lambda _: None) as store, store.write() as tx:
@@ -130,7 +130,7 @@ def test_a_database_of_an_unreleased_build_is_left_alone(url: str) -> None:
         assert CertificateRows(tx).get(HOME, certificate_id(1)) == certificate()
 
 
-def test_a_migration_that_fails_leaves_the_database_as_it_was(
+def test_a_failed_migration_leaves_the_database_unchanged(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Store(url, lambda _: None) as store, store.write() as tx:
@@ -160,14 +160,14 @@ def test_a_database_of_a_newer_version_is_left_alone_and_named(url: str) -> None
         assert schema_version.current(connection) == "9999"
 
 
-def test_two_servers_may_make_the_schema_at_once(url: str) -> None:
+def test_two_servers_may_create_the_schema_at_once(url: str) -> None:
     program = "import sys; from sekisho.store.store import Store; Store(sys.argv[1], print).open()"
     started = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(4)]
     assert [process.wait(timeout=60) for process in started] == [0, 0, 0, 0]
 
 
 def test_alembic_is_imported_only_to_migrate(url: str) -> None:
-    """Importing it takes longer than all the rest of opening."""
+    """Importing it takes longer than the rest of opening."""
     program = (
         "import sys; from sekisho.store.store import Store; Store(sys.argv[1], print).open();"
         "sys.exit('alembic' in sys.modules)"
@@ -183,7 +183,7 @@ def test_a_developer_can_run_alembic_on_a_database(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_every_foreign_key_has_an_index_to_look_up_what_points_at_a_row() -> None:
+def test_every_foreign_key_has_an_index() -> None:
     for table in tables.load_all("sqlite").sorted_tables:
         prefixes = [[column.name for column in index.columns] for index in table.indexes]
         prefixes += [

@@ -39,7 +39,7 @@ def test_tags_are_added_overwritten_and_removed(store: Store) -> None:
         assert TagRows(tx).get(OTHER_ACCOUNT, "arn:a") == {"k": "other"}
 
 
-def test_a_realm_has_one_registration_code_until_it_is_removed(store: Store) -> None:
+def test_a_realm_has_one_registration_code_at_most(store: Store) -> None:
     with store.write() as tx:
         assert RegistrationCodeRows(tx).get(HOME) is None
         RegistrationCodeRows(tx).put(HOME, "one")
@@ -79,7 +79,7 @@ def test_a_server_has_one_secret_for_its_endpoints(store: Store) -> None:
         assert EndpointRows(tx).secret() == "first"
 
 
-def test_accounts_and_their_access_keys_come_back(store: Store) -> None:
+def test_accounts_and_their_access_keys_are_read_as_they_were_added(store: Store) -> None:
     with store.write() as tx:
         AccountRows(tx).add(account())
         AccountRows(tx).add(account("000000000001", None))
@@ -123,11 +123,11 @@ def test_the_outbox_keeps_events_in_their_order_until_they_are_removed(store: St
         OutboxRows(tx).remove([numbers[0], numbers[2], max(numbers) + 1])
         assert OutboxRows(tx).first(10) == [kept[1]]
         OutboxRows(tx).add(events[0])
-        # A number is never used twice.
+        # A number is never used again.
         assert OutboxRows(tx).first(10)[1][0] > max(numbers)
 
 
-def test_an_event_goes_with_the_transaction_that_added_it(store: Store) -> None:
+def test_an_event_is_rolled_back_with_its_transaction(store: Store) -> None:
     def failing() -> None:
         with store.write() as tx:
             OutboxRows(tx).add(Event(HOME, "t", b""))
@@ -139,7 +139,7 @@ def test_an_event_goes_with_the_transaction_that_added_it(store: Store) -> None:
         assert OutboxRows(tx).first(1) == []
 
 
-def test_a_token_is_of_its_realm_until_it_is_removed(store: Store) -> None:
+def test_a_token_belongs_to_its_realm_until_it_is_removed(store: Store) -> None:
     token = ownership_token()
     with store.write() as tx:
         OwnershipTokenRows(tx).add(token)

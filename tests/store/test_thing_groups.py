@@ -27,7 +27,7 @@ PUMPS = thing_group("pumps")
 
 @pytest.fixture
 def tree(store: Store) -> Store:
-    """With groups and things, in two realms alike."""
+    """Add groups and things, the same in two realms."""
     with store.write() as tx:
         for realm in (HOME, OTHER_REGION):
             for group in (LIGHTS, RED, BLUE, LED, PUMPS):
@@ -42,7 +42,7 @@ def things(store: Store, group: str, *, recursive: bool = True, realm: Realm = H
         return list(ThingGroupRows(tx).things_in(realm, group, EVERYTHING, recursive=recursive).items)
 
 
-def test_a_group_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_group_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     full = thing_group("a:b_c-D", "root", "parent", description="ü \U0001f510", attributes={"z": "1", "a": "ß"})
     with store.write() as tx:
         ThingGroupRows(tx).add(full)
@@ -62,7 +62,7 @@ def test_a_group_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
         assert ThingGroupRows(tx).get(OTHER_ACCOUNT, "a:b_c-D") == thing_group("a:b_c-D", realm=OTHER_ACCOUNT)
 
 
-def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: Store) -> None:
+def test_groups_are_listed_all_by_parent_and_by_ancestor(tree: Store) -> None:
     with tree.read() as tx:
 
         def names(method: str, *arguments: Any, **options: Any) -> list[str]:
@@ -88,7 +88,7 @@ def test_groups_are_listed_whole_by_parent_and_by_ancestor(tree: Store) -> None:
         assert names("descendants", "led") == []
 
 
-def test_a_thing_in_a_group_is_in_all_above_it(tree: Store) -> None:
+def test_a_thing_in_a_group_is_in_all_its_ancestors(tree: Store) -> None:
     with tree.write() as tx:
         ThingGroupRows(tx).join("two", LED)
         ThingGroupRows(tx).join("one", LIGHTS)
@@ -110,7 +110,7 @@ def test_a_thing_in_a_group_is_in_all_above_it(tree: Store) -> None:
         assert ThingGroupRows(tx).memberships(OTHER_REGION, "two") == []
 
 
-def test_a_thing_leaves_a_group_and_all_above_it_and_no_other(tree: Store) -> None:
+def test_a_thing_leaves_a_group_and_its_ancestors_and_no_other(tree: Store) -> None:
     with tree.write() as tx:
         for group in (LED, PUMPS):
             ThingGroupRows(tx).join("two", group)
@@ -133,7 +133,7 @@ def test_no_store_takes_a_thing_into_two_groups_of_a_tree(tree: Store) -> None:
     assert things(tree, "lights") == ["one"]
 
 
-def test_who_was_in_a_group_goes_with_it_from_the_groups_above_too(tree: Store) -> None:
+def test_a_removed_group_removes_its_things_from_its_ancestors_too(tree: Store) -> None:
     with tree.write() as tx:
         ThingGroupRows(tx).join("one", LED)
         ThingGroupRows(tx).join("two", RED)

@@ -24,7 +24,7 @@ def names(store: Store, window: Window = EVERYTHING, realm: Realm = HOME, **cond
         return [each.name for each in ThingRows(tx).page(realm, window, **conditions).items]
 
 
-def test_a_thing_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_thing_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     full = thing("a:b_c-D", type_name="lamp", attributes={"z": "1", "a": "", "ü": "ß€"}, billing_group_name="bill")
     with store.write() as tx:
         ThingRows(tx).add(thing())
@@ -45,7 +45,7 @@ def test_a_thing_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
         assert ThingRows(tx).get(OTHER_ACCOUNT, "lamp") == thing(realm=OTHER_ACCOUNT, attributes={"x": "y"})
 
 
-def test_a_name_is_taken_once_in_a_realm(store: Store) -> None:
+def test_a_name_is_unique_in_a_realm(store: Store) -> None:
     with store.write() as tx:
         ThingRows(tx).add(thing(attributes={"a": "b"}))
         with pytest.raises(AlreadyThere, match="lamp"):
@@ -56,12 +56,12 @@ def test_a_name_is_taken_once_in_a_realm(store: Store) -> None:
     assert names(store, attribute=("c", "d")) == []
 
 
-def test_replacing_a_thing_that_is_not_there_is_not_silent(store: Store) -> None:
+def test_replacing_a_missing_thing_raises(store: Store) -> None:
     with store.write() as tx, pytest.raises(KeyError, match="lamp"):
         ThingRows(tx).replace(thing())
 
 
-def test_a_removed_thing_is_found_no_more_by_name_or_attribute(store: Store) -> None:
+def test_a_removed_thing_is_no_longer_found_by_name_or_attribute(store: Store) -> None:
     with store.write() as tx:
         ThingRows(tx).add(thing(attributes={"a": "b"}))
         ThingRows(tx).add(thing(attributes={"a": "b"}, realm=OTHER_ACCOUNT))
@@ -93,7 +93,7 @@ def test_things_are_found_by_type_attribute_and_both(store: Store) -> None:
     assert names(store, backwards, attribute=("room", "12"), prefix=True) == ["three", "two"]
 
 
-def test_a_list_by_attribute_goes_on_page_by_page(store: Store) -> None:
+def test_a_list_by_attribute_continues_page_by_page(store: Store) -> None:
     with store.write() as tx:
         for number in range(7):
             ThingRows(tx).add(thing(f"t{number}", attributes={"even": str(number % 2 == 0), "n": str(9 - number)}))
@@ -111,7 +111,7 @@ def test_a_list_by_attribute_goes_on_page_by_page(store: Store) -> None:
 
 
 @pytest.mark.parametrize("value", ["a%", "a_", "a\\", "a.", "A", "a:b/c#1"])
-def test_no_character_of_a_prefix_has_a_meaning_of_its_own(store: Store, value: str) -> None:
+def test_no_character_of_a_prefix_is_special(store: Store, value: str) -> None:
     with store.write() as tx:
         for number, kept in enumerate(["a%1", "a_1", "a\\1", "a.1", "ab1", "A1", "a:b/c#12"]):
             ThingRows(tx).add(thing(f"t{number}", attributes={"k": kept}))
@@ -121,7 +121,7 @@ def test_no_character_of_a_prefix_has_a_meaning_of_its_own(store: Store, value: 
     assert found.items[0].attributes["k"].startswith(value)
 
 
-def test_new_attributes_replace_those_that_things_are_found_by(store: Store) -> None:
+def test_a_thing_is_found_by_its_new_attributes_only(store: Store) -> None:
     with store.write() as tx:
         ThingRows(tx).add(thing(attributes={"a": "1", "b": "2"}))
         ThingRows(tx).replace(thing(attributes={"b": "3", "c": "4"}, version=2))
@@ -158,7 +158,7 @@ def test_attachments_are_found_from_both_sides_in_order(store: Store) -> None:
         assert newest.items == [exclusive]
 
 
-def test_detaching_says_whether_there_was_an_attachment(store: Store) -> None:
+def test_detaching_returns_whether_there_was_an_attachment(store: Store) -> None:
     with store.write() as tx:
         ThingRows(tx).add(thing())
         AttachmentRows(tx).add(attachment("lamp", "arn:a"))
@@ -168,8 +168,8 @@ def test_detaching_says_whether_there_was_an_attachment(store: Store) -> None:
         ThingRows(tx).remove(HOME, "lamp")
 
 
-def test_a_thing_with_attachments_cannot_vanish_under_them(store: Store) -> None:
-    """The domain detaches first; where it forgets, nothing is kept."""
+def test_a_thing_with_attachments_cannot_be_removed(store: Store) -> None:
+    """The domain detaches first; where it does not, nothing is kept."""
     with store.write() as tx:
         ThingRows(tx).add(thing())
         AttachmentRows(tx).add(attachment("lamp", "arn:a"))

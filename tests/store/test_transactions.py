@@ -1,4 +1,4 @@
-"""What a transaction promises, on every database."""
+"""Properties of a transaction, on every database."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ DEADLINE = 30.0
 
 
 class Refused(Exception):
-    """What a domain function raises in the middle of its work."""
+    """Raised by a domain function in the middle of its work."""
 
 
-def test_what_a_block_did_is_seen_by_all_after_it_and_by_nobody_before(store: Store) -> None:
+def test_the_writes_of_a_block_are_visible_after_it_and_not_before(store: Store) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate())
         assert CertificateRows(tx).get(HOME, certificate_id(1)) is not None
@@ -58,7 +58,7 @@ def test_a_block_that_raises_leaves_nothing_and_announces_nothing(store: Store, 
         assert ThingRows(tx).page(HOME, Window(limit=9), attribute=("a", "2")).items == []
 
 
-def test_the_store_goes_on_after_a_block_that_raised(store: Store) -> None:
+def test_the_store_works_after_a_block_that_raised(store: Store) -> None:
     for _ in range(40):  # more often than there are connections
         with pytest.raises(Refused), store.write():
             raise Refused
@@ -75,7 +75,7 @@ def test_changes_are_announced_after_the_commit_each_once_and_in_order(url: str)
         with opened.read() as tx:
             is_there = CertificateRows(tx).get(HOME, certificate_id(1)) is not None
         with opened.write():
-            pass  # whoever is told may write
+            pass  # The callback of an announcement may write.
         seen.append((list(changes), is_there))  # type: ignore[call-overload]
 
     with Store(url, announce) as opened:
@@ -95,7 +95,7 @@ def _add_and_announce(store: Store) -> None:
         CertificateRows(tx).add(certificate())
 
 
-def test_a_commit_that_fails_keeps_nothing_and_announces_nothing(store: Store, announced: list[Change]) -> None:
+def test_a_failed_commit_keeps_nothing_and_announces_nothing(store: Store, announced: list[Change]) -> None:
     def fail(_: Connection) -> None:
         raise OSError("the disk is gone")
 
@@ -111,7 +111,7 @@ def test_a_commit_that_fails_keeps_nothing_and_announces_nothing(store: Store, a
         CertificateRows(tx).add(certificate())
 
 
-def test_a_transaction_is_usable_after_already_there(store: Store, announced: list[Change]) -> None:
+def test_a_transaction_is_usable_after_a_violated_constraint(store: Store, announced: list[Change]) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate(1))
         with pytest.raises(AlreadyThere):
@@ -168,7 +168,7 @@ def _count_up(store: Store) -> None:
 
 
 def _together(work: list[Callable[[], None]]) -> None:
-    """Run each in a thread of its own, begun at the same moment; raise what any of them raised."""
+    """Run each in a separate thread, all at the same moment; raise the error of any of them."""
     start = threading.Barrier(len(work))
 
     def begin(do: Callable[[], None]) -> None:
@@ -180,8 +180,8 @@ def _together(work: list[Callable[[], None]]) -> None:
             done.result(DEADLINE)
 
 
-def test_what_a_writer_reads_cannot_change_under_it(store: Store) -> None:
-    """Threads and two servers on one database: no count is lost."""
+def test_rows_that_a_writer_has_read_cannot_change_in_its_transaction(store: Store) -> None:
+    """Threads and two servers on one database: no increment is lost."""
     with store.write() as tx:
         PolicyRows(tx).add(policy(last_version_id=0), version())
     with Store(_url_of(store), lambda _: None) as second:
@@ -199,7 +199,7 @@ def _url_of(store: Store) -> str:
     return store._engines.writing.url.render_as_string(hide_password=False)
 
 
-def test_of_many_who_add_the_same_one_succeeds(store: Store) -> None:
+def test_of_many_that_add_the_same_row_one_succeeds(store: Store) -> None:
     added: list[int] = []
 
     def add(number: int) -> None:
@@ -217,7 +217,7 @@ def test_of_many_who_add_the_same_one_succeeds(store: Store) -> None:
     assert found == certificate(customer_version=added[0])
 
 
-def test_readers_see_whole_transactions_while_others_write(store: Store) -> None:
+def test_readers_see_complete_transactions_while_others_write(store: Store) -> None:
     def write(first: int) -> None:
         for number in range(first, first + 20):
             with store.write() as tx:
@@ -237,7 +237,7 @@ def test_readers_see_whole_transactions_while_others_write(store: Store) -> None
         assert len(CertificateRows(tx).page(HOME, Window(limit=250)).items) == 40
 
 
-def test_a_part_that_raises_is_undone_by_itself_and_the_rest_is_kept(store: Store, announced: list[Change]) -> None:
+def test_a_savepoint_that_raises_is_undone_and_the_rest_is_kept(store: Store, announced: list[Change]) -> None:
     with store.write() as tx:
         CertificateRows(tx).add(certificate(1))
         with contextlib.suppress(Refused), tx.savepoint():
@@ -252,7 +252,7 @@ def test_a_part_that_raises_is_undone_by_itself_and_the_rest_is_kept(store: Stor
         assert CertificateRows(tx).get(HOME, certificate_id(3)) is None
 
 
-def test_a_part_within_a_part_fails_alone(store: Store) -> None:
+def test_a_savepoint_within_a_savepoint_fails_alone(store: Store) -> None:
     with store.write() as tx, tx.savepoint():
         CertificateRows(tx).add(certificate(1))
         with contextlib.suppress(Refused), tx.savepoint():

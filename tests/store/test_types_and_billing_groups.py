@@ -18,7 +18,7 @@ from tests.store.builders import HOME, NOW, OTHER_ACCOUNT, billing_group, thing,
 EVERYTHING = Window(limit=250)
 
 
-def test_a_thing_type_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_thing_type_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     full = thing_type(
         description="ü",
         searchable_attributes=("b", "a"),
@@ -49,7 +49,7 @@ def test_a_thing_type_comes_back_as_it_was_added_and_replaced(store: Store) -> N
         assert ThingTypeRows(tx).get(OTHER_ACCOUNT, "light") == thing_type(realm=OTHER_ACCOUNT)
 
 
-def test_a_billing_group_comes_back_as_it_was_added_and_replaced(store: Store) -> None:
+def test_a_billing_group_is_read_as_it_was_added_and_replaced(store: Store) -> None:
     with store.write() as tx:
         BillingGroupRows(tx).add(billing_group(description="ü", version=2**40))
         BillingGroupRows(tx).add(billing_group(realm=OTHER_ACCOUNT))
