@@ -136,7 +136,7 @@ def test_a_lambda_function_of_ones_own_lets_an_unknown_device_in(tmp_path: Path)
         eventually(lambda: waiting(server)[0]["pending"] == 0)
         assert is_taken(attempt(server, device, "second", V311))
         said = server.wait_for_log("handler_printed", lambda line: device.certificate_id in line["text"])
-        assert (said["handler"], said["line"].split()[-1]) == ("activate", "activate")
+        assert (said["handler"], said["text"].split()[-1]) == ("activate", "activate")
         assert waiting(server) == [
             {
                 "name": "activate",
