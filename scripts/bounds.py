@@ -163,7 +163,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "request",
         "api.connections.MAX_HEADER_BYTES",
         "431 RequestHeaderFieldsTooLarge, and the connection ends",
-        "tests/unit/api/test_http_server.py::test_an_endless_head_is_refused_and_the_server_stays_small",
+        "tests/unit/api/test_http_server.py::test_endless_headers_are_refused_and_the_server_stays_small",
         "`api.invalid`",
     ),
     Bound(
@@ -172,7 +172,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "request",
         "api.connections.MAX_HEADER_COUNT",
         "the same",
-        "tests/unit/api/test_http_server.py::test_headers_are_counted",
+        "tests/unit/api/test_http_server.py::test_the_number_of_headers_is_bounded",
         "`api.invalid`",
     ),
     Bound(
@@ -181,7 +181,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "api.connections.MAX_ARRIVING_BYTES",
         "the connection that has been arriving for longest ends",
-        "tests/unit/api/test_http_server.py::test_bodies_that_never_end_are_bounded_together",
+        "tests/unit/api/test_http_server.py::test_the_bytes_of_unfinished_bodies_are_bounded_together",
         "`api.displaced`",
     ),
     Bound(
@@ -199,7 +199,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "connection",
         "setting api_idle_timeout",
         "the connection is closed",
-        "tests/unit/api/test_http_server.py::test_an_idle_connection_is_closed_and_one_that_is_used_is_kept",
+        "tests/unit/api/test_http_server.py::test_an_idle_connection_is_closed_and_a_used_one_is_kept",
     ),
     Bound(
         "Requests to the API",
@@ -215,7 +215,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "api.app.OPERATIONS_WAITING[0]",
         "ThrottlingException; the account with the most loses its newest",
-        "tests/unit/api/test_fair_threads.py::test_the_owner_with_most_gives_way_where_the_queue_is_full",
+        "tests/unit/api/test_fair_threads.py::test_the_owner_with_the_most_requests_loses_one_where_the_queue_is_full",
         "`api_requests_throttled`",
     ),
     Bound(
@@ -224,7 +224,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "account",
         "api.app.OPERATIONS_WAITING[1]",
         "ThrottlingException",
-        "tests/unit/api/test_fair_threads.py::test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later",
+        "tests/unit/api/test_fair_threads.py::test_an_owner_beyond_its_bound_is_refused_at_once_and_beyond_the_wait_later",
         "`api_requests_throttled`",
     ),
     Bound(
@@ -241,7 +241,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process, address",
         "api.app.AUTHENTICATION_THREADS",
         "requests wait in turn, address by address",
-        "tests/unit/api/test_fair_threads.py::test_an_owner_alone_gets_half_of_the_threads_and_another_one_gets_in_between",
+        "tests/unit/api/test_fair_threads.py::test_a_single_owner_gets_half_of_the_threads_and_another_one_gets_its_turn",
     ),
     Bound(
         "Requests to the API",
@@ -249,7 +249,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "address",
         "api.app.AUTHENTICATIONS_WAITING[1]",
         "ThrottlingException",
-        "tests/unit/api/test_fair_threads.py::test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later",
+        "tests/unit/api/test_fair_threads.py::test_an_owner_beyond_its_bound_is_refused_at_once_and_beyond_the_wait_later",
         "`api_requests_throttled`",
     ),
     Bound(
@@ -258,7 +258,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "access key",
         "api.access_keys.ACCESS_KEY_SECONDS",
         "looked up again; a deleted key has stopped working",
-        "tests/unit/api/test_access_keys.py::test_a_deleted_key_stops_working_when_its_time_is_over",
+        "tests/unit/api/test_access_keys.py::test_a_deleted_key_stops_working_after_its_time",
     ),
     Bound(
         "Requests to the API",
@@ -266,7 +266,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "api.access_keys.MAX_CACHED_ACCESS_KEYS",
         "the key that was looked up first is removed",
-        "tests/unit/api/test_access_keys.py::test_beyond_its_bound_the_key_looked_up_first_is_forgotten",
+        "tests/unit/api/test_access_keys.py::test_beyond_the_bound_the_key_looked_up_first_is_removed",
     ),
     Bound(
         "The store",
@@ -326,7 +326,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "observe.log_writer.MAX_WAITING_BYTES",
         "the same",
-        "tests/unit/observe/test_log_writer.py::test_bytes_that_wait_have_a_bound_too",
+        "tests/unit/observe/test_log_writer.py::test_waiting_bytes_are_bounded_too",
         "the same",
     ),
     Bound(
@@ -335,7 +335,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "account, address",
         "observe.tally.LOG_INTERVAL_SECONDS",
         "one line with their count",
-        "tests/unit/observe/test_tally.py::test_the_first_is_told_at_once_and_the_others_once_per_interval",
+        "tests/unit/observe/test_tally.py::test_the_first_event_is_due_at_once_and_the_others_once_per_interval",
         "`count` of the line",
     ),
     Bound(
@@ -344,7 +344,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "gateway.pump.MAX_REGISTRATION_BYTES",
         "`ADMISSION_QUEUE_FULL`: the account with the most loses its newest",
-        "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_gives_way_to_others",
+        "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_loses_its_newest_to_others",
         "`registrations_refused`",
     ),
     Bound(
@@ -353,7 +353,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "account",
         "gateway.pump.MAX_REGISTRATION_BYTES_PER_ACCOUNT",
         "`ADMISSION_QUEUE_FULL`",
-        "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_gives_way_to_others",
+        "tests/unit/gateway/test_pump.py::test_an_account_that_fills_the_registration_queue_loses_its_newest_to_others",
         "`registrations_refused`",
     ),
     Bound(
@@ -371,7 +371,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "gateway.requests.MAX_WAITING_BYTES",
         "rejected with 429; the account with the most loses its newest",
-        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_logged_once",
         "`requests_throttled`",
     ),
     Bound(
@@ -380,7 +380,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "account",
         "gateway.requests.MAX_WAITING_BYTES_PER_ACCOUNT",
         "rejected with 429",
-        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_logged_once",
         "`requests_throttled`",
     ),
     Bound(
@@ -389,7 +389,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "certificate",
         "gateway.requests.MAX_WAITING_BYTES_PER_CERTIFICATE",
         "rejected with 429",
-        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_logged_once",
         "`requests_throttled`",
     ),
     Bound(
@@ -398,7 +398,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "connection",
         "gateway.requests.MAX_WAITING_BYTES_PER_CONNECTION",
         "rejected with 429",
-        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_told_of_once",
+        "tests/unit/gateway/test_requests.py::test_requests_without_a_place_are_answered_counted_and_logged_once",
         "`requests_throttled`",
     ),
     Bound(
@@ -416,7 +416,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "handler, account",
         "handlers.call.MAX_CALLS",
         "calls wait in turn for their own timeout, and fail as busy",
-        "tests/unit/handlers/test_webhook.py::test_an_account_whose_calls_are_slow_leaves_connections_for_another",
+        "tests/unit/handlers/test_webhook.py::test_slow_calls_of_an_account_leave_connections_for_another",
         "`handler_calls_refused`",
     ),
     Bound(
@@ -425,7 +425,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "handler",
         "handlers.turns.MAX_WAITING",
         "fail at once as busy",
-        "tests/unit/handlers/test_turns.py::test_only_so_many_wait",
+        "tests/unit/handlers/test_turns.py::test_the_number_of_waiting_calls_is_bounded",
         "`handler_calls_refused`",
     ),
     Bound(
@@ -434,7 +434,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "account",
         "handlers.turns.MAX_WAITING_OF_ACCOUNT",
         "fail at once as busy",
-        "tests/unit/handlers/test_turns.py::test_only_so_many_wait",
+        "tests/unit/handlers/test_turns.py::test_the_number_of_waiting_calls_is_bounded",
         "`handler_calls_refused`",
     ),
     Bound(
@@ -452,7 +452,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "call",
         "handlers.call.MAX_RESULT_BYTES",
         "the call fails",
-        "tests/unit/handlers/test_webhook.py::test_an_answer_without_end_is_cut_off",
+        "tests/unit/handlers/test_webhook.py::test_an_endless_answer_is_an_error",
     ),
     Bound(
         "Connections of devices",

@@ -1,6 +1,6 @@
 """Dependencies that import-linter cannot see: those on the Rust module, and those of Rust modules on one another.
 
-The Rust module is used by sekisho.gateway, the server's start and the reader of certificates alone. The modules of a
+The Rust module is used only by sekisho.gateway, the server's start and the reader of certificates. The modules of a
 crate do not use one another in a circle. The other rules are import contracts in pyproject.toml.
 """
 
@@ -15,7 +15,7 @@ from tests.unit.crate_modules import cycles
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "sekisho"
-# Decision 0011 says why the reader is one of them.
+# Decision 0011 explains why the reader is one of them.
 MAY = {
     Path("server/server.py"),
     Path("server/cannot_start.py"),
@@ -42,7 +42,7 @@ def test_the_rust_module_is_not_imported(module: Path) -> None:
     assert not {name for name in imported if name.startswith("sekisho._sekisho")}
 
 
-def test_there_is_something_to_check() -> None:
+def test_there_are_modules_to_check() -> None:
     assert Path("certificates/rules.py") in OTHERS
 
 
@@ -66,7 +66,7 @@ def test_the_modules_of_a_crate_do_not_use_one_another_in_a_circle(crate: Path) 
             },
             [["a.rs", "b.rs"]],
         ),
-        # Through a name that the root exports, and through a path within the code.
+        # Through a name that the root exports, and through a path in the code.
         (
             {"lib.rs": "mod a; mod b; pub use b::B;", "a.rs": "use crate::B;", "b.rs": "pub fn b() { crate::a::f() }"},
             [["a.rs", "b.rs"]],
@@ -78,7 +78,7 @@ def test_the_modules_of_a_crate_do_not_use_one_another_in_a_circle(crate: Path) 
             {"lib.rs": "mod a;", "a.rs": "mod c; use c::C; pub struct A;", "a/c.rs": "use super::A;"},
             [["a.rs", "a/c.rs"]],
         ),
-        # Comments, texts and unit tests do not count.
+        # Comments, literals and unit tests do not count.
         (
             {
                 "lib.rs": "mod a; mod b;",

@@ -1,4 +1,4 @@
-"""Each background thread goes on after an error that nobody foresaw, also one of its own logging, and health tells."""
+"""Each background thread continues after an unexpected error, also one of its logging, and health reports it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ TEMPLATE = json.dumps(
 
 
 class BrokenLog:
-    """A log whose every line raises, as one on a closed pipe did."""
+    """A log whose every line raises, like one on a closed pipe."""
 
     def write(self, *_: object, **__: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
@@ -76,7 +76,7 @@ def broken_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Once:
-    """Raises the first time that it is called; then does nothing."""
+    """Raises at its first call, and does nothing at the others."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -88,7 +88,7 @@ class Once:
 
 
 def told_of(name: str) -> bool:
-    """Whether a server's health says of a thread that it has failed and runs again."""
+    """Return whether a server's health reports that a thread has failed and runs again."""
     report = Health(cast(Any, None), Path(), dict).report(is_detailed=True)
     return any(
         each["name"].startswith(name) and each["failures"] and each["running"] and not report["parts"]["threads"]["ok"]
@@ -97,7 +97,7 @@ def told_of(name: str) -> bool:
 
 
 class Plane:
-    """A gateway that has the events that are put into it."""
+    """A gateway with the events that a test puts into it."""
 
     def __init__(self) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
@@ -136,7 +136,7 @@ def admission(number: int) -> dict[str, Any]:
 
 
 class Examining:
-    """Has no certificate, and refuses each; each step may break once."""
+    """Refuses each certificate; each step may fail once."""
 
     def __init__(self, *, known: Callable[[], None] = lambda: None, answer: Callable[[], None] = lambda: None) -> None:
         self._known = known
@@ -167,7 +167,7 @@ def test_the_pump(step: str, name: str) -> None:
 
 
 class Echo:
-    """A service that breaks once."""
+    """A service that fails once."""
 
     topics = ("$aws/echo/+",)
 
@@ -205,7 +205,7 @@ def test_services_that_devices_ask(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class OnceBroken:
-    """A store whose reading breaks once; of each thread that reads, where that is asked for."""
+    """A store whose reading fails once, or once in each thread that reads."""
 
     def __init__(self, store: Store, once: Once) -> None:
         self._store = store
@@ -228,7 +228,7 @@ def store() -> Iterator[Store]:
 
 
 class Called:
-    """Handlers that keep what they are called with."""
+    """Handlers that record their calls."""
 
     def __init__(self) -> None:
         self.calls: queue.Queue[Any] = queue.Queue()
@@ -352,7 +352,7 @@ def test_what_a_python_function_prints(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 class Idle:
-    """A process that was not called for long; the first look at it breaks."""
+    """A process that was not called for long; the first look at it fails."""
 
     def __init__(self) -> None:
         self.look = Once()
@@ -368,7 +368,7 @@ class Idle:
 
 
 class Stubborn:
-    """A process that was not called for long, and whose end fails."""
+    """A process that was not called for long, and cannot be ended."""
 
     idle_for = 3600.0
 
@@ -376,7 +376,7 @@ class Stubborn:
         raise OSError("it cannot be ended")
 
 
-def test_an_idle_process_that_cannot_be_ended_keeps_no_other_from_its_end() -> None:
+def test_an_idle_process_that_cannot_be_ended_does_not_prevent_the_end_of_others() -> None:
     others, owner = [Idle() for _ in range(2)], Owner("h", HOME)
     for other in others:
         other.look.calls = 1

@@ -1,4 +1,4 @@
-"""The arithmetic of the benchmark: what it makes of what the load generator reports."""
+"""The arithmetic of the benchmark, from the reports of the load generator."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def compare(theirs: list[Sample], ours: list[Sample]) -> Comparison:
     return Comparison(workloads(1.0, 600)[0], theirs, ours)
 
 
-def test_cpu_time_is_counted_per_unit_and_units_per_second() -> None:
+def test_cpu_time_is_per_unit_and_the_rate_in_units_per_second() -> None:
     sample = Sample.of(report(units=1000, server_seconds=1.0))
     assert (sample.cpu_per_unit, sample.per_second) == (1000.0, 500.0)
     assert (sample.server_busy, sample.load_busy) == (0.5, 0.5)
     assert sample.others_busy == 0.25
 
 
-def test_memory_is_counted_per_connection() -> None:
+def test_memory_is_per_connection() -> None:
     assert Sample.of({"connections": 10, "before_kib": 1000, "after_kib": 1150}).cpu_per_unit == 15.0
 
 
-def test_a_run_that_counted_nothing_is_no_sample() -> None:
+def test_a_run_without_a_count_is_not_a_sample() -> None:
     with pytest.raises(ValueError, match="refused"):
         Sample.of(report(units=0, server_seconds=1.0, last_failure="the server refused"))
 
 
-def test_ratios_are_taken_round_by_round() -> None:
-    # The machine got four times slower between the rounds; neither round says that one server did.
+def test_ratios_are_calculated_per_round() -> None:
+    # The machine became four times slower between the rounds; in neither round did a server.
     theirs = [Sample.of(report(1000, 1.0)), Sample.of(report(250, 1.0))]
     ours = [Sample.of(report(2000, 1.0)), Sample.of(report(500, 1.0))]
     comparison = compare(theirs, ours)
@@ -60,7 +60,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert (faster.least, faster.most) == (2.0, 2.0)
 
 
-def test_what_was_lost_is_told_and_by_whom() -> None:
+def test_lost_messages_are_reported_with_the_server() -> None:
     comparison = compare([Sample.of(report(1000, 1.0))], [Sample.of(report(1000, 1.0, lost=3))])
     assert comparison.troubles() == ["connect-p256: sekisho lost 3 of 1000"]
 
@@ -73,7 +73,7 @@ def test_the_table_has_a_row_for_each_workload() -> None:
     assert len({line.count("|") for line in lines}) == 1
 
 
-def test_every_workload_names_devices_that_it_has_asked_for() -> None:
+def test_every_workload_uses_only_devices_that_it_has_asked_for() -> None:
     for row in workloads(1.0, 600):
         groups = row.work.get("messages", {}).get("groups", [])
         used = [end["device"] for group in groups for end in group["publishers"] + group["subscribers"]]
@@ -85,7 +85,7 @@ def sample(cpu: float, per_second: float, **more: int) -> Sample:
     return Sample(10, per_second, cpu, server_busy=0.5, load_busy=0.25, others_busy=0.0, **more)
 
 
-def test_what_stands_beside_another_is_compared_round_by_round() -> None:
+def test_compared_subjects_are_compared_per_round() -> None:
     measure = Measure("jitr", "connect", {"new": "known"})
     for known, new in ((100.0, 300.0), (200.0, 400.0), (100.0, 250.0)):
         measure.add("known", sample(known, 10.0))
@@ -100,19 +100,19 @@ def test_what_stands_beside_another_is_compared_round_by_round() -> None:
     assert measure.as_json()["subjects"][1]["times_the_cpu"] == {"least": 2.0, "middle": 2.5, "most": 3.0}
 
 
-def test_without_its_peer_a_subject_stands_alone() -> None:
+def test_without_its_peer_a_subject_has_no_ratio() -> None:
     measure = Measure("register", "certificate", {"moto_server": "sekisho"})
     measure.add("sekisho", sample(100.0, 10.0))
     assert [row[4:6] for row in measure.rows()] == [("-", "-")]
 
 
-def test_what_ended_otherwise_is_a_trouble() -> None:
+def test_an_unexpected_outcome_is_reported() -> None:
     measure = Measure("refusals", "attempt", {})
     measure.add("refused", sample(100.0, 10.0, failed=3))
     assert measure.troubles == ["refusals, refused: 3 ended otherwise than expected"]
 
 
-def test_the_gauge_counts_what_a_process_computes() -> None:
+def test_the_gauge_counts_the_cpu_time_of_a_process() -> None:
     before = Reading.now(os.getpid(), [])
     while Reading.now(os.getpid(), []).server - before.server < 0.02:
         sum(range(100_000))
@@ -140,7 +140,7 @@ def test_every_tracked_file_of_results_has_the_documented_format() -> None:
         assert result_file.read(file)["benchmark"] in ("mosquitto", "provisioning"), file.name
 
 
-def test_a_file_is_named_after_the_day_and_the_commit_and_names_the_machine(tmp_path: Path) -> None:
+def test_a_file_is_named_after_day_and_commit_and_contains_the_machine(tmp_path: Path) -> None:
     file = written(tmp_path)
     assert file.name == "2026-11-28-ababababab.json"
     content = result_file.read(file)
@@ -159,7 +159,7 @@ def test_a_machine_without_a_name_is_named_after_its_processor(tmp_path: Path) -
     assert machine["name"] == f"{machine['processor']}, {machine['cores']} cores"
 
 
-def test_a_run_says_which_commit_it_measured(tmp_path: Path) -> None:
+def test_a_run_contains_the_commit_that_it_measured(tmp_path: Path) -> None:
     run = Run.now("mosquitto", "0.1.0", 2, {}, is_complete=False, machine_name="lab 1")
     assert len(run.commit) == 40
     assert result_file.read(written(tmp_path, run))["commit"] == run.commit
@@ -181,7 +181,7 @@ def test_a_run_says_which_commit_it_measured(tmp_path: Path) -> None:
         (lambda content: content.update(results=[]), "results is not empty"),
     ],
 )
-def test_a_file_that_was_spoilt_is_refused_by_name(
+def test_a_damaged_file_is_refused_by_name(
     tmp_path: Path, spoil: Callable[[dict[str, Any]], object], complaint: str
 ) -> None:
     file = written(tmp_path)
@@ -193,7 +193,7 @@ def test_a_file_that_was_spoilt_is_refused_by_name(
     assert str(refusal.value).startswith(file.name)
 
 
-def test_the_ratios_of_provisioning_are_checked_too(tmp_path: Path) -> None:
+def test_the_ratios_of_provisioning_are_checked(tmp_path: Path) -> None:
     measure = Measure("jitr", "connect", {"new": "known"})
     for known, new in ((100.0, 300.0), (200.0, 400.0)):
         measure.add("known", sample(known, 10.0))

@@ -1,4 +1,4 @@
-"""The built Rust module keeps the contract in ``_sekisho.pyi``, and its smallest promises."""
+"""The built Rust module has the contract in ``_sekisho.pyi``, and its simplest properties."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from sekisho import _sekisho
 from sekisho.refusal import RefusalReason
 
-# The contract names its dictionaries and tuples; a built module has no such objects.
+# Only the type stubs name the dictionaries and tuples; a built module has no such objects.
 _TYPE_ALIASES = r"sekisho\._sekisho\.\w*(Tuple|Event|Facts|Dict|Answer)"
 
 _ALLOW_ALL = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}}'
@@ -45,17 +45,17 @@ def test_the_built_module_matches_its_stub(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_a_gateway_without_a_server_certificate_says_what_to_do() -> None:
+def test_a_gateway_without_a_server_certificate_is_refused_with_what_to_do() -> None:
     with pytest.raises(_sekisho.GatewayError, match="set_server_certificates"):
         _gateway().start()
 
 
-def test_server_certificates_that_are_none_are_refused() -> None:
+def test_invalid_server_certificates_are_refused() -> None:
     with pytest.raises(_sekisho.GatewayError, match="holds no certificate"):
         _gateway().set_server_certificates([("no PEM", "no PEM")])
 
 
-def test_a_stopped_gateway_gives_no_events_and_takes_no_messages() -> None:
+def test_a_stopped_gateway_returns_no_events_and_accepts_no_messages() -> None:
     gateway = _gateway()
     gateway.stop()
     gateway.stop()
@@ -73,11 +73,11 @@ def test_stopping_ends_a_wait_for_events() -> None:
     assert not waiting.is_alive()
 
 
-def test_waiting_for_events_leaves_python_to_others() -> None:
+def test_waiting_for_events_does_not_block_other_threads() -> None:
     gateway = _gateway()
     waiting = threading.Thread(target=gateway.next_batch, args=(1, 60.0))
     waiting.start()
-    # Were the GIL held, this thread would come to speak only after the wait, and the wait end by itself.
+    # If the wait held the GIL, this thread would run only after it, and the wait would end by itself.
     gateway.statistics()
     assert waiting.is_alive()
     gateway.stop()
@@ -85,12 +85,12 @@ def test_waiting_for_events_leaves_python_to_others() -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1.0, float("nan"), float("inf"), 1e300])
-def test_a_time_that_is_none_is_refused(timeout: float) -> None:
+def test_an_invalid_time_is_refused(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         _gateway().next_batch(1, timeout)
 
 
-def test_a_change_of_no_kind_is_refused() -> None:
+def test_an_unknown_change_is_refused() -> None:
     change: _sekisho.ChangeDict = {
         "account_id": "123456789012",
         "region": "us-east-1",
@@ -111,13 +111,13 @@ def test_answers_to_unknown_requests_are_ignored() -> None:
     )
 
 
-def test_an_answer_that_lacks_a_member_is_refused_by_its_name() -> None:
+def test_an_answer_without_a_member_is_refused_by_the_member_s_name() -> None:
     incomplete: Any = {"id": 1, "detail": None}
     with pytest.raises(TypeError, match="reason"):
         _gateway().complete([incomplete])
 
 
-def test_messages_are_refused_one_by_one_with_a_reason() -> None:
+def test_each_refused_message_has_a_reason() -> None:
     gateway = _gateway()
     messages: list[_sekisho.PublicationDict] = [
         {
@@ -146,7 +146,7 @@ def test_reasons_have_unique_names_and_sentences() -> None:
     assert all(sentence.endswith(".") for _, sentence in reasons)
 
 
-def test_the_reasons_of_python_are_those_of_rust() -> None:
+def test_the_reasons_in_python_are_those_in_rust() -> None:
     assert [reason.value for reason in RefusalReason] == [name for name, _ in _sekisho.refusal_reasons()]
     assert all(reason.name == reason.value for reason in RefusalReason)
 
@@ -156,8 +156,8 @@ MODULES: Final = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.p
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_reasons_are_named_by_the_enumeration(module: Path) -> None:
-    """No module spells a reason out: a misspelt one would only show when a device is refused for it."""
+def test_code_uses_reasons_only_from_the_enumeration(module: Path) -> None:
+    """No module writes a reason as text: an error in it would show only when a device is refused for it."""
     names = {reason.value for reason in RefusalReason}
     spelt = [
         f"line {node.lineno}: {node.value}"
@@ -171,7 +171,7 @@ def _decision(decision: str, allowed_by: Sequence[str] = (), denied_by: Sequence
     return {"decision": decision, "allowed_by": [*allowed_by], "denied_by": [*denied_by], "missing": []}
 
 
-def test_policies_are_judged_by_the_engine_of_the_gateway() -> None:
+def test_policies_are_evaluated_by_the_engine_of_the_gateway() -> None:
     requests = [("iot:Connect", "arn:aws:iot:us-east-1:123456789012:client/c")]
     assert _sekisho.evaluate(_identity(_ALLOW_ALL), None, "c", requests) == [
         _decision("ALLOWED", allowed_by=["policy"])
@@ -180,7 +180,7 @@ def test_policies_are_judged_by_the_engine_of_the_gateway() -> None:
     assert _sekisho.evaluate(_identity(deny), None, "c", requests) == [_decision("EXPLICIT_DENY", denied_by=["policy"])]
 
 
-def test_bad_documents_and_certificates_are_value_errors() -> None:
+def test_invalid_documents_and_certificates_are_value_errors() -> None:
     with pytest.raises(_sekisho.PolicyError):
         _sekisho.check_policy("{}")
     with pytest.raises(_sekisho.CertificateError):

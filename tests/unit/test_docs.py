@@ -1,4 +1,4 @@
-"""What the documentation says about the program is so."""
+"""The documentation agrees with the program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("name", sorted(reference_pages.PAGES))
-def test_a_written_page_is_what_the_program_would_write_today(name: str) -> None:
+def test_a_generated_page_is_up_to_date(name: str) -> None:
     on_disk = (reference_pages.FOLDER / name).read_text(encoding="utf-8")
     assert on_disk == reference_pages.PAGES[name](), f"docs/{name} is out of date: run `make reference`"
 
@@ -50,19 +50,19 @@ def test_every_setting_is_on_the_page_of_settings_with_its_meaning() -> None:
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.source)
-def test_every_bound_is_tried_by_a_test_that_is_there(bound: Bound) -> None:
+def test_every_bound_has_an_existing_test(bound: Bound) -> None:
     assert bound.value
     assert _has_test(bound.test), f"{bound.test} is not there"
 
 
-def test_every_test_that_the_page_of_security_names_is_there() -> None:
+def test_every_test_on_the_page_of_security_exists() -> None:
     page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:tests|crates)/[\w/.-]+::\w+)`", page)
     assert len(named) > 20
     assert [each for each in named if not _has_test(each)] == []
 
 
-def test_every_reason_to_refuse_is_on_its_page() -> None:
+def test_every_reason_of_a_refusal_is_on_its_page() -> None:
     page = reference_pages.refusals()
     for name, sentence in _sekisho.refusal_reasons():
         assert f"| `{name}` | {sentence} |" in page
@@ -79,17 +79,17 @@ def test_every_event_of_the_log_is_on_its_page_with_its_fields() -> None:
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.name)
-def test_a_readme_mentions_every_command(readme: Path) -> None:
+def test_a_readme_has_every_command(readme: Path) -> None:
     text = readme.read_text(encoding="utf-8")
     for path, command in reference_pages.commands():
         if getattr(command, "commands", None):
             continue
         words = path.split()
-        # `sekisho account create`, `list`: the second of a group may be named by its last word.
+        # `sekisho account create`, `list`: a further command of a group may be named by its last word.
         assert path in text or (" ".join(words[:-1]) in text and f"`{words[-1]}`" in text), path
 
 
-def test_every_command_answers_in_json_where_asked() -> None:
+def test_every_command_has_json_output_where_documented() -> None:
     for path, command in reference_pages.commands():
         if not getattr(command, "commands", None):
             assert any("--json" in option.opts for option in command.params), path
@@ -100,13 +100,13 @@ def test_both_readmes_have_the_same_headings() -> None:
     assert [level for level, _ in english] == [level for level, _ in japanese]
 
 
-def test_both_readmes_show_the_same_commands() -> None:
+def test_both_readmes_have_the_same_commands() -> None:
     english, japanese = (_typed_commands(readme) for readme in READMES)
     assert english == japanese
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     for target in _links(page):
         path, _, anchor = target.partition("#")
         there = (page.parent / path).resolve() if path else page
@@ -115,7 +115,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in {_anchor(title) for _, title in _headings(there)}, f"{target}: no such heading"
 
 
-def test_every_page_of_the_documentation_can_be_reached_from_the_readme() -> None:
+def test_every_page_can_be_reached_from_the_readme() -> None:
     reached: set[Path] = set()
     waiting = [ROOT / "README.md"]
     while waiting:
@@ -145,13 +145,13 @@ def test_the_map_of_a_crate_names_its_modules(library: Path) -> None:
     source = library.read_text(encoding="utf-8")
     told = "\n".join(line for line in source.splitlines() if line.startswith("//!"))
     modules = re.findall(r"^(?<!#\[cfg\(test\)\]\n)(?:pub )?mod (\w+);", source, re.MULTILINE)
-    # The skin over the gateway has files named after what they carry over.
+    # The Python module's crate has files named after what they convert.
     if library.parts[-3] != "py":
         assert [name for name in modules if not re.search(rf"\b{name}\b", told)] == []
 
 
 @pytest.mark.parametrize("page", ARCHITECTURE, ids=lambda page: page.name)
-def test_every_source_file_that_a_page_names_is_there(page: Path) -> None:
+def test_every_source_file_on_a_page_exists(page: Path) -> None:
     places = [*ROOT.glob("crates/*/src"), *ROOT.glob("python/sekisho/*/"), ROOT / "python" / "sekisho", ROOT]
     named = re.findall(r"`([\w/]+\.(?:rs|py|pyi|json))`", page.read_text(encoding="utf-8"))
     assert [file for file in named if not any((place / file).exists() for place in places)] == []
@@ -162,7 +162,7 @@ def test_every_source_file_that_a_page_names_is_there(page: Path) -> None:
     [ROOT / "docs" / "compatibility.md", ROOT / "docs" / "provisioning" / "README.md", *ARCHITECTURE],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
-def test_every_reason_that_a_page_names_is_one(page: Path) -> None:
+def test_every_reason_on_a_page_exists(page: Path) -> None:
     reasons = {name for name, _ in _sekisho.refusal_reasons()}
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z0-9]+)+)`", page.read_text(encoding="utf-8")))
     assert named - {"AWS_ENDPOINT_URL", "SNI_ONLY"} <= reasons
@@ -180,7 +180,7 @@ def test_every_reason_that_a_page_names_is_one(page: Path) -> None:
         '{"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "AWS::IoT::Certificate::Country"}}}}}',
     ],
 )
-def test_the_guide_shows_the_errors_of_templates_as_they_are(body: str) -> None:
+def test_the_guide_shows_the_errors_of_templates_unchanged(body: str) -> None:
     guide = (ROOT / "docs" / "provisioning" / "just-in-time-provisioning.md").read_text(encoding="utf-8")
     with pytest.raises(TemplateError) as raised:
         parse(body).resolve({})
@@ -208,7 +208,7 @@ def _headings(page: Path) -> list[tuple[int, str]]:
 
 
 def _typed_commands(page: Path) -> list[str]:
-    """What a reader is told to type, without the comments that are in the page's own language."""
+    """Return the commands for the reader, without comments in the page's own language."""
     blocks = _CODE.findall(page.read_text(encoding="utf-8"))
     return [line.partition(" # ")[0].rstrip() for block in blocks for line in block.splitlines()]
 

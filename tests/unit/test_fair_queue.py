@@ -1,4 +1,4 @@
-"""The queue that serves owners in turn, on any order of puts and takes; and the shares of what is in hand."""
+"""The queue that serves owners in turn, for any order of puts and takes; and the shares of places."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Queue(RuleBasedStateMachine):
             return
         self.waiting[path].append((self.number, size))
         for each in overflow:
-            # Only the newest of an owner gives way, and only where its account keeps no less than the newcomer's has.
+            # Only the newest of an owner is removed, and only where its account keeps no less than the other's has.
             number, _ = self.waiting[each.path].pop()  # type: ignore[index]
             assert number == each.item
             if each.level == 0 and each.path[0] != account:
@@ -113,7 +113,7 @@ def test_an_account_waits_for_one_item_of_each_other_account_per_turn(puts: list
     )
 
 
-def test_within_an_account_certificates_take_turns_too() -> None:
+def test_within_an_account_certificates_are_served_in_turn() -> None:
     queue: FairQueue[str] = FairQueue(100, 100, 100)
     for number in range(3):
         queue.put(("A", "x"), f"x{number}")
@@ -122,7 +122,7 @@ def test_within_an_account_certificates_take_turns_too() -> None:
     assert [item for _, item in iter(queue.take, None)] == ["x0", "b0", "y0", "x1", "x2"]
 
 
-def test_who_holds_less_than_an_equal_share_is_never_refused_because_others_fill_the_queue() -> None:
+def test_an_owner_below_an_equal_share_is_never_refused_because_others_fill_the_queue() -> None:
     queue: FairQueue[int] = FairQueue(8, 8, 8)
     for number in range(8):
         queue.put(("A", "x"), number)
@@ -133,7 +133,7 @@ def test_who_holds_less_than_an_equal_share_is_never_refused_because_others_fill
     assert queue.put(("A", "y"), 9) == [Overflow(("A", "x"), 3, 0)], "within an account likewise"
 
 
-def test_many_small_items_are_not_given_up_for_a_large_one_that_does_not_fit() -> None:
+def test_many_small_items_are_not_removed_for_a_large_one_that_does_not_fit() -> None:
     queue: FairQueue[int] = FairQueue(10, 10, 10)
     for number in range(10):
         queue.put(("A", "x"), number)
@@ -143,7 +143,7 @@ def test_many_small_items_are_not_given_up_for_a_large_one_that_does_not_fit() -
     assert (len(queue), queue.size()) == (0, 0)
 
 
-def test_a_cleared_queue_is_empty_and_goes_on() -> None:
+def test_a_cleared_queue_is_empty_and_usable() -> None:
     queue: FairQueue[int] = FairQueue(2, 2)
     queue.put(("A",), 1)
     queue.clear()
@@ -152,7 +152,7 @@ def test_a_cleared_queue_is_empty_and_goes_on() -> None:
     assert queue.take() == (("A",), 2)
 
 
-def test_what_no_queue_can_be_given_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="each level"):
         FairQueue(1)
     queue: FairQueue[int] = FairQueue(1, 1)
@@ -180,7 +180,7 @@ def test_one_owner_never_holds_all_places(places: int, steps: list[tuple[int, bo
         assert shares.may("somebody else") == (held.total() < places)
 
 
-def test_places_that_nobody_has_cannot_be_taken_or_given_back() -> None:
+def test_places_that_were_not_taken_cannot_be_released() -> None:
     shares = Shares(1)
     with pytest.raises(ValueError, match="holds no place"):
         shares.give_back("A")

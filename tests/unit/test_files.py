@@ -1,4 +1,4 @@
-"""Files are whole or not there."""
+"""Files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_file_has_its_content_and_its_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_was_there_is_replaced_with_the_new_mode(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_with_the_new_mode(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
     path.chmod(0o644)
@@ -38,7 +38,7 @@ def test_what_was_there_is_replaced_with_the_new_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "taken"
     folder.mkdir()
     (folder / "inside").write_bytes(b"kept")
@@ -49,7 +49,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "fchmod"])
-def test_an_error_names_the_file_whatever_call_fails(
+def test_an_error_names_the_file_for_every_call_that_can_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def full(*_: object) -> None:
@@ -84,7 +84,7 @@ def test_an_error_names_the_file_whatever_call_fails(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_with_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -97,7 +97,7 @@ def test_an_error_of_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.Monke
     assert error.value.filename == str(tmp_path)
 
 
-def test_a_folder_is_made_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_is_created_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "ecdsa"
     create_folder(folder, {"root.key": (b"secret", 0o600), "root.crt": (b"public", 0o644)})
     assert {(file.name, file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) for file in folder.iterdir()} == {
@@ -124,7 +124,7 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o707, 0o1777, 0o702])
-def test_a_folder_that_every_user_can_write_to_is_refused_with_the_command_that_mends_it(
+def test_a_folder_that_every_user_can_write_to_is_refused_with_the_command_that_corrects_it(
     tmp_path: Path, mode: int
 ) -> None:
     folder = tmp_path / "the data"
@@ -136,7 +136,7 @@ def test_a_folder_that_every_user_can_write_to_is_refused_with_the_command_that_
     refuse_writable_by_others(folder)
 
 
-def test_a_folder_above_that_every_user_can_write_to_is_refused_unless_it_is_sticky(tmp_path: Path) -> None:
+def test_a_parent_folder_that_every_user_can_write_to_is_refused_unless_it_is_sticky(tmp_path: Path) -> None:
     above = tmp_path / "above"
     file = above / "data" / "sekisho.toml"
     file.parent.mkdir(parents=True)
@@ -152,9 +152,7 @@ def test_a_folder_above_that_every_user_can_write_to_is_refused_unless_it_is_sti
     refuse_writable_by_others(link)
 
 
-def test_a_group_of_ones_own_may_write_and_one_with_others_in_it_may_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_group_with_other_users_may_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "sekisho.toml"
     file.touch()
     file.chmod(0o664)

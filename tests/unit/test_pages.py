@@ -14,7 +14,7 @@ from sekisho.pages import Window
 
 
 @given(some.integers(0, 10**18 - 1), some.integers(1, 250), some.booleans())
-def test_a_marker_leads_back_to_where_it_was_given(after: int, size: int, ascending: bool) -> None:
+def test_a_marker_leads_back_to_its_place(after: int, size: int, ascending: bool) -> None:
     marker = pages.next_marker(after)
     assert marker is not None
     assert re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", marker)
@@ -28,13 +28,13 @@ def test_without_a_marker_a_list_begins_at_its_start() -> None:
 
 
 @given(some.text(min_size=1))
-def test_what_is_no_marker_of_ours_is_refused(text: str) -> None:
+def test_an_invalid_marker_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestException, match="was not given by this service"):
         pages.window(text, None)
 
 
 @pytest.mark.parametrize("marker", ["YWZ0ZXI6LTE=", "YWZ0ZXI6MTIz\n", "YWZ0ZXI6", "YmVmb3JlOjE=", "é"])
-def test_what_only_looks_like_a_marker_is_refused(marker: str) -> None:
+def test_a_forged_marker_is_refused(marker: str) -> None:
     with pytest.raises(InvalidRequestException):
         pages.window(marker, None)
 

@@ -1,4 +1,4 @@
-"""Regions are a list."""
+"""The list of regions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_the_regions_of_every_partition_of_aws_are_in_the_list_and_the_global_on
     assert 30 < len(list(regions)) < 200
 
 
-def test_a_site_adds_its_own() -> None:
+def test_a_site_adds_its_own_regions() -> None:
     assert "plant-1" not in Regions()
     assert "plant-1" in Regions(("plant-1",))
     assert "us-east-1" in Regions(("plant-1",))
@@ -31,14 +31,14 @@ def test_a_site_adds_its_own() -> None:
         ("plant1", "plant-1"),
     ],
 )
-def test_a_name_that_is_none_is_told_of_with_the_nearest_that_is(region: str, nearest: str) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_region(region: str, nearest: str) -> None:
     sentence = Regions(("plant-1",)).why_not(region)
     assert sentence.startswith(
         f"{region!r} is no region of AWS, and none of the setting regions. Did you mean {nearest}"
     )
 
 
-def test_the_setting_that_adds_a_region_is_named_where_the_name_can_be_one() -> None:
+def test_the_message_names_the_setting_that_adds_a_region_where_the_name_can_be_one() -> None:
     sentence = Regions().why_not("zzz")
     assert 'regions = ["zzz"] in sekisho.toml, or SEKISHO_REGIONS=zzz' in sentence
     assert "sekisho.toml" not in Regions().why_not("not a name!")

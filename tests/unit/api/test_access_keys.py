@@ -1,4 +1,4 @@
-"""Access keys are remembered for a moment: what that saves, and for how long a deleted key goes on to work."""
+"""The cache of access keys: what it saves, and how long a deleted key still works."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def at() -> Clock:
     return Clock()
 
 
-def test_a_key_is_looked_up_once_in_its_time(at: Clock) -> None:
+def test_a_key_is_looked_up_once_within_its_time(at: Clock) -> None:
     store = Keys("AKIA1")
     credentials = CachedCredentials(store, at)
     assert [credentials("AKIA1") for _ in range(3)] == [store.keys["AKIA1"]] * 3
@@ -57,7 +57,7 @@ def test_a_key_is_looked_up_once_in_its_time(at: Clock) -> None:
     assert store.asked == ["AKIA1"] * 2
 
 
-def test_a_deleted_key_stops_working_when_its_time_is_over(at: Clock) -> None:
+def test_a_deleted_key_stops_working_after_its_time(at: Clock) -> None:
     store = Keys("AKIA1")
     credentials = CachedCredentials(store, at)
     assert credentials("AKIA1") is not None
@@ -70,7 +70,7 @@ def test_a_deleted_key_stops_working_when_its_time_is_over(at: Clock) -> None:
 
 
 def test_time_counts_from_before_the_look_up(at: Clock) -> None:
-    """A slow database does not make a key that is deleted meanwhile work for longer."""
+    """With a slow database, a key that is deleted meanwhile works for no longer time."""
     store = Keys("AKIA1")
 
     def slow(access_key_id: str) -> SecretKey | None:
@@ -84,7 +84,7 @@ def test_time_counts_from_before_the_look_up(at: Clock) -> None:
     assert credentials("AKIA1") is None
 
 
-def test_a_key_that_does_not_exist_is_looked_up_each_time_and_works_once_it_exists(at: Clock) -> None:
+def test_a_missing_key_is_looked_up_each_time_and_works_when_it_exists(at: Clock) -> None:
     store = Keys()
     credentials = CachedCredentials(store, at)
     assert [credentials("AKIA1"), credentials("AKIA1")] == [None, None]
@@ -93,7 +93,7 @@ def test_a_key_that_does_not_exist_is_looked_up_each_time_and_works_once_it_exis
     assert len(store.asked) == 3
 
 
-def test_a_look_up_that_fails_is_not_remembered(at: Clock) -> None:
+def test_a_failed_look_up_is_not_cached(at: Clock) -> None:
     store = Keys("AKIA1")
     credentials = CachedCredentials(store, at)
     store.error = OSError("no disk")
@@ -103,7 +103,7 @@ def test_a_look_up_that_fails_is_not_remembered(at: Clock) -> None:
     assert credentials("AKIA1") is not None
 
 
-def test_beyond_its_bound_the_key_looked_up_first_is_forgotten(at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_bound_the_key_looked_up_first_is_removed(at: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_keys, "MAX_CACHED_ACCESS_KEYS", 2)
     store = Keys("AKIA1", "AKIA2", "AKIA3")
     credentials = CachedCredentials(store, at)
@@ -113,7 +113,7 @@ def test_beyond_its_bound_the_key_looked_up_first_is_forgotten(at: Clock, monkey
 
 
 def test_a_key_that_another_process_deletes_stops_working(tmp_path: Path, at: Clock) -> None:
-    """Two stores on one database, as two servers or the command line beside one."""
+    """Two stores on one database, as with two servers, or a command beside one."""
     url = f"sqlite:///{tmp_path}/sekisho.db"
     with Store(url, lambda _: None) as ours, Store(url, lambda _: None) as theirs:
         _, created = Accounts(theirs, clock.utc_now).create("123456789012")

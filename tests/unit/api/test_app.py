@@ -1,4 +1,4 @@
-"""The journey of a request through `Api`, in process."""
+"""The steps of a request through `Api`, in one process."""
 
 from __future__ import annotations
 
@@ -115,15 +115,15 @@ def test_an_operation_answers_with_its_result_and_a_request_id() -> None:
     assert len(header(response, "x-amzn-requestid")) == 36
 
 
-def test_any_credentials_take_the_region_of_the_scope_and_the_account_of_a_known_key() -> None:
+def test_any_credentials_use_the_region_of_the_scope_and_the_account_of_a_known_key() -> None:
     known = api().answer(request("POST", "/things/a", authorization=scoped("iot")))
     assert json.loads(known.body)["thingArn"] == "210987654321/us-east-1"
     unknown = api().answer(request("POST", "/things/a", authorization=scoped("iot", key="test")))
     assert json.loads(unknown.body)["thingArn"] == "123456789012/us-east-1"
 
 
-def test_any_credentials_take_no_account_and_no_region_from_a_presigned_query() -> None:
-    # A web page can make its visitor's browser send any query; an Authorization header it cannot.
+def test_any_credentials_use_no_account_and_no_region_of_a_presigned_query() -> None:
+    # A web page can make a browser send any query, but not an Authorization header.
     scope = "AKIAKNOWN%2F20260101%2Fus-east-1%2Fiot%2Faws4_request"
     query = (
         f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}&X-Amz-Date=20260101T000000Z"
@@ -134,7 +134,7 @@ def test_any_credentials_take_no_account_and_no_region_from_a_presigned_query() 
 
 
 @pytest.mark.parametrize("region", ["tokyo", "us-east-9", "aws-global", "plant-2"])
-def test_any_credentials_take_no_region_that_is_not_in_the_list(region: str) -> None:
+def test_any_credentials_use_no_region_that_is_not_in_the_list(region: str) -> None:
     response = api().answer(request("POST", "/things/a", authorization=scoped("iot", region=region)))
     assert (response.status, code(response)) == (403, "InvalidSignatureException")
     message = json.loads(response.body)["message"]
@@ -161,7 +161,7 @@ def test_without_any_credentials_an_unsigned_request_is_refused() -> None:
     assert (response.status, code(response)) == (403, "MissingAuthenticationTokenException")
 
 
-def test_without_any_credentials_a_false_signature_is_refused() -> None:
+def test_without_any_credentials_a_wrong_signature_is_refused() -> None:
     response = api(any_credentials=False).answer(request("POST", "/things/a", authorization=scoped("iot")))
     assert (response.status, code(response)) == (403, "InvalidSignatureException")
     assert SECRET not in response.body.decode()
@@ -199,7 +199,7 @@ def test_a_route_of_two_services_goes_to_the_one_in_the_scope(service: str) -> N
     assert code(control) == "NotImplementedException"
 
 
-def test_an_operation_that_is_not_there_is_named() -> None:
+def test_a_missing_operation_is_named() -> None:
     response = api().answer(request("PUT", "/jobs/j", b'{"targets": []}'))
     assert (response.status, code(response)) == (501, "NotImplementedException")
     assert json.loads(response.body) == {
@@ -209,7 +209,7 @@ def test_an_operation_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_operation_of_the_models_that_is_not_there_says_so(service: str) -> None:
+def test_every_missing_operation_of_the_models_answers_501(service: str) -> None:
     model = service_model(service)
     nothing = api(operations=Operations())
     for name, method, uri in model.routes():
@@ -220,7 +220,7 @@ def test_every_operation_of_the_models_that_is_not_there_says_so(service: str) -
         assert name in answer.body.decode()
 
 
-def test_an_exception_carries_the_members_and_the_status_of_the_model() -> None:
+def test_an_exception_has_the_members_and_the_status_of_the_model() -> None:
     response = api().answer(request("POST", "/things/taken"))
     assert (response.status, code(response)) == (409, "ResourceAlreadyExistsException")
     assert json.loads(response.body) == {
@@ -246,21 +246,21 @@ def test_an_exception_that_the_service_does_not_declare_keeps_its_status() -> No
     assert (response.status, code(response)) == (403, "ForbiddenException")
 
 
-def test_an_unexpected_exception_leaks_nothing() -> None:
+def test_an_unexpected_exception_reveals_nothing() -> None:
     response = api().answer(request("POST", "/things/broken"))
     assert (response.status, code(response)) == (500, "InternalFailureException")
     assert b"secret" not in response.body
     assert header(response, "x-amzn-requestid") in response.body.decode()
 
 
-def test_a_registry_that_cannot_be_used_is_told_as_something_to_try_again() -> None:
+def test_an_unusable_registry_is_answered_with_an_error_that_clients_retry() -> None:
     response = api().answer(request("POST", "/things/full"))
     assert (response.status, code(response)) == (503, "ServiceUnavailableException")
     assert b"/the/folder" not in response.body
     assert header(response, "x-amzn-requestid") in response.body.decode()
 
 
-def test_keys_that_cannot_be_looked_up_are_not_taken_for_unknown_ones() -> None:
+def test_a_failed_look_up_of_a_key_is_not_answered_as_an_unknown_key() -> None:
     def locked(_access_key_id: str) -> SecretKey | None:
         raise StoreError("it is locked")
 
@@ -278,7 +278,7 @@ def test_a_constraint_of_the_model_is_checked_before_the_operation_runs() -> Non
     assert "Value 'a b' at 'thingName'" in json.loads(response.body)["message"]
 
 
-def test_a_body_that_cannot_be_read_is_the_callers_fault() -> None:
+def test_an_unreadable_body_is_an_error_of_the_caller() -> None:
     response = api().answer(request("POST", "/things/a", b"{"))
     assert (response.status, code(response)) == (400, "SerializationException")
 
@@ -294,7 +294,7 @@ def found(root: ElementTree.Element, name: str) -> str | None:
     return root.findtext(f".//{{https://sts.amazonaws.com/doc/2011-06-15/}}{name}")
 
 
-def test_get_caller_identity_tells_who_signed() -> None:
+def test_get_caller_identity_returns_the_signer() -> None:
     status, root = sts(b"Action=GetCallerIdentity&Version=2011-06-15", authorization=scoped("sts"))
     assert status == 200
     assert (found(root, "Account"), found(root, "Arn")) == (KEY.account_id, KEY.arn)
@@ -309,18 +309,18 @@ def test_get_caller_identity_tells_who_signed() -> None:
         (b"\xff\xfe", 400, "MalformedInput"),
     ],
 )
-def test_sts_refuses_in_xml(body: bytes, status: int, expected: str) -> None:
+def test_sts_answers_errors_in_xml(body: bytes, status: int, expected: str) -> None:
     answered, root = sts(body)
     assert (answered, found(root, "Code")) == (status, expected)
     assert found(root, "RequestId")
 
 
-def test_sts_refuses_a_false_signature_under_its_own_name() -> None:
+def test_sts_names_a_wrong_signature_by_its_own_error() -> None:
     status, root = sts(b"", any_credentials=False, authorization=scoped("sts"))
     assert (status, found(root, "Code")) == (403, "SignatureDoesNotMatch")
 
 
-def test_an_operation_that_no_model_has_is_a_mistake_found_at_start() -> None:
+def test_an_operation_that_no_model_has_is_refused_at_the_start() -> None:
     operations = Operations()
     operations.operation("iot", "CreateThingg")(lambda _call, _request: None)
     with pytest.raises(ModelError, match="no operation iot:CreateThingg"):
@@ -338,14 +338,14 @@ def test_every_installed_operation_is_one_of_the_models() -> None:
         assert name in service_model(service).operation_names
 
 
-def test_coverage_lists_every_operation_once_and_says_which_are_there() -> None:
+def test_coverage_lists_every_operation_once_with_whether_it_is_implemented() -> None:
     rows = coverage(toy_operations())
     assert len(rows) == len({(row.service, row.operation) for row in rows})
     assert {(row.service, row.operation) for row in rows if row.implemented} == set(toy_operations())
     assert len(rows) == sum(len(service_model(service).operation_names) for service in SERVICES)
 
 
-def test_an_empty_part_of_the_query_is_nothing() -> None:
+def test_an_empty_part_of_the_query_is_ignored() -> None:
     answer = api().answer(replace(request("POST", "/things/a"), query_string="&&x"))
     assert answer.status == 200
 

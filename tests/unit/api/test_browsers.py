@@ -1,4 +1,4 @@
-"""What a web page can make a browser send is refused; what programs send is taken."""
+"""Requests that a web page can make a browser send are refused; requests of programs are accepted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(method: str = "GET", host: str | None = LOCAL, **headers: str) -> None
         "[::1]",
     ],
 )
-def test_programs_on_this_machine_are_taken(host: str) -> None:
+def test_programs_on_this_machine_are_accepted(host: str) -> None:
     check(host=host)
     check("POST", host=host, sec_fetch_site="none")
     check("POST", host=host, sec_fetch_site="same-origin", origin=f"http://{host}")

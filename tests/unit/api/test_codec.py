@@ -58,7 +58,7 @@ def body_refusal(content: Any) -> str:
         ),
     ],
 )
-def test_a_body_that_cannot_be_read_is_told_why(body: bytes, message: str) -> None:
+def test_an_unreadable_body_is_refused_with_the_reason(body: bytes, message: str) -> None:
     assert refusal("CreateThing", labels={"thingName": "t"}, body=body) == message
 
 
@@ -113,7 +113,7 @@ def test_a_blob_must_be_base64() -> None:
     assert message == "'mqttContext.password' is not valid base64."
 
 
-def test_null_members_are_absent_and_unknown_ones_ignored() -> None:
+def test_null_members_are_dropped_and_unknown_ones_ignored() -> None:
     body = b'{"thingTypeName": null, "color": "red", "attributePayload": {"attributes": {"a": null, "b": ""}}}'
     assert parse("CreateThing", labels={"thingName": "t"}, body=body) == {
         "thingName": "t",
@@ -121,7 +121,7 @@ def test_null_members_are_absent_and_unknown_ones_ignored() -> None:
     }
 
 
-def test_an_absent_body_is_an_empty_one() -> None:
+def test_a_missing_body_is_an_empty_one() -> None:
     assert parse("CreateThing", labels={"thingName": "t"}) == {"thingName": "t"}
 
 
@@ -137,7 +137,7 @@ def test_a_boolean_of_the_query_may_be_in_any_case(word: str) -> None:
         ("setAsActive=", "'setAsActive' must be true or false."),
     ],
 )
-def test_a_boolean_of_the_query_is_nothing_else(query: str, message: str) -> None:
+def test_a_boolean_of_the_query_has_no_other_value(query: str, message: str) -> None:
     assert refusal("RegisterCACertificate", query=query) == message
 
 
@@ -167,7 +167,7 @@ def test_a_timestamp_may_have_any_of_its_three_forms(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", "nan", "1e300", "-1e30", "2026-13-01"])
-def test_a_timestamp_is_nothing_else(text: str) -> None:
+def test_a_timestamp_has_no_other_form(text: str) -> None:
     assert refusal("ListAuditTasks", query=f"startTime={text}").startswith("'startTime' ")
 
 
@@ -192,7 +192,7 @@ def test_a_query_must_be_utf_8() -> None:
     assert parse("ListThings", query="attributeName=%EF%BF%BD")["attributeName"] == "\ufffd"
 
 
-def test_a_payload_is_taken_as_it_is() -> None:
+def test_a_payload_is_used_unchanged() -> None:
     for payload in (b"", b"\xff\x00", b"{", b" spaces \n"):
         assert parse("Publish", service="iot-data", labels={"topic": "t"}, body=payload)["payload"] == payload
 
@@ -206,7 +206,7 @@ def test_null_members_of_a_result_are_left_out_at_every_depth() -> None:
     assert response.body == b'{"certificateDescription":{"certificateId":"a"}}'
 
 
-def test_a_result_that_is_not_of_the_output_is_a_bug() -> None:
+def test_a_result_without_a_place_in_the_output_is_a_bug() -> None:
     codec = codec_of(service_model("iot").operation("CreateThing"))
     with pytest.raises(ResultError, match="CreateThing has no member 'name'; it has thingName, thingArn, thingId"):
         codec.write({"name": "t"})
@@ -221,7 +221,7 @@ def test_a_timestamp_is_written_to_the_millisecond() -> None:
     assert written == {"certificateDescription": {"creationDate": 1769860800.123}}
 
 
-def test_an_operation_without_output_may_answer_a_body_all_the_same() -> None:
+def test_an_operation_without_output_may_answer_with_a_body() -> None:
     codec = codec_of(service_model("iot-data").operation("Publish"))
     assert codec.write({"message": "OK", "traceId": "1"}).body == b'{"message":"OK","traceId":"1"}'
     assert codec.write(None).body == b""

@@ -40,7 +40,7 @@ def test_a_byte_order_mark_is_removed_and_nothing_else(name: str, document: str)
         (MARK + "policy.json", "file://policy.json"),
     ],
 )
-def test_a_file_name_is_named_as_such_with_what_to_write(given: str, advice: str) -> None:
+def test_a_file_name_is_refused_with_what_to_write_instead(given: str, advice: str) -> None:
     with pytest.raises(MalformedPolicyException, match="is a file name, not a document") as refused:
         take_documents({"policyDocument": given})
     assert f" {advice};" in refused.value.message.replace("\\\\", "\\")
@@ -52,7 +52,7 @@ def test_a_body_may_begin_with_a_byte_order_mark() -> None:
     assert load_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
-def test_every_member_of_the_models_that_holds_a_document_is_known() -> None:
+def test_every_member_of_the_models_with_a_document_is_known() -> None:
     found: set[str] = set()
 
     def walk(shape: Shape | None, seen: tuple[int, ...] = ()) -> None:

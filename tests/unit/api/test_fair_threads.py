@@ -1,4 +1,4 @@
-"""Threads of the API: no account, and nobody who is not authenticated, holds them all; health waits behind nobody."""
+"""Threads of the API: no account, and no unauthenticated peer, uses all of them; health waits for none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCOPED = "AWS4-HMAC-SHA256 Credential={key}/20260101/eu-central-1/iot/aws4_reque
 
 
 class Held:
-    """A function that returns once it is let go; counts who is in it."""
+    """A function that returns when it is released; counts its calls."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -63,7 +63,7 @@ async def settled(condition: Callable[[], bool]) -> None:
 # The threads themselves
 
 
-def test_an_owner_alone_gets_half_of_the_threads_and_another_one_gets_in_between() -> None:
+def test_a_single_owner_gets_half_of_the_threads_and_another_one_gets_its_turn() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(4, (100, 50)), Held()
         mine = [asyncio.create_task(threads.run(("A",), held)) for _ in range(10)]
@@ -77,7 +77,7 @@ def test_an_owner_alone_gets_half_of_the_threads_and_another_one_gets_in_between
     asyncio.run(scenario())
 
 
-def test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later() -> None:
+def test_an_owner_beyond_its_bound_is_refused_at_once_and_beyond_the_wait_later() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(2, (100, 3), wait_seconds=0.05), Held()
         busy = asyncio.create_task(threads.run(("A",), held))
@@ -95,7 +95,7 @@ def test_beyond_its_bound_an_owner_is_refused_at_once_and_beyond_the_wait_later(
     asyncio.run(scenario())
 
 
-def test_the_owner_with_most_gives_way_where_the_queue_is_full() -> None:
+def test_the_owner_with_the_most_requests_loses_one_where_the_queue_is_full() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(2, (4, 4)), Held()
         first = [asyncio.create_task(threads.run(("A",), held)) for _ in range(5)]
@@ -112,7 +112,7 @@ def test_the_owner_with_most_gives_way_where_the_queue_is_full() -> None:
     asyncio.run(scenario())
 
 
-def test_a_function_that_raises_and_a_request_that_is_given_up_leave_their_places() -> None:
+def test_a_function_that_raises_and_a_cancelled_request_release_their_places() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(2, (10, 10)), Held()
         with pytest.raises(ZeroDivisionError):
@@ -132,7 +132,7 @@ def test_a_function_that_raises_and_a_request_that_is_given_up_leave_their_place
     asyncio.run(scenario())
 
 
-def test_a_place_taken_at_once_is_given_back_when_its_function_is_over() -> None:
+def test_a_place_taken_at_once_is_released_when_its_function_ends() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(4, (100, 50)), Held()
         assert threads.try_take(("A",))
@@ -151,7 +151,7 @@ def test_a_place_taken_at_once_is_given_back_when_its_function_is_over() -> None
     asyncio.run(scenario())
 
 
-def test_a_request_that_is_given_up_keeps_its_place_while_its_function_runs() -> None:
+def test_a_cancelled_request_keeps_its_place_while_its_function_runs() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(2, (10, 10)), Held()
         running = asyncio.create_task(threads.run(("A",), held))
@@ -166,7 +166,7 @@ def test_a_request_that_is_given_up_keeps_its_place_while_its_function_runs() ->
     asyncio.run(scenario())
 
 
-def test_threads_are_begun_as_they_are_needed_and_end_with_their_owner() -> None:
+def test_threads_are_started_when_needed_and_end_with_their_owner() -> None:
     async def scenario() -> list[threading.Thread]:
         threads, held = FairThreads(8, (10, 10)), Held()
         for _ in range(3):
@@ -206,7 +206,7 @@ def operations(slow: Callable[[], object]) -> Operations:
 
 
 class SetHealth:
-    """A health whose report is that of a function."""
+    """A health whose report comes from a function."""
 
     def __init__(self, report: Callable[[], Mapping[str, Any]] = lambda: {"status": "ok"}) -> None:
         self._report = report
@@ -238,7 +238,7 @@ def application(slow: Callable[[], object], **options: Any) -> Starlette:
 async def ask(
     app: Starlette, method: str, path: str, *, key: str | None = None, peer: str = "127.0.0.1"
 ) -> tuple[int, str, Any]:
-    """(status, error type, body) of one request, without a socket."""
+    """Send one request without a socket; returns (status, error type, body)."""
     sent: list[Any] = []
     headers = [(b"host", b"localhost"), (b"x-amz-date", b"20260101T000000Z")]
     if key is not None:
@@ -276,7 +276,7 @@ def tasks(count: int, make: Callable[[], Awaitable[Any]]) -> list[asyncio.Future
     return [asyncio.ensure_future(make()) for _ in range(count)]
 
 
-def test_slow_calls_of_one_account_keep_neither_another_account_nor_health_waiting() -> None:
+def test_slow_calls_of_one_account_delay_neither_another_account_nor_health() -> None:
     async def scenario() -> None:
         held = Held()
         app = application(held)
@@ -293,7 +293,7 @@ def test_slow_calls_of_one_account_keep_neither_another_account_nor_health_waiti
     asyncio.run(asyncio.wait_for(scenario(), WAIT))
 
 
-def test_more_calls_of_one_account_than_may_wait_are_throttled_and_told_of_once() -> None:
+def test_calls_beyond_the_bound_of_an_account_are_throttled_and_logged_once() -> None:
     async def scenario() -> list[Any]:
         held = Held()
         app = application(held)
@@ -322,7 +322,7 @@ def test_more_calls_of_one_account_than_may_wait_are_throttled_and_told_of_once(
 
 
 def test_a_call_that_finds_no_free_thread_in_time_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that waits for a database which stands still: 503, which clients try again by themselves."""
+    """As with a database that hangs: 503, which clients retry."""
     monkeypatch.setattr(fair_threads, "WAIT_SECONDS", 0.05)
 
     async def scenario() -> Any:
@@ -341,7 +341,7 @@ def test_a_call_that_finds_no_free_thread_in_time_is_unavailable(monkeypatch: py
     assert len(lines_of(logs, "api_requests_timed_out")) == 1
 
 
-def test_requests_that_are_not_authenticated_hold_neither_all_threads_nor_any_of_the_accounts() -> None:
+def test_unauthenticated_requests_use_neither_all_threads_nor_those_of_accounts() -> None:
     async def scenario() -> None:
         held = Held()
 
@@ -367,8 +367,8 @@ def test_requests_that_are_not_authenticated_hold_neither_all_threads_nor_any_of
     asyncio.run(asyncio.wait_for(scenario(), WAIT))
 
 
-def test_wrongly_signed_requests_in_the_name_of_a_known_key_never_wait_in_its_accounts_queue() -> None:
-    """The key's account is known without a look-up, so that each is verified in a thread of the account's."""
+def test_wrongly_signed_requests_with_a_known_key_never_wait_in_its_accounts_queue() -> None:
+    """The key's account is cached, so each request is verified in a thread of the account."""
 
     async def scenario() -> None:
         app = application(lambda: None, credentials={"AKIAOTHER": OTHER}.get, any_credentials=False)
@@ -395,7 +395,7 @@ def test_wrongly_signed_requests_in_the_name_of_a_known_key_never_wait_in_its_ac
     asyncio.run(asyncio.wait_for(scenario(), WAIT))
 
 
-def test_health_is_made_in_one_thread_however_many_ask() -> None:
+def test_health_is_made_in_one_thread_however_many_requests_there_are() -> None:
     async def scenario() -> int:
         held = Held()
 
@@ -415,7 +415,7 @@ def test_health_is_made_in_one_thread_however_many_ask() -> None:
     assert asyncio.run(asyncio.wait_for(scenario(), WAIT)) <= 2
 
 
-def test_a_health_report_that_raises_is_no_good_news_and_is_made_again_for_the_next_request() -> None:
+def test_a_health_report_that_raises_is_failing_and_is_made_again_for_the_next_request() -> None:
     async def scenario() -> None:
         fails = iter([True, False])
 

@@ -1,4 +1,4 @@
-"""The health routes: statuses, and who reads what."""
+"""The health routes: statuses, and which clients get reasons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WITHIN = 15.0
 
 
 class Health:
-    """A health that is set."""
+    """A health that a test sets."""
 
     def __init__(self) -> None:
         self.parts = [Part("store", "/data/sekisho.db: the disk is full.")]
@@ -69,7 +69,7 @@ def application(health: Health) -> Starlette:
     return Starlette(routes=[*HealthRoutes(health).routes])
 
 
-def test_live_and_ready_are_apart_and_name_what_fails(health: Health) -> None:
+def test_live_and_ready_are_separate_and_name_what_fails(health: Health) -> None:
     served = application(health)
     assert asyncio.run(get(served, LIVE_PATH)) == (200, {"status": "ok", "failing": [], "parts": {}})
     for path in (READY_PATH, HEALTH_PATH):
@@ -92,7 +92,7 @@ def test_live_and_ready_are_apart_and_name_what_fails(health: Health) -> None:
         ("testclient", "127.0.0.1", {}, False),
     ],
 )
-def test_only_a_client_on_this_machine_reads_sentences(
+def test_only_a_client_on_this_machine_gets_reasons(
     health: Health, path: str, client: str, server: str, headers: dict[str, str], is_local: bool
 ) -> None:
     _, body = asyncio.run(get(application(health), path, client, server, **headers))
@@ -100,7 +100,7 @@ def test_only_a_client_on_this_machine_reads_sentences(
     assert ("/data" in json.dumps(body)) == is_local
 
 
-def test_a_report_that_hangs_makes_one_thread_and_delays_no_other_route(health: Health) -> None:
+def test_a_report_that_hangs_uses_one_thread_and_delays_no_other_route(health: Health) -> None:
     health.may_end.clear()
 
     async def ask() -> None:

@@ -1,4 +1,4 @@
-"""What peers that nobody has verified may take of the API's server, and that others are answered meanwhile."""
+"""Limits of the API's server for peers that are not authenticated, and that others are answered meanwhile."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def hello(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Running:
-    """A server in a thread of its own."""
+    """A server in a separate thread."""
 
     def __init__(self, address: tuple[str, int], server: HttpServer) -> None:
         self.address = address
@@ -60,14 +60,14 @@ class Running:
         eventually(condition, self.server.statistics)
 
     def answers_after(self, release: threading.Event) -> bool:
-        """Whether a client gets its answer once the application is released; it is asked before."""
+        """Return whether a client gets its answer after the application is released; it sends its request before."""
         with self.connect() as peer:
             peer.sendall(GET)
             release.set()
             return read_answer(peer)[0] == 200
 
     def answers(self) -> bool:
-        """Whether a client that behaves gets its answer."""
+        """Return whether a correct client gets its answer."""
         with self.connect() as peer:
             peer.sendall(GET)
             return read_answer(peer)[0] == 200
@@ -101,7 +101,7 @@ def running() -> Iterator[Running]:
 
 
 def read_all(peer: socket.socket) -> bytes:
-    """Everything until the server ends the connection, however it does."""
+    """Read until the server ends the connection, by a close or a reset."""
     received = bytearray()
     with suppress(ConnectionResetError):
         while chunk := peer.recv(65536):
@@ -110,7 +110,7 @@ def read_all(peer: socket.socket) -> bytes:
 
 
 def read_answer(peer: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One response of a connection that goes on."""
+    """Read one response of a connection that stays open."""
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = peer.recv(65536)
@@ -125,7 +125,7 @@ def read_answer(peer: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 def send_until_refused(peer: socket.socket, pieces: Iterator[bytes]) -> bytes:
-    """Send while the server takes it; what it has answered."""
+    """Send until the server stops reading; returns its answer."""
     peer.setblocking(False)
     deadline = time.monotonic() + WITHIN
     pending = b""
@@ -171,7 +171,7 @@ REQUEST = b"GET /x HTTP/1.1\r\nHost: localhost\r\n"
     ],
     ids=["request line", "value", "name", "many headers", "folded", "chunk extension", "trailers"],
 )
-def test_an_endless_head_is_refused_and_the_server_stays_small(running: Running, pieces: Iterator[bytes]) -> None:
+def test_endless_headers_are_refused_and_the_server_stays_small(running: Running, pieces: Iterator[bytes]) -> None:
     before = resident_bytes()
     with running.connect() as peer:
         answer = send_until_refused(peer, pieces)
@@ -182,7 +182,7 @@ def test_an_endless_head_is_refused_and_the_server_stays_small(running: Running,
     assert resident_bytes() - before < 16 * 1024 * 1024
 
 
-def test_headers_are_counted(running: Running) -> None:
+def test_the_number_of_headers_is_bounded(running: Running) -> None:
     def status(count: int) -> int:
         with running.connect() as peer:
             peer.sendall(REQUEST + b"X-A: b\r\n" * (count - 1) + b"\r\n")
@@ -192,7 +192,7 @@ def test_headers_are_counted(running: Running) -> None:
     assert status(MAX_HEADER_COUNT + 1) == 431
 
 
-def test_the_bytes_of_pipelined_headers_are_bounded_too(running: Running) -> None:
+def test_the_bytes_of_pipelined_headers_are_bounded(running: Running) -> None:
     with running.connect() as peer:
         peer.sendall(GET + REQUEST + b"X-A: " + b"a" * (2 * MAX_HEADER_BYTES) + b"\r\n\r\n")
         received = b""
@@ -203,7 +203,7 @@ def test_the_bytes_of_pipelined_headers_are_bounded_too(running: Running) -> Non
     assert received.startswith(b"HTTP/1.1 200 ")
 
 
-def test_headers_that_clients_send_are_taken(running: Running) -> None:
+def test_headers_of_usual_clients_are_accepted(running: Running) -> None:
     with running.connect() as peer:
         peer.sendall(REQUEST + b"X-Amz-Mqtt5-User-Properties: " + b"a" * 24 * 1024 + b"\r\n\r\n")
         assert read_answer(peer)[0] == 200
@@ -228,7 +228,7 @@ def test_headers_that_clients_send_are_taken(running: Running) -> None:
         b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
     ],
 )
-def test_what_is_no_http_is_refused_as_aws_refuses(running: Running, request_bytes: bytes) -> None:
+def test_a_request_that_is_not_http_is_refused_as_on_aws(running: Running, request_bytes: bytes) -> None:
     with running.connect() as peer:
         peer.sendall(request_bytes)
         status, headers, body = read_answer(peer)
@@ -240,7 +240,7 @@ def test_what_is_no_http_is_refused_as_aws_refuses(running: Running, request_byt
     assert running.answers()
 
 
-def test_chunked_wins_over_a_length_and_the_rest_is_no_second_request(running: Running) -> None:
+def test_chunked_has_precedence_over_a_length_and_the_rest_is_not_a_second_request(running: Running) -> None:
     # RFC 9112, 6.1: a server may take Transfer-Encoding alone, or refuse; it must not read a second request here.
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(smuggled), smuggled)
@@ -321,7 +321,7 @@ def test_a_request_that_takes_too_long_is_ended(sent: bytes, again: bytes) -> No
         assert running.answers()
 
 
-def test_an_idle_connection_is_closed_and_one_that_is_used_is_kept(running: Running) -> None:
+def test_an_idle_connection_is_closed_and_a_used_one_is_kept(running: Running) -> None:
     with serving(idle=0.3) as own, own.connect() as peer:
         peer.sendall(GET)
         assert read_answer(peer)[0] == 200
@@ -335,7 +335,7 @@ def test_an_idle_connection_is_closed_and_one_that_is_used_is_kept(running: Runn
 
 
 async def long_answer(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """As much as the peer takes."""
+    """An answer longer than the send buffers."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for _ in range(LONG_ANSWER_CHUNKS):
         await send({"type": "http.response.body", "body": b"a" * 65536, "more_body": True})
@@ -343,20 +343,20 @@ async def long_answer(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"])
-def test_an_answer_that_is_not_taken_ends_the_connection(last: bytes) -> None:
+def test_an_answer_that_the_peer_does_not_read_ends_the_connection(last: bytes) -> None:
     with serving(long_answer, response=0.5) as running, running.connect() as peer:
         peer.sendall(REQUEST + last + b"\r\n")
         running.wait_until(lambda: running.counted("timed_out") == 1)
         running.wait_until(lambda: running.counted("connections") == 0)
 
 
-def test_an_answer_that_is_taken_slowly_is_given_in_full() -> None:
+def test_an_answer_that_the_peer_reads_slowly_is_sent_completely() -> None:
     with serving(long_answer, response=5.0) as running, running.connect() as peer:
         peer.sendall(REQUEST + b"Connection: close\r\n\r\n")
         assert len(read_all(peer)) > LONG_ANSWER_CHUNKS * 65536
 
 
-def test_a_peer_that_sends_on_after_its_answer_is_ended() -> None:
+def test_a_peer_that_continues_to_send_after_its_answer_is_disconnected() -> None:
     async def at_once(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
@@ -368,7 +368,7 @@ def test_a_peer_that_sends_on_after_its_answer_is_ended() -> None:
         own.wait_until(lambda: own.counted("connections") == 0)
 
 
-def test_a_peer_that_has_gone_before_its_answer_is_no_error(
+def test_a_peer_that_has_disconnected_before_its_answer_is_no_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def gone(_transport: asyncio.Transport) -> None:
@@ -381,7 +381,7 @@ def test_a_peer_that_has_gone_before_its_answer_is_no_error(
     assert not caplog.records
 
 
-def test_connections_that_send_nothing_make_room_for_those_that_do() -> None:
+def test_connections_that_send_nothing_are_closed_for_those_that_do() -> None:
     with serving(connections=40) as running, ExitStack() as held:
         before = resident_bytes()
         for number in range(1500):
@@ -417,7 +417,7 @@ def test_an_idle_connection_is_displaced_before_one_whose_request_arrives() -> N
         assert read_answer(first)[0] == 200
 
 
-def test_where_all_are_working_a_new_connection_is_refused_with_an_error_that_clients_retry() -> None:
+def test_while_all_connections_work_a_new_one_is_refused_with_an_error_that_clients_retry() -> None:
     release = threading.Event()
     started: list[int] = []
 
@@ -441,7 +441,7 @@ def test_where_all_are_working_a_new_connection_is_refused_with_an_error_that_cl
         assert [read_answer(peer)[0] for peer in working] == [200, 200]
 
 
-def test_bodies_that_never_end_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_of_unfinished_bodies_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sekisho.api.connections.MAX_ARRIVING_BYTES", 1024 * 1024)
     with serving() as running, ExitStack() as held:
         for _ in range(20):
@@ -451,7 +451,7 @@ def test_bodies_that_never_end_are_bounded_together(monkeypatch: pytest.MonkeyPa
         assert running.answers()
 
 
-def test_requests_that_are_sent_ahead_are_bounded_per_connection() -> None:
+def test_pipelined_requests_are_bounded_per_connection() -> None:
     release = threading.Event()
 
     async def blocked(scope: Scope, receive: Receive, send: Send) -> None:
@@ -473,10 +473,10 @@ def test_requests_that_are_sent_ahead_are_bounded_per_connection() -> None:
         assert resident_bytes() - before < 48 * 1024 * 1024
 
 
-def test_without_descriptors_the_log_says_so_once_and_the_server_recovers() -> None:
+def test_without_descriptors_the_log_has_one_line_and_the_server_recovers() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with serving() as running, captured_log() as lines, ExitStack() as held:
-        # Clients that are waiting in the backlog have their descriptors already.
+        # Clients in the backlog have their descriptors already.
         waiting = [held.enter_context(socket.socket()) for _ in range(3)]
         for peer in waiting:
             peer.settimeout(WITHIN)

@@ -1,4 +1,4 @@
-"""The models are found and resolved."""
+"""Models are found and resolved."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def depth_of(shape: Shape | None) -> int:
 
 
 @pytest.mark.usefixtures("eager_switching")
-def test_threads_that_resolve_at_once_never_see_half_a_shape() -> None:
+def test_threads_that_resolve_at_once_never_see_an_incomplete_shape() -> None:
     for _ in range(20):
         toy = ServiceModel("toy", nested_document(50))
         barrier = threading.Barrier(8)
@@ -72,12 +72,12 @@ def test_a_shape_may_contain_itself() -> None:
     assert shape.members["self"].shape is shape
 
 
-def test_a_service_that_botocore_does_not_have_is_told_so() -> None:
+def test_an_unknown_service_is_refused_by_its_name() -> None:
     with pytest.raises(ModelError, match="botocore has no model of the service 'iot-nothing'"):
         service_model("iot-nothing")
 
 
-def test_a_missing_botocore_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_botocore_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ModelError, match="botocore is not installed"):
         service_model("iot-not-cached")

@@ -1,4 +1,4 @@
-"""The model's patterns mean what they mean in Java."""
+"""The model's patterns have the meaning that they have in Java."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLOR = r"[\u0009\u0020-\u007E\u10000-\u10FFFF]+"
         (COLOR, "a\U0001f600\U0010ffff"),
     ],
 )
-def test_a_value_in_the_pattern_is_accepted(pattern: str, accepted: str) -> None:
+def test_a_matching_value_is_accepted(pattern: str, accepted: str) -> None:
     assert whole_value(pattern).fullmatch(accepted)
 
 
@@ -56,7 +56,7 @@ def test_a_value_in_the_pattern_is_accepted(pattern: str, accepted: str) -> None
         (COLOR, "\u2028"),
     ],
 )
-def test_a_value_outside_the_pattern_is_refused(pattern: str, refused: str) -> None:
+def test_a_value_that_does_not_match_is_refused(pattern: str, refused: str) -> None:
     assert whole_value(pattern).fullmatch(refused) is None
 
 

@@ -1,4 +1,4 @@
-"""The parser of `/_sekisho/rotations`, on anything that may be sent to it."""
+"""The parser of `/_sekisho/rotations`, with any input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def body(**members: Any) -> bytes:
     return json.dumps(members).encode()
 
 
-def test_what_a_request_to_begin_says_is_read() -> None:
+def test_a_request_to_start_is_read() -> None:
     assert read_beginning(body(oldCertificateId=ID, newCertificatePem="pem")) == Beginning(ID, "pem", None)
     assert read_beginning(body(oldCertificateId=f"0x{ID}", newCertificatePem="pem", caCertificatePem="ca")) == (
         Beginning(f"0x{ID}", "pem", "ca")
@@ -60,7 +60,9 @@ def test_what_a_request_to_begin_says_is_read() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_request_to_begin_is_said(sent: bytes, refusal: type[AwsException], words: str) -> None:
+def test_an_invalid_request_to_start_is_refused_with_the_reason(
+    sent: bytes, refusal: type[AwsException], words: str
+) -> None:
     with pytest.raises(refusal, match=words):
         read_beginning(sent)
 
@@ -89,11 +91,11 @@ def test_any_body_is_read_or_refused(sent: bytes) -> None:
         ("/things/rotations", False),
     ],
 )
-def test_the_paths_below_its_own_are_its(path: str, is_meant: bool) -> None:
+def test_paths_below_the_prefix_belong_to_the_module(path: str, is_meant: bool) -> None:
     assert rotations.is_meant(HttpRequest("GET", path, "", [], b"")) is is_meant
 
 
-def test_a_rotation_is_told_in_plain_values_and_without_what_is_not_there() -> None:
+def test_a_rotation_is_returned_in_plain_values_without_empty_members() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     pending = Rotation(Realm("123456789012", "eu-central-1"), "old", "new", None, moment)
     assert described(pending) == {

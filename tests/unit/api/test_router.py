@@ -1,4 +1,4 @@
-"""Paths find their operations, whatever is escaped in them."""
+"""Paths lead to their operations, whatever is escaped in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUTER = Router(service_models())
         ("/topics/%E9%96%A2%E6%89%80", "関所"),
     ],
 )
-def test_a_topic_may_hold_raw_and_escaped_slashes(path: str, topic: str) -> None:
+def test_a_topic_may_have_raw_and_escaped_slashes(path: str, topic: str) -> None:
     route = ROUTER.route(["iot-data"], "POST", path)
     assert (route.operation, route.labels) == ("Publish", {"topic": topic})
 
@@ -59,7 +59,7 @@ def test_the_arn_of_a_policy_target_is_one_label() -> None:
 @pytest.mark.parametrize(
     ("service", "operation"), [("iot", "DescribeJobExecution"), ("iot-jobs-data", "DescribeJobExecution")]
 )
-def test_a_route_of_two_services_goes_to_the_one_that_was_meant(service: str, operation: str) -> None:
+def test_the_service_decides_about_a_route_of_two_services(service: str, operation: str) -> None:
     route = ROUTER.route([service], "GET", "/things/t/jobs/j")
     assert (route.service, route.operation) == (service, operation)
 
@@ -74,25 +74,25 @@ def test_a_fixed_word_may_follow_a_label_of_the_same_length() -> None:
     assert ROUTER.route(["iot"], "PUT", "/thing-groups/addThingToThingGroup").operation == "AddThingToThingGroup"
 
 
-def test_a_trailing_slash_is_forgiven_outside_a_label() -> None:
+def test_a_trailing_slash_is_ignored_outside_a_label() -> None:
     assert ROUTER.route(["iot"], "GET", "/things/").operation == "ListThings"
     assert ROUTER.route(["iot"], "GET", "/things/a/").labels == {"thingName": "a"}
 
 
 @pytest.mark.parametrize("path", ["", "/", "/nothing", "/things/a/b/c", "/things//principals", "things", "/%74hings"])
-def test_a_path_of_no_operation_is_told_so(path: str) -> None:
+def test_a_path_without_an_operation_is_named(path: str) -> None:
     with pytest.raises(UnknownOperationException, match="No AWS IoT operation has the path"):
         ROUTER.route(["iot"], "GET", path)
 
 
-def test_another_method_is_named_with_those_there_are() -> None:
+def test_another_method_is_refused_with_the_existing_ones() -> None:
     with pytest.raises(UnknownOperationException, match=r"/things/a takes DELETE and GET and PATCH and POST, not PUT"):
         ROUTER.route(["iot"], "PUT", "/things/a")
     with pytest.raises(MethodNotAllowedException, match="/topics/a takes POST, not PUT"):
         ROUTER.route(["iot-data"], "PUT", "/topics/a")
 
 
-def test_a_long_path_is_not_echoed_whole() -> None:
+def test_a_long_path_is_repeated_in_part() -> None:
     with pytest.raises(UnknownOperationException) as refused:
         ROUTER.route(["iot"], "GET", "/" + "x" * 5000)
     assert len(refused.value.message) < 200

@@ -1,4 +1,4 @@
-"""Requests signed by the AWS signers themselves verify; with any signed part changed, they do not."""
+"""Requests signed by the AWS signers are verified; with any signed part changed, they are refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sign(
     key_id: str = ACCESS_KEY_ID,
     token: str | None = None,
 ) -> tuple[HttpRequest, datetime]:
-    """A request signed by botocore, and the moment at which it was. A presigned one has no body."""
+    """Return a request signed by botocore, and the time of its signature. A presigned one has no body."""
     if signer is SigV4QueryAuth:
         body = b""
     request = AWSRequest(
@@ -102,7 +102,7 @@ def with_header(request: HttpRequest, name: str, change: Callable[[str], str]) -
     service=st.sampled_from(SERVICES),
     temporary=st.booleans(),
 )
-def test_what_botocore_signs_is_verified(
+def test_requests_signed_by_botocore_are_verified(
     signer: type[SigV4Auth],
     method: str,
     path: str,
@@ -124,7 +124,7 @@ def test_what_botocore_signs_is_verified(
     assert signed.key is KEYS[key_id]
 
 
-def test_the_topic_path_of_iot_data_is_verified_doubly_encoded() -> None:
+def test_the_topic_path_of_iot_data_is_encoded_twice() -> None:
     request, now = sign(SigV4Auth, path="/topics/a%2Fb%20c%2F%24x", query={"qos": "1"}, service="iotdata")
     assert check(request, now).scope.service == "iotdata"
 
@@ -148,13 +148,13 @@ class Literal(SigV4Auth):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("path", DOT_SEGMENTS)
-def test_a_path_with_dot_segments_is_verified_where_it_was_signed_as_it_is_sent(path: str) -> None:
+def test_a_path_with_dot_segments_that_was_signed_unchanged_is_verified(path: str) -> None:
     request, now = sign(Literal, path=path, service="iotdata")
     check(replace(request, raw_path=path), now)
 
 
 @pytest.mark.parametrize("path", DOT_SEGMENTS)
-def test_a_path_that_was_signed_normalised_is_not_taken_for_another_one(path: str) -> None:
+def test_a_path_that_was_signed_without_dot_segments_is_refused_with_them(path: str) -> None:
     request, now = sign(SigV4Auth, path=path, service="iotdata")
     with pytest.raises(InvalidSignatureException, match=r"was signed for the path .* and sent with the path .*%2F"):
         check(replace(request, raw_path=path), now)
@@ -195,13 +195,13 @@ def test_the_escapes_of_a_path_are_signed_as_they_are(path: str) -> None:
             check(replace(request, raw_path=other), now)
 
 
-def test_the_headers_that_are_signed_are_told() -> None:
+def test_the_names_of_signed_headers_are_returned() -> None:
     request, now = sign(SigV4Auth, headers={"X-Amz-Mqtt5-User-Properties": "e30="})
     assert check(request, now).signed_headers >= {"host", "x-amz-mqtt5-user-properties"}
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Date", "X-Amz-Expires", "X-Amz-Credential", "X-Amz-Signature"])
-def test_a_parameter_of_a_presigned_query_is_given_once(name: str) -> None:
+def test_a_parameter_of_a_presigned_query_may_not_be_repeated(name: str) -> None:
     request, now = sign(SigV4QueryAuth)
     with pytest.raises(IncompleteSignatureException, match="twice"):
         check(replace(request, query_string=f"{request.query_string}&{name}=1"), now)
@@ -272,7 +272,7 @@ def test_a_presigned_query_changed_after_signing_is_refused(old: str, new: str) 
         check(replace(request, query_string=request.query_string.replace(old, new)), now)
 
 
-def test_a_header_that_is_signed_but_missing_is_named() -> None:
+def test_a_missing_signed_header_is_named() -> None:
     request, now = sign(SigV4Auth, headers=HEADERS)
     without = [(name, value) for name, value in request.headers if name != "x-amzn-principal"]
     with pytest.raises(InvalidSignatureException, match="x-amzn-principal"):
@@ -296,7 +296,7 @@ def test_an_unsigned_payload_is_accepted_when_the_signature_says_so() -> None:
     check(replace(request, body=b"anything"), now)
 
 
-def test_a_payload_is_not_excused_by_a_header_that_is_not_signed() -> None:
+def test_an_unsigned_header_cannot_declare_an_unsigned_payload() -> None:
     class WithoutHash(SigV4Auth):  # type: ignore[misc]
         def headers_to_sign(self, request: AWSRequest) -> Any:
             headers = super().headers_to_sign(request)
@@ -308,7 +308,7 @@ def test_a_payload_is_not_excused_by_a_header_that_is_not_signed() -> None:
         check(replace(request, body=b"anything"), now)
 
 
-def test_a_signed_payload_hash_does_not_excuse_another_payload() -> None:
+def test_a_signed_payload_hash_does_not_allow_another_payload() -> None:
     request, now = sign(SigV4Auth)
     declared = replace(request, headers=[*request.headers, ("x-amz-content-sha256", "UNSIGNED-PAYLOAD")])
     with pytest.raises(InvalidSignatureException):
@@ -333,7 +333,7 @@ def test_a_signature_from_the_future_is_not_yet_current() -> None:
         check(request, now - timedelta(minutes=5, seconds=1))
 
 
-def test_a_presigned_request_lives_as_long_as_it_says() -> None:
+def test_a_presigned_request_is_valid_until_its_expiry() -> None:
     request, now = sign(SigV4QueryAuth)
     check(request, now + timedelta(minutes=59))
     with pytest.raises(InvalidSignatureException, match=r"^Signature expired"):
@@ -341,7 +341,7 @@ def test_a_presigned_request_lives_as_long_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("expires", ["604801", "-1", "x", "", "9" * 30])
-def test_a_presigned_request_cannot_live_longer_than_a_week(expires: str) -> None:
+def test_a_presigned_request_is_valid_for_at_most_a_week(expires: str) -> None:
     request, now = sign(SigV4QueryAuth)
     query = request.query_string.replace("X-Amz-Expires=3600", f"X-Amz-Expires={expires}")
     with pytest.raises(IncompleteSignatureException, match="604800"):
@@ -355,12 +355,12 @@ def test_the_day_of_the_scope_is_the_day_of_the_timestamp() -> None:
         check(with_header(request, "authorization", lambda value: value.replace(day, "20200101")), now)
 
 
-def test_an_unsigned_request_is_told_so() -> None:
+def test_an_unsigned_request_is_refused_as_unsigned() -> None:
     with pytest.raises(MissingAuthenticationTokenException, match="Missing Authentication Token"):
         check(HttpRequest("GET", "/things", "", [("host", "localhost")], b""), datetime.now(UTC))
 
 
-def test_an_unknown_access_key_is_told_so() -> None:
+def test_an_unknown_access_key_is_refused_as_unknown() -> None:
     request, now = sign(SigV4Auth, key_id="AKIAUNKNOWN")
     with pytest.raises(UnrecognizedClientException, match="The security token included in the request is invalid"):
         check(request, now)
@@ -420,7 +420,7 @@ def test_the_secret_is_in_no_message_and_no_representation() -> None:
 
 
 async def sign_websocket_with_crt(headers: list[tuple[str, str]], token: str | None) -> str:
-    """The path of a WebSocket upgrade as the AWS IoT Device SDK's runtime signs it."""
+    """Return the path of a WebSocket upgrade as the AWS IoT Device SDK's runtime signs it."""
     config = awscrt.auth.AwsSigningConfig(
         algorithm=awscrt.auth.AwsSigningAlgorithm.V4,
         signature_type=awscrt.auth.AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,

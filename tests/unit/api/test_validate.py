@@ -1,4 +1,4 @@
-"""Each kind of constraint broken, on operations of the model that have it."""
+"""Each kind of constraint, broken on operations of the model that have it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_valid_parameters_pass() -> None:
     validate(IOT.operation("GetRegistrationCode"), {})
 
 
-def test_a_blob_is_measured_in_bytes_and_not_echoed() -> None:
+def test_a_blob_is_measured_in_bytes_and_not_repeated() -> None:
     parameters = {
         "authorizerName": "a",
         "mqttContext": {"password": b"x" * 65536},
@@ -143,7 +143,7 @@ def test_all_failures_are_counted_and_the_first_are_listed() -> None:
     assert message.endswith("; and 20 more")
 
 
-def test_a_long_value_is_cut() -> None:
+def test_a_long_value_is_shortened() -> None:
     message = refusal("CreateThing", {"thingName": "x" * 100_000})
     assert "x" * MAX_ECHO in message
     assert "x" * (MAX_ECHO + 1) not in message
@@ -155,19 +155,19 @@ def test_a_value_cannot_forge_lines() -> None:
     assert r"a\n\x1b[31mforged" in message
 
 
-def test_a_null_character_is_refused_even_where_the_model_has_no_pattern() -> None:
+def test_a_null_character_is_refused_also_without_a_pattern() -> None:
     message = refusal("CreatePolicy", {"policyName": "p", "policyDocument": "{\0}"})
     assert r"Value '{\x00}' at 'policyDocument'" in message
     assert message.endswith("Member must not contain the character U+0000")
 
 
-def test_a_private_key_is_not_echoed() -> None:
+def test_a_private_key_is_not_repeated() -> None:
     message = refusal("CreateThing", {"thingName": PRIVATE_KEY})
     assert "PRIVATE KEY" not in message
     assert message.startswith("1 validation error detected: Value at 'thingName'")
 
 
-def test_a_sensitive_member_is_not_echoed() -> None:
+def test_a_sensitive_member_is_not_repeated() -> None:
     operation = IOT.operation("CreatePackageVersion")
     with pytest.raises(ValidationException) as refused:
         validate(operation, {"packageName": "p", "versionName": "v", "description": "secret\0words"})
@@ -175,14 +175,14 @@ def test_a_sensitive_member_is_not_echoed() -> None:
     assert "Value at 'description'" in refused.value.message
 
 
-def test_what_lies_inside_a_sensitive_member_is_not_echoed() -> None:
+def test_values_within_a_sensitive_member_are_not_repeated() -> None:
     operation = IOT.operation("CreatePackageVersion")
     with pytest.raises(ValidationException) as refused:
         validate(operation, {"packageName": "p", "versionName": "v", "attributes": {"key": "secret\0words"}})
     assert "secret" not in refused.value.message
 
 
-def test_the_data_plane_answers_constraints_alike() -> None:
+def test_the_data_plane_refuses_broken_constraints_in_the_same_way() -> None:
     message = refusal("Publish", {"topic": "t", "qos": 2, "payload": b""}, service="iot-data")
     assert "Value '2' at 'qos'" in message
     assert "less than or equal to 1" in message

@@ -31,14 +31,14 @@ def content(buckets: FolderBuckets, bucket: str, key: str, offset: int = 0) -> b
 
 
 @pytest.mark.parametrize("offset", [0, 4, 10])
-def test_a_file_is_read_from_where_it_is_asked_for(root: Path, offset: int) -> None:
+def test_a_file_is_read_from_the_given_offset(root: Path, offset: int) -> None:
     buckets = FolderBuckets(root)
     assert content(buckets, "fleet", "2026/input.json", offset) == b"0123456789"[offset:]
     with buckets.open(OWN, "fleet", "2026/input.json", offset) as source:
         assert source.size == 10
 
 
-def test_another_content_is_another_version(root: Path) -> None:
+def test_changed_content_has_another_version(root: Path) -> None:
     def version() -> str:
         with FolderBuckets(root).open(OWN, "fleet", "2026/input.json", 0) as source:
             return source.version
@@ -71,7 +71,7 @@ def test_another_content_is_another_version(root: Path) -> None:
         ("", "fleet"),
     ],
 )
-def test_names_that_lead_elsewhere_are_refused(root: Path, bucket: str, key: str) -> None:
+def test_names_that_lead_out_of_the_folder_are_refused(root: Path, bucket: str, key: str) -> None:
     with pytest.raises(InputError, match="is not one"):
         content(FolderBuckets(root), bucket, key)
 
@@ -86,21 +86,23 @@ def test_names_that_lead_elsewhere_are_refused(root: Path, bucket: str, key: str
         ("fleet", "k" * 300, "too long"),
     ],
 )
-def test_what_is_no_file_says_so(root: Path, bucket: str, key: str, reason: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused(root: Path, bucket: str, key: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as refused:
         content(FolderBuckets(root), bucket, key)
-    # Where the server keeps its files is nobody's business who only may name buckets.
+    # The message does not contain the server's path, which clients of the API must not learn.
     assert str(root) not in str(refused.value)
 
 
-def test_a_pipe_is_refused_and_not_waited_for(root: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(root: Path) -> None:
     os.mkfifo(root / OWN / "fleet" / "pipe")
     with pytest.raises(InputError, match="not a file"):
         content(FolderBuckets(root), "fleet", "pipe")
 
 
 @pytest.mark.parametrize(("bucket", "key"), [("theirs", "input.json"), (OTHER, "theirs/input.json")])
-def test_an_account_has_its_own_buckets_alone_and_is_told_where_they_are(root: Path, bucket: str, key: str) -> None:
+def test_an_account_sees_only_its_own_buckets_and_the_error_names_their_folder(
+    root: Path, bucket: str, key: str
+) -> None:
     with pytest.raises(InputError) as refused:
         content(FolderBuckets(root), bucket, key)
     assert str(refused.value) == (
@@ -110,7 +112,7 @@ def test_an_account_has_its_own_buckets_alone_and_is_told_where_they_are(root: P
     )
 
 
-def test_a_file_where_it_had_its_place_before_accounts_had_folders_is_told_its_new_one(root: Path) -> None:
+def test_an_error_about_a_file_in_the_old_place_names_the_new_one(root: Path) -> None:
     (root / "old").mkdir()
     (root / "old" / "input.json").write_text("old")
     with pytest.raises(InputError, match=f"Its place is {OWN}/old/input.json"):
@@ -128,7 +130,7 @@ def test_a_file_where_it_had_its_place_before_accounts_had_folders_is_told_its_n
 
 
 @pytest.mark.parametrize("link", ["linked", "fleet/linked", "fleet/linked.json", "fleet/2026/loop"])
-def test_links_are_not_followed_wherever_they_are(root: Path, link: str) -> None:
+def test_links_are_not_followed(root: Path, link: str) -> None:
     targets = {
         "linked": root / OTHER / "theirs",
         "fleet/linked": root / OTHER / "theirs",
@@ -141,16 +143,16 @@ def test_links_are_not_followed_wherever_they_are(root: Path, link: str) -> None
         content(FolderBuckets(root), bucket, key)
 
 
-def test_a_link_in_place_of_an_accounts_folder_is_the_operators_own(root: Path, tmp_path: Path) -> None:
+def test_an_accounts_folder_may_be_a_link_of_the_operator(root: Path, tmp_path: Path) -> None:
     (root / OWN).rename(tmp_path / "elsewhere")
     (root / OWN).symlink_to(tmp_path / "elsewhere")
     assert content(FolderBuckets(root), "fleet", "2026/input.json") == b"0123456789"
 
 
-def test_a_folder_that_becomes_a_link_while_a_path_is_walked_leads_nowhere(
+def test_a_folder_that_is_replaced_by_a_link_during_the_walk_is_not_followed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After each step, what the path names by then is exchanged for a link to another account's folder."""
+    """After each step, the named folder is replaced by a link to another account's folder."""
     real = os.open
     opened: list[int] = []
 

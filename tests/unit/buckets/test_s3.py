@@ -1,4 +1,4 @@
-"""Buckets of an S3-compatible store: botocore's real client against a server that speaks as much of S3 as it needs."""
+"""Buckets of an S3-compatible store: botocore's real client and a server with the needed part of S3."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    # What names another endpoint for AWS tools, Sekisho's own say, is not where buckets are.
+    # Variables that name another endpoint for AWS tools, such as Sekisho's own, do not change where buckets are.
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -90,7 +90,7 @@ def content(
         return b"".join(iter(lambda: source.read(10_000), b""))
 
 
-def test_an_object_is_read_from_where_it_is_asked_for(store: Store) -> None:
+def test_an_object_is_read_from_the_given_offset(store: Store) -> None:
     assert content(store) == CONTENT
     assert content(store, offset=100_001) == CONTENT[100_001:]
     assert [asked[1] for asked in store.asked] == [None, "bytes=100001-"]
@@ -100,31 +100,31 @@ def test_an_object_is_read_from_where_it_is_asked_for(store: Store) -> None:
 
 
 @pytest.mark.parametrize("code", [(404, "NoSuchBucket"), (403, "AccessDenied")])
-def test_an_object_that_may_not_be_read_is_an_error_for_good(store: Store, code: tuple[int, str]) -> None:
+def test_a_forbidden_object_is_a_permanent_error(store: Store, code: tuple[int, str]) -> None:
     store.fails_with = code
     with pytest.raises(InputError, match=rf"bucket fleet.*{code[1]}.*so it is"):
         content(store)
 
 
-def test_an_object_that_is_not_there_is_an_error_for_good(store: Store) -> None:
+def test_a_missing_object_is_a_permanent_error(store: Store) -> None:
     with pytest.raises(InputError, match=r"other\.json.*NoSuchKey"):
         content(store, key="other.json")
 
 
 @pytest.mark.parametrize("code", [(503, "SlowDown"), (500, "InternalError"), (429, "TooManyRequests")])
-def test_a_store_that_cannot_answer_now_may_be_asked_again(store: Store, code: tuple[int, str]) -> None:
+def test_an_error_of_the_store_is_temporary(store: Store, code: tuple[int, str]) -> None:
     store.fails_with = code
     with pytest.raises(InputUnavailable, match=code[1]):
         content(store)
 
 
-def test_an_answer_that_is_cut_off_is_no_end(store: Store) -> None:
+def test_an_incomplete_answer_is_not_taken_for_the_end(store: Store) -> None:
     store.breaks_after = 123_456
     with pytest.raises(InputUnavailable, match="cut off"):
         content(store)
 
 
-def test_a_store_that_does_not_answer_may_be_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_without_an_answer_is_a_temporary_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "S3_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         store.url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
@@ -134,7 +134,7 @@ def test_a_store_that_does_not_answer_may_be_asked_again(store: Store, monkeypat
         content(store)
 
 
-def test_missing_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_an_error_that_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -144,7 +144,7 @@ def test_missing_credentials_are_told(store: Store, monkeypatch: pytest.MonkeyPa
         content(store)
 
 
-def test_a_bucket_is_read_for_the_accounts_that_the_settings_name_for_it(store: Store) -> None:
+def test_a_bucket_is_read_for_the_accounts_in_its_settings(store: Store) -> None:
     for several in (True, False):
         assert content(store, owned={OWN: ["more", "fleet"]}, are_accounts_several=several) == CONTENT
         before = len(store.asked)
@@ -154,7 +154,7 @@ def test_a_bucket_is_read_for_the_accounts_that_the_settings_name_for_it(store: 
         assert len(store.asked) == before
 
 
-def test_where_there_are_several_accounts_a_bucket_that_is_nobodys_is_not_read(store: Store) -> None:
+def test_with_several_accounts_a_bucket_without_accounts_is_not_read(store: Store) -> None:
     with pytest.raises(InputError, match=r"more than one account.* section \[s3_buckets\]") as refused:
         content(store, are_accounts_several=True)
     assert f'{OWN} = ["fleet"]' in str(refused.value)
@@ -162,7 +162,7 @@ def test_where_there_are_several_accounts_a_bucket_that_is_nobodys_is_not_read(s
 
 
 @pytest.mark.parametrize("key", ["../theirs/input.json", "2026/../../theirs/input.json", "./input.json", ".."])
-def test_a_key_that_a_proxy_takes_for_another_bucket_is_not_asked_for(store: Store, key: str) -> None:
+def test_a_key_that_a_proxy_could_read_as_another_bucket_is_refused(store: Store, key: str) -> None:
     with pytest.raises(InputError, match=r"a key has no parts '.' and '..'"):
         content(store, key=key)
     assert store.asked == []

@@ -1,4 +1,4 @@
-"""The client of ``sekisho rotate`` on servers that do not behave."""
+"""The client of ``sekisho rotate`` with servers that answer wrongly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def serving(*answers: Answer) -> Iterator[tuple[ApiClient, list[HttpRequest]]]:
-    """A client, and what it asks a server that gives these answers one after the other."""
+    """Return a client and the requests that a server gets which gives these answers one after the other."""
     waiting = list(answers)
     asked: list[HttpRequest] = []
 
@@ -62,7 +62,7 @@ def serving(*answers: Answer) -> Iterator[tuple[ApiClient, list[HttpRequest]]]:
         do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
 
         def log_message(self, *_: Any) -> None:
-            """Nothing: pytest shows what matters."""
+            """Log nothing: pytest shows what is important."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -102,7 +102,7 @@ def test_a_list_is_read_to_its_end() -> None:
     assert all(("state", "DONE") in each.query for each in asked)
 
 
-def test_what_is_refused_is_told_by_name_and_not_asked_again() -> None:
+def test_a_refusal_is_raised_by_name_and_not_retried() -> None:
     refusal = (409, {"x-amzn-errortype": "ConflictException:"}, b'{"message": "another is pending"}')
     with serving(refusal) as (client, asked), pytest.raises(Refused, match="another is pending") as told:
         client.post("/b", {})
@@ -110,14 +110,14 @@ def test_what_is_refused_is_told_by_name_and_not_asked_again() -> None:
     assert len(asked) == 1
 
 
-def test_a_lost_connection_and_a_busy_registry_are_asked_again() -> None:
+def test_after_a_lost_connection_and_an_unavailable_registry_the_client_retries() -> None:
     with serving(None, BUSY, ok("at last")) as (client, asked):
         assert client.post("/b", {"a": 1}) == "at last"
     assert [each.body for each in asked] == [b'{"a": 1}'] * 3
 
 
 @pytest.mark.parametrize("answer", [None, BUSY, (200, {}, b"<html>")], ids=["cut", "busy", "not Sekisho"])
-def test_a_server_that_never_answers_is_given_up(answer: Answer) -> None:
+def test_after_its_retries_the_client_gives_up(answer: Answer) -> None:
     with serving(*[answer] * 6) as (client, asked), pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:"):
         client.get("/a")
     assert len(asked) == 6

@@ -1,4 +1,4 @@
-"""New keys and certificates on disk: which file is there at which moment."""
+"""New keys and certificates on disk: which file exists at which moment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def old_certificate() -> X509Certificate:
     return X509Certificate.from_pem(new_device(new_ca("Old"), "pump").pem)
 
 
-def test_what_was_made_is_found_again(tmp_path: Path) -> None:
+def test_existing_files_are_found(tmp_path: Path) -> None:
     old = old_certificate()
     made = device_files_in(tmp_path / "out").make(old)
     found = device_files_in(tmp_path / "out").present(old.certificate_id)
@@ -42,7 +42,7 @@ def test_what_was_made_is_found_again(tmp_path: Path) -> None:
     assert device_files_in(tmp_path / "nowhere").made_here() == set()
 
 
-def test_a_file_that_is_no_certificate_is_not_counted_and_not_used(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_certificate_is_neither_counted_nor_used(tmp_path: Path) -> None:
     old = old_certificate()
     made = device_files_in(tmp_path).make(old)
     broken = tmp_path / ("cd" * 32)
@@ -54,10 +54,10 @@ def test_a_file_that_is_no_certificate_is_not_counted_and_not_used(tmp_path: Pat
         device_files_in(tmp_path).present("cd" * 32)
 
 
-def test_the_key_is_on_disk_before_its_certificate_and_both_before_it_returns(
+def test_the_key_is_on_disk_before_its_certificate_and_both_when_make_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the order in which the disk is asked, with every rename made fast by a sync of its folder."""
+    """In the order of calls to the disk, with a sync of the folder after every rename."""
     asked: list[str] = []
     replace_, sync = Path.replace, os.fsync
 
@@ -85,7 +85,7 @@ def test_the_key_is_on_disk_before_its_certificate_and_both_before_it_returns(
     ]
 
 
-def test_a_new_folder_is_made_for_good_and_is_one_processs_at_a_time(
+def test_a_new_folder_is_synced_and_used_by_one_process_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
@@ -101,7 +101,7 @@ def test_a_new_folder_is_made_for_good_and_is_one_processs_at_a_time(
         synced.clear()
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_failure_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(Failure, match=str(tmp_path / "file" / "out")),
@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         pass
 
 
-def test_a_run_that_ends_between_the_two_files_leaves_a_key_that_the_next_one_uses(
+def test_a_run_that_ends_between_the_two_files_leaves_a_key_that_the_next_run_uses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = old_certificate()
@@ -129,7 +129,9 @@ def test_a_run_that_ends_between_the_two_files_leaves_a_key_that_the_next_one_us
     assert keys.fits(keys.load(key), made.public_key)
 
 
-def test_a_folder_that_cannot_be_synced_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_synced_is_a_failure_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
@@ -139,17 +141,17 @@ def test_a_folder_that_cannot_be_synced_is_said(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("kind", [KeyType.P_256, KeyType.P_384, KeyType.P_521, KeyType.RSA_2048])
-def test_a_new_key_is_of_the_kind_of_the_old_one(tmp_path: Path, kind: KeyType) -> None:
+def test_a_new_key_has_the_kind_of_the_old_one(tmp_path: Path, kind: KeyType) -> None:
     old = X509Certificate.from_pem(new_device(new_ca(), key=keys.generate(kind)).pem)
     assert keys.kind_of(device_files_in(tmp_path).make(old).public_key) is kind
 
 
-def test_a_new_key_is_of_the_kind_that_was_asked_for(tmp_path: Path) -> None:
+def test_a_new_key_has_the_requested_kind(tmp_path: Path) -> None:
     made = device_files_in(tmp_path, KeyType.P_384).make(old_certificate())
     assert keys.kind_of(made.public_key) is KeyType.P_384
 
 
-def test_only_kinds_that_are_made_here_have_a_name() -> None:
+def test_only_supported_kinds_of_key_have_a_name() -> None:
     assert keys.kind_of(None) is None
     assert keys.kind_of(rsa.generate_private_key(public_exponent=65537, key_size=2560).public_key()) is None
     assert keys.kind_of(ec.generate_private_key(ec.SECP256K1()).public_key()) is None

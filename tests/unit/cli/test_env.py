@@ -1,4 +1,4 @@
-"""What ``sekisho env`` exports about names with a dot."""
+"""Names with a dot in the output of ``sekisho env``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What devices and peers have sent is shown without steering the terminal, and is exact everywhere else."""
+"""Text of devices and peers cannot control the terminal, and is exact everywhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Stream(io.StringIO):
 
 
 @pytest.mark.parametrize(("is_terminal", "shown"), [(True, SHOWN), (False, HOSTILE)])
-def test_a_line_is_escaped_on_a_terminal_and_exact_elsewhere(
+def test_a_line_is_escaped_on_a_terminal_and_unchanged_elsewhere(
     monkeypatch: pytest.MonkeyPatch, is_terminal: bool, shown: str
 ) -> None:
     stream = Stream(is_terminal=is_terminal)
@@ -35,7 +35,7 @@ def test_a_line_is_escaped_on_a_terminal_and_exact_elsewhere(
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_json_has_the_same_values_and_nothing_that_is_not_printable(
+def test_json_has_the_same_values_and_only_printable_characters(
     monkeypatch: pytest.MonkeyPatch, is_terminal: bool
 ) -> None:
     stream = Stream(is_terminal=is_terminal)
@@ -49,6 +49,6 @@ def test_json_has_the_same_values_and_nothing_that_is_not_printable(
     assert "関所" in first
 
 
-def test_what_is_printable_or_kept_is_not_touched() -> None:
+def test_printable_text_is_unchanged() -> None:
     assert printable("é 関所 'a\\b'") == "é 関所 'a\\b'"
     assert printable("a\n\tb\x1b", keep="\n\t") == "a\n\tb\\x1b"

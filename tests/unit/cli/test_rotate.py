@@ -1,4 +1,4 @@
-"""The arguments of ``sekisho rotate``: what is wrong with them is said before anything is done."""
+"""The arguments of ``sekisho rotate`` are checked before anything is done."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_wrong_call_is_a_usage_error(arguments: list[str], words: str) -> None
     ],
     ids=lambda value: " ".join(value).replace(OLD, "OLD") if isinstance(value, list) else "",
 )
-def test_a_wrong_value_is_one_line(arguments: list[str], words: str) -> None:
+def test_an_invalid_value_is_reported_in_one_line(arguments: list[str], words: str) -> None:
     result = CliRunner().invoke(app, ["rotate", *arguments])
     assert isinstance(result.exception, Failure)
     assert words in str(result.exception)

@@ -1,4 +1,4 @@
-"""What tests of the registry begin with: realms, certificates that are rows and nothing more, a clock that is set."""
+"""Helpers of tests of features: realms, certificates that are only rows, a clock that a test sets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOCUMENT: Final = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Actio
 
 
 class SetClock:
-    """Stands still until moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -35,7 +35,7 @@ class SetClock:
 
 
 class LiteralEngine:
-    """A policy engine of its own small language, where the real one plays no part in what is tested.
+    """A policy engine with a small language of its own, for tests that do not need the real one.
 
     A document is lines of ``allow <resource>`` and ``deny <resource>``, and ``needs <name>`` for a variable without a
     value. The rule is IAM's: deny, else allow, else implicit deny.
@@ -69,12 +69,12 @@ class LiteralEngine:
 
 
 def certificate_id(number: int) -> str:
-    """A well-formed certificate id."""
+    """Return a well-formed certificate id."""
     return f"{number:064x}"
 
 
 def add_certificate(store: Store, number: int = 1, realm: Realm = HOME) -> str:
-    """Put a certificate into the store and return its ARN. It is inactive: registry rules do not ask."""
+    """Add a certificate to the store and return its ARN. It is inactive, which has no meaning for the rules."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     with store.write() as tx:
         CertificateRows(tx).add(

@@ -30,7 +30,7 @@ def test_a_new_account_has_an_access_key_of_the_form_that_aws_tools_expect(accou
     assert list(accounts.all()) == [account]
 
 
-def test_whether_there_are_several_is_told_from_the_second_account_on(accounts: Accounts) -> None:
+def test_there_are_several_accounts_from_the_second_one_on(accounts: Accounts) -> None:
     assert not accounts.are_several()
     accounts.create("000000000042")
     assert not accounts.are_several()
@@ -41,25 +41,25 @@ def test_whether_there_are_several_is_told_from_the_second_account_on(accounts: 
         assert accounts.are_several()
 
 
-def test_a_secret_shows_in_no_repr(accounts: Accounts) -> None:
+def test_a_secret_is_in_no_repr(accounts: Accounts) -> None:
     _, key = accounts.create()
     assert key.secret_access_key not in repr(key)
 
 
-def test_chosen_ids_are_twelve_digits_without_a_zero_in_front(accounts: Accounts) -> None:
+def test_random_ids_are_twelve_digits_without_a_leading_zero(accounts: Accounts) -> None:
     ids = {accounts.create()[0].account_id for _ in range(20)}
     assert len(ids) == 20
     assert all(re.fullmatch(r"[1-9][0-9]{11}", account_id) for account_id in ids)
 
 
-def test_an_account_cannot_be_made_twice(accounts: Accounts) -> None:
+def test_an_existing_account_cannot_be_created(accounts: Accounts) -> None:
     accounts.create("123456789012")
     with pytest.raises(ResourceAlreadyExistsException, match="123456789012"):
         accounts.create("123456789012")
     assert len(accounts.access_keys("123456789012")) == 1
 
 
-def test_the_default_account_is_made_once(accounts: Accounts) -> None:
+def test_the_default_account_is_created_once(accounts: Accounts) -> None:
     first = accounts.ensure("123456789012")
     assert accounts.ensure("123456789012") == first
     assert len(accounts.access_keys("123456789012")) == 1
@@ -74,7 +74,7 @@ def test_an_id_that_is_not_twelve_digits_is_refused(accounts: Accounts, account_
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 129])
-def test_a_name_that_is_no_name_is_refused(accounts: Accounts, name: str) -> None:
+def test_an_invalid_name_is_refused(accounts: Accounts, name: str) -> None:
     with pytest.raises(InvalidRequestException, match="printable"):
         accounts.create(name=name)
 

@@ -1,4 +1,4 @@
-"""The registry's answer to the gateway: identities, and reasons why there is none."""
+"""Admission results for the gateway: identities, and reasons of refusals."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def request(device: KeyAndCertificate, realm: Realm | None = HOME, *chain: KeyAn
 
 
 def name(answer: Identity | CACertificate | Refused) -> Identity | str:
-    """Of a CA that registers its id, of a refusal the name of its reason."""
+    """Return the id of a CA that registers, or the name of the reason of a refusal."""
     if isinstance(answer, CACertificate):
         return answer.certificate_id
     return answer.reason if isinstance(answer, Refused) else answer
@@ -108,7 +108,7 @@ def reason(admission: Admission, asked: AdmissionRequest) -> Identity | str:
 
 
 def detail(admission: Admission, asked: AdmissionRequest) -> str:
-    """What the operator is told besides the name of the reason."""
+    """Return the detail of a refusal for the operator."""
     [answer] = admission.answer([asked])
     assert isinstance(answer, Refused)
     assert answer.detail is not None
@@ -129,7 +129,9 @@ class TestWithSni:
             assert answer.certificate == certificate
             assert [version.document for version in answer.policies] == ["allow x"]
 
-    def test_one_of_an_unknown_ca_is_told_so(self, admission: Admission, store: Store) -> None:
+    def test_a_certificate_of_an_unknown_ca_is_refused_as_ca_not_registered(
+        self, admission: Admission, store: Store
+    ) -> None:
         ca = new_ca("MyCA")
         assert reason(admission, request(new_device(ca))) == "CA_NOT_REGISTERED"
         add_ca(store, new_ca("MyCA"), automatic=ENABLE)
@@ -145,18 +147,18 @@ class TestWithSni:
             (False, DISABLE, "CA_INACTIVE"),
         ],
     )
-    def test_one_of_a_known_ca_is_told_what_its_ca_lacks(
+    def test_a_certificate_of_a_ca_that_does_not_register_is_refused_with_the_reason(
         self, admission: Admission, store: Store, active: bool, automatic: AutoRegistrationStatus, why: str
     ) -> None:
         add_ca(store, ca := new_ca(), active=active, automatic=automatic)
-        # A namesake that would register plays no part.
+        # A CA of the same name that would register has no effect.
         add_ca(store, new_ca(), automatic=ENABLE)
         assert reason(admission, request(new_device(ca))) == why
         device = new_device(ca)
         version_1 = AdmissionRequest(HOME, device.certificate_id, read_certificate(v1(device, ca)), [], "pump")
         assert reason(admission, version_1) == why
 
-    def test_a_ca_registers_with_a_template_as_well_as_without(self, admission: Admission, store: Store) -> None:
+    def test_a_ca_registers_with_and_without_a_template(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         assert reason(admission, request(new_device(ca))) == ca.certificate_id
         with store.write() as tx:
@@ -165,26 +167,30 @@ class TestWithSni:
             CACertificateRows(tx).replace(replace(kept, registration_config=RegistrationConfig(template_name="t")))
         assert reason(admission, request(new_device(ca))) == ca.certificate_id
 
-    def test_of_two_certificates_of_one_ca_the_readier_one_counts(self, admission: Admission, store: Store) -> None:
+    def test_of_two_certificates_of_one_ca_key_the_one_that_can_register_counts(
+        self, admission: Admission, store: Store
+    ) -> None:
         ca = new_ca()
         add_ca(store, ca, active=False)
         add_ca(store, new_ca(key=ca.key))
         assert reason(admission, request(new_device(ca))) == "CA_AUTO_REGISTRATION_DISABLED"
 
-    def test_a_self_signed_one_has_no_ca_to_miss(self, admission: Admission) -> None:
+    def test_a_self_signed_certificate_is_refused_as_not_registered(self, admission: Admission) -> None:
         assert reason(admission, request(new_device(None))) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_at_another_accounts_endpoint_the_endpoint_is_the_mistake(self, admission: Admission, store: Store) -> None:
+    def test_at_the_endpoint_of_another_account_the_certificate_is_not_registered(
+        self, admission: Admission, store: Store
+    ) -> None:
         add_device(store, device := new_device(new_ca()))
         assert reason(admission, request(device, OTHER_ACCOUNT)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_what_cannot_be_read_is_not_registered(self, admission: Admission) -> None:
+    def test_an_unreadable_certificate_is_refused_as_unreadable(self, admission: Admission) -> None:
         assert (
             reason(admission, AdmissionRequest(HOME, "0" * 64, b"\x30\x00", [], "pump"))
             == "DEVICE_CERTIFICATE_UNREADABLE"
         )
 
-    def test_the_issuer_that_would_have_to_be_registered_is_named_with_its_key(
+    def test_the_detail_names_the_issuer_that_would_have_to_be_registered_and_its_key(
         self, admission: Admission, store: Store
     ) -> None:
         ca = new_ca("Issuing")
@@ -202,7 +208,7 @@ class TestWithSni:
         assert namesake.certificate_id in said
         assert "elsewhere" not in said
 
-    def test_a_registered_ca_further_up_the_chain_is_said_not_to_count(
+    def test_the_detail_says_that_a_registered_ca_higher_in_the_chain_does_not_count(
         self, admission: Admission, store: Store
     ) -> None:
         add_ca(store, root := new_ca("Root"), automatic=ENABLE)
@@ -213,10 +219,10 @@ class TestWithSni:
         assert (
             f"Register the CA certificate that the client sent along (certificateId={between.certificate_id})" in said
         )
-        # Another account's registration is nothing to this one.
+        # The registration of another account is not mentioned.
         assert root.certificate_id not in detail(admission, request(device, OTHER_ACCOUNT, between, root))
 
-    def test_where_else_the_ca_is_registered_is_said(self, admission: Admission, store: Store) -> None:
+    def test_the_detail_says_where_else_the_ca_is_registered(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         device = new_device(ca)
         said = detail(admission, request(device, SAME_ACCOUNT_ELSEWHERE))
@@ -224,10 +230,10 @@ class TestWithSni:
         said = detail(admission, request(device, OTHER_ACCOUNT))
         assert "It is registered in another account" in said
         assert HOME.account_id not in said
-        # One of the same name and another key is not it.
+        # One of the same name with another key is not this CA.
         assert "another account" not in detail(admission, request(new_device(new_ca()), OTHER_ACCOUNT))
 
-    def test_what_a_known_ca_lacks_is_said_with_its_id(self, admission: Admission, store: Store) -> None:
+    def test_the_detail_says_what_a_known_ca_lacks_with_its_id(self, admission: Admission, store: Store) -> None:
         add_ca(store, inactive := new_ca("Inactive"), active=False, automatic=ENABLE)
         add_ca(store, manual := new_ca("Manual"), automatic=DISABLE)
         for ca, remedy in ((inactive, "Activate it with UpdateCACertificate"), (manual, "newAutoRegistrationStatus")):
@@ -242,7 +248,7 @@ class TestWithSni:
 
 
 class TestWithoutSni:
-    def test_default_mode_tells_the_account(self, admission: Admission, store: Store) -> None:
+    def test_default_mode_determines_the_account(self, admission: Admission, store: Store) -> None:
         device = new_device(None)
         add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         certificate = add_device(store, device, mode=DEFAULT)
@@ -271,7 +277,7 @@ class TestWithoutSni:
         assert isinstance(answer, Identity)
         assert (answer.certificate.realm, answer.certificate.status) == (OTHER_ACCOUNT, CertificateStatus.ACTIVE)
 
-    def test_of_several_regions_the_active_one_is_meant(self, admission: Admission, store: Store) -> None:
+    def test_of_several_regions_the_active_certificate_counts(self, admission: Admission, store: Store) -> None:
         device = new_device(None)
         here = add_device(store, device, mode=DEFAULT)
         there = add_device(store, device, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT)
@@ -282,19 +288,19 @@ class TestWithoutSni:
         assert isinstance(answer, Identity)
         assert answer.certificate == there
 
-    def test_the_ca_has_to_be_sent_along(self, admission: Admission, store: Store) -> None:
+    def test_the_chain_has_to_contain_the_ca(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         device = new_device(ca)
         assert reason(admission, request(device, None)) == "CA_NOT_IN_CHAIN_AND_NO_SNI"
         assert reason(admission, request(device, None, ca)) == ca.certificate_id
         assert reason(admission, request(device, None, new_ca("Between"), ca)) == ca.certificate_id
 
-    def test_a_ca_that_registers_in_two_regions_says_not_in_which(self, admission: Admission, store: Store) -> None:
+    def test_a_ca_that_registers_in_two_regions_is_ambiguous(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT, automatic=ENABLE)
         add_ca(store, ca, realm=SAME_ACCOUNT_ELSEWHERE, mode=DEFAULT, automatic=ENABLE)
         assert reason(admission, request(new_device(ca), None, ca)) == "AMBIGUOUS_WITHOUT_SNI"
 
-    def test_a_ca_sent_along_has_to_have_signed(self, admission: Admission, store: Store) -> None:
+    def test_a_ca_in_the_chain_must_have_signed_the_certificate(self, admission: Admission, store: Store) -> None:
         add_ca(store, namesake := new_ca(), mode=DEFAULT, automatic=ENABLE)
         assert reason(admission, request(new_device(new_ca()), None, namesake)) == "CA_NOT_REGISTERED"
 
@@ -304,10 +310,10 @@ class TestWithoutSni:
         add_ca(store, ca, realm=OTHER_ACCOUNT, mode=DEFAULT)
         assert reason(admission, request(new_device(ca), None, ca)) == "CA_AUTO_REGISTRATION_DISABLED"
 
-    def test_a_self_signed_one_is_not_registered(self, admission: Admission) -> None:
+    def test_a_self_signed_certificate_without_sni_is_refused_as_not_registered(self, admission: Admission) -> None:
         assert reason(admission, request(new_device(None), None)) == "DEVICE_CERTIFICATE_NOT_REGISTERED"
 
-    def test_garbage_in_the_chain_is_passed_over(self, admission: Admission, store: Store) -> None:
+    def test_unreadable_certificates_in_the_chain_are_ignored(self, admission: Admission, store: Store) -> None:
         add_ca(store, ca := new_ca(), mode=DEFAULT)
         device = new_device(ca)
         asked = AdmissionRequest(None, device.certificate_id, device.der, [b"garbage", ca.der], "pump")
@@ -315,13 +321,13 @@ class TestWithoutSni:
 
 
 class TestWithoutSniWhereItIsNotRequired:
-    """``require_sni = false``, for clients that send none for ``localhost``."""
+    """``require_sni = false``, for clients that send no SNI for ``localhost``."""
 
     @pytest.fixture
     def admission(self, store: Store) -> Admission:
         return Admission(store, require_sni=False)
 
-    def test_the_only_realm_that_has_the_certificate_is_meant(self, admission: Admission, store: Store) -> None:
+    def test_the_only_realm_with_the_certificate_counts(self, admission: Admission, store: Store) -> None:
         certificate = add_device(store, device := new_device(None), realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         answer = reason(admission, request(device, None))
         assert isinstance(answer, Identity)
@@ -331,7 +337,7 @@ class TestWithoutSniWhereItIsNotRequired:
 
     @pytest.mark.parametrize("status", [each for each in CertificateStatus if each.name != "PENDING_TRANSFER"])
     @pytest.mark.parametrize("other", [OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE])
-    def test_of_several_none_is_chosen_by_its_status(
+    def test_with_several_realms_the_status_does_not_decide(
         self, admission: Admission, store: Store, status: CertificateStatus, other: Realm
     ) -> None:
         device = new_device(None)
@@ -339,13 +345,13 @@ class TestWithoutSniWhereItIsNotRequired:
         add_device(store, device, realm=other, mode=SNI_ONLY)
         assert reason(admission, request(device, None)) == "AMBIGUOUS_WITHOUT_SNI"
         assert admission.known([request(device, None)]) == [None]
-        # With SNI each has its own.
+        # With SNI each realm answers for itself.
         for realm in (HOME, other):
             answer = reason(admission, request(device, realm))
             assert isinstance(answer, Identity)
             assert answer.certificate.realm == realm
 
-    def test_default_mode_tells_the_account_as_ever(self, admission: Admission, store: Store) -> None:
+    def test_default_mode_determines_the_account_here_too(self, admission: Admission, store: Store) -> None:
         device = new_device(None)
         add_device(store, device, realm=OTHER_ACCOUNT, mode=SNI_ONLY)
         certificate = add_device(store, device, mode=DEFAULT)
@@ -355,7 +361,7 @@ class TestWithoutSniWhereItIsNotRequired:
 
     @pytest.mark.parametrize("mode", CertificateMode)
     @pytest.mark.parametrize("sent", [True, False])
-    def test_the_only_realm_whose_ca_registers_it_is_meant(
+    def test_the_only_realm_whose_ca_registers_the_certificate_counts(
         self, admission: Admission, store: Store, mode: CertificateMode, sent: bool
     ) -> None:
         Endpoints(store, HOME, "localhost").describe(HOME)
@@ -369,20 +375,20 @@ class TestWithoutSniWhereItIsNotRequired:
     def test_a_ca_in_several_realms_registers_nothing(self, admission: Admission, store: Store, sent: bool) -> None:
         endpoints = Endpoints(store, HOME, "localhost")
         ca = new_ca()
-        # Whatever its state in one of them: another account must not take devices over.
+        # Whatever its state in one of them, because another account must not register these devices.
         add_ca(store, ca, active=False)
         add_ca(store, ca, realm=OTHER_ACCOUNT, automatic=ENABLE)
         for realm in (HOME, OTHER_ACCOUNT):
             endpoints.describe(realm)
         assert reason(admission, request(new_device(ca), None, *([ca] if sent else []))) == "AMBIGUOUS_WITHOUT_SNI"
 
-    def test_a_ca_that_does_not_register_says_why(self, admission: Admission, store: Store) -> None:
+    def test_a_ca_that_does_not_register_is_refused_with_the_reason(self, admission: Admission, store: Store) -> None:
         Endpoints(store, HOME, "localhost").describe(HOME)
         add_ca(store, ca := new_ca(), automatic=DISABLE)
         assert reason(admission, request(new_device(ca), None)) == "CA_AUTO_REGISTRATION_DISABLED"
         assert reason(admission, request(new_device(new_ca()), None)) == "CA_NOT_REGISTERED"
 
-    def test_no_ca_is_searched_for_in_more_realms_than_a_few(
+    def test_a_ca_is_searched_for_in_a_bounded_number_of_realms(
         self, admission: Admission, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rules, "MAX_REALMS_SEARCHED", 1)
@@ -424,7 +430,7 @@ def test_a_batch_is_answered_in_its_order_with_one_look_up(store: Store, monkeyp
     assert Admission(store).answer([]) == []
 
 
-def test_the_decision_can_be_asked_for_by_itself(store: Store) -> None:
+def test_the_registrar_can_be_asked_alone(store: Store) -> None:
     add_ca(store, ca := new_ca(), active=False)
     device = new_device(ca)
 

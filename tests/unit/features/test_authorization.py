@@ -24,7 +24,7 @@ B = "arn:aws:iot:eu-central-1:123456789012:topic/b"
 
 @pytest.fixture
 def policies(store: Store, clock: SetClock) -> Policies:
-    """Four policies, attached to nothing."""
+    """Add four policies that are attached to nothing."""
     made = Policies(store, clock, LiteralEngine())
     made.create(HOME, "allows-a", f"allow {A}\nneeds iot:ClientId")
     made.create(HOME, "allows-b", f"allow {B}")
@@ -40,7 +40,7 @@ def authorization(store: Store) -> Authorization:
 
 @pytest.fixture
 def principal(store: Store, policies: Policies) -> str:
-    """A certificate with the policies allows-a and says-nothing."""
+    """Add a certificate with the policies allows-a and says-nothing."""
     made = add_certificate(store)
     policies.attach(HOME, "allows-a", made)
     policies.attach(HOME, "says-nothing", made)
@@ -51,13 +51,13 @@ def publish(*resources: str) -> Question:
     return Question("PUBLISH", resources)
 
 
-def test_answers_come_in_the_order_of_the_questions(authorization: Authorization, principal: str) -> None:
+def test_decisions_come_in_the_order_of_the_requests(authorization: Authorization, principal: str) -> None:
     answers = authorization.test(HOME, [publish(B), publish(A)], principal=principal)
     assert [answer.decision for answer in answers] == ["IMPLICIT_DENY", "ALLOWED"]
     assert [answer.question for answer in answers] == [publish(B), publish(A)]
 
 
-def test_an_answer_names_the_policies_that_decided(authorization: Authorization, principal: str) -> None:
+def test_a_decision_names_the_policies_that_made_it(authorization: Authorization, principal: str) -> None:
     allowed, denied = authorization.test(HOME, [publish(A), publish(B)], principal=principal)
     assert allowed.allowed_by == ["allows-a"]
     assert allowed.implicitly_denied_by == []
@@ -66,7 +66,7 @@ def test_an_answer_names_the_policies_that_decided(authorization: Authorization,
     assert denied.implicitly_denied_by == ["allows-a", "says-nothing"]
 
 
-def test_resources_of_one_question_are_judged_together(authorization: Authorization, principal: str) -> None:
+def test_resources_of_one_request_are_evaluated_together(authorization: Authorization, principal: str) -> None:
     def decide(*add: str) -> str:
         [answer] = authorization.test(HOME, [publish(A, B)], principal=principal, policy_names_to_add=add)
         return answer.decision
@@ -76,7 +76,9 @@ def test_resources_of_one_question_are_judged_together(authorization: Authorizat
     assert decide("allows-b", "denies-b") == "EXPLICIT_DENY"
 
 
-def test_an_explicit_deny_names_who_denies_and_who_would_allow(authorization: Authorization, principal: str) -> None:
+def test_an_explicit_deny_names_the_denying_and_the_allowing_policies(
+    authorization: Authorization, principal: str
+) -> None:
     [answer] = authorization.test(
         HOME, [publish(A, B)], principal=principal, policy_names_to_add=["allows-b", "denies-b"]
     )
@@ -85,7 +87,7 @@ def test_an_explicit_deny_names_who_denies_and_who_would_allow(authorization: Au
     assert answer.implicitly_denied_by == []
 
 
-def test_policies_are_added_and_skipped_for_the_test_alone(authorization: Authorization, principal: str) -> None:
+def test_policies_are_added_and_skipped_only_for_the_test(authorization: Authorization, principal: str) -> None:
     [answer] = authorization.test(
         HOME,
         [publish(A)],
@@ -106,19 +108,19 @@ def test_only_the_default_version_is_in_force(authorization: Authorization, poli
     assert authorization.test(HOME, [publish(A)], principal=principal)[0].decision == "EXPLICIT_DENY"
 
 
-def test_a_cognito_identity_is_judged_by_its_policies(authorization: Authorization, policies: Policies) -> None:
+def test_the_policies_of_a_cognito_identity_decide(authorization: Authorization, policies: Policies) -> None:
     policies.attach(HOME, "allows-b", IDENTITY)
     [answer] = authorization.test(HOME, [publish(B)], principal=IDENTITY)
     assert (answer.decision, answer.allowed_by) == ("ALLOWED", ["allows-b"])
 
 
 @pytest.mark.usefixtures("policies")
-def test_policies_can_be_tested_by_themselves(authorization: Authorization) -> None:
+def test_policies_can_be_tested_without_a_principal(authorization: Authorization) -> None:
     [answer] = authorization.test(HOME, [publish(B)], policy_names_to_add=["allows-b"])
     assert answer.decision == "ALLOWED"
 
 
-def test_nothing_to_test_is_refused(authorization: Authorization) -> None:
+def test_a_request_without_policies_is_refused(authorization: Authorization) -> None:
     with pytest.raises(InvalidRequestException, match="Nothing to test"):
         authorization.test(HOME, [publish(A)])
 
@@ -155,7 +157,7 @@ def test_more_than_ten_policies_together_are_refused(
         (Question("SUBSCRIBE", ["a/b"]), "it is arn:aws:iot:eu-central-1:123456789012:topicfilter/<filter>"),
     ],
 )
-def test_a_question_that_cannot_be_asked_is_refused(
+def test_an_invalid_request_is_refused(
     authorization: Authorization, principal: str, question: Question, says: str
 ) -> None:
     with pytest.raises(InvalidRequestException) as refusal:
@@ -174,7 +176,7 @@ def test_the_effective_policies_of_a_principal_are_those_in_force(
     ]
 
 
-def test_a_thing_in_no_group_brings_no_policies(
+def test_a_thing_without_groups_has_no_policies(
     authorization: Authorization, store: Store, clock: SetClock, principal: str
 ) -> None:
     things = Things(store, clock)
@@ -184,7 +186,7 @@ def test_a_thing_in_no_group_brings_no_policies(
     assert len(authorization.effective_policies(HOME, principal=principal, thing_name="pump")) == 2
 
 
-def test_effective_policies_of_nothing_or_of_what_is_not_there_are_refused(authorization: Authorization) -> None:
+def test_effective_policies_of_nothing_or_of_unknown_objects_are_refused(authorization: Authorization) -> None:
     with pytest.raises(InvalidRequestException, match="Give a principal"):
         authorization.effective_policies(HOME)
     with pytest.raises(ResourceNotFoundException, match="Thing pump"):

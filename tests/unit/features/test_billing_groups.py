@@ -47,7 +47,7 @@ def test_a_group_keeps_its_id_and_counts_its_versions(groups: BillingGroups) -> 
     assert refusal.value.resource_arn == arn.billing_group(HOME, "north")
 
 
-def test_moving_a_thing_takes_it_out_of_the_group_it_was_in(groups: BillingGroups, things: Things) -> None:
+def test_adding_a_thing_removes_it_from_its_former_group(groups: BillingGroups, things: Things) -> None:
     for name in ("north", "south"):
         groups.create(HOME, name)
     things.create(HOME, "one", billing_group_name="north")
@@ -59,7 +59,7 @@ def test_moving_a_thing_takes_it_out_of_the_group_it_was_in(groups: BillingGroup
     assert things.describe(HOME, "one").billing_group_name is None
 
 
-def test_a_group_with_things_is_not_deleted_and_one_without_takes_its_tags_along(
+def test_only_a_group_without_things_is_deleted_and_its_tags_with_it(
     groups: BillingGroups, things: Things, store: Store
 ) -> None:
     groups.create(HOME, "north", tags={"cost": "1"})
@@ -75,7 +75,7 @@ def test_a_group_with_things_is_not_deleted_and_one_without_takes_its_tags_along
     assert Tags(store).of(HOME, arn.billing_group(HOME, "north")) == {}
 
 
-def test_no_connection_is_examined_for_the_sake_of_a_bill(
+def test_changes_of_billing_groups_announce_nothing(
     groups: BillingGroups, things: Things, announced: list[Change]
 ) -> None:
     groups.create(HOME, "north")
@@ -85,7 +85,7 @@ def test_no_connection_is_examined_for_the_sake_of_a_bill(
     assert announced == []
 
 
-def test_groups_of_other_accounts_are_not_seen(groups: BillingGroups, things: Things) -> None:
+def test_groups_of_other_accounts_are_not_visible(groups: BillingGroups, things: Things) -> None:
     groups.create(OTHER_ACCOUNT, "north")
     things.create(HOME, "one")
     for refused in (

@@ -1,4 +1,4 @@
-"""CA certificates: two modes, proof of possession, and what may be registered."""
+"""CA certificates: two modes, proof of possession, and which certificates may be registered."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def prove(cas: CACertificates, ca: KeyAndCertificate, realm: Realm = HOME) -> CA
 
 
 class TestRegistering:
-    def test_what_is_registered_can_be_described(self, cas: CACertificates, clock: SetClock) -> None:
+    def test_a_registered_ca_can_be_described(self, cas: CACertificates, clock: SetClock) -> None:
         ca = new_ca()
         registered = cas.register(
             HOME, "text before\n" + ca.pem, mode=CertificateMode.SNI_ONLY, set_as_active=True, tags={"site": "north"}
@@ -61,7 +61,7 @@ class TestRegistering:
         assert registered.auto_registration_status is AutoRegistrationStatus.DISABLE
         assert (registered.created_at, registered.customer_version) == (clock.now, 1)
 
-    def test_it_is_inactive_unless_asked_otherwise(self, cas: CACertificates) -> None:
+    def test_a_ca_is_inactive_by_default(self, cas: CACertificates) -> None:
         assert register(cas, new_ca()).status is CACertificateStatus.INACTIVE
 
     def test_tags_and_automatic_registration_are_kept(self, cas: CACertificates, store: Store) -> None:
@@ -78,7 +78,7 @@ class TestRegistering:
         with store.read() as tx:
             assert TagRows(tx).get(HOME, arn.ca_certificate(HOME, registered.certificate_id)) == {"site": "north"}
 
-    def test_the_same_again_is_refused_and_says_which(self, cas: CACertificates) -> None:
+    def test_a_registered_ca_is_refused_with_the_existing_id(self, cas: CACertificates) -> None:
         ca = new_ca()
         register(cas, ca)
         with pytest.raises(
@@ -90,7 +90,7 @@ class TestRegistering:
         register(cas, ca, SAME_ACCOUNT_ELSEWHERE)
         register(cas, ca, OTHER_ACCOUNT)
 
-    def test_ten_of_one_subject_and_no_more(self, cas: CACertificates) -> None:
+    def test_a_region_has_at_most_ten_cas_of_one_subject(self, cas: CACertificates) -> None:
         first = [register(cas, new_ca("MyCA")) for _ in range(10)]
         with pytest.raises(LimitExceededException) as refusal:
             register(cas, new_ca("myca"))
@@ -101,7 +101,7 @@ class TestRegistering:
         cas.delete(HOME, first[0].certificate_id)
         register(cas, new_ca("MyCA"))
 
-    def test_what_is_no_ca_is_refused_with_the_text_of_aws(self, cas: CACertificates) -> None:
+    def test_a_certificate_that_is_not_a_ca_is_refused_in_the_words_of_aws(self, cas: CACertificates) -> None:
         not_a_ca = crypto_x509.BasicConstraints(ca=False, path_length=None)
         for spoilt in (new_ca(basic_constraints=None), new_ca(basic_constraints=not_a_ca)):
             with pytest.raises(
@@ -110,27 +110,27 @@ class TestRegistering:
             ):
                 register(cas, spoilt)
 
-    def test_a_ca_out_of_its_validity_is_refused(self, cas: CACertificates, clock: SetClock) -> None:
+    def test_a_ca_outside_its_validity_is_refused(self, cas: CACertificates, clock: SetClock) -> None:
         day = timedelta(days=1)
         with pytest.raises(CertificateValidationException, match="The CA certificate expired on 2026-01-01T"):
             register(cas, new_ca(ends=clock.now - day))
         with pytest.raises(CertificateValidationException, match="not valid before 2026-01-03T"):
             register(cas, new_ca(begins=clock.now + day))
 
-    def test_what_is_no_certificate_is_named(self, cas: CACertificates) -> None:
+    def test_text_that_is_not_a_certificate_is_refused(self, cas: CACertificates) -> None:
         with pytest.raises(CertificateValidationException, match=r"^caCertificate: The text contains a private key"):
             cas.register(HOME, new_ca().key_pem, mode=CertificateMode.SNI_ONLY)
 
 
 class TestModes:
-    def test_a_verification_certificate_goes_with_default_mode_and_with_no_other(self, cas: CACertificates) -> None:
+    def test_only_default_mode_has_a_verification_certificate(self, cas: CACertificates) -> None:
         ca = new_ca()
         with pytest.raises(InvalidRequestException, match="verificationCertificate is missing"):
             cas.register(HOME, ca.pem)
         with pytest.raises(InvalidRequestException, match="certificateMode is SNI_ONLY"):
             cas.register(HOME, ca.pem, verification_certificate_pem=new_device(ca).pem, mode=CertificateMode.SNI_ONLY)
 
-    def test_one_account_of_a_region_holds_a_ca_in_default_mode(self, cas: CACertificates) -> None:
+    def test_one_account_of_a_region_has_a_ca_in_default_mode(self, cas: CACertificates) -> None:
         ca = new_ca()
         assert prove(cas, ca).mode is CertificateMode.DEFAULT
         with pytest.raises(InvalidRequestException, match=r"^Cannot accept this CACertificate.*SNI_ONLY"):
@@ -145,7 +145,7 @@ class TestPossession:
         verification = v1(new_device(ca, cas.get_registration_code(HOME)), ca)
         assert cas.register(HOME, ca.pem, verification_certificate_pem=verification).mode is CertificateMode.DEFAULT
 
-    def test_another_code_is_refused_beside_the_expected_one(self, cas: CACertificates) -> None:
+    def test_another_code_is_refused_with_the_expected_one(self, cas: CACertificates) -> None:
         ca = new_ca()
         code, elsewhere = cas.get_registration_code(HOME), cas.get_registration_code(SAME_ACCOUNT_ELSEWHERE)
         with pytest.raises(RegistrationCodeValidationException) as refusal:
@@ -154,7 +154,7 @@ class TestPossession:
         assert f"is '{elsewhere}'; expected the registration code '{code}'" in message
         assert "account 123456789012 in eu-central-1" in message
 
-    def test_a_code_that_was_deleted_is_refused(self, cas: CACertificates) -> None:
+    def test_a_deleted_code_is_refused(self, cas: CACertificates) -> None:
         ca = new_ca()
         verification = new_device(ca, cas.get_registration_code(HOME))
         cas.delete_registration_code(HOME)
@@ -164,35 +164,35 @@ class TestPossession:
         with pytest.raises(RegistrationCodeValidationException, match="another one after it was deleted"):
             cas.register(HOME, ca.pem, verification_certificate_pem=verification.pem)
 
-    def test_capital_letters_are_pointed_at(self, cas: CACertificates) -> None:
+    def test_a_code_in_capital_letters_is_refused_with_a_hint(self, cas: CACertificates) -> None:
         ca = new_ca()
         loud = new_device(ca, cas.get_registration_code(HOME).upper())
         with pytest.raises(RegistrationCodeValidationException, match="blanks around it, or capital letters"):
             cas.register(HOME, ca.pem, verification_certificate_pem=loud.pem)
 
-    def test_a_self_signed_one_is_refused_and_told(self, cas: CACertificates) -> None:
+    def test_a_self_signed_verification_certificate_is_refused(self, cas: CACertificates) -> None:
         code = cas.get_registration_code(HOME)
         with pytest.raises(
             CertificateValidationException, match=f"issuer is CN={code}, expected CN=MyCA. It is self-signed"
         ):
             cas.register(HOME, new_ca().pem, verification_certificate_pem=new_device(None, code).pem)
 
-    def test_one_signed_by_a_namesake_is_refused(self, cas: CACertificates) -> None:
+    def test_a_verification_certificate_of_another_ca_of_the_name_is_refused(self, cas: CACertificates) -> None:
         verification = new_device(new_ca("MyCA"), cas.get_registration_code(HOME))
         with pytest.raises(CertificateValidationException, match="not signed by the key of the CA certificate"):
             cas.register(HOME, new_ca("MyCA").pem, verification_certificate_pem=verification.pem)
 
-    def test_an_expired_one_is_refused(self, cas: CACertificates, clock: SetClock) -> None:
+    def test_an_expired_verification_certificate_is_refused(self, cas: CACertificates, clock: SetClock) -> None:
         ca = new_ca()
         verification = new_device(ca, cas.get_registration_code(HOME), ends=clock.now - timedelta(days=1))
         with pytest.raises(CertificateValidationException, match="The verification certificate expired"):
             cas.register(HOME, ca.pem, verification_certificate_pem=verification.pem)
 
-    def test_what_is_no_certificate_is_named(self, cas: CACertificates) -> None:
+    def test_text_that_is_not_a_certificate_is_refused(self, cas: CACertificates) -> None:
         with pytest.raises(CertificateValidationException, match=r"^verificationCertificate: "):
             cas.register(HOME, new_ca().pem, verification_certificate_pem="hello")
 
-    def test_registering_again_is_told_before_a_code_that_is_spent(self, cas: CACertificates) -> None:
+    def test_a_registered_ca_is_refused_before_the_code_is_checked(self, cas: CACertificates) -> None:
         ca = new_ca()
         verification = new_device(ca, cas.get_registration_code(HOME)).pem
         cas.register(HOME, ca.pem, verification_certificate_pem=verification)
@@ -202,25 +202,25 @@ class TestPossession:
 
 
 class TestRegistrationCode:
-    def test_it_is_64_hex_digits_and_stays_the_same(self, cas: CACertificates) -> None:
+    def test_a_code_has_64_hex_digits_and_does_not_change(self, cas: CACertificates) -> None:
         code = cas.get_registration_code(HOME)
         assert len(bytes.fromhex(code)) == 32
         assert code == code.lower()
         assert cas.get_registration_code(HOME) == code
         assert cas.get_registration_code(SAME_ACCOUNT_ELSEWHERE) != code
 
-    def test_after_it_is_deleted_there_is_another(self, cas: CACertificates) -> None:
+    def test_after_its_deletion_the_code_is_another(self, cas: CACertificates) -> None:
         code = cas.get_registration_code(HOME)
         cas.delete_registration_code(HOME)
         assert cas.get_registration_code(HOME) != code
 
-    def test_there_must_be_one_to_delete(self, cas: CACertificates) -> None:
+    def test_deleting_a_missing_code_is_refused(self, cas: CACertificates) -> None:
         with pytest.raises(ResourceNotFoundException, match="has no registration code in eu-central-1"):
             cas.delete_registration_code(HOME)
 
 
 class TestUpdating:
-    def test_what_is_given_changes_and_the_rest_stays(self, cas: CACertificates, clock: SetClock) -> None:
+    def test_only_given_properties_change(self, cas: CACertificates, clock: SetClock) -> None:
         registered = register(cas, new_ca())
         clock.move(60)
         cas.update(HOME, registered.certificate_id, status=CACertificateStatus.ACTIVE)
@@ -234,14 +234,14 @@ class TestUpdating:
         assert changed.customer_version == 4
         assert changed.generation_id == registered.generation_id
 
-    def test_no_change_is_none(self, cas: CACertificates, clock: SetClock) -> None:
+    def test_an_update_without_a_change_changes_nothing(self, cas: CACertificates, clock: SetClock) -> None:
         registered = register(cas, new_ca())
         clock.move(60)
         cas.update(HOME, registered.certificate_id)
         cas.update(HOME, registered.certificate_id, status=CACertificateStatus.INACTIVE)
         assert cas.describe(HOME, registered.certificate_id) == registered
 
-    def test_how_it_provisions_can_be_removed(self, cas: CACertificates) -> None:
+    def test_the_registration_config_can_be_removed(self, cas: CACertificates) -> None:
         registered = cas.register(
             HOME,
             new_ca().pem,
@@ -254,14 +254,12 @@ class TestUpdating:
         assert changed.registration_config is None
         assert changed.auto_registration_status is AutoRegistrationStatus.ENABLE
 
-    def test_to_set_and_to_remove_at_once_is_refused(self, cas: CACertificates) -> None:
+    def test_setting_and_removing_the_registration_config_at_once_is_refused(self, cas: CACertificates) -> None:
         registered = register(cas, new_ca())
         with pytest.raises(InvalidRequestException, match="sets what removeAutoRegistration removes"):
             cas.update(HOME, registered.certificate_id, registration_config=TEMPLATE, remove_auto_registration=True)
 
-    def test_one_that_is_not_there_is_named_with_its_account_and_region(
-        self, cas: CACertificates, store: Store
-    ) -> None:
+    def test_a_missing_ca_is_named_with_its_account_and_region(self, cas: CACertificates, store: Store) -> None:
         register(cas, new_ca(), OTHER_ACCOUNT)
         with pytest.raises(
             ResourceNotFoundException, match=r"no CA certificate 0+7 in account 123456789012 and region eu-central-1"
@@ -273,7 +271,7 @@ class TestUpdating:
 
 
 class TestDeleting:
-    def test_an_active_one_is_refused(self, cas: CACertificates) -> None:
+    def test_deleting_an_active_ca_is_refused(self, cas: CACertificates) -> None:
         registered = register(cas, new_ca())
         cas.update(HOME, registered.certificate_id, status=CACertificateStatus.ACTIVE)
         with pytest.raises(CertificateStateException, match="must be deactivated") as refusal:
@@ -281,7 +279,9 @@ class TestDeleting:
         assert registered.certificate_id in str(refusal.value)
         assert cas.describe(HOME, registered.certificate_id)
 
-    def test_it_is_gone_with_its_tags_and_can_come_back(self, cas: CACertificates, store: Store) -> None:
+    def test_a_deleted_ca_is_gone_with_its_tags_and_can_be_registered_again(
+        self, cas: CACertificates, store: Store
+    ) -> None:
         ca = new_ca()
         first = cas.register(HOME, ca.pem, mode=CertificateMode.SNI_ONLY, tags={"a": "b"})
         cas.delete(HOME, first.certificate_id)
@@ -295,7 +295,7 @@ class TestDeleting:
             assert TagRows(tx).get(HOME, arn.ca_certificate(HOME, ca.certificate_id)) == {}
 
 
-def test_lists_are_of_one_realm_and_in_either_order(cas: CACertificates) -> None:
+def test_lists_have_one_realm_in_either_order(cas: CACertificates) -> None:
     registered = [register(cas, new_ca(f"CA {number}")).certificate_id for number in range(3)]
     register(cas, new_ca(), OTHER_ACCOUNT)
     ascending = cas.list(HOME, Window(limit=2))

@@ -1,4 +1,4 @@
-"""Certificate providers, and what becomes of the certificates they answer."""
+"""Certificate providers, and the registration of the certificates that they return."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_account_has_one_provider_in_a_region(providers: CertificateProviders
     assert providers.list(HOME, Window(limit=5)).items == [two]
 
 
-def test_the_same_request_with_the_same_token_is_answered_as_the_first(
+def test_the_same_request_with_the_same_token_gets_the_same_answer(
     providers: CertificateProviders, clock: SetClock
 ) -> None:
     made = providers.create(HOME, "one", FUNCTION, FROM_CSR, client_token=TOKEN)
@@ -66,7 +66,7 @@ def test_the_same_request_with_the_same_token_is_answered_as_the_first(
             providers.create(HOME, "one", function, FROM_CSR, client_token=token)
 
 
-def test_only_what_is_given_is_changed(providers: CertificateProviders, clock: SetClock) -> None:
+def test_only_given_properties_change(providers: CertificateProviders, clock: SetClock) -> None:
     made = providers.create(HOME, "one", FUNCTION, FROM_CSR)
     clock.move(1)
     assert providers.update(HOME, "one", operations=FROM_CSR) == made
@@ -92,7 +92,7 @@ def test_only_what_is_given_is_changed(providers: CertificateProviders, clock: S
         "arn:aws:lambda:eu-central-1:123456789012:function:a b",
     ],
 )
-def test_what_signs_is_a_function(providers: CertificateProviders, function: str) -> None:
+def test_the_signer_must_be_a_function(providers: CertificateProviders, function: str) -> None:
     with pytest.raises(InvalidRequestException, match="not the ARN of a Lambda function"):
         providers.create(HOME, "one", function, FROM_CSR)
     providers.create(HOME, "one", FUNCTION, FROM_CSR)
@@ -101,7 +101,7 @@ def test_what_signs_is_a_function(providers: CertificateProviders, function: str
 
 
 @pytest.mark.parametrize("operations", [[], FROM_CSR * 2])
-def test_it_signs_for_exactly_one_operation(
+def test_a_provider_signs_for_exactly_one_operation(
     providers: CertificateProviders, operations: list[CertificateProviderOperation]
 ) -> None:
     with pytest.raises(InvalidRequestException, match=f"names {len(operations)} operations"):
@@ -109,7 +109,7 @@ def test_it_signs_for_exactly_one_operation(
 
 
 class Signer:
-    """Answers what it is told to, and keeps what it was asked."""
+    """Returns what it is told to, and records its calls."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], str] = str
@@ -137,7 +137,7 @@ class TestSigning:
         providers.create(HOME, "step-ca", FUNCTION, FROM_CSR)
         return Certificates(store, clock, authority, signer)
 
-    def test_the_provider_signs_and_the_service_where_there_is_none(
+    def test_the_provider_signs_and_without_one_the_service(
         self, certificates: Certificates, signer: Signer, providers: CertificateProviders, announced: list[Change]
     ) -> None:
         device = new_device(new_ca("Their own"))
@@ -164,7 +164,7 @@ class TestSigning:
         code = cas.get_registration_code(HOME)
         cas.register(HOME, one.pem, verification_certificate_pem=new_device(one, code).pem, set_as_active=True)
         cas.register(HOME, many.pem, mode=CertificateMode.SNI_ONLY, set_as_active=True)
-        # Of the same name and another key: not the one.
+        # Of the same name with another key: not this CA.
         cas.register(HOME, new_ca("Many").pem, mode=CertificateMode.SNI_ONLY, set_as_active=True)
         for ca, mode in ((one, CertificateMode.DEFAULT), (many, CertificateMode.SNI_ONLY)):
             device = new_device(ca)
@@ -172,7 +172,7 @@ class TestSigning:
             made = certificates.create_from_csr(HOME, new_request(device.key))
             assert (made.ca_certificate_id, made.mode) == (ca.certificate_id, mode)
 
-    def test_an_inactive_ca_registers_nothing(
+    def test_a_certificate_of_an_inactive_ca_is_not_registered(
         self, certificates: Certificates, signer: Signer, store: Store, clock: SetClock
     ) -> None:
         cas = CACertificates(store, clock)
@@ -185,7 +185,7 @@ class TestSigning:
         cas.update(HOME, ca.certificate_id, status=CACertificateStatus.ACTIVE)
         certificates.create_from_csr(HOME, new_request(device.key))
 
-    def test_a_certificate_of_version_1_will_do(self, certificates: Certificates, signer: Signer) -> None:
+    def test_a_certificate_of_version_1_is_accepted(self, certificates: Certificates, signer: Signer) -> None:
         ca = new_ca()
         device = new_device(ca)
         signer.answer = lambda: v1(device, ca)
@@ -211,7 +211,7 @@ class TestSigning:
             ),
         ],
     )
-    def test_what_does_not_fit_the_request_is_not_registered(
+    def test_a_certificate_that_does_not_fit_the_request_is_not_registered(
         self,
         certificates: Certificates,
         signer: Signer,
@@ -225,7 +225,9 @@ class TestSigning:
             certificates.create_from_csr(HOME, new_request(device.key))
         assert certificates.list(HOME, Window(limit=1)).items == []
 
-    def test_a_certificate_that_is_registered_already_is_said(self, certificates: Certificates, signer: Signer) -> None:
+    def test_a_registered_certificate_of_a_provider_is_refused(
+        self, certificates: Certificates, signer: Signer
+    ) -> None:
         device = new_device(new_ca())
         signer.answer = lambda: device.pem
         certificates.create_from_csr(HOME, new_request(device.key))
@@ -239,7 +241,7 @@ class TestSigning:
             (CsrNotSigned("no answer in 5 s", is_permanent=False), ServiceUnavailableException),
         ],
     )
-    def test_a_provider_that_fails_is_told_apart_from_one_that_may_answer_again(
+    def test_temporary_and_permanent_errors_of_a_provider_differ(
         self, certificates: Certificates, signer: Signer, failure: CsrNotSigned, refusal: type[AwsException]
     ) -> None:
         def fail() -> str:
@@ -249,12 +251,12 @@ class TestSigning:
         with pytest.raises(refusal, match=f"step-ca signed nothing: {failure}"):
             certificates.create_from_csr(HOME, new_request(p256()))
 
-    def test_what_is_no_request_is_not_shown_to_the_provider(self, certificates: Certificates, signer: Signer) -> None:
+    def test_an_invalid_request_does_not_reach_the_provider(self, certificates: Certificates, signer: Signer) -> None:
         with pytest.raises(InvalidRequestException, match="certificateSigningRequest: "):
             certificates.create_from_csr(HOME, "hello")
         assert signer.asked == []
 
-    def test_the_store_can_be_written_to_while_the_provider_thinks(
+    def test_the_store_can_be_written_to_during_the_call_of_a_provider(
         self, certificates: Certificates, signer: Signer, store: Store
     ) -> None:
         device = new_device(new_ca())
@@ -267,7 +269,7 @@ class TestSigning:
         signer.answer = answer
         certificates.create_from_csr(HOME, new_request(device.key))
 
-    def test_without_anyone_to_ask_it_is_said(
+    def test_without_a_signer_the_error_says_so(
         self, certificates: Certificates, store: Store, clock: SetClock, authority: IssuingAuthority
     ) -> None:
         del certificates

@@ -1,4 +1,4 @@
-"""Device certificates: who signed them, what they may be, and their way from registered to deleted."""
+"""Device certificates: issuers, requirements, and status changes from registration to deletion."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def add_default_ca(cas: CACertificates, ca: KeyAndCertificate, realm: Realm = HO
 
 
 class TestRegistering:
-    def test_it_takes_its_mode_from_the_ca(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_a_certificate_has_the_mode_of_its_ca(self, certificates: Certificates, cas: CACertificates) -> None:
         many, one = add_ca(cas, new_ca("Many")), new_ca("One")
         add_default_ca(cas, one)
         assert certificates.register(HOME, new_device(many).pem).mode is CertificateMode.SNI_ONLY
         assert certificates.register(HOME, new_device(one).pem).mode is CertificateMode.DEFAULT
 
-    def test_what_is_registered_can_be_described(
+    def test_a_registered_certificate_can_be_described(
         self, certificates: Certificates, cas: CACertificates, clock: SetClock
     ) -> None:
         ca = add_ca(cas)
@@ -99,7 +99,7 @@ class TestRegistering:
             (REVOKED, False, REVOKED),
         ],
     )
-    def test_the_status_asked_for_counts_before_set_as_active(
+    def test_status_has_precedence_over_set_as_active(
         self,
         certificates: Certificates,
         cas: CACertificates,
@@ -111,7 +111,7 @@ class TestRegistering:
         assert certificates.register(HOME, device.pem, status=status, set_as_active=set_as_active).status is becomes
 
     @pytest.mark.parametrize("status", ["PENDING_ACTIVATION", "PENDING_TRANSFER", "REGISTER_INACTIVE"])
-    def test_a_status_that_is_not_chosen_is_refused(
+    def test_a_status_that_cannot_be_chosen_is_refused(
         self, certificates: Certificates, cas: CACertificates, status: str
     ) -> None:
         device = new_device(add_ca(cas))
@@ -121,12 +121,14 @@ class TestRegistering:
         with pytest.raises(CertificateStateException, match=wanted):
             certificates.register_without_ca(HOME, device.pem, status=CertificateStatus(status))
 
-    def test_it_is_announced(self, certificates: Certificates, cas: CACertificates, announced: list[Change]) -> None:
+    def test_a_registration_is_announced(
+        self, certificates: Certificates, cas: CACertificates, announced: list[Change]
+    ) -> None:
         device = new_device(add_ca(cas))
         certificates.register(HOME, device.pem, status=ACTIVE)
         assert announced == [Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id)]
 
-    def test_the_same_again_is_refused_by_either_way_and_says_how_it_came(
+    def test_a_registered_certificate_is_refused_by_either_operation_with_its_origin(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         ca = add_ca(cas)
@@ -144,7 +146,7 @@ class TestRegistering:
         for realm in (OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE):
             certificates.register_without_ca(realm, device.pem)
 
-    def test_nothing_is_announced_for_what_is_refused(
+    def test_a_refused_registration_announces_nothing(
         self, certificates: Certificates, cas: CACertificates, announced: list[Change]
     ) -> None:
         device = new_device(add_ca(cas))
@@ -156,14 +158,14 @@ class TestRegistering:
 
 
 class TestIssuers:
-    def test_of_several_cas_of_one_name_the_one_that_signed_counts(
+    def test_of_several_cas_of_one_name_the_signer_counts(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         namesakes = [add_ca(cas, new_ca("MyCA")) for _ in range(4)]
         for ca in namesakes:
             assert certificates.register(HOME, new_device(ca).pem).ca_certificate_id == ca.certificate_id
 
-    def test_an_unknown_issuer_is_shown_beside_the_registered_ones(
+    def test_an_unknown_issuer_is_shown_with_the_registered_ones(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         intermediate = new_ca("Intermediate", issuer=(root := add_ca(cas, new_ca("Root"))))
@@ -175,20 +177,18 @@ class TestIssuers:
         assert f"CN=Root (certificateId={root.certificate_id}, ACTIVE)" in message
         assert "account 123456789012 in eu-central-1" in message
 
-    def test_without_any_ca_the_message_says_none(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_without_any_ca_the_message_says_so(self, certificates: Certificates, cas: CACertificates) -> None:
         ca = add_ca(cas, realm=SAME_ACCOUNT_ELSEWHERE)
         with pytest.raises(CertificateStateException, match=r"the CA certificates of .* in eu-central-1 are none"):
             certificates.register(HOME, new_device(ca).pem)
 
-    def test_a_self_signed_one_is_sent_to_the_other_operation(self, certificates: Certificates) -> None:
+    def test_a_self_signed_certificate_is_refused_with_the_other_operation(self, certificates: Certificates) -> None:
         with pytest.raises(
             CertificateStateException, match="self-signed: register it with RegisterCertificateWithoutCA"
         ):
             certificates.register(HOME, new_device(None).pem)
 
-    def test_a_ca_made_anew_under_its_old_name_is_another(
-        self, certificates: Certificates, cas: CACertificates
-    ) -> None:
+    def test_a_new_ca_with_an_old_name_is_another_ca(self, certificates: Certificates, cas: CACertificates) -> None:
         old = add_ca(cas, new_ca("MyCA"))
         device = new_device(new_ca("MyCA"))
         with pytest.raises(CertificateValidationException, match="has another key") as refusal:
@@ -199,7 +199,7 @@ class TestIssuers:
         ):
             certificates.register(HOME, device.pem, ca_certificate_pem=old.pem)
 
-    def test_key_identifiers_are_compared_where_there_are_some(
+    def test_key_identifiers_are_compared_where_both_have_one(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         add_ca(cas, new_ca("MyCA"))
@@ -212,7 +212,7 @@ class TestIssuers:
         ):
             certificates.register(HOME, with_aki)
 
-    def test_an_inactive_ca_registers_nothing(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_a_certificate_of_an_inactive_ca_is_refused(self, certificates: Certificates, cas: CACertificates) -> None:
         ca = add_ca(cas, active=False)
         device = new_device(ca)
         for named in (None, ca.pem):
@@ -222,7 +222,7 @@ class TestIssuers:
         cas.update(HOME, ca.certificate_id, status=CACertificateStatus.ACTIVE)
         certificates.register(HOME, device.pem)
 
-    def test_the_ca_named_has_to_be_registered(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_the_given_ca_must_be_registered(self, certificates: Certificates, cas: CACertificates) -> None:
         ca = new_ca()
         with pytest.raises(
             CertificateStateException, match=r"^No CA certificate exists.*\(CN=MyCA, .* is not registered"
@@ -234,12 +234,12 @@ class TestIssuers:
             certificates.register(HOME, new_device(ca).pem, ca_certificate_pem=renewed.pem)
         assert ca.certificate_id in str(refusal.value)
 
-    def test_the_ca_named_has_to_be_the_issuer(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_the_given_ca_must_be_the_issuer(self, certificates: Certificates, cas: CACertificates) -> None:
         ca, other = add_ca(cas, new_ca("MyCA")), add_ca(cas, new_ca("Other"))
         with pytest.raises(CertificateValidationException, match=r"issuer is CN=MyCA, and the .* that of CN=Other"):
             certificates.register(HOME, new_device(ca).pem, ca_certificate_pem=other.pem)
 
-    def test_two_certificates_of_one_ca_key_have_to_be_told_apart(
+    def test_of_two_certificates_of_one_ca_key_the_request_must_name_one(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         ca = add_ca(cas)
@@ -252,14 +252,14 @@ class TestIssuers:
         registered = certificates.register(HOME, device.pem, ca_certificate_pem=renewed.pem)
         assert registered.ca_certificate_id == renewed.certificate_id
 
-    def test_in_default_mode_one_account_of_a_region_holds_it(
+    def test_in_default_mode_one_account_of_a_region_has_a_certificate(
         self, certificates: Certificates, cas: CACertificates, announced: list[Change]
     ) -> None:
         ca = new_ca()
         add_default_ca(cas, ca)
         device = new_device(ca)
         certificates.register(HOME, device.pem)
-        # A CA in DEFAULT mode belongs to one account, unless that gave it up.
+        # A CA in DEFAULT mode belongs to one account until that account deletes it.
         cas.update(HOME, ca.certificate_id, status=CACertificateStatus.INACTIVE)
         cas.delete(HOME, ca.certificate_id)
         add_default_ca(cas, ca, OTHER_ACCOUNT)
@@ -279,14 +279,14 @@ def _with_authority_key_identifier(issued: KeyAndCertificate, signer: KeyAndCert
     return new_device(signer, key=issued.key, extensions=[identifier]).pem
 
 
-class TestPapersThatWillNotDo:
-    def test_a_key_that_aws_iot_does_not_take(self, certificates: Certificates, cas: CACertificates) -> None:
+class TestUnacceptableCertificates:
+    def test_a_key_that_aws_iot_does_not_accept(self, certificates: Certificates, cas: CACertificates) -> None:
         device = new_device(add_ca(cas), key=ed25519.Ed25519PrivateKey.generate())
         for register in (certificates.register, certificates.register_without_ca):
             with pytest.raises(CertificateValidationException, match="a key of the kind Ed25519; allowed are RSA"):
                 register(HOME, device.pem)
 
-    def test_one_that_is_expired_or_not_valid_yet(
+    def test_an_expired_one_and_one_that_is_not_valid_yet(
         self, certificates: Certificates, cas: CACertificates, clock: SetClock
     ) -> None:
         ca = add_ca(cas)
@@ -298,7 +298,7 @@ class TestPapersThatWillNotDo:
             with pytest.raises(CertificateValidationException, match="not valid before 2026-01-03"):
                 register(HOME, early.pem)
 
-    def test_text_that_is_no_certificate_names_the_parameter(
+    def test_text_that_is_not_a_certificate_names_the_parameter(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         device = new_device(add_ca(cas))
@@ -311,7 +311,7 @@ class TestPapersThatWillNotDo:
 
 
 class TestRegisteringWithoutCA:
-    def test_it_is_sni_only_whoever_signed_it(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_it_is_sni_only_with_any_issuer(self, certificates: Certificates, cas: CACertificates) -> None:
         ca = new_ca()
         add_default_ca(cas, ca)
         for device in (new_device(None), new_device(new_ca("Unknown")), new_device(ca)):
@@ -319,7 +319,7 @@ class TestRegisteringWithoutCA:
             assert (registered.mode, registered.ca_certificate_id) == (CertificateMode.SNI_ONLY, None)
             assert registered.status is INACTIVE
 
-    def test_the_same_again_says_that_it_came_without_a_ca(self, certificates: Certificates) -> None:
+    def test_a_registered_certificate_is_refused_as_registered_without_a_ca(self, certificates: Certificates) -> None:
         device = new_device(None)
         certificates.register_without_ca(HOME, device.pem)
         with pytest.raises(ResourceAlreadyExistsException, match=r"since 2026-01-02T03:04:05Z, without a CA\)"):
@@ -327,7 +327,7 @@ class TestRegisteringWithoutCA:
 
 
 class TestIssuing:
-    def test_a_key_pair_comes_with_its_certificate(
+    def test_a_key_pair_is_returned_with_its_certificate(
         self, certificates: Certificates, announced: list[Change], store: Store
     ) -> None:
         created = certificates.create_keys_and_certificate(HOME, set_as_active=True)
@@ -355,7 +355,7 @@ class TestIssuing:
             (new_request(ed25519.Ed25519PrivateKey.generate()), "a key of the kind Ed25519; allowed are"),
         ],
     )
-    def test_what_is_no_request_is_refused(self, certificates: Certificates, request_pem: str, message: str) -> None:
+    def test_an_invalid_request_is_refused(self, certificates: Certificates, request_pem: str, message: str) -> None:
         with pytest.raises(InvalidRequestException, match=message):
             certificates.create_from_csr(HOME, request_pem)
 
@@ -363,7 +363,7 @@ class TestIssuing:
 class TestStatus:
     @pytest.mark.parametrize("before", [ACTIVE, INACTIVE, CertificateStatus.PENDING_ACTIVATION])
     @pytest.mark.parametrize("after", [ACTIVE, INACTIVE, REVOKED])
-    def test_what_may_be_set_is_set_and_announced(
+    def test_an_allowed_status_is_set_and_announced(
         self,
         certificates: Certificates,
         store: Store,
@@ -390,7 +390,7 @@ class TestStatus:
             assert announced == [Change(HOME, ChangeKind.CERTIFICATE, certificate_id, lost)]
 
     @pytest.mark.parametrize("after", [ACTIVE, INACTIVE])
-    def test_revoked_is_for_good(
+    def test_a_revoked_certificate_stays_revoked(
         self, certificates: Certificates, store: Store, announced: list[Change], after: CertificateStatus
     ) -> None:
         certificate_id = self._in_status(certificates, store, REVOKED)
@@ -404,7 +404,7 @@ class TestStatus:
         assert certificates.describe(HOME, certificate_id).status is REVOKED
         assert announced == []
 
-    def test_one_that_is_being_transferred_waits(self, certificates: Certificates, store: Store) -> None:
+    def test_a_certificate_in_transfer_cannot_be_updated(self, certificates: Certificates, store: Store) -> None:
         certificate_id = self._in_status(certificates, store, CertificateStatus.PENDING_TRANSFER)
         with pytest.raises(CertificateStateException, match="PENDING_TRANSFER"):
             certificates.update(HOME, certificate_id, ACTIVE)
@@ -412,12 +412,14 @@ class TestStatus:
             certificates.delete(HOME, certificate_id)
 
     @pytest.mark.parametrize("status", ["PENDING_ACTIVATION", "PENDING_TRANSFER", "REGISTER_INACTIVE"])
-    def test_some_are_not_set_by_hand(self, certificates: Certificates, store: Store, status: str) -> None:
+    def test_statuses_of_transfers_and_registration_cannot_be_set(
+        self, certificates: Certificates, store: Store, status: str
+    ) -> None:
         certificate_id = self._in_status(certificates, store, INACTIVE)
         with pytest.raises(CertificateStateException, match=f"cannot be set to {status}"):
             certificates.update(HOME, certificate_id, CertificateStatus(status))
 
-    def test_one_that_is_not_there_is_named(self, certificates: Certificates, cas: CACertificates) -> None:
+    def test_a_missing_certificate_is_named(self, certificates: Certificates, cas: CACertificates) -> None:
         with pytest.raises(
             ResourceNotFoundException, match=r"no certificate 0+7 in account 123456789012 and region eu"
         ):
@@ -426,7 +428,7 @@ class TestStatus:
         with pytest.raises(ResourceNotFoundException, match="It is the id of a CA certificate"):
             certificates.describe(HOME, ca.certificate_id)
 
-    def test_a_deactivated_ca_changes_nothing_of_what_it_signed(
+    def test_deactivating_a_ca_does_not_change_its_certificates(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         ca = add_ca(cas)
@@ -456,7 +458,7 @@ class TestDeleting:
     def policies(self, store: Store, clock: SetClock) -> Policies:
         return Policies(store, clock, LiteralEngine())
 
-    def test_what_stands_in_the_way_is_told_in_this_order(
+    def test_obstacles_to_a_deletion_are_reported_in_this_order(
         self, certificates: Certificates, things: Things, policies: Policies, registered: str
     ) -> None:
         principal = arn.certificate(HOME, registered)
@@ -490,7 +492,7 @@ class TestDeleting:
         with pytest.raises(ResourceNotFoundException):
             certificates.delete(HOME, registered)
 
-    def test_by_force_its_policies_are_detached(
+    def test_with_force_delete_the_policies_are_detached(
         self, certificates: Certificates, policies: Policies, registered: str, announced: list[Change]
     ) -> None:
         for name in ("p1", "p2"):
@@ -504,7 +506,7 @@ class TestDeleting:
         for name in ("p1", "p2"):
             policies.delete(HOME, name)
 
-    def test_what_was_deleted_can_be_registered_again_and_is_another_object(self, certificates: Certificates) -> None:
+    def test_a_deleted_certificate_can_be_registered_again_as_a_new_object(self, certificates: Certificates) -> None:
         device = new_device(None)
         first = certificates.register_without_ca(HOME, device.pem)
         certificates.delete(HOME, first.certificate_id)
@@ -514,7 +516,7 @@ class TestDeleting:
 
 
 class TestLists:
-    def test_they_are_of_one_realm_and_in_either_order(self, certificates: Certificates) -> None:
+    def test_lists_have_one_realm_in_either_order(self, certificates: Certificates) -> None:
         ids = [certificates.register_without_ca(HOME, new_device(None).pem).certificate_id for _ in range(3)]
         certificates.register_without_ca(OTHER_ACCOUNT, new_device(None).pem)
         assert self._ids(certificates.list(HOME, Window(limit=10)).items) == ids
@@ -524,7 +526,7 @@ class TestLists:
         assert self._ids(rest.items) == ids[:1]
         assert rest.next_after is None
 
-    def test_those_of_a_ca_are_listed_while_it_is_registered(
+    def test_certificates_of_a_ca_are_listed_while_it_is_registered(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
         ca, other = add_ca(cas, new_ca("MyCA")), add_ca(cas, new_ca("MyCA"))

@@ -23,7 +23,7 @@ def test_the_default_account_at_home_connects_to_localhost(endpoints: Endpoints,
     assert endpoints.describe(HOME, endpoint_type).server_name == "localhost"
 
 
-def test_localhost_has_names_with_a_dot_beside_it(endpoints: Endpoints, store: Store) -> None:
+def test_localhost_has_aliases_with_a_dot(endpoints: Endpoints, store: Store) -> None:
     served = endpoints.describe(HOME)
     first, second = served.aliases
     assert first == "localhost.localdomain"
@@ -33,14 +33,14 @@ def test_localhost_has_names_with_a_dot_beside_it(endpoints: Endpoints, store: S
     assert Endpoints(store, HOME, "iot.example.com").describe(HOME).aliases == ()
 
 
-def test_every_other_account_and_region_has_a_name_of_its_own(endpoints: Endpoints) -> None:
+def test_every_other_account_and_region_has_a_different_name(endpoints: Endpoints) -> None:
     form = re.compile(r"a[a-z0-9]{13}-ats\.iot\.(eu-central-1|us-east-1)\.localhost")
     names = {endpoints.describe(realm).server_name for realm in (OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE)}
     assert len(names) == 2
     assert all(form.fullmatch(name) for name in names)
 
 
-def test_a_domain_of_ones_own_names_the_default_account_too(store: Store) -> None:
+def test_a_configured_domain_is_in_the_name_of_the_default_account_too(store: Store) -> None:
     name = Endpoints(store, HOME, "iot.example.com").describe(HOME).server_name
     assert re.fullmatch(r"a[a-z0-9]{13}-ats\.iot\.eu-central-1\.iot\.example\.com", name)
 
@@ -88,7 +88,7 @@ def test_an_endpoint_is_made_and_announced_once_and_never_changes(
     assert list(endpoints.all()) == [first]
 
 
-def test_a_changed_domain_or_home_changes_the_name_and_not_the_prefix(endpoints: Endpoints, store: Store) -> None:
+def test_another_domain_or_home_changes_the_name_and_not_the_prefix(endpoints: Endpoints, store: Store) -> None:
     prefix = endpoints.describe(OTHER_ACCOUNT).server_name.partition("-ats.")[0]
     assert Endpoints(store, HOME, "example.com").describe(OTHER_ACCOUNT).server_name == (
         f"{prefix}-ats.iot.{OTHER_ACCOUNT.region}.example.com"
@@ -100,7 +100,7 @@ def test_a_changed_domain_or_home_changes_the_name_and_not_the_prefix(endpoints:
 
 
 @pytest.mark.parametrize("endpoint_type", ["iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta"])
-def test_an_endpoint_that_is_not_served_is_refused_by_name(endpoints: Endpoints, endpoint_type: str) -> None:
+def test_an_endpoint_type_that_is_not_served_is_refused_by_name(endpoints: Endpoints, endpoint_type: str) -> None:
     with pytest.raises(InvalidRequestException, match=f"{endpoint_type} is not served"):
         endpoints.describe(HOME, endpoint_type)
 
@@ -115,7 +115,7 @@ def test_an_unknown_type_is_refused_in_the_words_of_aws(
     assert announced == []
 
 
-def test_many_who_ask_first_at_once_get_one_endpoint(endpoints: Endpoints, announced: list[Change]) -> None:
+def test_many_first_requests_at_once_get_one_endpoint(endpoints: Endpoints, announced: list[Change]) -> None:
     with ThreadPoolExecutor(8) as threads:
         asked = [threads.submit(endpoints.describe, OTHER_ACCOUNT) for _ in range(32)]
         names = {answer.result().server_name for answer in asked}

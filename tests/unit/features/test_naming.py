@@ -13,7 +13,7 @@ NAMES = st.text("abcXYZ019:_-", min_size=1, max_size=128)
 
 
 @given(NAMES)
-def test_a_name_and_its_arn_name_the_same(name: str) -> None:
+def test_a_name_and_its_arn_are_the_same_resource(name: str) -> None:
     text = arn.thing_group(HOME, name)
     assert by_name_or_arn(HOME, "thinggroup", name, None) == name
     assert by_name_or_arn(HOME, "thinggroup", None, text) == name
@@ -21,7 +21,7 @@ def test_a_name_and_its_arn_name_the_same(name: str) -> None:
 
 
 @given(st.text())
-def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestException):
         by_name_or_arn(HOME, "thinggroup", None, text)
 
@@ -36,6 +36,8 @@ def test_any_other_text_is_refused_and_nothing_else_happens(text: str) -> None:
         ("pumps", arn.thing_group(HOME, "lights"), "two different resources"),
     ],
 )
-def test_what_names_no_single_resource_of_the_realm_is_refused(name: str | None, text: str | None, says: str) -> None:
+def test_text_that_names_no_single_resource_of_the_realm_is_refused(
+    name: str | None, text: str | None, says: str
+) -> None:
     with pytest.raises(InvalidRequestException, match=says):
         by_name_or_arn(HOME, "thinggroup", name, text)

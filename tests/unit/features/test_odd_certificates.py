@@ -1,6 +1,6 @@
-"""Certificates, verification certificates and requests in odd encodings: what OpenSSL verifies is taken.
+"""Certificates, verification certificates and requests in odd encodings: what OpenSSL verifies is accepted.
 
-Every way in has the same outcome, and what is refused is refused with a sentence.
+Every operation has the same outcome, and every refusal has a message.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def a_ca(key: SigningKey, subject: bytes = CA_NAME) -> bytes:
         *(pytest.param(odd, RSA_CA, id=what) for what, odd in WEAK.items()),
     ],
 )
-def test_a_device_certificate_has_one_outcome_on_every_way_in(
+def test_a_device_certificate_has_the_same_outcome_in_every_operation(
     world: World, tmp_path: Path, odd: Odd, key: SigningKey
 ) -> None:
     ca, made = a_ca(key), odd.make(key, CA_NAME, spki(p256()))
@@ -95,7 +95,7 @@ def test_a_device_certificate_has_one_outcome_on_every_way_in(
             with pytest.raises(CertificateValidationException) as refused:
                 register(HOME, text)
             assert odd.refusal in str(refused.value)
-            # No parser's words.
+            # The message does not have the words of a parser.
             assert "ParseError" not in str(refused.value)
             assert str(refused.value).endswith(".")
         return
@@ -118,7 +118,7 @@ def test_a_device_certificate_has_one_outcome_on_every_way_in(
     ],
     ids=["PrintableString with _", "TeletexString in Latin-1", "BMPString and an empty value", "empty"],
 )
-def test_a_ca_certificate_and_its_verification_certificate_of_any_name_are_taken(world: World, subject: bytes) -> None:
+def test_a_ca_certificate_and_its_verification_certificate_may_have_any_name(world: World, subject: bytes) -> None:
     ca = a_ca(EC_CA, subject)
     code = world.cas.get_registration_code(HOME)
     proof = certificate(EC_CA, subject, name(attribute(code.encode(), PRINTABLE)), spki(p256()))
@@ -133,14 +133,14 @@ def test_a_ca_certificate_and_its_verification_certificate_of_any_name_are_taken
     assert kept.ca_certificate_id == registered.certificate_id
 
 
-def test_a_ca_certificate_with_two_basic_constraints_is_refused_with_a_sentence(world: World) -> None:
+def test_a_ca_certificate_with_two_basic_constraints_is_refused(world: World) -> None:
     no_ca = der.sequence(der.object_identifier("2.5.29.19"), der.octet_string(der.sequence()))
     ca = certificate(EC_CA, CA_NAME, CA_NAME, spki(EC_CA), extensions=[A_CA, no_ca])
     with pytest.raises(CertificateValidationException, match="its basicConstraints extension is there twice"):
         world.trust(ca)
 
 
-def test_a_version_1_ca_certificate_with_the_extension_is_taken_as_openssl_takes_it(world: World) -> None:
+def test_a_version_1_ca_certificate_with_the_extension_is_accepted_as_openssl_accepts_it(world: World) -> None:
     ca = certificate(EC_CA, CA_NAME, CA_NAME, spki(EC_CA), version=b"", extensions=[A_CA])
     assert world.trust(ca).certificate_id == hashlib.sha256(ca).hexdigest()
 
@@ -156,7 +156,7 @@ def test_a_version_1_ca_certificate_with_the_extension_is_taken_as_openssl_takes
     ],
     ids=["PrintableString with _", "TeletexString in Latin-1", "long", "not UTF-8", "empty"],
 )
-def test_the_subject_of_a_request_is_in_its_certificate_byte_for_byte(world: World, subject: bytes) -> None:
+def test_the_certificate_has_the_subject_of_the_request_byte_for_byte(world: World, subject: bytes) -> None:
     key = p256()
     asked = pem.write(pem.CERTIFICATE_REQUEST, request(key, subject))
     issued = world.certificates.create_from_csr(HOME, asked, set_as_active=True)
@@ -166,7 +166,7 @@ def test_the_subject_of_a_request_is_in_its_certificate_byte_for_byte(world: Wor
 
 
 @pytest.mark.parametrize(("digest", "name_of_it"), [("sha1", None), ("sha224", None), ("md5", "md5WithRSAEncryption")])
-def test_a_request_signed_with_sha1_is_taken_and_its_certificate_signed_with_sha256(
+def test_a_request_signed_with_sha1_is_accepted_and_its_certificate_signed_with_sha256(
     world: World, tmp_path: Path, digest: str, name_of_it: str | None
 ) -> None:
     openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k", f"-{digest}", "-subj", "/CN=old", "-out",
@@ -181,7 +181,7 @@ def test_a_request_signed_with_sha1_is_taken_and_its_certificate_signed_with_sha
     assert signed_with == x509.SignatureAlgorithmOID.RSA_WITH_SHA256
 
 
-def test_a_request_that_is_none_is_refused_with_a_sentence(world: World) -> None:
+def test_an_invalid_request_is_refused(world: World) -> None:
     broken = request(p256(), b"\x30\x05\x31\x03\x30\x01\x06")
     with pytest.raises(InvalidRequestException, match="signing request cannot be read: its subject breaks off"):
         world.certificates.create_from_csr(HOME, pem.write(pem.CERTIFICATE_REQUEST, broken))

@@ -46,7 +46,7 @@ def test_a_new_policy_has_its_document_as_version_1_in_force(policies: Policies,
     assert policy.created_at == policy.modified_at == clock.now
 
 
-def test_a_name_that_is_taken_is_refused_in_the_words_of_aws(policies: Policies) -> None:
+def test_an_existing_name_is_refused_in_the_words_of_aws(policies: Policies) -> None:
     policies.create(HOME, "telemetry", "allow a")
     policies.create(OTHER_ACCOUNT, "telemetry", "allow a")
     with pytest.raises(ResourceAlreadyExistsException) as refusal:
@@ -66,7 +66,7 @@ def test_a_document_that_the_engine_refuses_is_not_kept(policies: Policies) -> N
     assert len(policies.versions(HOME, "telemetry")[1]) == 1
 
 
-def test_a_version_is_in_force_only_when_asked_and_then_announced(
+def test_a_version_becomes_the_default_only_when_asked_and_is_then_announced(
     policies: Policies, clock: SetClock, announced: list[Change]
 ) -> None:
     policies.create(HOME, "telemetry", "allow a")
@@ -84,7 +84,7 @@ def test_a_version_is_in_force_only_when_asked_and_then_announced(
     assert announced == [POLICY_CHANGED]
 
 
-def test_the_default_is_set_and_announced_only_when_it_changes(policies: Policies, announced: list[Change]) -> None:
+def test_a_new_default_is_announced_only_when_it_changes(policies: Policies, announced: list[Change]) -> None:
     policies.create(HOME, "telemetry", "allow a")
     policies.create_version(HOME, "telemetry", "allow b")
     announced.clear()
@@ -95,7 +95,7 @@ def test_the_default_is_set_and_announced_only_when_it_changes(policies: Policie
     assert announced == [POLICY_CHANGED]
 
 
-def test_a_policy_has_five_versions_and_their_numbers_are_never_used_again(policies: Policies) -> None:
+def test_a_policy_has_five_versions_and_numbers_are_never_used_again(policies: Policies) -> None:
     policies.create(HOME, "telemetry", "allow a")
     for number in range(2, 6):
         assert policies.create_version(HOME, "telemetry", "allow a").version_id == number
@@ -115,14 +115,14 @@ def test_the_default_version_cannot_be_deleted(policies: Policies) -> None:
 
 
 @pytest.mark.parametrize("version_id", ["2", "0", "9" * 40])
-def test_a_version_that_is_not_there_is_not_found(policies: Policies, version_id: str) -> None:
+def test_a_missing_version_is_not_found(policies: Policies, version_id: str) -> None:
     policies.create(HOME, "telemetry", "allow a")
     for refused in (policies.get_version, policies.delete_version, policies.set_default_version):
         with pytest.raises(ResourceNotFoundException, match="has no version"):
             refused(HOME, "telemetry", version_id)
 
 
-def test_a_policy_that_is_not_there_is_not_found(policies: Policies, store: Store) -> None:
+def test_a_missing_policy_is_not_found(policies: Policies, store: Store) -> None:
     principal = add_certificate(store)
     for refused in (
         lambda: policies.get(HOME, "telemetry"),
@@ -158,7 +158,7 @@ def test_a_policy_with_other_versions_cannot_be_deleted(policies: Policies) -> N
     policies.delete(HOME, "telemetry")
 
 
-def test_a_deleted_policy_takes_its_tags_with_it(policies: Policies, store: Store) -> None:
+def test_the_tags_of_a_policy_are_deleted_with_it(policies: Policies, store: Store) -> None:
     tags = Tags(store)
     policies.create(HOME, "telemetry", "allow a", {"team": "north"})
     assert tags.of(HOME, arn.policy(HOME, "telemetry")) == {"team": "north"}
@@ -206,7 +206,7 @@ def test_the_eleventh_policy_of_a_certificate_is_refused_and_not_attached(
     assert announced == []
 
 
-def test_a_certificate_that_is_gone_can_be_detached_from_but_not_attached_to(policies: Policies) -> None:
+def test_a_policy_can_be_detached_from_a_deleted_certificate_but_not_attached_to_it(policies: Policies) -> None:
     policies.create(HOME, "telemetry", "allow a")
     gone = arn.certificate(HOME, certificate_id(1))
     policies.detach(HOME, "telemetry", gone)
@@ -216,7 +216,7 @@ def test_a_certificate_that_is_gone_can_be_detached_from_but_not_attached_to(pol
         policies.attached_to(HOME, gone, ALL)
 
 
-def test_a_thing_group_that_does_not_exist_is_no_target(policies: Policies) -> None:
+def test_a_missing_thing_group_is_not_a_target(policies: Policies) -> None:
     policies.create(HOME, "telemetry", "allow a")
     group = "arn:aws:iot:eu-central-1:123456789012:thinggroup/pumps"
     with pytest.raises(ResourceNotFoundException, match="Thing group pumps"):
@@ -232,7 +232,7 @@ def test_a_thing_group_that_does_not_exist_is_no_target(policies: Policies) -> N
         ("pump", "is not a principal"),
     ],
 )
-def test_what_is_no_target_of_this_account_and_region_is_refused(policies: Policies, target: str, says: str) -> None:
+def test_a_target_outside_the_account_and_region_is_refused(policies: Policies, target: str, says: str) -> None:
     policies.create(HOME, "telemetry", "allow a")
     for refused in (policies.attach, policies.detach):
         with pytest.raises(InvalidRequestException) as refusal:
@@ -240,7 +240,7 @@ def test_what_is_no_target_of_this_account_and_region_is_refused(policies: Polic
         assert says in refusal.value.message
 
 
-def test_policies_attached_at_once_never_exceed_the_limit(policies: Policies, store: Store) -> None:
+def test_policies_attached_at_the_same_time_never_exceed_the_limit(policies: Policies, store: Store) -> None:
     principal = add_certificate(store)
     names = [f"policy-{number}" for number in range(16)]
     for name in names:

@@ -1,4 +1,4 @@
-"""What a CA certificate may say about just-in-time provisioning."""
+"""The registration configuration of a CA certificate, for just-in-time provisioning."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def body(template: object) -> RegistrationConfig:
     return RegistrationConfig(template_body=json.dumps(template), role_arn=ROLE)
 
 
-def test_a_template_of_the_right_form_is_kept() -> None:
+def test_a_valid_template_is_kept() -> None:
     config = body(TEMPLATE)
     assert checked(config) is config
 
@@ -54,7 +54,7 @@ def test_parameters_of_the_certificate_need_no_declaration() -> None:
     assert checked(config) is config
 
 
-def test_a_policy_document_built_as_text_is_warned_of() -> None:
+def test_a_policy_document_built_as_text_logs_a_warning() -> None:
     document = {"Fn::Sub": '{"Statement": "${AWS::IoT::Certificate::CommonName}"}'}
     policy = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": document}}
     with captured_log() as logged:
@@ -64,7 +64,7 @@ def test_a_policy_document_built_as_text_is_warned_of() -> None:
     assert "the policy 'built' builds its PolicyDocument as JSON text" in logged[0]["reason"]
 
 
-def test_nothing_said_is_nothing_kept() -> None:
+def test_an_empty_configuration_is_no_configuration() -> None:
     assert checked(None) is None
     assert checked(RegistrationConfig()) is None
     assert checked(RegistrationConfig(template_body="")) is None
@@ -101,12 +101,12 @@ def test_nothing_said_is_nothing_kept() -> None:
         (body({"Resources": {"c": REQUEST}}), "gives its certificate as CertificateSigningRequest"),
     ],
 )
-def test_what_is_wrong_is_said(config: RegistrationConfig, message: str) -> None:
+def test_an_invalid_configuration_is_refused_with_the_reason(config: RegistrationConfig, message: str) -> None:
     with pytest.raises(InvalidRequestException, match=message):
         checked(config)
 
 
-def test_a_template_by_name_has_to_exist_and_to_be_for_devices_of_a_ca(store: Store) -> None:
+def test_a_named_template_must_exist_and_have_the_type_jitp(store: Store) -> None:
     jitp = RegistrationConfig(template_name="factory")
     fleet = RegistrationConfig(template_name="fleet")
     assert checked(jitp) is jitp

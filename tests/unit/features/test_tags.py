@@ -14,7 +14,7 @@ POLICY = arn.policy(HOME, "telemetry")
 
 @pytest.fixture
 def tags(store: Store, clock: SetClock) -> Tags:
-    """With a policy to tag."""
+    """Add a policy to tag."""
     Policies(store, clock, LiteralEngine()).create(HOME, "telemetry", "allow a")
     return Tags(store)
 
@@ -43,7 +43,7 @@ def test_a_resource_has_at_most_fifty_tags(tags: Tags) -> None:
         "arn:aws:iot:eu-central-1:123456789012:thinggroup/pumps",
     ],
 )
-def test_a_resource_that_is_not_there_is_not_found(tags: Tags, resource: str) -> None:
+def test_a_missing_resource_is_not_found(tags: Tags, resource: str) -> None:
     for refused in (
         lambda: tags.tag(HOME, resource, {}),
         lambda: tags.untag(HOME, resource, []),
@@ -63,13 +63,13 @@ def test_a_resource_that_is_not_there_is_not_found(tags: Tags, resource: str) ->
         ("telemetry", "not the ARN of an AWS IoT resource"),
     ],
 )
-def test_what_takes_no_tags_here_is_refused(tags: Tags, resource: str, says: str) -> None:
+def test_a_resource_that_cannot_have_tags_is_refused(tags: Tags, resource: str, says: str) -> None:
     with pytest.raises(InvalidRequestException) as refusal:
         tags.tag(HOME, resource, {})
     assert says in refusal.value.message
 
 
-def test_a_key_twice_a_reserved_key_and_too_many_are_refused() -> None:
+def test_a_repeated_key_a_reserved_key_and_too_many_tags_are_refused() -> None:
     assert checked_tags([("a", "1"), ("b", "")]) == {"a": "1", "b": ""}
     with pytest.raises(InvalidRequestException, match="twice"):
         checked_tags([("a", "1"), ("a", "2")])

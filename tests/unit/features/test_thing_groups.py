@@ -30,7 +30,7 @@ TOPIC = "arn:aws:iot:eu-central-1:123456789012:topic/a"
 
 @pytest.fixture(autouse=True)
 def groups(store: Store, clock: SetClock) -> ThingGroups:
-    """With a tree: lights, red below it, led below that, and blue beside red; and pumps for themselves."""
+    """Add the groups lights, red in it, led in that, and blue beside red; and pumps."""
     made = ThingGroups(store, clock)
     for name, parent in (("lights", None), ("red", "lights"), ("led", "red"), ("blue", "lights"), ("pumps", None)):
         made.create(HOME, name, parent_name=parent)
@@ -39,7 +39,7 @@ def groups(store: Store, clock: SetClock) -> ThingGroups:
 
 @pytest.fixture(autouse=True)
 def things(store: Store, clock: SetClock) -> Things:
-    """With a lamp and a camera."""
+    """Add a lamp and a camera."""
     made = Things(store, clock)
     for name in ("lamp", "camera"):
         made.create(HOME, name)
@@ -62,7 +62,7 @@ def of_thing(name: str) -> Change:
     return Change(HOME, ChangeKind.THING, name)
 
 
-def test_a_group_knows_its_way_from_the_root(groups: ThingGroups) -> None:
+def test_a_group_has_the_path_from_its_root(groups: ThingGroups) -> None:
     led = groups.describe(HOME, "led")
     assert led.ancestors == ("lights", "red")
     assert led.parent_name == "red"
@@ -79,7 +79,7 @@ def test_a_tree_is_at_most_seven_deep(groups: ThingGroups) -> None:
         groups.create(HOME, "depth-8", parent_name=parent)
 
 
-def test_a_group_has_at_most_a_hundred_groups_right_below_it(groups: ThingGroups) -> None:
+def test_a_group_has_at_most_a_hundred_children(groups: ThingGroups) -> None:
     for number in range(100):
         groups.create(HOME, f"pump-{number}", parent_name="pumps")
     with pytest.raises(InvalidRequestException, match="100 groups right below"):
@@ -87,7 +87,7 @@ def test_a_group_has_at_most_a_hundred_groups_right_below_it(groups: ThingGroups
     groups.create(HOME, "pump-100", parent_name="pump-99")
 
 
-def test_a_group_of_the_name_with_something_else_is_refused_and_says_what(groups: ThingGroups) -> None:
+def test_an_existing_group_with_other_properties_is_refused_with_the_difference(groups: ThingGroups) -> None:
     assert groups.create(HOME, "red", parent_name="lights") == groups.describe(HOME, "red")
     with pytest.raises(ResourceAlreadyExistsException, match="with different parent"):
         groups.create(HOME, "red")
@@ -97,7 +97,7 @@ def test_a_group_of_the_name_with_something_else_is_refused_and_says_what(groups
         groups.create(HOME, "red", parent_name="lights", attributes={"a": "1"})
 
 
-def test_an_update_changes_what_is_given_and_counts(groups: ThingGroups) -> None:
+def test_an_update_changes_the_given_properties_and_raises_the_version(groups: ThingGroups) -> None:
     groups.update(HOME, "red", description="warm", attributes={"a": "1", "b": "2"})
     changed = groups.update(HOME, "red", attributes={"b": "", "c": "3"}, merge=True, expected_version=2)
     assert (changed.description, changed.attributes, changed.version) == ("warm", {"a": "1", "c": "3"}, 3)
@@ -113,7 +113,7 @@ def test_an_update_changes_what_is_given_and_counts(groups: ThingGroups) -> None
 def test_a_thing_is_in_at_most_ten_groups(groups: ThingGroups) -> None:
     for number in range(11):
         groups.create(HOME, f"group-{number}")
-    # Groups above are no groups that it was put into.
+    # Ancestors of groups do not count.
     groups.add_thing(HOME, "led", "lamp")
     for number in range(9):
         groups.add_thing(HOME, f"group-{number}", "lamp")
@@ -125,14 +125,14 @@ def test_a_thing_is_in_at_most_ten_groups(groups: ThingGroups) -> None:
 
 
 @pytest.mark.parametrize("other", ["lights", "red", "blue"])
-def test_a_second_group_of_the_tree_is_refused_and_the_first_is_named(groups: ThingGroups, other: str) -> None:
+def test_a_second_group_of_a_tree_is_refused_with_the_name_of_the_first(groups: ThingGroups, other: str) -> None:
     groups.add_thing(HOME, "led", "lamp")
     with pytest.raises(InvalidRequestException, match=r"in group led already.*take it out of led first"):
         groups.add_thing(HOME, other, "lamp")
     assert of(groups, "lamp") == ["led"]
 
 
-def test_an_update_of_a_things_groups_is_done_whole_or_not_at_all(groups: ThingGroups) -> None:
+def test_an_update_of_a_things_groups_is_atomic(groups: ThingGroups) -> None:
     groups.add_thing(HOME, "led", "lamp")
     with pytest.raises(ResourceNotFoundException, match="Thing group nothing"):
         groups.update_groups_of(HOME, "lamp", add=["pumps", "nothing"], remove=["led"])
@@ -141,7 +141,7 @@ def test_an_update_of_a_things_groups_is_done_whole_or_not_at_all(groups: ThingG
     assert of(groups, "lamp") == ["pumps", "blue"]
 
 
-def test_pages_of_a_things_groups_fit_together(groups: ThingGroups) -> None:
+def test_pages_of_a_things_groups_are_complete(groups: ThingGroups) -> None:
     for name in ("led", "pumps"):
         groups.add_thing(HOME, name, "lamp")
     first = groups.groups_of(HOME, "lamp", Window(limit=1))
@@ -149,7 +149,7 @@ def test_pages_of_a_things_groups_fit_together(groups: ThingGroups) -> None:
     assert (list(first.items), list(second.items), second.next_after) == (["led"], ["pumps"], None)
 
 
-def test_a_provisioner_can_do_it_within_its_own_transaction(store: Store) -> None:
+def test_groups_of_a_thing_can_be_read_and_changed_within_a_transaction(store: Store) -> None:
     with store.write() as tx:
         thing_groups.add_thing_in(tx, HOME, "led", "lamp")
         thing_groups.add_thing_in(tx, HOME, "pumps", "lamp")
@@ -160,7 +160,7 @@ def test_a_provisioner_can_do_it_within_its_own_transaction(store: Store) -> Non
             thing_groups.groups_of_in(tx, HOME, "missing")
 
 
-def test_groups_and_things_of_other_accounts_are_not_seen(groups: ThingGroups) -> None:
+def test_groups_and_things_of_other_accounts_are_not_visible(groups: ThingGroups) -> None:
     groups.create(OTHER_ACCOUNT, "elsewhere")
     with pytest.raises(ResourceNotFoundException, match="Thing group elsewhere"):
         groups.add_thing(HOME, "elsewhere", "lamp")
@@ -170,7 +170,9 @@ def test_groups_and_things_of_other_accounts_are_not_seen(groups: ThingGroups) -
         groups.create(OTHER_ACCOUNT, "red", parent_name="lights")
 
 
-def test_a_group_goes_with_its_things_policies_and_tags(groups: ThingGroups, policies: Policies, store: Store) -> None:
+def test_a_group_is_deleted_with_its_memberships_policies_and_tags(
+    groups: ThingGroups, policies: Policies, store: Store
+) -> None:
     target = arn.thing_group(HOME, "led")
     groups.create(HOME, "led", parent_name="red", tags={"never": "used"})
     Tags(store).tag(HOME, target, {"team": "north"})
@@ -203,7 +205,7 @@ def test_a_group_has_at_most_two_policies_and_its_ancestors_their_own(policies: 
     assert names(ALL, recursive=False) == ["a", "b"]
 
 
-def test_what_a_thing_inherits_is_effective_and_decides(
+def test_inherited_policies_are_effective(
     groups: ThingGroups, things: Things, policies: Policies, store: Store
 ) -> None:
     authorization = Authorization(store, LiteralEngine())
@@ -248,7 +250,7 @@ def test_what_a_thing_inherits_is_effective_and_decides(
         (lambda _, policies: policies.detach(HOME, "b", arn.thing_group(HOME, "lights")), []),
     ],
 )
-def test_the_things_that_inherit_something_else_are_announced_and_no_other(
+def test_only_things_whose_inheritance_changes_are_announced(
     groups: ThingGroups,
     policies: Policies,
     announced: list[Change],
@@ -263,7 +265,7 @@ def test_the_things_that_inherit_something_else_are_announced_and_no_other(
     assert announced == [of_thing(name) for name in concerned]
 
 
-def test_of_a_large_group_the_whole_realm_is_announced(
+def test_a_change_of_a_large_group_announces_the_whole_realm(
     groups: ThingGroups, policies: Policies, store: Store, clock: SetClock, announced: list[Change]
 ) -> None:
     things = Things(store, clock)
@@ -279,7 +281,7 @@ def test_of_a_large_group_the_whole_realm_is_announced(
     assert announced == [of_thing(f"lamp-{number}") for number in range(1, MAX_NAMED_THINGS + 1)]
 
 
-def test_a_policy_can_be_detached_from_a_group_that_is_gone(policies: Policies) -> None:
+def test_a_policy_can_be_detached_from_a_deleted_group(policies: Policies) -> None:
     gone = arn.thing_group(HOME, "gone")
     policies.detach(HOME, "a", gone)
     with pytest.raises(ResourceNotFoundException, match="Thing group gone"):
@@ -288,7 +290,7 @@ def test_a_policy_can_be_detached_from_a_group_that_is_gone(policies: Policies) 
         policies.attached_to(HOME, gone, ALL, recursive=True)
 
 
-def test_a_group_may_inherit_more_policies_than_a_certificate_can_have(
+def test_a_thing_may_inherit_more_policies_than_a_certificate_can_have(
     groups: ThingGroups, policies: Policies, store: Store
 ) -> None:
     parent = None

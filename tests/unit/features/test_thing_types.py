@@ -25,11 +25,11 @@ def things(store: Store, clock: SetClock) -> Things:
     return Things(store, clock)
 
 
-def test_a_type_is_deleted_from_five_minutes_after_it_was_deprecated(types: ThingTypes, clock: SetClock) -> None:
+def test_a_type_can_be_deleted_five_minutes_after_its_deprecation(types: ThingTypes, clock: SetClock) -> None:
     types.create(HOME, "pump")
     types.deprecate(HOME, "pump")
     clock.move(FIVE_MINUTES - 1)
-    # To deprecate it once more does not begin anew.
+    # Deprecating it again does not restart the time.
     types.deprecate(HOME, "pump")
     with pytest.raises(InvalidRequestException) as refusal:
         types.delete(HOME, "pump")
@@ -41,7 +41,7 @@ def test_a_type_is_deleted_from_five_minutes_after_it_was_deprecated(types: Thin
         types.describe(HOME, "pump")
 
 
-def test_a_deprecation_that_was_taken_back_does_not_count(types: ThingTypes, clock: SetClock) -> None:
+def test_an_undone_deprecation_does_not_count(types: ThingTypes, clock: SetClock) -> None:
     types.create(HOME, "pump")
     types.deprecate(HOME, "pump")
     clock.move(FIVE_MINUTES)
@@ -54,7 +54,7 @@ def test_a_deprecation_that_was_taken_back_does_not_count(types: ThingTypes, clo
         types.delete(HOME, "pump")
 
 
-def test_a_type_that_things_have_is_not_deleted(types: ThingTypes, things: Things, clock: SetClock) -> None:
+def test_a_type_with_things_is_not_deleted(types: ThingTypes, things: Things, clock: SetClock) -> None:
     types.create(HOME, "pump")
     things.create(HOME, "one", type_name="pump", attributes=dict.fromkeys("abcd", "1"))
     types.deprecate(HOME, "pump")
@@ -80,7 +80,7 @@ def test_a_deprecated_type_is_refused_in_the_words_of_aws(types: ThingTypes, thi
     assert things.describe(HOME, "one").type_name == "valve"
 
 
-def test_types_of_other_accounts_are_not_seen(types: ThingTypes, things: Things) -> None:
+def test_types_of_other_accounts_are_not_visible(types: ThingTypes, things: Things) -> None:
     types.create(OTHER_ACCOUNT, "pump")
     with pytest.raises(ResourceNotFoundException, match="Thing type pump cannot be found"):
         things.create(HOME, "one", type_name="pump")
@@ -93,7 +93,7 @@ def test_a_thing_with_a_type_has_at_most_fifty_attributes(types: ThingTypes, thi
         things.create(HOME, "two", type_name="pump", attributes={str(number): "1" for number in range(51)})
 
 
-def test_another_type_of_the_name_is_refused_with_its_arn(types: ThingTypes) -> None:
+def test_an_existing_type_with_other_properties_is_refused_with_its_arn(types: ThingTypes) -> None:
     first = types.create(HOME, "pump", description="moves", searchable_attributes=["a", "b"])
     assert types.create(HOME, "pump", description="moves", searchable_attributes=["b", "a"]) == first
     with pytest.raises(ResourceAlreadyExistsException) as refusal:
@@ -101,7 +101,7 @@ def test_another_type_of_the_name_is_refused_with_its_arn(types: ThingTypes) -> 
     assert refusal.value.resource_arn == arn.thing_type(HOME, "pump")
 
 
-def test_an_update_changes_what_is_given(types: ThingTypes) -> None:
+def test_an_update_changes_only_the_given_properties(types: ThingTypes) -> None:
     site = PropagatingAttribute("site", thing_attribute="site")
     types.create(HOME, "pump", description="moves", searchable_attributes=["a"])
     types.update(HOME, "pump", propagating_attributes=[site])
@@ -126,7 +126,7 @@ def test_an_update_changes_what_is_given(types: ThingTypes) -> None:
         ([PropagatingAttribute("a", thing_attribute="b", connection_attribute="c")], "userPropertyKey"),
     ],
 )
-def test_propagating_attributes_that_make_no_sense_are_refused(
+def test_invalid_propagating_attributes_are_refused(
     types: ThingTypes, propagating: list[PropagatingAttribute], says: str
 ) -> None:
     with pytest.raises(InvalidRequestException, match=says):
@@ -137,7 +137,7 @@ def test_propagating_attributes_that_make_no_sense_are_refused(
     assert types.describe(HOME, "pump").propagating_attributes == ()
 
 
-def test_tags_go_with_the_type(types: ThingTypes, store: Store, clock: SetClock) -> None:
+def test_tags_are_deleted_with_the_type(types: ThingTypes, store: Store, clock: SetClock) -> None:
     tags = Tags(store)
     types.create(HOME, "pump", tags={"team": "north"})
     types.create(HOME, "pump", tags={"team": "south"})
@@ -149,7 +149,7 @@ def test_tags_go_with_the_type(types: ThingTypes, store: Store, clock: SetClock)
     assert tags.of(HOME, arn.thing_type(HOME, "pump")) == {}
 
 
-def test_a_list_is_whole_or_of_one_name(types: ThingTypes) -> None:
+def test_a_list_has_all_types_or_those_of_one_name(types: ThingTypes) -> None:
     for name in ("pump", "pump-2"):
         types.create(HOME, name)
     window = Window(limit=10)

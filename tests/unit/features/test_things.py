@@ -48,7 +48,7 @@ def test_a_new_thing_has_version_1_and_an_id_of_its_own(things: Things) -> None:
     assert things.describe(HOME, "pump") == pump
 
 
-def test_the_same_thing_again_is_the_thing_that_is_there(things: Things) -> None:
+def test_an_identical_thing_is_returned_and_not_created_again(things: Things) -> None:
     first = things.create(HOME, "pump", attributes={"site": "north"})
     assert things.create(HOME, "pump", attributes={"site": "north"}) == first
 
@@ -68,7 +68,7 @@ def test_a_type_or_billing_group_that_does_not_exist_is_not_found_by_name(things
     assert names(things) == []
 
 
-def test_things_of_other_accounts_and_regions_are_not_seen(things: Things) -> None:
+def test_things_of_other_accounts_and_regions_are_not_visible(things: Things) -> None:
     things.create(OTHER_ACCOUNT, "pump")
     things.create(SAME_ACCOUNT_ELSEWHERE, "pump")
     assert names(things) == []
@@ -85,7 +85,7 @@ def test_a_thing_without_a_type_has_at_most_three_attributes(things: Things) -> 
     assert things.describe(HOME, "pump").attributes == {"a": "1", "b": "2", "c": "3"}
 
 
-def test_attributes_replace_all_unless_merged_and_an_empty_value_removes(things: Things) -> None:
+def test_an_update_replaces_all_attributes_unless_it_merges_and_an_empty_value_removes_one(things: Things) -> None:
     things.create(HOME, "pump", attributes={"a": "1", "b": "2"})
     things.update(HOME, "pump", attributes={"b": "", "c": "3"}, merge=True)
     assert things.describe(HOME, "pump").attributes == {"a": "1", "c": "3"}
@@ -105,7 +105,9 @@ def test_every_update_raises_the_version_and_is_announced(things: Things, announ
     assert announced == [Change(HOME, ChangeKind.THING, "pump")]
 
 
-def test_an_update_or_delete_of_another_version_changes_nothing(things: Things, announced: list[Change]) -> None:
+def test_an_update_or_deletion_with_another_expected_version_changes_nothing(
+    things: Things, announced: list[Change]
+) -> None:
     things.create(HOME, "pump")
     announced.clear()
     with pytest.raises(VersionConflictException, match="does not match the expected version"):
@@ -116,13 +118,13 @@ def test_an_update_or_delete_of_another_version_changes_nothing(things: Things, 
     assert announced == []
 
 
-def test_a_type_cannot_be_given_and_removed_at_once(things: Things) -> None:
+def test_giving_and_removing_a_type_at_once_is_refused(things: Things) -> None:
     things.create(HOME, "pump")
     with pytest.raises(InvalidRequestException, match="contradict"):
         things.update(HOME, "pump", type_name="boiler", remove_type=True)
 
 
-def test_updating_a_thing_that_is_not_there_is_refused_and_deleting_it_is_not(things: Things) -> None:
+def test_updating_a_missing_thing_is_refused_and_deleting_it_is_not(things: Things) -> None:
     with pytest.raises(ResourceNotFoundException):
         things.update(HOME, "pump", attributes={})
     things.delete(HOME, "pump")
@@ -145,7 +147,7 @@ def test_a_thing_with_principals_cannot_be_deleted(things: Things, store: Store)
     assert refusal.value.message == "Cannot delete. Thing pump is still attached to one or more principals"
 
 
-def test_things_are_listed_by_attribute_by_its_value_or_the_beginning_of_it(things: Things) -> None:
+def test_things_are_listed_by_attribute_by_its_value_or_its_prefix(things: Things) -> None:
     things.create(HOME, "a", attributes={"site": "north-1"})
     things.create(HOME, "b", attributes={"site": "north-2"})
     things.create(HOME, "c", attributes={"floor": "north-1"})
@@ -157,7 +159,7 @@ def test_things_are_listed_by_attribute_by_its_value_or_the_beginning_of_it(thin
     assert names(things, type_name="boiler") == []
 
 
-def test_a_list_by_value_alone_or_by_type_and_attribute_is_refused(things: Things) -> None:
+def test_a_list_by_value_without_attribute_or_by_type_and_attribute_is_refused(things: Things) -> None:
     with pytest.raises(InvalidRequestException, match="attributeName"):
         things.list(HOME, ALL, attribute_value="north")
     with pytest.raises(InvalidRequestException, match="combination of attribute and thing type"):
@@ -196,7 +198,7 @@ def test_a_cognito_identity_is_a_principal(things: Things, announced: list[Chang
     assert announced == []
 
 
-def test_a_thing_or_certificate_that_is_not_there_is_not_found(things: Things, store: Store) -> None:
+def test_a_missing_thing_or_certificate_is_not_found(things: Things, store: Store) -> None:
     principal = add_certificate(store)
     unknown = arn.certificate(HOME, certificate_id(2))
     with pytest.raises(ResourceNotFoundException, match="Thing pump"):
@@ -227,14 +229,14 @@ def test_a_thing_or_certificate_that_is_not_there_is_not_found(things: Things, s
         ("", "is not a principal"),
     ],
 )
-def test_what_is_no_principal_of_this_account_and_region_is_refused(things: Things, principal: str, says: str) -> None:
+def test_a_principal_outside_the_account_and_region_is_refused(things: Things, principal: str, says: str) -> None:
     things.create(HOME, "pump")
     with pytest.raises(InvalidRequestException) as refusal:
         things.attach_principal(HOME, "pump", principal)
     assert says in refusal.value.message
 
 
-def test_a_certificate_may_belong_to_many_things_unless_exclusively(things: Things, store: Store) -> None:
+def test_a_certificate_may_have_many_things_unless_one_is_exclusive(things: Things, store: Store) -> None:
     for name in ("pump", "valve", "fan"):
         things.create(HOME, name)
     shared = add_certificate(store, 1)
@@ -252,7 +254,7 @@ def test_a_certificate_may_belong_to_many_things_unless_exclusively(things: Thin
     things.attach_principal(HOME, "pump", own)
 
 
-def test_the_type_of_an_attachment_is_changed_by_detaching_first(things: Things, store: Store) -> None:
+def test_the_type_of_an_attachment_changes_only_by_detaching_first(things: Things, store: Store) -> None:
     things.create(HOME, "pump")
     own = add_certificate(store)
     things.attach_principal(HOME, "pump", own, EXCLUSIVE)
@@ -268,7 +270,7 @@ def test_a_cognito_identity_cannot_be_exclusive(things: Things) -> None:
         things.attach_principal(HOME, "pump", IDENTITY, EXCLUSIVE)
 
 
-def test_pages_of_one_type_skip_nothing_and_repeat_nothing(things: Things, store: Store) -> None:
+def test_pages_of_attachments_of_one_type_are_complete_without_repetition(things: Things, store: Store) -> None:
     things.create(HOME, "pump")
     exclusive = []
     for number in range(9):

@@ -22,7 +22,7 @@ def refused(reason: str | None) -> UnpublishedDict:
 
 
 class Answering:
-    """The part of a gateway that takes messages; answers as it is told."""
+    """The part of a gateway that publishes; answers as the test says."""
 
     def __init__(self, answer: UnpublishedDict | Exception | None) -> None:
         self.answer = answer
@@ -42,7 +42,7 @@ def publish(answer: UnpublishedDict | Exception | None, message: Message) -> lis
     return gateway.taken
 
 
-def test_a_message_crosses_as_the_dictionary_of_the_contract() -> None:
+def test_a_message_crosses_the_boundary_as_the_dictionary_of_the_contract() -> None:
     message = Message(
         topic="a/b",
         payload=b"\x00",
@@ -84,7 +84,7 @@ def test_a_message_crosses_as_the_dictionary_of_the_contract() -> None:
         (_sekisho.GatewayError("stopped"), ServiceUnavailableException, "stopped"),
     ],
 )
-def test_a_refusal_of_the_broker_is_told_with_its_reason(
+def test_a_refusal_of_the_broker_is_raised_with_its_reason(
     answer: UnpublishedDict | Exception, error: type[AwsException], says: str
 ) -> None:
     with pytest.raises(error) as refusal:
@@ -92,14 +92,14 @@ def test_a_refusal_of_the_broker_is_told_with_its_reason(
     assert says in refusal.value.message
 
 
-def test_a_real_gateway_takes_what_it_may_and_refuses_a_reserved_topic_by_reason() -> None:
+def test_a_real_gateway_publishes_and_refuses_a_reserved_topic_with_a_reason() -> None:
     broker = GatewayBroker(_sekisho.Gateway(host="127.0.0.1", mqtt_port=0))
     broker.publish(HOME, Message("a", user_properties=(("n", "v"),), expiry_seconds=1, correlation_data=b"c"))
     with pytest.raises(InvalidRequestException, match="TOPIC_RESERVED: The topic begins with"):
         broker.publish(HOME, Message("$nothing"))
 
 
-def test_a_message_for_a_region_that_is_not_in_the_list_does_not_cross() -> None:
+def test_a_message_for_a_region_that_is_not_in_the_list_is_not_passed_on() -> None:
     gateway = Answering(None)
     broker = GatewayBroker(cast(_sekisho.Gateway, gateway), Regions(("plant-1",)))
     with pytest.raises(InvalidRequestException, match="'plant-2' is no region of AWS"):
@@ -109,7 +109,7 @@ def test_a_message_for_a_region_that_is_not_in_the_list_does_not_cross() -> None
     assert len(gateway.taken) == 1
 
 
-def test_the_limits_of_the_settings_reach_the_gateway_and_what_is_held_is_counted() -> None:
+def test_the_limits_of_the_settings_reach_the_gateway_and_retained_messages_are_counted() -> None:
     gateway = _sekisho.Gateway(host="127.0.0.1", mqtt_port=0, max_retained_bytes=4096, account_share=50)
     broker = GatewayBroker(gateway)
     broker.publish(HOME, Message("kept", b"x" * 1024, retain=True))

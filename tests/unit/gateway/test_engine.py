@@ -23,7 +23,7 @@ def version(name: str, effect: str, resource: str) -> PolicyVersion:
     return PolicyVersion(HOME, name, 1, document, datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def test_a_document_is_judged_with_what_is_wrong() -> None:
+def test_an_invalid_document_is_refused_with_the_reason() -> None:
     engine = RustPolicyEngine()
     engine.check(version("p", "Allow", "topic/a").document)
     with pytest.raises(MalformedPolicyException) as refusal:
@@ -31,7 +31,7 @@ def test_a_document_is_judged_with_what_is_wrong() -> None:
     assert "Effect" in refusal.value.message
 
 
-def test_a_subject_without_a_certificate_is_judged_by_its_policies() -> None:
+def test_a_subject_without_a_certificate_is_evaluated_by_its_policies() -> None:
     subject = Subject(HOME, None, (version("allows", "Allow", "topic/*"), version("denies", "Deny", "topic/b")))
     requests = [("iot:Publish", f"{PREFIX}topic/a"), ("iot:Publish", f"{PREFIX}topic/b"), ("iot:Connect", PREFIX)]
     first, second, third = RustPolicyEngine().evaluate(subject, None, requests)
@@ -40,7 +40,7 @@ def test_a_subject_without_a_certificate_is_judged_by_its_policies() -> None:
     assert third.decision == "IMPLICIT_DENY"
 
 
-def test_a_thing_gives_its_variables_to_the_client_of_its_name() -> None:
+def test_a_thing_gives_its_variables_to_the_client_with_its_name() -> None:
     subject = Subject(
         HOME,
         None,

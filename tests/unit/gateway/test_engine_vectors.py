@@ -1,7 +1,7 @@
-"""The worked decisions of ``tests/vectors/policy.json``, asked as the control plane asks: through the built module.
+"""The decisions of ``tests/vectors/policy.json``, evaluated by the control plane through the built module.
 
-Rows are taken whose facts the registry alone can give: a client id, a thing, policies. Those that need an address, a
-clock, a will or a certificate's subject are the Rust tests' own.
+Rows are used whose facts the registry has: a client id, a thing, policies. Rows that need an address, a clock, a will
+or a certificate's subject are tested in Rust only.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ ASKABLE: Final = [
 ]
 
 
-def test_there_are_rows_to_ask() -> None:
+def test_there_are_usable_rows() -> None:
     assert len(ASKABLE) > 50
 
 
 @pytest.mark.parametrize(("documents", "request_"), ASKABLE)
-def test_the_control_plane_gets_the_worked_decision(documents: list[Any], request_: dict[str, Any]) -> None:
+def test_the_control_plane_gets_the_decision_of_the_vector(documents: list[Any], request_: dict[str, Any]) -> None:
     facts = request_["facts"]
     client_id = facts.get("client_id")
     thing = facts.get("thing")
@@ -64,7 +64,7 @@ def test_the_control_plane_gets_the_worked_decision(documents: list[Any], reques
 
 
 @pytest.mark.parametrize("refused", VECTORS["refused"], ids=lambda refused: refused["name"])
-def test_a_document_that_does_not_parse_is_malformed_and_the_text_says_where(refused: dict[str, str]) -> None:
+def test_an_invalid_document_is_malformed_and_the_message_says_where(refused: dict[str, str]) -> None:
     with pytest.raises(MalformedPolicyException) as refusal:
         RustPolicyEngine().check(refused["document"])
     assert refused["mentions"] in refusal.value.message
@@ -75,6 +75,6 @@ def _thing(thing: dict[str, Any], client_id: str | None) -> IdentityThing:
         name=thing["name"],
         type_name=thing.get("type_name"),
         attributes=thing.get("attributes", {}),
-        # A connection of another client id is associated only with a thing that is attached exclusively.
+        # A connection with another client id is associated only with a thing that is attached exclusively.
         exclusive=thing["name"] != client_id,
     )

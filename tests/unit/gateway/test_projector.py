@@ -1,4 +1,4 @@
-"""What the gateway is told of the registry's changes."""
+"""Changes of the registry that the gateway is given."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def attached() -> tuple[Projector, FakeGateway, list[str]]:
     return projector, gateway, refreshed
 
 
-def test_every_change_of_a_commit_is_told_and_an_endpoint_is_looked_up_once() -> None:
+def test_every_change_of_a_commit_is_pushed_and_an_endpoint_is_looked_up_once() -> None:
     projector, gateway, refreshed = attached()
     kinds = (ChangeKind.CERTIFICATE, ChangeKind.POLICY, ChangeKind.THING)
     projector.announce([*(Change(REALM, kind, "a") for kind in kinds), Change(REALM, ChangeKind.ENDPOINT, "b")])
@@ -48,7 +48,7 @@ def test_every_change_of_a_commit_is_told_and_an_endpoint_is_looked_up_once() ->
     assert refreshed == ["endpoints"]
 
 
-def test_changes_without_an_endpoint_leave_the_endpoints_alone() -> None:
+def test_changes_without_an_endpoint_do_not_update_the_endpoints() -> None:
     projector, gateway, refreshed = attached()
     projector.announce([Change(REALM, ChangeKind.THING, "a")])
     assert len(gateway.told) == 1
@@ -69,7 +69,7 @@ def test_a_lost_right_is_pushed_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize("status", CertificateStatus)
-def test_every_status_but_active_takes_the_right_away_with_a_reason_that_the_gateway_knows(
+def test_every_status_but_active_is_a_lost_right_with_a_reason_that_the_gateway_has(
     status: CertificateStatus,
 ) -> None:
     change = Change(REALM, ChangeKind.CERTIFICATE, certificate_id(1), LOST_BY_STATUS.get(status))
@@ -79,5 +79,5 @@ def test_every_status_but_active_takes_the_right_away_with_a_reason_that_the_gat
     projector.announce([change])
 
 
-def test_before_there_is_a_gateway_no_change_is_pushed() -> None:
+def test_without_a_gateway_no_change_is_pushed() -> None:
     Projector().announce([Change(REALM, ChangeKind.CERTIFICATE, "a")])

@@ -1,4 +1,4 @@
-"""The pump: events out of the gateway, answers back. A gateway of plain lists stands in for sockets."""
+"""The pump: events of the gateway, and its answers. A gateway of plain lists replaces sockets."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ IDENTITY = Identity(certificate(), policies=(), things=())
 
 @dataclass
 class FakeGateway:
-    """Hands out batches and keeps the answers."""
+    """Returns batches and records the answers."""
 
     batches: queue.Queue[list[dict[str, Any]]] = field(default_factory=queue.Queue)
     answers: queue.Queue[list[tuple[int, Any]]] = field(default_factory=queue.Queue)
-    """Of each batch (id, identity or name of the reason)."""
+    """(id, identity or name of the reason) of each answer."""
 
     def next_batch(self, limit: int, timeout: float) -> list[dict[str, Any]]:
         try:
@@ -49,7 +49,7 @@ class FakeGateway:
 
 @dataclass
 class Registry:
-    """Refuses everything with one reason; or raises, the first time it is asked."""
+    """Refuses everything with one reason; or raises at its first call."""
 
     raises: bool = False
     asked: list[Sequence[AdmissionRequest]] = field(default_factory=list)
@@ -91,7 +91,7 @@ def connected_event(certificate_id: str) -> dict[str, Any]:
 
 
 SIZE = pump_module.REGISTRATION_BYTES + 6
-"""Of such an event in the registration queue."""
+"""Bytes of such an event in the registration queue."""
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def running(gateway: FakeGateway, registry: Registry) -> Pump:
 def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gateway: FakeGateway) -> None:
     goes_on = threading.Event()
 
-    class Crowded:
+    class ManyUnregistered:
         def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
             return [None if request.realm is None else IDENTITY for request in requests]
 
@@ -116,7 +116,7 @@ def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gateway: F
             assert goes_on.wait(WAIT)
             return [Refused(RefusalReason.CA_NOT_REGISTERED)] * len(requests)
 
-    pump = Pump(cast(Gateway, gateway), Crowded())
+    pump = Pump(cast(Gateway, gateway), ManyUnregistered())
     pump.start()
     gateway.batches.put([admit(1, account_id=None), admit(2)])
     gateway.batches.put([admit(3)])
@@ -128,7 +128,7 @@ def test_a_registered_certificate_does_not_wait_for_unregistered_ones(gateway: F
     pump.stop()
 
 
-def test_more_unregistered_certificates_than_may_wait_are_refused_for_now(
+def test_unregistered_certificates_beyond_the_queue_are_refused_for_now(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 3 * SIZE)
@@ -152,7 +152,7 @@ def test_more_unregistered_certificates_than_may_wait_are_refused_for_now(
 
 
 class Busy(Registry):
-    """Keeps the second thread in its first certificate until it is let go."""
+    """Keeps the second thread at its first certificate until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Busy(Registry):
 
     @contextmanager
     def hold(self, gateway: FakeGateway) -> Iterator[Pump]:
-        """What comes meanwhile waits."""
+        """Keep the thread busy, so that later certificates wait."""
         pump = running(gateway, self)
         try:
             gateway.batches.put([admit(0)])
@@ -176,7 +176,7 @@ class Busy(Registry):
             pump.stop()
 
 
-def test_an_account_does_not_wait_for_the_unregistered_certificates_of_another(gateway: FakeGateway) -> None:
+def test_an_account_does_not_wait_for_unregistered_certificates_of_another(gateway: FakeGateway) -> None:
     registry = Busy()
     with registry.hold(gateway) as pump:
         for first in range(1, 1000, 100):
@@ -191,7 +191,7 @@ def test_an_account_does_not_wait_for_the_unregistered_certificates_of_another(g
     assert sorted(second + rest) == [*range(1, 1001), 2000, 2001], "each was answered once"
 
 
-def test_a_peer_that_floods_the_endpoint_of_an_account_keeps_its_devices_neither_waiting_nor_out(
+def test_a_peer_that_floods_the_endpoint_of_an_account_neither_delays_nor_excludes_its_devices(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES_PER_ACCOUNT", 200 * SIZE)
@@ -217,7 +217,7 @@ def test_the_registration_queue_is_bounded_by_the_bytes_of_chains(gateway: FakeG
         assert 500 < waiting < pump_module.MAX_REGISTRATION_BYTES_PER_ACCOUNT / 60_000
 
 
-def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
+def test_an_account_that_fills_the_registration_queue_loses_its_newest_to_others(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pump_module, "MAX_REGISTRATION_BYTES", 4 * SIZE)
@@ -236,7 +236,7 @@ def test_an_account_that_fills_the_registration_queue_gives_way_to_others(
     assert [(line["account_id"], line["count"]) for line in lines] == [("123456789012", 1)]
 
 
-def test_dropped_events_are_told_of_once_per_queue_and_account(gateway: FakeGateway) -> None:
+def test_dropped_events_are_logged_once_per_queue_and_account(gateway: FakeGateway) -> None:
     pump = running(gateway, Registry())
     with captured_log() as logs:
         gateway.batches.put([dropped("request", "123456789012", 7), dropped("request", "210987654321", 1)])
@@ -247,7 +247,7 @@ def test_dropped_events_are_told_of_once_per_queue_and_account(gateway: FakeGate
     assert told == [("request", "123456789012", 7), ("request", "210987654321", 1), ("refused", None, 2)]
 
 
-def test_a_batch_of_requests_is_asked_once_and_answered_once(gateway: FakeGateway) -> None:
+def test_a_batch_of_admission_requests_has_one_look_up_and_one_answer(gateway: FakeGateway) -> None:
     registry = Registry()
     pump = running(gateway, registry)
     gateway.batches.put([admit(1), admit(2, None)])
@@ -258,7 +258,7 @@ def test_a_batch_of_requests_is_asked_once_and_answered_once(gateway: FakeGatewa
     assert [request.realm for request in registry.asked[0]] == [Realm("123456789012", "us-east-1"), None]
 
 
-def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gateway: FakeGateway) -> None:
+def test_after_an_error_the_registry_is_used_again_for_the_next_batch(gateway: FakeGateway) -> None:
     registry = Registry(raises=True)
     pump = running(gateway, registry)
     with captured_log() as logs:
@@ -271,8 +271,8 @@ def test_a_registry_that_fails_once_is_asked_again_for_the_next_batch(gateway: F
     assert [line["code"] for line in logs] == ["gateway_events_not_handled"]
 
 
-def test_an_unexpected_error_over_one_certificate_refuses_no_other(gateway: FakeGateway) -> None:
-    class Surprised:
+def test_an_unexpected_error_with_one_certificate_refuses_no_other(gateway: FakeGateway) -> None:
+    class RaisingOnce:
         def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
             return [None] * len(requests)
 
@@ -281,7 +281,7 @@ def test_an_unexpected_error_over_one_certificate_refuses_no_other(gateway: Fake
                 raise ArithmeticError("an unexpected error")
             return [Refused(RefusalReason.CA_NOT_REGISTERED)] * len(requests)
 
-    pump = Pump(cast(Gateway, gateway), Surprised())
+    pump = Pump(cast(Gateway, gateway), RaisingOnce())
     with captured_log() as logs:
         pump.start()
         gateway.batches.put([admit(1), admit(2, account_id=None), admit(3)])
@@ -292,7 +292,7 @@ def test_an_unexpected_error_over_one_certificate_refuses_no_other(gateway: Fake
 
 
 @pytest.mark.parametrize("for_known", [True, False])
-def test_a_registry_that_cannot_be_used_is_told_in_one_line(gateway: FakeGateway, for_known: bool) -> None:
+def test_an_unusable_registry_is_logged_in_one_line(gateway: FakeGateway, for_known: bool) -> None:
     class Away:
         def __init__(self, *, for_known: bool) -> None:
             self.for_known = for_known
@@ -337,9 +337,7 @@ def test_a_registry_that_cannot_be_used_is_told_in_one_line(gateway: FakeGateway
         ("packet", "packet_refused"),
     ],
 )
-def test_a_refusal_is_logged_with_its_operation_its_reason_and_the_client(
-    gateway: FakeGateway, operation: str, event: str
-) -> None:
+def test_a_refusal_is_logged_with_operation_reason_and_client(gateway: FakeGateway, operation: str, event: str) -> None:
     refused = {
         "kind": "refused",
         "time": 1.0,
@@ -363,13 +361,13 @@ def test_a_refusal_is_logged_with_its_operation_its_reason_and_the_client(
     assert (line["client_id"], line["peer"], line["certificate_id"]) == ("pump-7", "192.0.2.1:5000", "ab" * 32)
 
 
-def test_a_stopped_pump_takes_nothing_more(gateway: FakeGateway) -> None:
+def test_a_stopped_pump_handles_no_more_events(gateway: FakeGateway) -> None:
     pump = running(gateway, Registry())
     pump.stop()
     assert "gateway-pump" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_requests_and_connections_reach_whom_they_are_for(gateway: FakeGateway) -> None:
+def test_requests_and_connections_reach_their_receivers(gateway: FakeGateway) -> None:
     asked: queue.Queue[Request] = queue.Queue()
     connected: queue.Queue[Sequence[tuple[Realm, str]]] = queue.Queue()
     pump = Pump(cast(Gateway, gateway), Registry(), asked=asked.put, connected=connected.put)
@@ -393,7 +391,7 @@ def test_requests_and_connections_reach_whom_they_are_for(gateway: FakeGateway) 
     pump.stop()
 
 
-def test_connected_certificates_are_told_again_where_the_store_did_not_take_them(
+def test_connected_certificates_are_recorded_again_where_the_store_failed(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sekisho.gateway.pump.RETRY_SECONDS", 0.0)
@@ -428,7 +426,7 @@ def test_connected_certificates_are_told_again_where_the_store_did_not_take_them
     assert {line["reason"] for line in logs} == {"the disk is full"}
 
 
-def test_connected_certificates_are_told_though_none_could_be_admitted(gateway: FakeGateway) -> None:
+def test_connected_certificates_are_recorded_even_where_none_could_be_admitted(gateway: FakeGateway) -> None:
     class Away:
         def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
             return [None] * len(requests)
@@ -444,7 +442,7 @@ def test_connected_certificates_are_told_though_none_could_be_admitted(gateway: 
     pump.stop()
 
 
-def test_very_many_connected_certificates_are_told_in_batches(
+def test_many_connected_certificates_are_recorded_in_batches(
     gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sekisho.gateway.pump.BATCH", 2)
@@ -469,7 +467,7 @@ def _count(connected: Sequence[tuple[Realm, str]], told: queue.Queue[int], refus
     told.put(len(connected))
 
 
-def test_failed_accepts_are_one_line_with_their_number(gateway: FakeGateway) -> None:
+def test_failed_accepts_are_logged_in_one_line_with_their_number(gateway: FakeGateway) -> None:
     with captured_log() as lines:
         pump = running(gateway, Registry())
         gateway.batches.put(

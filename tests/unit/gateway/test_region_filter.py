@@ -1,4 +1,4 @@
-"""Identities of regions that are not in the list stay out of the gateway."""
+"""Identities of regions that are not in the list do not reach the gateway."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Registry:
         return [HERE, OWN, MADE_UP, UNKNOWN_CA]
 
 
-def test_an_identity_of_a_region_that_is_not_in_the_list_is_refused_with_the_setting_that_adds_it() -> None:
+def test_an_identity_of_an_unlisted_region_is_refused_with_the_setting_that_adds_it() -> None:
     admission = InServedRegions(Registry(), Regions(("plant-1",)))
     assert admission.known([]) == [HERE, OWN, None, None]
     here, own, made_up, refused = admission.answer([])

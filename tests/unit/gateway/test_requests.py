@@ -1,4 +1,4 @@
-"""Requests of devices: which service answers, and that nothing one of them does costs the others their answers."""
+"""Requests of devices: the service that answers each, and that one request does not cost others their answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER = Realm("210987654321", "us-east-1")
 
 
 class FakeGateway:
-    """Keeps the replies; or is stopped."""
+    """Records the replies; or is stopped."""
 
     def __init__(self, *, stopped: bool = False, unsent: str | None = None) -> None:
         self.replies: queue.Queue[ReplyDict] = queue.Queue()
@@ -42,7 +42,7 @@ class FakeGateway:
 
 
 class Echo:
-    """Says what it was asked."""
+    """Answers with the request."""
 
     topics = ("$aws/echo/+", "$aws/templates/+/echo")
 
@@ -76,7 +76,7 @@ def running(gateway: FakeGateway, service: Any, **options: Any) -> Iterator[Requ
         requests.stop()
 
 
-def test_a_reply_goes_to_the_connection_that_asked() -> None:
+def test_a_reply_goes_to_the_connection_of_the_request() -> None:
     gateway = FakeGateway()
     with running(gateway, Echo()) as requests:
         requests.take(request(b"hello"))
@@ -96,7 +96,7 @@ def test_a_reply_goes_to_the_connection_that_asked() -> None:
     }
 
 
-def test_what_nobody_listens_to_and_what_is_not_answered_is_passed_over() -> None:
+def test_requests_without_a_service_and_without_an_answer_are_ignored() -> None:
     gateway = FakeGateway()
     with running(gateway, Echo()) as requests:
         for topic in ("$aws/echo", "$aws/echo/a/b", "$aws/templates/t/u", "other/t"):
@@ -107,7 +107,7 @@ def test_what_nobody_listens_to_and_what_is_not_answered_is_passed_over() -> Non
     assert gateway.replies.empty()
 
 
-def test_a_service_that_raises_goes_on_with_the_next() -> None:
+def test_after_a_service_raised_the_next_request_is_answered() -> None:
     gateway = FakeGateway()
     with captured_log() as logs, running(gateway, Echo()) as requests:
         for _ in range(THREADS * 2):
@@ -118,7 +118,7 @@ def test_a_service_that_raises_goes_on_with_the_next() -> None:
     assert len(logs) == THREADS * 2
 
 
-def test_an_answer_that_cannot_be_sent_is_in_the_log() -> None:
+def test_an_answer_that_cannot_be_sent_is_logged() -> None:
     ended = FakeGateway(unsent="the connection has ended")
     for gateway, reason in (
         (ended, "NOT_AUTHORIZED: the connection has ended"),
@@ -132,7 +132,7 @@ def test_an_answer_that_cannot_be_sent_is_in_the_log() -> None:
 
 
 class Slow(Echo):
-    """Answers once it is let go; counts who waits in it."""
+    """Answers when it is released; counts the waiting calls."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -153,7 +153,7 @@ class Slow(Echo):
 
 
 def answered(gateway: FakeGateway) -> tuple[int, str, bytes]:
-    """(connection, topic, payload) of the next reply."""
+    """Return (connection, topic, payload) of the next reply."""
     reply = gateway.replies.get(timeout=WAIT)
     return reply["connection"], reply["message"]["topic"], reply["message"]["payload"]
 
@@ -188,7 +188,7 @@ def test_within_an_account_certificates_and_connections_are_served_in_turn() -> 
     assert max(order.index(b"same certificate"), order.index(b"other certificate")) < 20
 
 
-def test_requests_without_a_place_are_answered_counted_and_told_of_once() -> None:
+def test_requests_without_a_place_are_answered_counted_and_logged_once() -> None:
     gateway, service = FakeGateway(), Slow()
     with captured_log() as logs, running(gateway, service) as requests:
         for _ in range(THREADS // 2):
@@ -224,7 +224,7 @@ def test_large_payloads_are_bounded_by_their_bytes() -> None:
         service.go.set()
 
 
-def test_a_request_whose_device_no_longer_waits_is_not_carried_out() -> None:
+def test_a_request_whose_device_no_longer_waits_is_not_executed() -> None:
     gateway, service, now = FakeGateway(), Slow(), [0.0]
     with running(gateway, service, clock=lambda: now[0]) as requests:
         for _ in range(THREADS // 2):

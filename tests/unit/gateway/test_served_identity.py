@@ -1,4 +1,4 @@
-"""The gateway's names and certificates keep step with the endpoints."""
+"""The gateway's names and certificates follow the registry's endpoints."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WEST = "*.iot.eu-west-1.localhost"
 
 
 class OvertakenEndpoints:
-    """Another endpoint is given after the first caller has read the list, and before it hands the list over."""
+    """An endpoint is added after the first caller has read the list, and before it passes the list on."""
 
     def __init__(self) -> None:
         self.first_has_read = threading.Event()
@@ -47,13 +47,13 @@ class OvertakenEndpoints:
         if self.first_has_read.is_set():
             return [HOME, OTHER]
         self.first_has_read.set()
-        # Over in vain where the second has to wait for the first, as it should.
+        # Times out where the second caller has to wait for the first, as it should.
         self.second_is_done.wait(0.3)
         return [HOME]
 
 
 class FakeGateway:
-    """Remembers which names it was told last."""
+    """Records the names that it was given last."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -70,7 +70,7 @@ class FakeGateway:
         self.named = {name: chains for names, chains in named for name in names}
 
 
-def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: Path) -> None:
+def test_endpoints_added_at_once_are_all_served(tmp_path: Path) -> None:
     endpoints, gateway = OvertakenEndpoints(), FakeGateway()
     identity = ServedIdentity(Settings(data=tmp_path), cast(Endpoints, endpoints), cast(Gateway, gateway), utc_now)
 
@@ -87,7 +87,7 @@ def test_endpoints_that_are_given_at_once_do_not_overtake_each_other(tmp_path: P
     assert gateway.names == [HOME.server_name, OTHER.server_name]
 
 
-def test_an_endpoint_answers_to_its_aliases(tmp_path: Path) -> None:
+def test_an_endpoint_has_its_aliases(tmp_path: Path) -> None:
     alias = "abc-ats.iot.us-east-1.localhost"
     named = ServedEndpoint(HOME.realm, "localhost", aliases=("localhost.localdomain", alias))
     identity, gateway = serving(tmp_path, [named, OTHER])
@@ -98,7 +98,7 @@ def test_an_endpoint_answers_to_its_aliases(tmp_path: Path) -> None:
     assert set(gateway.named) >= {"*.iot.us-east-1.localhost"}
 
 
-def test_an_endpoint_is_given_though_the_gateway_does_not_take_it(tmp_path: Path) -> None:
+def test_an_endpoint_is_added_although_the_gateway_refuses_it(tmp_path: Path) -> None:
     class Stopped(FakeGateway):
         def set_endpoints(self, _endpoints: Sequence[EndpointDict]) -> None:
             raise GatewayError("it has stopped")
@@ -116,7 +116,7 @@ def serving(
     clock: Callable[[], datetime] = utc_now,
     **settings: Any,
 ) -> tuple[ServedIdentity, FakeGateway]:
-    """An identity in step with these endpoints, and the gateway that it told."""
+    """Return a served identity of these endpoints, and its gateway."""
     gateway = FakeGateway()
     known_endpoints = type("Known", (), {"all": lambda _self: known, "describe": lambda _self, _realm: known[0]})
     endpoints = cast(Endpoints, known_endpoints())
@@ -124,7 +124,7 @@ def serving(
 
 
 def names_in(chains: Sequence[tuple[str, str]]) -> list[set[str]]:
-    """The names and addresses in each leaf."""
+    """Return the names and addresses in each leaf."""
     leaves = [X509Certificate.from_der(pem.read_chain(chain)[0]).parsed for chain, _ in chains]
     extensions = [leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value for leaf in leaves]
     return [{str(name.value) for name in extension} for extension in extensions]
@@ -134,21 +134,21 @@ def leaf_of(chains: Sequence[tuple[str, str]]) -> X509Certificate:
     return X509Certificate.from_der(pem.read_chain(chains[0][0])[0])
 
 
-def test_each_region_has_a_certificate_of_its_own_whether_it_is_used_or_not(tmp_path: Path) -> None:
+def test_each_region_has_its_own_certificate_whether_it_is_used_or_not(tmp_path: Path) -> None:
     identity, gateway = serving(tmp_path, [HOME, OTHER], regions=("plant-1",), domain="iot.example")
     identity.serve_certificates()
     assert names_in(gateway.default) == [{"localhost", "localhost.localdomain", "127.0.0.1", "::1"}] * 2
     assert set(gateway.named) == {f"*.iot.{region}.iot.example" for region in Regions(("plant-1",))}
     for name, chains in gateway.named.items():
         assert names_in(chains) == [{name}] * 2
-    # The same after a restart.
+    # Also after a restart.
     first = dict(gateway.named)
     serving(tmp_path, [], regions=("plant-1",), domain="iot.example")[0].serve_certificates()
     identity.serve_certificates()
     assert gateway.named == first
 
 
-def test_certificates_of_regions_that_the_gateway_does_not_take_stop_no_start(
+def test_a_gateway_that_refuses_certificates_of_regions_does_not_prevent_a_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -189,7 +189,7 @@ def test_endpoints_in_regions_that_are_not_in_the_list_are_not_served(tmp_path: 
         ("xn--bcher-kva.example", {"xn--bcher-kva.example"}),
     ],
 )
-def test_the_default_certificate_names_the_host_if_clients_can_connect_by_it(
+def test_the_default_certificate_names_the_host_if_clients_can_connect_to_it(
     tmp_path: Path, host: str, more: set[str]
 ) -> None:
     identity, gateway = serving(tmp_path, [HOME], host=host)
@@ -274,7 +274,7 @@ def test_endpoints_that_a_certificate_of_ones_own_does_not_cover_are_logged_once
     assert line["endpoints"] == [OTHER.server_name]
 
 
-def test_a_certificate_of_ones_own_stops_a_start_and_no_running_server(tmp_path: Path) -> None:
+def test_an_unusable_user_certificate_prevents_a_start_and_does_not_stop_a_running_server(tmp_path: Path) -> None:
     root = new_ca("Corporate")
     device = named(root, "iot.example.com")
     certificate, key = tmp_path / "s.crt", tmp_path / "s.key"

@@ -1,4 +1,4 @@
-"""What tests of handlers begin with."""
+"""Helpers of tests of handlers."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from sekisho.server.settings import load
 from tests.unit.features.arrange import HOME, SetClock
 
 WITHIN = 15.0
-"""Seconds for what takes none; a loaded machine may need some."""
+"""Seconds for something immediate; a loaded machine may need some."""
 
 API = "http://127.0.0.1:5883"
 
 
 def read(folder: Path, text: str) -> Mapping[str, HandlerSettings]:
-    """Handlers of a ``sekisho.toml``."""
+    """Return the handlers of a ``sekisho.toml``."""
     (folder / "sekisho.toml").write_text(text)
     return load({"data": folder}, environment={}).handlers
 
 
 def access_key(account_id: str) -> AccessKey | None:
-    """Every account has one but 0."""
+    """Return an access key of an account; account 0 has none."""
     if account_id == "000000000000":
         return None
     return AccessKey(f"AKIA{account_id}", account_id, datetime(2026, 1, 1, tzinfo=UTC), f"secret of {account_id}")
@@ -52,7 +52,7 @@ class Directory:
 
 
 def build(folder: Path, text: str, accounts: Directory | None = None, clock: Clock | None = None) -> ConfiguredHandlers:
-    """All of a ``sekisho.toml``, as a server has them that has one account, or those given."""
+    """Make all handlers of a ``sekisho.toml``, as on a server with one account or with the given ones."""
     return ConfiguredHandlers(
         read(folder, text),
         api=API,
@@ -64,14 +64,14 @@ def build(folder: Path, text: str, accounts: Directory | None = None, clock: Clo
 
 
 def call(event: Mapping[str, Any] | None = None, **changes: Any) -> Call:
-    """A call for the home realm."""
+    """Return a call for the home realm."""
     plain: dict[str, Any] = {"realm": HOME, "event": event or {}, "timeout": WITHIN, "request_id": "id-1"}
     return Call(**(plain | changes))
 
 
 @contextmanager
 def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A real HTTP server on loopback; its URL without a slash at the end."""
+    """Run an HTTP server on loopback and yield its URL without a slash at the end."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = Thread(target=server.serve_forever, args=(0.02,))

@@ -1,4 +1,4 @@
-"""Lambda functions, against a real HTTP server that speaks Lambda's Invoke."""
+"""Lambda functions, with a real HTTP server that implements Lambda's Invoke."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARN = "arn:aws:lambda:eu-west-3:210987654321:function:activate"
 
 @dataclass
 class Lambda:
-    """What stands for Lambda at the URL."""
+    """The state of the server that replaces Lambda."""
 
     url: str = ""
     status: int = 200
@@ -40,7 +40,7 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lambda]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOPERATOR")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    # This server itself, as in the shell of whoever evaluated `sekisho env`; it must not be asked.
+    # This server itself, as after `sekisho env` in a shell; it must not be called.
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     stand_in = Lambda()
 
@@ -81,7 +81,7 @@ def failure(handlers: ConfiguredHandlers, **options: Any) -> HandlerFailed:
     return raised.value
 
 
-def test_the_function_is_invoked_with_the_event_and_its_answer_awaited(
+def test_the_function_is_invoked_with_the_event_and_returns_the_answer(
     remote: Lambda, handlers: ConfiguredHandlers
 ) -> None:
     assert handlers.invoke(HOME, "cloud", {"certificateId": "ü"}) == {"activated": True}
@@ -93,13 +93,13 @@ def test_the_function_is_invoked_with_the_event_and_its_answer_awaited(
     assert "/eu-west-3/lambda/aws4_request" in headers["Authorization"]
 
 
-def test_an_answer_of_nothing_is_none(remote: Lambda, handlers: ConfiguredHandlers) -> None:
+def test_an_empty_answer_is_none(remote: Lambda, handlers: ConfiguredHandlers) -> None:
     for body in (b"null", b""):
         remote.body = body
         assert handlers.invoke(HOME, "cloud", {}) is None
 
 
-def test_what_the_function_raised_is_told(remote: Lambda, handlers: ConfiguredHandlers) -> None:
+def test_an_error_of_the_function_is_in_the_message(remote: Lambda, handlers: ConfiguredHandlers) -> None:
     remote.headers = {"X-Amz-Function-Error": "Unhandled"}
     raised = {"errorMessage": "no such\nthing", "errorType": "LookupError", "stackTrace": ["  line 1\n", "  line 2\n"]}
     remote.body = json.dumps(raised).encode()
@@ -110,7 +110,9 @@ def test_what_the_function_raised_is_told(remote: Lambda, handlers: ConfiguredHa
     assert not failed.is_permanent
 
 
-def test_a_function_error_without_the_usual_form_is_told_as_it_is(remote: Lambda, handlers: ConfiguredHandlers) -> None:
+def test_a_function_error_in_another_form_is_in_the_message_unchanged(
+    remote: Lambda, handlers: ConfiguredHandlers
+) -> None:
     remote.headers, remote.body = {"X-Amz-Function-Error": "Unhandled"}, b'"out of order"'
     assert str(failure(handlers)).endswith("failed: out of order")
 
@@ -124,7 +126,7 @@ def test_a_function_error_without_the_usual_form_is_told_as_it_is(remote: Lambda
         (500, "ServiceException", False),
     ],
 )
-def test_what_lambda_refuses_is_told_and_asked_once(
+def test_a_refusal_of_lambda_is_in_the_message_and_not_retried(
     remote: Lambda, handlers: ConfiguredHandlers, status: int, code: str, is_permanent: bool
 ) -> None:
     remote.status, remote.headers = status, {"X-Amzn-ErrorType": code}
@@ -138,12 +140,12 @@ def test_what_lambda_refuses_is_told_and_asked_once(
 @pytest.mark.parametrize(
     ("body", "said"), [(b"{", "what is no JSON"), (b" " * (6 * 1024 * 1024 + 1), "more than 6291456 bytes")]
 )
-def test_an_answer_that_is_none_is_told(remote: Lambda, handlers: ConfiguredHandlers, body: bytes, said: str) -> None:
+def test_an_invalid_answer_is_an_error(remote: Lambda, handlers: ConfiguredHandlers, body: bytes, said: str) -> None:
     remote.body = body
     assert said in str(failure(handlers))
 
 
-def test_silence_is_waited_for_only_so_long(remote: Lambda, handlers: ConfiguredHandlers) -> None:
+def test_an_answer_has_a_timeout(remote: Lambda, handlers: ConfiguredHandlers) -> None:
     remote.silence = threading.Event()
     failed = failure(handlers, timeout=0.3)
     remote.silence.set()
@@ -152,7 +154,7 @@ def test_silence_is_waited_for_only_so_long(remote: Lambda, handlers: Configured
     assert len(remote.seen) == 1
 
 
-def test_without_credentials_or_a_server_it_says_so(
+def test_missing_credentials_and_a_missing_server_are_errors(
     remote: Lambda, handlers: ConfiguredHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,4 +1,4 @@
-"""Python functions in processes of their own: what they are called with, and what becomes of those that go wrong."""
+"""Python functions in separate processes: their calls, and the outcomes of failures."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ Make = Callable[..., PythonFunctions]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """A handler of one of the functions above, or of ``function``; ended after the test."""
+    """Make a handler of one of the functions above, or of ``function``, and close it after the test."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "fleet.py").write_text(CODE)
     pools: list[Processes] = []
@@ -136,7 +136,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 def is_running(pid: int) -> bool:
     with suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, 0)
-        # A zombie is not running; in a container nobody may wait for it.
+        # A zombie is not running; in a container no process may wait for it.
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     return False
 
@@ -147,7 +147,7 @@ def test_what_the_function_returns_is_the_answer(make: Make) -> None:
         assert handler.invoke(call(event)) == event
 
 
-def test_a_number_from_dynamodb_is_a_number_as_on_lambda(make: Make) -> None:
+def test_a_number_from_dynamodb_is_converted_as_on_lambda(make: Make) -> None:
     assert make("decimal").invoke(call()) == {"n": 1.5}
 
 
@@ -183,7 +183,7 @@ def test_context_and_environment_are_those_of_a_lambda(
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_IOT", "SEKISHO_DATABASE_URL"} & set(environment)
 
 
-def test_of_the_servers_environment_a_function_has_what_is_named_and_what_every_program_needs(
+def test_a_function_gets_the_named_variables_of_the_environment_and_those_that_every_program_needs(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DATABASE_URL", "AWS_CONFIG_FILE", "GITHUB_TOKEN", "HTTPS_PROXY", "INVENTORY_URL", "CA"):
@@ -201,13 +201,13 @@ def test_of_the_servers_environment_a_function_has_what_is_named_and_what_every_
     assert [name for name in environment if not known.fullmatch(name) and not INHERITED.fullmatch(name)] == []
 
 
-def test_a_variable_that_is_named_and_not_set_stops_the_start(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_variable_that_is_not_set_prevents_the_start(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SET", "")
     with pytest.raises(ConfigError, match=r"\[handlers.h\]: environment names NOT_SET, NOR_THIS, which the server's"):
         make("tell", more='environment = ["NOT_SET", "SET", "NOR_THIS"]')
 
 
-def test_a_process_stays_for_the_next_call_and_each_realm_has_its_own(make: Make) -> None:
+def test_a_process_is_used_again_and_each_realm_has_its_own(make: Make) -> None:
     handler = make("count")
     first = handler.invoke(call())
     assert handler.invoke(call()) == [2, first[1]]
@@ -216,7 +216,7 @@ def test_a_process_stays_for_the_next_call_and_each_realm_has_its_own(make: Make
     assert len({first[1], *(pid for _, pid in others)}) == 3
 
 
-def test_what_the_function_raises_is_told_with_its_traceback_and_the_process_goes_on(make: Make) -> None:
+def test_an_exception_is_logged_with_its_traceback_and_the_process_continues(make: Make) -> None:
     handler = make("fail")
     with captured_log() as logs, pytest.raises(HandlerFailed) as failure:
         handler.invoke(call())
@@ -233,7 +233,7 @@ def test_what_the_function_raises_is_told_with_its_traceback_and_the_process_goe
 
 
 @pytest.mark.parametrize("function", ["sleep", "spin"])
-def test_a_function_that_takes_too_long_is_ended_with_all_that_it_started(
+def test_a_function_that_takes_too_long_is_ended_with_its_child_processes(
     make: Make, tmp_path: Path, function: str
 ) -> None:
     handler = make(function)
@@ -256,16 +256,14 @@ def test_a_function_that_takes_too_long_is_ended_with_all_that_it_started(
         ("sys.exit", r"Runtime.ExitError: the function called sys.exit\(4\)"),
     ],
 )
-def test_a_function_that_ends_its_process_is_told_and_the_next_call_has_another(
-    make: Make, how: str, said: str
-) -> None:
+def test_after_a_function_ended_its_process_the_next_call_has_another(make: Make, how: str, said: str) -> None:
     handler = make("die")
     for _ in range(2):
         with pytest.raises(HandlerFailed, match=said):
             handler.invoke(call({"how": how}))
 
 
-def test_what_the_function_prints_is_logged_and_does_not_disturb_the_answer(make: Make) -> None:
+def test_printed_lines_are_logged_and_do_not_change_the_answer(make: Make) -> None:
     handler = make("speak")
     with captured_log() as logs:
         assert handler.invoke(call()) == ""
@@ -292,7 +290,9 @@ def test_what_the_function_prints_is_logged_and_does_not_disturb_the_answer(make
         ("exiting:f", "cannot be loaded: Runtime.ExitError"),
     ],
 )
-def test_what_is_no_function_or_no_answer_is_told(make: Make, tmp_path: Path, function: str, said: str) -> None:
+def test_an_invalid_function_and_an_invalid_answer_are_errors(
+    make: Make, tmp_path: Path, function: str, said: str
+) -> None:
     (tmp_path / "code" / "broken.py").write_text("def f(:\n")
     (tmp_path / "code" / "exiting.py").write_text("import sys\nsys.exit()\n")
     with pytest.raises(HandlerFailed) as failure:
@@ -301,7 +301,7 @@ def test_what_is_no_function_or_no_answer_is_told(make: Make, tmp_path: Path, fu
     assert "\n" not in str(failure.value)
 
 
-def test_a_module_that_was_mended_is_loaded_by_the_next_call(make: Make, tmp_path: Path) -> None:
+def test_a_corrected_module_is_loaded_by_the_next_call(make: Make, tmp_path: Path) -> None:
     module = tmp_path / "code" / "late.py"
     handler = make("late:f")
     with pytest.raises(HandlerFailed, match="ImportModuleError"):
@@ -316,13 +316,13 @@ def test_a_module_that_takes_too_long_to_import_is_ended(make: Make, tmp_path: P
         make("slow:f", loading=0.5).invoke(call())
 
 
-def test_the_folder_cannot_come_in_the_way_of_the_program_that_calls(make: Make, tmp_path: Path) -> None:
+def test_modules_of_the_folder_do_not_replace_those_of_the_worker(make: Make, tmp_path: Path) -> None:
     for name in ("json", "queue", "sekisho"):
         (tmp_path / "code" / f"{name}.py").write_text("raise RuntimeError('shadowed')\n")
     assert make("echo").invoke(call({"a": 1})) == {"a": 1}
 
 
-def test_calls_at_once_share_as_many_processes_as_there_are_workers(make: Make, tmp_path: Path) -> None:
+def test_simultaneous_calls_share_as_many_processes_as_there_are_workers(make: Make, tmp_path: Path) -> None:
     handler = make("wait", workers=2)
     go = tmp_path / "go"
     with ThreadPoolExecutor(4) as threads:
@@ -335,7 +335,7 @@ def test_calls_at_once_share_as_many_processes_as_there_are_workers(make: Make, 
         assert len({answer.result(WITHIN) for answer in answers}) == 2
 
 
-def test_a_call_does_not_wait_longer_than_its_time_for_a_free_process(make: Make, tmp_path: Path) -> None:
+def test_a_call_waits_for_a_free_process_until_its_timeout(make: Make, tmp_path: Path) -> None:
     handler = make("wait")
     go = tmp_path / "go"
     event = {"file": str(go), "began": str(tmp_path / "began")}
@@ -351,7 +351,7 @@ def test_a_call_does_not_wait_longer_than_its_time_for_a_free_process(make: Make
         assert answer.result(WITHIN) > 0
 
 
-def test_there_are_never_more_processes_than_the_limit_and_others_make_room_for_a_call(make: Make) -> None:
+def test_the_number_of_processes_is_limited_and_idle_ones_end_for_a_call(make: Make) -> None:
     handler = make("count", limit=3)
     [_, others] = handler.invoke(call(realm=OTHER_ACCOUNT))
     pids = []
@@ -360,18 +360,18 @@ def test_there_are_never_more_processes_than_the_limit_and_others_make_room_for_
             [calls, pid] = handler.invoke(call(realm=Realm(HOME.account_id, f"region-{number}")))
             assert calls == 1
             pids.append(pid)
-            # The process that is ended is gone before another is started.
+            # The process ends before another one is started.
             assert sum(map(is_running, [others, *pids])) <= 3
             assert handler._processes.statistics()["running"] <= 3
     assert handler._processes.statistics()["ended_for_room"] == 10
     made_room = lines_of(logs, "handler_process_replaced")
     assert [line["region"] for line in made_room] == [f"region-{number}" for number in range(10)]
-    # The account with most processes makes room for itself.
+    # The account with the most processes makes room for itself.
     assert handler.invoke(call(realm=OTHER_ACCOUNT)) == [2, others]
     assert handler.invoke(call(realm=Realm(HOME.account_id, "region-11"))) == [2, pids[11]]
 
 
-def test_a_process_is_never_another_accounts_however_few_there_may_be(make: Make) -> None:
+def test_a_process_is_never_used_for_another_account_even_at_the_limit(make: Make) -> None:
     handler = make("tell", limit=1)
     for realm in (HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, HOME):
         told = handler.invoke(call(realm=realm))
@@ -384,7 +384,7 @@ def test_a_process_is_never_another_accounts_however_few_there_may_be(make: Make
     assert handler._processes.statistics()["ended_for_room"] == 3
 
 
-def test_an_account_that_would_hold_every_process_leaves_some_for_another(make: Make, tmp_path: Path) -> None:
+def test_an_account_cannot_use_every_process(make: Make, tmp_path: Path) -> None:
     handler = make("wait", limit=4)
     go = tmp_path / "go"
 
@@ -407,20 +407,20 @@ def test_an_account_that_would_hold_every_process_leaves_some_for_another(make: 
         assert len({each.result(WITHIN) for each in (*slow, other)}) > 2
 
 
-def test_more_workers_than_an_account_can_have_are_a_mistake_of_the_configuration(make: Make) -> None:
+def test_more_workers_than_an_account_can_have_are_a_configuration_error(make: Make) -> None:
     make("echo", limit=4, workers=2)
     with pytest.raises(ConfigError, match=r"workers is 3, and handler_processes 4, .* write handler_processes = 6"):
         make("echo", limit=4, workers=3)
 
 
-def test_a_process_that_is_not_called_ends(make: Make) -> None:
+def test_an_idle_process_ends(make: Make) -> None:
     handler = make("count", idle=0.2)
     [_, pid] = handler.invoke(call())
     eventually(lambda: not is_running(pid))
     assert handler.invoke(call())[0] == 1
 
 
-def test_closing_ends_processes_that_wait_and_calls_that_run(make: Make, tmp_path: Path) -> None:
+def test_closing_ends_idle_processes_and_running_calls(make: Make, tmp_path: Path) -> None:
     handler = make("wait", workers=2)
     go, began = tmp_path / "go", tmp_path / "began"
     with ThreadPoolExecutor(1) as threads:
@@ -437,19 +437,17 @@ def test_a_process_does_not_outlive_the_server(make: Make) -> None:
     handler = make("count")
     [_, pid] = handler.invoke(call())
     [(_, process)] = handler._processes._idle
-    # As the kernel does with a server that was killed.
+    # As the kernel does for a killed server.
     process._stdin.close()
     eventually(lambda: not is_running(pid))
 
 
-def test_an_account_without_an_access_key_is_told(make: Make) -> None:
+def test_an_account_without_an_access_key_is_an_error(make: Make) -> None:
     with pytest.raises(HandlerFailed, match="account 000000000000 has no access key"):
         make("echo").invoke(call(realm=Realm("000000000000", "us-east-1")))
 
 
-def test_a_folder_of_code_that_others_can_write_to_is_a_mistake_of_the_configuration(
-    make: Make, tmp_path: Path
-) -> None:
+def test_a_code_folder_that_others_can_write_to_is_a_configuration_error(make: Make, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.chmod(0o757)
     with pytest.raises(
@@ -460,7 +458,7 @@ def test_a_folder_of_code_that_others_can_write_to_is_a_mistake_of_the_configura
     assert make("echo").invoke(call({"a": 1})) == {"a": 1}
 
 
-def test_a_path_that_is_no_folder_is_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_a_configuration_error(tmp_path: Path) -> None:
     settings = read(tmp_path, '[handlers.h]\nfunction = "f:g"\npath = "nowhere"\n')["h"]
     assert isinstance(settings.target, PythonFunction)
     with (

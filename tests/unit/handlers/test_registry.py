@@ -1,4 +1,4 @@
-"""Which handler a name or an ARN calls."""
+"""The handler of a name or of an ARN."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_function_is_called_by_the_name_in_its_arn(tmp_path: Path, function: s
     assert "BEGIN CERTIFICATE" in answer["certificatePem"]
 
 
-def test_a_function_that_nobody_configured_is_told_with_what_to_write(tmp_path: Path) -> None:
+def test_an_unconfigured_function_is_an_error_with_the_settings_to_write(tmp_path: Path) -> None:
     handlers = build(tmp_path, signer(tmp_path))
     arn = "arn:aws:lambda:eu-central-1:123456789012:function:activate"
     with pytest.raises(
@@ -61,14 +61,14 @@ def test_a_function_that_nobody_configured_is_told_with_what_to_write(tmp_path: 
     "function",
     ["", "a b", "arn:aws:iot:eu-central-1:123456789012:function:f", "arn:aws:lambda:eu-central-1:1:function:f", "f\n"],
 )
-def test_what_is_no_function_is_told(tmp_path: Path, function: str) -> None:
+def test_a_text_that_is_not_a_function_is_an_error(tmp_path: Path, function: str) -> None:
     handlers = build(tmp_path, signer(tmp_path))
     with pytest.raises(HandlerFailed, match="neither the ARN of a Lambda function nor a handler's name"):
         handlers.invoke(HOME, function, {})
 
 
 @given(st.one_of(st.text(), st.from_regex(r"arn:aws:lambda:[a-z]*:[0-9]*:function:\w*(:\w*)?")))
-def test_whatever_is_called_has_a_handlers_name_or_none(function: str) -> None:
+def test_any_text_has_a_handlers_name_or_none(function: str) -> None:
     name = handler_name(function)
     assert name is None or (NAME.fullmatch(name) and name in function)
 
@@ -92,7 +92,7 @@ def refusal(handlers: ConfiguredHandlers, realm: Realm, function: str = "sign_it
     return str(failed.value)
 
 
-def test_refusals_are_logged_with_the_account_once_in_an_interval(tmp_path: Path) -> None:
+def test_refusals_are_logged_once_per_account_and_interval(tmp_path: Path) -> None:
     directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
     handlers = build(tmp_path, signer(tmp_path), directory)
     with captured_log() as logs:
@@ -102,7 +102,7 @@ def test_refusals_are_logged_with_the_account_once_in_an_interval(tmp_path: Path
     ]
 
 
-def test_a_handler_is_called_for_its_accounts_and_refused_to_every_other(tmp_path: Path) -> None:
+def test_a_handler_is_called_for_its_accounts_only(tmp_path: Path) -> None:
     directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
     handlers = build(tmp_path, signer(tmp_path, f'accounts = ["{HOME.account_id}"]\n'), directory)
     own = f"arn:aws:lambda:eu-central-1:{OTHER_ACCOUNT.account_id}:function:sign_it"
@@ -111,12 +111,12 @@ def test_a_handler_is_called_for_its_accounts_and_refused_to_every_other(tmp_pat
             "handler 'sign_it' is not for account 210987654321: its accounts in sekisho.toml do not have it"
         )
     assert "certificatePem" in handlers.invoke(HOME, "sign_it", CSR)
-    # Also where the other is the only account.
+    # Also where the other account is the only one.
     directory.ids = {OTHER_ACCOUNT.account_id}
     assert "is not for account 210987654321" in refusal(handlers, OTHER_ACCOUNT)
 
 
-def test_a_handler_without_accounts_is_refused_from_the_moment_on_at_which_there_is_a_second_account(
+def test_a_handler_without_accounts_is_refused_as_soon_as_there_is_a_second_account(
     tmp_path: Path,
 ) -> None:
     directory = Directory()
@@ -129,7 +129,7 @@ def test_a_handler_without_accounts_is_refused_from_the_moment_on_at_which_there
         assert 'write accounts = ["123456789012"]' in said
 
 
-def test_an_arn_of_another_account_of_the_server_is_refused_and_one_of_elsewhere_counts_for_its_name(
+def test_an_arn_of_another_account_of_the_server_is_refused_and_of_an_unknown_account_only_the_name_counts(
     tmp_path: Path,
 ) -> None:
     directory = Directory({HOME.account_id, OTHER_ACCOUNT.account_id})
@@ -144,7 +144,7 @@ def test_an_arn_of_another_account_of_the_server_is_refused_and_one_of_elsewhere
     assert "certificatePem" in handlers.invoke(OTHER_ACCOUNT, elsewhere, CSR)
 
 
-def test_where_the_accounts_cannot_be_read_nothing_is_called_and_the_call_may_be_made_again(tmp_path: Path) -> None:
+def test_where_the_accounts_cannot_be_read_the_call_is_refused_and_can_be_repeated(tmp_path: Path) -> None:
     class Broken(Directory):
         def are_several(self) -> bool:
             raise StoreError("the disk is full")
@@ -155,7 +155,7 @@ def test_where_the_accounts_cannot_be_read_nothing_is_called_and_the_call_may_be
     assert not failed.value.is_permanent
 
 
-def test_the_start_warns_of_handlers_that_will_be_refused_and_of_accounts_that_are_not_there(tmp_path: Path) -> None:
+def test_the_start_logs_handlers_that_will_be_refused_and_missing_accounts(tmp_path: Path) -> None:
     text = signer(tmp_path) + f'[handlers.hook]\nurl = "http://127.0.0.1:1/"\naccounts = ["{HOME.account_id}"]\n'
     for ids, told in (
         ({HOME.account_id}, []),
@@ -167,7 +167,7 @@ def test_the_start_warns_of_handlers_that_will_be_refused_and_of_accounts_that_a
         assert [(line["code"], line["handler"]) for line in logs] == told
 
 
-def test_registrations_go_to_the_handlers_that_want_them(tmp_path: Path) -> None:
+def test_registrations_are_passed_to_the_handlers_that_ask_for_them(tmp_path: Path) -> None:
     text = signer(tmp_path) + "".join(
         f'[handlers.{name}]\nurl = "http://127.0.0.1:1/"\non_certificate_registered = true\n{more}\n'
         for name, more in [

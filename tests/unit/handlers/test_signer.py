@@ -1,4 +1,4 @@
-"""The CSR signer: what it signs, and what it refuses."""
+"""The CSR signer: signed and refused requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_a_request_is_signed_with_its_own_subject_and_key(tmp_path: Path) -> Non
         ({"certificateSigningRequest": new_request(ed25519.Ed25519PrivateKey.generate())}, "Ed25519"),
     ],
 )
-def test_what_cannot_be_signed_is_refused_for_good(tmp_path: Path, event: dict[str, Any], said: str) -> None:
+def test_a_request_that_cannot_be_signed_is_refused_permanently(
+    tmp_path: Path, event: dict[str, Any], said: str
+) -> None:
     write(tmp_path, new_ca())
     with pytest.raises(HandlerFailed) as failure:
         build(tmp_path, SECTION).invoke(HOME, "sign", event)
@@ -59,7 +61,7 @@ def test_what_cannot_be_signed_is_refused_for_good(tmp_path: Path, event: dict[s
     assert failure.value.is_permanent
 
 
-def test_files_that_are_no_ca_and_its_key_are_mistakes_of_the_configuration(tmp_path: Path) -> None:
+def test_files_that_are_not_a_ca_and_its_key_are_configuration_errors(tmp_path: Path) -> None:
     def complaint() -> str:
         with pytest.raises(ConfigError) as refusal:
             build(tmp_path, SECTION)

@@ -1,4 +1,4 @@
-"""Places for calls: shared between accounts, waited for in turn, and given back."""
+"""Places for calls: shared between accounts, given in turn, and released."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ A, B, C = "111111111111", "222222222222", "333333333333"
 
 @dataclass
 class Callers:
-    """Threads that hold a place each until they are told to go on."""
+    """Threads that hold a place each until they are released."""
 
     turns: Turns
     threads: ThreadPoolExecutor
@@ -40,7 +40,7 @@ class Callers:
 
         future = self.threads.submit(hold)
         with self.entered:
-            # Until it holds a place or waits for one, so that the next comes after it.
+            # Until it holds a place or waits for one, so that the next thread comes after it.
             assert self.entered.wait_for(lambda: future.done() or self.is_beyond(before), WITHIN)
         return future
 
@@ -92,7 +92,7 @@ def test_one_account_gets_half_of_the_places_and_another_finds_one_at_once() -> 
     assert made.turns.statistics() == {"places": 8, "busy": 0, "waiting": 0, "refused": 0}
 
 
-def test_accounts_that_wait_take_turns() -> None:
+def test_waiting_accounts_get_places_in_turn() -> None:
     with callers(1) as made:
         for account in (A, A, A, A, B, B, C):
             made.call(account)
@@ -103,7 +103,7 @@ def test_accounts_that_wait_take_turns() -> None:
         assert made.order == [A, A, B, C, A, B, A]
 
 
-def test_who_waits_too_long_is_refused_and_leaves_no_trace() -> None:
+def test_a_call_that_waits_too_long_is_refused_and_leaves_the_queue() -> None:
     with callers(1) as made:
         made.call(A)
         with pytest.raises(HandlerFailed, match=f"none of the 1 places was free for account {B} within 0.05 s") as late:
@@ -116,7 +116,7 @@ def test_who_waits_too_long_is_refused_and_leaves_no_trace() -> None:
         made.call(B).result(WITHIN)
 
 
-def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_waiting_calls_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "MAX_WAITING_OF_ACCOUNT", 2)
     with callers(1) as made:
         made.call(A)
@@ -125,12 +125,12 @@ def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(HandlerFailed) as refused:
             made.call(A).result(WITHIN)
         assert refused.value.is_busy
-        # Nothing of it is at the cost of others.
+        # Other accounts are not affected.
         made.call(B)
         assert made.turns.statistics()["waiting"] == 3
 
 
-def test_a_place_is_given_back_whatever_happens_in_it() -> None:
+def test_a_place_is_released_after_any_error() -> None:
     places = Turns(1, "places")
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), places.place("h", A, 0.0):

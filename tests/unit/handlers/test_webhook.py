@@ -1,4 +1,4 @@
-"""Webhooks, against a real HTTP server: what is sent, and what becomes of each answer."""
+"""Webhooks, with a real HTTP server: the request, and the outcome of each response."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECRET = "much ado about nothing"
 
 @dataclass
 class Hook:
-    """What the server at the URL does and has seen."""
+    """The behaviour of the server at the URL, and its requests."""
 
     url: str = ""
     status: int = 200
@@ -50,7 +50,7 @@ class Hook:
 
     @property
     def shown_url(self) -> str:
-        """As messages have it: a query may be a secret."""
+        """Return the URL as messages have it: without the query, which may contain a secret."""
         return self.url.partition("?")[0]
 
     connections: set[tuple[str, int]] = field(default_factory=set)
@@ -81,7 +81,7 @@ def hook() -> Iterator[Hook]:
                 for piece in hook.pieces():
                     self.wfile.write(piece)
             except OSError:
-                # The client has had enough.
+                # The client has closed the connection.
                 return
 
         def log_message(self, *_: Any) -> None: ...
@@ -112,7 +112,7 @@ def failure(handlers: ConfiguredHandlers, **options: Any) -> HandlerFailed:
     return raised.value
 
 
-def test_an_event_is_posted_as_json_with_what_it_is_and_for_whom(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_an_event_is_posted_as_json_with_its_type_and_realm(hook: Hook, handlers: ConfiguredHandlers) -> None:
     assert invoke(handlers, request_id="delivery-7") == {"answer": 42}
     [(path, headers, body)] = hook.seen
     assert path == "/hook?from=sekisho&token=the-secret"
@@ -135,7 +135,7 @@ KEY = bytes(range(24))
         (f"{SECRET}\n", SECRET.encode()),
     ],
 )
-def test_the_library_of_the_convention_verifies_what_is_sent_and_nothing_else(
+def test_the_convention_s_library_verifies_exactly_the_sent_request(
     hook: Hook, tmp_path: Path, text: str, key: str | bytes
 ) -> None:
     (tmp_path / "hook.secret").write_text(text)
@@ -160,7 +160,7 @@ def test_the_library_of_the_convention_verifies_what_is_sent_and_nothing_else(
         receiver.verify(body + b" ", headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(b"another key").verify(body, headers)
-    # What is told in a header and not signed would be taken for signed.
+    # A header that is not signed would be taken for signed.
     assert not [name for name in headers if name.lower().startswith("sekisho")]
 
 
@@ -172,7 +172,7 @@ def test_without_a_secret_nothing_is_signed(hook: Hook, tmp_path: Path) -> None:
     assert "webhook-signature" not in headers
 
 
-def test_each_call_has_an_id_of_its_own_and_the_connection_is_kept(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_each_call_has_a_different_id_and_the_connection_is_kept(hook: Hook, handlers: ConfiguredHandlers) -> None:
     for _ in range(3):
         invoke(handlers)
     assert len({headers["webhook-id"] for _, headers, _ in hook.seen}) == 3
@@ -189,7 +189,7 @@ def test_each_call_has_an_id_of_its_own_and_the_connection_is_kept(hook: Hook, h
         (204, "text/plain", b"", None),
     ],
 )
-def test_2xx_is_success_whatever_it_comes_with(
+def test_2xx_is_success_with_any_body(
     hook: Hook, handlers: ConfiguredHandlers, status: int, content_type: str, body: bytes, answer: object
 ) -> None:
     hook.status, hook.body, hook.headers = status, body, {"Content-Type": content_type}
@@ -200,7 +200,7 @@ def test_2xx_is_success_whatever_it_comes_with(
     ("status", "is_permanent"),
     [(400, True), (401, True), (404, True), (408, False), (429, False), (500, False), (503, False)],
 )
-def test_a_status_says_whether_trying_again_is_of_use(
+def test_the_status_determines_whether_a_retry_is_useful(
     hook: Hook, handlers: ConfiguredHandlers, status: int, is_permanent: bool
 ) -> None:
     hook.status, hook.body = status, b"because\n of \xff"
@@ -217,12 +217,12 @@ def test_a_redirect_is_not_followed(hook: Hook, handlers: ConfiguredHandlers) ->
     assert len(hook.seen) == 1
 
 
-def test_json_that_is_none_is_told(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_invalid_json_is_an_error(hook: Hook, handlers: ConfiguredHandlers) -> None:
     hook.body = b"{"
     assert "JSON that cannot be read" in str(failure(handlers))
 
 
-def test_an_answer_without_end_is_cut_off(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_an_endless_answer_is_an_error(hook: Hook, handlers: ConfiguredHandlers) -> None:
     def endless() -> Iterator[bytes]:
         while True:
             yield b" " * 65536
@@ -231,7 +231,7 @@ def test_an_answer_without_end_is_cut_off(hook: Hook, handlers: ConfiguredHandle
     assert "more than 6291456 bytes" in str(failure(handlers))
 
 
-def test_a_body_that_comes_too_slowly_is_cut_off(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_a_body_that_comes_too_slowly_is_an_error(hook: Hook, handlers: ConfiguredHandlers) -> None:
     ended = threading.Event()
 
     def slow() -> Iterator[bytes]:
@@ -245,7 +245,7 @@ def test_a_body_that_comes_too_slowly_is_cut_off(hook: Hook, handlers: Configure
     assert time.monotonic() - begun < 10
 
 
-def test_an_account_whose_calls_are_slow_leaves_connections_for_another(hook: Hook, tmp_path: Path) -> None:
+def test_slow_calls_of_an_account_leave_connections_for_another(hook: Hook, tmp_path: Path) -> None:
     ended = threading.Event()
 
     def slow() -> Iterator[bytes]:
@@ -274,7 +274,7 @@ def test_an_account_whose_calls_are_slow_leaves_connections_for_another(hook: Ho
         assert {each.result(WITHIN) for each in calls} == {1}
 
 
-def test_silence_is_waited_for_only_so_long(hook: Hook, handlers: ConfiguredHandlers) -> None:
+def test_an_answer_has_a_timeout(hook: Hook, handlers: ConfiguredHandlers) -> None:
     ended = threading.Event()
 
     def silent() -> Iterator[bytes]:
@@ -288,7 +288,7 @@ def test_silence_is_waited_for_only_so_long(hook: Hook, handlers: ConfiguredHand
     assert "timed out" in str(failed)
 
 
-def test_headers_that_come_too_slowly_are_waited_for_only_so_long(tmp_path: Path) -> None:
+def test_slow_headers_have_a_timeout(tmp_path: Path) -> None:
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -300,7 +300,7 @@ def test_headers_that_come_too_slowly_are_waited_for_only_so_long(tmp_path: Path
                     while not ended.wait(0.05):
                         connection.sendall(b"X-A: b\r\n")
                 except OSError:
-                    # The client has had enough.
+                    # The client has closed the connection.
                     return
 
         thread = threading.Thread(target=serve)
@@ -314,7 +314,7 @@ def test_headers_that_come_too_slowly_are_waited_for_only_so_long(tmp_path: Path
         thread.join()
 
 
-def test_nobody_there_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_an_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with closing(build(tmp_path, f'[handlers.hook]\nurl = "http://127.0.0.1:{port}/?token=the-secret"\n')) as handlers:
@@ -326,7 +326,7 @@ def test_nobody_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_trusted", [True, False])
-def test_the_certificate_of_the_server_is_verified(
+def test_the_server_s_certificate_is_verified(
     tmp_path: Path, is_trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     web, other = (ca.create(name, KeyType.P_256, now=utc_now(), lifetime=DAY) for name in ("Web", "Other"))
@@ -386,7 +386,7 @@ def test_the_certificate_of_the_server_is_verified(
         (b"\xff\xfe", 0o600, "is not a text file"),
     ],
 )
-def test_a_secret_that_cannot_be_used_is_a_mistake_of_the_configuration(
+def test_an_unusable_secret_is_a_configuration_error(
     tmp_path: Path, content: bytes | None, mode: int, complaint: str
 ) -> None:
     if content is not None:

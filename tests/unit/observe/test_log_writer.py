@@ -1,4 +1,4 @@
-"""The log never fails and never delays its callers, whatever becomes of its destination."""
+"""The log never fails and never delays its callers, whatever its destination does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def wait_for(event: threading.Event) -> None:
 
 
 class Destination:
-    """Collects what is written; each call does what ``behave`` says first."""
+    """Records what is written; each call runs ``behave`` first."""
 
     def __init__(self) -> None:
         self.written = bytearray()
@@ -66,7 +66,7 @@ def test_lines_are_written_in_order(writer: LogWriter, destination: Destination)
     assert (writer.state.written, writer.state.dropped, writer.state.waiting) == (1000, 0, 0)
 
 
-def test_a_line_that_is_written_in_parts_arrives_whole(writer: LogWriter, destination: Destination) -> None:
+def test_a_line_that_is_written_in_parts_arrives_complete(writer: LogWriter, destination: Destination) -> None:
     destination.most = 3
     writer.put(b"one line in parts\n")
     assert writer.flush(WITHIN)
@@ -75,7 +75,7 @@ def test_a_line_that_is_written_in_parts_arrives_whole(writer: LogWriter, destin
 
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize("code", [errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN])
-def test_after_an_error_the_same_line_is_tried_again(writer: LogWriter, destination: Destination, code: int) -> None:
+def test_after_an_error_the_same_line_is_written_again(writer: LogWriter, destination: Destination, code: int) -> None:
     def fail() -> None:
         raise OSError(code, os.strerror(code))
 
@@ -97,7 +97,7 @@ def test_after_an_error_the_same_line_is_tried_again(writer: LogWriter, destinat
 
 
 @pytest.mark.usefixtures("quick_retries")
-def test_what_follows_half_a_line_begins_a_new_one(writer: LogWriter, destination: Destination) -> None:
+def test_after_an_incomplete_line_a_new_line_begins(writer: LogWriter, destination: Destination) -> None:
     calls = 0
 
     def fail_at_second() -> None:
@@ -113,7 +113,7 @@ def test_what_follows_half_a_line_begins_a_new_one(writer: LogWriter, destinatio
         destination.tried.clear()
 
 
-def test_a_destination_that_stands_still_delays_nobody_and_lines_beyond_the_bound_are_counted_in_their_place(
+def test_a_blocked_destination_delays_no_caller_and_dropped_lines_are_counted_in_their_place(
     writer: LogWriter, destination: Destination
 ) -> None:
     release = threading.Event()
@@ -135,7 +135,7 @@ def test_a_destination_that_stands_still_delays_nobody_and_lines_beyond_the_boun
     assert lines == expected
 
 
-def test_bytes_that_wait_have_a_bound_too(writer: LogWriter, destination: Destination) -> None:
+def test_waiting_bytes_are_bounded_too(writer: LogWriter, destination: Destination) -> None:
     release = threading.Event()
     destination.behave = lambda: wait_for(release)
     line = b"x" * (1024 * 1024 - 1) + b"\n"
@@ -147,7 +147,7 @@ def test_bytes_that_wait_have_a_bound_too(writer: LogWriter, destination: Destin
     assert writer.flush(WITHIN)
 
 
-def test_a_real_pipe_whose_reader_stands_still_blocks_no_caller_and_gets_all_when_it_goes_on() -> None:
+def test_a_pipe_whose_reader_stops_blocks_no_caller_and_gets_all_lines_later() -> None:
     reader, pipe = os.pipe()
     os.set_blocking(pipe, False)
     writer = LogWriter(lambda data: os.write(pipe, data), gap, pipe)

@@ -1,4 +1,4 @@
-"""Events that come thousands of times a second cost a line per interval, and each is counted."""
+"""Events that come thousands of times a second have one line per interval, and each is counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_burst_is_its_first_event_and_one_line_per_interval() -> None:
         assert lines[1]["peer"] == "b"
 
 
-def test_the_end_of_a_burst_is_told_by_a_flush_and_another_event_is_not_hidden() -> None:
+def test_a_flush_logs_the_end_of_a_burst_and_another_event_is_not_hidden() -> None:
     now = 0.0
     with captured_log() as lines:
         occasional = OccasionalLog(interval=10.0, now=lambda: now)

@@ -1,4 +1,4 @@
-"""The tally: one line at once, then one per interval with the count, and nothing is left out of the sum."""
+"""The tally: one line at once, then one per interval with the count; the sum is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Watch:
         return self.now
 
 
-def test_the_first_is_told_at_once_and_the_others_once_per_interval() -> None:
+def test_the_first_event_is_due_at_once_and_the_others_once_per_interval() -> None:
     watch = Watch()
     tally = Tally(10.0, watch)
     assert [tally.add("A"), tally.add("A"), tally.add("B"), tally.add("A", 5)] == [1, 0, 1, 0]
@@ -34,7 +34,7 @@ def test_the_first_is_told_at_once_and_the_others_once_per_interval() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.integers(1, 9), st.floats(0, 20), st.booleans())))
-def test_all_that_happened_is_told_in_the_end(steps: list[tuple[str, int, float, bool]]) -> None:
+def test_every_event_is_counted_in_the_end(steps: list[tuple[str, int, float, bool]]) -> None:
     watch = Watch()
     tally = Tally(10.0, watch)
     told = 0
@@ -47,7 +47,7 @@ def test_all_that_happened_is_told_in_the_end(steps: list[tuple[str, int, float,
     assert told == tally.total == sum(count for _, count, _, _ in steps)
 
 
-def test_owners_that_anyone_can_make_up_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_owners_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally_module, "MAX_OWNERS", 3)
     tally = Tally(10.0, Watch())
     assert [tally.add(owner) for owner in "ABCDA"] == [1] * 5

@@ -1,4 +1,4 @@
-"""Background threads go on after what they did not foresee, and say so."""
+"""Background threads run again after unexpected errors, and report them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ending() -> Iterator[threading.Event]:
 
 
 class Worker:
-    """A function that raises what it is given, and else waits for its end."""
+    """A function that raises the given errors, and then waits until it is stopped."""
 
     def __init__(self, ending: threading.Event, *errors: BaseException) -> None:
         self._errors = list(errors)
@@ -42,7 +42,7 @@ class Worker:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("it broke"), SystemExit(3), MemoryError(), OSError(28, "full")])
-def test_a_function_that_raises_runs_again_and_its_state_says_what_happened(
+def test_a_function_that_raises_runs_again_and_its_state_has_the_error(
     ending: threading.Event, error: BaseException
 ) -> None:
     worker = Worker(ending, error)
@@ -58,9 +58,7 @@ def test_a_function_that_raises_runs_again_and_its_state_says_what_happened(
     assert logged[0]["thread"] == "worker-1"
 
 
-def test_an_error_of_the_logging_itself_ends_no_thread(
-    ending: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_logging_ends_no_thread(ending: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def exception(self, *_: object, **__: object) -> None:
             raise BrokenPipeError(32, "Broken pipe")
@@ -74,7 +72,7 @@ def test_an_error_of_the_logging_itself_ends_no_thread(
     assert (state.is_running, state.failures, state.last_error) == (True, 2, "RuntimeError: second")
 
 
-def test_while_it_waits_to_run_again_it_does_not_count_as_running(ending: threading.Event) -> None:
+def test_a_thread_that_waits_to_run_again_is_not_running(ending: threading.Event) -> None:
     worker = Worker(ending, RuntimeError("it broke"))
     SupervisedThread(worker, "worker-3", stopping=ending, restart_delay=WITHIN).start()
     eventually(lambda: (state := state_of("worker-3")) is not None and not state.is_running)
@@ -86,7 +84,7 @@ def test_while_it_waits_to_run_again_it_does_not_count_as_running(ending: thread
     assert worker.runs == 1
 
 
-def test_one_that_returns_before_it_is_stopped_runs_again(ending: threading.Event) -> None:
+def test_a_function_that_returns_before_it_is_stopped_runs_again(ending: threading.Event) -> None:
     runs = 0
 
     def run() -> None:
@@ -102,7 +100,7 @@ def test_one_that_returns_before_it_is_stopped_runs_again(ending: threading.Even
     assert "it has returned" in str(state.last_error)
 
 
-def test_one_that_returns_is_no_longer_listed(ending: threading.Event) -> None:
+def test_a_function_that_returns_is_no_longer_listed(ending: threading.Event) -> None:
     thread = SupervisedThread(Worker(ending), "worker-4")
     thread.start()
     assert state_of("worker-4") is not None
@@ -111,7 +109,7 @@ def test_one_that_returns_is_no_longer_listed(ending: threading.Event) -> None:
     eventually(lambda: state_of("worker-4") is None)
 
 
-def test_one_that_does_not_come_round_is_stuck(ending: threading.Event) -> None:
+def test_a_function_without_a_beat_is_stuck(ending: threading.Event) -> None:
     go_on, beaten = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -131,7 +129,7 @@ def test_one_that_does_not_come_round_is_stuck(ending: threading.Event) -> None:
     assert not thread.state.is_stuck
 
 
-def test_a_failure_from_which_a_thread_recovers_by_itself_is_shown_for_a_while(ending: threading.Event) -> None:
+def test_a_recorded_failure_is_shown_for_a_while(ending: threading.Event) -> None:
     recorded = threading.Event()
 
     def run() -> None:
@@ -149,6 +147,6 @@ def test_a_failure_from_which_a_thread_recovers_by_itself_is_shown_for_a_while(e
     assert thread.state.failures == 1
 
 
-def test_outside_a_supervised_thread_beats_and_failures_are_nobodys() -> None:
+def test_outside_a_supervised_thread_beats_and_failures_are_ignored() -> None:
     beat()
     record_failure(ValueError("nobody's"))

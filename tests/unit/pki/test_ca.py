@@ -1,4 +1,4 @@
-"""A CA of one's own, and the devices it signs; judged by openssl."""
+"""A CA made here, and the devices that it signs; checked by openssl."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def authority() -> ca.CertificateAuthority:
         (KeyType.P_521, KeyType.RSA_2048),
     ],
 )
-def test_every_kind_of_key_satisfies_openssl_and_aws_iot(of_ca: KeyType, of_device: KeyType, tmp_path: Path) -> None:
+def test_every_kind_of_key_is_accepted_by_openssl_and_aws_iot(
+    of_ca: KeyType, of_device: KeyType, tmp_path: Path
+) -> None:
     made = ca.create("My CA", of_ca, now=NOW, lifetime=10 * YEAR)
     device = made.new_device("pump-1", of_device, now=NOW, lifetime=YEAR)
     (tmp_path / "ca.crt").write_text(made.certificate_pem)
@@ -59,7 +61,7 @@ def test_every_kind_of_key_satisfies_openssl_and_aws_iot(of_ca: KeyType, of_devi
     assert ca.load(made.certificate_pem, made.key_pem).certificate_id == made.certificate_id
 
 
-def test_a_device_certificate_says_what_it_is_for(authority: ca.CertificateAuthority) -> None:
+def test_a_device_certificate_has_the_usages_of_a_client(authority: ca.CertificateAuthority) -> None:
     device = authority.new_device("pump-1", KeyType.RSA_2048, now=NOW, lifetime=YEAR)
     extensions = X509Certificate.from_pem(device.certificate_pem).parsed.extensions
     constraints = extensions.get_extension_for_class(x509.BasicConstraints)
@@ -76,13 +78,13 @@ def test_a_device_certificate_says_what_it_is_for(authority: ca.CertificateAutho
     assert extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == own
 
 
-def test_an_ec_device_asks_for_no_key_encipherment(authority: ca.CertificateAuthority) -> None:
+def test_an_ec_device_has_no_key_encipherment(authority: ca.CertificateAuthority) -> None:
     device = authority.new_device("pump-1", KeyType.P_256, now=NOW, lifetime=YEAR)
     usage = X509Certificate.from_pem(device.certificate_pem).parsed.extensions.get_extension_for_class(x509.KeyUsage)
     assert not usage.value.key_encipherment
 
 
-def test_a_certificate_begins_a_little_before_now(authority: ca.CertificateAuthority) -> None:
+def test_a_certificate_is_valid_from_a_little_before_now(authority: ca.CertificateAuthority) -> None:
     certificate = X509Certificate.from_pem(
         authority.new_device("pump-1", KeyType.P_256, now=NOW, lifetime=YEAR).certificate_pem
     )
@@ -112,7 +114,7 @@ def test_a_ca_without_key_identifier_still_signs() -> None:
     assert certificate.authority_key_identifier is not None
 
 
-def test_private_keys_are_not_in_the_representation_of_anything(authority: ca.CertificateAuthority) -> None:
+def test_private_keys_are_in_no_representation(authority: ca.CertificateAuthority) -> None:
     device = authority.new_device("pump-1", KeyType.P_256, now=NOW, lifetime=YEAR)
     for each in (repr(device), repr(authority), repr(authority.signer)):
         assert "PRIVATE" not in each
@@ -139,7 +141,7 @@ def test_files_that_do_not_belong_together_are_refused(authority: ca.Certificate
         ca.load(authority.key_pem, authority.key_pem)
 
 
-def test_keys_that_cannot_be_used_are_refused_and_never_repeated(tmp_path: Path) -> None:
+def test_unusable_keys_are_refused_and_never_repeated(tmp_path: Path) -> None:
     (tmp_path / "k").write_text(keys.to_pem(keys.generate(KeyType.P_256)))
     locked = openssl("pkey", "-in", "k", "-aes256", "-passout", "pass:secret", cwd=tmp_path)
     with pytest.raises(PemError, match="protected by a password") as refusal:
@@ -183,7 +185,7 @@ def test_requests_that_cannot_be_signed_are_refused() -> None:
 
 
 def _with_the_signature_of(one: str, other: str) -> str:
-    """``one`` with the signature replaced: well formed, and not valid."""
+    """Return ``one`` with another signature: well-formed, and not valid."""
     from sekisho.pki import pem
 
     first, second = (x509.load_pem_x509_csr(text.encode()) for text in (one, other))

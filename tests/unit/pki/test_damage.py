@@ -1,4 +1,4 @@
-"""Whatever the bytes are: a certificate, or a sentence about them; never anything else."""
+"""Any bytes are a certificate, or an error with a message; never anything else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REQUEST: Final = new_request(p256())
 
 
 def judged(der: bytes) -> None:
-    """Ask everything of a certificate that is ever asked."""
+    """Call everything that reads a certificate."""
     try:
         certificate = X509Certificate.from_pem(pem.write(pem.CERTIFICATE, der))
     except PemError:
@@ -55,7 +55,7 @@ def judged(der: bytes) -> None:
             continue
 
 
-# The subject's string becomes a bit string, which cryptography takes for a fault of its caller.
+# The subject's string becomes a bit string, which cryptography reports as an error of its caller.
 _BIT_STRING: Final = (_WHOLE[0], [(_WHOLE[0].rindex(b"\x0c\x04MyCA"), 0x0C ^ 0x03)])
 
 
@@ -65,7 +65,7 @@ _VERSION_5: Final = (_WHOLE[0], [(_WHOLE[0].index(bytes.fromhex("a003020102")) +
 @example(*_BIT_STRING)
 @example(*_VERSION_5)
 @given(some.sampled_from(_WHOLE), some.lists(some.tuples(some.integers(0, 2000), some.integers(1, 255)), max_size=4))
-def test_a_certificate_with_bytes_changed_is_judged_or_refused(der: bytes, changes: list[tuple[int, int]]) -> None:
+def test_a_certificate_with_changed_bytes_is_read_or_refused(der: bytes, changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(der)
     for position, change in changes:
         damaged[position % len(damaged)] ^= change
@@ -73,7 +73,7 @@ def test_a_certificate_with_bytes_changed_is_judged_or_refused(der: bytes, chang
 
 
 @given(some.sampled_from(_WHOLE), some.integers(0, 2000), some.binary(max_size=8))
-def test_a_certificate_cut_off_or_with_more_behind_is_refused(der: bytes, length: int, more: bytes) -> None:
+def test_an_incomplete_certificate_and_one_with_more_bytes_are_refused(der: bytes, length: int, more: bytes) -> None:
     judged(der[:length])
     judged(der + more)
 
@@ -85,13 +85,13 @@ def test_a_certificate_cut_off_or_with_more_behind_is_refused(der: bytes, length
 @example("-----BEGIN CERTIFICATE-----\n====\n-----END CERTIFICATE-----")
 @example("-----BEGIN CERTIFICATE-----\n\x00\ud800\n-----END CERTIFICATE-----")
 @example("\ufeff-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----")
-def test_any_text_is_refused_with_a_sentence(text: str) -> None:
+def test_any_text_is_refused_with_a_message(text: str) -> None:
     for read in (X509Certificate.from_pem, issue.read_request, pem.read_chain):
         with pytest.raises((PemError, NotAcceptable), match=r"^[A-Z].{20}"):
             read(text)
 
 
 @given(some.integers(0, len(_REQUEST) - 1), some.characters())
-def test_a_request_with_a_character_changed_is_read_or_refused(position: int, character: str) -> None:
+def test_a_request_with_a_changed_character_is_read_or_refused(position: int, character: str) -> None:
     with suppress(PemError, NotAcceptable):
         issue.read_request(_REQUEST[:position] + character + _REQUEST[position + 1 :])

@@ -21,7 +21,7 @@ from tests.x509 import new_request, p256
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_what_is_issued_has_the_properties_of_aws_iots_own(tmp_path: Path) -> None:
+def test_issued_certificates_have_the_properties_of_aws_iots_own(tmp_path: Path) -> None:
     issued = IssuingAuthority.load_or_create(tmp_path / "issuing").issue_with_key(NOW)
     certificate = issued.certificate
     assert issued.private_key_pem.startswith("-----BEGIN RSA PRIVATE KEY-----")
@@ -36,7 +36,7 @@ def test_what_is_issued_has_the_properties_of_aws_iots_own(tmp_path: Path) -> No
     verify.check_device_certificate(certificate, NOW)
 
 
-def test_nothing_is_written_until_something_is_issued(tmp_path: Path) -> None:
+def test_nothing_is_written_before_the_first_certificate(tmp_path: Path) -> None:
     folder = tmp_path / "issuing"
     authority = IssuingAuthority.load_or_create(folder)
     assert not folder.exists()
@@ -57,7 +57,7 @@ def test_the_authority_is_the_same_after_a_restart(tmp_path: Path) -> None:
     assert verify.is_issued_by(second, own)
 
 
-def test_many_threads_make_one_authority(tmp_path: Path) -> None:
+def test_many_threads_create_one_authority(tmp_path: Path) -> None:
     authority = IssuingAuthority.load_or_create(tmp_path)
     request = new_request(p256())
     with ThreadPoolExecutor(8) as pool:
@@ -66,7 +66,7 @@ def test_many_threads_make_one_authority(tmp_path: Path) -> None:
     assert len({each.certificate_id for each in issued}) == 8
 
 
-def test_two_that_looked_before_there_was_one_are_one(tmp_path: Path) -> None:
+def test_two_instances_that_find_no_authority_create_one(tmp_path: Path) -> None:
     first, second = (IssuingAuthority.load_or_create(tmp_path / "issuing") for _ in range(2))
     issuers = [each.issue_with_key(NOW).certificate.parsed.issuer for each in (first, second)]
     assert issuers[0] == issuers[1]
@@ -82,7 +82,7 @@ def test_a_request_keeps_its_subject(tmp_path: Path) -> None:
     assert issued.public_key == key.public_key()
 
 
-def test_a_damaged_authority_is_not_replaced_behind_ones_back(tmp_path: Path) -> None:
+def test_a_damaged_authority_is_not_replaced(tmp_path: Path) -> None:
     IssuingAuthority.load_or_create(tmp_path).issue_for_request(new_request(p256()), NOW)
     (tmp_path / "ca.key").write_text("scratched")
     with pytest.raises(PemError, match=rf"{tmp_path}: The CA's private key cannot be read"):
@@ -90,7 +90,7 @@ def test_a_damaged_authority_is_not_replaced_behind_ones_back(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("lost", "other"), [("ca.crt", "ca.key"), ("ca.key", "ca.crt")])
-def test_an_authority_of_which_a_file_is_lost_is_not_replaced(tmp_path: Path, lost: str, other: str) -> None:
+def test_an_authority_with_a_missing_file_is_not_replaced(tmp_path: Path, lost: str, other: str) -> None:
     folder = tmp_path / "issuing"
     IssuingAuthority.load_or_create(folder).issue_for_request(new_request(p256()), NOW)
     (folder / lost).unlink()
@@ -108,7 +108,7 @@ def test_the_key_of_another_authority_is_refused(tmp_path: Path) -> None:
         IssuingAuthority.load_or_create(tmp_path / "one")
 
 
-def test_a_kill_while_the_authority_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_during_the_creation_leaves_no_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
 

@@ -1,4 +1,4 @@
-"""Names are the same where people would say so, whatever bytes they are made of."""
+"""Names are equal where people would say so, whatever their bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def canonical(name: x509.Name) -> bytes:
     return names.canonical(names.read(name.public_bytes()))
 
 
-def test_case_blanks_and_the_kind_of_string_do_not_count() -> None:
+def test_case_blanks_and_the_kind_of_string_have_no_effect() -> None:
     plain = canonical(name("My CA"))
     assert canonical(name("my ca")) == plain
     assert canonical(name("  My   CA ")) == plain
@@ -44,7 +44,7 @@ def test_different_names_differ() -> None:
     assert len({canonical(each) for each in different}) == len(different)
 
 
-def test_the_parts_of_one_relative_name_have_no_order() -> None:
+def test_the_attributes_of_one_relative_name_have_no_order() -> None:
     one, other = x509.NameAttribute(NameOID.COMMON_NAME, "a"), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "b")
     assert canonical(x509.Name([x509.RelativeDistinguishedName([one, other])])) == canonical(
         x509.Name([x509.RelativeDistinguishedName([other, one])])
@@ -58,7 +58,7 @@ def test_no_text_can_imitate_the_structure_of_a_name(first: str, second: str) ->
     assert canonical(together) != canonical(joined)
 
 
-def test_a_name_is_shown_as_people_write_it_and_never_endlessly() -> None:
+def test_a_name_is_shown_in_rfc_4514_form_and_shortened() -> None:
     assert names.shown(names.read(name("MyCA").public_bytes())) == "CN=MyCA"
     assert names.shown(names.read(x509.Name([]).public_bytes())) == "(empty name)"
     endless = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(1000)])

@@ -52,14 +52,14 @@ def test_text_around_the_armour_is_skipped(device: KeyAndCertificate, tmp_path: 
     ],
     ids=["crlf", "cr", "byte order mark", "no last line end", "one line", "indented", "old label"],
 )
-def test_the_shape_of_the_text_does_not_matter(device: KeyAndCertificate, change: object) -> None:
+def test_line_ends_and_line_lengths_do_not_matter(device: KeyAndCertificate, change: object) -> None:
     text = change(device.pem)  # type: ignore[operator]
     certificate = X509Certificate.from_pem(text)
     assert certificate.der == device.der
     assert certificate.pem == device.pem
 
 
-def test_what_is_written_is_what_openssl_writes(device: KeyAndCertificate, tmp_path: Path) -> None:
+def test_pem_is_written_as_openssl_writes_it(device: KeyAndCertificate, tmp_path: Path) -> None:
     (tmp_path / "d.crt").write_text(device.pem)
     assert pem.write("CERTIFICATE", device.der) == openssl("x509", "-in", "d.crt", cwd=tmp_path)
 
@@ -86,12 +86,12 @@ def test_a_private_key_is_refused_and_never_repeated(device: KeyAndCertificate, 
         assert line not in message
 
 
-def test_a_private_key_under_the_label_of_a_certificate_is_told_and_never_repeated(device: KeyAndCertificate) -> None:
+def test_a_private_key_with_the_label_of_a_certificate_is_refused_and_never_repeated(device: KeyAndCertificate) -> None:
     message = refusal(device.key_pem.replace("PRIVATE KEY", "CERTIFICATE"))
     assert message == "The text is labelled CERTIFICATE and contains a private key."
 
 
-def test_other_objects_are_named_with_what_to_do(device: KeyAndCertificate, tmp_path: Path) -> None:
+def test_other_objects_are_refused_with_what_to_do(device: KeyAndCertificate, tmp_path: Path) -> None:
     (tmp_path / "d.crt").write_text(device.pem)
     request = new_request(device.key)
     assert "a certificate signing request (CSR)" in refusal(request)
@@ -110,7 +110,7 @@ def test_der_and_base64_without_armour_are_named(device: KeyAndCertificate) -> N
     assert "base64 without PEM's armour" in refusal(base64.encodebytes(device.der).decode())
 
 
-def test_damage_is_described(device: KeyAndCertificate) -> None:
+def test_the_message_describes_the_damage(device: KeyAndCertificate) -> None:
     text = device.pem
     lines = text.splitlines()
     assert "there is no line -----END CERTIFICATE-----" in refusal("\n".join(lines[:-1]))
@@ -126,14 +126,14 @@ def test_damage_is_described(device: KeyAndCertificate) -> None:
     assert "cannot be read" in refusal("\n".join([lines[0], "MAMCAQE=", lines[-1]]))
 
 
-def test_what_is_no_pem_at_all_is_described() -> None:
+def test_text_that_is_not_pem_is_described() -> None:
     assert "the name of a file" in refusal("file://d.crt")
     assert "the name of a file" in refusal("./d.crt")
     assert "there are no lines -----BEGIN CERTIFICATE-----" in refusal("hello")
     assert "there are no lines -----BEGIN CERTIFICATE-----" in refusal("")
 
 
-def test_a_certificate_is_no_signing_request(device: KeyAndCertificate) -> None:
+def test_a_certificate_is_not_a_signing_request(device: KeyAndCertificate) -> None:
     with pytest.raises(PemError, match=r"contains a certificate, where a certificate signing request \(CSR\)"):
         pem.read_certificate_request(device.pem)
 

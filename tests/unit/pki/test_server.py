@@ -1,4 +1,4 @@
-"""The server's own identity, judged by openssl as a client would."""
+"""The server's own identity, checked by openssl as by a client."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def identity(
 
 @pytest.fixture(scope="module")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an identity, to be copied: RSA keys take their time."""
+    """Return a folder with an identity, to be copied, because RSA keys take long."""
     folder = tmp_path_factory.mktemp("identity") / "server"
     identity(folder)
     return folder
@@ -48,7 +48,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(made_once: Path, tmp_path: Path) -> Path:
-    """A folder with an identity."""
+    """Return a folder with an identity."""
     return Path(shutil.copytree(made_once, tmp_path / "server"))
 
 
@@ -77,7 +77,7 @@ def test_clients_with_the_root_file_trust_every_name_and_address(number: int, fo
     assert leaf(made.chains[number]).not_after == NOW + timedelta(days=397)
 
 
-def test_the_better_chain_comes_first_and_each_is_of_one_kind(folder: Path) -> None:
+def test_the_preferred_chain_comes_first_and_each_has_one_kind_of_key(folder: Path) -> None:
     made = identity(folder)
     for (chain, _key), kind in zip(made.chains, (EllipticCurvePublicKey, RSAPublicKey), strict=True):
         certificates = [X509Certificate.from_der(der) for der in pem.read_chain(chain)]
@@ -87,7 +87,7 @@ def test_the_better_chain_comes_first_and_each_is_of_one_kind(folder: Path) -> N
     assert len(pem.read_chain(made.root_file.read_text())) == 2
 
 
-def test_keys_are_for_the_owner_alone(folder: Path) -> None:
+def test_only_the_owner_can_read_keys(folder: Path) -> None:
     made = identity(folder)
     modes = {path.relative_to(folder): path.stat().st_mode & 0o777 for path in folder.rglob("*.*") if path.is_file()}
     assert len([path for path in modes if path.suffix == ".key"]) == 6
@@ -104,7 +104,7 @@ def test_a_second_start_changes_nothing(folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_other_names_get_another_leaf_under_the_same_root(folder: Path) -> None:
+def test_other_names_get_another_leaf_below_the_same_root(folder: Path) -> None:
     first = identity(folder)
     root = first.root_file.read_text()
     second = identity(folder, names=(*NAMES, "iot.example.com"))
@@ -122,7 +122,7 @@ def test_a_leaf_is_renewed_when_less_than_thirty_days_are_left(folder: Path) -> 
     assert second.root_file.read_text() == first.root_file.read_text()
 
 
-def test_an_intermediate_is_renewed_under_the_same_root(folder: Path) -> None:
+def test_an_intermediate_is_renewed_below_the_same_root(folder: Path) -> None:
     first = identity(folder)
     later = NOW + timedelta(days=10 * 365 - 10)
     second = identity(folder, now=later)
@@ -133,7 +133,7 @@ def test_an_intermediate_is_renewed_under_the_same_root(folder: Path) -> None:
         assert certificates[0].not_after <= certificates[1].not_after
 
 
-def test_nothing_outlives_its_issuer(folder: Path) -> None:
+def test_no_certificate_is_valid_for_longer_than_its_issuer(folder: Path) -> None:
     identity(folder)
     late = NOW + timedelta(days=20 * 365 - 100)
     for (chain, _key), root in zip(
@@ -143,7 +143,7 @@ def test_nothing_outlives_its_issuer(folder: Path) -> None:
         assert certificates[0].not_after <= certificates[1].not_after <= certificates[2].not_after
 
 
-def test_a_leaf_whose_key_was_not_written_is_made_anew(folder: Path) -> None:
+def test_a_leaf_without_its_key_is_made_again(folder: Path) -> None:
     first = identity(folder)
     (folder / "ecdsa" / "server.key").write_text((folder / "ecdsa" / "intermediate.key").read_text())
     second = identity(folder)
@@ -152,7 +152,7 @@ def test_a_leaf_whose_key_was_not_written_is_made_anew(folder: Path) -> None:
 
 
 def roots_of(folder: Path) -> dict[str, bytes]:
-    """Every file that must never be changed."""
+    """Return every file that must never change."""
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in folder.rglob("root*")
@@ -200,7 +200,7 @@ def test_a_root_is_never_replaced(
     identity(folder)
 
 
-def test_a_root_whose_both_files_are_lost_is_not_replaced(folder: Path) -> None:
+def test_a_root_of_which_both_files_are_lost_is_not_replaced(folder: Path) -> None:
     for name in ("root.crt", "root.key"):
         (folder / "rsa" / name).unlink()
     before = roots_of(folder)
@@ -213,7 +213,7 @@ def test_a_root_whose_both_files_are_lost_is_not_replaced(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("hierarchy", ["ecdsa", "rsa"])
-def test_a_first_start_of_an_earlier_version_that_was_killed_goes_on(folder: Path, hierarchy: str) -> None:
+def test_an_interrupted_first_start_of_an_earlier_version_continues(folder: Path, hierarchy: str) -> None:
     (folder / "root-ca.pem").unlink()
     key = (folder / hierarchy / "root.key").read_text()
     for file in (folder / hierarchy).iterdir():
@@ -223,7 +223,7 @@ def test_a_first_start_of_an_earlier_version_that_was_killed_goes_on(folder: Pat
     assert len(pem.read_chain(made.root_file.read_text())) == 2
     [aside] = folder.glob(f"{hierarchy}.interrupted.*")
     assert (aside / "root.key").read_text() == key
-    # With anything that was signed, or the file for clients, it is a root that was lost.
+    # With a signed certificate, or the file for clients, it is a lost root.
     (folder / hierarchy / "root.crt").unlink()
     with pytest.raises(PemError, match=r"root\.crt is missing"):
         identity(folder)
@@ -244,7 +244,7 @@ def test_a_clock_before_the_root_replaces_nothing(folder: Path) -> None:
     assert lines[0]["code"] == "clock_before_root"
 
 
-def test_what_was_made_while_the_clock_was_ahead_is_made_anew_when_it_is_right(folder: Path) -> None:
+def test_certificates_made_while_the_clock_was_ahead_are_made_again_when_it_is_right(folder: Path) -> None:
     root = identity(folder).root_file.read_text()
     identity(folder, now=NOW + timedelta(days=11 * 365))
     made = identity(folder)
@@ -254,7 +254,7 @@ def test_what_was_made_while_the_clock_was_ahead_is_made_anew_when_it_is_right(f
             assert certificate.not_before <= NOW < certificate.not_after
 
 
-def test_the_root_file_is_not_written_over_where_it_has_other_roots(folder: Path, tmp_path: Path) -> None:
+def test_a_root_file_with_other_roots_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     other = identity(tmp_path / "other" / "server").root_file.read_text()
     (folder / "root-ca.pem").write_text(other)
     with pytest.raises(PemError, match=r"root-ca\.pem lacks the root CN=Sekisho ECDSA Root CA"):
@@ -262,7 +262,7 @@ def test_the_root_file_is_not_written_over_where_it_has_other_roots(folder: Path
     assert (folder / "root-ca.pem").read_text() == other
 
 
-def test_the_root_file_keeps_what_was_added_to_it(folder: Path) -> None:
+def test_the_root_file_keeps_added_certificates(folder: Path) -> None:
     file = folder / "root-ca.pem"
     more = file.read_text() + new_ca("Corporate").pem
     file.write_text(more)
@@ -280,10 +280,10 @@ def test_a_damaged_root_file_is_written_again(folder: Path, damage: Callable[[Pa
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Raised in place of a kill."""
 
 
-def test_a_first_start_that_was_killed_at_any_write_goes_on_and_leaves_nothing(
+def test_a_first_start_that_was_killed_at_any_write_continues_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_write, real_unlink, real_rmtree = files._write, Path.unlink, shutil.rmtree
@@ -298,7 +298,7 @@ def test_a_first_start_that_was_killed_at_any_write_goes_on_and_leaves_nothing(
         folder = tmp_path / str(count) / "server"
         with monkeypatch.context() as patch:
             patch.setattr(files, "_write", write)
-            # A killed process tidies up nothing.
+            # A killed process cleans up nothing.
             patch.setattr(Path, "unlink", lambda *_, **__: None)
             patch.setattr(shutil, "rmtree", lambda *_, **__: None)
             try:
@@ -321,7 +321,7 @@ WEST, NORTH = "*.iot.eu-west-1.localhost", "*.iot.eu-north-1.localhost"
 @pytest.mark.parametrize("hierarchy", ["ecdsa", "rsa"])
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "intermediate.crt", "intermediate.key", "regions.crt"])
 @pytest.mark.parametrize("damage", ["scratched", "emptied", "lost", "binary", "a folder"])
-def test_what_is_below_a_root_never_stops_a_start(folder: Path, hierarchy: str, name: str, damage: str) -> None:
+def test_no_certificate_below_a_root_prevents_a_start(folder: Path, hierarchy: str, name: str, damage: str) -> None:
     first = identity(folder, further=[WEST])
     file = folder / hierarchy / name
     match damage:
@@ -350,7 +350,7 @@ def test_what_is_below_a_root_never_stops_a_start(folder: Path, hierarchy: str, 
     assert (third.chains, third.by_name) == (second.chains, second.by_name)
 
 
-def test_each_further_name_has_a_certificate_for_it_alone_which_stays(folder: Path) -> None:
+def test_each_further_name_has_its_own_certificate_which_stays(folder: Path) -> None:
     first = identity(folder, further=[WEST])
     second = identity(folder, further=[NORTH, WEST])
     assert second.by_name[WEST] == first.by_name[WEST]
@@ -366,7 +366,7 @@ def test_each_further_name_has_a_certificate_for_it_alone_which_stays(folder: Pa
     assert len(pem.read_chain((folder / "ecdsa" / "regions.crt").read_text())) == 1
 
 
-def test_further_certificates_are_renewed_and_follow_the_key(folder: Path) -> None:
+def test_further_certificates_are_renewed_and_made_for_a_new_key(folder: Path) -> None:
     first = identity(folder, further=[WEST])
     later = NOW + timedelta(days=368)
     second = identity(folder, further=[WEST], now=later)
@@ -376,7 +376,7 @@ def test_further_certificates_are_renewed_and_follow_the_key(folder: Path) -> No
     assert third.by_name[WEST][0][1] == third.chains[0][1] != second.chains[0][1]
 
 
-def test_a_certificate_that_has_grown_large_is_put_aside(folder: Path) -> None:
+def test_a_certificate_with_too_many_names_is_put_aside(folder: Path) -> None:
     grown = identity(folder, names=["localhost", *(f"*.iot.x{n}.localhost" for n in range(1300))])
     second = identity(folder)
     assert len(second.chains[0][0]) < 3000 < len(grown.chains[0][0])
@@ -395,7 +395,7 @@ def test_keys_of_intermediates_are_kept(folder: Path) -> None:
     assert kept in aside
 
 
-def test_a_leaf_that_cannot_be_kept_is_served_all_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leaf_that_cannot_be_written_is_served(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, _content: bytes, **_mode: int) -> None:
         raise OSError(28, "No space left on device", str(path))
 
@@ -408,7 +408,7 @@ def test_a_leaf_that_cannot_be_kept_is_served_all_the_same(folder: Path, monkeyp
     assert "server" in errors[0]["file"]
 
 
-def test_little_is_made_anew_near_the_end_of_a_root(folder: Path) -> None:
+def test_near_the_end_of_a_root_little_is_made_again(folder: Path) -> None:
     identity(folder)
     late = NOW + timedelta(days=20 * 365 - 10)
     assert identity(folder, now=late).chains == identity(folder, now=late + timedelta(days=1)).chains
@@ -421,7 +421,7 @@ def test_a_lost_root_file_is_written_again(folder: Path) -> None:
     assert identity(folder).root_file.read_text() == text
 
 
-def test_names_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_invalid_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'a\.\.ü' is no DNS name"):
         identity(tmp_path, names=["a..ü"])
     with pytest.raises(ValueError, match="does not appear to be an IPv4 or IPv6 address"):

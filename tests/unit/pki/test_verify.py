@@ -1,4 +1,4 @@
-"""What may be a CA, what may be a device's, who signed what."""
+"""Requirements for CA and device certificates, and who signed a certificate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ca() -> KeyAndCertificate:
     return new_ca()
 
 
-def test_facts_of_a_certificate_are_read(ca: KeyAndCertificate) -> None:
+def test_the_facts_of_a_certificate_are_read(ca: KeyAndCertificate) -> None:
     certificate = read(new_device(ca, "関所"))
     assert certificate.certificate_id == certificate.parsed.fingerprint(SHA256()).hex()
     assert (certificate.subject_text, certificate.issuer_text) == ("CN=関所", "CN=MyCA")
@@ -41,7 +41,7 @@ def test_facts_of_a_certificate_are_read(ca: KeyAndCertificate) -> None:
     assert read(ca).subject_key_identifier is not None
 
 
-def test_the_id_is_openssls_sha256_fingerprint(ca: KeyAndCertificate, tmp_path: Path) -> None:
+def test_the_id_is_the_sha256_fingerprint_of_openssl(ca: KeyAndCertificate, tmp_path: Path) -> None:
     certificate = X509Certificate.from_pem(signed_by_openssl(tmp_path, ca))
     printed = openssl("x509", "-in", "d.crt", "-noout", "-fingerprint", "-sha256", cwd=tmp_path)
     assert certificate.certificate_id == printed.strip().split("=")[1].replace(":", "").lower()
@@ -54,7 +54,7 @@ def test_version_1_is_read_and_its_signature_verified(ca: KeyAndCertificate) -> 
     verify.check_device_certificate(certificate, NOW)
 
 
-def test_what_openssl_signs_is_verified(ca: KeyAndCertificate, tmp_path: Path) -> None:
+def test_a_certificate_signed_by_openssl_is_verified(ca: KeyAndCertificate, tmp_path: Path) -> None:
     certificate = X509Certificate.from_pem(signed_by_openssl(tmp_path, ca))
     assert verify.is_issued_by(certificate, read(ca))
     verify.check_device_certificate(certificate, datetime.now(UTC) + timedelta(seconds=1))
@@ -63,7 +63,7 @@ def test_what_openssl_signs_is_verified(ca: KeyAndCertificate, tmp_path: Path) -
 @pytest.mark.parametrize(
     "key", [p256(), ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP521R1())]
 )
-def test_an_ec_ca_is_told_from_its_namesake(key: ec.EllipticCurvePrivateKey) -> None:
+def test_an_ec_ca_differs_from_another_of_the_same_name(key: ec.EllipticCurvePrivateKey) -> None:
     mine, namesake = new_ca(key=key, digest=SHA384()), new_ca()
     device = read(new_device(mine, digest=SHA512()))
     assert verify.is_issued_by(device, read(mine))
@@ -81,14 +81,14 @@ def test_an_rsa_ca_signs_with_pkcs1_and_with_pss(tmp_path: Path) -> None:
         verify.check_device_certificate(device, datetime.now(UTC) + timedelta(seconds=1))
 
 
-def test_a_key_alone_is_no_issuer_and_neither_is_a_name(ca: KeyAndCertificate) -> None:
+def test_an_issuer_must_have_both_the_key_and_the_name(ca: KeyAndCertificate) -> None:
     same_key = new_ca("OtherName", key=ca.key)
     device = read(new_device(ca))
     assert verify.is_signed_by(device, read(same_key).public_key)
     assert not verify.is_issued_by(device, read(same_key))
 
 
-def test_an_issuer_written_as_another_kind_of_string_is_the_same(ca: KeyAndCertificate) -> None:
+def test_an_issuer_in_another_kind_of_string_is_the_same(ca: KeyAndCertificate) -> None:
     attribute = x509.NameAttribute(x509.NameOID.COMMON_NAME, "MyCA", _ASN1Type.PrintableString)
     device = new_device(ca, issuer_name=x509.Name([attribute]))
     assert device.certificate.issuer.public_bytes() != ca.certificate.subject.public_bytes()
@@ -98,7 +98,7 @@ def test_an_issuer_written_as_another_kind_of_string_is_the_same(ca: KeyAndCerti
 def test_self_signed_means_signed_by_its_own_key(ca: KeyAndCertificate) -> None:
     assert verify.is_self_signed(read(ca))
     assert not verify.is_self_signed(read(new_device(ca)))
-    # Its subject is its issuer's name, and its key another.
+    # Its subject is its issuer's name, and its key is another.
     assert not verify.is_self_signed(read(new_device(ca, "MyCA")))
 
 
@@ -161,7 +161,7 @@ def test_the_nist_curves_are_accepted(ca: KeyAndCertificate, curve: ec.EllipticC
     verify.check_device_certificate(read(new_device(ca, key=ec.generate_private_key(curve))), NOW)
 
 
-def test_a_curve_written_out_is_refused(tmp_path: Path) -> None:
+def test_a_curve_with_explicit_parameters_is_refused(tmp_path: Path) -> None:
     openssl("ecparam", "-name", "prime256v1", "-param_enc", "explicit", "-genkey", "-out", "x.key", cwd=tmp_path)
     openssl("req", "-x509", "-key", "x.key", "-subj", "/CN=x", "-out", "x.crt", cwd=tmp_path)
     certificate = X509Certificate.from_pem((tmp_path / "x.crt").read_text())
@@ -182,7 +182,7 @@ def test_weak_signatures_are_refused_by_name(tmp_path: Path) -> None:
         verify.check_device_certificate(read(by_ed25519), NOW)
 
 
-def test_validity_is_judged_by_the_clock_given(ca: KeyAndCertificate) -> None:
+def test_validity_is_compared_with_the_given_clock(ca: KeyAndCertificate) -> None:
     device = read(new_device(ca, begins=NOW, ends=NOW + timedelta(days=1)))
     verify.check_device_certificate(device, NOW)
     verify.check_device_certificate(device, NOW + timedelta(days=1))
@@ -194,7 +194,7 @@ def test_validity_is_judged_by_the_clock_given(ca: KeyAndCertificate) -> None:
         verify.check_ca(read(ca), ENDS + timedelta(seconds=1))
 
 
-def test_extensions_that_cannot_be_read_are_said_so() -> None:
+def test_unreadable_extensions_are_reported() -> None:
     broken = x509.UnrecognizedExtension(ExtensionOID.BASIC_CONSTRAINTS, b"\x30\x03\x01\x01")
     builder = (
         x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""JSON read with places: the same values as everybody reads, and each fault where it is."""
+"""JSON with positions: the values of the standard library, and each error where it is."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def members(node: Node) -> Any:
 
 @given(JSON, some.sampled_from([None, 0, 3]), some.booleans())
 @example({"": [1e300, -0.0, 10**400, '\u2028\x7f/\\"\n']}, None, True)
-def test_every_json_is_read_as_the_standard_library_reads_it(value: Any, indent: int | None, ascii_only: bool) -> None:
+def test_valid_json_is_read_as_by_the_standard_library(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     assert repr(plain(read(text))) == repr(json.loads(text))
 
@@ -60,13 +60,13 @@ def test_every_json_is_read_as_the_standard_library_reads_it(value: Any, indent:
 @example("01")
 @example("nulls")
 @example("9" * 5000)
-def test_whatever_is_read_the_standard_library_reads_the_same(text: str) -> None:
+def test_any_accepted_text_is_read_the_same_by_the_standard_library(text: str) -> None:
     with suppress(TemplateError):
         assert repr(plain(read(text))) == repr(json.loads(text))
 
 
 @given(some.text(some.sampled_from(' \t\n\r{}[]":,\\tru1')))
-def test_what_the_standard_library_refuses_is_refused(text: str) -> None:
+def test_text_that_the_standard_library_refuses_is_refused(text: str) -> None:
     try:
         json.loads(text)
     except json.JSONDecodeError:
@@ -74,7 +74,7 @@ def test_what_the_standard_library_refuses_is_refused(text: str) -> None:
             read(text)
 
 
-def test_each_value_and_each_name_knows_its_place() -> None:
+def test_each_value_and_each_name_has_its_position() -> None:
     root = read('{\n  "a": [1,\r\n   "é", "b"],\n\t"c": null\n}')
     assert root.place == Place(1, 1)
     first, second, third = members(root)["a"].value
@@ -105,7 +105,7 @@ def test_each_value_and_each_name_knows_its_place() -> None:
         ("[" + "9" * 5000 + "]", "line 1, column 2: the number has too many digits."),
     ],
 )
-def test_a_fault_is_shown_where_it_is(text: str, message: str) -> None:
+def test_an_error_is_shown_at_its_position(text: str, message: str) -> None:
     with pytest.raises(TemplateError) as refusal:
         read(text)
     assert str(refusal.value).startswith(message)

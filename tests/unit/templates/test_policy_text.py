@@ -59,7 +59,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def outline(value: Any) -> Any:
-    """A document without the content of its strings."""
+    """Return a document without the content of its strings."""
     if isinstance(value, dict):
         return {name: outline(each) for name, each in value.items()}
     return [outline(each) for each in value] if isinstance(value, list) else type(value)
@@ -69,8 +69,8 @@ def outline(value: Any) -> Any:
 @example(INJECTED, "", BUILT[0])
 @example("\\", '"', BUILT[2])
 @example("\\u0022}", "\x00\n\u2028", BUILT[1])
-def test_any_value_changes_one_string_and_nothing_else(p: str, q: str, built: Any) -> None:
-    """The values are the account's own, so that none is refused for what it means to a policy."""
+def test_any_value_changes_only_one_string(p: str, q: str, built: Any) -> None:
+    """The values are the account's own, so none is refused for its meaning in a policy."""
     found = document(built, frozenset(), P=p, Q=q)
     plain = document(built, P="0", Q="1")
     assert outline(found) == outline(plain)
@@ -82,7 +82,7 @@ def test_any_value_changes_one_string_and_nothing_else(p: str, q: str, built: An
 
 @given(some.text(), some.sampled_from(BUILT))
 @example("*", BUILT[0])
-def test_a_device_adds_neither_a_statement_nor_a_wildcard(value: str, built: Any) -> None:
+def test_a_device_can_add_neither_a_statement_nor_a_wildcard(value: str, built: Any) -> None:
     if set("*?$") & set(value):
         with pytest.raises(TemplateError, match="the value of the parameter"):
             document(built, P=value, Q=value)
@@ -93,7 +93,7 @@ def test_a_device_adds_neither_a_statement_nor_a_wildcard(value: str, built: Any
 
 
 @pytest.mark.parametrize("value", ["*", "a?", "$", "${iot:ClientId}"])
-def test_a_wildcard_of_a_device_is_refused_in_a_document_given_as_an_object(value: str) -> None:
+def test_a_wildcard_of_a_device_is_refused_in_a_document_object(value: str) -> None:
     built = {
         "Statement": [{"Resource": [{"Fn::Sub": "a/${P}"}, {"Fn::Select": ["0", {"Fn::Split": [",", {"Ref": "P"}]}]}]}]
     }
@@ -104,7 +104,7 @@ def test_a_wildcard_of_a_device_is_refused_in_a_document_given_as_an_object(valu
 
 @pytest.mark.parametrize("value", ["+", "#", "a/+/b"])
 @pytest.mark.parametrize("is_text", [True, False])
-def test_a_wildcard_of_mqtt_is_refused_in_topic_filters_and_is_plain_elsewhere(value: str, is_text: bool) -> None:
+def test_an_mqtt_wildcard_of_a_device_is_refused_in_topic_filters_only(value: str, is_text: bool) -> None:
     def built(kind: str) -> Any:
         statement = {"Resource": {"Fn::Sub": f"arn:aws:iot:eu-central-1:1:{kind}/${{P}}/up"}}
         return (
@@ -117,7 +117,7 @@ def test_a_wildcard_of_mqtt_is_refused_in_topic_filters_and_is_plain_elsewhere(v
     with pytest.raises(TemplateError, match=r"the value of the parameter 'P' has '[+#]'"):
         document(built("topicfilter"), P=value)
     assert document(built("topicfilter"), frozenset(), P=value)["r"].endswith(f"/{value}/up")
-    # The device may have the whole ARN to give, or the solidus escaped.
+    # The device may give the whole ARN, or an escaped slash.
     with pytest.raises(TemplateError, match=r"the value of the parameter 'P' has '[+#]'"):
         document({"r": {"Ref": "P"}}, P=f"arn:aws:iot:eu-central-1:1:topicfilter/{value}")
     with pytest.raises(TemplateError, match=r"the value of the parameter 'P' has '[+#]'"):
@@ -133,7 +133,7 @@ def test_a_wildcard_of_mqtt_is_refused_in_topic_filters_and_is_plain_elsewhere(v
         {"Fn::Join": ["", ['{"Statement": ', {"Ref": "P"}, "}"]]},
     ],
 )
-def test_only_the_account_gives_what_stands_outside_of_quotes(built: Any) -> None:
+def test_only_the_account_determines_text_outside_of_quotes(built: Any) -> None:
     [policy] = template(built).resolve({"P": "{}"}).policies
     assert "{}" in str(policy.document)
     for value in ("{}", "1", '"x"', " "):
@@ -142,13 +142,13 @@ def test_only_the_account_gives_what_stands_outside_of_quotes(built: Any) -> Non
 
 
 @pytest.mark.parametrize("text", ['{"a": "\\${P}"}', '{"a": "\\u00${P}"}'])
-def test_nothing_stands_within_an_escape(text: str) -> None:
+def test_a_parameter_within_an_escape_is_refused(text: str) -> None:
     for from_device in (frozenset[str](), DEVICE):
         with pytest.raises(TemplateError, match="the parameter 'P' stands behind a backslash"):
             document({"Fn::Sub": text}, from_device, P="22")
 
 
-def test_a_split_keeps_what_came_from_a_device() -> None:
+def test_a_split_value_still_comes_from_the_device() -> None:
     split = {"Fn::Split": ["|", {"Fn::Sub": "own*|${P}|own*"}]}
     assert document({"r": split}, P="a|b")["r"] == ["own*", "a", "b", "own*"]
     with pytest.raises(TemplateError, match="'P' has '\\*'"):
@@ -156,7 +156,7 @@ def test_a_split_keeps_what_came_from_a_device() -> None:
 
 
 @pytest.mark.parametrize(("built", "count"), [({"a": {"Ref": "P"}}, 0), ("{}", 0), (BUILT[0], 1), ({"Ref": "P"}, 1)])
-def test_a_document_built_as_text_is_warned_of(built: Any, count: int) -> None:
+def test_a_document_built_as_text_logs_a_warning(built: Any, count: int) -> None:
     warnings = template(built).warnings
     assert len(warnings) == count
     assert all(each.startswith("line 12: the policy 'p' builds its PolicyDocument as JSON text") for each in warnings)

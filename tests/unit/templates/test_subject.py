@@ -1,4 +1,4 @@
-"""The parameters that the device's certificate brings."""
+"""The parameters from the device's certificate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def of_subject(*attributes: tuple[x509.ObjectIdentifier, str]) -> tuple[dict[str
     return {name.removeprefix(prefix): value for name, value in found.items()}, issued.certificate_id
 
 
-def test_every_field_of_the_subject_has_its_parameter() -> None:
+def test_every_field_of_the_subject_is_a_parameter() -> None:
     found, certificate_id = of_subject(
         (NameOID.COUNTRY_NAME, "JP"),
         (NameOID.ORGANIZATION_NAME, "関所"),
@@ -41,6 +41,6 @@ def test_every_field_of_the_subject_has_its_parameter() -> None:
     }
 
 
-def test_what_the_subject_lacks_has_no_value_and_of_several_the_first_counts() -> None:
+def test_missing_fields_have_no_value_and_of_several_values_the_first_counts() -> None:
     found, certificate_id = of_subject((NameOID.COMMON_NAME, "first"), (NameOID.COMMON_NAME, "second"))
     assert found == {"CommonName": "first", "Id": certificate_id}

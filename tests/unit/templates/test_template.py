@@ -1,4 +1,4 @@
-"""The template language: what is refused when a template is defined, and what comes out when it is used."""
+"""The template language: which definitions are refused, and the result of a valid one."""
 
 from __future__ import annotations
 
@@ -89,15 +89,15 @@ def resolved(body: dict[str, Any], **parameters: str) -> Resources:
 
 
 def configured(value: Any, *, mappings: Any = None, **parameters: str) -> Any:
-    """What a function gives, seen in the device's configuration."""
+    """Return the value of a function in the device's configuration."""
     sections = {"DeviceConfiguration": {"it": value}}
     if mappings is not None:
         sections["Mappings"] = mappings
     return resolved(template(parameters=tuple(parameters), **sections), **parameters).device_configuration["it"]
 
 
-class TestWhatComesOut:
-    def test_everything_that_a_template_says_is_there(self) -> None:
+class TestResult:
+    def test_all_resources_of_the_template_are_in_the_result(self) -> None:
         values = {COMMON_NAME: "device-7", "AWS::IoT::Certificate::Country": "JP", CERTIFICATE_ID: ID}
         resources = parse(JIT).resolve(values)
         assert resources.thing is not None
@@ -118,7 +118,7 @@ class TestWhatComesOut:
         assert given.line == 33
         assert resources.device_configuration == {}
 
-    def test_what_is_left_out_has_the_defaults_of_aws(self) -> None:
+    def test_omitted_properties_have_the_defaults_of_aws(self) -> None:
         resources = resolved(template({"t": thing(), "c": certificate(CertificateId=ID)}))
         assert resources.thing is not None
         assert resources.thing.overrides == ThingOverrides()
@@ -149,7 +149,7 @@ class TestWhatComesOut:
         body = template(DeviceConfiguration={"url": "x", "port": 8883, "ratio": 0.5, "tls": True})
         assert resolved(body).device_configuration == {"url": "x", "port": 8883, "ratio": 0.5, "tls": True}
 
-    def test_a_given_value_counts_before_the_default(self) -> None:
+    def test_a_given_value_has_precedence_over_the_default(self) -> None:
         body = {**template({"t": thing({"Ref": "P"})}), "Parameters": {"P": {"Type": "String", "Default": "d"}}}
         for values, name in (({}, "d"), ({"P": "v"}, "v")):
             found = resolved(body, **values).thing
@@ -161,13 +161,13 @@ class TestWhatComesOut:
         assert read.resolve({"P": "", "Q": "", COMMON_NAME: ""}).thing is not None
 
     @pytest.mark.parametrize("source", ["CertificateId", "CertificatePem", "CertificateSigningRequest"])
-    def test_a_template_says_where_its_certificate_comes_from(self, source: str) -> None:
+    def test_the_result_says_how_the_certificate_is_given(self, source: str) -> None:
         assert parse(json.dumps(template({"c": certificate(**{source: ID})}))).certificate_source == source
 
     def test_a_template_need_not_have_a_certificate(self) -> None:
         assert parse(json.dumps(template())).certificate_source is None
 
-    def test_the_ca_goes_with_the_certificate(self) -> None:
+    def test_the_ca_belongs_to_the_certificate(self) -> None:
         found = resolved(template({"c": certificate(CertificatePem="pem", CACertificatePem="ca")})).certificate
         assert found is not None
         assert (found.certificate_pem, found.ca_certificate_pem, found.certificate_id) == ("pem", "ca", None)
@@ -190,10 +190,10 @@ class TestFunctions:
             ({"Fn::Sub": "${!iot:Connection.Thing.ThingName}"}, "${iot:Connection.Thing.ThingName}"),
         ],
     )
-    def test_a_function_gives_its_value(self, function: Any, value: str) -> None:
+    def test_a_function_returns_its_value(self, function: Any, value: str) -> None:
         assert configured(function, P="p", N="2") == value
 
-    def test_a_map_is_looked_up(self) -> None:
+    def test_a_value_is_found_in_a_map(self) -> None:
         mappings = {"Sites": {"north": {"url": "n", "all": ["a", "b"]}, "south": {"url": "s"}}}
         look_up: Any = {"Fn::FindInMap": ["Sites", {"Ref": "Site"}, "url"]}
         assert configured(look_up, mappings=mappings, Site="south") == "s"
@@ -211,7 +211,7 @@ class TestFunctions:
         with pytest.raises(TemplateError, match=r"Fn::Select has no item 3|the index of Fn::Select is a number"):
             configured({"Fn::Select": [{"Ref": "N"}, ["a", "b", "c"]]}, N=index)
 
-    def test_functions_inside_functions_do_not_grow_without_bound(self) -> None:
+    def test_nested_functions_are_bounded(self) -> None:
         value: Any = "x" * 50
         for _ in range(10):
             value = {"Fn::Sub": ["${a}" * 50, {"a": value}]}
@@ -221,8 +221,8 @@ class TestFunctions:
             configured({"Fn::Join": ["y" * 500, {"Fn::Split": ["x", "x" * 500]}]})
 
 
-class TestValuesThatAreMissingOrWrong:
-    def test_a_field_that_the_subject_lacks_is_told_in_the_words_of_aws(self) -> None:
+class TestMissingAndInvalidValues:
+    def test_a_field_that_the_subject_lacks_is_an_error_in_the_words_of_aws(self) -> None:
         with pytest.raises(TemplateError) as refusal:
             parse(JIT).resolve({COMMON_NAME: "device-7", CERTIFICATE_ID: ID})
         assert refusal.value.message.startswith(
@@ -234,16 +234,16 @@ class TestValuesThatAreMissingOrWrong:
         assert refusal.value.line == 15
         assert str(refusal.value).startswith("line 15, column 30: Invalid registration template.")
 
-    def test_a_parameter_that_is_not_used_needs_no_value(self) -> None:
+    def test_an_unused_parameter_needs_no_value(self) -> None:
         assert resolved(template(parameters=("P",))).thing is not None
 
     @pytest.mark.parametrize("value", ["", "my thing", "a" * 129, "a/b", "ü", "a\n"])
-    def test_a_value_that_cannot_be_a_name_is_refused(self, value: str) -> None:
+    def test_a_value_that_is_not_a_valid_name_is_refused(self, value: str) -> None:
         for resource in (thing({"Ref": "P"}), thing(ThingTypeName={"Ref": "P"}), thing(ThingGroups=[{"Ref": "P"}])):
             with pytest.raises(TemplateError, match=r"line 1, column \d+: .* cannot be .*: it is 1 to 128 of"):
                 resolved(template({"t": resource}, parameters=("P",)), P=value)
 
-    def test_what_is_no_attribute_value_policy_name_or_certificate_id_is_refused(self) -> None:
+    def test_an_invalid_attribute_value_policy_name_or_certificate_id_is_refused(self) -> None:
         for resource, what in (
             (thing(AttributePayload={"a": {"Ref": "P"}}), "the attribute 'a'"),
             (policy(PolicyName={"Ref": "P"}), "PolicyName"),
@@ -252,7 +252,7 @@ class TestValuesThatAreMissingOrWrong:
             with pytest.raises(TemplateError, match=f"{what} cannot be 'a b'"):
                 resolved(template({"r": resource}, parameters=("P",)), P="a b")
 
-    def test_words_that_functions_give_are_checked_as_well(self) -> None:
+    def test_values_of_functions_are_checked_too(self) -> None:
         for name in ("Status", "ThingPrincipalType"):
             body = template({"c": certificate(CertificateId=ID, **{name: {"Ref": "P"}})}, parameters=("P",))
             with pytest.raises(TemplateError, match=f"{name} is one of .*, not 'on'"):
@@ -262,7 +262,7 @@ class TestValuesThatAreMissingOrWrong:
         with pytest.raises(TemplateError, match="the parameter 'P' has half of a surrogate pair"):
             resolved(template({"t": thing({"Ref": "P"})}, parameters=("P",)), P="\ud800")
 
-    def test_a_value_is_bounded_in_length(self) -> None:
+    def test_the_length_of_a_value_is_bounded(self) -> None:
         body = template(parameters=("P",))
         resolved(body, P="x" * MAX_LENGTH)
         with pytest.raises(TemplateError, match=f"the parameter 'P' is longer than {MAX_LENGTH} characters"):
@@ -295,7 +295,7 @@ class TestParametersThatTheServiceSupplies:
         assert found.device_configuration == {"it": value}
 
     @pytest.mark.parametrize("name", sorted(CERTIFICATE_PARAMETERS))
-    def test_are_all_supplied_just_in_time(self, name: str) -> None:
+    def test_all_are_given_just_in_time(self, name: str) -> None:
         body = json.dumps(template(DeviceConfiguration={"it": {"Ref": name}}))
         assert parse(body, Use.JITP).resolve({name: "x"}).device_configuration == {"it": "x"}
         with pytest.raises(TemplateError, match="Cannot resolve reference value"):
@@ -316,7 +316,7 @@ class TestParametersThatTheServiceSupplies:
         found = parse(declared, Use.FLEET_PROVISIONING).resolve({name: "x"})
         assert found.device_configuration == {"it": "x"}
 
-    def test_are_none_where_the_caller_gives_all(self) -> None:
+    def test_none_is_given_where_the_caller_gives_all(self) -> None:
         body = json.dumps(template(DeviceConfiguration={"it": {"Ref": CERTIFICATE_ID}}))
         with pytest.raises(
             TemplateError, match="the template of RegisterThing or of a bulk registration is supplied none"
@@ -390,7 +390,7 @@ class TestTheForm:
             (template(Mappings={"m": "a"}), "the mapping 'm' has to be an object, not a string"),
         ],
     )
-    def test_what_is_wrong_with_a_template_is_said(self, body: dict[str, Any], message: str) -> None:
+    def test_an_invalid_template_is_refused_with_the_reason(self, body: dict[str, Any], message: str) -> None:
         with pytest.raises(TemplateError, match=message) as refusal:
             parse(json.dumps(body, indent=1))
         assert refusal.value.line is not None
@@ -421,13 +421,13 @@ class TestTheForm:
         ],
     )
     @pytest.mark.parametrize("in_a_policy", [True, False])
-    def test_a_function_of_the_wrong_form_is_refused(self, function: Any, message: str, in_a_policy: bool) -> None:
+    def test_an_invalid_function_is_refused(self, function: Any, message: str, in_a_policy: bool) -> None:
         mappings = {"m": {"a": {"b": "c"}}}
         resource = policy(PolicyName=function) if in_a_policy else thing(AttributePayload={"a": function})
         with pytest.raises(TemplateError, match=message):
             parse(json.dumps(template({"r": resource}, parameters=("P",), Mappings=mappings)))
 
-    def test_the_line_is_that_of_the_fault(self) -> None:
+    def test_an_error_has_the_line_of_its_cause(self) -> None:
         for wrong, right, line in (
             ('"Default": "north"', '"Default": 1', 6),
             ('"site": {"Ref": "Site"}', '"site": {"Ref": "Place"}', 14),
@@ -475,12 +475,12 @@ def used(body: str) -> None:
 @given(some.text() | ANYTHING.map(json.dumps))
 @example("\ud800")
 @example('"\ud800"')
-def test_whatever_the_text_nothing_but_a_template_error_is_raised(body: str) -> None:
+def test_any_text_raises_only_a_template_error(body: str) -> None:
     used(body)
 
 
 @given(some.sampled_from(["ThingName", "ThingGroups", "AttributePayload", "PolicyDocument", "Status", "it"]), FUNCTION)
-def test_whatever_the_function_nothing_but_a_template_error_is_raised(where: str, function: Any) -> None:
+def test_any_function_raises_only_a_template_error(where: str, function: Any) -> None:
     mappings = {"P": {"0": {"0": "x", "P": ["y"]}}}
     resource = (
         policy(PolicyDocument=function)
