@@ -57,7 +57,7 @@ class Run:
     """What a file says besides its results."""
 
     benchmark: str
-    """``mosquitto`` or ``provisioning``."""
+    """``mosquitto``, ``provisioning`` or ``start``."""
     when: datetime
     commit: str
     """40 hexadecimal digits."""
@@ -85,7 +85,7 @@ class Run:
 
     @property
     def file_name(self) -> str:
-        """``DATE-COMMIT[-provisioning][-partial][-changed].json``; git ignores partial and changed ones."""
+        """``DATE-COMMIT[-provisioning|-start][-partial][-changed].json``; git ignores partial and changed ones."""
         parts = [f"{self.when:%Y-%m-%d}", self.commit[:10]]
         parts += [self.benchmark] if self.benchmark != "mosquitto" else []
         parts += [] if self.is_complete else ["partial"]
@@ -222,7 +222,7 @@ def _check_comparison(row: Mapping[str, Any], rounds: int, name: str) -> None:
 
 
 def _check_measure(row: Mapping[str, Any], rounds: int, name: str) -> None:
-    """Check the subjects of one benchmark of provisioning; the ratios have to be those of the samples."""
+    """Check the subjects of one benchmark; the ratios have to be those of the samples."""
     what = f"{name}: {row.get('name')}"
     subjects = {each["subject"]: each for each in row.get("subjects", [])}
     if not subjects:
@@ -261,4 +261,4 @@ def _check_spread(content: Any, pairs: Sequence[tuple[float, float]], what: str)
         raise ValueError(f"{what}: the ratio {content} is not that of the samples, {expected}")
 
 
-_ROWS: Final = {"mosquitto": _check_comparison, "provisioning": _check_measure}
+_ROWS: Final = {"mosquitto": _check_comparison, "provisioning": _check_measure, "start": _check_measure}

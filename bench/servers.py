@@ -121,11 +121,13 @@ class Sekisho(Process):
 
     def __init__(self, folder: Path, core: int, python: str = sys.executable) -> None:
         self.data = folder / "data"
+        self._core = core
         self._command = [python, "-c", "import sys; from sekisho.cli.app import main; sys.exit(main())"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SEKISHO_"))}
-        self._environment = environment
+        # Without bytecode every start of Python compiles anew.
+        unset = ("AWS_", "SEKISHO_", "PYTHONDONTWRITEBYTECODE")
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
         command = [*self._command, "up", "--data", str(self.data), "--api-port", "0", "--mqtt-port", "0", "--json"]
-        super().__init__(command, core, folder / "sekisho.log", stdout=subprocess.PIPE, env=environment)
+        super().__init__(command, core, folder / "sekisho.log", stdout=subprocess.PIPE, env=self._environment)
         self.run: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -145,13 +147,20 @@ class Sekisho(Process):
 
     def environment(self) -> dict[str, str]:
         """What AWS tools need to speak to it."""
-        command = [*self._command, "env", "--data", str(self.data), "--json"]
+        return dict(json.loads(self.run_command("env", "--data", str(self.data), "--json")))
+
+    def run_command(self, *arguments: str) -> bytes:
+        """Run another command, on the server's core, and return its output. Raises CannotMeasure where it fails."""
         answer = subprocess.run(
-            command, env=self._environment, capture_output=True, timeout=_START_SECONDS, check=False
+            ["taskset", "--cpu-list", str(self._core), *self._command, *arguments],
+            env=self._environment,
+            capture_output=True,
+            timeout=_START_SECONDS,
+            check=False,
         )
         if answer.returncode != 0:
-            raise self.failed(f"sekisho env: {answer.stderr.decode(errors='replace').strip()}")
-        return dict(json.loads(answer.stdout))
+            raise self.failed(f"sekisho {arguments[0]}: {answer.stderr.decode(errors='replace').strip()}")
+        return answer.stdout
 
     def chains(self) -> dict[str, tuple[Path, Path]]:
         """Chain and key files of its own identity by kind of key."""

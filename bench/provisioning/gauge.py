@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,17 @@ class Reading:
     def now(cls, server_pid: int, cores: Sequence[int]) -> Self:
         """Look now."""
         return cls(time.monotonic(), _cpu(server_pid), time.process_time(), _busy(cores))
+
+    @classmethod
+    def before_start(cls, cores: Sequence[int]) -> Self:
+        """Look now, for a server that is about to start."""
+        return cls(time.monotonic(), 0.0, time.process_time(), _busy(cores))
+
+    @classmethod
+    def of_children(cls, cores: Sequence[int]) -> Self:
+        """Look now; the server is all commands together that this process has run to their end."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return cls(time.monotonic(), used.ru_utime + used.ru_stime, time.process_time(), _busy(cores))
 
     def until(self, later: Reading, units: int, failed: int = 0) -> Sample:
         """What happened in between."""

@@ -38,6 +38,10 @@ class Measure:
         """How many times its rate."""
         return self._ratio(subject, lambda sample: sample.per_second)
 
+    def time_ratio(self, subject: str) -> Spread | None:
+        """How many times its time for one unit."""
+        return self._ratio(subject, lambda sample: 1 / sample.per_second)
+
     def _ratio(self, subject: str, of: Any) -> Spread | None:
         ours, theirs = self.samples.get(subject), self.samples.get(self.beside.get(subject, ""))
         if not ours or not theirs:

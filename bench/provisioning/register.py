@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bench.peers import MOTO, RunningPeer
 from bench.provisioning import moto
 from bench.provisioning.gauge import Reading
 from bench.provisioning.measure import Measure
@@ -111,15 +112,15 @@ def _parts(certificates: Sequence[str], rounds: int) -> list[Sequence[str]]:
 
 def _ways(stage: Stage, stack: ExitStack, found: Measure, files: DeviceFiles, against: str | None) -> list[_Way]:
     ca_pem = files.ca.certificate_pem
-    program = moto.find()
+    program = MOTO.find()
     if program is None:
-        found.skipped.append(f"register beside moto_server: it is missing. {moto.INSTALL}")
+        found.skipped.append(f"register beside moto_server: {MOTO.missing}")
     ways = _ways_of_few_clients(stage, stack, files, against)
     for ours, theirs, prepare in ((_SEKISHO, _MOTO, _by_boto3), (_SEKISHO_AHEAD, _MOTO_AHEAD, _signed_ahead)):
         running: list[tuple[str, int, Any]] = []
         if program is not None:
-            peer = stack.enter_context(moto.Moto(program, files.folder / theirs, stage.server_core))
-            running.append((theirs, peer.pid, peer.client()))
+            peer = stack.enter_context(RunningPeer(MOTO, program, files.folder / theirs, stage.server_core))
+            running.append((theirs, peer.pid, moto.client(peer)))
         server = stack.enter_context(stage.server(files.folder / ours))
         running.append((ours, server.pid, api(server)))
         for subject, pid, iot in running:

@@ -29,12 +29,13 @@ def load() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "sekisho-load"
 
 
-def run(module: str, options: str, load: Path, results: Path) -> tuple[str, list[dict[str, Any]]]:
+def run(module: str, options: str, load: Path | None, results: Path) -> tuple[str, list[dict[str, Any]]]:
     """What it prints, and the results in its file."""
     server_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     cores = f"--server-core {server_core} --load-core {load_core}".split()
+    generator = [] if load is None else ["--load", str(load)]
     measured = subprocess.run(
-        [sys.executable, "-m", module, *options.split(), *cores, "--results", str(results), "--load", str(load)],
+        [sys.executable, "-m", module, *options.split(), *cores, "--results", str(results), *generator],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -107,3 +108,16 @@ def test_the_benchmark_of_refusals_is_refused_each_time_and_only_then(load: Path
     samples = subjects(result)
     assert set(samples) == {"known, connects", "CA_NOT_REGISTERED", "PENDING_ACTIVATION", "PROVISIONING_FAILED"}
     assert all(sample["units"] == 128 and sample["failed"] == 0 for sample in samples.values())
+
+
+def test_the_benchmark_of_the_start_measures_two_starts_and_three_commands(tmp_path: Path) -> None:
+    said, (result,) = run("bench.start", "--rounds 1", None, tmp_path)
+
+    samples = subjects(result)
+    assert {
+        "sekisho up, empty folder", "sekisho up, again", "sekisho env", "sekisho status", "sekisho --help"
+    } <= samples.keys()  # fmt: skip
+    assert all(sample["units"] == 1 and sample["cpu_per_unit"] > 0 for sample in samples.values())
+    for program in ("moto_server", "ministack"):
+        assert (program in samples) != any(program in why for why in result["skipped"])
+        assert program in said

@@ -95,6 +95,9 @@ def test_compared_subjects_are_compared_per_round() -> None:
     assert rate is not None
     assert (cpu.least, cpu.middle, cpu.most) == (2.0, 2.5, 3.0)
     assert (rate.least, rate.most) == (0.5, 0.5)
+    time = measure.time_ratio("new")
+    assert time is not None
+    assert (time.least, time.most) == (2.0, 2.0)
     assert measure.cpu_ratio("known") is None
     assert "| jitr" in provisioning_table([measure])
     assert measure.as_json()["subjects"][1]["times_the_cpu"] == {"least": 2.0, "middle": 2.5, "most": 3.0}
@@ -137,7 +140,7 @@ def written(folder: Path, run: Run = RUN) -> Path:
 
 def test_every_tracked_file_of_results_has_the_documented_format() -> None:
     for file in FOLDER.glob("*.json"):
-        assert result_file.read(file)["benchmark"] in ("mosquitto", "provisioning"), file.name
+        assert result_file.read(file)["benchmark"] in ("mosquitto", "provisioning", "start"), file.name
 
 
 def test_a_file_is_named_after_day_and_commit_and_contains_the_machine(tmp_path: Path) -> None:
