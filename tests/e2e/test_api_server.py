@@ -120,5 +120,5 @@ def test_without_descriptors_both_listeners_say_so_and_recover(limited: LimitedS
     with socket.create_connection(("localhost", mqtt), 20) as device:
         device.sendall(b"not TLS")
         limited.wait_for_refusal(reason="NOT_TLS")
-    for event in ("http_accept_failed", "mqtt_accept_failed"):
-        assert len(limited.log_events(event)) <= 2
+    for code in ("http_accept_failed", "mqtt_accept_failed"):
+        assert len(limited.log_events(code)) <= 2

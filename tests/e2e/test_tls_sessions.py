@@ -174,8 +174,8 @@ def test_a_client_that_a_ticket_ends_leaves_a_line_with_its_alert(
     [line, *_] = eventually(
         lambda: [
             line
-            for event in ("connection_refused", "connection_ended_by_alert")
-            for line in resuming_server.log_events(event, **fields)
+            for code in ("connection_refused", "connection_ended_by_alert")
+            for line in resuming_server.log_events(code, **fields)
         ]
     )
     assert "(alert IllegalParameter, 47)" in line["detail"]

@@ -327,7 +327,7 @@ def test_an_unusable_registry_is_logged_in_one_line(gateway: FakeGateway, for_kn
 
 
 @pytest.mark.parametrize(
-    ("operation", "event"),
+    ("operation", "code"),
     [
         ("connect", "connection_refused"),
         ("publish", "publish_refused"),
@@ -335,9 +335,10 @@ def test_an_unusable_registry_is_logged_in_one_line(gateway: FakeGateway, for_kn
         ("unsubscribe", "unsubscribe_refused"),
         ("receive", "delivery_refused"),
         ("packet", "packet_refused"),
+        ("connection", "connection_ended_by_alert"),
     ],
 )
-def test_a_refusal_is_logged_with_operation_reason_and_client(gateway: FakeGateway, operation: str, event: str) -> None:
+def test_a_refusal_is_logged_with_operation_reason_and_client(gateway: FakeGateway, operation: str, code: str) -> None:
     refused = {
         "kind": "refused",
         "time": 1.0,
@@ -357,7 +358,7 @@ def test_a_refusal_is_logged_with_operation_reason_and_client(gateway: FakeGatew
         gateway.answers.get(timeout=WAIT)
         pump.stop()
     line = logs[0]
-    assert (line["code"], line["reason"]) == (event, "DEVICE_CERTIFICATE_INACTIVE")
+    assert (line["code"], line["reason"]) == (code, "DEVICE_CERTIFICATE_INACTIVE")
     assert (line["client_id"], line["peer"], line["certificate_id"]) == ("pump-7", "192.0.2.1:5000", "ab" * 32)
 
 
