@@ -145,7 +145,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "server.descriptors.MAX_API_CONNECTIONS",
         "as above",
-        "tests/unit/server/test_descriptors.py::test_the_api_gets_its_part_and_devices_the_others",
+        "tests/unit/server/test_descriptors.py::test_the_api_gets_its_share_and_devices_the_rest",
         "`api.connections`",
     ),
     Bound(
@@ -207,7 +207,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process, account",
         "api.app.OPERATION_THREADS",
         "requests wait in turn, account by account",
-        "tests/e2e/test_fairness.py::test_calls_that_wait_for_a_slow_handler_keep_neither_another_account_nor_health_waiting",
+        "tests/e2e/test_fairness.py::test_calls_that_wait_for_a_slow_handler_delay_neither_another_account_nor_health",
     ),
     Bound(
         "Requests to the API",
@@ -308,7 +308,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "server.health.MIN_FREE_BYTES",
         "part `data_folder` of health fails",
-        "tests/unit/server/test_health.py::test_a_file_system_that_is_nearly_full_is_told_of",
+        "tests/unit/server/test_health.py::test_a_file_system_that_is_nearly_full_is_failing",
         "part `data_folder` of health",
     ),
     Bound(
@@ -317,7 +317,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "observe.log_writer.MAX_WAITING_LINES",
         "further lines are dropped and counted",
-        "tests/e2e/test_health.py::test_a_reader_of_the_log_that_stands_still_stops_nothing_and_misses_nothing",
+        "tests/e2e/test_health.py::test_a_reader_of_the_log_that_stops_delays_nothing_and_misses_nothing",
         "`log_lines_dropped`; part `log` of health",
     ),
     Bound(
@@ -362,7 +362,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process, account",
         "gateway.requests.THREADS",
         "requests wait in turn: accounts, then certificates, then connections",
-        "tests/e2e/test_fairness.py::test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting",
+        "tests/e2e/test_fairness.py::test_a_device_that_requests_thousands_of_keys_delays_no_other_account",
         "`requests_waiting`",
     ),
     Bound(
@@ -469,7 +469,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "connection",
         "gateway/config.rs handshake_timeout",
         "the connection ends",
-        "tests/e2e/test_bad_input_gateway.py::test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves",
+        "tests/e2e/test_bad_input_gateway.py::test_hundreds_of_half_open_handshakes_exclude_no_device_and_end_by_themselves",
         "`refused.HANDSHAKE_TIMEOUT`",
     ),
     Bound(
@@ -530,7 +530,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "process",
         "regions.MAX_OWN_REGIONS",
         "the server does not start",
-        "tests/unit/server/test_settings.py::test_a_sites_own_regions_are_bounded",
+        "tests/unit/server/test_settings.py::test_the_regions_of_a_site_are_bounded",
     ),
     Bound(
         "MQTT sessions and messages",

@@ -21,25 +21,25 @@ class CertificateFiles:
 
     @property
     def pem(self) -> str:
-        """The certificate's text."""
+        """The certificate in PEM."""
         return self.certificate.read_text()
 
     @property
     def certificate_id(self) -> str:
-        """Hex SHA-256 of the DER, of the first certificate where the file holds a chain."""
+        """SHA-256 of the DER in hexadecimal, of the first certificate where the file contains a chain."""
         end = "-----END CERTIFICATE-----\n"
         leaf = self.pem.partition(end)[0] + end
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(leaf)).hexdigest()
 
 
 def openssl(*arguments: str | Path, stdin: str | None = None) -> str:
-    """Run openssl; its standard output."""
+    """Run openssl and return its standard output."""
     command = [require("openssl"), *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True, input=stdin).stdout
 
 
 def new_key(path: Path, kind: str = "RSA-2048") -> Path:
-    """A private key: RSA-<bits>, P-256, P-384, P-521."""
+    """Generate a private key: RSA-<bits>, P-256, P-384, P-521."""
     if kind.startswith("RSA-"):
         openssl("genrsa", "-out", path, kind.removeprefix("RSA-"))
     else:
@@ -48,7 +48,7 @@ def new_key(path: Path, kind: str = "RSA-2048") -> Path:
 
 
 def new_ca(folder: Path, name: str = "MyCA", kind: str = "P-256") -> CertificateFiles:
-    """The article's CA."""
+    """Make the article's CA."""
     stem = folder / f"ca-{name}-{len(list(folder.iterdir()))}"
     key = new_key(stem.with_suffix(".key"), kind)
     certificate = stem.with_suffix(".crt")
@@ -62,7 +62,7 @@ def new_ca(folder: Path, name: str = "MyCA", kind: str = "P-256") -> Certificate
 def new_device(
     folder: Path, ca: CertificateFiles, name: str = "MyDevice", kind: str = "P-256", *, days: int = 500
 ) -> CertificateFiles:
-    """The article's device certificate: v1 on OpenSSL 3.0 and 3.1."""
+    """Make the article's device certificate: v1 on OpenSSL 3.0 and 3.1."""
     stem = folder / f"{name}-{len(list(folder.iterdir()))}"
     key = new_key(stem.with_suffix(".key"), kind)
     request, certificate = stem.with_suffix(".csr"), stem.with_suffix(".crt")

@@ -1,4 +1,4 @@
-"""``sekisho``'s commands, run in the process of the tests: a process of its own spends most of its time on imports."""
+"""Runs commands of ``sekisho`` in the process of the tests: a new process spends most of its time on imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sekisho.cli.app import main
 from tests.tools import require
 
 COMMAND_TIMEOUT_SECONDS = 60.0
-"""Seconds that a command in a process of its own may take."""
+"""Seconds that a command in a separate process may take."""
 
 _one_at_a_time = threading.Lock()
 """The environment, the arguments and the standard streams belong to the whole process."""
@@ -62,7 +62,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 
 
 def sekisho_process(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, for ``up`` and for tests of streams, signals and environments."""
+    """Run a command in a separate process, for ``up`` and for tests of streams, signals and environments."""
     return subprocess.run(
         [require("sekisho"), *map(str, arguments)],
         **({"env": clean_environment()} | options),
@@ -74,14 +74,14 @@ def sekisho_process(*arguments: str | Path, **options: Any) -> subprocess.Comple
 
 
 def answer(*arguments: str | Path) -> Any:
-    """Return what a command answers with --json."""
+    """Return the answer of a command with --json."""
     done = sekisho(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def failure(*arguments: str | Path) -> str:
-    """Return the one line with which a command says what went wrong."""
+    """Return the one line of a failed command's error."""
     return failure_line(sekisho(*arguments))
 
 

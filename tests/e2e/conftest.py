@@ -1,4 +1,4 @@
-"""One server for the tests of a module; tests that stop or kill one start their own."""
+"""A server for the tests of a module; tests that stop or kill one start their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.running_server import RunningServer
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A running server with an empty registry."""
+    """Run a server with an empty registry."""
     running = RunningServer(tmp_path_factory.mktemp("server") / "data").start()
     yield running
     running.stop()
@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A server of this test's own, to stop and start."""
+    """Run a server for one test, which may stop and start it."""
     running = RunningServer(tmp_path / "data").start()
     yield running
     running.kill()
@@ -30,7 +30,7 @@ def own_server(tmp_path: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def device_files(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A registered device of a registered CA that may do anything. RSA, which every client can read."""
+    """Register a device of a registered CA that may do anything. RSA, which every client can read."""
     folder = tmp_path_factory.mktemp("device")
     ca = new_ca(folder)
     device = new_device(folder, ca, kind="RSA-2048")

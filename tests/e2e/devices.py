@@ -1,4 +1,4 @@
-"""Devices as a user registers them, and an MQTT client for each on paho."""
+"""Registers devices as a user does, and an MQTT client for each on paho."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ V311, V5 = MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5
 ANYTHING = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
 
 WITHIN = 15.0
-"""Seconds to wait for what a server does at once. Only a broken one comes near."""
+"""Seconds to wait for what a server does at once. Only a broken server needs so long."""
 
 
 def allow(iot: Any, name: str, *statements: dict[str, Any]) -> str:
-    """A policy of these statements, everything allowed if there are none; its name."""
+    """Create a policy with these statements, by default one that allows everything, and return its name."""
     document = {"Version": "2012-10-17", "Statement": list(statements) or [ANYTHING]}
     iot.create_policy(policyName=name, policyDocument=json.dumps(document))
     return name
 
 
 def register(clients: Clients, device_files: CertificateFiles, *policies: str) -> str:
-    """Register a certificate without its CA, active, with these policies; its ARN."""
+    """Register a certificate without its CA, active, with these policies, and return its ARN."""
     iot = clients.iot
     arn = iot.register_certificate_without_ca(certificatePem=device_files.pem, status="ACTIVE")["certificateArn"]
     for policy in policies:
@@ -44,12 +44,12 @@ def register(clients: Clients, device_files: CertificateFiles, *policies: str) -
 
 
 def endpoint(clients: Clients) -> str:
-    """The name that the devices of this account and region connect to, and send as SNI."""
+    """Return the host name that devices of this account and region connect to and send as SNI."""
     return clients.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
 
 
 class _Named(ssl.SSLContext):
-    """Sends the SNI it is told to, whatever address is connected to: names below localhost need not resolve."""
+    """Sends the given SNI for any address, because names below localhost need not be resolvable."""
 
     name: str | None = None
 
@@ -60,7 +60,7 @@ class _Named(ssl.SSLContext):
 def tls(
     server: RunningServer, device_files: CertificateFiles | None, server_name: str | None = "localhost"
 ) -> ssl.SSLContext:
-    """Mutual TLS that trusts the server's root and nothing else. Without a server name the SNI is left out."""
+    """Make a context for mutual TLS that trusts only the server's root. Without a server name it sends no SNI."""
     context = _Named(ssl.PROTOCOL_TLS_CLIENT)
     context.name = server_name
     context.check_hostname = server_name is not None
@@ -71,19 +71,19 @@ def tls(
 
 
 class Refused(Exception):
-    """The server did not take the connection: it closed it, or its CONNACK says why not."""
+    """The server did not accept the connection: it closed it, or its CONNACK has a reason."""
 
 
 @dataclass(frozen=True)
 class Connected:
-    """What the CONNACK said."""
+    """The content of the CONNACK."""
 
     session_present: bool
     properties: Any
 
 
 class Device:
-    """One MQTT client, connected while in its context."""
+    """One MQTT client, connected within its context."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Device:
             prepare(self.client)
 
     def connect(self) -> Connected:
-        """Raises Refused."""
+        """Connect. Raises Refused."""
         options: dict[str, Any] = {}
         if self._version == V5:
             options = {"clean_start": self._clean, "properties": self._properties}
@@ -135,12 +135,12 @@ class Device:
         raise Refused(str(answer))
 
     def disconnect(self) -> None:
-        """As a device that leaves."""
+        """Disconnect with DISCONNECT."""
         self.client.disconnect()
         self.client.loop_stop()
 
     def drop(self) -> None:
-        """As a device whose line is cut: no DISCONNECT."""
+        """Close the connection without DISCONNECT, like a lost connection."""
         stopped = threading.Thread(target=self.client.loop_stop)
         stopped.start()
         stopped.join(WITHIN)
@@ -158,7 +158,7 @@ class Device:
         self.disconnect()
 
     def subscribe(self, topic_filter: str, qos: int = 0) -> ReasonCode:
-        """What the SUBACK said."""
+        """Subscribe and return the reason code in the SUBACK."""
         _, packet_id = self.client.subscribe(topic_filter, qos)
         codes = self._acknowledgement(packet_id)
         code: ReasonCode = codes[0]
@@ -167,12 +167,12 @@ class Device:
     def publish(
         self, topic: str, payload: str | bytes, qos: int = 0, retain: bool = False, properties: Properties | None = None
     ) -> None:
-        """Returns when it is sent, at QoS 1 when it is acknowledged."""
+        """Publish. Returns when it is sent; at QoS 1 when it is acknowledged."""
         info = self.client.publish(topic, payload, qos, retain, properties)
         self._acknowledgement(info.mid)
 
     def message(self) -> mqtt.MQTTMessage:
-        """The next message that arrives."""
+        """Return the next message."""
         return self.messages.get(timeout=WITHIN)
 
     def _acknowledgement(self, packet_id: int | None) -> Any:

@@ -1,4 +1,4 @@
-"""Many devices at once: certificates made cheaply, all with one key, and MQTT 3.1.1 on asyncio."""
+"""Many devices at once, with one key for all certificates, and MQTT 3.1.1 on asyncio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ACKNOWLEDGED = b"\x40\x02\x00\x01"
 
 
 class Outcome(Enum):
-    """What came of one attempt."""
+    """The outcome of one attempt to connect."""
 
     TAKEN = "CONNACK of success, and the publish acknowledged where there was one"
     CLOSED = "closed after TLS, without a word"
@@ -34,7 +34,7 @@ class SharedKeyDevice:
     name: str
     issued: x509.KeyAndCertificate
     file: Path
-    """Certificate and key."""
+    """Certificate and key in PEM."""
     _context: ssl.SSLContext | None = field(default=None, repr=False)
 
     @property
@@ -42,7 +42,7 @@ class SharedKeyDevice:
         return self.issued.certificate_id
 
     def tls(self, server: RunningServer) -> ssl.SSLContext:
-        """Made once: most of an attempt's time would go into it."""
+        """Return the TLS context, which is made once because that takes most of an attempt's time."""
         if self._context is None:
             self._context = ssl.create_default_context(cafile=server.root_ca)
             self._context.load_cert_chain(self.file)
@@ -50,7 +50,7 @@ class SharedKeyDevice:
 
 
 def new_devices(folder: Path, ca: x509.KeyAndCertificate, count: int, name: str) -> list[SharedKeyDevice]:
-    """Devices of one CA. One key for all of them: a certificate is told by its serial number too."""
+    """Make devices of one CA, with one key for all: their certificates differ in the serial number."""
     key = x509.p256()
     folder.mkdir(exist_ok=True)
     devices = []
@@ -70,9 +70,9 @@ async def attempt(
     held: Callable[[], Awaitable[object]] | None = None,
     server_name: str = "localhost",
 ) -> Outcome:
-    """TLS, CONNECT, a publish at QoS 1 where a topic is given, and the end.
+    """Connect with TLS and CONNECT, publish at QoS 1 if a topic is given, and disconnect.
 
-    ``held`` is awaited between TLS and CONNECT, so that many may ask at one moment.
+    ``held`` is awaited between TLS and CONNECT, so that many devices may send CONNECT at the same moment.
     """
     try:
         async with asyncio.timeout(WITHIN):
@@ -95,7 +95,7 @@ async def attempt(
             writer.write(b"\xe0\x00")
             return Outcome.TAKEN
     except ConnectionResetError:
-        # The server closes with something of ours unread.
+        # The server closes the connection before it has read everything.
         return Outcome.CLOSED
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         return Outcome.UNREACHED
@@ -106,7 +106,7 @@ async def attempt(
 async def until_taken(
     server: RunningServer, devices: Sequence[SharedKeyDevice], *, at_once: int = 50, within: float = 60.0
 ) -> None:
-    """Each tries until it is let in, as devices do, waiting longer after each refusal."""
+    """Connect each device until it is accepted, with a longer delay after each refusal, as devices do."""
     turn = asyncio.Semaphore(at_once)
     deadline = time.monotonic() + within
 

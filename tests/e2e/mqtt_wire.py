@@ -1,4 +1,4 @@
-"""MQTT byte for byte: packets made by hand, sent over TLS, and exactly what the server answers."""
+"""MQTT byte by byte: packets made by hand, sent over TLS, and the exact answer of the server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.devices import WITHIN, tls
 from tests.e2e.running_server import RunningServer
 
 V311, V5 = 4, 5
-"""Protocol levels, as CONNECT carries them."""
+"""Protocol levels in CONNECT."""
 
 CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 11, 13, 14
 
@@ -20,7 +20,7 @@ PINGREQ = b"\xc0\x00"
 
 
 class Packet(NamedTuple):
-    """What came: the packet type, the low four bits of its first byte, and all after the remaining length."""
+    """A received packet: its type, the low four bits of its first byte, and everything after the remaining length."""
 
     kind: int
     flags: int
@@ -28,17 +28,17 @@ class Packet(NamedTuple):
 
 
 class NotClosed(AssertionError):
-    """The server left a connection open that it should have closed."""
+    """The server did not close a connection that it should have closed."""
 
 
 def text(value: str | bytes) -> bytes:
-    """A UTF-8 string or binary data with its length before it (section 1.5)."""
+    """Encode a UTF-8 string or binary data with its length (section 1.5)."""
     raw = value.encode() if isinstance(value, str) else value
     return len(raw).to_bytes(2, "big") + raw
 
 
 def packet(first: int, body: bytes) -> bytes:
-    """A control packet: first byte, remaining length, the rest (section 2)."""
+    """Encode a control packet: first byte, remaining length, the rest (section 2)."""
     length, remaining = bytearray(), len(body)
     while True:
         length.append(remaining % 128 | (0x80 if remaining >= 128 else 0))
@@ -55,7 +55,7 @@ def connect(
     will: tuple[str, str] | None = None,
     properties: bytes = b"",
 ) -> bytes:
-    """CONNECT. ``will`` is topic and payload at QoS 0; ``properties`` are those of MQTT 5, without their length."""
+    """Encode a CONNECT. ``will``: topic and payload at QoS 0; ``properties``: those of MQTT 5, without their length."""
     of_version = bytes([len(properties)]) + properties if version == V5 else b""
     flags = (0x02 if clean else 0) | (0x04 if will else 0)
     last = (b"\0" if version == V5 else b"") + text(will[0]) + text(will[1]) if will else b""
@@ -63,19 +63,19 @@ def connect(
 
 
 def publish(topic: str, payload: bytes, version: int = V311, *, qos: int = 0, packet_id: int = 1) -> bytes:
-    """PUBLISH without properties."""
+    """Encode a PUBLISH without properties."""
     identified = packet_id.to_bytes(2, "big") if qos else b""
     return packet(0x30 | qos << 1, text(topic) + identified + (b"\0" if version == V5 else b"") + payload)
 
 
 def subscribe(*filters: str, version: int = V311, qos: int = 0, packet_id: int = 1) -> bytes:
-    """SUBSCRIBE to filters, all at one QoS."""
+    """Encode a SUBSCRIBE to filters, all at one QoS."""
     head = packet_id.to_bytes(2, "big") + (b"\0" if version == V5 else b"")
     return packet(0x82, head + b"".join(text(each) + bytes([qos]) for each in filters))
 
 
 class Wire:
-    """One TLS connection. Give a ``context`` to steer TLS, and with it a ``session`` to resume."""
+    """One TLS connection. ``context`` changes TLS settings, and ``session`` resumes a session."""
 
     def __init__(
         self,
@@ -88,10 +88,10 @@ class Wire:
     ) -> None:
         context = context or tls(server, device_files, server_name)
         tcp = socket.create_connection(("127.0.0.1", server.mqtt_port), WITHIN)
-        # Each packet is to go at once: an acknowledgement held back would slow the tests, not the server.
+        # Send each packet at once: a delayed acknowledgement would slow the tests.
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = "{}:{}".format(*tcp.getsockname())
-        """As the server's log names this peer."""
+        """The address of this connection in the server's log."""
         try:
             self.tls = context.wrap_socket(tcp, session=session)
         except OSError:
@@ -108,11 +108,11 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """Without DISCONNECT: the line is cut."""
+        """Close without DISCONNECT, like a lost connection."""
         self.tls.close()
 
     def send(self, *packets: bytes) -> None:
-        """All in one write. That the peer may have closed already is for who reads to find out."""
+        """Send everything in one write. Ignores a connection that the server has closed: a later read finds out."""
         try:
             self.tls.sendall(b"".join(packets))
         except TimeoutError:
@@ -121,7 +121,7 @@ class Wire:
             return
 
     def receive(self) -> Packet | None:
-        """The next packet, or None when the server has closed."""
+        """Return the next packet, or None where the server has closed the connection."""
         while True:
             whole = self._take()
             if whole is not None:
@@ -137,28 +137,28 @@ class Wire:
             self._read += more
 
     def expect(self, kind: int) -> Packet:
-        """The next packet, which has to be of this type."""
+        """Return the next packet, which must have this type."""
         received = self.receive()
         assert received is not None, f"the server closed instead of sending packet type {kind}"
         assert received.kind == kind, received
         return received
 
     def connect(self, client_id: str, version: int = V311, *, clean: bool = True) -> Packet:
-        """CONNECT, and the CONNACK that takes the client."""
+        """Send CONNECT and return the CONNACK, which must accept it."""
         self.send(connect(client_id, version, clean=clean))
         answer = self.expect(CONNACK)
         assert answer.body[1] == 0, f"CONNACK {answer.body[1]:#x}"
         return answer
 
     def rest(self) -> list[Packet]:
-        """Everything until the server closes."""
+        """Return all packets until the server closes the connection."""
         packets = []
         while (received := self.receive()) is not None:
             packets.append(received)
         return packets
 
     def is_alive(self) -> bool:
-        """Whether a PINGREQ is answered. What arrives before the answer is passed over."""
+        """Return whether a PINGREQ is answered. Packets before the answer are ignored."""
         self.send(PINGREQ)
         while (received := self.receive()) is not None:
             if received.kind == PINGRESP:
@@ -193,7 +193,7 @@ def attempt(
     context: ssl.SSLContext | None = None,
     session: ssl.SSLSession | None = None,
 ) -> list[Packet]:
-    """Everything that one CONNECT gets in answer until the server closes; a client that is taken leaves by itself."""
+    """Send a CONNECT and return all packets until the server closes; an accepted client disconnects."""
     with Wire(server, device_files, server_name, context=context, session=session) as wire:
         wire.send(connect(client_id, version))
         first = wire.receive()
@@ -205,5 +205,5 @@ def attempt(
 
 
 def is_taken(answer: list[Packet]) -> bool:
-    """Whether an attempt was answered by a CONNACK of success."""
+    """Return whether an attempt was answered with a CONNACK of success."""
     return bool(answer) and answer[0].kind == CONNACK and answer[0].body[1] == 0

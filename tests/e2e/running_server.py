@@ -1,4 +1,4 @@
-"""A real server in a process of its own, as ``sekisho up`` starts it, on its own ports and a temporary data folder."""
+"""A real server in a separate process, as ``sekisho up`` starts it, on reserved ports and a temporary data folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ START_WITHIN = 30.0
 
 
 class RunningServer:
-    """Start, stop, kill and start again on the same data. ``arguments`` go to ``sekisho up``."""
+    """Starts, stops and kills a server repeatedly on the same data. ``arguments`` are those of ``sekisho up``."""
 
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
         self._arguments = arguments
-        # Reserved: after a restart the server is on the ports it had.
+        # Reserved, so that the server has the same ports after a restart.
         self._ports = ["--api-port", str(reserve()), "--mqtt-port", str(reserve())]
         self._log = data.parent / f"{data.name}.log"
         self._process: subprocess.Popen[str] | None = None
@@ -42,7 +42,7 @@ class RunningServer:
         self._sessions: dict[tuple[str | None, str | None], Clients] = {}
 
     def start(self) -> Self:
-        """Returns when the server says that everything answers."""
+        """Start the server. Returns when it reports that every part answers."""
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*self._program(), "up", "--data", str(self.data), "--json", *self._ports, *self._arguments],
@@ -66,15 +66,15 @@ class RunningServer:
         return [require("sekisho")]
 
     def stop(self) -> int:
-        """Ask it to end; its exit code."""
+        """Stop the server and return its exit code."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> int:
-        """kill -9."""
+        """Kill the server with SIGKILL."""
         return self._end(signal.SIGKILL)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Any signal to the server's process."""
+        """Send a signal to the server's process."""
         assert self._process is not None
         self._process.send_signal(number)
 
@@ -89,11 +89,11 @@ class RunningServer:
         return code
 
     def log(self) -> str:
-        """Everything the server has logged so far."""
+        """Return everything that the server has logged so far."""
         return self._log.read_text() if self._log.exists() else ""
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Its structured lines; one that is being written is not a line yet."""
+        """Return its structured lines without one that is being written."""
         lines = self.log().splitlines(keepends=True)
         parsed = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
         for line in parsed:
@@ -122,7 +122,7 @@ class RunningServer:
 
     @property
     def mqtt_port(self) -> int:
-        """Where MQTT listens."""
+        """The port of MQTT."""
         return int(self.run["mqtt_port"])
 
     @property
@@ -131,7 +131,7 @@ class RunningServer:
         return str(self.run["root_ca"])
 
     def environment(self, *arguments: str) -> dict[str, str]:
-        """What ``sekisho env`` exports, on top of a clean environment; asked once, since a restart changes nothing."""
+        """The variables of ``sekisho env`` in a clean environment; read once, since a restart does not change them."""
         if arguments not in self._environments:
             self._environments[arguments] = self._ask_for_environment(*arguments)
         return dict(self._environments[arguments])
@@ -141,7 +141,7 @@ class RunningServer:
         return clean_environment() | exported
 
     def session(self, account: str | None = None, region: str | None = None) -> Clients:
-        """boto3 clients that sign as an account, the default one if none is named."""
+        """Return boto3 clients that sign for an account, by default the default one."""
         if (account, region) not in self._sessions:
             environment = self.environment(*(["--account", account] if account else []))
             self._sessions[account, region] = Clients(environment, region)
@@ -149,7 +149,7 @@ class RunningServer:
 
 
 class Clients:
-    """boto3 clients on a server's API, made once: reading the model takes longer than most tests."""
+    """boto3 clients of a server's API, made once because reading the models takes longer than most tests."""
 
     def __init__(self, environment: dict[str, str], region: str | None) -> None:
         self._options = {
@@ -173,5 +173,5 @@ class Clients:
         return client
 
     def _client(self, service: Any) -> Any:
-        # Of boto3's default session, which reads the service models once for all clients of this process.
+        # From boto3's default session, which reads the service models once for all clients of this process.
         return boto3.client(service, **self._options)

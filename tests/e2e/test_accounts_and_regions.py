@@ -1,4 +1,4 @@
-"""Accounts and regions on one server: SNI tells them apart, and nothing crosses."""
+"""Accounts and regions on one server: SNI selects one, and messages do not cross."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOME, ABROAD = "us-east-1", "eu-central-1"
 
 @dataclass(frozen=True)
 class Realm:
-    """An account in a region: who signs for it, and the name its devices connect to."""
+    """An account in a region: its clients, and the host name of its endpoint."""
 
     clients: Clients
     server_name: str
@@ -58,14 +58,14 @@ def realms(server: RunningServer) -> Realms:
 
 @pytest.fixture(scope="module")
 def everywhere(realms: Realms, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """One certificate, registered in each account and region on its own."""
+    """Register one certificate in each account and region."""
     device_files = new_self_signed(tmp_path_factory.mktemp("device"))
     for realm in realms.all:
         register(realm.clients, device_files, "anything")
     return device_files
 
 
-def test_each_account_and_region_has_an_endpoint_of_its_own_and_the_home_one_is_localhost(realms: Realms) -> None:
+def test_each_account_and_region_has_its_own_endpoint_and_the_home_one_is_localhost(realms: Realms) -> None:
     names = [realm.server_name for realm in realms.all]
     assert names[0] == "localhost"
     assert len(set(names)) == 4
@@ -108,11 +108,11 @@ def test_one_sni_only_ca_serves_two_accounts(realms: Realms, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("version", [V311, V5])
-def test_the_sni_name_chooses_account_and_region_and_topics_do_not_cross(
+def test_sni_selects_account_and_region_and_topics_do_not_cross(
     server: RunningServer, realms: Realms, everywhere: CertificateFiles, version: int
 ) -> None:
     devices = [
-        # One client ID in all four: none takes the place of another.
+        # One client id in all four: none replaces another.
         Device(server, everywhere, "kettle", server_name=realm.server_name, version=version)  # type: ignore[arg-type]
         for realm in realms.all
     ]
@@ -134,7 +134,7 @@ def test_the_sni_name_chooses_account_and_region_and_topics_do_not_cross(
         device.disconnect()
 
 
-def test_a_name_of_nobody_and_the_name_of_another_account_are_refused(
+def test_an_unknown_name_and_the_name_of_another_account_are_refused(
     server: RunningServer, realms: Realms, tmp_path: Path
 ) -> None:
     device_files = new_self_signed(tmp_path, "OnlyAtHome")
@@ -162,7 +162,7 @@ def test_without_sni_an_sni_only_certificate_is_refused(server: RunningServer, e
 
 
 def verification_certificate(folder: Path, ca: CertificateFiles, code: str) -> str:
-    """Proof that the CA's key is ours, as the guide makes it."""
+    """Make the proof of possession of the CA's key, as in the guide."""
     key, request = new_key(folder / "verification.key", "P-256"), folder / "verification.csr"
     openssl("req", "-new", "-key", key, "-out", request, "-subj", f"/CN={code}")
     return openssl(
@@ -172,7 +172,7 @@ def verification_certificate(folder: Path, ca: CertificateFiles, code: str) -> s
 
 
 def register_default_ca(realm: Realm, folder: Path, ca: CertificateFiles) -> None:
-    """The registration code flow."""
+    """Register a CA with a registration code."""
     iot = realm.clients.iot
     code = iot.get_registration_code()["registrationCode"]
     iot.register_ca_certificate(
@@ -180,7 +180,7 @@ def register_default_ca(realm: Realm, folder: Path, ca: CertificateFiles) -> Non
     )
 
 
-def test_a_certificate_of_a_default_ca_connects_without_sni_to_the_account_it_is_of(
+def test_a_certificate_of_a_default_ca_connects_without_sni_to_its_account(
     server: RunningServer, realms: Realms, tmp_path: Path
 ) -> None:
     ca = new_ca(tmp_path, "DefaultCA")
@@ -200,7 +200,7 @@ def test_a_certificate_of_a_default_ca_connects_without_sni_to_the_account_it_is
         nameless.publish("t1", "to the account of my CA", 1)
         assert named.message().payload == b"to the account of my CA"
 
-    # By IP address no SNI is sent (RFC 6066, section 3), and mosquitto is told not to look for the address in the name.
+    # With an IP address no SNI is sent (RFC 6066, section 3), and mosquitto does not compare it with the certificate.
     said = subprocess.run(
         [
             require("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(server.mqtt_port), "--insecure", "--cafile",
@@ -215,7 +215,7 @@ def test_a_certificate_of_a_default_ca_connects_without_sni_to_the_account_it_is
     assert "received PUBACK" in said.stdout
 
 
-def test_a_ca_is_in_default_mode_in_one_account_of_a_region_only(realms: Realms, tmp_path: Path) -> None:
+def test_a_ca_is_in_default_mode_in_only_one_account_of_a_region(realms: Realms, tmp_path: Path) -> None:
     ca = new_ca(tmp_path, "OneAccountOnly")
     register_default_ca(realms.home, tmp_path, ca)
     with pytest.raises(ClientError, match="Cannot accept this CACertificate") as refused:

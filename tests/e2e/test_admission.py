@@ -1,7 +1,7 @@
-"""Who is let in: the admission table, row by row, on the wire and in the server's log.
+"""The admission table, row by row, in the server's answer and in its log.
 
-A certificate at fault is never told so: the handshake succeeds and the connection ends without CONNACK, in both
-versions of MQTT. Only the policy's refusal is spoken, and only in MQTT 5.
+The server does not tell a refused client the reason: the handshake succeeds and the connection ends without CONNACK, in
+both versions of MQTT. Only MQTT 5 has a CONNACK for a refusal by policy.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TEMPLATE = json.dumps(
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The server with what a row needs to be arranged."""
+    """The server, with methods that make the objects of a row."""
 
     server: RunningServer
     clients: Clients
@@ -55,7 +55,7 @@ class Arrangement:
         return in_files(self.folder, x509.new_device(None, **options))
 
     def registered(self, **options: Any) -> CertificateFiles:
-        """A device that may do anything, in SNI_ONLY mode."""
+        """Register a device that may do anything, in SNI_ONLY mode."""
         device_files = self.self_signed(**options)
         register(self.clients, device_files, "anything")
         return device_files
@@ -86,7 +86,7 @@ class Arrangement:
         return ca
 
     def default_mode(self) -> CertificateFiles:
-        """A certificate of AWS IoT's own making, which is in DEFAULT mode."""
+        """Create a certificate on the server, which is in DEFAULT mode."""
         made = self.iot.create_keys_and_certificate(setAsActive=True)
         self.iot.attach_policy(policyName="anything", target=made["certificateArn"])
         key, certificate = self.folder / "made.key", self.folder / "made.crt"
@@ -95,7 +95,7 @@ class Arrangement:
         return CertificateFiles(key, certificate)
 
     def alter(self, device_files: CertificateFiles, column: str, value: str) -> None:
-        """Write a state that no operation of the API leads to, while the server is stopped."""
+        """Write a state that no operation of the API makes, while the server is stopped."""
         assert self.server.stop() == 0
         with closing(sqlite3.connect(self.server.data / "sekisho.db")) as database, database:
             changed = database.execute(
@@ -115,7 +115,7 @@ _numbers = itertools.count()
 
 
 def new_ca() -> x509.KeyAndCertificate:
-    """Of a subject of its own: an account holds ten of one subject."""
+    """Make a CA with a subject of its own, because an account has at most ten of one subject."""
     return x509.new_ca(f"CA {next(_numbers)}")
 
 
@@ -150,14 +150,14 @@ def deleted_ca(arrangement: Arrangement) -> CertificateFiles:
 @pytest.mark.parametrize(
     "arrange", [Arrangement.registered, inactive_ca, deleted_ca], ids=["no CA", "inactive", "deleted"]
 )
-def test_row_1_an_active_certificate_is_let_in_whatever_became_of_its_ca(
+def test_row_1_an_active_certificate_is_accepted_whatever_the_state_of_its_ca(
     arrangement: Arrangement, arrange: Callable[[Arrangement], CertificateFiles], version: int
 ) -> None:
     assert is_taken(arrangement.attempt(arrange(arrangement), "row-1", version))
 
 
 @VERSIONS
-def test_row_2_without_sni_a_certificate_in_default_mode_is_let_in(arrangement: Arrangement, version: int) -> None:
+def test_row_2_without_sni_a_certificate_in_default_mode_is_accepted(arrangement: Arrangement, version: int) -> None:
     assert is_taken(arrangement.attempt(arrangement.default_mode(), "row-2", version, None))
 
 
@@ -188,7 +188,7 @@ def pending_activation(arrangement: Arrangement) -> CertificateFiles:
 def expired(arrangement: Arrangement) -> CertificateFiles:
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
     device_files = arrangement.registered(ends=ends)
-    # The last second counts as valid; the wait is for the clock itself.
+    # The last second is valid; the test waits for the clock itself.
     while datetime.now(UTC) < ends + timedelta(seconds=1):
         time.sleep(0.05)
     return device_files
@@ -197,7 +197,7 @@ def expired(arrangement: Arrangement) -> CertificateFiles:
 def not_yet_valid(arrangement: Arrangement) -> CertificateFiles:
     begins = x509.around_now()[1]
     device_files = arrangement.self_signed(begins=begins, ends=begins + timedelta(days=1))
-    # It cannot be registered before its time, but a server's clock can be set back.
+    # It cannot be registered before its validity, but a server's clock can be set back.
     arrangement.alter(arrangement.registered(), "certificate_id", device_files.certificate_id)
     return device_files
 
@@ -257,7 +257,7 @@ def of_an_sni_only_ca_with_it(arrangement: Arrangement) -> CertificateFiles:
         (18, of_an_sni_only_ca_with_it, None, "CA_IS_SNI_ONLY_AND_NO_SNI"),
     ],
 )
-def test_rows_3_to_18_a_certificate_at_fault_ends_without_a_word_and_the_log_has_the_reason(
+def test_rows_3_to_18_a_refused_certificate_gets_no_answer_and_the_log_has_the_reason(
     arrangement: Arrangement,
     row: int,
     arrange: Callable[[Arrangement], CertificateFiles],
@@ -277,7 +277,7 @@ def test_rows_3_to_18_a_certificate_at_fault_ends_without_a_word_and_the_log_has
 
 
 @VERSIONS
-def test_row_22_the_name_of_another_region_looks_the_certificate_up_there(
+def test_row_22_the_name_of_another_region_searches_the_certificate_there(
     arrangement: Arrangement, version: int
 ) -> None:
     other = arrangement.server.session(region="eu-west-1").iot.describe_endpoint(endpointType="iot:Data-ATS")
@@ -292,7 +292,7 @@ def test_row_22_the_name_of_another_region_looks_the_certificate_up_there(
 
 
 @VERSIONS
-def test_row_20_the_policys_refusal_is_a_close_in_3_1_1_and_a_connack_in_mqtt_5(
+def test_row_20_a_refusal_by_policy_closes_in_3_1_1_and_is_a_connack_in_mqtt_5(
     arrangement: Arrangement, version: int
 ) -> None:
     nothing = arrangement.self_signed()
@@ -312,7 +312,7 @@ def test_row_20_the_policys_refusal_is_a_close_in_3_1_1_and_a_connack_in_mqtt_5(
         assert line["reason"] == "CONNECT_NOT_AUTHORIZED"
 
 
-def test_a_certificate_that_is_activated_is_let_in_at_once(arrangement: Arrangement) -> None:
+def test_an_activated_certificate_is_accepted_at_once(arrangement: Arrangement) -> None:
     device_files = inactive(arrangement)
     assert arrangement.attempt(device_files, "set-right", V311) == []
     arrangement.iot.update_certificate(certificateId=device_files.certificate_id, newStatus="ACTIVE")

@@ -1,4 +1,4 @@
-"""Peers without a signature take the API's connections: devices and clients are served, and the process stays small."""
+"""Peers without a signature open connections to the API: devices and clients are served, and memory stays small."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DESCRIPTORS = 512
 
 
 class LimitedServer(RunningServer):
-    """A server that is started with few descriptors, half of them by the soft limit."""
+    """A server with few descriptors, half of them by the soft limit."""
 
     def _program(self) -> list[str]:
         raised = f'set -e; ulimit -Sn {DESCRIPTORS // 2}; ulimit -Hn {DESCRIPTORS}; exec "$0" "$@"'
@@ -58,7 +58,7 @@ def test_the_soft_limit_of_descriptors_is_raised(limited: LimitedServer) -> None
 
 
 def test_connections_that_send_nothing_take_nothing_from_clients_and_devices(limited: LimitedServer) -> None:
-    """Ten times as many connections as there are descriptors, and one endless header beside them."""
+    """Opens ten times as many connections as there are descriptors, and sends one endless header."""
     url = urlsplit(str(limited.run["api"]))
     before = resident_bytes(limited.run["pid"])
     iot = limited.session().iot
@@ -72,7 +72,7 @@ def test_connections_that_send_nothing_take_nothing_from_clients_and_devices(lim
             pytest.raises((BrokenPipeError, ConnectionResetError)),
         ):
             endless.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 256 * 1024 * 1024)
-        # A device finds a descriptor: as far as TLS, which is the first that the gateway says.
+        # A device gets a descriptor as far as TLS, which is the first answer of the gateway.
         with socket.create_connection(("localhost", limited.mqtt_port), 20) as device:
             device.sendall(b"not TLS")
             with suppress(ConnectionResetError):
@@ -85,7 +85,7 @@ def test_connections_that_send_nothing_take_nothing_from_clients_and_devices(lim
 
 
 def test_half_open_mqtt_connections_take_nothing_from_devices(limited: LimitedServer, tmp_path: Path) -> None:
-    """Peers without a certificate that begin a handshake, four times as many as the gateway may have connections."""
+    """Peers without a certificate start four times as many handshakes as the gateway may have connections."""
     device = new_self_signed(tmp_path)
     register(limited.session(), device, allow(limited.session().iot, "anything"))
     publish = [
@@ -102,7 +102,7 @@ def test_half_open_mqtt_connections_take_nothing_from_devices(limited: LimitedSe
     assert limited.stop() == 0
 
 
-def test_without_descriptors_both_listeners_say_so_and_recover(limited: LimitedServer) -> None:
+def test_without_descriptors_both_listeners_log_it_and_recover(limited: LimitedServer) -> None:
     pid = limited.run["pid"]
     api, mqtt = urlsplit(str(limited.run["api"])).port, limited.mqtt_port
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)

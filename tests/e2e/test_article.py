@@ -1,8 +1,8 @@
-"""The article on own-CA certificates, its commands as they stand there, in bash after ``eval "$(sekisho env)"``.
+"""The article on own-CA certificates, with its commands, in bash after ``eval "$(sekisho env)"``.
 
-Three things differ. ``--cafile`` names this server's root, and ``-p`` a free port. And option 2 as printed leaves a
-JSON document in CERTIFICATE_ARN where later commands want the ARN (it does so on AWS too): it is typed as printed, and
-then the variable is given the ARN alone.
+Three things differ. ``--cafile`` names this server's root, and ``-p`` a free port. Option 2 as printed leaves a JSON
+document in CERTIFICATE_ARN where later commands need the ARN, on AWS too: it is run as printed, and then the variable
+gets the ARN alone.
 
 Source: "AWS IoT Coreで独自CAで署名した証明書を使う話", 2023-10-15.
 """
@@ -112,8 +112,8 @@ openssl x509 -in ca.crt -text -noout
 """
 
 
-def type_in(server: RunningServer, folder: Path, commands: str) -> str:
-    """Bash, stopping at the first command that fails; all that it printed."""
+def run_commands(server: RunningServer, folder: Path, commands: str) -> str:
+    """Run commands in bash, which stops at the first one that fails, and return everything printed."""
     require("mosquitto_pub")
     require("aws")
     folder.mkdir(exist_ok=True)
@@ -134,16 +134,16 @@ def type_in(server: RunningServer, folder: Path, commands: str) -> str:
 
 @pytest.fixture
 def prepared(own_server: RunningServer) -> RunningServer:
-    """A fresh server where p1 exists, as the article says."""
+    """Start a server where p1 exists, as the article says."""
     allow(own_server.session().iot, "p1")
     return own_server
 
 
-def test_the_article_with_option_1_works_command_for_command_twice_over_with_two_cas_of_one_name(
+def test_the_article_with_option_1_works_twice_with_two_cas_of_one_name(
     prepared: RunningServer, tmp_path: Path
 ) -> None:
     for folder in ("first", "again"):
-        said = type_in(prepared, tmp_path / folder, CA + REGISTER_CA + DEVICE + OPTION_1 + REST)
+        said = run_commands(prepared, tmp_path / folder, CA + REGISTER_CA + DEVICE + OPTION_1 + REST)
         assert '"certificateMode": "SNI_ONLY"' in said
         assert '"autoRegistrationStatus": "DISABLE"' in said
         assert "received CONNACK (0)" in said
@@ -161,18 +161,18 @@ def test_the_article_with_option_1_works_command_for_command_twice_over_with_two
             "certificates"
         ]
         assert device["certificateId"] == certificate_id(tmp_path / folder / "device.crt")
-        # The first device is not disturbed by the CA of the same name that came after it.
+        # The later CA of the same name does not affect the first device.
         again = f"END_POINT=localhost THING_NAME={folder}\n{REST[REST.index('mosquitto_pub') :]}"
-        assert "received CONNACK (0)" in type_in(prepared, tmp_path / folder, again)
+        assert "received CONNACK (0)" in run_commands(prepared, tmp_path / folder, again)
 
 
 def test_the_article_with_option_2_works_without_any_ca_registered(prepared: RunningServer, tmp_path: Path) -> None:
-    said = type_in(prepared, tmp_path / "only", CA + DEVICE + OPTION_2)
+    said = run_commands(prepared, tmp_path / "only", CA + DEVICE + OPTION_2)
     printed = json.loads(re.search(r"\{.*\}", said, re.DOTALL)[0])  # type: ignore[index]
     assert set(printed) == {"certificateArn", "certificateId"}
     assert printed["certificateId"] == certificate_id(tmp_path / "only" / "device.crt")
 
-    said = type_in(prepared, tmp_path / "only", ARN_ALONE + REST)
+    said = run_commands(prepared, tmp_path / "only", ARN_ALONE + REST)
     assert "received CONNACK (0)" in said
     iot = prepared.session().iot
     assert iot.list_ca_certificates()["certificates"] == []
@@ -180,7 +180,7 @@ def test_the_article_with_option_2_works_without_any_ca_registered(prepared: Run
     assert re.fullmatch("[a-z0-9]{8}", thing)
 
 
-def test_a_certificate_that_openssl_3_0_signed_as_the_article_does_is_version_1(tmp_path: Path) -> None:
+def test_a_certificate_signed_by_openssl_3_0_as_in_the_article_is_version_1(tmp_path: Path) -> None:
     said = subprocess.run(
         ["bash", "-e", "-c", f"{CA}{DEVICE}openssl version; openssl x509 -in device.crt -noout -text"],
         cwd=tmp_path,
@@ -194,7 +194,7 @@ def test_a_certificate_that_openssl_3_0_signed_as_the_article_does_is_version_1(
 
 
 def certificate_id(file: Path) -> str:
-    """As a person would find it: the SHA-256 fingerprint without its colons."""
+    """Return the SHA-256 fingerprint without its colons, as a person would find the id."""
     said = subprocess.run(
         ["openssl", "x509", "-in", file, "-noout", "-fingerprint", "-sha256"],
         capture_output=True,

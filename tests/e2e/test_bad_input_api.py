@@ -1,6 +1,6 @@
-"""What must not harm the API: issued that are not what they are said to be, requests signed wrongly, broken bodies.
+"""Bad input to the API: unacceptable certificates, wrong signatures, broken bodies.
 
-Each is answered with AWS IoT's error for it, and no secret that was sent by mistake is repeated or logged.
+Each is answered with AWS IoT's error for it, and a secret that was sent by mistake is neither repeated nor logged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _goes_on(iot: Any) -> Iterator[None]:
 
 
 def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[str, str]:
-    """The error's code and message; that it is one of the client is looked at here."""
+    """Return the error's code and message, after checking that it is a client error."""
     with pytest.raises(ClientError) as raised:
         call(**parameters)
     response = raised.value.response
@@ -63,7 +63,7 @@ def register(iot: Any, pem: str) -> dict[str, Any]:
     return answer
 
 
-def test_text_around_a_certificate_is_passed_over_and_a_second_certificate_is_not(iot: Any) -> None:
+def test_text_around_a_certificate_is_ignored_and_a_second_certificate_is_refused(iot: Any) -> None:
     one, two = x509.new_device(None), x509.new_device(None)
     around = f"Certificate:\n    Data:\n        Version: 1\n\n{one.pem}\ntrailing words\n"
     assert register(iot, around)["certificateId"] == one.certificate_id
@@ -74,7 +74,9 @@ def test_text_around_a_certificate_is_passed_over_and_a_second_certificate_is_no
     assert "certificate" in message.lower()
 
 
-def test_a_private_key_pasted_as_a_certificate_is_neither_echoed_nor_logged(server: RunningServer, iot: Any) -> None:
+def test_a_private_key_in_place_of_a_certificate_is_neither_repeated_nor_logged(
+    server: RunningServer, iot: Any
+) -> None:
     issued, ca = x509.new_device(None), x509.new_ca("Careless CA")
     middles = [key.key_pem.splitlines()[1] for key in (issued, ca)]
     for call, parameters in (
@@ -99,7 +101,7 @@ def test_a_private_key_pasted_as_a_certificate_is_neither_echoed_nor_logged(serv
     ],
     ids=["not a CA", "expired", "not yet valid", "RSA-1024"],
 )
-def test_a_certificate_that_can_be_no_ca_is_refused(
+def test_an_unacceptable_ca_certificate_is_refused(
     iot: Any, spoil: Callable[[], x509.KeyAndCertificate], word: str
 ) -> None:
     code, message = refusal(iot.register_ca_certificate, caCertificate=spoil().pem, certificateMode="SNI_ONLY")
@@ -116,9 +118,7 @@ def test_a_certificate_that_can_be_no_ca_is_refused(
     ],
     ids=["expired", "not yet valid", "RSA-1024"],
 )
-def test_a_device_certificate_that_can_never_connect_is_refused(
-    iot: Any, spoil: Callable[[], x509.KeyAndCertificate]
-) -> None:
+def test_an_unacceptable_device_certificate_is_refused(iot: Any, spoil: Callable[[], x509.KeyAndCertificate]) -> None:
     issued = spoil()
     code, _ = refusal(iot.register_certificate_without_ca, certificatePem=issued.pem, status="ACTIVE")
     assert code == "CertificateValidationException"
@@ -134,7 +134,7 @@ def test_a_device_certificate_signed_with_sha_1_is_refused(iot: Any, tmp_path: P
     assert "sha1" in message.lower().replace("-", "")
 
 
-def test_a_verification_certificate_that_proves_nothing_is_refused(iot: Any) -> None:
+def test_an_invalid_verification_certificate_is_refused(iot: Any) -> None:
     ca = x509.new_ca("Unproven CA")
     code = iot.get_registration_code()["registrationCode"]
 
@@ -148,7 +148,7 @@ def test_a_verification_certificate_that_proves_nothing_is_refused(iot: Any) -> 
 
 
 def send(url: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-    """A request as it is given: status, error type, body."""
+    """Send a request unchanged; returns status, error type, body."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
     connection.request(method, path, body, headers or {})
     response = connection.getresponse()
@@ -168,7 +168,7 @@ def signed(
     skew: timedelta = timedelta(0),
     monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, str]:
-    """Headers that botocore's own signer makes, on a clock that is wrong by ``skew``."""
+    """Return headers made by botocore's signer, on a clock that is wrong by ``skew``."""
     key = key or (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"])
     request = AWSRequest(method, environment["AWS_ENDPOINT_URL"] + path, data=body)
     set_clock(monkeypatch, skew)
@@ -181,7 +181,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, skew: timedelta) -> None:
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: now)
 
 
-def test_who_signs_wrongly_is_refused_and_told_why(
+def test_a_wrongly_signed_request_is_refused_with_the_reason(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, path = environment["AWS_ENDPOINT_URL"], "/things"
@@ -242,7 +242,7 @@ def test_an_expired_presigned_request_is_refused(environment: dict[str, str], mo
         ("POST", "/policies/p", b'{"policyDocument": "\xff\xfe"}', UNREADABLE),
     ],
 )
-def test_a_request_that_breaks_the_model_is_refused_with_a_sentence(
+def test_a_request_that_breaks_the_model_is_refused_with_a_message(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: bytes, expected: str
 ) -> None:
     headers = signed(environment, method, path, body, monkeypatch=monkeypatch)
@@ -251,7 +251,7 @@ def test_a_request_that_breaks_the_model_is_refused_with_a_sentence(
     assert answer["message"]
 
 
-def test_a_body_of_2_mib_an_unknown_path_and_an_operation_not_there_yet_are_said_to_be_so(
+def test_a_body_of_2_mib_an_unknown_path_and_a_missing_operation_are_refused_as_such(
     server: RunningServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, big = environment["AWS_ENDPOINT_URL"], b"x" * (2 * 1024 * 1024)
@@ -275,7 +275,7 @@ def test_a_body_of_2_mib_an_unknown_path_and_an_operation_not_there_yet_are_said
     assert "Traceback" not in server.log()
 
 
-def test_with_any_credentials_unsigned_and_unknown_signers_are_the_default_account(
+def test_with_any_credentials_unsigned_and_unknown_signers_use_the_default_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_to_all = RunningServer(tmp_path / "data", "--any-credentials").start()

@@ -1,6 +1,6 @@
-"""What must not harm the gate: bytes that are no TLS, no MQTT or no sense, and clients that only take.
+"""Bad input to the gateway: bytes that are not TLS, not MQTT or not valid, and clients that do not read.
 
-Each is refused, the log says why, and a client that was there before feels nothing.
+Each is refused, the log has the reason, and a client that was connected before is not affected.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "mqtt_packets.json
 LEVEL = {"3.1.1": V311, "5": V5}
 
 CLIENT_HELLO_BEGINS = bytes.fromhex("16030100c8010000c40303")
-"""The start of a handshake that never goes on."""
+"""The start of a handshake that does not continue."""
 
 
 @pytest.fixture(scope="module")
 def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A registered device that may do anything."""
+    """Register a device that may do anything."""
     device_files = in_files(tmp_path_factory.mktemp("device"), x509.new_device(None))
     clients = server.session()
     register(clients, device_files, allow(clients.iot, "anything"))
@@ -73,7 +73,7 @@ def _listening(server: RunningServer, device: CertificateFiles) -> Iterator[Wire
 
 @pytest.fixture(autouse=True)
 def bystander(server: RunningServer, device: CertificateFiles, _listening: Wire) -> Iterator[Wire]:
-    """Was there before, and afterwards still gets messages from a client that comes anew."""
+    """Connect a client before, which afterwards still gets messages from a new client."""
     yield _listening
     with Wire(server, device) as newcomer:
         newcomer.connect("newcomer")
@@ -82,12 +82,12 @@ def bystander(server: RunningServer, device: CertificateFiles, _listening: Wire)
 
 
 def refusals(server: RunningServer, reason: str) -> int:
-    """How often the log has this reason. A handshake that failed has no name to look for."""
+    """Return how often the log has this reason. A failed handshake has no name to search for."""
     return len(server.log_events("connection_refused", reason=reason))
 
 
 def send_plainly(server: RunningServer, raw: bytes) -> tuple[str, bytes]:
-    """Raw bytes over TCP: our address, and all that comes back until the server closes."""
+    """Send raw bytes over TCP; returns our address, and everything received until the server closes."""
     with socket.create_connection(("127.0.0.1", server.mqtt_port), WITHIN) as tcp:
         tcp.sendall(raw)
         answer = b""
@@ -108,15 +108,15 @@ def send_plainly(server: RunningServer, raw: bytes) -> tuple[str, bytes]:
         (bytes.fromhex("1603010005") + b"\xffabcd", "TLS_FAILED"),
     ],
 )
-def test_what_is_not_tls_is_closed_and_named(server: RunningServer, raw: bytes, reason: str) -> None:
+def test_bytes_that_are_not_tls_are_refused_as_such(server: RunningServer, raw: bytes, reason: str) -> None:
     address, answer = send_plainly(server, raw)
-    # A TLS alert at the most; never a word of MQTT or HTTP.
+    # At most a TLS alert; never bytes of MQTT or HTTP.
     assert answer == b"" or answer[0] == 0x15
-    # Ports come round again, so an earlier line may have the same address: the reason is waited for with it.
+    # Ports are used again, so an earlier line may have the same address: the test waits for the reason too.
     server.wait_for_refusal(peer=address, reason=reason)
 
 
-def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: CertificateFiles) -> None:
+def test_https_on_the_mqtt_port_is_named_in_the_log(server: RunningServer, device: CertificateFiles) -> None:
     with Wire(server, device) as wire:
         wire.send(b"GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert wire.rest() == []
@@ -124,18 +124,18 @@ def test_https_on_the_mqtt_port_is_named(server: RunningServer, device: Certific
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_without_a_client_certificate_nobody_gets_in(server: RunningServer, newest: ssl.TLSVersion) -> None:
+def test_a_client_without_a_certificate_is_refused(server: RunningServer, newest: ssl.TLSVersion) -> None:
     context = tls(server, None)
     context.maximum_version = newest
     before = refusals(server, "DEVICE_CERTIFICATE_MISSING")
-    # TLS 1.2 ends within the handshake.
+    # TLS 1.2 ends during the handshake.
     with contextlib.suppress(ssl.SSLError, ConnectionError), Wire(server, None, context=context) as wire:
         wire.send(connect("no-certificate"))
         assert wire.rest() == []
     eventually(lambda: refusals(server, "DEVICE_CERTIFICATE_MISSING") == before + 1)
 
 
-def test_tls_1_1_is_refused_by_name(server: RunningServer, device: CertificateFiles) -> None:
+def test_tls_1_1_is_refused_with_its_reason(server: RunningServer, device: CertificateFiles) -> None:
     said = subprocess.run(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-servername", "localhost",
@@ -152,9 +152,9 @@ def test_tls_1_1_is_refused_by_name(server: RunningServer, device: CertificateFi
 
 
 def key_that_claims_to_be(victim: x509.KeyAndCertificate, folder: Path) -> Path:
-    """Another key, in a file that states the public key of the victim's certificate (SEC 1, C.4).
+    """Write another key to a file that contains the public key of the victim's certificate (SEC 1, C.4).
 
-    Clients compare key and certificate by that statement before they connect; only the server's check is left.
+    Clients compare key and certificate by that public key before they connect; only the server's check is left.
     """
     public = victim.certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     scalar = x509.p256().private_numbers().private_value.to_bytes(32, "big")
@@ -166,7 +166,7 @@ def key_that_claims_to_be(victim: x509.KeyAndCertificate, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_certificate_without_its_key_opens_nothing(
+def test_a_certificate_without_its_key_cannot_connect(
     server: RunningServer, tmp_path: Path, newest: ssl.TLSVersion
 ) -> None:
     victim = x509.new_device(None, "Victim")
@@ -178,7 +178,7 @@ def test_a_certificate_without_its_key_opens_nothing(
     context = tls(server, thief)
     context.maximum_version = newest
     before = refusals(server, "DEVICE_KEY_MISMATCH")
-    # TLS 1.2 ends within the handshake.
+    # TLS 1.2 ends during the handshake.
     with contextlib.suppress(ssl.SSLError, ConnectionError):
         assert attempt(server, thief, "victim", context=context) == []
     eventually(lambda: refusals(server, "DEVICE_KEY_MISMATCH") == before + 1)
@@ -189,7 +189,7 @@ def test_a_certificate_without_its_key_opens_nothing(
     "oversized",
     [
         packet(0x30, text("big") + b"\0" + b"x" * (150 * 1024)),
-        # Never sent in full: the length alone is too much.
+        # Never sent completely: its length alone is too large.
         b"\x30\xff\xff\xff\x7f",
         b"\x82\xff\xff\xff\x7f",
     ],
@@ -229,7 +229,7 @@ def test_every_malformed_connect_is_refused(server: RunningServer, device: Certi
     def send(vector: dict[str, Any]) -> list[str]:
         with Wire(server, device) as wire:
             wire.send(bytes.fromhex(vector["hex"]))
-            # A server tells its versions to who asks for another [MQTT-3.1.2-2]; it says nothing else.
+            # A server sends its version to a client that asks for another one [MQTT-3.1.2-2], and nothing else.
             return [vector["name"] for each in wire.rest() if (each.kind, each.body[1]) not in ((CONNACK, 1),)]
 
     with ThreadPoolExecutor(8) as pool:
@@ -237,7 +237,7 @@ def test_every_malformed_connect_is_refused(server: RunningServer, device: Certi
     assert answered == []
 
 
-def test_every_other_malformed_packet_ends_the_connection_and_is_told_in_mqtt_5(
+def test_every_other_malformed_packet_ends_the_connection_with_a_reason_in_mqtt_5(
     server: RunningServer, device: CertificateFiles
 ) -> None:
     vectors = malformed("other")
@@ -257,7 +257,7 @@ def test_every_other_malformed_packet_ends_the_connection_and_is_told_in_mqtt_5(
 
 
 @VERSIONS
-def test_before_connect_nothing_is_answered_and_nothing_happens(
+def test_packets_before_connect_are_not_answered_and_have_no_effect(
     server: RunningServer, device: CertificateFiles, bystander: Wire, version: int
 ) -> None:
     for early in (
@@ -268,7 +268,7 @@ def test_before_connect_nothing_is_answered_and_nothing_happens(
         bytes.fromhex("40020001"),
     ):
         with Wire(server, device) as wire:
-            # The CONNECT behind it does not heal it.
+            # A CONNECT after it does not change that.
             wire.send(early, connect("early", version))
             assert wire.rest() == []
             server.wait_for_refusal(peer=wire.address, reason="FIRST_PACKET_NOT_CONNECT")
@@ -284,14 +284,14 @@ def test_a_second_connect_ends_the_connection(server: RunningServer, device: Cer
 
 
 def memory_of(server: RunningServer) -> int:
-    """Resident bytes of the server's process."""
+    """Return the resident bytes of the server's process."""
     status = Path(f"/proc/{server.run['pid']}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None
     return int(found[1]) * 1024
 
 
-def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer, device: CertificateFiles) -> None:
+def test_a_subscriber_that_stops_reading_affects_only_itself(server: RunningServer, device: CertificateFiles) -> None:
     payload = b"x" * 100_000
     with Wire(server, device) as stuck, Wire(server, device) as reader, Wire(server, device) as sender:
         for wire, name in ((stuck, "stuck"), (reader, "reader"), (sender, "sender")):
@@ -300,7 +300,7 @@ def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer
             wire.send(subscribe("flood"))
             wire.expect(SUBACK)
         before = memory_of(server)
-        # 100 MB are sent at the one that does not read; the other gets every message.
+        # 100 MB are sent to the subscriber that does not read; the other one gets every message.
         for number in range(1000):
             sender.send(publish("flood", payload, qos=1, packet_id=1 + number % 100))
             sender.expect(PUBACK)
@@ -308,7 +308,7 @@ def test_a_subscriber_that_stops_reading_costs_only_itself(server: RunningServer
         assert memory_of(server) - before < 64 * 1024 * 1024
 
 
-def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
+def test_hundreds_of_half_open_handshakes_exclude_no_device_and_end_by_themselves(
     server: RunningServer, device: CertificateFiles, bystander: Wire
 ) -> None:
     with ExitStack() as stack:
@@ -324,7 +324,7 @@ def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
             known.connect("known")
             known.send(publish("proof", b"through half-open handshakes"))
             assert bystander.expect(PUBLISH).body.endswith(b"through half-open handshakes")
-        # The limit of 10 s over handshake and CONNECT.
+        # The limit of 10 s for handshake and CONNECT.
         for tcp in half_open:
             tcp.settimeout(30)
             with contextlib.suppress(ConnectionResetError):
@@ -336,14 +336,16 @@ def test_hundreds_of_half_open_handshakes_keep_nobody_out_and_end_by_themselves(
         server.wait_for_refusal(reason="HANDSHAKE_TIMEOUT")
 
 
-def test_an_unknown_name_and_an_address_as_sni_are_told_apart(server: RunningServer, device: CertificateFiles) -> None:
+def test_an_unknown_name_and_an_address_as_sni_have_different_reasons(
+    server: RunningServer, device: CertificateFiles
+) -> None:
     unknown = "a123-ats.iot.us-east-1.example.com"
     context = tls(server, device, unknown)
     context.check_hostname = False
     assert attempt(server, device, "unknown-name", context=context) == []
     assert server.wait_for_refusal(client_id="unknown-name")["reason"] == "SNI_MISUSED"
 
-    # libmosquitto sends the address it connects to as SNI, which RFC 6066 forbids: it counts as none.
+    # libmosquitto sends the address as SNI, which RFC 6066 forbids: it is treated as no SNI.
     said = subprocess.run(
         [
             require("mosquitto_pub"), "-h", "127.0.0.1", "-p", str(server.mqtt_port), "--insecure", "--cafile",

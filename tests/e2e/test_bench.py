@@ -1,4 +1,4 @@
-"""The benchmark itself: that it runs, counts and loses nothing. How fast anything is, no test says."""
+"""The benchmark runs, counts, and loses nothing. No test checks speed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def load() -> Path:
-    """The load generator."""
+    """Return the load generator."""
     subprocess.run(["cargo", "build", "--quiet", "--package", "sekisho-load"], cwd=ROOT, check=True, timeout=600)
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "sekisho-load"
 
 
 def run(module: str, options: str, load: Path | None, results: Path) -> tuple[str, list[dict[str, Any]]]:
-    """What it prints, and the results in its file."""
+    """Run the benchmark; returns its output, and the results in its file."""
     server_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     cores = f"--server-core {server_core} --load-core {load_core}".split()
     generator = [] if load is None else ["--load", str(load)]
@@ -49,7 +49,7 @@ def run(module: str, options: str, load: Path | None, results: Path) -> tuple[st
 
 
 def subjects(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Subject to its only sample."""
+    """Return the only sample of each subject."""
     return {each["subject"]: each["samples"][0] for each in result["subjects"]}
 
 
@@ -76,7 +76,7 @@ def test_the_benchmark_of_provisioning_registers_every_device_exactly_once(load:
     }
 
 
-def test_the_benchmark_of_registration_registers_all_certificates_in_every_way(load: Path, tmp_path: Path) -> None:
+def test_the_benchmark_of_registration_registers_all_certificates_in_every_variant(load: Path, tmp_path: Path) -> None:
     options = f"--only register --rounds 1 --certificates 40 --against {sys.executable}"
 
     told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
@@ -86,7 +86,7 @@ def test_the_benchmark_of_registration_registers_all_certificates_in_every_way(l
     ahead = {"sekisho, signed ahead", "sekisho, signed ahead, one client"}
     assert {"sekisho, boto3", *ahead, *(f"other {each}" for each in ahead)} <= set(samples)
     assert all(sample["units"] == 40 and sample["failed"] == 0 for sample in samples.values())
-    # What could not be measured here is named, with what to do.
+    # What could not be measured here is listed with what to do.
     assert ("moto_server, boto3" in samples) != any("pipx install" in why for why in result["skipped"])
 
 
@@ -101,7 +101,7 @@ def test_the_benchmark_of_registry_sizes_connects_to_a_registry_of_each_size(loa
     assert all(sample["units"] == 200 and sample["failed"] == 0 for sample in samples.values())
 
 
-def test_the_benchmark_of_refusals_is_refused_each_time_and_only_then(load: Path, tmp_path: Path) -> None:
+def test_in_the_benchmark_of_refusals_every_attempt_is_refused(load: Path, tmp_path: Path) -> None:
     told, (result,) = run("bench.provisioning.run", "--only refusals --rounds 1 --attempts 2", load, tmp_path)
 
     assert "Everything ended as it must." in told

@@ -1,4 +1,4 @@
-"""Bulk registration by a real server: killed in the middle, it provisions each line once all the same."""
+"""Bulk registration on a real server: each line is provisioned once although the server is killed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_bad(number: int) -> bool:
 
 
 def wait_for(server: RunningServer, task_id: str, least: int) -> Any:
-    """The task, once it has done so many lines or has ended."""
+    """Return the task after so many lines, or after its end."""
 
     def task() -> Any:
         return server.session().iot.describe_thing_registration_task(taskId=task_id)
@@ -70,7 +70,7 @@ def reported(server: RunningServer, task_id: str, kind: Any) -> list[Any]:
 def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server: RunningServer, end: str) -> None:
     bucket = own_server.data / "buckets" / "123456789012" / "fleet"
     bucket.mkdir(parents=True)
-    # Each time that a line is provisioned its request gets another certificate: twice would be seen.
+    # Each provisioning of a line issues another certificate, so a second one would be seen.
     request = signing_request()
     many = MANY if end == "kill" else MANY // 3
     with (bucket / "input.json").open("w") as file:
@@ -94,7 +94,7 @@ def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server:
             assert own_server.stop() == 0
         own_server.start()
         again = own_server.session().iot.describe_thing_registration_task(taskId=task_id)
-        # What was told is kept.
+        # Reports stay available.
         assert again["successCount"] >= task["successCount"]
         assert again["failureCount"] >= task["failureCount"]
     assert interrupted == KILLS
@@ -142,6 +142,6 @@ def test_while_a_task_runs_the_api_answers(own_server: RunningServer) -> None:
     wait_for(own_server, task_id, 1)
     for number in range(5):
         iot.create_thing(thingName=f"besides-{number}")
-    # Writers that came while it ran have had their turn while it ran.
+    # Other writers were served while it ran.
     assert iot.describe_thing_registration_task(taskId=task_id)["status"] == "InProgress"
     iot.stop_thing_registration_task(taskId=task_id)

@@ -1,4 +1,4 @@
-"""A certificate provider at work: the built-in signer and a function of one's own sign what boto3 asks for."""
+"""Certificate providers: the built-in signer and a user's function sign requests of boto3."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.certificate_files import CertificateFiles, new_ca, new_key, opens
 from tests.e2e.devices import Device, allow
 from tests.e2e.running_server import RunningServer
 
-# What one would give to AWS Lambda: it asks openssl.
+# A function as for AWS Lambda, which calls openssl.
 FUNCTION = """
 import subprocess
 
@@ -26,7 +26,7 @@ def sign(event, context):
 
 @pytest.fixture(params=["ca_certificate", "function"])
 def signed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """A server with a handler that signs, and the CA that it signs with."""
+    """Run a server with a signing handler; yields it with the CA that signs."""
     data = tmp_path / "data"
     data.mkdir()
     ca = new_ca(tmp_path)
@@ -44,7 +44,7 @@ def signed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         server.stop()
 
 
-def test_a_certificate_for_a_request_is_signed_with_ones_own_ca_and_connects(
+def test_a_certificate_for_a_request_is_signed_by_the_users_ca_and_connects(
     signed: tuple[RunningServer, CertificateFiles], tmp_path: Path
 ) -> None:
     server, ca = signed

@@ -21,7 +21,7 @@ BOTH = pytest.mark.parametrize("version", [pytest.param(V311, id="MQTT 3.1.1"), 
 
 
 def expiring_session() -> Properties:
-    """CONNECT properties of a session that outlives its connection."""
+    """Return CONNECT properties of a session that outlives its connection."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = 300
     return properties
@@ -49,7 +49,7 @@ def test_paho_publishes_and_subscribes(
 
 
 @BOTH
-def test_paho_gets_what_was_retained_and_not_what_was_cleared(
+def test_paho_gets_retained_messages_and_not_cleared_ones(
     server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"retained/{version}"
@@ -64,14 +64,14 @@ def test_paho_gets_what_was_retained_and_not_what_was_cleared(
         assert listener.message().payload == b""
     with Device(server, device_files, "late", version=version) as late:
         late.subscribe(topic, 1)
-        # Whatever was kept would come before this.
+        # A retained message would come before this one.
         late.publish(topic, "live", 1)
         live = late.message()
         assert (live.payload, live.retain) == (b"live", False)
 
 
 @BOTH
-def test_a_will_arrives_when_the_line_is_cut_and_not_when_the_device_leaves(
+def test_a_will_is_sent_when_the_connection_is_lost_and_not_when_the_device_disconnects(
     server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"will/{version}"
@@ -93,7 +93,7 @@ def test_a_will_arrives_when_the_line_is_cut_and_not_when_the_device_leaves(
 
 
 @BOTH
-def test_a_session_resumes_with_what_came_meanwhile(
+def test_a_session_resumes_with_the_messages_of_the_meantime(
     server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic, properties = f"resume/{version}", expiring_session() if version == V5 else None
@@ -146,7 +146,7 @@ def test_mqtt_5_properties_reach_the_subscriber(server: RunningServer, device_fi
 
 
 @BOTH
-def test_what_boto3_publishes_reaches_a_subscriber(
+def test_a_message_published_by_boto3_reaches_a_subscriber(
     server: RunningServer, device_files: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     iot_data = server.session().iot_data
@@ -172,7 +172,7 @@ def test_what_boto3_publishes_reaches_a_subscriber(
         assert (got.ContentType, got.ResponseTopic, got.CorrelationData) == ("text/plain", "answers", b"\x00\x01")
 
 
-def test_what_boto3_publishes_with_retain_is_there_for_who_comes_later(
+def test_a_message_retained_by_boto3_is_sent_to_later_subscribers(
     server: RunningServer, device_files: CertificateFiles
 ) -> None:
     server.session().iot_data.publish(topic="boto3/kept", qos=1, payload=bytes(range(256)), retain=True)
@@ -185,7 +185,7 @@ def test_what_boto3_publishes_with_retain_is_there_for_who_comes_later(
 # The AWS CLI
 
 
-def test_the_aws_cli_says_who_signs_and_publishes(
+def test_the_aws_cli_returns_the_caller_and_publishes(
     server: RunningServer, device_files: CertificateFiles, tmp_path: Path
 ) -> None:
     def aws(*arguments: str) -> str:
@@ -219,7 +219,7 @@ def test_mosquitto_sub_prints_what_mosquitto_pub_sends(
         "--cert", str(device_files.certificate), "--key", str(device_files.key),
         "-q", "1", "-t", f"mosquitto/{version}",
     ]  # fmt: skip
-    # Unbuffered: its lines are waited for.
+    # Unbuffered, because the test waits for its lines.
     subscriber = subprocess.Popen(
         ["stdbuf", "-oL", require("mosquitto_sub"), *where, "-d", "-C", "2", "-W", "30", "-F", "got %r %q %p"],
         stdout=subprocess.PIPE,

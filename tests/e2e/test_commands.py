@@ -1,4 +1,4 @@
-"""The commands of ``sekisho``, as people and scripts call them."""
+"""The commands of ``sekisho``, as people and scripts use them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ KEY_TYPES = ("RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384", "P-521")
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_what_env_prints_evaluates_in_a_shell_and_undoes_what_would_spoil_it(server: RunningServer, shell: str) -> None:
+def test_the_output_of_env_evaluates_in_a_shell_and_unsets_conflicting_variables(
+    server: RunningServer, shell: str
+) -> None:
     command = f'eval "$({shlex.quote(require("sekisho"))} env --data {shlex.quote(str(server.data))})" && env'
     said = subprocess.run(
         [shell, "-c", command],
@@ -47,7 +49,7 @@ def test_what_env_prints_evaluates_in_a_shell_and_undoes_what_would_spoil_it(ser
     assert {"AWS_PROFILE", "AWS_SESSION_TOKEN"}.isdisjoint(exported)
 
 
-def test_boto3_finds_the_server_by_what_env_exports_alone(server: RunningServer) -> None:
+def test_boto3_finds_the_server_by_the_output_of_env_alone(server: RunningServer) -> None:
     program = (
         "import boto3; boto3.client('iot-data').publish(topic='t1', payload=b'x');"
         "print(boto3.client('iot').describe_endpoint(endpointType='iot:Data-ATS')['endpointAddress'])"
@@ -70,7 +72,7 @@ PROXIED = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9
         ({"no_proxy": "*"}, "*"),
     ],
 )
-def test_aws_tools_behind_a_proxy_reach_the_server_by_what_env_exports(
+def test_aws_tools_behind_a_proxy_reach_the_server_by_the_output_of_env(
     server: RunningServer, present: dict[str, str], expected: str
 ) -> None:
     kept = {name: value for name, value in clean_environment().items() if name.lower() != "no_proxy"} | PROXIED
@@ -103,7 +105,7 @@ def test_aws_tools_behind_a_proxy_reach_the_server_by_what_env_exports(
         (("up", "--region", "tokyo"), "'tokyo' is no region of AWS"),
     ],
 )
-def test_a_value_that_would_mean_something_else_is_refused(
+def test_a_value_with_another_meaning_in_the_shell_is_refused(
     arguments: tuple[str, ...], named: str, tmp_path: Path
 ) -> None:
     assert named in failure_line(sekisho_process(*arguments, cwd=tmp_path))
@@ -129,7 +131,7 @@ def test_env_without_a_server_or_for_an_unknown_account_says_what_to_do(server: 
 # account
 
 
-def test_an_account_made_beside_a_running_server_is_usable_at_once(server: RunningServer) -> None:
+def test_an_account_created_beside_a_running_server_can_be_used_at_once(server: RunningServer) -> None:
     made = answer("account", "create", "--name", "factory", "--data", server.data)
     assert set(made) >= {"accountId", "accessKeyId", "secretAccessKey"}
     assert len(made["accountId"]) == 12
@@ -156,7 +158,7 @@ def test_an_account_made_beside_a_running_server_is_usable_at_once(server: Runni
     assert made["secretAccessKey"] not in server.log()
 
 
-def test_an_account_may_be_made_before_any_server_and_not_twice_and_not_with_a_wrong_id(tmp_path: Path) -> None:
+def test_an_account_can_be_created_before_any_server_but_not_twice_or_with_an_invalid_id(tmp_path: Path) -> None:
     said = sekisho("account", "create", "111122223333", "--data", tmp_path / "data")
     assert said.returncode == 0, said.stderr
     assert "111122223333" in said.stdout
@@ -170,7 +172,7 @@ def test_an_account_may_be_made_before_any_server_and_not_twice_and_not_with_a_w
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A CA of ``sekisho ca create``."""
+    """Make a CA with ``sekisho ca create``."""
     made = answer("ca", "create", "My CA", "--out", tmp_path_factory.mktemp("ca"))
     device_files = CertificateFiles(Path(made["key"]), Path(made["certificate"]))
     assert made["certificateId"] == device_files.certificate_id
@@ -183,7 +185,7 @@ def policy(server: RunningServer) -> str:
 
 
 @pytest.mark.parametrize("kind", KEY_TYPES)
-def test_a_ca_of_every_key_type_is_one_that_openssl_and_the_registry_accept(
+def test_openssl_and_the_registry_accept_a_ca_of_every_key_type(
     server: RunningServer, tmp_path: Path, kind: str
 ) -> None:
     made = answer("ca", "create", f"CA {kind}", "--key-type", kind, "--out", tmp_path)
@@ -220,7 +222,7 @@ def test_a_device_of_every_key_type_is_signed_by_the_own_ca_and_connects(
         device.publish("t1", "hello", 1)
 
 
-def test_nothing_is_overwritten_unless_one_asks_for_it(ca: CertificateFiles, tmp_path: Path) -> None:
+def test_a_file_is_overwritten_only_when_asked(ca: CertificateFiles, tmp_path: Path) -> None:
     create = ("device", "create", "kettle", "--ca", ca.certificate, "--ca-key", ca.key, "--out", tmp_path)
     before = answer(*create)
     key = Path(before["key"]).read_text()
@@ -251,7 +253,7 @@ def test_device_files_that_cannot_be_made_are_refused_with_the_cause(ca: Certifi
 
 @pytest.fixture(scope="module")
 def device_files(server: RunningServer, policy: str, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A registered device that may do anything."""
+    """Register a device that may do anything."""
     made = new_self_signed(tmp_path_factory.mktemp("device"))
     register(server.session(), made, policy)
     return made
@@ -264,7 +266,7 @@ def as_device(server: RunningServer, device_files: CertificateFiles) -> tuple[st
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
 def test_sub_prints_what_pub_sends(server: RunningServer, device_files: CertificateFiles, version: str) -> None:
     topic, device = f"spoken/{version}", as_device(server, device_files)
-    # What is retained comes first, and so says that the subscription is there.
+    # A retained message comes first, and so shows that the subscription exists.
     assert sekisho("pub", "-t", topic, "-m", "kept", "-q", "1", "-r", "-V", version, *device).returncode == 0
     subscriber = subprocess.Popen(
         [
@@ -292,7 +294,7 @@ def test_sub_prints_what_pub_sends(server: RunningServer, device_files: Certific
     assert {(each["topic"], each["encoding"], each["qos"]) for each in got} == {(topic, "utf-8", 1)}
 
 
-def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(
+def test_sub_prints_lines_for_people_and_reports_missing_messages(
     server: RunningServer, device_files: CertificateFiles
 ) -> None:
     device = as_device(server, device_files)
@@ -303,7 +305,7 @@ def test_sub_prints_lines_for_a_person_and_counts_what_did_not_come(
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
-def test_sub_does_not_let_a_device_steer_the_terminal(
+def test_sub_does_not_let_a_device_control_the_terminal(
     server: RunningServer, device_files: CertificateFiles, on_terminal: bool
 ) -> None:
     device, payload = as_device(server, device_files), "a\x1b[2J\x9b1m\x07b\nc"
@@ -327,12 +329,12 @@ def test_sub_does_not_let_a_device_steer_the_terminal(
     assert shown.decode().rstrip("\r\n") == f"{topic}  a\\x1b[2J\\x9b1m\\x07b\\nc"
 
 
-def test_pub_and_sub_say_what_is_wrong_in_one_line(
+def test_pub_and_sub_report_errors_in_one_line(
     server: RunningServer, device_files: CertificateFiles, ca: CertificateFiles, tmp_path: Path
 ) -> None:
     device = as_device(server, device_files)
     hello = ("-t", "t1", "-m", "hello")
-    # The mistake that everyone makes once: the own CA is not the server's.
+    # A common mistake: the user's CA is not the server's.
     line = failure("pub", *hello, "--cafile", ca.certificate, *device)
     assert "does not lead to" in line
     assert "--cafile" in line
@@ -356,7 +358,7 @@ def test_pub_and_sub_say_what_is_wrong_in_one_line(
     assert "log says why" in failure("sub", "-t", "t1", *unknown)
 
 
-def test_pub_and_sub_say_that_the_policy_does_not_allow_it(server: RunningServer, tmp_path: Path) -> None:
+def test_pub_and_sub_report_that_the_policy_does_not_allow_it(server: RunningServer, tmp_path: Path) -> None:
     clients = server.session()
     device_files = new_self_signed(tmp_path)
     quiet = allow(clients.iot, "quiet", {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"})
@@ -372,13 +374,13 @@ def test_pub_and_sub_say_that_the_policy_does_not_allow_it(server: RunningServer
 # api, help
 
 
-def test_api_coverage_counts_what_the_code_has(server: RunningServer) -> None:
+def test_api_coverage_agrees_with_the_code(server: RunningServer) -> None:
     rows = {(each["service"], each["operation"]): each["implemented"] for each in answer("api", "coverage")}
     assert rows["iot", "RegisterCACertificate"] is True
     assert rows["iot-data", "Publish"] is True
     assert rows["sts", "GetCallerIdentity"] is True
     assert rows["iot", "CreateJob"] is False
-    # What it says there is, is there, and what it says is not there answers so.
+    # Listed operations exist, and others answer that they are not implemented.
     iot = server.session().iot
     with pytest.raises(ClientError, match="CreateJob") as refused:
         iot.create_job(jobId="job", targets=["arn:aws:iot:us-east-1:123456789012:thing/kettle"])
@@ -394,7 +396,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 
-def test_every_command_explains_itself() -> None:
+def test_every_command_has_help() -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda command: sekisho(*command, "--help"), COMMANDS))
     for command, said in zip(COMMANDS, answers, strict=True):
@@ -404,7 +406,7 @@ def test_every_command_explains_itself() -> None:
     assert all(command[0] in shown for command in COMMANDS if command)
 
 
-def test_an_unknown_command_or_option_is_said_to_be_so() -> None:
+def test_an_unknown_command_or_option_is_named() -> None:
     for named, arguments in (
         ("upp", ["upp"]),
         ("--dta", ["up", "--dta", "x"]),

@@ -1,4 +1,4 @@
-"""Data folders that are damaged, left behind by a kill, or not where one thinks."""
+"""Data folders that are damaged, left behind by a kill, or missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tools import require
 
 
 def refusal(*arguments: str | Path, **variables: str) -> str:
-    """The one line with which a command says why it does not do as asked."""
+    """Return the one line of a command's error."""
     said = sekisho_process(*arguments, env=clean_environment() | variables)
     assert said.returncode == 1, said
     assert said.stdout == ""
@@ -26,7 +26,7 @@ def refusal(*arguments: str | Path, **variables: str) -> str:
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a server that issued a certificate and ended."""
+    """Make the data folder of a server that issued a certificate and ended."""
     server = RunningServer(tmp_path_factory.mktemp("used") / "data").start()
     server.session().iot.create_keys_and_certificate()
     assert server.stop() == 0
@@ -55,7 +55,7 @@ def replaced_by_a_folder(file: Path) -> None:
         ("sekisho.db", overwritten, "sekisho.db is not an SQLite database"),
     ],
 )
-def test_what_is_damaged_in_the_data_folder_is_named(
+def test_damaged_files_of_the_data_folder_are_named(
     used: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], named: str
 ) -> None:
     data = tmp_path / "data"
@@ -67,21 +67,19 @@ def test_what_is_damaged_in_the_data_folder_is_named(
 
 
 @pytest.mark.parametrize("host", ["..a", "no.such.host.invalid", "192.0.2.1"])
-def test_an_address_that_is_not_this_machines_is_named_with_the_option_that_changes_it(
-    tmp_path: Path, host: str
-) -> None:
+def test_an_address_of_another_machine_is_named_with_the_option_that_changes_it(tmp_path: Path, host: str) -> None:
     line = refusal("up", "--data", tmp_path, "--host", host, "--api-port", "0", "--mqtt-port", "0")
     assert host in line
     assert "--host" in line
 
 
-def test_a_server_that_was_killed_is_not_taken_for_a_running_one(own_server: RunningServer) -> None:
+def test_a_killed_server_does_not_count_as_running(own_server: RunningServer) -> None:
     own_server.kill()
     assert (own_server.data / "run.json").exists()
     assert "no server answers" in refusal("env", "--data", own_server.data)
 
 
-def test_accounts_of_another_registry_are_not_taken_for_those_of_the_running_server(own_server: RunningServer) -> None:
+def test_accounts_of_another_registry_are_not_those_of_the_running_server(own_server: RunningServer) -> None:
     elsewhere = "postgresql://someone:the-password@db.invalid/registry"
     for command in (["env"], ["account", "list"], ["account", "create"]):
         line = refusal(*command, "--data", own_server.data, SEKISHO_DATABASE_URL=elsewhere)
@@ -89,13 +87,13 @@ def test_accounts_of_another_registry_are_not_taken_for_those_of_the_running_ser
         assert "the-password" not in line
 
 
-def test_listing_the_accounts_of_a_folder_that_is_not_there_makes_none(tmp_path: Path) -> None:
+def test_listing_the_accounts_of_a_missing_folder_creates_nothing(tmp_path: Path) -> None:
     absent = tmp_path / "absent"
     assert str(absent) in refusal("account", "list", "--data", absent)
     assert not absent.exists()
 
 
-def test_a_server_on_every_address_is_found_on_the_loopback_whatever_proxy_is_set(tmp_path: Path) -> None:
+def test_a_server_on_every_address_is_reached_on_loopback_without_the_proxy(tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "data", "--host", "0.0.0.0").start()  # noqa: S104 - being reachable is the test
     try:
         assert server.run["api"].startswith("http://127.0.0.1:")

@@ -1,4 +1,4 @@
-"""The examples: each is run as somebody runs it who has copied its folder."""
+"""The examples: each runs from a copy of its folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SAYS = {
         "^published on lamps/lamp-A-0001/state with a certificate of its own$",
         "^issuer=CN=Lamp CA$",
         '"batch": "A"',
-        # The one whose serial number is not ours made no thing.
+        # The device whose serial number the hook refuses has no thing.
         "^lamp-A-0001$",
     ),
     "two-accounts-one-ca": (
@@ -48,11 +48,11 @@ SAYS = {
         r"^(\S+[.]localhost) received: I am at \1$",
     ),
 }
-"""What each prints where it goes well: regular expressions."""
+"""The output of each example after success: regular expressions."""
 
 
 def copied(folder: Path, name: str) -> Path:
-    """The example's folder as someone takes it along, without the repository."""
+    """Copy the example's folder alone, without the repository."""
     copy = folder / name
     shutil.copytree(EXAMPLES / name, copy)
     return copy
@@ -80,13 +80,13 @@ def start(example: Path, temporary: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_every_example_is_run() -> None:
+def test_every_example_is_tested() -> None:
     assert {path.parent.name for path in EXAMPLES.glob("*/run.sh")} == set(SAYS)
     assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == set(SAYS)
 
 
 @pytest.mark.parametrize("name", sorted(SAYS))
-def test_an_example_goes_well_in_a_copy_of_its_folder_and_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+def test_an_example_succeeds_in_a_copy_of_its_folder_and_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
     example, temporary = copied(tmp_path, name), tmp_path / "temporary"
     files = sorted(example.rglob("*"))
     story = start(example, temporary)
@@ -100,14 +100,14 @@ def test_an_example_goes_well_in_a_copy_of_its_folder_and_leaves_nothing_behind(
     assert sorted(example.rglob("*")) == files
 
 
-def test_an_example_with_a_handler_that_fails_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_an_example_with_a_failing_handler_fails_and_leaves_nothing_behind(tmp_path: Path) -> None:
     example, temporary = copied(tmp_path, "fleet-provisioning-by-claim"), tmp_path / "temporary"
     (example / "hook.py").write_text("def allow(event, context):\n    raise RuntimeError('out of order')\n")
     story = start(example, temporary)
     _, complaints = story.communicate(timeout=WITHIN)
     assert story.returncode == 1
     assert "A-0001 was not provisioned: InternalFailure" in complaints
-    # The end of the server's log is shown, which says why.
+    # The output has the end of the server's log, which contains the reason.
     assert "out of order" in complaints
     assert processes_of(story.pid) == []
     assert list(temporary.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Accounts share one server: what one of them asks for in thousands keeps none of the others waiting."""
+"""Accounts share one server: thousands of requests of one account delay none of the others."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from tests.wait import eventually
 
 OTHER: Final = "222222222222"
 STORM: Final = 400
-"""Unregistered certificates that come at once: several transactions of the registration queue."""
+"""Unregistered certificates at once: several transactions of the registration queue."""
 
 HELD_SECONDS: Final = 5.0
-"""At most between the first handshake and its CONNECT, for which the server has ten seconds."""
+"""Maximum seconds between the first handshake and its CONNECT, for which the server allows ten."""
 
 CREATE: Final = "$aws/certificates/create/json"
 
-# A signer that takes as long as somebody wants.
+# A signer that takes as long as the test wants.
 FUNCTION: Final = """
 import pathlib, time
 
@@ -46,7 +46,7 @@ def sign(event, context):
 
 
 def other_account(server: RunningServer) -> Clients:
-    """A second account beside that of the server."""
+    """Create a second account."""
     answer("account", "create", OTHER, "--data", server.data)
     return server.session(OTHER)
 
@@ -57,7 +57,7 @@ def health(server: RunningServer) -> dict[str, Any]:
     return report
 
 
-def test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting(
+def test_a_device_that_requests_thousands_of_keys_delays_no_other_account(
     own_server: RunningServer, tmp_path: Path
 ) -> None:
     server, clients, other = own_server, own_server.session(), other_account(own_server)
@@ -73,7 +73,7 @@ def test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting
                 assert not asking.subscribe(f"{CREATE}/{outcome}").is_failure
         for _ in range(3000):
             flooding.client.publish(CREATE, b"{}")
-        # Acknowledged after all of these have come.
+        # Acknowledged after all of these have arrived.
         flooding.publish("done", b"", 1)
         device.publish(CREATE, b"{}", 1)
         answer = device.message()
@@ -90,7 +90,7 @@ def test_a_device_that_asks_for_thousands_of_keys_keeps_no_other_account_waiting
 
 @pytest.fixture
 def slow_signer(tmp_path: Path) -> Iterator[tuple[RunningServer, Path]]:
-    """A server whose first account has a certificate provider that signs once the file ``go`` is there."""
+    """Run a server whose first account has a certificate provider that signs when the file ``go`` exists."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "own.py").write_text(FUNCTION.format(folder=str(tmp_path)))
@@ -108,7 +108,7 @@ def slow_signer(tmp_path: Path) -> Iterator[tuple[RunningServer, Path]]:
         server.kill()
 
 
-def test_calls_that_wait_for_a_slow_handler_keep_neither_another_account_nor_health_waiting(
+def test_calls_that_wait_for_a_slow_handler_delay_neither_another_account_nor_health(
     slow_signer: tuple[RunningServer, Path],
 ) -> None:
     server, folder = slow_signer
@@ -142,7 +142,7 @@ def test_calls_that_wait_for_a_slow_handler_keep_neither_another_account_nor_hea
     assert "InternalFailureException" not in outcomes, outcomes
 
 
-def test_a_storm_of_unregistered_certificates_keeps_the_first_connection_at_another_account_waiting_no_longer(
+def test_a_storm_of_unregistered_certificates_does_not_delay_the_first_connection_at_another_account(
     own_server: RunningServer, tmp_path: Path
 ) -> None:
     server, clients, other = own_server, own_server.session(), other_account(own_server)

@@ -1,4 +1,4 @@
-"""Who may read and write the files of a server."""
+"""Access of other users to the files of a server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can act as anot
 
 
 def as_another_user(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program as a user that has nothing to do with the server."""
+    """Run a program as a user other than the server's."""
     return subprocess.run(
         [
             require("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *map(str, command)
@@ -35,7 +35,7 @@ def as_another_user(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def open_path() -> Iterator[Path]:
-    """A folder that every user may pass; those of pytest are its user's alone."""
+    """Return a folder that every user may enter; pytest's folders are only for its own user."""
     folder = Path(tempfile.mkdtemp(prefix="sekisho-"))
     folder.chmod(0o711)
     yield folder
@@ -44,7 +44,7 @@ def open_path() -> Iterator[Path]:
 
 @pytest.fixture
 def server(open_path: Path) -> Iterator[RunningServer]:
-    """A server with everything a data folder can hold."""
+    """Run a server whose data folder has every kind of file."""
     data = open_path / "data"
     running = RunningServer(data).start()
     running.session().iot.create_keys_and_certificate()
@@ -54,7 +54,7 @@ def server(open_path: Path) -> Iterator[RunningServer]:
 
 
 @as_root
-def test_other_users_read_the_root_certificates_and_nothing_else(server: RunningServer) -> None:
+def test_other_users_can_read_only_the_root_certificates(server: RunningServer) -> None:
     said = as_another_user("cat", server.environment()["SEKISHO_ROOT_CA"])
     assert said.stdout.count("BEGIN CERTIFICATE") == 2, said.stderr
     assert as_another_user("ls", server.data).returncode != 0
@@ -65,7 +65,9 @@ def test_other_users_read_the_root_certificates_and_nothing_else(server: Running
 
 
 @as_root
-def test_an_earlier_versions_folder_lets_others_read_the_root_certificates_after_a_start(server: RunningServer) -> None:
+def test_after_a_start_others_can_read_the_root_certificates_in_an_earlier_versions_folder(
+    server: RunningServer,
+) -> None:
     assert server.stop() == 0
     server.data.chmod(0o700)
     (server.data / "server").chmod(0o700)
@@ -75,7 +77,7 @@ def test_an_earlier_versions_folder_lets_others_read_the_root_certificates_after
 
 
 @as_root
-def test_what_relied_on_the_mode_of_an_earlier_versions_folder_stays_private(server: RunningServer) -> None:
+def test_files_protected_by_the_mode_of_an_earlier_versions_folder_stay_private(server: RunningServer) -> None:
     assert server.stop() == 0
     server.data.chmod(0o700)
     settings, notes, code = (server.data / name for name in ("sekisho.toml", "notes.txt", "code"))
@@ -88,7 +90,7 @@ def test_what_relied_on_the_mode_of_an_earlier_versions_folder_stays_private(ser
     assert as_another_user("cat", server.root_ca).returncode == 0
     for file in (settings, notes, code / "handler.py"):
         assert as_another_user("cat", file).returncode != 0
-    # A file that is made public after that is its owner's choice; a password in it is told of.
+    # If a file is made public after that, it is its owner's choice; a password in it is logged.
     assert server.stop() == 0
     settings.chmod(0o644)
     server.start()
@@ -112,7 +114,7 @@ def test_a_folder_with_files_of_another_user_keeps_its_mode(server: RunningServe
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a server that has ended."""
+    """Make the data folder of a server that has ended."""
     running = RunningServer(tmp_path_factory.mktemp("used") / "data").start()
     running.session().iot.create_keys_and_certificate()
     assert running.stop() == 0
@@ -152,7 +154,7 @@ def a_handlers_folder(data: Path) -> Path:
     ],
     ids=["data", "above", "server", "roots", "root key", "issuing key", "database", "file", "signer", "handler"],
 )
-def test_what_others_can_write_to_is_refused_with_the_command_that_mends_it(
+def test_files_that_others_can_write_to_are_refused_with_the_command_that_corrects_it(
     used: Path, tmp_path: Path, place: Callable[[Path], Path]
 ) -> None:
     data = tmp_path / "above" / "data"
@@ -164,7 +166,7 @@ def test_what_others_can_write_to_is_refused_with_the_command_that_mends_it(
     assert line.endswith(f"type chmod go-w {writable}")
 
 
-def test_files_that_a_killed_first_start_left_are_removed(used: Path, tmp_path: Path) -> None:
+def test_files_left_by_a_killed_first_start_are_removed(used: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(used, data)
     left = [
@@ -184,7 +186,7 @@ def test_files_that_a_killed_first_start_left_are_removed(used: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("seen", ["server/ecdsa", "server/rsa", "server/root-ca.pem"])
-def test_a_first_start_that_is_killed_goes_on(tmp_path: Path, seen: str) -> None:
+def test_a_killed_first_start_continues(tmp_path: Path, seen: str) -> None:
     data = tmp_path / "data"
     process = subprocess.Popen(
         [require("sekisho"), "up", "--data", str(data), *FREE_PORTS],
@@ -203,10 +205,10 @@ def test_a_first_start_that_is_killed_goes_on(tmp_path: Path, seen: str) -> None
 
 
 @as_root
-def test_a_full_disk_is_told_of_with_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_file(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    # In a mount namespace of its own, which goes with the process. Some sizes suffice for some of the files.
+    # In a separate mount namespace, which ends with the process. Some sizes are sufficient for some of the files.
     for pages in range(2, 14, 3):
         said = subprocess.run(
             [

@@ -1,4 +1,4 @@
-"""Fleet provisioning as devices do it: with the AWS IoT Device SDK, unchanged, and with paho in JSON and CBOR."""
+"""Fleet provisioning with the unchanged AWS IoT Device SDK, and with paho in JSON and CBOR."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROLE: Final = "arn:aws:iam::123456789012:role/provisioning"
 CREATE: Final = "$aws/certificates/create"
 FROM_CSR: Final = "$aws/certificates/create-from-csr"
 
-# What one would give to AWS Lambda as a pre-provisioning hook.
+# A pre-provisioning hook as for AWS Lambda.
 HOOK: Final = """
 def check(event, context):
     serial = event["parameters"]["SerialNumber"]
@@ -41,7 +41,7 @@ HOOK_HANDLER: Final = '[handlers.hook]\nfunction = "own_hook:check"\n'
 
 
 def body(server: RunningServer) -> str:
-    """Each device may connect as the thing that it is, and publish under its name."""
+    """Return a template whose devices may connect as their thing, and publish under its name."""
     realm = f"{server.run['region']}:{server.run['account']}"
     name = "${iot:Connection.Thing.ThingName}"
     document = {
@@ -77,7 +77,7 @@ def body(server: RunningServer) -> str:
 
 
 def claim_policy(server: RunningServer, template: str) -> dict[str, Any]:
-    """The policy that the Developer Guide gives claim certificates (provision-wo-cert), as statements."""
+    """Return the Developer Guide's policy of claim certificates (provision-wo-cert), as statements."""
     realm = f"arn:aws:iot:{server.run['region']}:{server.run['account']}"
     topics = [f"{CREATE}/*", f"{FROM_CSR}/*", f"$aws/provisioning-templates/{template}/provision/*"]
     return {
@@ -109,7 +109,7 @@ def template(server: RunningServer, name: str = "lamps", **options: Any) -> str:
 
 
 def claim_certificate(server: RunningServer, folder: Path, name: str = "lamps") -> CertificateFiles:
-    """What a factory puts into every device."""
+    """Register the claim certificate that a factory installs on every device."""
     device_files = new_self_signed(folder, "Claim", kind="RSA-2048")
     policy = allow(server.session().iot, f"claim-{name}", *claim_policy(server, name).values())
     register(server.session(), device_files, policy)
@@ -131,7 +131,7 @@ def serving(folder: Path, handlers: str = "") -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with the template ``lamps``, and with ``hooked``, which asks a hook first."""
+    """Run a server with the templates ``lamps`` and ``hooked``; the second has a hook."""
     with serving(tmp_path_factory.mktemp("fleet"), HOOK_HANDLER) as running:
         template(running)
         hook = {"payloadVersion": "2020-04-01", "targetArn": "arn:aws:lambda:eu-central-1:123456789012:function:hook"}
@@ -146,7 +146,7 @@ def claim(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Ce
 
 @pytest.fixture(scope="module")
 def listener(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    """Hears what lamps publish."""
+    """Connect a device that subscribes to the messages of lamps."""
     device_files = new_self_signed(tmp_path_factory.mktemp("listener"), kind="RSA-2048")
     register(server.session(), device_files, allow(server.session().iot, "anything"))
     with Device(server, device_files, "listener") as device:
@@ -155,7 +155,7 @@ def listener(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def in_files(folder: Path, certificate_pem: str, key: str | Path) -> CertificateFiles:
-    """The new device_files of a device, as it stores them."""
+    """Write the files of a device's new certificate, as the device stores them."""
     device_files = CertificateFiles(folder / "device.key" if isinstance(key, str) else key, folder / "device.crt")
     if isinstance(key, str):
         device_files.key.write_text(key)
@@ -168,7 +168,7 @@ def request_for(key: Path, name: str = "lamp") -> str:
 
 
 class Provisioner:
-    """A device on paho that asks, in JSON or CBOR."""
+    """A device on paho that sends requests in JSON or CBOR."""
 
     def __init__(self, device: Device, name: str = "lamps", form: str = "json") -> None:
         self._device = device
@@ -192,14 +192,14 @@ class Provisioner:
         return message.topic, content
 
     def ask(self, topic: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """What the answer holds, which is /accepted."""
+        """Send a request and return the answer, which must be /accepted."""
         self.tell(topic, content)
         answered, content = self.told()
         assert answered == f"{topic}/{self._form}/accepted", content
         return content
 
     def create(self, folder: Path, number: int = 0) -> tuple[CertificateFiles, str]:
-        """A certificate for a request of its own."""
+        """Get a certificate for a certificate signing request."""
         place = folder / str(number)
         place.mkdir()
         key = new_key(place / "device.key", "P-256")
@@ -243,7 +243,7 @@ def thing_names(server: RunningServer) -> set[str]:
 
 
 def says_hello(server: RunningServer, device_files: CertificateFiles, name: str, listener: Device) -> None:
-    """The lamp connects with its new certificate as what it is, and is heard."""
+    """Connect the lamp with its new certificate, and check that its message arrives."""
     with Device(server, device_files, name) as device:
         device.publish(f"lamps/{name}", "hello", 1)
     assert listener.message().topic == f"lamps/{name}"
@@ -269,7 +269,7 @@ def sdk_311(server: RunningServer, device_files: CertificateFiles, client_id: st
 
 
 class Sdk:
-    """One way to provision with the SDK; what it raises is V2ServiceException."""
+    """Provisioning with the SDK; errors are V2ServiceException."""
 
     def __init__(self, connection: Any) -> None:
         options = ClientOptions(max_request_response_subscriptions=4, max_streaming_subscriptions=2)
@@ -288,7 +288,7 @@ class Sdk:
 
 
 class OlderSdk:
-    """The same with the client that came first: subscriptions and publications, each by itself."""
+    """The same with the SDK's older client, which subscribes and publishes separately."""
 
     def __init__(self, connection: Any) -> None:
         self._client = iotidentity.IotIdentityClient(connection)
@@ -331,7 +331,7 @@ WAYS: Final = ["IotIdentityClientV2 on 5", "IotIdentityClientV2 on 3.1.1", "IotI
 
 @contextmanager
 def provisioning(way: str, server: RunningServer, device_files: CertificateFiles) -> Iterator[Sdk | OlderSdk]:
-    """Connected as a device that has a claim and nothing else."""
+    """Connect a device that has only a claim certificate."""
     with ExitStack() as stack:
         if way.endswith("on 5"):
             yield Sdk(stack.enter_context(Sdk5(server, device_files, "a new lamp")).client)
@@ -384,7 +384,7 @@ class TestTheDeviceSdk:
         assert listener.message().topic == f"lamps/{done.thing_name}"
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_hears_why_it_is_rejected(self, server: RunningServer, claim: CertificateFiles, way: str) -> None:
+    def test_gets_the_reason_of_a_rejection(self, server: RunningServer, claim: CertificateFiles, way: str) -> None:
         with provisioning(way, server, claim) as sdk:
             with pytest.raises(V2ServiceException) as refusal:
                 sdk.register(asked_for("", "1"))
@@ -429,7 +429,7 @@ def test_a_device_provisions_in_json_and_in_cbor(
     says_hello(server, device_files, f"lamp-{form}", listener)
 
 
-def test_a_token_is_good_on_another_connection_of_the_same_claim_certificate_only(
+def test_a_token_can_be_used_on_another_connection_of_the_same_claim_certificate_only(
     server: RunningServer, claim: CertificateFiles, tmp_path: Path
 ) -> None:
     given = server.session().iot.create_provisioning_claim(templateName="lamps")
@@ -442,7 +442,7 @@ def test_a_token_is_good_on_another_connection_of_the_same_claim_certificate_onl
         assert Provisioner(device).provision(token, "connected-again")["thingName"] == "lamp-connected-again"
 
 
-def test_answers_reach_only_the_connection_that_asked(
+def test_an_answer_reaches_only_the_connection_of_the_request(
     server: RunningServer, claim: CertificateFiles, listener: Device, tmp_path: Path
 ) -> None:
     anything = new_self_signed(tmp_path, kind="RSA-2048")
@@ -458,7 +458,7 @@ def test_answers_reach_only_the_connection_that_asked(
         device_files, token = asking.create(tmp_path)
         asking.provision(token, "heard-by-none")
         assert asking.refused(token, "heard-by-none") == (400, "InvalidCertificateOwnershipToken")
-        # What comes first to each is what comes now: there was nothing before.
+        # Each connection's first message is the answer of now: there was none before.
         answer = listening.ask(FROM_CSR, {"certificateSigningRequest": request_for(device_files.key)})
         assert answer["certificateId"] != device_files.certificate_id
         assert listens.messages.empty()
@@ -467,7 +467,7 @@ def test_answers_reach_only_the_connection_that_asked(
         assert everything.messages.empty()
 
 
-def test_a_hook_refuses_one_device_and_changes_the_parameters_of_another(
+def test_a_hook_rejects_one_device_and_changes_the_parameters_of_another(
     server: RunningServer, tmp_path: Path, listener: Device
 ) -> None:
     claim = claim_certificate(server, tmp_path, "hooked")
@@ -478,7 +478,7 @@ def test_a_hook_refuses_one_device_and_changes_the_parameters_of_another(
         assert fleet.refused(token, "stolen-1") == (403, "ACCESS_DENIED")
         assert status(server, device_files) == "PENDING_ACTIVATION"
         assert "lamp-stolen-1" not in thing_names(server)
-        # The token is still good: the device may have been mistaken.
+        # The token can still be used, because the device may send other parameters.
         fleet.provision(token, "moved-1", Location="attic")
         _, token = fleet.create(tmp_path, 1)
         fleet.provision(token, "honest-1", Location="attic")
@@ -487,7 +487,7 @@ def test_a_hook_refuses_one_device_and_changes_the_parameters_of_another(
     says_hello(server, device_files, "lamp-moved-1", listener)
 
 
-def test_a_claim_certificate_that_may_not_receive_hears_nothing_and_the_log_says_it(
+def test_a_claim_certificate_that_may_not_receive_gets_no_answer_and_the_log_says_so(
     server: RunningServer, tmp_path: Path
 ) -> None:
     statements = claim_policy(server, "lamps")
@@ -501,7 +501,7 @@ def test_a_claim_certificate_that_may_not_receive_hears_nothing_and_the_log_says
         assert device.messages.empty()
 
 
-def test_a_claim_certificate_that_may_not_subscribe_is_told_so_and_the_log_says_it(
+def test_a_claim_certificate_that_may_not_subscribe_is_refused_and_the_log_says_so(
     server: RunningServer, tmp_path: Path
 ) -> None:
     statements = claim_policy(server, "lamps")
@@ -516,12 +516,12 @@ def test_a_claim_certificate_that_may_not_subscribe_is_told_so_and_the_log_says_
         assert f"{CREATE}/json/accepted" in line["detail"]
 
 
-def test_a_certificate_of_ones_own_ca_is_given_by_a_certificate_provider(tmp_path: Path) -> None:
+def test_a_certificate_provider_signs_with_the_users_ca(tmp_path: Path) -> None:
     ca = new_ca(tmp_path)
     ca.key.chmod(0o600)
     with serving(tmp_path, f'[handlers.sign]\nca_certificate = "{ca.certificate}"\nca_key = "{ca.key}"\n') as server:
         iot = server.session().iot
-        # Even where it registers automatically, a certificate that waits for its device is none that just registered.
+        # Also with automatic registration: a certificate that waits for its device has not just been registered.
         iot.register_ca_certificate(
             caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True, allowAutoRegistration=True
         )
@@ -545,12 +545,12 @@ def test_a_certificate_of_ones_own_ca_is_given_by_a_certificate_provider(tmp_pat
             with pytest.raises(Refused):
                 Device(server, device_files, "too early").connect()
             fleet.provision(token, "own")
-            # What the watcher hears first is this: of a registration there was no event.
+            # The watcher's first message is this one: there was no registration event.
             says_hello(server, device_files, "lamp-own", watcher)
             assert status(server, device_files) == "ACTIVE"
 
 
-def test_a_token_is_good_after_kill_9(tmp_path: Path) -> None:
+def test_a_token_can_be_used_after_kill_9(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         template(server)
         claim = claim_certificate(server, tmp_path)
@@ -564,7 +564,7 @@ def test_a_token_is_good_after_kill_9(tmp_path: Path) -> None:
             device.publish("lamps/lamp-1", "hello", 1)
 
 
-def test_of_devices_that_kill_9_cuts_off_none_is_provisioned_by_half(tmp_path: Path) -> None:
+def test_devices_interrupted_by_kill_9_are_provisioned_completely_or_not_at_all(tmp_path: Path) -> None:
     many = 12
     with serving(tmp_path) as server:
         template(server)
@@ -574,7 +574,7 @@ def test_of_devices_that_kill_9_cuts_off_none_is_provisioned_by_half(tmp_path: P
             made = [fleet.create(tmp_path, number) for number in range(many)]
             for number, (_, token) in enumerate(made):
                 content = {"certificateOwnershipToken": token, "parameters": {"SerialNumber": str(number)}}
-                # Without waiting for anything: they are to be on their way when the server dies.
+                # Without waiting, so that requests are in progress when the server is killed.
                 device.client.publish(f"{fleet.provision_topic}/json", json.dumps(content), 1)
             told = [device.message()]
             server.kill()
@@ -603,7 +603,7 @@ def test_of_devices_that_kill_9_cuts_off_none_is_provisioned_by_half(tmp_path: P
         assert thing_names(server) == {f"lamp-{number}" for number in range(many)}
 
 
-def test_what_is_over_is_forgotten_by_the_running_server(tmp_path: Path) -> None:
+def test_the_running_server_deletes_expired_tokens_and_claims(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         template(server)
         iot = server.session().iot
@@ -619,7 +619,7 @@ def test_what_is_over_is_forgotten_by_the_running_server(tmp_path: Path) -> None
             pass
         server.stop()
         with closing(sqlite3.connect(server.data / "sekisho.db")) as database, database:
-            # An hour passes for one of them, and five minutes for the claim.
+            # An hour passes for the token, and five minutes for the claim.
             database.execute(
                 "UPDATE ownership_tokens SET expires_at = expires_at - 3600000000 WHERE certificate_id = ?",
                 (old.certificate_id,),

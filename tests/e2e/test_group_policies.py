@@ -61,7 +61,7 @@ def test_a_connected_device_gains_and_loses_a_permission_through_the_policy_of_a
 
 
 @pytest.mark.parametrize("client_id", ["camera", "somebody"])
-def test_policies_of_a_group_hold_where_the_client_id_is_the_name_of_the_thing(
+def test_policies_of_a_group_apply_where_the_client_id_is_the_name_of_the_thing(
     server: RunningServer, tmp_path: Path, client_id: str
 ) -> None:
     clients = server.session()
@@ -81,9 +81,7 @@ def test_policies_of_a_group_hold_where_the_client_id_is_the_name_of_the_thing(
     iot.delete_thing_group(thingGroupName=group["thingGroupName"])
 
 
-def test_a_policy_of_a_group_too_large_to_name_its_things_reaches_them_all(
-    server: RunningServer, tmp_path: Path
-) -> None:
+def test_a_changed_policy_of_a_large_group_applies_to_all_its_things(server: RunningServer, tmp_path: Path) -> None:
     clients = server.session()
     iot = clients.iot
     allow(iot, "fleet-connect", CONNECT)

@@ -1,4 +1,4 @@
-"""The guides to provisioning: what a reader is told to type, typed in the order of the page, on a server of its own.
+"""The guides to provisioning: their commands run in the order of the page, on a separate server.
 
 ``Error:`` below a command says that it fails; other lines below one are lines that it prints. The port is a free one.
 """
@@ -25,16 +25,16 @@ EXAMPLE_OF = {
     "just-in-time-provisioning.md": "just-in-time-provisioning",
     "fleet-provisioning.md": "fleet-provisioning-by-claim",
 }
-"""Whose files a reader of each guide has."""
+"""The example whose files the reader of each guide has."""
 
 
-def test_every_guide_is_typed() -> None:
+def test_every_guide_is_tested() -> None:
     assert {page.name for page in GUIDES.glob("*.md")} == {"README.md", *EXAMPLE_OF}
     assert list(typed(GUIDES / "README.md")) == []
 
 
 @pytest.mark.parametrize("guide", [name for name, example in EXAMPLE_OF.items() if example])
-def test_code_and_settings_that_a_guide_shows_are_those_of_its_example(guide: str) -> None:
+def test_code_and_settings_of_a_guide_are_those_of_its_example(guide: str) -> None:
     example = EXAMPLES / str(EXAMPLE_OF[guide])
     written = "\n".join(file.read_text() for pattern in ("*.py", "*.toml") for file in example.glob(pattern))
     lines = {line.partition("  #")[0].strip() for line in written.splitlines()}
@@ -44,7 +44,7 @@ def test_code_and_settings_that_a_guide_shows_are_those_of_its_example(guide: st
 
 
 @pytest.mark.parametrize("guide", sorted(EXAMPLE_OF))
-def test_what_a_guide_says_to_type_works_as_it_says(tmp_path: Path, guide: str) -> None:
+def test_the_commands_of_a_guide_have_the_documented_output(tmp_path: Path, guide: str) -> None:
     for program in ("aws", "mosquitto_pub", "openssl"):
         require(program)
     folder, data = tmp_path / "reader", tmp_path / "data"
@@ -57,7 +57,7 @@ def test_what_a_guide_says_to_type_works_as_it_says(tmp_path: Path, guide: str) 
         shutil.copytree(EXAMPLES / example, folder)
     data.mkdir(mode=0o700)
     if guide == "fleet-provisioning.md":
-        # The handlers that the page speaks of sign with it from the server's start.
+        # The page's handlers sign with it from the server's start.
         openssl("genrsa", "-out", folder / "ca.key", "2048")
         openssl(
             "req", "-x509", "-new", "-nodes", "-key", folder / "ca.key", "-days", "30", "-out", folder / "ca.crt",

@@ -1,4 +1,4 @@
-"""A handler is its accounts' own, on a real server: another account can neither call it nor have it called."""
+"""A handler belongs to its accounts, on a real server: another account cannot call it or cause a call of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST, SECOND = "123456789012", "222222222222"
 
 
 def signer(folder: Path, accounts: str) -> tuple[RunningServer, CertificateFiles]:
-    """A server, not started, with the CSR signer of the first account's CA."""
+    """Configure a server with the CSR signer of the first account's CA, without starting it."""
     data = folder / "data"
     data.mkdir()
     ca = new_ca(folder)
@@ -34,7 +34,7 @@ def signer(folder: Path, accounts: str) -> tuple[RunningServer, CertificateFiles
 
 
 def provider(server: RunningServer, account: str | None, named: str) -> Any:
-    """A client of an account that has the function as its certificate provider."""
+    """Return a client of an account that uses the function as its certificate provider."""
     iot = server.session(account).iot
     iot.create_certificate_provider(
         certificateProviderName="own-ca",
@@ -49,7 +49,7 @@ def request(folder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("named", [FIRST, SECOND])
-def test_another_account_gets_no_certificate_of_a_ca_whose_signer_is_not_its_own(tmp_path: Path, named: str) -> None:
+def test_another_account_gets_no_certificate_of_a_signer_that_is_not_its_own(tmp_path: Path, named: str) -> None:
     server, ca = signer(tmp_path, f'accounts = ["{FIRST}"]')
     server.start()
     try:
@@ -68,7 +68,7 @@ def test_another_account_gets_no_certificate_of_a_ca_whose_signer_is_not_its_own
         server.stop()
 
 
-def test_a_second_account_that_comes_while_the_server_runs_ends_the_calls_of_a_handler_without_accounts(
+def test_a_second_account_on_a_running_server_ends_the_calls_of_a_handler_without_accounts(
     tmp_path: Path,
 ) -> None:
     server, _ = signer(tmp_path, "")
@@ -94,7 +94,7 @@ def test_a_second_account_that_comes_while_the_server_runs_ends_the_calls_of_a_h
         server.stop()
 
 
-def test_a_hook_that_is_no_longer_the_accounts_lets_no_device_in(tmp_path: Path) -> None:
+def test_a_hook_that_no_longer_belongs_to_the_account_rejects_every_device(tmp_path: Path) -> None:
     with serving(tmp_path, HOOK_HANDLER) as server:
         hook = {"payloadVersion": "2020-04-01", "targetArn": f"arn:aws:lambda:us-east-1:{FIRST}:function:hook"}
         template(server, "hooked", preProvisioningHook=hook)
@@ -108,7 +108,7 @@ def test_a_hook_that_is_no_longer_the_accounts_lets_no_device_in(tmp_path: Path)
         assert "write accounts = [" in line["reason"]
 
 
-def test_events_that_are_refused_are_kept_and_delivered_once_the_handler_says_whose_it_is(tmp_path: Path) -> None:
+def test_refused_events_are_kept_and_delivered_when_the_handler_names_the_account(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     with receiving() as receiver:

@@ -1,4 +1,4 @@
-"""What accounts share in handlers, with one account that takes all it can get: the others are served all the same."""
+"""Resources that accounts share in handlers, with one account that uses all it can: the others are still served."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BOTH = f'accounts = ["{FIRST}", "{SECOND}"]'
 
 
 class Slow(Receiver):
-    """A webhook that does not answer for the first account until it is told to."""
+    """A webhook that does not answer for the first account until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Slow(Receiver):
 
 
 def events(server: RunningServer, account: str, count: int) -> None:
-    """Events that wait for the handler, as an earlier run leaves them."""
+    """Add events that wait for the handler, as after an earlier run."""
     with closing(sqlite3.connect(server.data / "sekisho.db")) as database, database:
         for number in range(count):
             payload = json.dumps({"awsAccountId": account, "certificateId": f"{number}"}).encode()
@@ -65,7 +65,7 @@ def test_150_slow_events_of_one_account_delay_no_event_of_another(tmp_path: Path
         server.start()
         try:
             eventually(lambda: receiver.accounts.count(SECOND) == 10)
-            # And the first has had no more than its share meanwhile.
+            # Meanwhile the first account has had no more than its share.
             assert receiver.accounts.count(FIRST) == 4
             receiver.go_on.set()
             eventually(lambda: answer("handlers", "list", "--data", data)[0]["pending"] == 0)
@@ -76,7 +76,7 @@ def test_150_slow_events_of_one_account_delay_no_event_of_another(tmp_path: Path
 
 
 def workers(server: RunningServer) -> int:
-    """Processes of the server in which functions run."""
+    """Return the processes of the server in which functions run."""
     count = 0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError):

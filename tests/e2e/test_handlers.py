@@ -1,4 +1,4 @@
-"""Handlers as a fleet meets them: a device that nobody registered is let in by the operator's own code."""
+"""Handlers of a fleet: the operator's code activates unregistered devices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.e2e.mqtt_wire import V311, attempt, is_taken
 from tests.e2e.running_server import RunningServer
 from tests.wait import eventually
 
-# What one would give to AWS Lambda, word for word.
+# A function as for AWS Lambda.
 FUNCTION = """
 import boto3
 
@@ -39,7 +39,7 @@ def activate(event, context):
 
 
 def serving(folder: Path, handlers: str) -> RunningServer:
-    """A server with these handlers, started."""
+    """Start a server with these handlers."""
     data = folder / "data"
     data.mkdir()
     (data / "sekisho.toml").write_text(handlers)
@@ -68,7 +68,7 @@ def waiting(server: RunningServer) -> list[dict[str, Any]]:
 
 @dataclass
 class Receiver:
-    """A webhook that lets devices in with the API, as a fleet's own service would; or answers an error."""
+    """A webhook that activates devices through the API, as a user's service does; or answers with an error."""
 
     server: RunningServer | None = None
     status: int = 200
@@ -94,7 +94,7 @@ def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(length := int(self.headers["Content-Length"]))
             if len(body) < length:
-                # The server was killed while it sent the request: that is no call.
+                # The server was killed while it sent the request, so this is not a call.
                 self.close_connection = True
                 return
             code = answering.handle(dict(self.headers), body)
@@ -121,7 +121,7 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-def test_a_lambda_function_of_ones_own_lets_an_unknown_device_in(tmp_path: Path) -> None:
+def test_a_lambda_function_of_the_user_activates_an_unknown_device(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "fleet.py").write_text(FUNCTION)
     server = serving(
@@ -152,7 +152,7 @@ def test_a_lambda_function_of_ones_own_lets_an_unknown_device_in(tmp_path: Path)
         assert server.stop() == 0
 
 
-def test_a_webhook_lets_an_unknown_device_in_and_can_tell_who_calls(tmp_path: Path, receiver: Receiver) -> None:
+def test_a_webhook_activates_an_unknown_device_and_can_verify_the_caller(tmp_path: Path, receiver: Receiver) -> None:
     secret = tmp_path / "hook.secret"
     secret.write_text("much ado\n")
     secret.chmod(0o600)
@@ -220,7 +220,7 @@ def test_a_python_function_does_not_outlive_a_server_that_is_killed(tmp_path: Pa
 
     def has_ended() -> bool:
         try:
-            # A zombie has ended; in a container nobody may wait for it.
+            # A zombie has ended; in a container no process may wait for it.
             return ") Z " in Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return True
@@ -228,9 +228,7 @@ def test_a_python_function_does_not_outlive_a_server_that_is_killed(tmp_path: Pa
     eventually(has_ended)
 
 
-def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
-    tmp_path: Path, receiver: Receiver
-) -> None:
+def test_failed_events_are_listed_and_retried_beside_the_running_server(tmp_path: Path, receiver: Receiver) -> None:
     receiver.status = 404
     server = serving(tmp_path, f'[handlers.hook]\nurl = "{receiver.url}"\non_certificate_registered = true\n')
     try:
@@ -252,7 +250,7 @@ def test_what_was_given_up_is_seen_and_tried_again_beside_the_running_server(
         server.stop()
 
 
-def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_name(tmp_path: Path) -> None:
+def test_an_unusable_handler_prevents_the_start_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://example.com"\nsecret_file = "nowhere"\n')
     line = failure_line(sekisho_process("up", "--data", tmp_path, "--api-port", "0", "--mqtt-port", "0"))
     assert "[handlers.hook]" in line
@@ -260,12 +258,12 @@ def test_a_handler_that_cannot_be_used_stops_the_server_at_its_start_with_its_na
     assert "No such file" in line
 
 
-def test_commands_name_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_commands_name_a_missing_data_folder(tmp_path: Path) -> None:
     for command in (["list"], ["retry"], ["discard", "hook"]):
         assert f"no data folder {tmp_path}/missing" in failure("handlers", *command, "--data", tmp_path / "missing")
 
 
-def test_the_list_for_people_shows_each_handler_with_what_waits(tmp_path: Path) -> None:
+def test_the_list_for_people_has_each_handler_with_its_waiting_events(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('[handlers.hook]\nurl = "https://a.example/"\n')
     assert sekisho("handlers", "list", "--data", tmp_path).stdout == "hook  webhook  0 pending, 0 failed\n"
     assert sekisho("handlers", "retry", "--data", tmp_path).stdout == "0 events are tried again\n"

@@ -1,4 +1,4 @@
-"""What ``sekisho status`` and the health routes say of a server whose surroundings fail, and that it recovers."""
+"""``sekisho status`` and the health routes while the database, the disk or the log fails, and the server's recovery."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.tools import require
 from tests.wait import eventually
 
 WITHIN = 60.0
-"""Seconds for what takes a probe's interval and the store's deadline."""
+"""Seconds for a probe's interval and the store's deadline."""
 
 UNAVAILABLE = "503 ServiceUnavailableException"
 
 
 def status(server: RunningServer, wait: float = 0.0) -> tuple[int, dict[str, Any]]:
-    """Exit code and report of ``sekisho status --json``."""
+    """Return exit code and report of ``sekisho status --json``."""
     said = subprocess.run(
         [require("sekisho"), "status", "--data", str(server.data), "--json", "--wait", str(wait)],
         env=clean_environment(),
@@ -82,7 +82,7 @@ def recovers(server: RunningServer) -> None:
 
 
 def create(server: RunningServer, name: str) -> str | None:
-    """None, or status and code of the API's error."""
+    """Return None, or status and code of the API's error."""
     try:
         server.session().iot.create_thing(thingName=name)
     except ClientError as error:
@@ -95,7 +95,7 @@ def things(server: RunningServer) -> set[str]:
     return {thing["thingName"] for page in pages for thing in page["things"]}
 
 
-def test_asking_for_the_status_makes_no_connection_that_is_refused(own_server: RunningServer) -> None:
+def test_status_makes_no_connection_that_is_refused(own_server: RunningServer) -> None:
     for _ in range(3):
         code, report = status(own_server)
         assert code == 0, report
@@ -106,7 +106,7 @@ def test_asking_for_the_status_makes_no_connection_that_is_refused(own_server: R
     assert "connection_refused" not in own_server.log()
 
 
-def test_without_a_server_the_exit_code_is_another(own_server: RunningServer) -> None:
+def test_without_a_server_the_exit_code_is_1(own_server: RunningServer) -> None:
     own_server.kill()
     code, report = status(own_server)
     assert (code, report["ok"]) == (1, False)
@@ -127,7 +127,9 @@ def postgresql() -> Iterator[PostgreSQL]:
         pytest.skip(str(missing))
 
 
-def test_a_postgresql_that_stands_still_is_answered_503_and_comes_back(postgresql: PostgreSQL, tmp_path: Path) -> None:
+def test_with_a_hanging_postgresql_requests_get_503_and_work_again_after_it(
+    postgresql: PostgreSQL, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
     (data / "sekisho.toml").write_text(f'database_url = "{postgresql.new_database()}"\n')
@@ -153,7 +155,7 @@ def test_a_postgresql_that_stands_still_is_answered_503_and_comes_back(postgresq
         server.kill()
 
 
-def test_a_write_lock_that_is_held_elsewhere_is_answered_503_for_all_who_wait(own_server: RunningServer) -> None:
+def test_while_another_process_holds_the_write_lock_all_waiting_requests_get_503(own_server: RunningServer) -> None:
     assert create(own_server, "before") is None
     holder = sqlite3.connect(own_server.data / "sekisho.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -171,10 +173,10 @@ def test_a_write_lock_that_is_held_elsewhere_is_answered_503_for_all_who_wait(ow
     assert things(own_server) == {"before", "after"}
 
 
-def test_a_full_disk_is_told_of_and_the_server_goes_on_when_there_is_room(
+def test_a_full_disk_is_reported_and_the_server_continues_when_there_is_space(
     own_server: RunningServer, tmp_path: Path
 ) -> None:
-    """No file of the server's may grow: the database, the data folder and the log fail at once."""
+    """No file of the server may grow: the database, the data folder and the log fail at once."""
     clients = own_server.session()
     assert create(own_server, "before") is None
     pid = int(own_server.run["pid"])
@@ -192,12 +194,12 @@ def test_a_full_disk_is_told_of_and_the_server_goes_on_when_there_is_room(
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
     recovers(own_server)
     assert create(own_server, "after") is None
-    # What is not cached is admitted as before.
+    # A certificate that is not cached is admitted as before.
     device_files = new_self_signed(tmp_path)
     register(clients, device_files, allow(clients.iot, "anything"))
     with Device(own_server, device_files, "kettle") as device:
         device.publish("t1", "still here", 1)
-    # The lines of the time in between have waited.
+    # Lines of the time in between were kept.
     assert own_server.wait_for_log("registry_unavailable", lambda line: "sekisho.db" in line["reason"])
 
 
@@ -213,7 +215,7 @@ class WithPipe(RunningServer):
 
 @pytest.fixture
 def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.FileIO]:
-    """The end that reads."""
+    """The end of the pipe that reads."""
     path = tmp_path / "log-pipe"
     os.mkfifo(path)
     monkeypatch.setenv("LOG_PIPE", str(path))
@@ -230,7 +232,7 @@ def with_pipe(tmp_path: Path, pipe: io.FileIO) -> Iterator[WithPipe]:
 
 
 def make_log_lines(server: RunningServer, count: int) -> None:
-    """Connect without TLS: each is refused, with a line of the log."""
+    """Connect without TLS: each connection is refused, with a line in the log."""
     for _ in range(count):
         with socket.create_connection(("127.0.0.1", server.mqtt_port)) as connection:
             connection.sendall(b"no TLS at all\r\n\r\n")
@@ -251,10 +253,10 @@ def admits_a_new_certificate(server: RunningServer, folder: Path) -> None:
         device.publish("t1", "it flows", 1)
 
 
-def test_a_reader_of_the_log_that_stands_still_stops_nothing_and_misses_nothing(
+def test_a_reader_of_the_log_that_stops_delays_nothing_and_misses_nothing(
     with_pipe: WithPipe, pipe: io.FileIO, tmp_path: Path
 ) -> None:
-    # More than the pipe holds.
+    # More than the capacity of the pipe.
     make_log_lines(with_pipe, 600)
     eventually(lambda: log_state(with_pipe)["waiting"] > 0, "the pipe is not full")
     admits_a_new_certificate(with_pipe, tmp_path)
@@ -279,7 +281,7 @@ def _read_all(pipe: io.FileIO, into: bytearray) -> None:
         into += data
 
 
-def test_a_log_that_nobody_reads_any_more_stops_nothing(with_pipe: WithPipe, pipe: io.FileIO, tmp_path: Path) -> None:
+def test_a_log_without_a_reader_delays_nothing(with_pipe: WithPipe, pipe: io.FileIO, tmp_path: Path) -> None:
     pipe.close()
     make_log_lines(with_pipe, 10)
     assert "cannot be written (BrokenPipeError" in fails(with_pipe, "log")
@@ -289,7 +291,7 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(with_pipe: WithPipe, pip
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_server_whose_output_nobody_reads_starts_all_the_same(tmp_path: Path, as_json: bool) -> None:
+def test_a_server_whose_output_is_not_read_starts(tmp_path: Path, as_json: bool) -> None:
     reader, output = os.pipe()
     os.close(reader)
     data = tmp_path / "data"
@@ -312,7 +314,7 @@ def test_a_server_whose_output_nobody_reads_starts_all_the_same(tmp_path: Path, 
         assert process.wait(WITHIN) == 0
 
 
-def test_what_is_logged_at_the_end_is_written(own_server: RunningServer) -> None:
+def test_lines_logged_at_the_end_are_written(own_server: RunningServer) -> None:
     make_log_lines(own_server, 200)
     accepted = get(own_server, "/_sekisho/health")[1]["mqtt"]["accepted"]
     assert accepted == 200

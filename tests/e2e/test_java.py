@@ -1,4 +1,4 @@
-"""docs/java.md: what a Java developer is told to type works, and what the page says of server names is so."""
+"""The commands of docs/java.md work, and its statements about server names are true."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def java() -> str:
 
 @pytest.fixture(scope="module")
 def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that does not require server names."""
+    """Run a server that does not require server names."""
     data = tmp_path_factory.mktemp("lenient") / "data"
     data.mkdir(mode=0o700)
     (data / "sekisho.toml").write_text("require_sni = false\n")
@@ -46,7 +46,7 @@ def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's program."""
+    """Compile the page's program."""
     folder = tmp_path_factory.mktemp("classes")
     (folder / "Connect.java").write_text(PROGRAM)
     subprocess.run([require("javac"), "Connect.java"], cwd=folder, check=True)
@@ -55,7 +55,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class JavaDevice:
-    """A device whose keystores are as the page makes them."""
+    """A device whose keystores are made as on the page."""
 
     server: RunningServer
     files: CertificateFiles
@@ -63,7 +63,7 @@ class JavaDevice:
     classes: Path
 
     def connect(self, host: str, *options: str, server_name: str = "") -> str:
-        """What the page's program prints."""
+        """Return the output of the page's program."""
         program = [require("java"), *options, "-cp", str(self.classes), "Connect"]
         command = [*program, host, str(self.server.mqtt_port), *filter(None, [server_name])]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=60)
@@ -89,7 +89,7 @@ def keystores(folder: Path, server: RunningServer, device: CertificateFiles) -> 
 
 
 def registered(server: RunningServer, folder: Path, classes: Path) -> JavaDevice:
-    """One that may do anything, in SNI_ONLY mode."""
+    """Register a device that may do anything, in SNI_ONLY mode."""
     device_files = new_self_signed(folder)
     clients = server.session()
     register(clients, device_files, allow(clients.iot, f"of-{device_files.certificate_id[:8]}"))
@@ -97,7 +97,7 @@ def registered(server: RunningServer, folder: Path, classes: Path) -> JavaDevice
     return JavaDevice(server, device_files, folder, classes)
 
 
-def test_what_the_page_says_to_type_works_as_it_says(server: RunningServer, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_have_the_documented_output(server: RunningServer, tmp_path: Path) -> None:
     for program in ("aws", "openssl"):
         require(program)
     (tmp_path / "Connect.java").write_text(PROGRAM)
@@ -105,7 +105,7 @@ def test_what_the_page_says_to_type_works_as_it_says(server: RunningServer, tmp_
     shown = []
     for block in re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            # What a command prints is a line that begins with a capital letter; those of a command do not.
+            # The output of a command begins with a capital letter; further lines of a command do not.
             lines = part.splitlines()
             printed = [line for line in lines[1:] if line.startswith(("Error:", "TLSv"))]
             command = "\n".join(line for line in lines if line not in printed).replace("8883", str(server.mqtt_port))
@@ -154,7 +154,7 @@ def test_java_s_device_registers_itself_where_no_server_name_is_required(
     assert described["certificateDescription"]["certificateMode"] == "SNI_ONLY"
 
 
-def test_a_certificate_of_two_accounts_is_neither_s_without_a_server_name(
+def test_a_certificate_of_two_accounts_is_ambiguous_without_a_server_name(
     lenient: RunningServer, compiled: Path, tmp_path: Path
 ) -> None:
     device = registered(lenient, tmp_path, compiled)
@@ -164,7 +164,7 @@ def test_a_certificate_of_two_accounts_is_neither_s_without_a_server_name(
     assert device.connect("localhost") == REFUSED
     line = device.refusal()
     assert line["reason"] == "AMBIGUOUS_WITHOUT_SNI"
-    # Whose it is besides is for neither to read.
+    # The message does not say which accounts.
     assert (line["account_id"], line["region"]) == (None, None)
     assert "eu-west-1" not in json.dumps(line)
     assert device.connect("localhost", server_name="localhost") == "TLSv1.3 CONNACK 0\n"
@@ -178,7 +178,7 @@ def test_a_name_with_a_dot_is_the_endpoint_itself(server: RunningServer, compile
     assert answer["endpointAddress"] == "localhost"
 
 
-def test_an_ip_address_is_no_server_name_either(server: RunningServer, compiled: Path, tmp_path: Path) -> None:
+def test_an_ip_address_is_not_sent_as_server_name(server: RunningServer, compiled: Path, tmp_path: Path) -> None:
     device = registered(server, tmp_path, compiled)
     assert device.connect("127.0.0.1") == REFUSED
     assert device.refusal()["reason"] == "CERTIFICATE_IS_SNI_ONLY_AND_NO_SNI"

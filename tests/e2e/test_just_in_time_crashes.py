@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a fleet's first connect: whatever was begun is whole afterwards, and nobody is forgotten."""
+"""kill -9 during a fleet's first connections: no registration is incomplete, and no device is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOMENT: Final = 0.2
 """Seconds; a server registers some tens of devices in it."""
 
 HELD: Final = 5.0
-"""Seconds at most between the first device's handshake and its CONNECT, for which the server has ten."""
+"""Maximum seconds between the first device's handshake and its CONNECT, for which the server allows ten."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Row:
 
 
 def select(server: RunningServer, statement: str, *values: str) -> list[Any]:
-    """Past the server: it may be dead."""
+    """Read the database directly, because the server may have been killed."""
     with closing(sqlite3.connect(server.data / "sekisho.db", timeout=30)) as database:
         return database.execute(statement, values).fetchall()
 
 
 def on_disk(server: RunningServer, ca: x509.KeyAndCertificate) -> dict[str, Row]:
-    """What the registry holds of a CA's devices."""
+    """Return the rows of a CA's devices."""
 
     def attached(statement: str) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
@@ -65,7 +65,7 @@ def on_disk(server: RunningServer, ca: x509.KeyAndCertificate) -> dict[str, Row]
         "SELECT certificate_id, status, generation_id FROM certificates WHERE ca_certificate_id = ?",
         ca.certificate_id,
     )
-    # The database has one row for each certificate; that none was removed and made anew the generation tells.
+    # The database has one row for each certificate; the generation shows that none was removed and made again.
     return {each: Row(status, made, things.get(each, ()), policies.get(each, ())) for each, status, made in rows}
 
 
@@ -74,7 +74,7 @@ def unpublished(server: RunningServer) -> list[Any]:
 
 
 def pending(server: RunningServer) -> set[str]:
-    """Certificates of which a handler has still to be told."""
+    """Return certificates with a delivery that waits for a handler."""
     return {each for (each,) in select(server, "SELECT subject FROM deliveries WHERE state = 'pending'")}
 
 
@@ -83,7 +83,7 @@ def told_of(receiver: Receiver) -> set[str]:
 
 
 async def killed_midway(server: RunningServer, members: Sequence[SharedKeyDevice], chance: random.Random) -> None:
-    """Devices connect, in a moment; within twice that moment the server is killed."""
+    """Connect devices within a moment, and kill the server within twice that moment."""
     burst = asyncio.Event()
     ready = 0
 
@@ -93,7 +93,7 @@ async def killed_midway(server: RunningServer, members: Sequence[SharedKeyDevice
         if ready == len(members):
             burst.set()
         await burst.wait()
-        # In one moment they would all be in one transaction, which is there or not.
+        # At one moment they would all be in one transaction, which is kept or not.
         await asyncio.sleep(chance.uniform(0, MOMENT))
 
     attempts = [asyncio.create_task(attempt(server, member, held=held)) for member in members]
@@ -107,7 +107,7 @@ async def killed_midway(server: RunningServer, members: Sequence[SharedKeyDevice
 def wave(
     members: Sequence[SharedKeyDevice], number: int, registered: Mapping[str, object]
 ) -> Sequence[SharedKeyDevice]:
-    """Those that come to one killing: the next, and of those before who is not registered yet."""
+    """Return the devices of one kill: the next ones, and former ones that are not registered yet."""
     come = members[: (number + 1) * len(members) // KILLS]
     return [member for member in come if member.certificate_id not in registered]
 
@@ -128,7 +128,7 @@ def chance() -> random.Random:
     return Seeded(random.SystemRandom().randrange(2**32))
 
 
-def test_provisioning_is_whole_or_not_begun_after_kill_9(
+def test_after_kill_9_provisioning_is_complete_or_not_started(
     own_server: RunningServer, tmp_path: Path, chance: random.Random
 ) -> None:
     server = own_server
@@ -145,7 +145,7 @@ def test_provisioning_is_whole_or_not_begun_after_kill_9(
     for number in range(KILLS):
         asyncio.run(killed_midway(server, wave(members, number, seen), chance))
         found = on_disk(server, ca)
-        # With its thing and its policy in one transaction: there is no moment in between.
+        # With its thing and its policy in one transaction.
         for certificate_id, row in found.items():
             assert (row.status, row.things, row.policies) == ("ACTIVE", (names[certificate_id],), ("fleet",))
         assert select(server, "SELECT count(*) FROM things") == [(len(found),)]
@@ -170,13 +170,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.mark.parametrize("answers", [503, 200])
-def test_registration_is_told_of_at_least_once_after_kill_9(
+def test_after_kill_9_every_registration_is_delivered_at_least_once(
     tmp_path: Path, receiver: Receiver, chance: random.Random, answers: int
 ) -> None:
     server = serving(
         tmp_path, f'[handlers.hook]\nurl = "{receiver.url}"\nretries = 1000\non_certificate_registered = true\n'
     )
-    # 503: nobody is let in while the server is being killed. 200: they are, and that is cut off as well.
+    # 503: no device is activated while the server is being killed. 200: devices are, and that is interrupted as well.
     receiver.status, receiver.server = answers, server
     try:
         ca = x509.new_ca("Crashed")
@@ -189,7 +189,7 @@ def test_registration_is_told_of_at_least_once_after_kill_9(
         for number in range(KILLS):
             asyncio.run(killed_midway(server, wave(members, number, generations), chance))
             found = on_disk(server, ca)
-            # What the handler has not been called with is kept with the registration.
+            # Events without a call are kept with the registration.
             kept = pending(server)
             assert found.keys() <= (kept if answers == 503 else kept | told_of(receiver))
             now = {each: row.generation_id for each, row in found.items()}

@@ -1,4 +1,4 @@
-"""Just-in-time provisioning as a fleet meets it: a CA with a template lets in whom it signed, at the second attempt."""
+"""Just-in-time provisioning: a CA with a template accepts its devices at their second attempt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ID: Final = "AWS::IoT::Certificate::Id"
 
 
 def document(*actions: str) -> dict[str, Any]:
-    """A policy for one device, as its template gives it: what it may do is bound to its thing's name."""
+    """Return a policy for one device as in a template: it is limited to its thing's name."""
     thing = "${iot:Connection.Thing.ThingName}"
     return {
         "Version": "2012-10-17",
@@ -39,7 +39,7 @@ def document(*actions: str) -> dict[str, Any]:
 
 
 def template(thing: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None) -> str:
-    """The Developer Guide's template with a thing type, a group and a policy of its own, unless others are given."""
+    """Return the Developer Guide's template with a thing type, a group and a policy, or with the given ones."""
     given = policy or {"PolicyName": "fleet", "PolicyDocument": json.dumps(document("iot:Publish"))}
     return json.dumps(
         {
@@ -63,7 +63,7 @@ def template(thing: Mapping[str, Any] | None = None, policy: Mapping[str, Any] |
 def trust(
     server: RunningServer, folder: Path, name: str, config: Mapping[str, str], *, mode: str = "SNI_ONLY"
 ) -> CertificateFiles:
-    """A CA that registers automatically, with this registration configuration."""
+    """Register a CA that registers automatically, with this registration configuration."""
     iot = server.session().iot
     ca = new_ca(folder, name)
     proof: dict[str, Any] = {"certificateMode": "SNI_ONLY"}
@@ -92,7 +92,7 @@ def status(server: RunningServer, device: CertificateFiles) -> str:
 
 
 def refusals(server: RunningServer, device: CertificateFiles, *, attempts: int) -> Sequence[Mapping[str, Any]]:
-    """The lines about refused connections of a device, once there are so many."""
+    """Return the log lines about refused connections of a device, when there are so many."""
 
     def lines() -> list[dict[str, Any]]:
         return server.log_events("connection_refused", certificate_id=device.certificate_id)
@@ -103,7 +103,7 @@ def refusals(server: RunningServer, device: CertificateFiles, *, attempts: int) 
 
 @pytest.fixture(scope="module")
 def fleet(server: RunningServer) -> RunningServer:
-    """The server, with the thing type and the groups that templates here name."""
+    """Return the server, with the thing type and the groups of these templates."""
     iot = server.session().iot
     iot.create_thing_type(thingTypeName="kettle")
     iot.create_thing_group(thingGroupName="building")
@@ -125,7 +125,7 @@ def test_the_first_connection_is_closed_and_the_second_may_publish(
     name = f"kettle-{which}"
     device = new_device(tmp_path, ca, name)
     if server_name is None:
-        # The leaf first, then the CA: the recipe of the Developer Guide.
+        # The leaf first, then the CA, as in the Developer Guide.
         device.certificate.write_text(device.pem + ca.pem)
     iot = fleet.session().iot
 
@@ -146,7 +146,7 @@ def test_the_first_connection_is_closed_and_the_second_may_publish(
     with Device(
         fleet, device, name, version=MQTT_5 if version == V5 else MQTT_311, server_name=server_name
     ) as connected:
-        # At QoS 1: a publish that no policy allows is not acknowledged, the connection is closed.
+        # At QoS 1, because a publish that no policy allows is not acknowledged and closes the connection.
         connected.publish(f"fleet/{name}", "hot", 1)
     assert len(refusals(fleet, device, attempts=1)) == 1
 
@@ -166,9 +166,7 @@ def test_mosquitto_pub_fails_once_and_then_publishes(fleet: RunningServer, tmp_p
     assert [line["reason"] for line in refusals(fleet, device, attempts=1)] == ["DEVICE_CERTIFICATE_PROVISIONED"]
 
 
-def test_whoever_listens_for_registrations_hears_nothing_of_a_ca_with_a_template(
-    fleet: RunningServer, tmp_path: Path
-) -> None:
+def test_for_a_ca_with_a_template_no_registration_event_is_published(fleet: RunningServer, tmp_path: Path) -> None:
     works, lacks = template(), template(policy={"PolicyName": "never"})
     devices = [
         new_device(tmp_path, trust(fleet, tmp_path, f"Quiet {name}", inline(body)), f"quiet-{name}")
@@ -188,7 +186,7 @@ def test_whoever_listens_for_registrations_hears_nothing_of_a_ca_with_a_template
         assert listener.message().topic == "t/end"
 
 
-def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
+def test_a_failing_template_is_reported_with_its_line_and_works_after_its_correction(
     fleet: RunningServer, tmp_path: Path
 ) -> None:
     iot = fleet.session().iot
@@ -216,7 +214,7 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
     answers = [attempt(fleet, device, "early")]
     until_again = BETWEEN.total_seconds()
     if time.monotonic() - begun < until_again:
-        # Too early to try again: the reason is the one of before.
+        # Too early to try again: the reason is that of the last attempt.
         assert [each["detail"] for each in refusals(fleet, device, attempts=2)] == [why] * 2
     while not is_taken(answers[-1]):
         assert time.monotonic() - begun < until_again + 10
@@ -226,7 +224,7 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
     assert time.monotonic() - begun >= until_again
     reasons = [each["reason"] for each in refusals(fleet, device, attempts=len(answers))]
     assert reasons == ["PROVISIONING_FAILED"] * (len(reasons) - 1) + ["DEVICE_CERTIFICATE_PROVISIONED"]
-    # Between two tries nothing is tried.
+    # Nothing is tried between two attempts.
     assert len(fleet.log_events("device_not_provisioned", certificate_id=device.certificate_id)) == 1
     assert iot.list_thing_principals(thingName="early")["principals"]
 
@@ -240,7 +238,7 @@ def test_a_template_that_fails_is_named_by_line_and_works_once_it_is_mended(
         ("not enabled", {}, "PROVISIONING_FAILED"),
     ],
 )
-def test_a_ca_that_is_told_not_to_provisions_nobody(
+def test_a_ca_without_automatic_registration_provisions_no_device(
     fleet: RunningServer, tmp_path: Path, config: str, change: dict[str, Any], reason: str
 ) -> None:
     given = by_name(fleet, "sleeping", template(), enabled=False) if config == "not enabled" else inline(template())
@@ -256,7 +254,9 @@ def test_a_ca_that_is_told_not_to_provisions_nobody(
         iot.describe_thing(thingName=f"wavering-{reason}")
 
 
-def test_a_device_that_waits_is_told_why_while_its_ca_is_switched_off(fleet: RunningServer, tmp_path: Path) -> None:
+def test_a_waiting_device_is_refused_with_the_reason_while_its_ca_is_inactive(
+    fleet: RunningServer, tmp_path: Path
+) -> None:
     ca = trust(fleet, tmp_path, "Paused", inline(template(policy={"PolicyName": "never"})))
     device = new_device(tmp_path, ca, "paused")
     attempt(fleet, device, "paused")
@@ -268,7 +268,7 @@ def test_a_device_that_waits_is_told_why_while_its_ca_is_switched_off(fleet: Run
     assert f"its CA certificate {ca.certificate_id} is INACTIVE" in refused["detail"]
 
 
-def test_a_device_that_expects_more_than_its_template_gives_is_held_to_it(fleet: RunningServer, tmp_path: Path) -> None:
+def test_a_device_has_only_the_rights_that_its_template_gives(fleet: RunningServer, tmp_path: Path) -> None:
     device = new_device(tmp_path, trust(fleet, tmp_path, "Modest", inline(template())), "modest")
     assert attempt(fleet, device, "modest") == []
     assert not is_taken(attempt(fleet, device, "somebody-else"))

@@ -1,4 +1,4 @@
-"""Just-in-time registration as a fleet meets it: a device that nobody registered, and someone who waits for it."""
+"""Just-in-time registration: an unregistered device, and a subscriber of the registration events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS = "$aws/events/certificates/registered/"
 
 
 def trust(server: RunningServer, folder: Path, name: str, *, mode: str = "SNI_ONLY") -> CertificateFiles:
-    """A CA that registers automatically."""
+    """Register a CA that registers automatically."""
     iot = server.session().iot
     ca = new_ca(folder, name)
     proof: dict[str, Any] = {"certificateMode": "SNI_ONLY"}
@@ -33,7 +33,7 @@ def trust(server: RunningServer, folder: Path, name: str, *, mode: str = "SNI_ON
 
 
 def subscriber(server: RunningServer, folder: Path) -> Device:
-    """Someone with the right to listen, who does."""
+    """Connect a device that subscribes to registration events."""
     clients = server.session()
     with suppress(clients.iot.exceptions.ResourceAlreadyExistsException):
         allow(clients.iot, "anything")
@@ -43,7 +43,7 @@ def subscriber(server: RunningServer, folder: Path) -> Device:
 
 
 def let_in(server: RunningServer, certificate_id: str) -> None:
-    """What the subscriber does about an event."""
+    """Activate the certificate of an event, as the subscriber does."""
     iot = server.session().iot
     described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
@@ -52,14 +52,14 @@ def let_in(server: RunningServer, certificate_id: str) -> None:
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 @pytest.mark.parametrize("server_name", ["localhost", None], ids=["SNI", "no SNI"])
-def test_a_device_is_registered_told_of_activated_and_let_in(
+def test_a_device_is_registered_announced_activated_and_accepted(
     server: RunningServer, tmp_path: Path, server_name: str | None, version: int
 ) -> None:
     mode = "SNI_ONLY" if server_name else "DEFAULT"
     ca = trust(server, tmp_path, f"Fleet {mode} {version}", mode=mode)
     device = new_device(tmp_path, ca)
     if server_name is None:
-        # The leaf first, then the CA: the recipe of the Developer Guide.
+        # The leaf first, then the CA, as in the Developer Guide.
         device.certificate.write_text(device.pem + ca.pem)
     iot = server.session().iot
     client_id = f"fleet-{mode}-{version}"
@@ -88,7 +88,7 @@ def test_a_device_is_registered_told_of_activated_and_let_in(
         let_in(server, event["certificateId"])
 
         assert is_taken(attempt(server, device, client_id, version, server_name))
-        # One event for each attempt before, none for the one that was let in.
+        # One event for each attempt before, none for the accepted one.
         listener.publish("t/end", "")
         listener.subscribe("t/end")
         listener.publish("t/end", "end", 1)
@@ -125,7 +125,7 @@ def test_a_ca_that_may_not_register_or_a_handshake_alone_registers_nothing(
     assert is_registered()
 
 
-def test_a_certificate_that_is_deleted_is_registered_anew(server: RunningServer, tmp_path: Path) -> None:
+def test_a_deleted_certificate_is_registered_again(server: RunningServer, tmp_path: Path) -> None:
     ca = trust(server, tmp_path, "Again")
     device = new_device(tmp_path, ca)
     iot = server.session().iot
@@ -139,7 +139,7 @@ def test_a_certificate_that_is_deleted_is_registered_anew(server: RunningServer,
     assert len(generations) == 2
 
 
-def test_after_kill_9_what_was_registered_is_told_of_and_activated_as_ever(
+def test_after_kill_9_registered_certificates_are_announced_and_activated(
     own_server: RunningServer, tmp_path: Path
 ) -> None:
     ca = trust(own_server, tmp_path, "Crashed")

@@ -1,4 +1,4 @@
-"""Messages over real clients as AWS IoT carries them, where that differs from what MQTT alone would say."""
+"""Messages with real clients, where AWS IoT differs from MQTT."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clients(server: RunningServer) -> Clients:
 
 @pytest.fixture(scope="module")
 def device(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A registered device that may do anything."""
+    """Register a device that may do anything."""
     device_files = in_files(tmp_path_factory.mktemp("device"), x509.new_device(None))
     register(clients, device_files, allow(clients.iot, "anything"))
     return device_files
@@ -44,7 +44,7 @@ def device(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Certif
 
 @pytest.fixture(scope="module")
 def narrow(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A registered device that may speak on topics of its client ID only, and hear nothing else."""
+    """Register a device that may publish and subscribe only on topics of its client ID."""
     device_files = in_files(tmp_path_factory.mktemp("narrow"), x509.new_device(None))
     register(clients, device_files, allow(clients.iot, "own-topics", *OWN_TOPICS))
     return device_files
@@ -59,12 +59,12 @@ def is_silent(device: Device) -> bool:
 
 
 @VERSIONS
-def test_policy_variables_bind_a_device_to_its_topics_and_receive_is_asked_at_delivery(
+def test_policy_variables_limit_a_device_to_its_topics_and_receive_is_checked_at_delivery(
     server: RunningServer, device: CertificateFiles, narrow: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     with Device(server, narrow, "own-1", version=version) as bound, Device(server, device, "free") as free:
         assert not free.subscribe("own/#").is_failure
-        # The filter is allowed, since it is Receive that narrows: other topics under it never arrive.
+        # The subscription is allowed, because Receive is narrower: messages on other topics never arrive.
         assert not bound.subscribe("own/#", 1).is_failure
         bound.publish("own/own-1/up", "mine", 1)
         assert free.message().payload == b"mine"
@@ -76,7 +76,7 @@ def test_policy_variables_bind_a_device_to_its_topics_and_receive_is_asked_at_de
 
 
 @LEVELS
-def test_a_publish_that_no_policy_allows_reaches_nobody(
+def test_a_publish_that_no_policy_allows_is_not_delivered(
     server: RunningServer, device: CertificateFiles, narrow: CertificateFiles, level: int
 ) -> None:
     with Device(server, device, "watcher") as watcher, Wire(server, narrow) as wire:
@@ -86,7 +86,7 @@ def test_a_publish_that_no_policy_allows_reaches_nobody(
         if level == mqtt_wire.V311:
             assert wire.rest() == []
         else:
-            # Told, and the connection stays.
+            # With a reason code, and the connection stays open.
             assert wire.expect(PUBACK).body[:3] == b"\x00\x09\x87"
             assert wire.is_alive()
         watcher.publish("own/own-3/up", "after", 1)
@@ -94,7 +94,7 @@ def test_a_publish_that_no_policy_allows_reaches_nobody(
 
 
 @VERSIONS
-def test_what_is_retained_is_sent_for_its_exact_topic_and_for_no_wildcard(
+def test_retained_messages_are_sent_for_an_exact_topic_and_not_for_a_wildcard(
     server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     topic = f"kept/{int(version)}/exact"
@@ -105,7 +105,7 @@ def test_what_is_retained_is_sent_for_its_exact_topic_and_for_no_wildcard(
             assert not later.subscribe(wildcard, 1).is_failure
         assert not later.subscribe("kept/mark", 1).is_failure
         later.publish("kept/mark", "mark", 1)
-        # Whatever the wildcards had brought would have come before the mark.
+        # Messages for the wildcards would have come before this one.
         assert later.message().payload == b"mark"
     with Device(server, device, "exact", version=version) as exact:
         assert not exact.subscribe(topic, 1).is_failure
@@ -114,7 +114,7 @@ def test_what_is_retained_is_sent_for_its_exact_topic_and_for_no_wildcard(
 
 
 @VERSIONS
-def test_a_wildcard_does_not_meet_its_parent_level(
+def test_a_wildcard_does_not_match_its_parent_level(
     server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     with Device(server, device, "wild", version=version) as wild:
@@ -139,7 +139,7 @@ def test_qos_2_is_refused_and_not_acknowledged(server: RunningServer, device: Ce
 
 
 @VERSIONS
-def test_a_will_is_sent_for_a_lost_line_and_not_for_a_goodbye(
+def test_a_will_is_sent_for_a_lost_connection_and_not_after_disconnect(
     server: RunningServer, device: CertificateFiles, version: MQTTProtocolVersion
 ) -> None:
     def with_will(text: str) -> Any:
@@ -158,7 +158,9 @@ def test_a_will_is_sent_for_a_lost_line_and_not_for_a_goodbye(
 
 
 @LEVELS
-def test_a_client_id_belongs_to_the_last_who_came(server: RunningServer, device: CertificateFiles, level: int) -> None:
+def test_a_client_id_belongs_to_the_last_connection(
+    server: RunningServer, device: CertificateFiles, level: int
+) -> None:
     with Wire(server, device) as first, Wire(server, device) as second:
         first.connect("one-of-it", level)
         second.connect("one-of-it", level)
@@ -168,9 +170,7 @@ def test_a_client_id_belongs_to_the_last_who_came(server: RunningServer, device:
 
 
 @LEVELS
-def test_the_messages_of_a_session_wait_for_it_at_qos_1_only(
-    server: RunningServer, device: CertificateFiles, level: int
-) -> None:
+def test_a_session_keeps_messages_at_qos_1_only(server: RunningServer, device: CertificateFiles, level: int) -> None:
     name = f"persistent-{level}"
     # Session Expiry Interval of five minutes.
     kept = bytes.fromhex("110000012c") if level == mqtt_wire.V5 else b""
@@ -218,7 +218,7 @@ def test_a_shared_subscription_gives_each_message_to_one_member(
 def test_properties_of_mqtt_5_reach_a_subscriber_of_mqtt_5_and_not_one_of_3_1_1(
     server: RunningServer, device: CertificateFiles
 ) -> None:
-    # Attributes that paho makes as it goes.
+    # paho makes these attributes at run time.
     properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = "application/json"
     properties.ResponseTopic = "answers/1"
@@ -241,7 +241,7 @@ def test_properties_of_mqtt_5_reach_a_subscriber_of_mqtt_5_and_not_one_of_3_1_1(
 
 
 @LEVELS
-def test_a_reserved_topic_takes_no_message(server: RunningServer, device: CertificateFiles, level: int) -> None:
+def test_a_publish_on_a_reserved_topic_is_refused(server: RunningServer, device: CertificateFiles, level: int) -> None:
     with Wire(server, device) as wire:
         wire.connect("reserved", level)
         wire.send(publish("$aws/events/presence/connected/forged", b"{}", level, qos=1, packet_id=3))
@@ -252,7 +252,7 @@ def test_a_reserved_topic_takes_no_message(server: RunningServer, device: Certif
             assert wire.is_alive()
 
 
-def test_comings_and_goings_are_told_on_reserved_topics(server: RunningServer, device: CertificateFiles) -> None:
+def test_lifecycle_events_are_published_on_reserved_topics(server: RunningServer, device: CertificateFiles) -> None:
     with Device(server, device, "observer") as observer:
         assert not observer.subscribe("$aws/events/presence/+/visitor", 1).is_failure
         visitor = Device(server, device, "visitor", version=V311)

@@ -1,6 +1,6 @@
-"""What registers can connect: certificates in odd encodings, and every kind of key, over TLS 1.2 and 1.3.
+"""A registered certificate can connect: odd encodings, and every kind of key, over TLS 1.2 and 1.3.
 
-The judge from outside is OpenSSL, by Python's ``ssl``.
+The reference is OpenSSL, through Python's ``ssl``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BOTH = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 @pytest.fixture(scope="module", autouse=True)
 def trusted(server: RunningServer) -> None:
-    """The CA registers automatically, and there is a policy that allows everything."""
+    """Register a CA that registers automatically, and a policy that allows everything."""
     iot = server.session().iot
     allow(iot, "anything")
     iot.register_ca_certificate(
@@ -43,9 +43,9 @@ def trusted(server: RunningServer) -> None:
 def connects(
     server: RunningServer, device_files: CertificateFiles, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
 ) -> bool:
-    """Whether the server answers an MQTT CONNECT with a CONNACK that accepts it."""
+    """Return whether the server answers an MQTT CONNECT with a CONNACK that accepts it."""
     context = ssl.create_default_context(cafile=server.root_ca)
-    # OpenSSL's own minimum sizes are no subject here.
+    # OpenSSL's own minimum sizes are not tested here.
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
     context.load_cert_chain(device_files.certificate, device_files.key)
@@ -68,7 +68,7 @@ def written(folder: Path, made: bytes, key_pem: str) -> CertificateFiles:
 
 
 def generated(folder: Path, *options: str) -> tuple[str, bytes]:
-    """A key of OpenSSL's: PEM and SubjectPublicKeyInfo."""
+    """Generate a key with OpenSSL; returns PEM and SubjectPublicKeyInfo."""
     key, public = folder / "key.pem", folder / "public.der"
     openssl("genpkey", *options, "-out", key)
     openssl("pkey", "-in", key, "-pubout", "-outform", "DER", "-out", public)
@@ -78,7 +78,7 @@ def generated(folder: Path, *options: str) -> tuple[str, bytes]:
 @pytest.mark.parametrize(
     "odd", [pytest.param(odd, id=what) for what, odd in ODD.items() if odd.openssl and not odd.refusal]
 )
-def test_what_openssl_verifies_registers_at_its_first_connect_and_is_let_in(
+def test_a_certificate_that_openssl_verifies_registers_at_its_first_connection_and_is_accepted(
     server: RunningServer, tmp_path: Path, odd: Odd
 ) -> None:
     key_pem, public = generated(tmp_path, "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
@@ -142,12 +142,14 @@ REFUSED = {
 
 
 def made_for(public: bytes, number: int = 17) -> bytes:
-    """A certificate of the CA for a key."""
+    """Make a certificate of the CA for a key."""
     return certificate(CA_KEY, CA_NAME, name(attribute(b"key")), public, serial=bytes((number,)))
 
 
 @pytest.mark.parametrize("options", TAKEN.values(), ids=TAKEN)
-def test_a_key_that_registers_connects(server: RunningServer, tmp_path: Path, options: list[str]) -> None:
+def test_a_certificate_with_a_registered_kind_of_key_connects(
+    server: RunningServer, tmp_path: Path, options: list[str]
+) -> None:
     key_pem, public = generated(tmp_path, *options)
     device_files = written(tmp_path, made_for(public), key_pem)
     iot = server.session().iot
@@ -169,7 +171,7 @@ def _refused_everywhere(server: RunningServer, public: bytes, words: str) -> Non
 
 
 @pytest.mark.parametrize(("options", "words"), REFUSED.values(), ids=REFUSED)
-def test_a_key_that_cannot_connect_is_not_registered_and_the_gateway_says_why(
+def test_a_key_that_cannot_connect_is_not_registered_and_the_gateway_logs_the_reason(
     server: RunningServer, tmp_path: Path, options: list[str], words: str
 ) -> None:
     key_pem, public = generated(tmp_path, *options)
@@ -185,7 +187,7 @@ def test_a_key_that_cannot_connect_is_not_registered_and_the_gateway_says_why(
     assert words.partition(";")[0] in refused["detail"]
 
 
-def test_keys_that_no_program_makes_are_refused_as_well(server: RunningServer) -> None:
+def test_keys_that_no_program_makes_are_refused(server: RunningServer) -> None:
     rsa_encryption = der.sequence(der.object_identifier("1.2.840.113549.1.1.1"), der.NULL)
     modulus = (1 << 2047) + 12345
 

@@ -1,4 +1,4 @@
-"""A claim at the gate: it connects, and may do what provisioning takes and nothing else."""
+"""A claim certificate connects, and may only provision."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY = json.dumps(
 
 
 def claim(server: RunningServer, folder: Path, template: str) -> CertificateFiles:
-    """A template, and a claim to provision through it."""
+    """Create a template and a claim for it."""
     iot = server.session().iot
     iot.create_provisioning_template(
         templateName=template, templateBody=BODY, provisioningRoleArn="arn:aws:iam::123456789012:role/p", enabled=True
@@ -40,7 +40,7 @@ def claim(server: RunningServer, folder: Path, template: str) -> CertificateFile
 
 
 @pytest.mark.parametrize("server_name", ["localhost", None], ids=["SNI", "no SNI"])
-def test_a_claim_may_provision_and_nothing_else(server: RunningServer, tmp_path: Path, server_name: str | None) -> None:
+def test_a_claim_may_only_provision(server: RunningServer, tmp_path: Path, server_name: str | None) -> None:
     template = f"claims-{server_name}"
     device_files = claim(server, tmp_path, template)
     with Device(server, device_files, "any client id", server_name=server_name) as device:

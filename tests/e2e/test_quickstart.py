@@ -1,4 +1,4 @@
-"""``scripts/quickstart``: the story is told to its end, and leaves nothing behind."""
+"""``scripts/quickstart`` runs to its end, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITHIN = 120.0
 
 
 def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """The script in a session of its own, with this folder for temporary ones."""
+    """Start the script in a session of its own, with this folder for temporary folders."""
     for program in ("aws", "mosquitto_pub", "mosquitto_sub", "openssl"):
         require(program)
     # The script needs real port numbers, not 0: it prints them in its commands.
@@ -29,13 +29,13 @@ def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Tests in the background inherit SIGINT ignored, and a shell cannot trap what it inherits so.
+        # Tests in the background inherit SIGINT ignored, and a shell cannot trap an ignored signal.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
 def processes_of(session: int) -> list[str]:
-    """Command lines of the processes that are alive in a session."""
+    """Return command lines of the processes in a session."""
     alive = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -48,8 +48,8 @@ def processes_of(session: int) -> list[str]:
     return alive
 
 
-def test_the_story_is_told_to_its_end_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    # Settings of the caller's must not decide where the commands go.
+def test_the_script_runs_to_its_end_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    # Settings of the environment must not change where the commands go.
     story = start(tmp_path, AWS_PROFILE="work", AWS_REGION="eu-west-3", AWS_ENDPOINT_URL="http://127.0.0.1:1")
     said, complaints = story.communicate(timeout=WITHIN)
     assert story.returncode == 0, f"{said}\n{complaints}"
@@ -72,7 +72,7 @@ def test_the_story_is_told_to_its_end_and_leaves_nothing_behind(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_step_that_fails_stops_the_story_and_shows_the_end_of_the_log(tmp_path: Path) -> None:
+def test_a_failing_step_stops_the_script_and_shows_the_end_of_the_log(tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     folder = tmp_path / "temporary"
@@ -91,7 +91,7 @@ def test_a_step_that_fails_stops_the_story_and_shows_the_end_of_the_log(tmp_path
     assert list(folder.iterdir()) == []
 
 
-def test_a_busy_port_stops_the_story_with_the_servers_own_words(tmp_path: Path) -> None:
+def test_a_busy_port_stops_the_script_with_the_servers_message(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         story = start(tmp_path, SEKISHO_API_PORT=str(taken.getsockname()[1]))
         _, complaints = story.communicate(timeout=WITHIN)
@@ -100,13 +100,13 @@ def test_a_busy_port_stops_the_story_with_the_servers_own_words(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_the_story_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_script_and_leaves_nothing_behind(tmp_path: Path) -> None:
     story = start(tmp_path)
     assert story.stdout is not None
     for line in story.stdout:
         if "register-ca-certificate" in line:
             break
-    # As a terminal does it: to everyone in the foreground.
+    # Like a terminal: to all processes in the foreground.
     os.killpg(story.pid, signal.SIGINT)
     story.communicate(timeout=WITHIN)
     assert story.returncode == 130

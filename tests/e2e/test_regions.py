@@ -1,4 +1,4 @@
-"""Regions are a list, each has a server certificate of its own, and none that was made up stops a start."""
+"""The list of regions, a server certificate for each, and a start in spite of unlisted regions in the registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MADE_UP = [f"made-up-region-number-{n:08}-xx" for n in range(1300)]
 
 
 def shown(server: RunningServer, device_files: CertificateFiles, server_name: str | None) -> set[str]:
-    """The names and addresses in the leaf that the server shows to a client that asks for this name."""
+    """Return the names and addresses in the leaf that the server sends to a client with this SNI."""
     handshake = subprocess.run(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-cert",
@@ -41,7 +41,7 @@ def shown(server: RunningServer, device_files: CertificateFiles, server_name: st
 DEFAULT = {"localhost", "localhost.localdomain", "127.0.0.1", "0:0:0:0:0:0:0:1"}
 
 
-def test_a_region_that_was_made_up_is_refused_everywhere_and_leaves_nothing(server: RunningServer) -> None:
+def test_an_unlisted_region_is_refused_everywhere_and_leaves_nothing_behind(server: RunningServer) -> None:
     for region in ("tokyo", "plant-1", "us-east-9"):
         clients = server.session(region=region)
         for ask in (clients.iot.describe_endpoint, clients.iot.list_things):
@@ -55,20 +55,20 @@ def test_a_region_that_was_made_up_is_refused_everywhere_and_leaves_nothing(serv
     assert regions == [("us-east-1",)]
 
 
-def test_a_client_sees_its_own_regions_names_and_no_others(server: RunningServer, tmp_path: Path) -> None:
+def test_a_client_sees_the_names_of_its_own_region_only(server: RunningServer, tmp_path: Path) -> None:
     device_files = new_self_signed(tmp_path)
     west, north = (endpoint(server.session(region=region)) for region in ("eu-west-1", "eu-north-1"))
     assert shown(server, device_files, west) == {"*.iot.eu-west-1.localhost"}
     assert shown(server, device_files, west.upper()) == {"*.iot.eu-west-1.localhost"}
     assert shown(server, device_files, north) == {"*.iot.eu-north-1.localhost"}
-    # A guess tells nothing: a region that nobody uses looks the same.
+    # A guess shows nothing: an unused region looks the same.
     for region in ("eu-west-1", "sa-east-1"):
         assert shown(server, device_files, f"a-ats.iot.{region}.localhost") == {f"*.iot.{region}.localhost"}
     for name in ("localhost", "example.com", "a.b.iot.eu-west-1.localhost", "a-ats.iot.x1.localhost", None):
         assert shown(server, device_files, name) == DEFAULT
 
 
-def test_a_device_connects_in_each_region_with_the_root_file_alone(server: RunningServer, tmp_path: Path) -> None:
+def test_a_device_connects_in_each_region_with_only_the_root_file(server: RunningServer, tmp_path: Path) -> None:
     clients = server.session(region="eu-west-2")
     device_files = new_self_signed(tmp_path)
     allow(clients.iot, "anything")
@@ -79,7 +79,7 @@ def test_a_device_connects_in_each_region_with_the_root_file_alone(server: Runni
 
 @pytest.fixture
 def grown(own_server: RunningServer, tmp_path: Path) -> RunningServer:
-    """A stopped server, whose registry has endpoints in made-up regions and whose certificate all their names."""
+    """Stop a server whose registry has endpoints in unlisted regions and whose certificate has all their names."""
     own_server.session().iot.create_keys_and_certificate()
     assert own_server.stop() == 0
     with closing(sqlite3.connect(own_server.data / "sekisho.db")) as connection, connection:
@@ -101,7 +101,7 @@ def grown(own_server: RunningServer, tmp_path: Path) -> RunningServer:
     return own_server
 
 
-def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
+def test_a_data_folder_with_a_large_certificate_and_unlisted_regions_starts(
     grown: RunningServer, tmp_path: Path
 ) -> None:
     root = Path(grown.root_ca).read_bytes()
@@ -119,7 +119,7 @@ def test_a_data_folder_with_a_grown_certificate_and_made_up_regions_starts(
         assert connection.execute("SELECT count(*) FROM endpoints").fetchone() == (len(MADE_UP) + 1,)
     assert len(list((grown.data / "server").rglob("*"))) < 40, "no certificates for made-up regions"
 
-    # Without SNI a certificate names its realm by itself; its region has to be in the list all the same.
+    # Without SNI a certificate determines its realm, whose region must be in the list too.
     clients = grown.session()
     allow(clients.iot, "anything")
     arn = register(clients, device_files, "anything")

@@ -1,4 +1,4 @@
-"""What the API acknowledged is there after a restart, and after kill -9 at any moment."""
+"""What the API has acknowledged exists after a restart, and after kill -9 at any moment."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_a_restart_keeps_everything_and_devices_connect_again(own_server: Runnin
 
     assert facts() == before
     assert own_server.session().iot.get_registration_code()["registrationCode"] == code
-    # A new root would lock out every device that has the old one.
+    # A new root would exclude every device that has the old one.
     assert Path(own_server.root_ca).read_bytes() == root
     with Device(own_server, device_files, "kettle") as device:
         device.publish("t1", "still here", 1)
 
 
-def test_kill_9_loses_nothing_that_the_api_acknowledged(own_server: RunningServer) -> None:
+def test_kill_9_loses_nothing_acknowledged_by_the_api(own_server: RunningServer) -> None:
     acknowledged: list[str] = []
     lock = threading.Lock()
 
@@ -89,6 +89,6 @@ def test_kill_9_loses_nothing_that_the_api_acknowledged(own_server: RunningServe
         for thing in page["things"]
     }
     assert set(acknowledged) <= set(stored)
-    # At most one request of each writer was under way; it may have been done, and whole, without being answered.
+    # At most one request of each writer was in progress; it may be complete without an answer.
     assert len(stored) <= len(acknowledged) + WRITERS
     assert all(name.rsplit("-", 1)[1] == number for name, number in stored.items())

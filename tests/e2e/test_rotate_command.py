@@ -1,4 +1,4 @@
-"""``sekisho rotate`` as people and scripts call it. What a device sees of it: ``test_rotation.py``."""
+"""``sekisho rotate`` as people and scripts use it. The device's view: ``test_rotation.py``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.wait import eventually
 
 
 class Fleet:
-    """A CA of a test's own, registered, and what is done with it."""
+    """A registered CA for one test, and the commands for it."""
 
     def __init__(self, server: RunningServer, folder: Path, name: str) -> None:
         self.server = server
@@ -46,7 +46,7 @@ class Fleet:
         )
 
     def by(self, ca: CertificateFiles) -> list[str | Path]:
-        """The options that say who signs, and where to."""
+        """Return the options for the signer and the folder."""
         return ["--ca-certificate", ca.certificate, "--ca-key", ca.key, "--out", self.out]
 
     def rotate(self, *arguments: str | Path) -> Any:
@@ -76,9 +76,7 @@ def subject(device_files: CertificateFiles) -> str:
 
 
 @pytest.mark.parametrize("kind", ["P-384", "RSA-2048"])
-def test_a_new_key_and_certificate_of_the_same_subject_and_kind_are_made_and_registered(
-    fleet: Fleet, kind: str
-) -> None:
+def test_a_new_key_and_certificate_of_the_same_subject_and_kind_are_registered(fleet: Fleet, kind: str) -> None:
     next_ca = fleet.add_ca(f"Next {kind}")
     old = fleet.add_device(kind)
     said = fleet.rotate("device", old.certificate_id.upper(), *fleet.by(next_ca), "--days", "7")
@@ -110,13 +108,13 @@ def test_a_new_key_and_certificate_of_the_same_subject_and_kind_are_made_and_reg
     assert fleet.progress() == (1, 0, 0)
 
 
-def test_the_key_may_be_of_another_kind(fleet: Fleet) -> None:
+def test_the_new_key_may_have_another_kind(fleet: Fleet) -> None:
     old = fleet.add_device("RSA-2048")
     fleet.rotate("device", old.certificate_id, *fleet.by(fleet.ca), "--key-type", "p-256")
     assert "prime256v1" in openssl("x509", "-in", fleet.made(old).certificate, "-noout", "-text")
 
 
-def test_called_again_it_uses_what_is_there(fleet: Fleet) -> None:
+def test_a_second_call_uses_the_existing_files(fleet: Fleet) -> None:
     old = fleet.add_device()
     call = ["device", old.certificate_id, *fleet.by(fleet.ca)]
     first = fleet.rotate(*call)
@@ -146,7 +144,7 @@ def test_files_without_a_rotation_are_registered_and_a_key_without_a_certificate
     assert made.key.read_text() == key
 
 
-def test_files_that_do_not_fit_are_said_and_left_alone(fleet: Fleet) -> None:
+def test_files_that_do_not_fit_are_reported_and_not_changed(fleet: Fleet) -> None:
     old, other = fleet.add_device(), fleet.add_device()
     fleet.rotate("device", old.certificate_id, *fleet.by(fleet.ca))
     fleet.rotate("cancel", old.certificate_id)
@@ -162,7 +160,7 @@ def test_files_that_do_not_fit_are_said_and_left_alone(fleet: Fleet) -> None:
     assert fleet.rotate("device", old.certificate_id, *fleet.by(fleet.ca))["step"] == "REGISTER"
 
 
-def test_a_ca_that_is_not_registered_signs_certificates_without_a_ca_and_that_is_said(fleet: Fleet) -> None:
+def test_certificates_of_an_unregistered_ca_are_registered_without_a_ca_with_a_warning(fleet: Fleet) -> None:
     old = fleet.add_device()
     unknown = new_ca(fleet.folder, "Unknown")
     call: list[str | Path] = ["rotate", "device", old.certificate_id, *fleet.by(unknown), "--data", fleet.server.data]
@@ -173,7 +171,7 @@ def test_a_ca_that_is_not_registered_signs_certificates_without_a_ca_and_that_is
     assert "caCertificateId" not in fleet.describe(fleet.made(old).certificate_id)
 
 
-def test_of_several_certificates_of_one_ca_the_given_one_is_registered_with(fleet: Fleet) -> None:
+def test_of_several_certificates_of_one_ca_the_given_one_is_used(fleet: Fleet) -> None:
     twin = CertificateFiles(fleet.ca.key, fleet.folder / "twin.crt")
     openssl(
         "req", "-x509", "-new", "-key", twin.key, "-days", "30", "-out", twin.certificate, "-subj",
@@ -185,7 +183,7 @@ def test_of_several_certificates_of_one_ca_the_given_one_is_registered_with(flee
     assert fleet.describe(said["newCertificateId"])["caCertificateId"] == twin.certificate_id
 
 
-def test_a_certificate_that_the_user_made_is_registered(fleet: Fleet) -> None:
+def test_a_certificate_made_by_the_user_is_registered(fleet: Fleet) -> None:
     old, new = fleet.add_device(), new_self_signed(fleet.folder)
     said = fleet.rotate("register", old.certificate_id, new.certificate)
     assert (said["oldCertificateId"], said["newCertificateId"]) == (old.certificate_id, new.certificate_id)
@@ -196,7 +194,7 @@ def test_a_certificate_that_the_user_made_is_registered(fleet: Fleet) -> None:
     assert f"{old.certificate_id} waits for {new.certificate_id} since 20" in person
 
 
-def test_what_the_server_refuses_is_one_line(fleet: Fleet) -> None:
+def test_a_refusal_of_the_server_is_one_line(fleet: Fleet) -> None:
     idle, new = fleet.add_device(status="INACTIVE"), new_self_signed(fleet.folder)
     assert "CertificateStateException: The old certificate is INACTIVE" in fleet.refusal(
         "register", idle.certificate_id, new.certificate
@@ -207,11 +205,11 @@ def test_what_the_server_refuses_is_one_line(fleet: Fleet) -> None:
     assert "ResourceNotFoundException" in fleet.refusal("cancel", idle.certificate_id)
 
 
-def test_without_a_server_it_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_server_the_message_says_what_to_do(tmp_path: Path) -> None:
     assert "sekisho up" in failure("rotate", "status", "--data", tmp_path / "no-server")
 
 
-def test_another_account_and_region_are_worked_in_where_named(fleet: Fleet) -> None:
+def test_the_account_and_region_can_be_given(fleet: Fleet) -> None:
     made = answer("account", "create", "--data", fleet.server.data)
     elsewhere = fleet.server.session(made["accountId"], "eu-west-1").iot
     old = new_self_signed(fleet.folder)
@@ -226,7 +224,7 @@ def test_another_account_and_region_are_worked_in_where_named(fleet: Fleet) -> N
 # A whole CA
 
 
-def test_every_active_certificate_of_a_ca_is_rotated_and_no_other(fleet: Fleet) -> None:
+def test_every_active_certificate_of_a_ca_and_no_other_is_rotated(fleet: Fleet) -> None:
     next_ca = fleet.add_ca("Next")
     active = [fleet.add_device() for _ in range(3)]
     fleet.add_device(status="INACTIVE")
@@ -241,7 +239,7 @@ def test_every_active_certificate_of_a_ca_is_rotated_and_no_other(fleet: Fleet) 
     assert fleet.progress() == (3, 0, 0)
 
 
-def test_a_person_at_a_terminal_sees_how_far_it_is(fleet: Fleet) -> None:
+def test_a_terminal_shows_a_progress_bar(fleet: Fleet) -> None:
     for _ in range(3):
         fleet.add_device()
     call = ["ca", fleet.ca.certificate_id, *fleet.by(fleet.ca), "--data", fleet.server.data]
@@ -262,7 +260,7 @@ def test_a_person_at_a_terminal_sees_how_far_it_is(fleet: Fleet) -> None:
     assert b"3 made" in run.stdout
 
 
-def test_a_dry_run_does_nothing_and_says_what_it_would(fleet: Fleet) -> None:
+def test_a_dry_run_changes_nothing_and_prints_what_would_be_done(fleet: Fleet) -> None:
     old, done = fleet.add_device(), fleet.add_device()
     call = ["ca", fleet.ca.certificate_id, *fleet.by(fleet.ca)]
     fleet.rotate("device", done.certificate_id, *fleet.by(fleet.ca))
@@ -278,7 +276,7 @@ def test_a_dry_run_does_nothing_and_says_what_it_would(fleet: Fleet) -> None:
     assert fleet.progress() == (1, 0, 0)
 
 
-def test_one_device_that_fails_does_not_stop_the_rest(fleet: Fleet) -> None:
+def test_after_one_device_failed_the_others_are_rotated(fleet: Fleet) -> None:
     devices = [fleet.add_device() for _ in range(4)]
     spoilt, elsewhere = devices[0], devices[1]
     fleet.out.mkdir()
@@ -311,13 +309,13 @@ def test_one_device_that_fails_does_not_stop_the_rest(fleet: Fleet) -> None:
     assert (content["made"], content["waiting"], content["failed"]) == (2, 2, [])
 
 
-def test_a_ca_that_signs_its_own_successors_comes_to_an_end(fleet: Fleet) -> None:
+def test_the_rotation_of_a_ca_that_signs_its_own_replacements_ends(fleet: Fleet) -> None:
     devices = [fleet.add_device() for _ in range(2)]
     call = ["ca", fleet.ca.certificate_id, *fleet.by(fleet.ca)]
     assert fleet.rotate(*call)["made"] == 2
     said = fleet.rotate(*call)
     assert (said["made"], said["waiting"]) == (0, 2)
-    # Without the files it would not be known here which are the successors, but the server knows.
+    # Without the files the replacements are unknown here, but the server knows them.
     shutil.move(fleet.out, fleet.folder / "moved")
     said = json.loads(
         sekisho("rotate", *call, "--dry-run", "--data", fleet.server.data, "--json").stdout,
@@ -326,14 +324,14 @@ def test_a_ca_that_signs_its_own_successors_comes_to_an_end(fleet: Fleet) -> Non
     assert {each["certificateId"] for each in said["failed"]} == {each.certificate_id for each in devices}
 
 
-def test_an_unknown_ca_is_refused_and_a_wrong_key_too(fleet: Fleet) -> None:
+def test_an_unknown_ca_and_a_wrong_key_are_refused(fleet: Fleet) -> None:
     assert "ResourceNotFoundException" in fleet.refusal("ca", "ab" * 32, *fleet.by(fleet.ca))
     other = new_ca(fleet.folder, "Other")
     mixed: list[str | Path] = ["--ca-certificate", fleet.ca.certificate, "--ca-key", other.key, "--out", fleet.out]
     assert "does not belong" in fleet.refusal("ca", fleet.ca.certificate_id, *mixed)
 
 
-def test_status_waits_until_none_is_pending_and_no_longer_than_told(fleet: Fleet) -> None:
+def test_status_waits_until_none_is_pending_or_until_its_time_is_over(fleet: Fleet) -> None:
     old = fleet.add_device()
     fleet.rotate("device", old.certificate_id, *fleet.by(fleet.ca))
     call: list[str | Path] = [
@@ -354,9 +352,7 @@ def test_status_waits_until_none_is_pending_and_no_longer_than_told(fleet: Fleet
     assert (said.returncode, json.loads(said.stdout)["waiting"]) == (0, [])
 
 
-def test_a_server_that_is_killed_ends_the_run_and_the_next_one_goes_on(
-    own_server: RunningServer, tmp_path: Path
-) -> None:
+def test_a_killed_server_ends_the_run_and_the_next_run_continues(own_server: RunningServer, tmp_path: Path) -> None:
     fleet = Fleet(own_server, tmp_path, "Gone")
     devices = [fleet.add_device() for _ in range(25)]
     call: list[str | Path] = ["ca", fleet.ca.certificate_id, *fleet.by(fleet.ca)]
@@ -379,7 +375,7 @@ def test_a_server_that_is_killed_ends_the_run_and_the_next_one_goes_on(
     assert 0 < before["made"] < len(devices)
     own_server.start()
     after = fleet.rotate(*call)
-    # The one under way when the server was killed may not have been made; or made, or registered without an answer.
+    # For the device in progress at the kill, each step may be done or not.
     assert before["made"] <= after["waiting"] <= before["made"] + 1
     assert after["made"] + after["registered"] + after["waiting"] == len(devices)
     assert len(devices) - before["made"] - 1 <= after["made"] <= len(devices) - before["made"]

@@ -1,4 +1,4 @@
-"""Rotation as a device meets it: one of its two certificates works at every moment, whatever ends when."""
+"""Rotation as seen by a device: one of its two certificates works at every moment, whichever process ends when."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FLEET = 60
 
 
 def rotate(server: RunningServer, *arguments: str | Path, ends_with: int = 0) -> Any:
-    """What the command says with --json."""
+    """Return the output of the command with --json."""
     said = sekisho("rotate", *arguments, "--data", server.data, "--json")
     assert said.returncode == ends_with, said
     return json.loads(said.stdout)
@@ -45,7 +45,7 @@ def add_ca(server: RunningServer, folder: Path, name: str) -> CertificateFiles:
 
 
 def add_device(server: RunningServer, folder: Path, ca: CertificateFiles, name: str) -> CertificateFiles:
-    """A registered device that may do anything, and is the one of its thing."""
+    """Register a device that may do anything and is the only one of its thing."""
     iot = server.session().iot
     device = new_device(folder, ca, name)
     arn = iot.register_certificate(certificatePem=device.pem, status="ACTIVE")["certificateArn"]
@@ -74,9 +74,9 @@ def is_let_in(server: RunningServer, device_files: CertificateFiles, client_id: 
 def a_fallible_device(
     server: RunningServer, old: CertificateFiles, new: CertificateFiles, client_id: str
 ) -> Iterator[list[str]]:
-    """A device that connects by its old certificate over and over, and by its new one only once the old is refused.
+    """Run a device that connects repeatedly with its old certificate, and with its new one only after a refusal.
 
-    Yields what worked, in order; it fails where neither did.
+    Yields which certificate worked, in order; fails where neither did.
     """
     worked: list[str] = []
     locked_out: queue.Queue[str] = queue.Queue()
@@ -103,7 +103,7 @@ def a_fallible_device(
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
-def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_before(
+def test_the_old_connection_ends_when_the_new_certificate_connects_and_not_before(
     server: RunningServer, tmp_path: Path, version: int
 ) -> None:
     ca = add_ca(server, tmp_path, f"Before {version}")
@@ -119,7 +119,7 @@ def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_bef
         before.publish("t", "both work", 1)
         assert status(server, old) == "ACTIVE"
         assert before.ended.empty()
-        # Another client id: the end of the old connection is not that of a session taken over.
+        # Another client id, because a session takeover would end the old connection too.
         with Device(server, new, f"{name}-new", version=version) as after:  # type: ignore[arg-type]
             before.ended.get(timeout=WITHIN)
             eventually(lambda: status(server, old) == "INACTIVE")
@@ -140,7 +140,7 @@ def test_the_old_connection_ends_when_the_new_certificate_connects_and_never_bef
     }
 
 
-def test_a_new_certificate_that_is_connected_already_takes_over_at_once(server: RunningServer, tmp_path: Path) -> None:
+def test_a_connected_new_certificate_replaces_the_old_one_at_once(server: RunningServer, tmp_path: Path) -> None:
     ca = add_ca(server, tmp_path, "Already")
     old, new = add_device(server, tmp_path, ca, "kettle"), add_device(server, tmp_path, ca, "kettle-new")
     iot = server.session().iot
@@ -155,9 +155,7 @@ def test_a_new_certificate_that_is_connected_already_takes_over_at_once(server: 
     assert (waited["pending"], waited["done"]) == (0, 1)
 
 
-def test_the_session_is_the_devices_and_goes_on_under_its_new_certificate(
-    server: RunningServer, tmp_path: Path
-) -> None:
+def test_the_session_continues_with_the_new_certificate(server: RunningServer, tmp_path: Path) -> None:
     ca = add_ca(server, tmp_path, "Session")
     old, new = add_device(server, tmp_path, ca, "meter"), new_device(tmp_path, ca, "meter")
     keep = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -174,7 +172,7 @@ def test_the_session_is_the_devices_and_goes_on_under_its_new_certificate(
     after.disconnect()
 
 
-def test_a_rotation_that_is_given_up_leaves_the_old_certificate_and_ends_the_new_ones_connection(
+def test_a_cancelled_rotation_keeps_the_old_certificate_and_ends_connections_of_the_new_one(
     server: RunningServer, tmp_path: Path
 ) -> None:
     ca = add_ca(server, tmp_path, "Given up")
@@ -186,9 +184,7 @@ def test_a_rotation_that_is_given_up_leaves_the_old_certificate_and_ends_the_new
     assert status(server, old) == "ACTIVE"
 
 
-def test_kill_9_between_the_beginning_and_the_connection_loses_nothing(
-    own_server: RunningServer, tmp_path: Path
-) -> None:
+def test_kill_9_between_registration_and_connection_loses_nothing(own_server: RunningServer, tmp_path: Path) -> None:
     ca = add_ca(own_server, tmp_path, "Killed")
     old, new = add_device(own_server, tmp_path, ca, "valve"), new_device(tmp_path, ca, "valve")
     rotate(own_server, "register", old.certificate_id, new.certificate)
@@ -208,8 +204,8 @@ def test_kill_9_between_the_beginning_and_the_connection_loses_nothing(
     assert rotate(own_server, "status")["done"] == 1
 
 
-def test_the_server_may_be_killed_at_any_moment_of_the_switch(own_server: RunningServer, tmp_path: Path) -> None:
-    """The new certificate connects and the server is killed at once, whatever it came to record."""
+def test_the_server_may_be_killed_at_any_moment_of_the_replacement(own_server: RunningServer, tmp_path: Path) -> None:
+    """The new certificate connects and the server is killed at once, whatever it has recorded."""
     ca = add_ca(own_server, tmp_path, "Any moment")
     for number in range(4):
         name = f"gate-{number}"
@@ -217,19 +213,19 @@ def test_the_server_may_be_killed_at_any_moment_of_the_switch(own_server: Runnin
         rotate(own_server, "register", old.certificate_id, new.certificate)
         device = Device(own_server, new, name)
         device.connect()
-        # Not to wait for anything: to be somewhere else in the switch each time.
+        # Without waiting, so that each kill interrupts another step.
         time.sleep(number * 0.003)
         own_server.kill()
         device.client.loop_stop()
         own_server.start()
-        # Done or not, the next connection of the new one finishes it.
+        # Finished or not, the next connection of the new certificate finishes it.
         assert is_let_in(own_server, new, name)
         eventually(partial(is_switched_off, own_server, old))
         assert is_let_in(own_server, new, name)
     assert rotate(own_server, "status", "--wait", "10")["done"] == 4
 
 
-def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_was(
+def test_the_command_may_be_killed_during_the_rotation_of_a_ca_and_continues(
     own_server: RunningServer, tmp_path: Path
 ) -> None:
     old_ca, next_ca = add_ca(own_server, tmp_path, "Old"), add_ca(own_server, tmp_path, "Next")
@@ -266,7 +262,7 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
         process.wait(timeout=10)
         pending = waiting()
         assert 0 < len(pending) < FLEET
-        # Nothing is registered whose key is not on disk.
+        # A certificate is registered only when its key is on disk.
         for old_id, new_id in pending.items():
             device_files = made()[old_id]
             assert device_files.certificate_id == new_id
@@ -281,7 +277,7 @@ def test_the_command_may_be_killed_in_the_middle_of_a_ca_and_goes_on_where_it_wa
     pending = waiting()
     assert set(pending) == fleet
     assert pending == {old_id: device_files.certificate_id for old_id, device_files in made().items()}
-    # What was made once was not made again, nor anything registered twice.
+    # No certificate was made again or registered twice.
     assert {old_id: made()[old_id].pem for old_id in before} == before
     registered = iot.get_paginator("list_certificates").paginate()
     assert sum(len(page["certificates"]) for page in registered) == 2 * FLEET

@@ -23,7 +23,7 @@ from tests.e2e.running_server import RunningServer
 
 @pytest.fixture
 def sdk_311(server: RunningServer, device_files: CertificateFiles) -> Iterator[Any]:
-    """Makes connections of the SDK's MQTT 3.1.1 client."""
+    """Yield a function that makes connections of the SDK's MQTT 3.1.1 client."""
     made: list[crt_mqtt.Connection] = []
 
     def connect(client_id: str, **options: Any) -> tuple[crt_mqtt.Connection, dict[str, Any]]:
@@ -86,11 +86,11 @@ def test_the_device_sdk_resumes_a_session_in_mqtt_3_1_1(
 
 
 class Sdk5:
-    """The SDK's MQTT 5 client, while in its context."""
+    """The SDK's MQTT 5 client, connected within its context."""
 
     def __init__(self, server: RunningServer, device_files: CertificateFiles, client_id: str, **options: Any) -> None:
         self.messages: queue.Queue[crt_mqtt5.PublishPacket] = queue.Queue()
-        # The client tries again by itself; the first outcome counts.
+        # The client retries by itself; the first outcome counts.
         self._outcomes: queue.Queue[Any] = queue.Queue()
         self._stopped: Future[None] = Future()
         self.client = mqtt5_client_builder.mtls_from_path(
@@ -158,7 +158,7 @@ def test_the_device_sdk_publishes_subscribes_and_gets_retained_messages_in_mqtt_
         assert (kept.payload, kept.retain) == (b"hello", True)
 
 
-def test_the_device_sdk_learns_from_the_connack_what_aws_iot_says_in_it(
+def test_the_device_sdk_reads_the_limits_of_aws_iot_in_the_connack(
     server: RunningServer, device_files: CertificateFiles
 ) -> None:
     with Sdk5(server, device_files, "sdk5-limits") as device:
@@ -209,7 +209,7 @@ os._exit(9)
 
 
 @pytest.mark.parametrize("version", ["311", "5"])
-def test_the_will_of_a_device_on_the_sdk_arrives_when_its_process_dies(
+def test_the_will_of_a_device_with_the_sdk_is_sent_when_its_process_dies(
     server: RunningServer, device_files: CertificateFiles, tmp_path: Path, version: str
 ) -> None:
     mortal = tmp_path / "mortal.py"
@@ -229,9 +229,7 @@ def test_the_will_of_a_device_on_the_sdk_arrives_when_its_process_dies(
         assert listener.message().payload == b"gone"
 
 
-def test_a_certificate_that_nobody_registered_does_not_connect_through_the_sdk(
-    server: RunningServer, tmp_path: Path
-) -> None:
+def test_an_unregistered_certificate_does_not_connect_with_the_sdk(server: RunningServer, tmp_path: Path) -> None:
     unknown = new_self_signed(tmp_path, kind="RSA-2048")
     device = Sdk5(server, unknown, "sdk5-unknown")
     with pytest.raises(AwsCrtError), device:

@@ -1,7 +1,7 @@
-"""A change in the registry acts at once on who is connected, on who comes back, and on nobody else.
+"""A change in the registry applies at once to open and to new connections, and to no others.
 
-The promise is one second. The tests wait for the event itself with a deadline of several, so that a busy machine does
-not fail them.
+The documented time is one second. The tests wait for the event with a deadline of several seconds, so that a busy
+machine does not fail them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered device with a policy and a thing of its own, both named like its client ID."""
+    """A registered device with a policy and a thing, both named like its client ID."""
 
     server: RunningServer
     clients: Clients
@@ -83,7 +83,7 @@ def clients(server: RunningServer) -> Clients:
 
 @pytest.fixture(scope="module")
 def bystander(server: RunningServer, clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    """A connection that none of the changes concerns."""
+    """Open a connection that is not affected by any of the changes."""
     device_files = in_files(tmp_path_factory.mktemp("bystander"), x509.new_device(None))
     register(clients, device_files, allow(clients.iot, "bystander"))
     with Wire(server, device_files) as wire:
@@ -95,7 +95,7 @@ def bystander(server: RunningServer, clients: Clients, tmp_path_factory: pytest.
 def arrange(
     server: RunningServer, clients: Clients, tmp_path: Path, bystander: Wire
 ) -> Iterator[Callable[..., Registered]]:
-    """Makes a device whose policy has these statements; in the end looks that the bystander felt nothing."""
+    """Return a function that registers a device with these statements; at the end, check the bystander."""
 
     def make(*statements: dict[str, Any]) -> Registered:
         name = f"device-{next(_numbers)}"
@@ -136,7 +136,7 @@ def another_default_version(device: Registered) -> None:
     document = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:*", "Resource": "*"}]}
     made = device.iot.create_policy_version(policyName=device.name, policyDocument=json.dumps(document))
     device.iot.set_default_policy_version(policyName=device.name, policyVersionId=made["policyVersionId"])
-    # The old version gone, nothing is left of what was allowed.
+    # After the deletion of the old version, nothing is allowed any more.
     device.iot.delete_policy_version(policyName=device.name, policyVersionId="1")
 
 
@@ -168,7 +168,7 @@ def change_attribute(device: Registered) -> None:
         (change_attribute, [CONNECT_IN_PLANT]),
     ],
 )
-def test_a_change_closes_the_connection_it_concerns_and_keeps_the_device_out(
+def test_a_change_closes_the_affected_connection_and_refuses_the_device(
     arrange: Callable[..., Registered],
     change: Callable[[Registered], None],
     statements: list[dict[str, Any]],
@@ -189,7 +189,7 @@ def test_a_change_closes_the_connection_it_concerns_and_keeps_the_device_out(
 
 
 @VERSIONS
-def test_a_deactivated_device_is_let_in_again_when_it_is_active_again(
+def test_a_deactivated_device_is_accepted_again_when_it_is_active_again(
     arrange: Callable[..., Registered], version: int
 ) -> None:
     device = arrange()
@@ -218,7 +218,7 @@ def topic_of(message: Packet) -> bytes:
 
 
 @VERSIONS
-def test_a_policy_that_narrows_stops_messages_and_leaves_the_connection(
+def test_a_narrower_policy_stops_messages_and_keeps_the_connection(
     arrange: Callable[..., Registered], version: int
 ) -> None:
     device = arrange()
@@ -240,7 +240,7 @@ def test_a_policy_that_narrows_stops_messages_and_leaves_the_connection(
             policyDocument=json.dumps({"Version": "2012-10-17", "Statement": narrower}),
             setAsDefault=True,
         )
-        # The live connection is examined anew within a second; from then on only the open topic is delivered.
+        # The live connection is examined again within a second; from then on only the open topic is delivered.
         deadline = time.monotonic() + SOON
         delivered = b"secret"
         while delivered == b"secret":
@@ -256,7 +256,7 @@ def test_a_policy_that_narrows_stops_messages_and_leaves_the_connection(
         assert watcher.is_alive()
 
 
-def test_what_is_detached_from_one_certificate_stays_with_another(
+def test_detaching_from_one_certificate_does_not_affect_another(
     arrange: Callable[..., Registered], tmp_path: Path
 ) -> None:
     device = arrange()

@@ -1,4 +1,4 @@
-"""A storm: a fleet that nobody registered arrives at once, while another that is known goes about its business."""
+"""A storm: an unregistered fleet connects at once, while registered devices continue to work."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tests.e2e.test_just_in_time_registration import EVENTS
 from tests.wait import eventually
 
 UNKNOWN: Final = 1000
-"""As many as CI has time for. ``bench`` does ten times as many."""
+"""As many as CI has time for. ``bench`` uses ten times as many."""
 
 NEW: Final = 50
-"""Registered, and never seen by the gate, which has to ask about them as about the unknown ones."""
+"""Registered devices that are not cached yet, which need an admission request like the unregistered ones."""
 
 KNOWN: Final = 10
-"""Connect, publish and leave, over and over."""
+"""Registered devices that connect, publish and disconnect repeatedly."""
 
 HELD: Final = 5.0
-"""Seconds at most between the first device's handshake and its CONNECT, for which the server has ten."""
+"""Maximum seconds between the first device's handshake and its CONNECT, for which the server allows ten."""
 
 
 @dataclass
 class Watched:
-    """What became of the known devices, and how long it took them."""
+    """The outcomes and durations of the registered devices' attempts."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Watched:
 async def storm(
     server: RunningServer, unknown: Sequence[SharedKeyDevice], new: Sequence[SharedKeyDevice], watched: Watched
 ) -> float:
-    """Each unknown device makes one attempt, all of them at one moment; seconds until the last has its answer."""
+    """Connect each unregistered device once, all at one moment; returns seconds until the last has its answer."""
     burst = asyncio.Event()
     ready = 0
 
@@ -77,7 +77,7 @@ async def about_their_business(
     new: Sequence[SharedKeyDevice],
     known: Sequence[SharedKeyDevice],
 ) -> tuple[Watched, float]:
-    """The storm, while the known devices connect, publish and leave, over and over, before, in and after it."""
+    """Run the storm while the registered devices connect, publish and disconnect before, during and after it."""
     watched = Watched()
     passed = asyncio.Event()
 
@@ -95,7 +95,7 @@ async def about_their_business(
     return watched, seconds
 
 
-def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_known_out(
+def test_an_unregistered_fleet_is_registered_once_and_excludes_no_registered_device(
     own_server: RunningServer,
     tmp_path: Path,
     record_testsuite_property: Callable[[str, object], None],
@@ -107,7 +107,7 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
     )
     allow(clients.iot, "anything")
     unknown = new_devices(tmp_path / "unknown", ca, UNKNOWN, "unknown")
-    # Of the same CA: nothing but their registration tells them from the others.
+    # Of the same CA, so that only their registration differs.
     known, new = new_devices(tmp_path / "known", ca, KNOWN, "known"), new_devices(tmp_path / "new", ca, NEW, "new")
     for member in (*known, *new):
         register(clients, in_files(tmp_path, member.issued), "anything")
@@ -132,12 +132,12 @@ def test_a_fleet_that_nobody_registered_is_registered_once_and_keeps_nobody_know
     listed = [each for page in pages for each in page["certificates"]]
     waiting = Counter(each["certificateId"] for each in listed if each["status"] == "PENDING_ACTIVATION")
     assert waiting == told == dict.fromkeys(ids, 1)
-    # Those that are known were let in, each time.
+    # Registered devices were accepted each time.
     assert watched.outcomes == {Outcome.TAKEN: watched.outcomes.total()}
     assert watched.outcomes.total() > KNOWN + NEW
     eventually(lambda: len(refusals(server)) >= UNKNOWN)
     assert Counter(line["certificate_id"] for line in refusals(server)) == dict.fromkeys(ids, 1)
-    # On a slow machine some hear nothing in time; they are registered and told of all the same.
+    # On a slow machine some time out; they are registered and announced too.
     reasons = {line["reason"] for line in refusals(server)}
     assert reasons <= {"DEVICE_CERTIFICATE_PENDING_ACTIVATION", "CONTROL_PLANE_TIMEOUT"}
 

@@ -1,4 +1,4 @@
-"""TLS as devices meet it: the server's chain, versions and cipher suites, and every kind of device certificate."""
+"""TLS with devices: the server's chain, versions and cipher suites, and every kind of device certificate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tools import require
 
 @pytest.fixture(scope="module")
 def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
-    """A registered device that may do anything."""
+    """Register a device that may do anything."""
     device_files = new_self_signed(tmp_path_factory.mktemp("device"))
     allow(server.session().iot, "anything")
     register(server.session(), device_files, "anything")
@@ -25,7 +25,7 @@ def device(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> C
 
 
 def s_client(server: RunningServer, device: CertificateFiles, *arguments: str) -> str:
-    """One handshake with what openssl prints of it."""
+    """Do one handshake and return the output of openssl."""
     said = subprocess.run(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-servername", "localhost",
@@ -41,7 +41,7 @@ def s_client(server: RunningServer, device: CertificateFiles, *arguments: str) -
 
 
 def chain_in(said: str, folder: Path) -> list[Path]:
-    """The certificates that -showcerts showed, in files, the server's first."""
+    """Write the certificates in the output of -showcerts to files, the server's first."""
     files = []
     for number, pem in enumerate(re.findall("-----BEGIN.*?-----END CERTIFICATE-----\n", said, re.DOTALL)):
         file = folder / f"shown-{number}.pem"
@@ -50,7 +50,7 @@ def chain_in(said: str, folder: Path) -> list[Path]:
     return files
 
 
-def test_the_chain_that_the_server_shows_leads_to_its_root_file(
+def test_the_server_s_chain_leads_to_its_root_file(
     server: RunningServer, device: CertificateFiles, tmp_path: Path
 ) -> None:
     said = s_client(server, device, "-showcerts")
@@ -60,7 +60,7 @@ def test_the_chain_that_the_server_shows_leads_to_its_root_file(
     untrusted = [argument for file in intermediates for argument in ("-untrusted", file)]
     assert "OK" in openssl("verify", "-CAfile", server.root_ca, *untrusted, leaf)
     assert "DNS:localhost" in openssl("x509", "-in", leaf, "-noout", "-ext", "subjectAltName")
-    # Not without it: a device needs the root and nothing else, but the server's certificate is not signed by the root.
+    # The root file is necessary: a device needs only the root, but the server's certificate is not signed by it.
     with pytest.raises(subprocess.CalledProcessError):
         openssl("verify", "-CAfile", server.root_ca, leaf)
 
@@ -72,7 +72,9 @@ def test_the_server_names_no_ca_in_its_request_for_a_client_certificate(
 
 
 @pytest.mark.parametrize(("option", "version"), [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")])
-def test_tls_1_2_and_1_3_are_spoken(server: RunningServer, device: CertificateFiles, option: str, version: str) -> None:
+def test_tls_1_2_and_1_3_are_supported(
+    server: RunningServer, device: CertificateFiles, option: str, version: str
+) -> None:
     said = s_client(server, device, option)
     assert f"New, {version}" in said
     assert "Verification: OK" in said
@@ -87,7 +89,7 @@ def test_tls_1_2_and_1_3_are_spoken(server: RunningServer, device: CertificateFi
         ("-tls1_3", "-sigalgs", "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256"),
     ],
 )
-def test_a_client_that_knows_rsa_only_gets_an_rsa_chain_that_leads_to_the_same_file(
+def test_a_client_with_rsa_only_gets_an_rsa_chain_that_leads_to_the_same_file(
     server: RunningServer, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     said = s_client(server, new_self_signed(tmp_path, kind="RSA-2048"), "-showcerts", *arguments)
@@ -96,12 +98,12 @@ def test_a_client_that_knows_rsa_only_gets_an_rsa_chain_that_leads_to_the_same_f
     text = openssl("x509", "-in", chain[0], "-noout", "-text")
     assert "Public Key Algorithm: rsaEncryption" in text
     assert "Public-Key: (2048 bit)" in text
-    # Nothing in the chain may need ECDSA: such a client could not check it.
+    # No certificate of the chain may need ECDSA, because such a client could not verify it.
     for file in chain:
         assert "ecdsa" not in openssl("x509", "-in", file, "-noout", "-text").lower()
 
 
-def test_a_client_that_knows_ecdsa_gets_p_256(server: RunningServer, device: CertificateFiles, tmp_path: Path) -> None:
+def test_a_client_with_ecdsa_gets_p_256(server: RunningServer, device: CertificateFiles, tmp_path: Path) -> None:
     for arguments in ((), ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256")):
         chain = chain_in(s_client(server, device, "-showcerts", *arguments), tmp_path)
         assert "ASN1 OID: prime256v1" in openssl("x509", "-in", chain[0], "-noout", "-text")
@@ -115,7 +117,7 @@ def signed_by_own_ca(kind: str) -> Callable[[Path], CertificateFiles]:
 
 
 def rsa_pss(folder: Path) -> CertificateFiles:
-    """A key that may be used with PSS only (id-RSASSA-PSS): TLS 1.3."""
+    """Make a key that may be used with PSS only (id-RSASSA-PSS): TLS 1.3."""
     key, certificate = folder / "pss.key", folder / "pss.crt"
     openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
     openssl("req", "-x509", "-new", "-key", key, "-days", "30", "-out", certificate, "-subj", "/CN=pss")
@@ -123,7 +125,7 @@ def rsa_pss(folder: Path) -> CertificateFiles:
 
 
 def version_1(folder: Path) -> CertificateFiles:
-    """No extensions at all, whatever version of openssl makes it."""
+    """Make a certificate without extensions, with any version of openssl."""
     ca = new_ca(folder)
     key, request, certificate = folder / "v1.key", folder / "v1.csr", folder / "v1.crt"
     new_key(key, "P-256")
@@ -138,7 +140,7 @@ def version_1(folder: Path) -> CertificateFiles:
 
 
 def with_ca_in_the_chain(folder: Path) -> CertificateFiles:
-    """Leaf and CA in one file, as JITR recipes make it."""
+    """Write leaf and CA to one file, as JITR recipes do."""
     ca = new_ca(folder)
     alone = new_device(folder, ca)
     chain = folder / "chain.crt"
@@ -178,7 +180,7 @@ def test_every_kind_of_device_certificate_connects(
 
 
 def speak(server: RunningServer, device_files: CertificateFiles, version: str) -> None:
-    """Publish with mosquitto over this TLS version and see it acknowledged."""
+    """Publish with mosquitto over this TLS version, and check the acknowledgement."""
     said = subprocess.run(
         [
             require("mosquitto_pub"), "-h", "localhost", "-p", str(server.mqtt_port), "--cafile", server.root_ca,
@@ -193,7 +195,7 @@ def speak(server: RunningServer, device_files: CertificateFiles, version: str) -
     assert "received PUBACK" in said.stdout, f"{said.stdout}{said.stderr}\n{server.log()[-1000:]}"
 
 
-def test_a_server_certificate_of_the_users_own_is_served_instead(tmp_path: Path) -> None:
+def test_a_users_server_certificate_replaces_sekishos_own(tmp_path: Path) -> None:
     ca = new_ca(tmp_path, "HouseCA")
     key, request, certificate = tmp_path / "s.key", tmp_path / "s.csr", tmp_path / "s.crt"
     new_key(key, "P-384")

@@ -1,4 +1,4 @@
-"""TLS session tickets: none in TLS 1.3 unless the server is told to, and none that spares a device its admission."""
+"""TLS session tickets: by default none in TLS 1.3, and none that replaces admission."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Registered:
 
 @pytest.fixture(scope="module")
 def resuming_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that sends tickets in TLS 1.3."""
+    """Run a server that sends tickets in TLS 1.3."""
     data = tmp_path_factory.mktemp("resuming") / "data"
     data.mkdir(mode=0o700)
     (data / "sekisho.toml").write_text("tls13_session_tickets = true\n")
@@ -55,7 +55,7 @@ def new_device(server: RunningServer, folder: Path) -> Registered:
 
 
 def over_openssl(device: Registered, *arguments: str | Path) -> tuple[str, bool]:
-    """CONNECT through openssl's TLS 1.3: what openssl said, and whether the client was taken."""
+    """Connect through openssl's TLS 1.3; returns its output, and whether the client was accepted."""
     process = subprocess.Popen(
         [
             require("openssl"), "s_client", "-connect", f"127.0.0.1:{device.server.mqtt_port}", "-servername",
@@ -117,15 +117,15 @@ def test_a_session_of_tls_1_2_is_resumed_and_refused_after_revocation(server: Ru
 def test_no_ticket_is_sent_in_tls_1_3(server: RunningServer, tmp_path: Path) -> None:
     device, ticket = new_device(server, tmp_path), tmp_path / "ticket"
     assert over_openssl(device, "-sess_out", ticket)[1]
-    # It would have come before CONNACK.
+    # A ticket would have come before CONNACK.
     assert not ticket.exists()
 
 
-def test_a_session_of_tls_1_3_is_resumed_where_wanted_and_refused_after_revocation(
+def test_a_session_of_tls_1_3_is_resumed_where_enabled_and_refused_after_revocation(
     resuming_server: RunningServer, tmp_path: Path
 ) -> None:
     device, ticket = new_device(resuming_server, tmp_path), tmp_path / "ticket"
-    # A ticket is for one use, and each connection brings a new one.
+    # A ticket can be used once, and each connection gets a new one.
     assert over_openssl(device, "-sess_out", ticket)[1]
     assert ticket.exists()
     said, taken = over_openssl(device, "-sess_in", ticket, "-sess_out", ticket)
@@ -140,7 +140,7 @@ def test_a_session_of_tls_1_3_is_resumed_where_wanted_and_refused_after_revocati
 
 @pytest.fixture(scope="module")
 def wolfssl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A device on wolfSSL, built with the distribution's library."""
+    """Compile a device on wolfSSL with the distribution's library."""
     compiler = require("gcc")
     require_file(WOLFSSL_HEADER, "libwolfssl-dev")
     program = tmp_path_factory.mktemp("wolfssl") / "client"
@@ -161,7 +161,7 @@ def test_wolfssl_connects(wolfssl: Path, server: RunningServer, tmp_path: Path, 
     assert (done.stdout, done.returncode) == (f"TLSv1.{version[1]} CONNACK 0\n", 0)
 
 
-def test_a_client_that_a_ticket_ends_leaves_a_line_with_its_alert(
+def test_a_client_that_ends_because_of_a_ticket_is_logged_with_its_alert(
     wolfssl: Path, resuming_server: RunningServer, tmp_path: Path
 ) -> None:
     device = new_device(resuming_server, tmp_path)

@@ -1,4 +1,4 @@
-"""``sekisho up`` and ``sekisho status``: starting, refusing to start, and ending."""
+"""``sekisho up`` and ``sekisho status``: start, refused start, and end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.tools import require
 
 
 def refusal(*arguments: str | Path, environment: dict[str, str] | None = None) -> str:
-    """The one line with which ``sekisho up`` says why it does not start."""
+    """Return the one line with the reason why ``sekisho up`` does not start."""
     said = sekisho_process("up", *arguments, env=clean_environment() | (environment or {}))
     assert said.returncode == 1, said
     assert said.stdout == ""
@@ -38,7 +38,7 @@ FREE_PORTS = ("--api-port", "0", "--mqtt-port", "0")
 
 
 class Started:
-    """``sekisho up`` as typed, its output a person's."""
+    """``sekisho up`` as a user types it, with output for people."""
 
     def __init__(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -49,7 +49,7 @@ class Started:
         )
 
     def read_until(self, words: str) -> str:
-        """What it has printed, at least up to these words."""
+        """Read its output, at least up to these words."""
         assert self.process.stdout is not None
         said = b""
         deadline = time.monotonic() + START_WITHIN
@@ -63,7 +63,7 @@ class Started:
         return said.decode()
 
     def stop(self) -> int:
-        """Its exit code after SIGTERM."""
+        """Send SIGTERM and return the exit code."""
         self.process.terminate()
         code = self.process.wait(timeout=20)
         assert self.process.stdout is not None
@@ -79,7 +79,7 @@ def data(tmp_path: Path) -> Path:
 # Starting
 
 
-def test_the_panel_says_where_everything_is_and_what_to_type_next(data: Path) -> None:
+def test_the_panel_has_all_addresses_and_the_next_commands(data: Path) -> None:
     started = Started("--data", data, "--region", "eu-central-1", *FREE_PORTS)
     try:
         panel = started.read_until("╰")
@@ -100,8 +100,8 @@ def test_the_panel_says_where_everything_is_and_what_to_type_next(data: Path) ->
     assert not (data / "run.json").exists()
 
 
-def test_private_keys_are_their_owners_alone(own_server: RunningServer) -> None:
-    # Other users may pass through the folder, to the root certificates, and list nothing.
+def test_only_the_owner_can_read_private_keys(own_server: RunningServer) -> None:
+    # Other users may go through the folder to the root certificates, and cannot list it.
     assert own_server.data.stat().st_mode & 0o777 == 0o711
     keys = [
         file
@@ -132,7 +132,7 @@ def test_the_log_says_once_that_it_is_ready_and_once_that_it_stops(own_server: R
     assert own_server.environment()["AWS_SECRET_ACCESS_KEY"] not in own_server.log()
 
 
-def test_with_json_one_line_says_where_everything_is(own_server: RunningServer) -> None:
+def test_with_json_one_line_has_all_addresses(own_server: RunningServer) -> None:
     assert set(own_server.run) == {
         "pid", "api", "mqtt_host", "mqtt_port", "endpoint", "region", "account", "store", "root_ca", "version",
         "dotted_endpoint",
@@ -141,7 +141,9 @@ def test_with_json_one_line_says_where_everything_is(own_server: RunningServer) 
     assert own_server.run["mqtt_host"] == "127.0.0.1"
 
 
-def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path, data: Path) -> None:
+def test_the_command_line_has_precedence_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, data: Path
+) -> None:
     data.mkdir()
     settings = 'api_port = 0\nmqtt_port = 0\nregion = "eu-west-1"\naccount = "111111111111"\nlog_level = "warning"\n'
     (data / "sekisho.toml").write_text(settings)
@@ -149,7 +151,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
     started = Started("--account", "333333333333", "--json", environment=environment)
     run = json.loads(started.read_until("\n"))
     assert started.stop() == 0
-    # From the file came ports 0, or this server would be on 5883 and 8883.
+    # The file has ports 0, or this server would be on 5883 and 8883.
     assert (run["region"], run["account"]) == ("eu-west-2", "333333333333")
     assert run["mqtt_port"] != 8883
 
@@ -161,7 +163,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
     assert (run["region"], run["account"]) == ("eu-west-1", "111111111111")
 
 
-def test_a_wrong_setting_is_refused_by_its_name_and_its_source(tmp_path: Path, data: Path) -> None:
+def test_an_invalid_setting_is_refused_with_its_name_and_its_source(tmp_path: Path, data: Path) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text("mqtt_prot = 1\n")
     line = refusal("--data", data, "--config", file)
@@ -180,7 +182,7 @@ def test_a_wrong_setting_is_refused_by_its_name_and_its_source(tmp_path: Path, d
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that someone listens on."""
+    """Listen on a port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -198,7 +200,7 @@ def test_a_busy_mqtt_port_is_named_with_the_option_that_changes_it(data: Path, t
     assert not (data / "run.json").exists()
 
 
-def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_an_impossible_data_folder_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
     for folder in (file, file / "below"):
@@ -210,7 +212,7 @@ def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_a_read_only_data_folder_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "read-only"
     folder.mkdir()
-    # In a mount namespace of its own, which goes with the process.
+    # In a separate mount namespace, which ends with the process.
     said = subprocess.run(
         [
             "unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro none "$1" && exec "$2" up --data "$1"', "sh",
@@ -229,7 +231,7 @@ def test_a_read_only_data_folder_is_named(tmp_path: Path) -> None:
     assert line.startswith(f"sekisho: the data folder {folder}")
 
 
-def test_a_data_folder_of_a_newer_version_is_left_alone(own_server: RunningServer) -> None:
+def test_a_data_folder_of_a_newer_version_is_not_changed(own_server: RunningServer) -> None:
     own_server.stop()
     database = own_server.data / "sekisho.db"
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -240,7 +242,7 @@ def test_a_data_folder_of_a_newer_version_is_left_alone(own_server: RunningServe
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
-def test_a_second_server_on_one_folder_is_refused_and_the_first_goes_on(own_server: RunningServer) -> None:
+def test_a_second_server_on_one_folder_is_refused_and_the_first_continues(own_server: RunningServer) -> None:
     line = refusal("--data", own_server.data, *FREE_PORTS)
     assert "another server is running" in line
     assert "--data" in line
@@ -254,7 +256,7 @@ def test_any_credentials_is_refused_where_others_can_reach_the_server(data: Path
     assert not data.exists()
 
 
-def test_a_server_certificate_that_cannot_be_used_is_named(tmp_path: Path, data: Path) -> None:
+def test_an_unusable_server_certificate_is_named(tmp_path: Path, data: Path) -> None:
     one, other = new_self_signed(tmp_path, "one"), new_self_signed(tmp_path, "other")
     assert "go together" in refusal("--data", data, "--server-certificate", one.certificate)
     line = refusal(
@@ -277,14 +279,14 @@ def test_status_exits_0_when_everything_answers_and_1_when_it_does_not(own_serve
     assert report["pid"] == own_server.run["pid"]
 
     own_server.kill()
-    # A killed server leaves its run.json behind; that is not taken for an answer.
+    # A killed server leaves its run.json behind, which is not an answer.
     said = sekisho("status", "--data", own_server.data)
     assert said.returncode == 1
     assert "does not answer" in said.stdout
     assert json.loads(sekisho("status", "--data", own_server.data, "--json").stdout)["ok"] is False
 
 
-def test_status_waits_for_a_server_that_is_starting_and_not_for_ever(data: Path) -> None:
+def test_status_waits_for_a_starting_server_for_a_limited_time(data: Path) -> None:
     assert sekisho("status", "--data", data, "--wait", "0.2").returncode == 1
     waiting = subprocess.Popen(
         [require("sekisho"), "status", "--data", str(data), "--wait", str(START_WITHIN)],
@@ -304,7 +306,7 @@ def test_status_waits_for_a_server_that_is_starting_and_not_for_ever(data: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_exit_code_0_and_tells_clients(
+def test_a_signal_ends_the_server_with_exit_code_0_and_clients_get_the_reason(
     own_server: RunningServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     clients = own_server.session()
@@ -324,7 +326,7 @@ def test_a_signal_ends_it_with_exit_code_0_and_tells_clients(
     assert not (own_server.data / "run.json").exists()
 
 
-def test_a_half_sent_request_does_not_keep_it_from_ending(own_server: RunningServer) -> None:
+def test_an_incomplete_request_does_not_prevent_the_end(own_server: RunningServer) -> None:
     address: tuple[Any, ...] = ("127.0.0.1", int(own_server.run["api"].rsplit(":", 1)[1]))
     with socket.create_connection(address) as connection:
         connection.sendall(b"POST /things/kettle HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")

@@ -1,4 +1,4 @@
-"""Descriptors are divided so that the API never takes those of devices."""
+"""File descriptors are divided so that the API never uses those of devices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sekisho.server.descriptors import RESERVED_DESCRIPTORS, TooFewDescriptors, 
 @pytest.mark.parametrize(
     ("descriptors", "wanted", "api"), [(1024, 0, 256), (1_048_576, 0, 1000), (1024, 40, 40), (256, 0, 64)]
 )
-def test_the_api_gets_its_part_and_devices_the_others(descriptors: int, wanted: int, api: int) -> None:
+def test_the_api_gets_its_share_and_devices_the_rest(descriptors: int, wanted: int, api: int) -> None:
     limits = connection_limits(descriptors, wanted)
     assert limits.api == api
     assert limits.api + limits.mqtt + RESERVED_DESCRIPTORS == descriptors

@@ -1,4 +1,4 @@
-"""Handlers in ``sekisho.toml``: what each kind is made of, and what is said of a section that cannot be used."""
+"""Handlers in ``sekisho.toml``: the settings of each kind, and errors of invalid sections."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_without_a_section_there_is_no_handler(tmp_path: Path) -> None:
     assert loaded(tmp_path, "api_port = 1\n").handlers == {}
 
 
-def test_a_python_function_is_found_beside_the_file_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_python_function_is_searched_beside_the_file_by_default(tmp_path: Path) -> None:
     made = handler(tmp_path, 'function = "my_fleet.jitr:activate"')
     assert made.target == PythonFunction("my_fleet.jitr", "activate", tmp_path, 1)
     assert (made.name, made.kind, made.timeout, made.retries, made.concurrency) == ("h", "function", 5.0, 5, 1)
@@ -52,7 +52,7 @@ def test_a_python_function_is_found_beside_the_file_unless_told_otherwise(tmp_pa
     assert made.target == PythonFunction("f", "g", Path("/etc/code"), 1)
 
 
-def test_the_environment_of_a_function_is_named_and_its_values_are_not_shown(tmp_path: Path) -> None:
+def test_variables_of_a_function_are_named_and_their_values_not_shown(tmp_path: Path) -> None:
     made = handler(tmp_path, 'function = "f:g"\nenvironment = ["A", "B_1"]\nvariables = { KEY = "the secret" }')
     assert isinstance(made.target, PythonFunction)
     assert made.target.environment == ("A", "B_1")
@@ -84,7 +84,7 @@ def test_the_other_kinds_are_read(tmp_path: Path) -> None:
     }
 
 
-def test_a_handler_may_be_for_some_accounts_and_cas_only(tmp_path: Path) -> None:
+def test_a_handler_may_be_limited_to_accounts_and_cas(tmp_path: Path) -> None:
     everyone = handler(tmp_path, 'function = "f:g"\non_certificate_registered = true')
     assert everyone.wants_registered("123456789012", CA)
     some = handler(
@@ -144,7 +144,7 @@ def test_a_handler_may_be_for_some_accounts_and_cas_only(tmp_path: Path) -> None
         ('ca_certificate = "ca.crt"\nca_key = "k"\ndays = 0', "days is a whole number from 1"),
     ],
 )
-def test_a_mistake_is_named_with_file_handler_and_key(tmp_path: Path, lines: str, complaint: str) -> None:
+def test_an_error_has_the_file_the_handler_and_the_key(tmp_path: Path, lines: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint) as refusal:
         handler(tmp_path, lines)
     assert str(refusal.value).startswith(f"{tmp_path}/sekisho.toml: [handlers.h]")
@@ -159,12 +159,12 @@ def test_a_mistake_is_named_with_file_handler_and_key(tmp_path: Path, lines: str
         (f'[handlers.{"a" * 65}]\nurl = "https://a.example"', "1 to 64 letters, digits"),
     ],
 )
-def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_invalid_table_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         loaded(tmp_path, text)
 
 
-def test_the_environment_cannot_hold_handlers(tmp_path: Path) -> None:
+def test_the_environment_cannot_contain_handlers(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"SEKISHO_HANDLERS: this setting is in the file sekisho\.toml alone"):
         load({"data": tmp_path}, environment={"SEKISHO_HANDLERS": "x"})
 
@@ -182,7 +182,7 @@ VALUES = st.one_of(
 
 
 @given(st.one_of(VALUES, st.dictionaries(st.text(max_size=5), st.one_of(VALUES, st.dictionaries(KEYS, VALUES)))))
-def test_whatever_the_file_says_is_a_handler_or_an_error_that_names_it(table: Any) -> None:
+def test_any_file_gives_a_handler_or_an_error_that_names_it(table: Any) -> None:
     said = ""
     try:
         assert set(read_handlers(table, Path("/data/sekisho.toml"))) == set(table)
@@ -191,7 +191,7 @@ def test_whatever_the_file_says_is_a_handler_or_an_error_that_names_it(table: An
     assert said == "" or said.startswith("/data/sekisho.toml: ")
 
 
-def test_reading_settings_imports_nothing_heavy() -> None:
+def test_reading_settings_imports_no_large_package() -> None:
     program = (
         "import sys; import sekisho.server.settings;"
         "sys.exit(bool({'botocore', 'urllib3', 'cryptography', 'sqlalchemy', 'structlog'} & set(sys.modules)))"

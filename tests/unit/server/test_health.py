@@ -1,4 +1,4 @@
-"""What a server says of itself, part by part."""
+"""The health of a server, part by part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WITHIN = 15.0
 
 
 class Store:
-    """A store that fails as it is told to."""
+    """A store that fails as the test says."""
 
     place = "/data/sekisho.db"
 
@@ -39,7 +39,7 @@ class Store:
 
 
 class Gateway:
-    """A data plane."""
+    """A data plane that reports what the test says."""
 
     def __init__(self) -> None:
         self.said = {"listening": 1, "accept_failing": 0, "heartbeat_age_ms": 12, "connections": 3}
@@ -51,7 +51,7 @@ class Gateway:
 
 
 class Api:
-    """A server of the API."""
+    """An API server that reports what the test says."""
 
     is_accepting = True
 
@@ -125,7 +125,7 @@ def test_a_store_that_fails_is_reported_until_it_works_again(healthy: Health, st
     ]
 
 
-def test_a_check_that_hangs_is_no_good_news(healthy: Health, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_hangs_is_a_failing_part(healthy: Health, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     release, hanging = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -137,7 +137,7 @@ def test_a_check_that_hangs_is_no_good_news(healthy: Health, store: Store, monke
     monkeypatch.setattr(health, "STALE_SECONDS", 0.2)
     eventually(lambda: "store" in problems(healthy.ready()))
     assert "a check of store has not ended" in problems(healthy.ready())["store"]
-    # The others go on meanwhile.
+    # The other parts are still checked.
     assert set(problems(healthy.ready())) == {"store"}
     release.set()
     eventually(lambda: not problems(healthy.ready()))
@@ -152,14 +152,14 @@ def test_a_check_that_hangs_is_no_good_news(healthy: Health, store: Store, monke
         ({"heartbeat_age_ms": 9000}, "stuck for 9 s"),
     ],
 )
-def test_what_the_gateway_says_of_itself_is_heard(
+def test_the_state_that_the_gateway_reports_is_used(
     healthy: Health, gateway: Gateway, said: dict[str, int], words: str
 ) -> None:
     gateway.said = gateway.said | said
     eventually(lambda: words in problems(healthy.ready()).get("mqtt", ""))
 
 
-def test_a_gateway_that_hangs_holds_up_no_report(
+def test_a_gateway_that_hangs_delays_no_report(
     healthy: Health, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, hanging = threading.Event(), threading.Event()
@@ -176,7 +176,7 @@ def test_a_gateway_that_hangs_holds_up_no_report(
     report = healthy.report(is_detailed=True)
     assert report["mqtt"] == before
     assert "mqtt" in report["failing"]
-    # Of this only a restart is the cure.
+    # Only a restart helps here.
     assert "mqtt" in problems(healthy.live())
     release.set()
 
@@ -192,7 +192,7 @@ def test_a_data_folder_that_cannot_be_written_to_is_named(store: Store, gateway:
     assert gone._data_probe.part.problem == f"{tmp_path / 'gone'} cannot be written to: No such file or directory"
 
 
-def test_a_file_system_that_is_nearly_full_is_told_of(
+def test_a_file_system_that_is_nearly_full_is_failing(
     store: Store, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "MIN_FREE_BYTES", 1 << 62)
@@ -202,7 +202,7 @@ def test_a_file_system_that_is_nearly_full_is_told_of(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_thread_that_failed_is_not_well_but_no_reason_to_restart(healthy: Health) -> None:
+def test_a_thread_that_failed_is_failing_but_no_reason_to_restart(healthy: Health) -> None:
     ending, runs = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -244,7 +244,7 @@ def test_a_stuck_thread_is_a_reason_to_restart(healthy: Health) -> None:
         (LogState(7, 2, 5, None, 60.0), "has not read for 60 s; 2 lines are lost, 5 wait"),
     ],
 )
-def test_a_log_that_cannot_be_written_is_told_of_and_costs_no_readiness(
+def test_a_log_that_cannot_be_written_is_failing_and_the_server_stays_ready(
     healthy: Health, monkeypatch: pytest.MonkeyPatch, state: LogState, words: str
 ) -> None:
     monkeypatch.setattr(logging, "state", lambda: state)
@@ -255,7 +255,7 @@ def test_a_log_that_cannot_be_written_is_told_of_and_costs_no_readiness(
     assert problems(healthy.ready()) == {}
 
 
-def test_sentences_are_for_those_who_may_read_them() -> None:
+def test_only_detailed_reports_have_reasons() -> None:
     parts = [Part("store", "/data/sekisho.db: the disk is full."), Part("mqtt", None)]
     assert verdict(parts, is_detailed=False) == {
         "status": "failing",
@@ -265,7 +265,7 @@ def test_sentences_are_for_those_who_may_read_them() -> None:
     assert verdict(parts, is_detailed=True)["parts"]["store"]["reason"] == "/data/sekisho.db: the disk is full."
 
 
-def test_a_probe_survives_every_error_and_tells_of_unforeseen_ones() -> None:
+def test_a_probe_survives_every_error_and_logs_unexpected_ones() -> None:
     errors: list[Exception] = [PartFailing("known"), ValueError("unknown"), OSError(28, "No space left on device")]
 
     def check() -> None:

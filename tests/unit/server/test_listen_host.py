@@ -40,7 +40,7 @@ def test_an_address_is_recognised_in_every_form(host: str, is_loopback: bool, is
         ("関所.example", "xn--8ous75i.example"),
     ],
 )
-def test_a_name_is_used_in_the_form_that_dns_and_certificates_have(host: str, name: str) -> None:
+def test_a_name_is_used_in_its_form_for_dns_and_certificates(host: str, name: str) -> None:
     assert listen_host.parse(host) == name
 
 
@@ -51,6 +51,6 @@ def test_a_name_is_used_in_the_form_that_dns_and_certificates_have(host: str, na
         "1.2.3.4.5", "256.1.1.1", "a.1", "x" * 64, ".".join(["x" * 60] * 5), "a\0b", "ü" * 80, "*",
     ],
 )  # fmt: skip
-def test_what_is_neither_an_address_nor_a_name_is_refused(host: str) -> None:
+def test_a_text_that_is_neither_an_address_nor_a_name_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match=r"no host name|neither an IP address nor a host name"):
         listen_host.parse(host)

@@ -10,7 +10,7 @@ from sekisho.server.listening import listen_for_api
 from sekisho.server.settings import Settings
 
 
-def test_an_answer_of_the_api_does_not_wait_for_the_last_one_to_be_acknowledged(tmp_path: Path) -> None:
+def test_an_answer_of_the_api_is_sent_before_the_last_one_is_acknowledged(tmp_path: Path) -> None:
     async def accepted() -> int:
         waits: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 

@@ -1,4 +1,4 @@
-"""Names with a dot that lead to this machine."""
+"""Names with a dot that resolve to this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sekisho.server.loopback_names import LoopbackNames, addresses_of
 
 
-def test_names_lead_here_where_all_their_addresses_are_loopback_addresses() -> None:
+def test_names_are_local_where_all_their_addresses_are_loopback_addresses() -> None:
     addresses = {
         "here.example": ["127.0.0.1", "::1"],
         "also-here.example": ["127.0.0.53"],
@@ -25,7 +25,7 @@ def test_names_lead_here_where_all_their_addresses_are_loopback_addresses() -> N
     assert names.lead_here() == ["here.example", "also-here.example"]
 
 
-def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:
+def test_a_resolver_without_an_answer_has_a_timeout() -> None:
     never = threading.Event()
 
     def resolve(name: str) -> Sequence[str]:
@@ -40,6 +40,6 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for() -> None:
     never.set()
 
 
-def test_the_system_s_resolver_is_asked() -> None:
+def test_the_system_s_resolver_is_used() -> None:
     assert set(addresses_of("localhost")) <= {"127.0.0.1", "::1"}
     assert LoopbackNames(["localhost"], timeout=30).lead_here() == ["localhost"]

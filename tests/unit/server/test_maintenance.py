@@ -1,4 +1,4 @@
-"""What a server does by itself from time to time."""
+"""The periodic tasks of a server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_task_runs_in_each_round_in_order() -> None:
         maintenance.stop()
 
 
-def test_a_task_that_raises_costs_neither_the_others_nor_its_own_next_round() -> None:
+def test_after_a_task_raised_the_others_and_its_own_next_round_run() -> None:
     done: queue.Queue[str] = queue.Queue()
 
     def breaks() -> None:
@@ -42,7 +42,7 @@ def test_a_task_that_raises_costs_neither_the_others_nor_its_own_next_round() ->
     assert first["exc_info"]
 
 
-def test_it_wakes_at_once_to_stop() -> None:
+def test_stopping_interrupts_the_wait() -> None:
     ran = threading.Event()
     maintenance = Maintenance({"a": ran.set}, interval=NEVER)
     maintenance.start()
@@ -52,7 +52,7 @@ def test_it_wakes_at_once_to_stop() -> None:
     assert time.monotonic() - began < WITHIN
 
 
-def test_stopping_waits_for_the_task_in_hand_and_begins_no_other() -> None:
+def test_stopping_waits_for_the_running_task_and_starts_no_other() -> None:
     begun, let = threading.Event(), threading.Event()
     ran: list[str] = []
 

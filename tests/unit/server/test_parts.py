@@ -1,4 +1,4 @@
-"""Parts of a server are stopped in reverse, whatever fails."""
+"""Parts of a server are stopped in reverse order, whatever fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_parts_start_in_order_and_stop_in_reverse() -> None:
     assert seen == ["a on", "b on", "c on", "-", "c off", "b off", "a off"]
 
 
-def test_where_a_part_does_not_start_those_before_it_are_stopped() -> None:
+def test_where_a_part_does_not_start_the_earlier_ones_are_stopped() -> None:
     seen: list[str] = []
     parts = [
         Part("a", noting(seen, "a on"), noting(seen, "a off")),
@@ -37,7 +37,7 @@ def test_where_a_part_does_not_start_those_before_it_are_stopped() -> None:
     assert seen == ["a on", "a off"]
 
 
-def test_a_part_that_does_not_stop_keeps_no_other_from_stopping() -> None:
+def test_a_part_that_does_not_stop_does_not_prevent_others_from_stopping() -> None:
     seen: list[str] = []
     with pytest.raises(ZeroDivisionError), Parts([Part("a", stop=noting(seen, "a off")), Part("b", stop=failing)]):
         seen.append("-")

@@ -1,4 +1,4 @@
-"""Settings: which source wins, and what is said of a setting that cannot be used."""
+"""Settings: the precedence of sources, and errors of invalid settings."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def loaded(
     return load({"data": data, **chosen}, environment=environment or {}, config_file=config_file)
 
 
-def test_without_a_word_everything_listens_on_loopback(tmp_path: Path) -> None:
+def test_by_default_everything_listens_on_loopback(tmp_path: Path) -> None:
     settings = loaded(tmp_path)
     assert (settings.host, settings.api_port, settings.mqtt_port) == ("127.0.0.1", 5883, 8883)
     assert settings.is_loopback
     assert settings.region == "us-east-1"
 
 
-def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+def test_the_command_line_has_precedence_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('api_port = 1001\nmqtt_port = 1002\nlog_level = "error"\n')
     settings = loaded(tmp_path, {"SEKISHO_MQTT_PORT": "2002", "SEKISHO_API_PORT": "2001"}, api_port=3001)
     assert (settings.api_port, settings.mqtt_port, settings.log_level) == (3001, 2002, "error")
 
 
-def test_a_named_file_is_read_instead_of_the_one_in_the_data_folder(tmp_path: Path) -> None:
+def test_a_named_file_replaces_the_one_in_the_data_folder(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text("api_port = 1001\n")
     other = tmp_path / "other.toml"
     other.write_text("mqtt_port = 1002\n")
@@ -43,11 +43,11 @@ def test_a_named_file_is_read_instead_of_the_one_in_the_data_folder(tmp_path: Pa
     assert loaded(tmp_path, {"SEKISHO_CONFIG": str(other)}).mqtt_port == 1002
 
 
-def test_the_data_folder_comes_from_the_environment_too(tmp_path: Path) -> None:
+def test_the_environment_can_name_the_data_folder(tmp_path: Path) -> None:
     assert load({}, environment={"SEKISHO_DATA": str(tmp_path)}).data == tmp_path
 
 
-def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_path: Path) -> None:
+def test_the_region_of_the_aws_tools_is_the_default_home_region(tmp_path: Path) -> None:
     assert loaded(tmp_path, {"AWS_DEFAULT_REGION": "eu-west-1"}).region == "eu-west-1"
     assert loaded(tmp_path, {"AWS_REGION": "eu-west-1", "SEKISHO_REGION": "eu-west-2"}).region == "eu-west-2"
     (tmp_path / "sekisho.toml").write_text('region = "eu-west-3"\n')
@@ -86,9 +86,7 @@ def test_the_region_of_the_aws_tools_is_the_home_region_unless_one_is_given(tmp_
         ("s3_endpoint_url", "http://localhost:9000/bucket", "such as http://localhost:9000"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named_with_its_source(
-    tmp_path: Path, name: str, value: Any, complaint: str
-) -> None:
+def test_an_invalid_value_is_named_with_its_source(tmp_path: Path, name: str, value: Any, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint) as refusal:
         load({"data": tmp_path, name: value}, environment={})
     assert f"--{name.replace('_', '-')}" in str(refusal.value)
@@ -96,7 +94,7 @@ def test_a_value_that_cannot_be_used_is_named_with_its_source(
         loaded(tmp_path, {f"SEKISHO_{name.upper()}": str(value)})
 
 
-def test_a_setting_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+def test_an_unknown_setting_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text("mqttport = 1\n")
     with pytest.raises(ConfigError, match=r"no setting 'mqttport'.*mqtt_port"):
         loaded(tmp_path)
@@ -109,23 +107,23 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
         loaded(tmp_path)
 
 
-def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_named_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         loaded(tmp_path, config_file=tmp_path / "nowhere.toml")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "gateway.example.com"])  # noqa: S104 - refused
-def test_any_credentials_are_for_loopback_alone(tmp_path: Path, host: str) -> None:
+def test_any_credentials_are_refused_except_on_loopback(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigError, match="loopback host"):
         loaded(tmp_path, any_credentials=True, host=host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
-def test_any_credentials_are_taken_on_loopback(tmp_path: Path, host: str) -> None:
+def test_any_credentials_are_accepted_on_loopback(tmp_path: Path, host: str) -> None:
     assert loaded(tmp_path, any_credentials=True, host=host).any_credentials
 
 
-def test_a_server_certificate_and_its_key_go_together(tmp_path: Path) -> None:
+def test_a_server_certificate_needs_its_key_and_the_reverse(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="go together"):
         loaded(tmp_path, server_certificate="server.crt")
 
@@ -154,14 +152,14 @@ def test_the_api_and_mqtt_cannot_share_a_port(tmp_path: Path) -> None:
     assert loaded(tmp_path, api_port=0, mqtt_port=0).api_port == 0
 
 
-def test_buckets_are_in_one_place(tmp_path: Path) -> None:
+def test_buckets_have_one_source(tmp_path: Path) -> None:
     assert loaded(tmp_path, {"SEKISHO_BULK_FOLDER": "~/buckets"}).bulk_folder == Path.home() / "buckets"
     assert loaded(tmp_path, s3_endpoint_url="https://s3.example").s3_endpoint_url == "https://s3.example"
     with pytest.raises(ConfigError, match="give one of them"):
         loaded(tmp_path, {"SEKISHO_BULK_FOLDER": "/buckets"}, s3_endpoint_url="https://s3.example")
 
 
-def test_buckets_of_an_s3_store_are_accounts_own(tmp_path: Path) -> None:
+def test_buckets_of_an_s3_store_belong_to_accounts(tmp_path: Path) -> None:
     def said(text: str) -> Settings:
         (tmp_path / "sekisho.toml").write_text(f's3_endpoint_url = "http://127.0.0.1:9000"\n{text}')
         return load({"data": tmp_path}, environment={})
@@ -218,7 +216,7 @@ def test_buckets_of_an_s3_store_are_accounts_own(tmp_path: Path) -> None:
         ('bulk_folder = "~no-such-user/b"', "bulk_folder is in the home folder of a user who is not known"),
     ],
 )
-def test_a_value_of_the_file_has_the_settings_own_type(tmp_path: Path, line: str, complaint: str) -> None:
+def test_a_value_of_the_file_has_the_type_of_its_setting(tmp_path: Path, line: str, complaint: str) -> None:
     file = tmp_path / "sekisho.toml"
     file.write_text(line)
     with pytest.raises(ConfigError, match=re.escape(complaint)) as refusal:
@@ -226,7 +224,7 @@ def test_a_value_of_the_file_has_the_settings_own_type(tmp_path: Path, line: str
     assert str(refusal.value).startswith(str(file))
 
 
-def test_every_setting_has_a_type_that_the_file_is_checked_for(tmp_path: Path) -> None:
+def test_every_setting_has_a_type_that_is_checked_in_the_file(tmp_path: Path) -> None:
     for setting in fields(Settings):
         if setting.name not in FILE_ALONE:
             (tmp_path / "sekisho.toml").write_text(f"{setting.name} = 00:00:00")
@@ -234,7 +232,7 @@ def test_every_setting_has_a_type_that_the_file_is_checked_for(tmp_path: Path) -
                 loaded(tmp_path)
 
 
-def test_relative_paths_in_the_file_are_relative_to_its_folder_and_others_to_the_current_one(
+def test_relative_paths_in_the_file_are_relative_to_its_folder_and_others_to_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "here"
@@ -251,7 +249,7 @@ def test_relative_paths_in_the_file_are_relative_to_its_folder_and_others_to_the
     assert load({"data": Path("data")}, environment={}).data == here / "data"
 
 
-def test_an_empty_data_folder_is_not_the_current_one(tmp_path: Path) -> None:
+def test_an_empty_data_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--data: data is a path, not ''"):
         load({"data": ""}, environment={})
     assert load({}, environment={"SEKISHO_DATA": "", "HOME": str(tmp_path)}).data.name == ".sekisho"
@@ -267,22 +265,20 @@ def test_an_empty_data_folder_is_not_the_current_one(tmp_path: Path) -> None:
         ("SEKISHO_QQQQQQ", "is no setting; unset it"),
     ],
 )
-def test_an_unknown_variable_is_refused_with_the_nearest_that_is_known(
-    tmp_path: Path, variable: str, nearest: str
-) -> None:
+def test_an_unknown_variable_is_refused_with_the_nearest_known_one(tmp_path: Path, variable: str, nearest: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(nearest)) as refusal:
         loaded(tmp_path, {variable: "1"})
     assert str(refusal.value).startswith(variable)
 
 
-def test_variables_that_are_no_settings_are_known(tmp_path: Path) -> None:
+def test_variables_that_are_not_settings_are_allowed(tmp_path: Path) -> None:
     loaded(
         tmp_path,
         {
-            # What sekisho env exports.
+            # Exported by sekisho env.
             "SEKISHO_ROOT_CA": "/ca.pem",
             "SEKISHO_DOTTED_ENDPOINT": "localhost.localdomain",
-            # What Kubernetes gives every container beside a service named sekisho.
+            # Kubernetes gives these to every container beside a service named sekisho.
             "SEKISHO_SERVICE_HOST": "10.0.0.1",
             "SEKISHO_SERVICE_PORT_MQTT": "8883",
             "SEKISHO_PORT": "tcp://10.0.0.1:8883",
@@ -306,7 +302,7 @@ def test_a_file_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
         loaded(tmp_path)
 
 
-def test_a_byte_order_mark_is_taken(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_bytes(b"\xef\xbb\xbfapi_port = 1001\n")
     assert loaded(tmp_path).api_port == 1001
 
@@ -314,7 +310,7 @@ def test_a_byte_order_mark_is_taken(tmp_path: Path) -> None:
 # Regions
 
 
-def test_a_region_is_one_of_aws_or_of_the_sites_own(tmp_path: Path) -> None:
+def test_a_region_is_one_of_aws_or_of_the_site(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text('regions = ["plant-1", "plant-1", "plant-2"]\nregion = "plant-2"\n')
     settings = loaded(tmp_path)
     assert (settings.regions, settings.region) == (("plant-1", "plant-2"), "plant-2")
@@ -323,14 +319,14 @@ def test_a_region_is_one_of_aws_or_of_the_sites_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["--region", "SEKISHO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_a_region_that_is_not_in_the_list_is_refused_wherever_it_comes_from(tmp_path: Path, source: str) -> None:
+def test_a_region_that_is_not_in_the_list_is_refused_in_every_setting(tmp_path: Path, source: str) -> None:
     chosen: dict[str, Any] = {"region": "tokyo"} if source == "--region" else {}
     with pytest.raises(ConfigError, match=r"'tokyo' is no region of AWS.*ap-northeast-1.*SEKISHO_REGIONS") as refusal:
         loaded(tmp_path, {source: "tokyo"}, **chosen)
     assert str(refusal.value).startswith(f"{source}: ")
 
 
-def test_a_region_of_a_lambda_function_is_in_the_list(tmp_path: Path) -> None:
+def test_the_region_of_a_lambda_function_must_be_in_the_list(tmp_path: Path) -> None:
     (tmp_path / "sekisho.toml").write_text(
         '[handlers.a]\nlambda_arn = "arn:aws:lambda:eu-central-9:123456789012:function:a"\n'
     )
@@ -338,7 +334,7 @@ def test_a_region_of_a_lambda_function_is_in_the_list(tmp_path: Path) -> None:
         loaded(tmp_path)
 
 
-def test_a_sites_own_regions_are_bounded(tmp_path: Path) -> None:
+def test_the_regions_of_a_site_are_bounded(tmp_path: Path) -> None:
     names = [f"plant-{n}" for n in range(MAX_OWN_REGIONS + 1)]
     with pytest.raises(ConfigError, match=f"at most {MAX_OWN_REGIONS} names, not {MAX_OWN_REGIONS + 1}"):
         loaded(tmp_path, {"SEKISHO_REGIONS": ",".join(names)})
@@ -351,6 +347,6 @@ def test_a_host_may_be_any_address_or_name(tmp_path: Path, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "0", "127.1", "[::1]", "a..b"])
-def test_a_host_that_is_neither_is_refused(tmp_path: Path, host: str) -> None:
+def test_an_invalid_host_is_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigError, match="--host: host is an IP address or a host name"):
         loaded(tmp_path, host=host)
