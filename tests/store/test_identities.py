@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from sqlalchemy import Engine, event
 
 from sekisho import arn
 from sekisho.admission import store as identities
@@ -36,6 +32,7 @@ from tests.store.builders import (
     thing_group,
     version,
 )
+from tests.store.sent_statements import sent_statements
 
 
 def principal(number: int, realm: Realm = HOME) -> str:
@@ -151,22 +148,6 @@ def test_attachments_of_another_realm_are_not_in_the_identity(store: Store) -> N
     assert found == {(HOME, certificate_id(1)): Identity(certificate(1), policies=(), things=())}
 
 
-@contextmanager
-def selects() -> Iterator[list[str]]:
-    """Return the queries that are sent."""
-    statements: list[str] = []
-
-    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("SELECT"):
-            statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", count)
-    try:
-        yield statements
-    finally:
-        event.remove(Engine, "before_cursor_execute", count)
-
-
 def test_the_new_certificate_of_a_pending_rotation_is_awaited(store: Store) -> None:
     realms = (HOME, OTHER_ACCOUNT, OTHER_REGION)
     with store.write() as tx:
@@ -196,7 +177,7 @@ def test_a_batch_needs_three_statements_per_chunk(store: Store, size: int) -> No
         PolicyRows(tx).add(policy(), version())
         PolicyRows(tx).attach(HOME, "p", principal(size - 1))
     keys = [(HOME, certificate_id(number)) for number in range(size)]
-    with selects() as statements, store.read() as tx:
+    with sent_statements() as statements, store.read() as tx:
         found = IdentityRows(tx).look_up(keys + keys)
     assert set(found) == set(keys)
     assert found[HOME, certificate_id(size - 1)].policies == (version(),)
@@ -216,13 +197,13 @@ def test_groups_need_two_more_statements_for_any_number_of_things(store: Store) 
             ThingRows(tx).add(thing(f"lamp {number}"))
             AttachmentRows(tx).add(attachment(f"lamp {number}", principal(number)))
     keys = [(HOME, certificate_id(number)) for number in range(size)]
-    with selects() as statements, store.read() as tx:
+    with sent_statements() as statements, store.read() as tx:
         IdentityRows(tx).look_up(keys)
     assert len(statements) == 3
     with store.write() as tx:
         for number in range(size):
             ThingGroupRows(tx).join(f"lamp {number}", red)
-    with selects() as statements, store.read() as tx:
+    with sent_statements() as statements, store.read() as tx:
         found = IdentityRows(tx).look_up(keys)
     assert len(statements) == 5
     assert {identity.things[0].policies for identity in found.values()} == {(version(),)}

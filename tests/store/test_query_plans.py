@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, text
 
 from sekisho import arn
 from sekisho.accounts.store import AccountRows
@@ -75,6 +74,7 @@ from tests.store.builders import (
     version,
 )
 from tests.store.row_classes import row_classes
+from tests.store.sent_statements import sent_statements
 
 FORWARDS = Window(limit=10, after=3)
 BACKWARDS = Window(limit=10, after=30, ascending=False)
@@ -436,24 +436,6 @@ def fill(store: Store, many: int) -> None:
             AccountRows(tx).add_access_key(access_key(number, owner.account_id))
 
 
-@contextmanager
-def sent() -> Iterator[list[tuple[str, Any]]]:
-    """Return the statements that are sent, with their parameters."""
-    statements: list[tuple[str, Any]] = []
-
-    def catch(
-        _connection: object, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
-    ) -> None:
-        if not statement.startswith(("PRAGMA", "BEGIN", "EXPLAIN")):
-            statements.append((statement, parameters[0] if many else parameters))
-
-    event.listen(Engine, "before_cursor_execute", catch)
-    try:
-        yield statements
-    finally:
-        event.remove(Engine, "before_cursor_execute", catch)
-
-
 def connection_of(tx: Transaction) -> Connection:
     return tx._connection
 
@@ -480,7 +462,7 @@ def test_sqlite_searches_and_never_scans(sqlite: Store, method: str) -> None:
     try:
         with sqlite.write() as tx:
             for call in CALLS[method]:
-                with sent() as statements:
+                with sent_statements() as statements:
                     call(tx)
                 assert statements
                 for statement, parameters in statements:
@@ -503,7 +485,7 @@ def test_sqlite_searches_for_a_batch_too(sqlite: Store) -> None:
     """For a list of tuples it would read the whole table, and only for a long list."""
     keys = [(HOME, certificate_id(number)) for number in range(CHUNK)]
     with sqlite.read() as tx:
-        with sent() as statements:
+        with sent_statements() as statements:
             assert IdentityRows(tx).look_up(keys)
         # Certificates, their policies, things, groups; policies of the groups, of which a batch has more than one
         # statement can ask for; and those that are no certificates are looked for among the claims.
@@ -544,7 +526,7 @@ def test_postgresql_finds_an_index_for_every_condition(postgres: Store, method: 
             # Of few rows PostgreSQL rather reads all, where it may. What it reads in full now has no index.
             connection_of(tx).execute(text("SET LOCAL enable_seqscan = off"))
             for call in CALLS[method]:
-                with sent() as statements:
+                with sent_statements() as statements:
                     call(tx)
                 assert statements
                 for statement, parameters in statements:

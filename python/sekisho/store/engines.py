@@ -150,13 +150,34 @@ def run(connection: Connection, statement: str) -> None:
 
     Raises SQLAlchemy's DBAPIError all the same.
     """
-    # Both drivers' connections have it.
-    driver: Any = connection.connection.driver_connection
     driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
     try:
-        driver.execute(statement)
+        driver_of(connection).execute(statement)
     except driver_error as error:
-        raise DBAPIError.instance(statement, None, error, driver_error, hide_parameters=True) from error
+        raise failure(connection, statement, error) from error
+
+
+def driver_of(connection: Connection) -> Any:
+    """The driver's connection."""
+    return connection.connection.driver_connection
+
+
+def failure(connection: Connection, statement: str, error: Exception) -> DBAPIError:
+    """Return SQLAlchemy's form of a driver's error. A connection that is lost is invalidated, as SQLAlchemy does it."""
+    dialect = connection.dialect
+    is_lost = not connection.invalidated and dialect.is_disconnect(error, connection.connection, None)  # type: ignore[arg-type]
+    clear = DBAPIError.instance(
+        statement,
+        None,
+        error,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=is_lost,
+        dialect=dialect,
+    )
+    if is_lost:
+        connection.invalidate(error)
+    return clear  # type: ignore[return-value] # It is one of a driver's error.
 
 
 Engines: TypeAlias = "SQLiteEngines | PostgreSQLEngines"

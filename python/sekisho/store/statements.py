@@ -1,6 +1,6 @@
 """The statements that every table needs, made once and run often.
 
-Statements are module constants with named parameters: SQLAlchemy then compiles each once per database, and a
+Statements are module constants with named parameters: each is then compiled once per database (``compiled``), and a
 request builds none. Parameters of conditions begin with ``its_``, since plain column names are taken by the values
 of an INSERT or UPDATE.
 """
@@ -25,7 +25,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine.interfaces import CoreExecuteOptionsParameter
+from sqlalchemy.sql.dml import ReturningInsert
 
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
@@ -78,6 +78,11 @@ def _insert_unless_there(table: Table, dialect: str) -> Insert:
 
 
 @cache
+def _insert_unless_there_returning_seq(table: Table, dialect: str) -> ReturningInsert[Any]:
+    return _insert_unless_there(table, dialect).returning(table.c.seq)
+
+
+@cache
 def _insert_or_overwrite(table: Table, dialect: str) -> Insert:
     key = [column.name for column in table.primary_key]
     others = [column.name for column in table.columns if not column.primary_key]
@@ -94,19 +99,14 @@ def _insert_or_overwrite(table: Table, dialect: str) -> Insert:
     return other.on_conflict_do_update(index_elements=key, set_={name: other.excluded[name] for name in others})
 
 
-# SQLAlchemy otherwise keeps the count of an INSERT on some drivers only.
-_COUNTED: Final[CoreExecuteOptionsParameter] = {"preserve_rowcount": True}
-
-
 def insert_unless_there(tx: Transaction, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row; False where a unique key is taken. One statement, after which the transaction is usable."""
-    statement = _insert_unless_there(table, tx.dialect)
-    return tx.execute(statement, dict(values), execution_options=_COUNTED).rowcount == 1
+    return tx.execute(_insert_unless_there(table, tx.dialect), values).rowcount == 1
 
 
 def insert_returning_seq(tx: Transaction, table: Table, values: Mapping[str, Any]) -> int | None:
     """Insert a row and return its ``seq``; None where a unique key is taken."""
-    seq: int | None = tx.execute(_insert_unless_there(table, tx.dialect).returning(table.c.seq), dict(values)).scalar()
+    seq: int | None = tx.execute(_insert_unless_there_returning_seq(table, tx.dialect), values).scalar()
     return seq
 
 
@@ -129,7 +129,7 @@ def replacing(table: Table, *key: str) -> Update:
 
 def replace(tx: Transaction, statement: Update, parameters: Mapping[str, Any], name: str) -> None:
     """Overwrite the one row. Raises KeyError with ``name`` where there is none: a change is never lost silently."""
-    if tx.execute(statement, dict(parameters)).rowcount != 1:
+    if tx.execute(statement, parameters).rowcount != 1:
         raise KeyError(f"{name} is not in the store, so it cannot be replaced")
 
 
@@ -165,12 +165,12 @@ class Query(Generic[T]):
 
     def one(self, tx: Transaction, parameters: Mapping[str, Any]) -> T | None:
         """The only row, or None."""
-        row = tx.execute(self._one, dict(parameters)).first()
+        row = tx.execute(self._one, parameters).first()
         return None if row is None else self._make(row)
 
     def all(self, tx: Transaction, parameters: Mapping[str, Any]) -> list[T]:
         """All rows, oldest first."""
-        return [self._make(row) for row in tx.execute(self._all, dict(parameters))]
+        return [self._make(row) for row in tx.execute(self._all, parameters)]
 
     def page(self, tx: Transaction, window: Window, parameters: Mapping[str, Any]) -> Slice[T]:
         """The rows of ``window``. One row more is read, to know whether it was the last page."""

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from sekisho.change import Change, merged
 from sekisho.store import deadline, schema_version
+from sekisho.store.compiled import CompiledStatements
 from sekisho.store.engines import engines
 from sekisho.store.errors import StoreBusy, failing_clearly
 from sekisho.store.group_commit import GroupCommit, Writer
@@ -45,6 +46,7 @@ class Store:
     def __init__(self, url: str, announce: Callable[[Sequence[Change]], None]) -> None:
         self._engines = engines(url)
         self._announce = announce
+        self._statements = CompiledStatements(self._engines.writing.dialect)
         self._commits = GroupCommit(self._engines)
         self._write_outage = Outage(
             lambda seconds: StoreBusy(
@@ -103,7 +105,7 @@ class Store:
             self._engines.connect(engine) as connection,
             connection.begin(),
         ):
-            tx = Transaction(connection, None)
+            tx = Transaction(connection, self._statements, None)
             try:
                 yield tx
             finally:
@@ -121,7 +123,7 @@ class Store:
                 with self._write_outage.attempt():
                     writer.join()
                 with writer as connection:
-                    tx = Transaction(connection, writer.changes)
+                    tx = Transaction(connection, self._statements, writer.changes)
                     try:
                         yield tx
                     finally:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, CursorResult, Executable, Table, UpdateBase
-from sqlalchemy.engine.interfaces import CoreExecuteOptionsParameter
+from sqlalchemy import Connection, Executable, Table, UpdateBase
 from sqlalchemy.sql.selectable import SelectBase
 
 from sekisho.change import Change
 from sekisho.store import tables
+from sekisho.store.compiled import CompiledStatements, Result
 from sekisho.store.tables import PartOf, Write
 
 KEY_PREFIX: Final = "its_"
@@ -25,11 +26,12 @@ class Transaction:
     ``CertificateRows(tx).get(realm, certificate_id)``.
     """
 
-    __slots__ = ("_changes", "_connection", "_has_ended", "_written")
+    __slots__ = ("_changes", "_connection", "_has_ended", "_statements", "_written")
 
-    def __init__(self, connection: Connection, changes: list[Change] | None) -> None:
+    def __init__(self, connection: Connection, statements: CompiledStatements, changes: list[Change] | None) -> None:
         self._changes = changes
         self._connection = connection
+        self._statements = statements
         self._written: set[str] = set()
         self._has_ended = False
 
@@ -45,15 +47,15 @@ class Transaction:
     def execute(
         self,
         statement: Executable,
-        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        *,
-        execution_options: CoreExecuteOptionsParameter | None = None,
-    ) -> CursorResult[Any]:
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] = MappingProxyType({}),
+    ) -> Result:
         """Run a statement. One that writes rows announces what its table says, once this transaction is committed.
 
         Args:
-            statement: A SELECT, or an INSERT, UPDATE or DELETE of a table of ``store.tables``.
-            parameters: By name; of a key in a condition, the column's name after KEY_PREFIX.
+            statement: A SELECT, or an INSERT, UPDATE or DELETE of a table of ``store.tables``. A constant of a module,
+                since it is compiled at its first execution.
+            parameters: By name; of a key in a condition, the column's name after KEY_PREFIX. Several, of the same
+                names, for a statement that writes and returns nothing.
 
         Raises:
             TypeError: The statement is another one.
@@ -63,13 +65,16 @@ class Transaction:
         if self._has_ended:
             raise RuntimeError("a transaction cannot be used after its block")
         if not isinstance(statement, UpdateBase):
-            if not isinstance(statement, SelectBase):
+            if not isinstance(statement, SelectBase) or not isinstance(parameters, Mapping):
                 raise TypeError(f"a transaction runs SELECT, INSERT, UPDATE and DELETE, not {statement}")
-            return self._connection.execute(statement, parameters, execution_options=execution_options)
+            return self._statements.execute(self._connection, statement, parameters)
         if self._changes is None:
             raise RuntimeError("a transaction that reads cannot write")
-        changes = self._changes_of(statement, parameters or {})
-        result = self._connection.execute(statement, parameters, execution_options=execution_options)
+        changes = self._changes_of(statement, parameters)
+        if isinstance(parameters, Mapping):
+            result = self._statements.execute(self._connection, statement, parameters)
+        else:
+            result = self._statements.execute_many(self._connection, statement, parameters)
         # What returns rows is not counted before they are read. A change that is announced in vain costs a look.
         if result.returns_rows or result.rowcount != 0:
             self._changes.extend(changes)

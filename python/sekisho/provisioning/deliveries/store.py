@@ -131,7 +131,7 @@ class DeliveryRows:
     def remove_failed(self, handler: str, account_id: str, limit: int) -> int:
         """Remove an account's FAILED ones, the first ``limit`` by the time of their last attempt; how many it were."""
         parameters = _of_account(handler, DeliveryState.FAILED, account_id) | {"its_limit": limit}
-        first = self._tx.execute(_FIRST, parameters).scalars().all()
+        first = self._tx.execute(_FIRST, parameters).scalars()
         if first:
             self._tx.execute(_REMOVE, [{"its_seq": seq} for seq in first])
         return len(first)
