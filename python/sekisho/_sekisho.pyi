@@ -25,6 +25,7 @@ __all__ = [
     "read_name",
     "read_request",
     "refusal_reasons",
+    "verifies_ecdsa",
 ]
 
 __version__: Final[str]
@@ -411,6 +412,12 @@ def read_name(der: bytes) -> NameFacts:
 
 def read_request(der: bytes) -> RequestFacts:
     """Take a certificate signing request (PKCS #10) apart. Raises CertificateError."""
+
+def verifies_ecdsa(spki: bytes, digest: str, signed: bytes, signature: bytes) -> bool:
+    """Return whether the key of a SubjectPublicKeyInfo made an ECDSA signature. Releases the GIL.
+
+    False says nothing: not every kind of key and digest is tried.
+    """
 
 # (action such as "iot:Publish", resource ARN)
 ActionTuple: TypeAlias = tuple[str, str]

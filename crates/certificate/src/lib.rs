@@ -18,6 +18,7 @@
 //! | `key` | [`SubjectPublicKeyInfo`]: the public key, decoded |
 //! | `client_key` | [`client_key_problem`]: whether the gateway can verify a client with this key |
 //! | `signature` | signature algorithms and their parameters |
+//! | `verify` | [`verifies_ecdsa`]: whether a key made a signature |
 //! | `der`, `time` | the elements of DER |
 //! | `error` | [`CertificateError`] |
 
@@ -33,6 +34,7 @@ mod request;
 mod signature;
 mod time;
 mod variables;
+mod verify;
 
 pub use certificate::{Certificate, parse, public_key};
 pub use client_key::{MAX_RSA_BITS, MAX_RSA_EXPONENT_BITS, MIN_RSA_BITS, client_key_problem};
@@ -43,3 +45,4 @@ pub use key::{KeyKind, SubjectPublicKeyInfo};
 pub use name::{Attribute, Name, parse_name};
 pub use request::{Request, parse_request};
 pub use signature::{Scheme, SignatureAlgorithm};
+pub use verify::verifies_ecdsa;

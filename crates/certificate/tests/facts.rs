@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanType, SerialNumber};
 use sekisho_certificate::{
     CertificateError, Facts, KeyKind, MAXIMUM_DER_LENGTH, certificate_id, client_key_problem, parse,
-    parse_request, public_key, read,
+    parse_request, public_key, read, verifies_ecdsa,
 };
 use x509_parser::prelude::FromDer as _;
 
@@ -412,4 +412,37 @@ proptest! {
         let _ = public_key(&bytes);
         let _ = parse_request(&bytes);
     }
+}
+
+#[test]
+fn an_ecdsa_signature_is_verified_with_the_key_that_made_it() {
+    let digests = [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, "sha256"),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, "sha384"),
+        (&rcgen::PKCS_ECDSA_P521_SHA512, "sha512"),
+    ];
+    for (algorithm, digest) in digests {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let der = CertificateParams::default().self_signed(&key).unwrap().der().to_vec();
+        let certificate = parse(&der).unwrap();
+        let (spki, signed, signature) = (certificate.key.spki, certificate.signed, certificate.signature);
+        assert!(verifies_ecdsa(spki, digest, signed, signature));
+        let other = KeyPair::generate_for(algorithm).unwrap();
+        assert!(!verifies_ecdsa(
+            &rcgen::PublicKeyData::subject_public_key_info(&other),
+            digest,
+            signed,
+            signature
+        ));
+        assert!(!verifies_ecdsa(spki, digest, &signed[1..], signature));
+        assert!(!verifies_ecdsa(spki, digest, signed, &signature[..signature.len() - 1]));
+        assert!(!verifies_ecdsa(spki, "sha1", signed, signature));
+        assert!(!verifies_ecdsa(&spki[..spki.len() - 1], digest, signed, signature));
+    }
+}
+
+#[test]
+fn a_signature_of_another_kind_is_left_to_others() {
+    let certificate = parse(V1).unwrap();
+    assert!(!verifies_ecdsa(certificate.key.spki, "sha256", certificate.signed, certificate.signature));
 }

@@ -52,6 +52,18 @@ pub fn read_request(der: &[u8]) -> PyResult<RequestFacts<'_>> {
     facts::request(der).map_err(|cause| error::certificate(&cause))
 }
 
+/// Whether a key made an ECDSA signature. False says nothing: not every kind of key and digest is tried.
+#[pyfunction]
+pub fn verifies_ecdsa(
+    python: Python<'_>,
+    spki: &[u8],
+    digest: &str,
+    signed: &[u8],
+    signature: &[u8],
+) -> bool {
+    python.detach(|| sekisho_certificate::verifies_ecdsa(spki, digest, signed, signature))
+}
+
 /// `DecisionDict` of the contract.
 #[derive(IntoPyObject)]
 pub struct DecisionDict {

@@ -17,7 +17,7 @@ mod _sekisho {
     #[pymodule_export]
     use crate::functions::{
         certificate_id, certificate_variables, check_policy, evaluate, read_certificate, read_name,
-        read_request, refusal_reasons,
+        read_request, refusal_reasons, verifies_ecdsa,
     };
     #[pymodule_export]
     use crate::gateway::Gateway;

@@ -41,6 +41,27 @@ class Candidates:
     """Those of the same name and another key."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamedCA:
+    """The CA certificate that a request names as the issuer of another certificate."""
+
+    certificate: X509Certificate
+    has_signed: bool
+    """Whether its key signed the other certificate."""
+
+
+def named_ca(certificate: X509Certificate, ca_certificate_pem: str) -> NamedCA:
+    """Read the CA certificate in a request, and verify the signature of ``certificate`` with its key.
+
+    Called before the transaction that ``the_named_issuer`` needs, whose lock other requests wait for meanwhile.
+
+    Raises:
+        CertificateValidationException: There is no CA certificate, or more than one, or something else.
+    """
+    ca_certificate = x509.given_ca(ca_certificate_pem)
+    return NamedCA(ca_certificate, verify.is_signed_by(certificate, ca_certificate))
+
+
 class Namesakes:
     """The registered CAs of a name, read once each: a batch of devices has few CAs.
 
@@ -77,7 +98,7 @@ def candidates(
     signed: list[CACertificate] = []
     namesakes: list[CACertificate] = []
     for ca in (namesakes_read or Namesakes(tx)).of(realm, certificate.issuer):
-        issued = verify.is_signed_by(certificate, x509.kept(ca.certificate_pem).public_key)
+        issued = verify.is_signed_by(certificate, x509.kept(ca.certificate_pem))
         (signed if issued else namesakes).append(ca)
     return Candidates(signed, namesakes)
 
@@ -107,15 +128,17 @@ def the_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate) -> C
     raise _no_ca(tx, realm, certificate)
 
 
-def the_named_issuer(
-    tx: Transaction, realm: Realm, certificate: X509Certificate, ca_certificate: X509Certificate
-) -> CACertificate:
+def the_named_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate, named: NamedCA) -> CACertificate:
     """The registered, ACTIVE CA that a request names as the issuer.
+
+    Args:
+        named: ``named_ca`` of the certificate.
 
     Raises:
         CertificateStateException: It is not registered, or INACTIVE.
         CertificateValidationException: It did not issue the certificate.
     """
+    ca_certificate = named.certificate
     ca = CACertificateRows(tx).get(realm, ca_certificate.certificate_id)
     if ca is None:
         raise _named_ca_unknown(tx, realm, ca_certificate)
@@ -125,7 +148,7 @@ def the_named_issuer(
             f"The certificate's issuer is {certificate.issuer_text}, and the CA certificate in caCertificatePem is "
             f"that of {ca_certificate.subject_text}. Give the CA that directly signed it."
         )
-    if not verify.is_signed_by(certificate, ca_certificate.public_key):
+    if not named.has_signed:
         raise CertificateValidationException(
             f"The certificate names {certificate.issuer_text} as its issuer, and was not signed by the key of the CA "
             f"certificate in caCertificatePem (certificateId={ca.certificate_id}). A CA that is made anew under its "
@@ -235,7 +258,7 @@ def _registered_elsewhere(tx: Transaction, realm: Realm, certificate: X509Certif
     others = [
         ca.realm
         for ca in CACertificateRows(tx).with_subject_anywhere(certificate.issuer, _SHOWN)
-        if ca.realm != realm and verify.is_signed_by(certificate, x509.kept(ca.certificate_pem).public_key)
+        if ca.realm != realm and verify.is_signed_by(certificate, x509.kept(ca.certificate_pem))
     ]
     regions = sorted({other.region for other in others if other.account_id == realm.account_id})
     if regions:

@@ -220,7 +220,7 @@ class CACertificates:
                 f"{self_signed} Sign its request with the CA that is being registered: "
                 "openssl x509 -req -CA ca.crt -CAkey ca.key …"
             )
-        if not verify.is_signed_by(given, ca.public_key):
+        if not verify.is_signed_by(given, ca):
             raise CertificateValidationException(
                 f"The verification certificate names {given.issuer_text} as its issuer, and was not signed by the key "
                 "of the CA certificate. Another CA of the same name has signed it."

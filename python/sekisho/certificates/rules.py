@@ -124,7 +124,7 @@ class Certificates:
         chosen = _initial_status(status, set_as_active=set_as_active)
         now = self._clock()
         certificate = acceptable(certificate_pem, now)
-        named = x509.given_ca(ca_certificate_pem) if ca_certificate_pem else None
+        named = issuers.named_ca(certificate, ca_certificate_pem) if ca_certificate_pem else None
         with self._store.write() as tx:
             return add_signed(tx, now, realm, certificate, named, chosen)
 
@@ -316,13 +316,13 @@ def add_signed(
     now: datetime,
     realm: Realm,
     certificate: X509Certificate,
-    named: X509Certificate | None,
+    named: issuers.NamedCA | None,
     status: CertificateStatus,
 ) -> Certificate:
     """``Certificates.register`` within the caller's write transaction. Raises as that does, and writes nothing then.
 
     Args:
-        named: The CA certificate, where the request gives it.
+        named: ``issuers.named_ca`` of it, where the request names a CA.
     """
     if named is None:
         ca = issuers.the_issuer(tx, realm, certificate)

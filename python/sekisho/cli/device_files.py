@@ -107,7 +107,7 @@ class DeviceFiles:
             raise Failure(
                 f"{file} does not belong to the key beside it: remove the folder, or bring the right key back"
             )
-        if not verify.is_signed_by(certificate, self.authority.certificate.public_key):
+        if not verify.is_signed_by(certificate, self.authority.certificate):
             raise Failure(
                 f"{file} was not signed by this CA ({self.authority.certificate.subject_text}): choose another folder "
                 "with --out, or go on with the CA that you began with"

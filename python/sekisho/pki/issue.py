@@ -119,7 +119,7 @@ def read_request(text: str) -> SigningRequest:
             f"{whose} is signed with {verify.describe_signature(signature)}; allowed are RSA and ECDSA with SHA-256, "
             "SHA-384 or SHA-512, and SHA-1 for old devices; with openssl, -sha256."
         )
-    if not verify.is_signature_by(signature, loaded(spki)):
+    if not verify.is_signature_by(signature, spki):
         raise verify.NotAcceptable(f"{whose} is not signed by the key it contains; it was damaged or put together.")
     return SigningRequest(subject, spki)
 

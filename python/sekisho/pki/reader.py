@@ -25,6 +25,7 @@ __all__ = [
     "read_certificate",
     "read_name",
     "read_request",
+    "verifies_ecdsa",
 ]
 
 Unreadable: Final = _sekisho.CertificateError
@@ -33,3 +34,4 @@ Unreadable: Final = _sekisho.CertificateError
 read_certificate: Final = _sekisho.read_certificate
 read_name: Final = _sekisho.read_name
 read_request: Final = _sekisho.read_request
+verifies_ecdsa: Final = _sekisho.verifies_ecdsa

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import MD5, SHA1, SHA224, SHA256, SHA384, SHA512, HashAlgorithm
 
-from sekisho.pki.certificate import X509Certificate
+from sekisho.pki import reader
+from sekisho.pki.certificate import X509Certificate, loaded
 from sekisho.pki.pem import PemError
 
 if TYPE_CHECKING:
@@ -113,14 +114,30 @@ def check_validity(certificate: X509Certificate, now: datetime, whose: str) -> N
         )
 
 
-def is_signed_by(certificate: X509Certificate, key: CertificatePublicKeyTypes | None) -> bool:
-    """Return whether the private half of ``key`` made the certificate's signature. Names are not compared."""
+def is_signed_by(certificate: X509Certificate, signer: X509Certificate) -> bool:
+    """Return whether the private key of ``signer`` made the certificate's signature. Names are not compared."""
     # The algorithm's name outside the signed part can be changed: both names have to be equal.
-    return certificate.names_one_algorithm and is_signature_by(certificate.signature, key)
+    return certificate.names_one_algorithm and (
+        _verifies_ecdsa(certificate.signature, signer.key["spki"])
+        or _is_signature_by(certificate.signature, signer.public_key)
+    )
 
 
-def is_signature_by(signature: SignatureFacts, key: CertificatePublicKeyTypes | None) -> bool:
-    """Return whether the private half of ``key`` made a signature."""
+def is_signature_by(signature: SignatureFacts, spki: bytes) -> bool:
+    """Return whether the private half of the key of a SubjectPublicKeyInfo made a signature."""
+    return _verifies_ecdsa(signature, spki) or _is_signature_by(signature, loaded(spki))
+
+
+def _verifies_ecdsa(signature: SignatureFacts, spki: bytes) -> bool:
+    """As ``is_signature_by``, in half of OpenSSL's time and without the GIL; False says nothing."""
+    return (
+        signature["scheme"] == "ecdsa"
+        and signature["hash"] is not None
+        and reader.verifies_ecdsa(spki, signature["hash"], signature["signed"], signature["value"])
+    )
+
+
+def _is_signature_by(signature: SignatureFacts, key: CertificatePublicKeyTypes | None) -> bool:
     digest = _DIGESTS.get(signature["hash"] or "")
     if digest is None:
         return False
@@ -144,7 +161,7 @@ def is_signature_by(signature: SignatureFacts, key: CertificatePublicKeyTypes | 
 
 def is_issued_by(certificate: X509Certificate, ca: X509Certificate) -> bool:
     """Return whether ``ca`` issued it: its issuer is the CA's subject, and the CA's key made its signature."""
-    return certificate.issuer == ca.subject and is_signed_by(certificate, ca.public_key)
+    return certificate.issuer == ca.subject and is_signed_by(certificate, ca)
 
 
 def is_self_signed(certificate: X509Certificate) -> bool:

@@ -18,7 +18,6 @@ from typing import Any
 from sekisho import arn, ids
 from sekisho.ca_certificates import issuers
 from sekisho.certificates import rules as certificates
-from sekisho.certificates import x509
 from sekisho.certificates.model import Certificate, CertificateStatus
 from sekisho.certificates.store import CertificateRows
 from sekisho.errors import AwsException
@@ -190,7 +189,7 @@ class _Work:
             found = issuers.candidates(self._tx, self._realm, certificate)
             if not found.signed and not found.namesakes:
                 return certificates.add_without_ca(self._tx, self._now, self._realm, certificate, status)
-        named = None if ca_pem is None else x509.given_ca(ca_pem)
+        named = None if ca_pem is None else issuers.named_ca(certificate, ca_pem)
         return certificates.add_signed(self._tx, self._now, self._realm, certificate, named, status)
 
     def _with_status(self, wanted: CertificateResource, present: Certificate) -> Certificate:

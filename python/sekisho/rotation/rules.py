@@ -101,7 +101,7 @@ class Rotations:
             LimitExceededException: The new one would have more policies than a target may have.
         """
         new = x509.given(new_certificate_pem, "newCertificatePem")
-        ca = x509.given_ca(ca_certificate_pem) if ca_certificate_pem else None
+        ca = issuers.named_ca(new, ca_certificate_pem) if ca_certificate_pem else None
         with self._store.write() as tx:
             now = self._clock()
             old = certificates.existing(tx, realm, old_certificate_id)
@@ -197,7 +197,7 @@ class Rotations:
         return Progress(pending, done, cancelled)
 
     def _registered(
-        self, tx: Transaction, now: datetime, realm: Realm, new: X509Certificate, named: X509Certificate | None
+        self, tx: Transaction, now: datetime, realm: Realm, new: X509Certificate, named: issuers.NamedCA | None
     ) -> Certificate:
         """The new certificate's row, ACTIVE."""
         try:
@@ -266,7 +266,7 @@ def _require_active(old: Certificate) -> None:
         )
 
 
-def _issuer(tx: Transaction, realm: Realm, new: X509Certificate, named: X509Certificate | None) -> CACertificate | None:
+def _issuer(tx: Transaction, realm: Realm, new: X509Certificate, named: issuers.NamedCA | None) -> CACertificate | None:
     if named is not None:
         return issuers.the_named_issuer(tx, realm, new, named)
     signed = issuers.candidates(tx, realm, new).signed

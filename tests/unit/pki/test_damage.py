@@ -41,7 +41,7 @@ def judged(der: bytes) -> None:
     _ = certificate.subject, certificate.issuer, certificate.subject_text, certificate.issuer_text
     _ = certificate.common_names, certificate.version, certificate.certificate_id
     verify.is_issued_by(certificate, X509Certificate.from_der(_CA.der))
-    verify.is_signed_by(certificate, X509Certificate.from_der(_RSA_CA.der).public_key)
+    verify.is_signed_by(certificate, X509Certificate.from_der(_RSA_CA.der))
     verify.is_self_signed(certificate)
     for fact in ("is_ca", "public_key_id", "subject_key_identifier", "authority_key_identifier"):
         try:
