@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -55,13 +55,13 @@ class Server(Protocol):
 class Process:
     """A process pinned to one core, ended at the end of the ``with``."""
 
-    def __init__(self, command: list[str], core: int, log: Path, **options: Any) -> None:
+    def __init__(self, command: Sequence[str], core: int, log: Path, **options: Any) -> None:
         self._log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 ["taskset", "--cpu-list", str(core), *command], stdin=subprocess.DEVNULL, stderr=output, **options
             )
-        # taskset replaces itself with the command, so this is the server's own.
+        # taskset, and what may stand before the command, replace themselves with it: this is the server's own.
         self.pid = self._popen.pid
 
     def __enter__(self) -> Self:
@@ -115,11 +115,15 @@ class Mosquitto(Process):
 
 
 class Sekisho(Process):
-    """``sekisho up`` with its defaults, of the package that an interpreter finds."""
+    """``sekisho up`` with its defaults, of the package that an interpreter finds.
+
+    Args:
+        runner: A command that replaces itself with the server, such as ``slow_disk``.
+    """
 
     name = "sekisho"
 
-    def __init__(self, folder: Path, core: int, python: str = sys.executable) -> None:
+    def __init__(self, folder: Path, core: int, python: str = sys.executable, runner: Sequence[str] = ()) -> None:
         self.data = folder / "data"
         self._core = core
         self._command = [python, "-c", "import sys; from sekisho.cli.app import main; sys.exit(main())"]
@@ -127,7 +131,9 @@ class Sekisho(Process):
         unset = ("AWS_", "SEKISHO_", "PYTHONDONTWRITEBYTECODE")
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
         command = [*self._command, "up", "--data", str(self.data), "--api-port", "0", "--mqtt-port", "0", "--json"]
-        super().__init__(command, core, folder / "sekisho.log", stdout=subprocess.PIPE, env=self._environment)
+        super().__init__(
+            [*runner, *command], core, folder / "sekisho.log", stdout=subprocess.PIPE, env=self._environment
+        )
         self.run: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -166,6 +172,27 @@ class Sekisho(Process):
         """Chain and key files of its own identity by kind of key."""
         identity = self.data / "server"
         return {kind: (identity / kind / "server.crt", identity / kind / "server.key") for kind in ("ecdsa", "rsa")}
+
+
+def slow_disk(milliseconds: int, log: Path) -> list[str]:
+    """Return the start of a command whose process waits so long after each synchronisation of a file with the disk.
+
+    strace delays the return of fsync and fdatasync. Its filter in the kernel leaves all other system calls alone, and
+    the tracer is a process of its own, whose CPU time is not the server's. Raises CannotMeasure.
+
+    Args:
+        log: For strace's own lines, one for each synchronisation.
+    """
+    strace = shutil.which("strace")
+    if strace is None:
+        raise CannotMeasure("strace is missing. Debian: sudo apt-get install strace")
+    command = [strace, "--daemonize", "--follow-forks", "--seccomp-bpf", "--quiet=all", "--signal=none"]
+    command += ["--trace=fsync,fdatasync", f"--inject=fsync,fdatasync:delay_exit={milliseconds * 1000}"]
+    command += ["--output", str(log), "--"]
+    tried = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        raise CannotMeasure(f"strace cannot trace a process here: {tried.stderr.strip()}")
+    return command
 
 
 def find_mosquitto() -> str:

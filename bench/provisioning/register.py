@@ -4,6 +4,9 @@ boto3 takes half as long for a request as the server does. So the same requests 
 clients that only write and read: then the rate is the server's. CPU time does not depend on it. One client waits for a
 synchronisation of the disk with each request; eight share them.
 
+Where the disk answers at once, one client is bound by CPU time like eight, and sharing shows little. So one and eight
+clients are also measured on a server whose synchronisations take some milliseconds longer (``servers.slow_disk``).
+
 ``--against`` measures the package of another interpreter in the same rounds, such as that of a git worktree.
 """
 
@@ -28,7 +31,7 @@ from bench.provisioning import moto
 from bench.provisioning.gauge import Reading
 from bench.provisioning.measure import Measure
 from bench.provisioning.stage import PARALLEL, DeviceFiles, Stage, api
-from bench.servers import CannotMeasure, Sekisho
+from bench.servers import CannotMeasure, Sekisho, slow_disk
 
 _BULK_SECONDS: Final = 3600.0
 _SEKISHO: Final = "sekisho, boto3"
@@ -36,6 +39,8 @@ _SEKISHO_AHEAD: Final = "sekisho, signed ahead"
 _SEKISHO_ONE: Final = "sekisho, signed ahead, one client"
 _AGAINST_AHEAD: Final = "other sekisho, signed ahead"
 _AGAINST_ONE: Final = "other sekisho, signed ahead, one client"
+_SLOW_DISK_AHEAD: Final = "sekisho, slow disk, signed ahead"
+_SLOW_DISK_ONE: Final = "sekisho, slow disk, signed ahead, one client"
 _SEKISHO_BULK: Final = "sekisho, bulk registration"
 _MOTO: Final = "moto_server, boto3"
 _MOTO_AHEAD: Final = "moto_server, signed ahead"
@@ -71,10 +76,11 @@ class _Way:
     """Given PEM texts; not measured."""
 
 
-def measure(stage: Stage, count: int, against: str | None = None) -> Measure:
+def measure(stage: Stage, count: int, fsync_milliseconds: int, against: str | None = None) -> Measure:
     """Register ``count`` certificates in each way, spread over the rounds. Raises CannotMeasure.
 
     Args:
+        fsync_milliseconds: What each synchronisation of the slow disk takes in addition to the disk's own time.
         against: An interpreter that finds another Sekisho, to be measured as well.
     """
     beside = {
@@ -84,12 +90,20 @@ def measure(stage: Stage, count: int, against: str | None = None) -> Measure:
         _SEKISHO_AHEAD: _SEKISHO_ONE,
         _SEKISHO_ONE: _AGAINST_ONE,
         _AGAINST_AHEAD: _AGAINST_ONE,
+        _SLOW_DISK_AHEAD: _SLOW_DISK_ONE,
     }
     found = Measure("register", "certificate", beside)
     files = DeviceFiles(stage.folder / "register", "device")
     certificates = [device.certificate.read_text() for device in files.make(count)]
     with ExitStack() as stack:
         ways = _ways(stage, stack, found, files, against)
+        try:
+            slow_disk(fsync_milliseconds, files.folder / "strace")
+        except CannotMeasure as error:
+            found.skipped.append(f"register on a slow disk: {error}")
+        else:
+            ways += _ways_of_slow_disk(stage, stack, files, fsync_milliseconds)
+            found.remarks.append(f"register on a slow disk: each synchronisation takes {fsync_milliseconds} ms more.")
         for some in _parts(certificates, stage.rounds):
             for way in ways:
                 try:
@@ -143,6 +157,17 @@ def _ways_of_few_clients(stage: Stage, stack: ExitStack, files: DeviceFiles, aga
     ways: list[_Way] = []
     for subject, python, clients in kinds:
         server = stack.enter_context(stage.server(files.folder / subject, python))
+        iot = api(server)
+        _register_ca(iot, files.ca.certificate_pem)
+        ways.append(_Way(subject, server.pid, _signed_ahead(iot, files.ca.certificate_pem, clients)))
+    return ways
+
+
+def _ways_of_slow_disk(stage: Stage, stack: ExitStack, files: DeviceFiles, milliseconds: int) -> list[_Way]:
+    ways: list[_Way] = []
+    for subject, clients in ((_SLOW_DISK_ONE, 1), (_SLOW_DISK_AHEAD, PARALLEL)):
+        runner = slow_disk(milliseconds, files.folder / f"{subject}.strace")
+        server = stack.enter_context(stage.server(files.folder / subject, runner=runner))
         iot = api(server)
         _register_ca(iot, files.ca.certificate_pem)
         ways.append(_Way(subject, server.pid, _signed_ahead(iot, files.ca.certificate_pem, clients)))

@@ -32,7 +32,9 @@ _QUIET: Final = 0.05
 
 _BENCHMARKS: Final[Mapping[str, Callable[[Stage, argparse.Namespace], Measure]]] = {
     "jitr": lambda stage, chosen: jitr.measure(stage, chosen.devices, chosen.at_once),
-    "register": lambda stage, chosen: register.measure(stage, chosen.certificates, chosen.against),
+    "register": lambda stage, chosen: register.measure(
+        stage, chosen.certificates, chosen.fsync_milliseconds, chosen.against
+    ),
     "registry-size": lambda stage, chosen: registry_size.measure(stage, chosen.connecting, chosen.small, chosen.large),
     "refusals": lambda stage, chosen: refusals.measure(stage, chosen.attempts),
 }
@@ -43,6 +45,7 @@ _SIZES: Final = {
     "devices": 10_000,
     "at_once": 1000,
     "certificates": 5000,
+    "fsync_milliseconds": 5,
     "connecting": 1000,
     "small": 10_000,
     "large": 1_000_000,
@@ -82,6 +85,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--certificates", type=int, default=_SIZES["certificates"], help="register: certificates of each way [5000]"
+    )
+    parser.add_argument(
+        "--fsync-milliseconds",
+        type=int,
+        default=_SIZES["fsync_milliseconds"],
+        help="register: what a synchronisation takes in addition on the slow disk [5]",
     )
     parser.add_argument("--against", metavar="PYTHON", help="register: beside the Sekisho that this interpreter finds")
     parser.add_argument(

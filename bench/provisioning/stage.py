@@ -35,10 +35,10 @@ class Stage:
     load_core: int
     rounds: int
 
-    def server(self, folder: Path, python: str = sys.executable) -> Sekisho:
-        """A server on the data in a folder, of the package that ``python`` finds."""
+    def server(self, folder: Path, python: str = sys.executable, runner: Sequence[str] = ()) -> Sekisho:
+        """A server on the data in a folder, of the package that ``python`` finds; ``runner`` as of ``Sekisho``."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Sekisho(folder, self.server_core, python)
+        return Sekisho(folder, self.server_core, python, runner)
 
     def attempts(
         self, what: str, server: Sekisho, devices: Sequence[Device], expect: str, *, concurrency: int, each: int = 1
