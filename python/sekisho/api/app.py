@@ -41,7 +41,15 @@ from sekisho.api.http import MAX_BODY_BYTES, HttpRequest, HttpResponse, header_t
 from sekisho.api.model import ModelError, ServiceModel, service_models
 from sekisho.api.operation import Call, Caller, Handler, Operations, installed_operations
 from sekisho.api.router import Router
-from sekisho.api.sigv4 import Credentials, SecretKey, header_scope_of, scope_of, verify
+from sekisho.api.sigv4 import (
+    ClaimedSignature,
+    Credentials,
+    SecretKey,
+    claimed_signature,
+    header_scope_of,
+    scope_of,
+    verify,
+)
 from sekisho.api.validate import validate
 from sekisho.errors import (
     AwsException,
@@ -158,11 +166,17 @@ class Api:
             return authenticated
         return self.perform(request, authenticated)
 
-    def authenticate(self, request: HttpRequest) -> Authenticated | HttpResponse:
-        """Return the signer of a request, or the response that refuses it; never raises."""
+    def authenticate(
+        self, request: HttpRequest, claimed: ClaimedSignature | None = None
+    ) -> Authenticated | HttpResponse:
+        """Return the signer of a request, or the response that refuses it; never raises.
+
+        Args:
+            claimed: As of ``sigv4.verify``.
+        """
         request_id = str(uuid4())
         try:
-            realm, caller, services, signed_headers = self._authenticate(request)
+            realm, caller, services, signed_headers = self._authenticate(request, claimed)
             call = Call(realm, caller, self._services, request_id, request.source_ip, _base_url(request))
         except (AwsException, StoreError, OSError) as error:
             return self._refusal(error, request, None, request_id)
@@ -273,10 +287,12 @@ class Api:
 
     # The signer, the realm and the service.
 
-    def _authenticate(self, request: HttpRequest) -> tuple[Realm, Caller, Sequence[str], frozenset[str] | None]:
+    def _authenticate(
+        self, request: HttpRequest, claimed: ClaimedSignature | None
+    ) -> tuple[Realm, Caller, Sequence[str], frozenset[str] | None]:
         if self._any_credentials:
             return *self._take_anyone(request), None
-        signer = verify(request, self._credentials, self._clock)
+        signer = verify(request, self._credentials, self._clock, claimed)
         services = _services_of(signer.scope.service)
         realm = self._realm(signer.key.account_id, signer.scope.region)
         return realm, _caller(signer.scope.access_key_id, signer.key), services, signer.signed_headers
@@ -425,14 +441,14 @@ class _Host:
         }
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
-        scope = scope_of(request)
-        claimed = scope.access_key_id if scope is not None else ""
-        answer = self._answer_in_one_thread(request, claimed)
+        signature = claimed_signature(request)
+        claimed = signature.scope.access_key_id if signature is not None else ""
+        answer = self._answer_in_one_thread(request, signature, claimed)
         if answer is not None:
             return await answer
         try:
             authenticated = await self._authentication.run(
-                (request.source_ip, claimed), self._api.authenticate, request
+                (request.source_ip, claimed), self._api.authenticate, request, signature
             )
         except TooLate:
             return self._give_up(request, source_ip=request.source_ip)
@@ -450,7 +466,9 @@ class _Host:
         except Busy:
             return self._throttle(request, f"Account {account_id}", account_id=account_id)
 
-    def _answer_in_one_thread(self, request: HttpRequest, claimed: str) -> Awaitable[HttpResponse] | None:
+    def _answer_in_one_thread(
+        self, request: HttpRequest, signature: ClaimedSignature | None, claimed: str
+    ) -> Awaitable[HttpResponse] | None:
         """Return the answer from one thread instead of two if no thread has to be waited for; else None.
 
         A request that only claims to be of an account uses a thread of the account before its signature is verified:
@@ -469,9 +487,9 @@ class _Host:
 
         def answer() -> HttpResponse:
             try:
-                authenticated = self._api.authenticate(request)
+                authenticated = self._api.authenticate(request, signature)
             finally:
-                loop.call_soon_threadsafe(self._authentication.give_back, peer)
+                self._authentication.give_back_from_thread(peer, loop)
             if isinstance(authenticated, HttpResponse):
                 return authenticated
             return self._api.perform(request, authenticated)

@@ -1,11 +1,13 @@
 """Threads that answer requests, shared between owners: accounts, or peers whose account is unknown.
 
-Only the event loop uses the state; only the functions run in threads.
+Only the event loop uses the state; only the functions run in threads. A thread may give a place back before its
+function ends: the loop finds it there when it next looks for a place, and is woken only if a request waits for one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -48,6 +50,8 @@ class FairThreads:
         self._waiting: FairQueue[asyncio.Future[bool]] = FairQueue(*waiting)
         self._wait_seconds = WAIT_SECONDS if wait_seconds is None else wait_seconds
         self._threads = _Threads()
+        self._returned: deque[Sequence[str]] = deque()
+        """Places that threads have given back and the loop has not counted as free yet."""
 
     async def run(self, path: Sequence[str], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``function`` in a thread and return its result.
@@ -66,6 +70,7 @@ class FairThreads:
 
     def try_take(self, path: Sequence[str]) -> bool:
         """Take a place for ``run_in_place`` or until ``give_back``, without waiting. Returns whether it did."""
+        self._take_up_returned()
         if self._waiting or not self._shares.may(path[0]):
             return False
         self._shares.take(path[0])
@@ -100,8 +105,16 @@ class FairThreads:
         self._shares.give_back(path[0])
         self._hand_out()
 
+    def give_back_from_thread(self, path: Sequence[str], loop: asyncio.AbstractEventLoop) -> None:
+        """Give a place back from any thread. ``loop``: the loop that uses the state."""
+        self._returned.append(path)
+        # A request that begins to wait after this check finds the place: it looks for one once it is in the queue.
+        if self._waiting:
+            loop.call_soon_threadsafe(self._hand_out)
+
     def statistics(self) -> dict[str, int]:
         """Return the numbers of threads, of busy ones, and of waiting requests."""
+        self._take_up_returned()
         places = self._shares.places
         return {"threads": places, "busy": places - self._shares.free, "waiting": len(self._waiting)}
 
@@ -125,7 +138,12 @@ class FairThreads:
         if not turn.result():
             raise Busy
 
+    def _take_up_returned(self) -> None:
+        while self._returned:
+            self._shares.give_back(self._returned.popleft()[0])
+
     def _hand_out(self) -> None:
+        self._take_up_returned()
         while self._shares.free and (taken := self._waiting.take(self._shares.may)) is not None:
             path, turn = taken
             self._shares.take(path[0])

@@ -114,7 +114,7 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
+class ClaimedSignature:
     """A signature as it is in the request, not verified yet."""
 
     scope: Scope
@@ -128,29 +128,36 @@ class _Signature:
 
 def scope_of(request: HttpRequest) -> Scope | None:
     """Return the scope that a request claims, without verification; None where it is not or wrongly signed."""
-    signature = _claimed(request)
+    signature = claimed_signature(request)
     return None if signature is None else signature.scope
 
 
 def header_scope_of(request: HttpRequest) -> Scope | None:
     """Like `scope_of`, but None for a presigned request too: a web page can make a browser send any query."""
-    signature = _claimed(request)
+    signature = claimed_signature(request)
     return None if signature is None or signature.is_presigned else signature.scope
 
 
-def _claimed(request: HttpRequest) -> _Signature | None:
+def claimed_signature(request: HttpRequest) -> ClaimedSignature | None:
+    """Return the signature in a request, for ``verify``; None where it is not or wrongly signed."""
     try:
         return _read_signature(request)
     except (MissingAuthenticationTokenException, IncompleteSignatureException):
         return None
 
 
-def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], datetime]) -> Signer:
+def verify(
+    request: HttpRequest,
+    credentials: Credentials,
+    clock: Callable[[], datetime],
+    claimed: ClaimedSignature | None = None,
+) -> Signer:
     """Verify the request's signature.
 
     Args:
         credentials: Looks access keys up.
         clock: The present time, aware.
+        claimed: The request's ``claimed_signature``, where it was read already.
 
     Raises:
         MissingAuthenticationTokenException: The request is not signed.
@@ -158,7 +165,7 @@ def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], d
         UnrecognizedClientException: The access key or its session token is unknown.
         InvalidSignatureException: The signature does not match, is too old, or not valid yet.
     """
-    claimed = _read_signature(request)
+    claimed = claimed or _read_signature(request)
     key = credentials(claimed.scope.access_key_id)
     if key is None:
         raise UnrecognizedClientException("The security token included in the request is invalid.")
@@ -180,7 +187,7 @@ def verify(request: HttpRequest, credentials: Credentials, clock: Callable[[], d
     return Signer(claimed.scope, key, frozenset(claimed.signed_headers))
 
 
-def _matches(signing_key: bytes, request: HttpRequest, claimed: _Signature, path: str) -> bool:
+def _matches(signing_key: bytes, request: HttpRequest, claimed: ClaimedSignature, path: str) -> bool:
     # All candidates are computed and compared in constant time, so that the time does not show which one is close.
     matches = [
         hmac.compare_digest(_hmac(signing_key, text).hex().encode(), claimed.signature.encode())
@@ -192,7 +199,7 @@ def _matches(signing_key: bytes, request: HttpRequest, claimed: _Signature, path
 # Reading the signature in the request.
 
 
-def _read_signature(request: HttpRequest) -> _Signature:
+def _read_signature(request: HttpRequest) -> ClaimedSignature:
     authorization = request.header("authorization")
     if authorization is not None:
         return _read_authorization(request, authorization)
@@ -209,7 +216,7 @@ def _read_signature(request: HttpRequest) -> _Signature:
     )
 
 
-def _read_authorization(request: HttpRequest, authorization: str) -> _Signature:
+def _read_authorization(request: HttpRequest, authorization: str) -> ClaimedSignature:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         raise IncompleteSignatureException(f"Unsupported AWS 'algorithm' in Authorization: use {ALGORITHM}.")
@@ -233,7 +240,7 @@ def _read_authorization(request: HttpRequest, authorization: str) -> _Signature:
     )
 
 
-def _read_presigned(query: dict[str, str]) -> _Signature:
+def _read_presigned(query: dict[str, str]) -> ClaimedSignature:
     if query.get("X-Amz-Algorithm") != ALGORITHM:
         raise IncompleteSignatureException(f"Unsupported AWS 'X-Amz-Algorithm': use {ALGORITHM}.")
     for name in ("X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"):
@@ -259,8 +266,8 @@ def _signature(
     session_token: str | None,
     expires: timedelta | None,
     is_presigned: bool,
-) -> _Signature:
-    return _Signature(
+) -> ClaimedSignature:
+    return ClaimedSignature(
         scope=_read_scope(credential),
         signed_headers=signed_headers.split(";"),
         signature=signature,
@@ -309,7 +316,7 @@ def _read_expires(expires: str | None) -> timedelta | None:
 # Checks before the signature itself.
 
 
-def _check_session_token(claimed: _Signature, key: SecretKey) -> None:
+def _check_session_token(claimed: ClaimedSignature, key: SecretKey) -> None:
     expected = key.session_token or ""
     if not hmac.compare_digest(expected.encode(), (claimed.session_token or "").encode()):
         raise UnrecognizedClientException(
@@ -322,7 +329,7 @@ def _check_session_token(claimed: _Signature, key: SecretKey) -> None:
         )
 
 
-def _check_time(claimed: _Signature, now: datetime) -> None:
+def _check_time(claimed: ClaimedSignature, now: datetime) -> None:
     try:
         if _TIMESTAMP_FORM.fullmatch(claimed.timestamp) is None:
             raise ValueError
@@ -349,7 +356,7 @@ def _check_time(claimed: _Signature, now: datetime) -> None:
         )
 
 
-def _check_signed_headers(request: HttpRequest, claimed: _Signature) -> None:
+def _check_signed_headers(request: HttpRequest, claimed: ClaimedSignature) -> None:
     if "host" not in claimed.signed_headers:
         raise InvalidSignatureException("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     absent = [echo(name) for name in claimed.signed_headers if request.header(name) is None]
@@ -372,7 +379,7 @@ def _span(span: timedelta) -> str:
 # The signature.
 
 
-def _strings_to_sign(request: HttpRequest, claimed: _Signature, path: str) -> Iterator[str]:
+def _strings_to_sign(request: HttpRequest, claimed: ClaimedSignature, path: str) -> Iterator[str]:
     """Return the strings to sign that a correct client may have used; one for nearly every request."""
     headers = "".join(f"{name}:{_header_value(request, name)}\n" for name in claimed.signed_headers)
     names = ";".join(claimed.signed_headers)
@@ -393,11 +400,13 @@ def _normalised(path: str) -> str:
     return f"{normal}/" if path.endswith("/") and normal != "/" else normal
 
 
-def _canonical_queries(request: HttpRequest, claimed: _Signature) -> Sequence[str]:
+def _canonical_queries(request: HttpRequest, claimed: ClaimedSignature) -> Sequence[str]:
     excluded = {"X-Amz-Signature"} if claimed.is_presigned else set[str]()
     exclusions = [excluded]
     if claimed.is_presigned and claimed.scope.service == _WEBSOCKET_SERVICE:
         exclusions.append(excluded | {"X-Amz-Security-Token"})
+    if not request.query_string:
+        return [""]
     sent = [pair.partition("=")[::2] for pair in request.query_string.split("&") if pair]
     forms = []
     for names in exclusions:
@@ -420,7 +429,7 @@ def _header_value(request: HttpRequest, name: str) -> str:
     return ",".join(" ".join(value.split()) for value in values)
 
 
-def _payload_hash(request: HttpRequest, claimed: _Signature) -> str:
+def _payload_hash(request: HttpRequest, claimed: ClaimedSignature) -> str:
     """Return the hash of the body, unless a signed header declares that the body is not signed."""
     declared = request.header(_CONTENT_HASH) if _CONTENT_HASH in claimed.signed_headers else None
     if declared == _UNSIGNED_PAYLOAD:

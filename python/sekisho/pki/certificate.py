@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cryptography import x509
@@ -93,7 +93,7 @@ class X509Certificate:
     @cached_property
     def issuer(self) -> bytes:
         """The issuer in its form for comparison (``names.canonical``)."""
-        return names.canonical(self.issuer_name)
+        return _canonical_issuer(self._facts["issuer"]["der"])
 
     @cached_property
     def subject_name(self) -> Name:
@@ -184,6 +184,12 @@ class X509Certificate:
         """The key identifier of the extension in hexadecimal, or None where it is missing or unreadable."""
         found = self._facts["authority_key_identifier"]
         return None if found is None else found.hex()
+
+
+@lru_cache(maxsize=256)
+def _canonical_issuer(der: bytes) -> bytes:
+    """The form of a name for comparison. A CA's name comes with every certificate that it signed."""
+    return names.canonical(names.read(der))
 
 
 def loaded(spki: bytes) -> VerifyingKey | None:

@@ -8,8 +8,6 @@ ends or fails within the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -19,24 +17,24 @@ STORE_TIMEOUT_SECONDS: float = 5.0
 _deadline: Final[ContextVar[float | None]] = ContextVar("sekisho_store_deadline", default=None)
 
 
-@contextmanager
-def begin() -> Iterator[None]:
-    """Give the block ``STORE_TIMEOUT_SECONDS`` from now; a block within another has its own."""
-    token = _deadline.set(time.monotonic() + STORE_TIMEOUT_SECONDS)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-@contextmanager
-def until(moment: float) -> Iterator[None]:
+class until:  # noqa: N801 - it is used as a function
     """Give the block the deadline ``moment``, of the clock ``time.monotonic``."""
-    token = _deadline.set(moment)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+
+    __slots__ = ("_moment", "_token")
+
+    def __init__(self, moment: float) -> None:
+        self._moment = moment
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(self._moment)
+
+    def __exit__(self, *_: object) -> None:
+        _deadline.reset(self._token)
+
+
+def begin() -> until:
+    """Give the block ``STORE_TIMEOUT_SECONDS`` from now; a block within another has its own."""
+    return until(time.monotonic() + STORE_TIMEOUT_SECONDS)
 
 
 def moment() -> float:

@@ -99,7 +99,7 @@ class Transaction:
         kind = "insert" if statement.is_insert else "update" if statement.is_update else "delete"
         changes: list[Change] = []
         for row in [parameters] if isinstance(parameters, Mapping) else parameters:
-            values = {name.removeprefix(KEY_PREFIX): value for name, value in row.items()}
+            values = row if kind == "insert" else {name.removeprefix(KEY_PREFIX): row[name] for name in row}
             try:
                 changes.extend(announces(self, Write(kind, values)))
             except KeyError as error:

@@ -63,6 +63,31 @@ async def settled(condition: Callable[[], bool]) -> None:
 # The threads themselves
 
 
+def test_a_place_that_a_thread_gives_back_goes_to_the_request_that_waits() -> None:
+    async def scenario() -> None:
+        threads, loop = FairThreads(2, (100, 50)), asyncio.get_running_loop()
+        assert threads.try_take(("A",))
+        waiting = asyncio.create_task(threads.run(("A",), lambda: "done"))
+        await settled(lambda: threads.statistics()["waiting"] == 1)
+        await asyncio.to_thread(threads.give_back_from_thread, ("A",), loop)
+        assert await waiting == "done"
+        assert threads.statistics() == {"threads": 2, "busy": 0, "waiting": 0}
+
+    asyncio.run(scenario())
+
+
+def test_a_place_that_a_thread_gives_back_is_free_though_the_loop_was_not_woken() -> None:
+    async def scenario() -> None:
+        threads, loop = FairThreads(2, (100, 50)), asyncio.get_running_loop()
+        for _ in range(5):
+            assert threads.try_take(("A",))
+            assert not threads.try_take(("A",))
+            await asyncio.to_thread(threads.give_back_from_thread, ("A",), loop)
+        assert await threads.run(("A",), lambda: "done") == "done"
+
+    asyncio.run(scenario())
+
+
 def test_a_single_owner_gets_half_of_the_threads_and_another_one_gets_its_turn() -> None:
     async def scenario() -> None:
         threads, held = FairThreads(4, (100, 50)), Held()
@@ -377,7 +402,7 @@ def test_wrongly_signed_requests_with_a_known_key_never_wait_in_its_accounts_que
         assert host._api.cached_account("AKIAOTHER") == OTHER.account_id
         assert host._api.cached_account("AKIAUNKNOWN") is None
         held = Held()
-        verify, host._api.authenticate = host._api.authenticate, lambda request: (held(), verify(request))[1]
+        verify, host._api.authenticate = host._api.authenticate, lambda *given: (held(), verify(*given))[1]
         flood = [
             asyncio.ensure_future(ask(app, "GET", "/endpoint", key="AKIAOTHER", peer=f"192.0.2.{number}"))
             for number in range(100)
