@@ -19,7 +19,7 @@ from sekisho.errors import LimitExceededException
 from sekisho.pages import Window
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 from sekisho.provisioning.bulk.model import RegistrationTask, RegistrationTaskStatus, ReportType
-from sekisho.provisioning.bulk.registration import BulkRegistration
+from sekisho.provisioning.bulk.registration import MAX_LINES, BulkRegistration
 from sekisho.provisioning.bulk.rules import KEPT, RegistrationTasks, ReportFile
 from sekisho.provisioning.bulk.store import RegistrationTaskRows
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
@@ -429,7 +429,7 @@ def test_a_task_that_was_being_cancelled_when_the_server_ended_is_cancelled_by_t
 
 
 def test_whoever_writes_besides_has_its_turn_between_two_steps(world: World) -> None:
-    world.fill(3000)
+    world.fill(10 * MAX_LINES)
     task_id = world.start(world.server())
     world.when(task_id, lambda task: task.lines_done > 0)
     turns = 0
@@ -437,8 +437,8 @@ def test_whoever_writes_besides_has_its_turn_between_two_steps(world: World) -> 
         with world.store.write() as tx:
             TagRows(tx).put(HOME, "arn", {"k": "v"})
         turns += 1
-    # Nearly 50 steps, and after each a turn for whoever has waited.
-    assert turns >= 10
+    # At least ten steps, and after each a turn for a writer that waits.
+    assert turns >= 3
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ from tests.stores import content, empty_store
 from tests.unit.features.arrange import DOCUMENT, HOME, OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE, SetClock
 from tests.x509 import new_ca, new_device, new_request, p256
 
+pytestmark = pytest.mark.usefixtures("few_rsa_keys")
+
 ACTIVE, PENDING = CertificateStatus.ACTIVE, CertificateStatus.PENDING_ACTIVATION
 ROLE: Final = "arn:aws:iam::123456789012:role/provisioning"
 FUNCTION: Final = "arn:aws:lambda:eu-central-1:123456789012:function:hook"
