@@ -35,7 +35,7 @@ def empty_store(announce: Callable[[Sequence[Change]], None] = lambda _: None) -
     """Yield an open, empty store on an SQLite file, which is the caller's until the end of the block."""
     engines = _unused.pop() if _unused else SQLiteEngines(make_url(sqlite_url(_new_folder() / "sekisho.db")))
     engines.file.write_bytes(_empty_database())
-    with mock.patch("sekisho.store.store.engines", lambda _: engines):
+    with mock.patch("sekisho.store.store.engines", return_value=engines):
         store = Store(sqlite_url(engines.file), announce)
     with store:
         yield store

@@ -66,18 +66,18 @@ def test_the_benchmark_counts_connects_and_messages_on_both_servers(load: Path, 
 
 
 def test_the_benchmark_of_provisioning_registers_every_device_exactly_once(load: Path, tmp_path: Path) -> None:
-    told, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 200", load, tmp_path)
+    told, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 40", load, tmp_path)
 
     assert "Everything ended as it must." in told
     assert {subject: sample["units"] for subject, sample in subjects(result).items()} == {
-        "known, first connect": 200,
-        "known, seen before": 200,
-        "unknown, registered": 200,
+        "known, first connect": 40,
+        "known, seen before": 40,
+        "unknown, registered": 40,
     }
 
 
 def test_the_benchmark_of_registration_registers_all_certificates_in_every_variant(load: Path, tmp_path: Path) -> None:
-    options = f"--only register --rounds 1 --certificates 40 --against {sys.executable}"
+    options = f"--only register --rounds 1 --certificates 16 --against {sys.executable}"
 
     told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
 
@@ -85,29 +85,29 @@ def test_the_benchmark_of_registration_registers_all_certificates_in_every_varia
     samples = subjects(result)
     ahead = {"sekisho, signed ahead", "sekisho, signed ahead, one client"}
     assert {"sekisho, boto3", *ahead, *(f"other {each}" for each in ahead)} <= set(samples)
-    assert all(sample["units"] == 40 and sample["failed"] == 0 for sample in samples.values())
+    assert all(sample["units"] == 16 and sample["failed"] == 0 for sample in samples.values())
     # What could not be measured here is listed with what to do.
     assert ("moto_server, boto3" in samples) != any("pipx install" in why for why in result["skipped"])
 
 
 def test_the_benchmark_of_registry_sizes_connects_to_a_registry_of_each_size(load: Path, tmp_path: Path) -> None:
-    options = "--only registry-size --rounds 1 --connecting 200 --small 200 --large 3000"
+    options = "--only registry-size --rounds 1 --connecting 40 --small 40 --large 600"
 
     told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
 
     assert "Everything ended as it must." in told
     samples = subjects(result)
     assert len(samples) == 4
-    assert all(sample["units"] == 200 and sample["failed"] == 0 for sample in samples.values())
+    assert all(sample["units"] == 40 and sample["failed"] == 0 for sample in samples.values())
 
 
 def test_in_the_benchmark_of_refusals_every_attempt_is_refused(load: Path, tmp_path: Path) -> None:
-    told, (result,) = run("bench.provisioning.run", "--only refusals --rounds 1 --attempts 2", load, tmp_path)
+    told, (result,) = run("bench.provisioning.run", "--only refusals --rounds 1 --attempts 1", load, tmp_path)
 
     assert "Everything ended as it must." in told
     samples = subjects(result)
     assert set(samples) == {"known, connects", "CA_NOT_REGISTERED", "PENDING_ACTIVATION", "PROVISIONING_FAILED"}
-    assert all(sample["units"] == 128 and sample["failed"] == 0 for sample in samples.values())
+    assert all(sample["units"] == 64 and sample["failed"] == 0 for sample in samples.values())
 
 
 def test_the_benchmark_of_the_start_measures_two_starts_and_three_commands(tmp_path: Path) -> None:

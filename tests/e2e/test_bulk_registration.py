@@ -16,8 +16,12 @@ from cryptography.x509.oid import NameOID
 from tests.e2e.running_server import RunningServer
 from tests.wait import eventually
 
-MANY = 3000
-KILLS = 4
+MANY = 1200
+"""Lines: some twenty steps, and more than one report file."""
+
+ENDS = 4
+"""Ends of the server, evenly among the lines."""
+
 TEMPLATE = json.dumps(
     {
         "Parameters": {"ThingName": {"Type": "String"}, "CSR": {"Type": "String"}},
@@ -72,9 +76,8 @@ def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server:
     bucket.mkdir(parents=True)
     # Each provisioning of a line issues another certificate, so a second one would be seen.
     request = signing_request()
-    many = MANY if end == "kill" else MANY // 3
     with (bucket / "input.json").open("w") as file:
-        for number in range(1, many + 1):
+        for number in range(1, MANY + 1):
             parameters = {"CSR": request} if is_bad(number) else {"ThingName": f"device-{number}", "CSR": request}
             file.write(json.dumps(parameters) + "\n")
     task_id = own_server.session().iot.start_thing_registration_task(
@@ -85,8 +88,8 @@ def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server:
     )["taskId"]
 
     interrupted = 0
-    for part in range(1, KILLS + 1):
-        task = wait_for(own_server, task_id, part * many // (KILLS + 2))
+    for part in range(1, ENDS + 1):
+        task = wait_for(own_server, task_id, part * MANY // (ENDS + 2))
         interrupted += task["status"] == "InProgress"
         if end == "kill":
             own_server.kill()
@@ -97,13 +100,13 @@ def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server:
         # Reports stay available.
         assert again["successCount"] >= task["successCount"]
         assert again["failureCount"] >= task["failureCount"]
-    assert interrupted == KILLS
+    assert interrupted == ENDS
 
-    task = wait_for(own_server, task_id, many)
+    task = wait_for(own_server, task_id, MANY)
     while task["status"] == "InProgress":
-        task = wait_for(own_server, task_id, many)
-    bad = [number for number in range(1, many + 1) if is_bad(number)]
-    good = [number for number in range(1, many + 1) if not is_bad(number)]
+        task = wait_for(own_server, task_id, MANY)
+    bad = [number for number in range(1, MANY + 1) if is_bad(number)]
+    good = [number for number in range(1, MANY + 1) if not is_bad(number)]
     assert (task["status"], task["successCount"], task["failureCount"]) == ("Completed", len(good), len(bad))
     assert [each["lineNumber"] for each in reported(own_server, task_id, "ERRORS")] == bad
     results = reported(own_server, task_id, "RESULTS")

@@ -22,8 +22,8 @@ from tests.e2e.test_handlers import Receiver, receiving, serving, waiting
 from tests.e2e.test_just_in_time_provisioning import inline, template
 from tests.wait import eventually
 
-DEVICES: Final = 200
-KILLS: Final = 5
+DEVICES: Final = 100
+KILLS: Final = 4
 
 MOMENT: Final = 0.2
 """Seconds; a server registers some tens of devices in it."""
