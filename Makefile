@@ -1,4 +1,4 @@
-# Every command a developer needs. `make check test` is what CI runs.
+# Every command a developer needs. `make check test fuzz` is what CI runs.
 .PHONY: help setup build quickstart check format test test-rust test-python test-thorough fuzz bench reference dist clean
 
 help: ## List the commands
@@ -31,7 +31,7 @@ test-python: ## The control plane's tests, contract and end to end
 test-thorough: build ## The tests on generated inputs, with 2000 examples each instead of 50
 	@HYPOTHESIS_PROFILE=thorough scripts/test-python tests/unit tests/contract -m hypothesis
 
-fuzz: ## Fuzz each parser: FUZZ_SECONDS=20 each
+fuzz: ## Fuzz each parser: FUZZ_SECONDS=20 each, as many at once as there are cores
 	@scripts/fuzz $(or $(FUZZ_SECONDS),20)
 
 bench: build ## Measure beside mosquitto in one run
