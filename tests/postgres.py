@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.wait import eventually
 
 INSTALL = "scripts/install-test-tools (Debian: apt-get install postgresql)"
 DEADLINE = 30.0
@@ -159,14 +160,22 @@ def _run(command: list[str | Path], as_user: dict[str, Any]) -> None:
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], home: Path, log: Path) -> int:
-    deadline = time.monotonic() + DEADLINE
-    while True:
+    """Return the version of the server."""
+
+    def said() -> str:
+        return f"PostgreSQL does not answer:\n{log.read_text(errors='replace')}"
+
+    def version() -> int | None:
         url = f"postgresql://postgres@/postgres?host={home}"
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url) as connection:
             return connection.info.server_version
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"PostgreSQL does not answer:\n{log.read_text(errors='replace')}")
-        time.sleep(0.02)
+        if server.poll() is not None:
+            raise RuntimeError(said())
+        return None
+
+    found = eventually(version, said, within=DEADLINE)
+    assert found is not None
+    return found
 
 
 def _has_icu(home: Path) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import selectors
 import signal
+import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -87,6 +89,25 @@ class RunningServer:
         if process.stdout is not None:
             process.stdout.close()
         return code
+
+    def rows(self, statement: str, *values: object) -> list[Any]:
+        """Return what a SELECT finds in the database, whether the server runs or not."""
+        with closing(self._connect()) as database:
+            database.execute("PRAGMA query_only = ON")
+            return database.execute(statement, values).fetchall()
+
+    @contextmanager
+    def stopped_database(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that writes a state which the API does not lead to. The server must have ended.
+
+        A running server has rows in memory, and tells live connections of what it writes itself.
+        """
+        assert self._process is None or self._process.poll() is not None, "the server is running"
+        with closing(self._connect()) as database, database:
+            yield database
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.data / "sekisho.db", timeout=30)
 
     def log(self) -> str:
         """Return everything that the server has logged so far."""

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import sqlite3
-import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +21,7 @@ from tests.e2e.certificate_files import CertificateFiles, in_files
 from tests.e2e.devices import allow, register
 from tests.e2e.mqtt_wire import CONNACK, V5, V311, Packet, attempt, is_taken
 from tests.e2e.running_server import Clients, RunningServer
+from tests.wait import eventually
 
 VERSIONS = pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5"])
 
@@ -97,7 +95,7 @@ class Arrangement:
     def alter(self, device_files: CertificateFiles, column: str, value: str) -> None:
         """Write a state that no operation of the API makes, while the server is stopped."""
         assert self.server.stop() == 0
-        with closing(sqlite3.connect(self.server.data / "sekisho.db")) as database, database:
+        with self.server.stopped_database() as database:
             changed = database.execute(
                 f"UPDATE certificates SET {column} = ? WHERE certificate_id = ?",  # noqa: S608
                 (value, device_files.certificate_id),
@@ -189,8 +187,7 @@ def expired(arrangement: Arrangement) -> CertificateFiles:
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
     device_files = arrangement.registered(ends=ends)
     # The last second is valid; the test waits for the clock itself.
-    while datetime.now(UTC) < ends + timedelta(seconds=1):
-        time.sleep(0.05)
+    eventually(lambda: datetime.now(UTC) >= ends + timedelta(seconds=1))
     return device_files
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -618,7 +617,7 @@ def test_the_running_server_deletes_expired_tokens_and_claims(tmp_path: Path) ->
         with Device(server, temporary, "a new lamp"):
             pass
         server.stop()
-        with closing(sqlite3.connect(server.data / "sekisho.db")) as database, database:
+        with server.stopped_database() as database:
             # An hour passes for the token, and five minutes for the claim.
             database.execute(
                 "UPDATE ownership_tokens SET expires_at = expires_at - 3600000000 WHERE certificate_id = ?",

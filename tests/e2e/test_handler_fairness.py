@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ class Slow(Receiver):
 
 def events(server: RunningServer, account: str, count: int) -> None:
     """Add events that wait for the handler, as after an earlier run."""
-    with closing(sqlite3.connect(server.data / "sekisho.db")) as database, database:
+    with server.stopped_database() as database:
         for number in range(count):
             payload = json.dumps({"awsAccountId": account, "certificateId": f"{number}"}).encode()
             # Those of the second account are due last.
@@ -66,7 +65,7 @@ def test_150_slow_events_of_one_account_delay_no_event_of_another(tmp_path: Path
         try:
             eventually(lambda: receiver.accounts.count(SECOND) == 10)
             # Meanwhile the first account has had no more than its share.
-            assert receiver.accounts.count(FIRST) == 4
+            assert receiver.accounts.count(FIRST) <= 4
             receiver.go_on.set()
             eventually(lambda: answer("handlers", "list", "--data", data)[0]["pending"] == 0)
             assert (receiver.accounts.count(FIRST), receiver.accounts.count(SECOND)) == (150, 10)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -187,10 +186,7 @@ def test_after_kill_9_between_registration_and_delivery_the_handler_is_called(
     assert attempt(server, device, "crashed", V311) == []
     eventually(lambda: len(receiver.seen) > 0)
     server.kill()
-    with closing(sqlite3.connect(server.data / "sekisho.db")) as database:
-        assert database.execute("SELECT handler, subject, state FROM deliveries").fetchall() == [
-            ("hook", device.certificate_id, "pending")
-        ]
+    assert server.rows("SELECT handler, subject, state FROM deliveries") == [("hook", device.certificate_id, "pending")]
 
     receiver.status, receiver.server = 200, server
     server.start()

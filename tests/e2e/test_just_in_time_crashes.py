@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,26 +40,19 @@ class Row:
     policies: tuple[str, ...]
 
 
-def select(server: RunningServer, statement: str, *values: str) -> list[Any]:
-    """Read the database directly, because the server may have been killed."""
-    with closing(sqlite3.connect(server.data / "sekisho.db", timeout=30)) as database:
-        return database.execute(statement, values).fetchall()
-
-
 def on_disk(server: RunningServer, ca: x509.KeyAndCertificate) -> dict[str, Row]:
     """Return the rows of a CA's devices."""
 
     def attached(statement: str) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
-        for principal, name in select(server, statement):
+        for principal, name in server.rows(statement):
             certificate_id = principal.rpartition("/")[2]
             found[certificate_id] = (*found.get(certificate_id, ()), name)
         return found
 
     things = attached("SELECT principal, thing_name FROM attachments")
     policies = attached("SELECT target, policy_name FROM policy_targets")
-    rows = select(
-        server,
+    rows = server.rows(
         "SELECT certificate_id, status, generation_id FROM certificates WHERE ca_certificate_id = ?",
         ca.certificate_id,
     )
@@ -70,12 +61,12 @@ def on_disk(server: RunningServer, ca: x509.KeyAndCertificate) -> dict[str, Row]
 
 
 def unpublished(server: RunningServer) -> list[Any]:
-    return select(server, "SELECT topic FROM outbox")
+    return server.rows("SELECT topic FROM outbox")
 
 
 def pending(server: RunningServer) -> set[str]:
     """Return certificates with a delivery that waits for a handler."""
-    return {each for (each,) in select(server, "SELECT subject FROM deliveries WHERE state = 'pending'")}
+    return {each for (each,) in server.rows("SELECT subject FROM deliveries WHERE state = 'pending'")}
 
 
 def told_of(receiver: Receiver) -> set[str]:
@@ -148,7 +139,7 @@ def test_after_kill_9_provisioning_is_complete_or_not_started(
         # With its thing and its policy in one transaction.
         for certificate_id, row in found.items():
             assert (row.status, row.things, row.policies) == ("ACTIVE", (names[certificate_id],), ("fleet",))
-        assert select(server, "SELECT count(*) FROM things") == [(len(found),)]
+        assert server.rows("SELECT count(*) FROM things") == [(len(found),)]
         assert seen.items() <= found.items(), "what was there before was touched, or is gone"
         seen = found
         server.start()

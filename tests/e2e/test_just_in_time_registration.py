@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,16 +146,13 @@ def test_after_kill_9_registered_certificates_are_announced_and_activated(
     assert attempt(own_server, device, "crashed", V311) == []
     own_server.kill()
 
-    def outbox(*statement: Any) -> list[Any]:
-        with closing(sqlite3.connect(own_server.data / "sekisho.db", timeout=10)) as database, database:
-            return database.execute(*statement).fetchall()
-
-    assert outbox("SELECT * FROM outbox") == []
+    assert own_server.rows("SELECT * FROM outbox") == []
     # As if the server had ended between the registration and its event.
     row = (own_server.run["account"], own_server.run["region"], f"{EVENTS}{ca.certificate_id}", b"{}")
-    outbox("INSERT INTO outbox (account_id, region, topic, payload) VALUES (?, ?, ?, ?)", row)
+    with own_server.stopped_database() as database:
+        database.execute("INSERT INTO outbox (account_id, region, topic, payload) VALUES (?, ?, ?, ?)", row)
     own_server.start()
-    eventually(lambda: outbox("SELECT * FROM outbox") == [])
+    eventually(lambda: own_server.rows("SELECT * FROM outbox") == [])
 
     with subscriber(own_server, tmp_path) as listener:
         listener.subscribe(f"{EVENTS}+", 1)

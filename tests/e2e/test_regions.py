@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import subprocess
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,9 +48,7 @@ def test_an_unlisted_region_is_refused_everywhere_and_leaves_nothing_behind(serv
             assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
         with pytest.raises(ClientError, match=f"'{region}' is no region of AWS"):
             clients.iot_data.publish(topic="t", payload=b"")
-    with closing(sqlite3.connect(server.data / "sekisho.db")) as connection:
-        regions = connection.execute("SELECT DISTINCT region FROM endpoints").fetchall()
-    assert regions == [("us-east-1",)]
+    assert server.rows("SELECT DISTINCT region FROM endpoints") == [("us-east-1",)]
 
 
 def test_a_client_sees_the_names_of_its_own_region_only(server: RunningServer, tmp_path: Path) -> None:
@@ -82,7 +78,7 @@ def grown(own_server: RunningServer, tmp_path: Path) -> RunningServer:
     """Stop a server whose registry has endpoints in unlisted regions and whose certificate has all their names."""
     own_server.session().iot.create_keys_and_certificate()
     assert own_server.stop() == 0
-    with closing(sqlite3.connect(own_server.data / "sekisho.db")) as connection, connection:
+    with own_server.stopped_database() as connection:
         connection.executemany(
             "INSERT INTO endpoints (account_id, region, prefix) VALUES ('123456789012', ?, ?)",
             [(region, f"a{n:013}") for n, region in enumerate(MADE_UP)],
@@ -115,8 +111,7 @@ def test_a_data_folder_with_a_large_certificate_and_unlisted_regions_starts(
     line = grown.wait_for_log("endpoints_not_served")
     assert line["count"] == len(MADE_UP)
     assert "regions = [" in line["remedy"]
-    with closing(sqlite3.connect(grown.data / "sekisho.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM endpoints").fetchone() == (len(MADE_UP) + 1,)
+    assert grown.rows("SELECT count(*) FROM endpoints") == [(len(MADE_UP) + 1,)]
     assert len(list((grown.data / "server").rglob("*"))) < 40, "no certificates for made-up regions"
 
     # Without SNI a certificate determines its realm, whose region must be in the list too.
@@ -125,7 +120,7 @@ def test_a_data_folder_with_a_large_certificate_and_unlisted_regions_starts(
     arn = register(clients, device_files, "anything")
     assert grown.stop() == 0
     identifier = arn.rsplit("/", 1)[1]
-    with closing(sqlite3.connect(grown.data / "sekisho.db")) as connection, connection:
+    with grown.stopped_database() as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(
             "UPDATE certificates SET region = ?, mode = 'DEFAULT' WHERE certificate_id = ?", (MADE_UP[7], identifier)

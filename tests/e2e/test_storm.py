@@ -17,7 +17,7 @@ from tests.e2e.devices import Device, allow, register
 from tests.e2e.many_devices import Outcome, SharedKeyDevice, attempt, new_devices
 from tests.e2e.running_server import RunningServer
 from tests.e2e.test_just_in_time_registration import EVENTS
-from tests.wait import eventually
+from tests.wait import eventually, eventually_async
 
 UNKNOWN: Final = 1000
 """As many as CI has time for. ``bench`` uses ten times as many."""
@@ -88,8 +88,7 @@ async def about_their_business(
     async with asyncio.TaskGroup() as group:
         for member in known:
             group.create_task(lives(member))
-        while watched.outcomes.total() < len(known):
-            await asyncio.sleep(0.01)
+        await eventually_async(lambda: watched.outcomes.total() >= len(known))
         seconds = await storm(server, unknown, new, watched)
         passed.set()
     return watched, seconds

@@ -7,11 +7,9 @@ import os
 import selectors
 import signal
 import socket
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -233,13 +231,11 @@ def test_a_read_only_data_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_data_folder_of_a_newer_version_is_not_changed(own_server: RunningServer) -> None:
     own_server.stop()
-    database = own_server.data / "sekisho.db"
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with own_server.stopped_database() as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
     line = refusal("--data", own_server.data, *FREE_PORTS)
     assert "newer" in line
-    with closing(sqlite3.connect(database)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    assert own_server.rows("SELECT version_num FROM alembic_version") == [("9999",)]
 
 
 def test_a_second_server_on_one_folder_is_refused_and_the_first_continues(own_server: RunningServer) -> None:

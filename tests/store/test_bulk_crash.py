@@ -28,6 +28,7 @@ TEMPLATE = json.dumps(
 )
 
 # Runs unfinished tasks, and kills itself: at its nth device, or when its nth step is committed.
+# It runs without pytest, so its loop is its own; the test ends it.
 SERVER = """
 import os, signal, sys, time
 from pathlib import Path

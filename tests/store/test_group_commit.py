@@ -21,6 +21,7 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.things.store import ThingRows
 from tests.store.builders import HOME, certificate, certificate_id, thing
+from tests.wait import eventually
 
 GENEROUS = 30.0
 """Seconds that a test waits for what takes milliseconds."""
@@ -69,13 +70,6 @@ def change(number: int) -> Change:
 def kept(store: Store) -> list[int]:
     with store.read() as tx:
         return [number for number in range(100) if CertificateRows(tx).get(HOME, certificate_id(number))]
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + GENEROUS
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.001)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from sekisho.realm import Realm
 from sekisho.server.health import Part
 from sekisho.server.services import Services
 from tests.logs import captured_log, lines_of
+from tests.wait import eventually_async
 
 WAIT = 10.0
 HOME = Realm("123456789012", "eu-central-1")
@@ -54,12 +55,6 @@ class Held:
         assert await asyncio.to_thread(wait), self.inside
 
 
-async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 # The threads themselves
 
 
@@ -68,7 +63,7 @@ def test_a_place_that_a_thread_gives_back_goes_to_the_request_that_waits() -> No
         threads, loop = FairThreads(2, (100, 50)), asyncio.get_running_loop()
         assert threads.try_take(("A",))
         waiting = asyncio.create_task(threads.run(("A",), lambda: "done"))
-        await settled(lambda: threads.statistics()["waiting"] == 1)
+        await eventually_async(lambda: threads.statistics()["waiting"] == 1)
         await asyncio.to_thread(threads.give_back_from_thread, ("A",), loop)
         assert await waiting == "done"
         assert threads.statistics() == {"threads": 2, "busy": 0, "waiting": 0}
@@ -108,7 +103,7 @@ def test_an_owner_beyond_its_bound_is_refused_at_once_and_beyond_the_wait_later(
         busy = asyncio.create_task(threads.run(("A",), held))
         await held.has(1)
         waiting = [asyncio.create_task(threads.run(("A",), held)) for _ in range(3)]
-        await settled(lambda: threads.statistics()["waiting"] == 3)
+        await eventually_async(lambda: threads.statistics()["waiting"] == 3)
         with pytest.raises(Busy):
             await threads.run(("A",), held)
         assert all(isinstance(each, TooLate) for each in await asyncio.gather(*waiting, return_exceptions=True))
@@ -125,10 +120,10 @@ def test_the_owner_with_the_most_requests_loses_one_where_the_queue_is_full() ->
         threads, held = FairThreads(2, (4, 4)), Held()
         first = [asyncio.create_task(threads.run(("A",), held)) for _ in range(5)]
         await held.has(1)
-        await settled(lambda: threads.statistics()["waiting"] == 4)
+        await eventually_async(lambda: threads.statistics()["waiting"] == 4)
         others = [asyncio.create_task(threads.run(("B",), held)) for _ in range(2)]
         await held.has(2)
-        await settled(lambda: first[4].done())
+        await eventually_async(lambda: first[4].done())
         with pytest.raises(Busy):
             await first[4]
         held.go.set()
@@ -145,7 +140,7 @@ def test_a_function_that_raises_and_a_cancelled_request_release_their_places() -
         busy = asyncio.create_task(threads.run(("A",), held))
         await held.has(1)
         waiting = asyncio.create_task(threads.run(("A",), held))
-        await settled(lambda: threads.statistics()["waiting"] == 1)
+        await eventually_async(lambda: threads.statistics()["waiting"] == 1)
         waiting.cancel()
         with suppress(asyncio.CancelledError):
             await waiting
@@ -167,7 +162,7 @@ def test_a_place_taken_at_once_is_released_when_its_function_ends() -> None:
         await held.has(2)
         assert not threads.try_take(("A",)), "A has its half"
         waiting = asyncio.create_task(threads.run(("A",), held))
-        await settled(lambda: threads.statistics()["waiting"] == 1)
+        await eventually_async(lambda: threads.statistics()["waiting"] == 1)
         assert not threads.try_take(("B",)), "nobody passes over one that waits"
         held.go.set()
         assert list(await asyncio.gather(first, second, waiting)) == ["done"] * 3
@@ -186,7 +181,7 @@ def test_a_cancelled_request_keeps_its_place_while_its_function_runs() -> None:
             await running
         assert threads.statistics() == {"threads": 2, "busy": 1, "waiting": 0}
         held.go.set()
-        await settled(lambda: threads.statistics()["busy"] == 0)
+        await eventually_async(lambda: threads.statistics()["busy"] == 0)
 
     asyncio.run(scenario())
 
@@ -325,7 +320,7 @@ def test_calls_beyond_the_bound_of_an_account_are_throttled_and_logged_once() ->
         slow = tasks(app_module.OPERATION_THREADS // 2, lambda: ask(app, "POST", "/certificates"))
         await held.has(app_module.OPERATION_THREADS // 2)
         waiting = tasks(app_module.OPERATIONS_WAITING[1] + 3, lambda: ask(app, "POST", "/certificates"))
-        await settled(lambda: sum(each.done() for each in waiting) == 3)
+        await eventually_async(lambda: sum(each.done() for each in waiting) == 3)
         throttled = [each.result() for each in waiting if each.done()]
         counted = app.state.statistics()
         assert (counted["requests_in_hand"], counted["requests_waiting"], counted["requests_throttled"]) == (
@@ -415,7 +410,7 @@ def test_wrongly_signed_requests_with_a_known_key_never_wait_in_its_accounts_que
         held.go.set()
         answers = await asyncio.gather(*flood)
         assert {(status, error) for status, error, _ in answers} == {(403, "InvalidSignatureException")}
-        await settled(lambda: not any(app.state.statistics().values()))
+        await eventually_async(lambda: not any(app.state.statistics().values()))
 
     asyncio.run(asyncio.wait_for(scenario(), WAIT))
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from sekisho.api.health import HealthRoutes
 from sekisho.server.health import Part, verdict
 from sekisho.server.run_file import HEALTH_PATH, LIVE_PATH, READY_PATH
+from tests.wait import eventually_async
 
 WITHIN = 15.0
 
@@ -106,8 +107,7 @@ def test_a_report_that_hangs_uses_one_thread_and_delays_no_other_route(health: H
     async def ask() -> None:
         served = application(health)
         asked = [asyncio.create_task(get(served, HEALTH_PATH)) for _ in range(20)]
-        while not health.reports:
-            await asyncio.sleep(0.001)
+        await eventually_async(lambda: health.reports)
         assert (await asyncio.wait_for(get(served, LIVE_PATH), WITHIN))[0] == 200
         assert (await asyncio.wait_for(get(served, READY_PATH), WITHIN))[0] == 503
         health.may_end.set()

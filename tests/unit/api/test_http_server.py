@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from sekisho.api.connections import MAX_HEADER_BYTES, MAX_HEADER_COUNT, ServerLimits
 from sekisho.api.http_server import HttpServer
 from tests.logs import captured_log, lines_of
-from tests.wait import eventually
+from tests.wait import eventually, eventually_async
 
 GET = b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WITHIN = 20.0
@@ -423,8 +423,7 @@ def test_while_all_connections_work_a_new_one_is_refused_with_an_error_that_clie
 
     async def blocked(scope: Scope, receive: Receive, send: Send) -> None:
         started.append(1)
-        while not release.is_set():
-            await asyncio.sleep(0.01)
+        await eventually_async(release.is_set)
         await hello(scope, receive, send)
 
     with serving(blocked, connections=4) as running, ExitStack() as held:
@@ -455,8 +454,7 @@ def test_pipelined_requests_are_bounded_per_connection() -> None:
     release = threading.Event()
 
     async def blocked(scope: Scope, receive: Receive, send: Send) -> None:
-        while not release.is_set():
-            await asyncio.sleep(0.01)
+        await eventually_async(release.is_set)
         await hello(scope, receive, send)
 
     with serving(blocked) as running, ExitStack() as held:
