@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SUMMARIES: Final = {
     "up": "Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it.",
-    "status": "Exit 0 when every part of the server is well, 1 when no server answers, 3 when a part is not well.",
+    "status": "Exit 0 when every part of the server is ok, 1 when no server answers, 3 when a part is failing.",
     "env": 'Print exports for a shell: eval "$(sekisho env)".',
     "pub": "Publish one message over mutual TLS.",
     "sub": "Print each message that arrives: topic and payload, or one JSON object a line with --json.",

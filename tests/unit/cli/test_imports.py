@@ -176,4 +176,4 @@ def test_a_server_on_sqlite_imports_no_tool_of_others(tmp_path: Path) -> None:
 def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
     module = import_module(f"sekisho.cli.{name}")
     said = module.app.info.help if hasattr(module, "app") else getdoc(getattr(module, name))
-    assert str(said).partition("\n\n")[0].replace("\n", " ") == SUMMARIES[name]
+    assert str(said).partition("\n\n")[0].replace("\n", " ") == SUMMARIES[name], "mend SUMMARIES in cli/commands.py"
