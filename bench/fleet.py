@@ -21,10 +21,10 @@ from sekisho.pki.keys import KeyType
 _LIFETIME: Final = timedelta(days=30)
 
 _REGISTRARS: Final = 4
-"""Registrations under way at a time."""
+"""Registrations at a time."""
 
 POLICIES: Final = {
-    # What the Developer Guide recommends for devices: everything hangs on the attached thing's name.
+    # The Developer Guide's recommended policy for devices, which depends on the name of the attached thing.
     "bench-device": (
         (
             "iot:Connect",
@@ -35,7 +35,7 @@ POLICIES: Final = {
         ("iot:Subscribe", ["topicfilter/commands/${iot:Connection.Thing.ThingName}/*"], None),
         ("iot:Receive", ["topic/commands/${iot:Connection.Thing.ThingName}/*"], None),
     ),
-    # And for those who watch the fleet and speak to all of it.
+    # For devices that subscribe to the whole fleet and publish to all of it.
     "bench-operator": (
         ("iot:Subscribe", ["topicfilter/fleet/*", "topicfilter/announcements/*"], None),
         ("iot:Receive", ["topic/fleet/*", "topic/announcements/*"], None),
@@ -54,12 +54,12 @@ class Device:
     key: Path
 
     def for_load(self) -> dict[str, str]:
-        """As the load generator reads it."""
+        """Return the device in the form that the load generator reads."""
         return {"client_id": self.name, "certificate": str(self.certificate), "key": str(self.key)}
 
 
 class Fleet:
-    """A CA of our own and the devices it signed, one certificate each."""
+    """A CA made here and the devices that it signed, one certificate each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -75,11 +75,11 @@ class Fleet:
         self._devices[key_type] = [make_device(self._folder, self._ca, name, key_type) for name in names]
 
     def devices(self, key_type: KeyType) -> Sequence[Device]:
-        """Those with a key of this kind."""
+        """Return the devices with a key of this kind."""
         return self._devices[key_type]
 
     def register(self, environment: Mapping[str, str], account: str) -> None:
-        """Register everything with a running Sekisho: CA, policies, and certificate and thing of each device."""
+        """Register everything with a running Sekisho: CA, policies, certificate and thing of each device."""
         iot = iot_client(environment, _REGISTRARS)
         iot.register_ca_certificate(
             caCertificate=self._ca.certificate_pem, certificateMode="SNI_ONLY", setAsActive=True
@@ -103,7 +103,7 @@ class Fleet:
 
 
 def iot_client(environment: Mapping[str, str], connections: int) -> Any:
-    """boto3's client for the server that ``sekisho env`` tells of."""
+    """Return boto3's client for the server of ``sekisho env``."""
     return boto3.client(
         "iot",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
@@ -115,13 +115,13 @@ def iot_client(environment: Mapping[str, str], connections: int) -> Any:
 
 
 def create_policies(iot: Any, arn_prefix: str) -> None:
-    """Those of every device."""
+    """Create the policies of every device."""
     for name, statements in POLICIES.items():
         iot.create_policy(policyName=name, policyDocument=_document(statements, arn_prefix))
 
 
 def make_device(folder: Path, authority: CertificateAuthority, name: str, key_type: KeyType) -> Device:
-    """A device with its files."""
+    """Make a device with its files."""
     made = authority.new_device(name, key_type, now=utc_now(), lifetime=_LIFETIME)
     device = Device(name, folder / f"{name}.crt", folder / f"{name}.key")
     device.certificate.write_text(made.certificate_pem)

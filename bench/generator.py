@@ -1,4 +1,4 @@
-"""The load generator (bench/load) as a process of its own, on a core of its own."""
+"""The load generator (bench/load) in a separate process, on a separate core."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Generator:
         self._command = ["taskset", "--cpu-list", str(core), str(program)]
 
     def report(self, what: str, job: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """What it found (bench/load/src/report.rs).
+        """Run a job and return its report (bench/load/src/report.rs).
 
         Args:
-            what: Is measured; begins the message of an error.
+            what: The measured thing, which begins the message of an error.
             job: As bench/load/src/job.rs says.
-            seconds: The most it may take.
+            seconds: Maximum time.
 
         Raises CannotMeasure.
         """
@@ -42,13 +42,13 @@ class Generator:
 
 
 def check_generator(program: Path) -> None:
-    """Raises CannotMeasure where it is not built."""
+    """Check that it is built. Raises CannotMeasure."""
     if not program.is_file():
         raise CannotMeasure(f"{program} is missing: cargo build --release -p sekisho-load")
 
 
 def check_machine(server_core: int, load_core: int) -> None:
-    """Raises CannotMeasure where server and load have no core each. Raises the limit of open files for both."""
+    """Check that server and load have a core each, and raise the limit of open files. Raises CannotMeasure."""
     available = os.sched_getaffinity(0)
     if server_core == load_core or not {server_core, load_core} <= available:
         raise CannotMeasure(
@@ -57,6 +57,6 @@ def check_machine(server_core: int, load_core: int) -> None:
         )
     if shutil.which("taskset") is None:
         raise CannotMeasure("taskset is missing. Debian: sudo apt-get install util-linux")
-    # Servers and load inherit it: a connection is a file descriptor in each.
+    # Server and load inherit it: a connection is a file descriptor in each.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""What was measured, in numbers: ratios pair by pair, since a machine's speed drifts within a run."""
+"""Measured numbers: ratios within a round, because a machine's speed changes during a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One server under one workload, once."""
+    """One measurement of one server under one workload."""
 
     units: int
     per_second: float
@@ -25,14 +25,14 @@ class Sample:
     """Part of one core."""
     load_busy: float
     others_busy: float
-    """Part of the two cores together that anything else took."""
+    """Part of the two cores together that other processes used."""
     failed: int = 0
     lost: int = 0
     duplicates: int = 0
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Self:
-        """Read what the load generator printed. Raises ValueError where nothing was counted."""
+        """Read the output of the load generator. Raises ValueError where nothing was counted."""
         if "connections" in report:
             connections = report["connections"]
             return cls(connections, 0.0, (report["after_kib"] - report["before_kib"]) / connections, 0.0, 0.0, 0.0)
@@ -55,7 +55,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Least, middle and most of several rounds."""
+    """Minimum, median and maximum of several rounds."""
 
     least: float
     middle: float
@@ -63,7 +63,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Of at least one value."""
+        """Return the spread of at least one value."""
         return cls(min(values), median(values), max(values))
 
     def __str__(self) -> str:
@@ -79,13 +79,13 @@ class Comparison:
     ours: Sequence[Sample]
 
     def cheaper(self) -> Spread:
-        """How many times less CPU time (memory) ours takes for a unit, round by round."""
+        """Return mosquitto's CPU time (memory) per unit divided by ours, per round."""
         return Spread.of(
             [theirs.cpu_per_unit / ours.cpu_per_unit for theirs, ours in zip(self.theirs, self.ours, strict=True)]
         )
 
     def faster(self) -> Spread | None:
-        """How many times more units a second ours does; none for memory."""
+        """Return our units per second divided by mosquitto's; None for memory."""
         if self.workload.unit == "connection":
             return None
         return Spread.of(
@@ -93,7 +93,7 @@ class Comparison:
         )
 
     def troubles(self) -> list[str]:
-        """Whatever was lost, doubled or refused, in words."""
+        """Return messages about lost, repeated and refused units."""
         found = []
         for name, samples in (("mosquitto", self.theirs), ("sekisho", self.ours)):
             for what in ("failed", "lost", "duplicates"):
@@ -103,11 +103,11 @@ class Comparison:
         return found
 
     def others_busy(self) -> float:
-        """The most that anything else took of the two cores in any round."""
+        """Return the maximum part of the two cores that other processes used in any round."""
         return max(sample.others_busy for sample in (*self.theirs, *self.ours))
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a file."""
+        """Return everything, for a file."""
         faster = self.faster()
         return {
             "workload": self.workload.name,
@@ -121,7 +121,7 @@ class Comparison:
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    """A Markdown table of medians, with least and most of the ratios."""
+    """Return a Markdown table of medians, with minimum and maximum of the ratios."""
     head = ("workload", "unit", "mosquitto", "sekisho", "times less", "times the rate", "load busy")
     rows = [head, tuple("---" for _ in head)]
     for each in comparisons:

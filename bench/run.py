@@ -2,10 +2,10 @@
 
     make bench                                    everything, some minutes
     scripts/bench --rounds 3 --only pairs         only workloads whose name holds a word
-    scripts/bench --list                          which there are
+    scripts/bench --list                          the workloads
 
-Each server has one core, the load generator another. A round measures mosquitto, then Sekisho; ratios are taken within
-a round. Sekisho runs with its defaults and every check on, mosquitto with everything off that costs.
+Each server has one core, the load generator another. A round measures mosquitto, then Sekisho; ratios are calculated
+within a round. Sekisho runs with its defaults and all checks, mosquitto without every check that costs time.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from sekisho.pki.keys import KeyType
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _RSA_DEVICES: Final = 32
 _QUIET: Final = 0.05
-"""Part of the two cores that others may take before rates mean nothing."""
+"""Part of the two cores that other processes may use; with more, rates mean nothing."""
 _LOAD_SECONDS: Final = 120.0
-"""Time that the load generator may take beyond what it measures."""
+"""Seconds that the load generator may need in addition to the measured time."""
 _SIZES: Final = (5, 2.0, 600)
 """Rounds, seconds and devices of a complete run."""
 
 
 def main() -> int:
-    """Run, print, write the JSON file. 1: something could not be measured, or a message was lost."""
+    """Run, print, write the JSON file. Returns 1 if something could not be measured, or a message was lost."""
     chosen = _arguments()
     rows = [
         workload
@@ -90,13 +90,13 @@ def _measure(chosen: argparse.Namespace, rows: Sequence[Workload], folder: Path)
         with ExitStack() as stack:
             servers = bench.start(stack)
             comparisons += [bench.compare(workload, servers) for workload in lasting]
-    # Memory that was used once hides what comes after, so these rounds have new processes.
+    # Memory that was used and freed hides later use, so these rounds have new processes.
     comparisons += [bench.compare_afresh(workload) for workload in rows if workload.unit == "connection"]
     return comparisons
 
 
 def _prepare(chosen: argparse.Namespace, rows: Sequence[Workload], folder: Path) -> Fleet:
-    """A fleet that Sekisho knows."""
+    """Register a fleet with Sekisho."""
     counts: dict[KeyType, int] = {}
     for row in rows:
         wanted = _RSA_DEVICES if row.device_key is KeyType.RSA_2048 else row.devices
@@ -126,14 +126,14 @@ class _Bench:
         self._fleet = fleet
 
     def start(self, stack: ExitStack) -> tuple[Server, Server]:
-        """mosquitto and Sekisho; they end with ``stack``."""
+        """Start mosquitto and Sekisho; they end with ``stack``."""
         core = self._chosen.server_core
         sekisho = stack.enter_context(Sekisho(self._folder, core))
         mosquitto = stack.enter_context(Mosquitto(self._folder, core, self._fleet.ca_file, sekisho.chains()))
         return mosquitto, sekisho
 
     def compare(self, workload: Workload, servers: tuple[Server, Server]) -> Comparison:
-        """All rounds of one workload, A B A B."""
+        """Measure all rounds of one workload, the servers in turn."""
         samples: tuple[list[Sample], list[Sample]] = ([], [])
         for number in range(self._chosen.rounds):
             for server, taken in zip(servers, samples, strict=True):
@@ -141,7 +141,7 @@ class _Bench:
         return Comparison(workload, *samples)
 
     def compare_afresh(self, workload: Workload) -> Comparison:
-        """The same with new processes for each round."""
+        """Like ``compare``, with new processes for each round."""
         samples: tuple[list[Sample], list[Sample]] = ([], [])
         for number in range(self._chosen.rounds):
             with ExitStack() as stack:

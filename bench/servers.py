@@ -1,4 +1,4 @@
-"""The two servers, each as a process of its own on one core."""
+"""The two servers, each in a separate process on one core."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ max_queued_messages 0
 max_inflight_messages 0
 set_tcp_nodelay true
 """
-"""Everything off that costs, every queue without a limit; no access control list."""
+"""Settings without checks that cost time, and with unbounded queues; no access control list."""
 
 _LISTENER: Final = """
 listener {port} 127.0.0.1
@@ -49,11 +49,11 @@ class Server(Protocol):
     pid: int
 
     def port(self, server_key: str) -> int:
-        """Where it listens and can show a key of this kind: ``ecdsa`` or ``rsa``."""
+        """Return the port where it serves a key of this kind: ``ecdsa`` or ``rsa``."""
 
 
 class Process:
-    """A process pinned to one core, ended at the end of the ``with``."""
+    """A process pinned to one core, which ends with its context."""
 
     def __init__(self, command: Sequence[str], core: int, log: Path, **options: Any) -> None:
         self._log = log
@@ -61,7 +61,7 @@ class Process:
             self._popen = subprocess.Popen(
                 ["taskset", "--cpu-list", str(core), *command], stdin=subprocess.DEVNULL, stderr=output, **options
             )
-        # taskset, and what may stand before the command, replace themselves with it: this is the server's own.
+        # taskset and the runner replace themselves with the command, so this is the server's process id.
         self.pid = self._popen.pid
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class Process:
             self._popen.stdout.close()
 
     def failed(self, what: str) -> CannotMeasure:
-        """An error with the end of the log."""
+        """Return an error with the end of the log."""
         lines = self._log.read_text(errors="replace").splitlines()[-5:]
         return CannotMeasure(f"{what}. The end of {self._log}:\n" + "\n".join(lines))
 
@@ -93,7 +93,7 @@ class Mosquitto(Process):
         self._ports = {kind: free_port() for kind in chains}
         conf = MOSQUITTO_CONF
         if os.geteuid() == 0:
-            conf += "user root\n"  # It would give up root's rights, and could no longer read its key.
+            conf += "user root\n"  # It would drop root's rights, and could no longer read its key.
         for kind, (certificate, key) in chains.items():
             conf += _LISTENER.format(port=self._ports[kind], ca=ca, certificate=certificate, key=key)
         file = folder / "mosquitto.conf"
@@ -138,7 +138,7 @@ class Sekisho(Process):
 
     def __enter__(self) -> Self:
         assert self._popen.stdout is not None
-        # It prints one line when everything answers, or ends.
+        # It prints one line when every part answers, or ends.
         line = self._popen.stdout.readline()
         try:
             self.run = json.loads(line)
@@ -152,7 +152,7 @@ class Sekisho(Process):
         return int(self.run["mqtt_port"])
 
     def environment(self) -> dict[str, str]:
-        """What AWS tools need to speak to it."""
+        """Return the variables with which AWS tools use it."""
         return dict(json.loads(self.run_command("env", "--data", str(self.data), "--json")))
 
     def run_command(self, *arguments: str) -> bytes:
@@ -169,7 +169,7 @@ class Sekisho(Process):
         return answer.stdout
 
     def chains(self) -> dict[str, tuple[Path, Path]]:
-        """Chain and key files of its own identity by kind of key."""
+        """Return chain and key files of its own identity by kind of key."""
         identity = self.data / "server"
         return {kind: (identity / kind / "server.crt", identity / kind / "server.key") for kind in ("ecdsa", "rsa")}
 
@@ -196,7 +196,7 @@ def slow_disk(milliseconds: int, log: Path) -> list[str]:
 
 
 def find_mosquitto() -> str:
-    """Its program; Debian keeps it where only root's PATH looks. Raises CannotMeasure."""
+    """Return its program, which Debian keeps where only root's PATH looks. Raises CannotMeasure."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
     if program is None:
         raise CannotMeasure("mosquitto is missing. Debian: sudo apt-get install mosquitto")
@@ -204,7 +204,7 @@ def find_mosquitto() -> str:
 
 
 def mosquitto_version() -> str:
-    """As it says itself."""
+    """Return the version that it prints."""
     told = subprocess.run([find_mosquitto(), "-h"], capture_output=True, text=True, check=False).stdout
     return told.splitlines()[0].removeprefix("mosquitto version ") if told else "unknown"
 

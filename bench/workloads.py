@@ -1,4 +1,4 @@
-"""What is measured: each workload as the load generator's job says it (bench/load/src/job.rs)."""
+"""The measured workloads, each as a job of the load generator (bench/load/src/job.rs)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Workload:
     name: str
     what: str
     unit: str
-    """What CPU time is counted per: ``connect``, ``delivery``, or ``connection`` for memory."""
+    """The unit of CPU time: ``connect``, ``delivery``, or ``connection`` for memory."""
     work: dict[str, Any]
     devices: int
-    """How many devices it needs at least."""
+    """Minimum number of devices."""
     device_key: KeyType = KeyType.P_256
     server_key: str = "ecdsa"
 
 
 def workloads(seconds: float, p256_devices: int) -> Sequence[Workload]:
-    """All of them, each measured over so many seconds."""
+    """Return all workloads, each measured for this many seconds."""
     spread = {"warmup_seconds": _WARMUP_SECONDS, "seconds": seconds}
     connects = {"connects": {"concurrency": _CONNECTING, **spread}}
 
@@ -88,7 +88,7 @@ def workloads(seconds: float, p256_devices: int) -> Sequence[Workload]:
 
 
 def device_name(number: int) -> str:
-    """The client id and thing of a P-256 device."""
+    """Return the client id and thing of a P-256 device."""
     return f"device-{KeyType.P_256.lower()}-{number:05}"
 
 

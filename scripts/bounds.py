@@ -443,7 +443,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "handler and account",
         "provisioning.deliveries.rules.MAX_EVENTS_PER_ACCOUNT",
         "failed ones are deleted, then new ones are not kept; the device's next attempt brings its event again",
-        "tests/unit/provisioning/test_deliveries.py::test_an_account_keeps_so_many_events_for_a_handler_and_no_more",
+        "tests/unit/provisioning/test_deliveries.py::test_the_events_of_an_account_for_a_handler_are_bounded",
         "`handler_events_not_kept`, `handler_events_forgotten`",
     ),
     Bound(

@@ -1,4 +1,4 @@
-"""A server's data as the benchmarks of admission need it: two CAs, a policy, devices that are known."""
+"""Makes a server's data for the benchmarks of admission: two CAs, a policy, registered devices."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def prepare(
     automatic: Sequence[tuple[DeviceFiles, dict[str, Any]]] = (),
     watcher: Device | None = None,
 ) -> None:
-    """Make the data of a server that stands still afterwards.
+    """Make the data of a stopped server.
 
     Args:
-        known: Whose CA signed ``devices``, which are registered.
-        total: Certificates that are registered altogether; 0: the devices alone.
-        automatic: Whose CAs register automatically, with further parameters of RegisterCACertificate.
+        known: The CA of ``devices``, which are registered.
+        total: Number of registered certificates; 0: only the devices.
+        automatic: The CA that registers automatically, with more parameters of RegisterCACertificate.
         watcher: A device of ``known`` that may do everything.
     """
     with stage.server(folder) as server:

@@ -1,8 +1,8 @@
-"""Fills the registry of a server that stands still with rows, in transactions of many.
+"""Fills the registry of a stopped server with rows, in large transactions.
 
-Through the API a million certificates would take hours, so they come through the store's own tables, as the API writes
-them: certificate, thing, attachment, policy. Those that never connect need not have been signed: their PEM is that of
-another, which is as long.
+Through the API a million certificates would take hours, so they are written through the store's tables, as the API
+does: certificate, thing, attachment, policy. Certificates that never connect need no signature: their PEM is that of
+another one, which is as long.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from sekisho.store.engines import engines, sqlite_url
 from sekisho.things.store import THINGS
 
 _CHUNK: Final = 20_000
-"""Certificates in a transaction."""
+"""Certificates per transaction."""
 
 _VALID: Final = timedelta(days=365)
 
 _CACHE_KIB: Final = 2_000_000
-"""While filling: random keys into an index that does not fit into memory take hours."""
+"""SQLite's cache while filling, KiB: random keys in an index that does not fit into memory take hours."""
 
 
 def fill(data: Path, realm: Realm, ca_certificate_id: str, policy: str, devices: Sequence[Device], total: int) -> None:
-    """Register ``total`` certificates, the devices' evenly among them, as ACTIVE.
+    """Register ``total`` certificates as ACTIVE, the devices' evenly among them.
 
     Args:
         data: Data folder of a server that has run before and does not run now.
-        policy: Is there, and is attached to each.
+        policy: An existing policy, which is attached to each.
     """
     made = engines(sqlite_url(data / "sekisho.db")).writing
     try:

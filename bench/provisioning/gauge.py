@@ -1,4 +1,4 @@
-"""CPU time of a server while this process is the load (proc(5)); bench/load/src/gauge.rs does the same in Rust."""
+"""CPU time of a server while this process is the load (proc(5)); bench/load/src/gauge.rs is the same in Rust."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IDLE: Final = (3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at clock, server, ourselves and the cores; seconds."""
+    """One reading of clock, server, this process and the cores, in seconds."""
 
     at: float
     server: float
@@ -28,7 +28,7 @@ class Reading:
 
     @classmethod
     def now(cls, server_pid: int, cores: Sequence[int]) -> Self:
-        """Look now."""
+        """Read now."""
         return cls(time.monotonic(), _cpu(server_pid), time.process_time(), _busy(cores))
 
     @classmethod
@@ -43,7 +43,7 @@ class Reading:
         return cls(time.monotonic(), used.ru_utime + used.ru_stime, time.process_time(), _busy(cores))
 
     def until(self, later: Reading, units: int, failed: int = 0) -> Sample:
-        """What happened in between."""
+        """Return the difference to a later reading."""
         seconds = later.at - self.at
         server, load = later.server - self.server, later.load - self.load
         return Sample(
@@ -58,7 +58,7 @@ class Reading:
 
 
 def _cpu(pid: int) -> float:
-    # The second field is the program's name in parentheses and may hold anything.
+    # The second field is the program's name in parentheses, which may contain anything.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 

@@ -1,6 +1,6 @@
 """Just-in-time registration of many devices, beside plain connects of as many registered devices.
 
-Every device must be registered exactly once, and told of exactly once by an event.
+Every device must be registered exactly once, and announced exactly once by an event.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _FIRST: Final = "known, first connect"
 _NEW: Final = "unknown, registered"
 _TRIES: Final = 20
 _EVENTS_WITHIN: Final = 20.0
-"""Seconds without an event after which no more are waited for."""
+"""Seconds without an event after which the benchmark waits for no more."""
 
 
 def measure(stage: Stage, count: int, at_once: int) -> Measure:
-    """Raises CannotMeasure."""
+    """Measure registrations and plain connects. Raises CannotMeasure."""
     found = Measure("jitr", "connect", {_FIRST: AGAIN, _NEW: AGAIN})
     home = stage.folder / "jitr"
     known, unknown = DeviceFiles(home, "known"), DeviceFiles(home, "unknown")
@@ -37,7 +37,7 @@ def measure(stage: Stage, count: int, at_once: int) -> Measure:
     unregistered = unknown.make(count)
     prepare(stage, home / "prepared", known, devices, automatic=[(unknown, {})], watcher=watcher)
     for number in range(stage.rounds):
-        # What is registered once is known: each round begins with the data as it was.
+        # Registered certificates stay registered, so each round begins with a copy of the data.
         folder = home / f"round-{number}"
         shutil.copytree(home / "prepared" / "data", folder / "data")
         with stage.server(folder) as server:
@@ -68,7 +68,7 @@ def _register(
         registered: list[str] = []
         missing = list(devices)
         while missing and len(samples) < _TRIES:
-            # A device that was turned away before it could be registered tries again, as devices do.
+            # A device that was refused before it was registered tries again, as devices do.
             turn = [devices[each] for each in missing]
             samples.append(stage.attempts(f"jitr, {_NEW}", server, turn, "refused", concurrency=at_once))
             registered = _registered(iot, ca_id)
@@ -99,7 +99,7 @@ def _registered(iot: Any, ca_id: str) -> list[str]:
 
 
 def _told(watching: DeviceClient, expected: int) -> Counter[str]:
-    """How often each certificate was told of."""
+    """Return how often each certificate was announced."""
     told: Counter[str] = Counter()
     arrived = True
     while arrived and len(told) < expected:
@@ -109,7 +109,7 @@ def _told(watching: DeviceClient, expected: int) -> Counter[str]:
             arrived = True
             if len(told) == expected:
                 break
-    # Nothing is to come after the last; a moment for what should not.
+    # No event may come after the last one; a moment to detect such.
     for message in watching.messages(0.5):
         told[json.loads(message.payload)["certificateId"]] += 1
     say(f"told of {len(told)}")
@@ -117,7 +117,7 @@ def _told(watching: DeviceClient, expected: int) -> Counter[str]:
 
 
 def _together(samples: Sequence[Sample], registered: int) -> Sample:
-    """All tries as one: what registering them took."""
+    """Return the sum of all attempts: the cost of the registrations."""
     if not registered:
         raise CannotMeasure("jitr: no certificate was registered; the server's log says why")
     seconds = sum(sample.units / sample.per_second for sample in samples)

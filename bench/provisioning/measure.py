@@ -1,4 +1,4 @@
-"""What was found: a row for each thing that was measured, and ratios within a round."""
+"""Results: a row for each measured subject, and ratios within a round."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from bench.results import Sample, Spread
 
 @dataclass(slots=True)
 class Measure:
-    """One benchmark: several subjects, each once a round, and which is compared with which."""
+    """One benchmark: several subjects, measured once per round, and their comparisons."""
 
     name: str
     unit: str
     beside: Mapping[str, str]
-    """Subject to the one that its CPU time and rate are divided by."""
+    """Subject → the one that its CPU time and rate are divided by."""
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
-    """What could not be measured here, and what to do about it."""
+    """What could not be measured here, with what to do."""
     remarks: list[str] = field(default_factory=list)
 
     def add(self, subject: str, sample: Sample) -> None:
-        """One round of a subject."""
+        """Add one round of a subject."""
         self.samples.setdefault(subject, []).append(sample)
         if sample.failed:
             self.troubles.append(f"{self.name}, {subject}: {sample.failed} ended otherwise than expected")
 
     def cpu_ratio(self, subject: str) -> Spread | None:
-        """How many times the CPU time of what it is compared with; None where one of them was not measured."""
+        """Return its CPU time divided by that of its peer; None where one of them was not measured."""
         return self._ratio(subject, lambda sample: sample.cpu_per_unit)
 
     def rate_ratio(self, subject: str) -> Spread | None:
-        """How many times its rate."""
+        """Return its rate divided by that of its peer."""
         return self._ratio(subject, lambda sample: sample.per_second)
 
     def time_ratio(self, subject: str) -> Spread | None:
@@ -49,11 +49,11 @@ class Measure:
         return Spread.of([of(one) / of(other) for one, other in zip(ours, theirs, strict=True)])
 
     def others_busy(self) -> float:
-        """The most that anything else took of the two cores."""
+        """Return the maximum part of the two cores that other processes used."""
         return max((sample.others_busy for samples in self.samples.values() for sample in samples), default=0.0)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a file."""
+        """Return everything, for a file."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -73,7 +73,7 @@ class Measure:
         }
 
     def rows(self) -> list[tuple[str, ...]]:
-        """For ``table``."""
+        """Return rows for ``table``."""
         return [
             (
                 self.name,
@@ -95,7 +95,7 @@ def _json(spread: Spread | None) -> dict[str, float] | None:
 
 
 def table(measures: Sequence[Measure]) -> str:
-    """A Markdown table of medians, with least and most of the ratios."""
+    """Return a Markdown table of medians, with minimum and maximum of the ratios."""
     head = ("benchmark", "subject", "cost", "rate", "times the CPU", "times the rate", "of", "server, load busy")
     rows = [head, tuple("---" for _ in head), *(row for measure in measures for row in measure.rows())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

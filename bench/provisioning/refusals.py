@@ -1,4 +1,4 @@
-"""Attempts of certificates that are refused each time, beside connects of certificates that are registered."""
+"""Attempts of certificates that are always refused, beside connects of registered certificates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEMPLATE: Final = json.dumps(
                 "Type": "AWS::IoT::Certificate",
                 "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
             },
-            # There is no policy of this name, so that every attempt fails.
+            # There is no policy with this name, so every attempt fails.
             "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "not-there"}},
         },
         "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},

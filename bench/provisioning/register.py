@@ -1,8 +1,8 @@
 """RegisterCertificate beside moto_server, and beside a bulk registration of the same certificates.
 
-boto3 takes half as long for a request as the server does. So the same requests are also signed ahead and sent by
-clients that only write and read: then the rate is the server's. CPU time does not depend on it. One client waits for a
-synchronisation of the disk with each request; eight share them.
+boto3 takes half as long for a request as the server. So the same requests are also signed in advance and sent by
+clients that only write and read: then the server determines the rate. CPU time does not depend on it. One client waits
+for an fsync with each request; eight share them.
 
 Where the disk answers at once, one client is bound by CPU time like eight, and sharing shows little. So one and eight
 clients are also measured on a server whose synchronisations take some milliseconds longer (``servers.slow_disk``).
@@ -63,25 +63,25 @@ _TEMPLATE: Final = json.dumps(
 )
 
 _Send = Callable[[], int]
-"""Registers what was made ready; how many were not."""
+"""Registers the prepared certificates, and returns the number of failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way to register, on a server of its own so that each has the same certificates."""
+    """One way to register, on a separate server so that each has the same certificates."""
 
     subject: str
     pid: int
     prepare: Callable[[Sequence[str]], _Send]
-    """Given PEM texts; not measured."""
+    """Gets PEM texts; not measured."""
 
 
 def measure(stage: Stage, count: int, fsync_milliseconds: int, against: str | None = None) -> Measure:
-    """Register ``count`` certificates in each way, spread over the rounds. Raises CannotMeasure.
+    """Register ``count`` certificates in each way, divided among the rounds. Raises CannotMeasure.
 
     Args:
-        fsync_milliseconds: What each synchronisation of the slow disk takes in addition to the disk's own time.
-        against: An interpreter that finds another Sekisho, to be measured as well.
+        fsync_milliseconds: Added to the time of each fsync of the slow disk.
+        against: An interpreter with another Sekisho, to be measured too.
     """
     beside = {
         _MOTO: _SEKISHO,
@@ -200,7 +200,7 @@ def _signed_ahead(iot: Any, ca_pem: str, clients: int = PARALLEL) -> Callable[[S
     signed: list[AWSPreparedRequest] = []
 
     def keep(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        # botocore sends nothing where a handler has an answer.
+        # botocore sends nothing where an event handler returns an answer.
         signed.append(request)
         return _Nothing(request.url, 200, {}, None)
 
@@ -228,7 +228,7 @@ class _Nothing(AWSResponse):  # type: ignore[misc]  # botocore carries no types.
 
 
 def _replay(requests: Sequence[AWSPreparedRequest]) -> int:
-    """Send them over one connection, as long as the server keeps it; how many were refused."""
+    """Send them over one connection, as long as the server keeps it; returns the number of refusals."""
     first = urlsplit(requests[0].url)
     connection = http.client.HTTPConnection(first.hostname or "", first.port, timeout=60)
     failed = 0
@@ -258,7 +258,7 @@ def _has_bulk(iot: Any) -> bool:
 
 
 def _in_bulk(iot: Any, ca_pem: str, server: Sekisho) -> Callable[[Sequence[str]], _Send]:
-    """The operator puts a file into a folder, which is no request of an API and is not measured."""
+    """Register in bulk. The operator puts the file into a folder, which is not an API request and not measured."""
     number = 0
 
     def prepare(some: Sequence[str]) -> _Send:
@@ -281,7 +281,7 @@ def _in_bulk(iot: Any, ca_pem: str, server: Sekisho) -> Callable[[Sequence[str]]
 
 
 def _succeeded(iot: Any, task_id: str) -> int:
-    """Waits for the end of a task; how many lines of its file were registered."""
+    """Wait for the end of a task; returns the number of registered lines."""
     deadline = time.monotonic() + _BULK_SECONDS
     task: Mapping[str, Any] = {}
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Whether admission depends on how many certificates are registered: a small registry and a large one, in turn."""
+"""Compares admission with a small and a large registry, in turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONCURRENCY = 16
 
 
 def measure(stage: Stage, devices: int, small: int, large: int) -> Measure:
-    """``devices``: that connect, of as many as are registered. Raises CannotMeasure."""
+    """Measure connects. ``devices``: the number that connects, of the registered ones. Raises CannotMeasure."""
 
     def first(size: int) -> str:
         return f"first connect, {size:,} registered"
@@ -30,7 +30,7 @@ def measure(stage: Stage, devices: int, small: int, large: int) -> Measure:
         file = home / str(size) / "data" / "sekisho.db"
         say(f"{size} certificates filled in within {time.monotonic() - began:.0f} s, {file.stat().st_size >> 20} MiB")
     for number in range(stage.rounds):
-        # Which comes first changes, so that neither has the warmer machine.
+        # The order changes, so that neither always has the warmer machine.
         for size in (small, large) if number % 2 == 0 else (large, small):
             # The gateway of a server that has just started has nothing cached.
             with stage.server(home / str(size)) as server:

@@ -1,10 +1,10 @@
-"""Measure what provisioning costs: registration at the first connect, through the API, and refusals.
+"""Measure the cost of provisioning: registration at the first connect, through the API, and refusals.
 
     scripts/bench provisioning                          everything, with sizes that take minutes
     scripts/bench provisioning --only jitr --devices 1000
     scripts/bench provisioning --only register --certificates 100000
 
-Each server has one core, the load another. What is compared is measured in turn within a round; ratios are taken within
+Each server has one core, the load another. Subjects are measured in turn within a round; ratios are calculated within
 a round.
 """
 
@@ -28,7 +28,7 @@ from sekisho import __version__
 
 _ROOT: Final = Path(__file__).resolve().parent.parent.parent
 _QUIET: Final = 0.05
-"""Part of the two cores that others may take before rates mean nothing."""
+"""Part of the two cores that other processes may use; with more, rates mean nothing."""
 
 _BENCHMARKS: Final[Mapping[str, Callable[[Stage, argparse.Namespace], Measure]]] = {
     "jitr": lambda stage, chosen: jitr.measure(stage, chosen.devices, chosen.at_once),
@@ -51,17 +51,17 @@ _SIZES: Final = {
     "large": 1_000_000,
     "attempts": 30,
 }
-"""Defaults of the options that say how much is measured."""
+"""Defaults of the options for the sizes of the benchmarks."""
 
 
 def main() -> int:
-    """Run, print, write the JSON file. 1: something could not be measured, or did not end as it must."""
+    """Run, print, write the JSON file. Returns 1 if something could not be measured, or had a wrong outcome."""
     chosen = _arguments()
     names = chosen.only or list(_BENCHMARKS)
     try:
         check_machine(chosen.server_core, chosen.load_core)
         check_generator(chosen.load)
-        # What sends requests to the API from here is load as well.
+        # Requests to the API from this process are load too.
         os.sched_setaffinity(0, {chosen.load_core})
         with tempfile.TemporaryDirectory(prefix="sekisho-bench-", dir=chosen.folder) as folder:
             generator = Generator(chosen.load, chosen.load_core)

@@ -1,4 +1,4 @@
-"""What all benchmarks of provisioning use: a server on its core, the load on another, device files, and API clients."""
+"""Used by all benchmarks of provisioning: a server on one core, the load on another, device files, and API clients."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sekisho.pki.keys import KeyType
 
 LIFETIME: Final = timedelta(days=30)
 PARALLEL: Final = 8
-"""API requests under way at a time."""
+"""API requests at a time."""
 _LOAD_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a benchmark runs."""
+    """The environment of a benchmark."""
 
     folder: Path
     generator: Generator
@@ -36,14 +36,14 @@ class Stage:
     rounds: int
 
     def server(self, folder: Path, python: str = sys.executable, runner: Sequence[str] = ()) -> Sekisho:
-        """A server on the data in a folder, of the package that ``python`` finds; ``runner`` as of ``Sekisho``."""
+        """Return a server on the data in a folder, of the package that ``python`` finds; ``runner`` as in ``Sekisho``."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Sekisho(folder, self.server_core, python, runner)
 
     def attempts(
         self, what: str, server: Sekisho, devices: Sequence[Device], expect: str, *, concurrency: int, each: int = 1
     ) -> Sample:
-        """Let devices try to connect, so many at a time, each so often. Raises CannotMeasure.
+        """Let devices try to connect. Raises CannotMeasure.
 
         Args:
             expect: ``accepted`` or ``refused``.
@@ -71,7 +71,7 @@ class Stage:
         return sample
 
     def tell(self, what: str, sample: Sample, more: str = "") -> None:
-        """Progress, while it runs."""
+        """Print progress while it runs."""
         say(
             f"{what:42} {sample.units:7} {sample.per_second:9.0f}/s {sample.cpu_per_unit:8.0f} µs  "
             f"server {sample.server_busy:4.0%}  load {sample.load_busy:4.0%}  others {sample.others_busy:4.0%}  {more}"
@@ -88,7 +88,7 @@ class DeviceFiles:
         self._name = name
 
     def make(self, count: int) -> list[Device]:
-        """Devices with P-256 keys."""
+        """Make devices with P-256 keys."""
         say(f"making {count} devices, {self._name}")
         return [
             make_device(self.folder, self.ca, f"{self._name}-{number:06}", KeyType.P_256) for number in range(count)
@@ -96,15 +96,15 @@ class DeviceFiles:
 
 
 def certificate_id(device: Device) -> str:
-    """Of its certificate."""
+    """Return the id of its certificate."""
     return X509Certificate.from_pem(device.certificate.read_text()).certificate_id
 
 
 def api(server: Sekisho) -> Any:
-    """boto3's client for it."""
+    """Return boto3's client for it."""
     return iot_client(server.environment(), PARALLEL)
 
 
 def say(text: str) -> None:
-    """To standard error: standard output is for the results."""
+    """Print to standard error, because standard output is for the results."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A lamp that is switched on for the first time: it has a claim certificate, and leaves with one of its own.
+"""A lamp that is switched on for the first time: it has a claim certificate, and gets a certificate of its own.
 
 python device.py ENDPOINT PORT ROOT_CA CLAIM_CERTIFICATE CLAIM_KEY SERIAL_NUMBER
 
@@ -43,7 +43,7 @@ class Connection:
 
 
 def provision(serial_number):
-    """A certificate for the key, and what the template tells the device."""
+    """Return a certificate for the key, and the configuration from the template."""
     folder = Path(serial_number)
     with Connection(claim_certificate, claim_key, f"new-{serial_number}") as client:
         identity = iotidentity.IotIdentityClientV2(client, ClientOptions(2, 2, WITHIN))

@@ -4,7 +4,7 @@ MADE_HERE = ("A-",)
 
 
 def allow(event, context):
-    """Asked before a device is provisioned; ``event["parameters"]`` is what the device said of itself."""
+    """Decide before a device is provisioned; ``event["parameters"]`` comes from the device."""
     serial_number = event["parameters"]["SerialNumber"]
     if not serial_number.startswith(MADE_HERE):
         print(f"{serial_number} is not ours")

@@ -1,4 +1,4 @@
-"""One device, one certificate, several endpoints of one server: each is an account of its own.
+"""One device, one certificate, several endpoints of one server, each of another account.
 
 python device.py PORT ROOT_CA CERTIFICATE KEY ENDPOINT...
 
@@ -16,7 +16,7 @@ WITHIN = 30
 
 
 class Named(ssl.SSLContext):
-    """Sends a server name, and expects it in the server's certificate, whatever address was connected to."""
+    """Sends a server name, and expects it in the server's certificate, for any address."""
 
     server_name = None
 
@@ -26,7 +26,7 @@ class Named(ssl.SSLContext):
 
 
 class Connection:
-    """A connection to one endpoint, subscribed to all there is."""
+    """A connection to one endpoint, subscribed to all topics."""
 
     def __init__(self, endpoint):
         self.endpoint, self.ready, self.messages = endpoint, queue.Queue(), queue.Queue()
@@ -49,7 +49,7 @@ connections = [Connection(endpoint) for endpoint in endpoints]
 for connection in connections:
     connection.client.publish("lamps/where", f"I am at {connection.endpoint}", 1).wait_for_publish(WITHIN)
 for connection in connections:
-    # One's own message last: what crossed over would have come before it.
+    # Its own message last: a message of another account would have come before it.
     connection.client.publish("lamps/end", "", 1).wait_for_publish(WITHIN)
     received = []
     while not received or received[-1].topic != "lamps/end":

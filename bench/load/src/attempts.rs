@@ -13,10 +13,10 @@ use crate::gauge::Reading;
 use crate::job::{Attempts, Expected, Job};
 use crate::report::Span;
 
-/// The server has done all that the attempts made it do when it has used no CPU time for so long ...
+/// The server has finished the work for the attempts when it has used no CPU time for this long ...
 const QUIET: Duration = Duration::from_millis(300);
 
-/// ... and after so long is taken as it is.
+/// ... or after this time.
 const SETTLING: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -26,8 +26,8 @@ struct Count {
     last_failure: RefCell<Option<String>>,
 }
 
-/// All attempts of the job. Time ends with the last attempt; the server's CPU time when it is at rest again, since it may
-/// go on working for a device that it has refused.
+/// All attempts of the job. Wall time ends with the last attempt; the server's CPU time ends when it is idle, because
+/// it may still work for a device that it has refused.
 pub async fn run(dialer: Dialer, job: &Job, work: &Attempts) -> Result<Span, Error> {
     let dialer = Rc::new(dialer);
     let count = Rc::new(Count::default());
@@ -77,7 +77,7 @@ async fn attempt(dialer: &Dialer, count: &Count, device: usize, expected: Expect
     }
 }
 
-/// A reading of a server that is at rest.
+/// Returns a reading when the server is idle.
 async fn settled(job: &Job) -> Result<Reading, Error> {
     let deadline = Instant::now() + SETTLING;
     let mut last = Reading::now(job.server_pid, &job.cores)?;

@@ -23,13 +23,13 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::tls::Tls;
 
-/// Longer than any run, within what servers allow.
+/// Longer than any run, and accepted by servers.
 const KEEP_ALIVE_SECONDS: u16 = 1200;
 
-/// No single step takes this long on a server that works.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of each step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What one read takes at most, roughly.
+/// Approximate maximum of one read, in bytes.
 const READ_SIZE: usize = 16 * 1024;
 
 /// Connects devices to the server.
@@ -58,7 +58,7 @@ impl Dialer {
         Ok(Dialer { address: job.address, server_name, devices })
     }
 
-    /// How many devices there are.
+    /// Returns the number of devices.
     pub fn len(&self) -> usize {
         self.devices.len()
     }
@@ -68,7 +68,7 @@ impl Dialer {
         patiently(self.dial_patiently(&self.devices[device])).await
     }
 
-    /// As `connect`, where the server may refuse; an error means that it did neither.
+    /// Like `connect`, for a server that may refuse. An error means that it neither accepted nor refused.
     pub async fn attempt(&self, device: usize) -> Result<Attempt, Error> {
         patiently(self.attempt_patiently(&self.devices[device])).await
     }
@@ -91,7 +91,7 @@ impl Dialer {
         }
     }
 
-    /// Up to the CONNECT, which is sent.
+    /// Connects up to the CONNECT, which is sent.
     async fn greet(&self, device: &Dialable) -> Result<Client, Error> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
@@ -113,7 +113,7 @@ pub enum Attempt {
 }
 
 async fn patiently<T>(connect: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(PATIENCE, connect).await.unwrap_or(Err(Error::TimedOut("a connect")))
+    timeout(STEP_TIMEOUT, connect).await.unwrap_or(Err(Error::TimedOut("a connect")))
 }
 
 fn connect_packet(client_id: &str) -> Result<Packet, Error> {
@@ -138,12 +138,12 @@ pub struct Client {
     stream: TlsStream<TcpStream>,
     decoder: Decoder,
     input: BytesMut,
-    /// What [`Client::flush`] writes.
+    /// Bytes that [`Client::flush`] writes.
     pub output: BytesMut,
 }
 
 impl Client {
-    /// Read once, as much as there is. Nothing is lost when the future is dropped.
+    /// Reads once, as many bytes as there are. Nothing is lost when the future is dropped.
     pub async fn read(&mut self) -> Result<(), Error> {
         self.input.reserve(READ_SIZE);
         match self.stream.read_buf(&mut self.input).await? {
@@ -152,12 +152,12 @@ impl Client {
         }
     }
 
-    /// The next packet of what has been read.
+    /// Returns the next packet of the bytes that were read.
     pub fn decode(&mut self) -> Result<Option<Packet>, Error> {
         Ok(self.decoder.decode(&mut self.input)?)
     }
 
-    /// The next packet, waiting for it.
+    /// Waits for the next packet.
     async fn packet(&mut self) -> Result<Packet, Error> {
         loop {
             if let Some(packet) = self.decode()? {
@@ -167,7 +167,7 @@ impl Client {
         }
     }
 
-    /// Wait for a CONNACK that accepts the connection.
+    /// Waits for a CONNACK that accepts the connection.
     async fn connack(&mut self) -> Result<(), Error> {
         match self.packet().await? {
             Packet::ConnAck(connack) if connack.code == ReasonCode::Success => Ok(()),
@@ -176,7 +176,7 @@ impl Client {
         }
     }
 
-    /// Write all output.
+    /// Writes all output.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.stream.write_all(&self.output).await?;
         self.stream.flush().await?;
@@ -184,7 +184,7 @@ impl Client {
         Ok(())
     }
 
-    /// Subscribe to one filter and wait for the SUBACK.
+    /// Subscribes to one filter and waits for the SUBACK.
     pub async fn subscribe(&mut self, filter: &str, qos: QoS) -> Result<(), Error> {
         let subscribe = Packet::Subscribe(Subscribe {
             packet_id: NonZeroU16::MIN,
@@ -194,7 +194,7 @@ impl Client {
         });
         encode(&subscribe, Version::V311, &mut self.output)?;
         self.flush().await?;
-        match timeout(PATIENCE, self.packet()).await.unwrap_or(Err(Error::TimedOut("a SUBSCRIBE")))? {
+        match timeout(STEP_TIMEOUT, self.packet()).await.unwrap_or(Err(Error::TimedOut("a SUBSCRIBE")))? {
             Packet::SubAck(suback) => match suback.codes.first() {
                 Some(code) if code.byte() == qos as u8 => Ok(()),
                 Some(code) => Err(Error::Refused("SUBSCRIBE", *code)),
@@ -204,7 +204,7 @@ impl Client {
         }
     }
 
-    /// Send DISCONNECT and close. Waits until the server has closed too, so that its side of the work is done.
+    /// Sends DISCONNECT and closes. Waits until the server has closed too, so that its work is done.
     pub async fn disconnect(mut self) -> Result<(), Error> {
         let disconnect = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
         encode(&Packet::Disconnect(disconnect), Version::V311, &mut self.output)?;
@@ -218,6 +218,6 @@ impl Client {
                 }
             }
         };
-        timeout(PATIENCE, closed).await.map_err(|_| Error::TimedOut("a disconnect"))
+        timeout(STEP_TIMEOUT, closed).await.map_err(|_| Error::TimedOut("a disconnect"))
     }
 }

@@ -13,7 +13,7 @@ use crate::gauge::Reading;
 use crate::job::{Connects, Job};
 use crate::report::Span;
 
-/// After so many failures there is nothing to measure.
+/// Failures after which the run is an error.
 const FAILURES: u64 = 20;
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Connects) -> Result<Span, Err
     })
 }
 
-/// One worker has every `step`-th device to itself, so that no connection takes another's session over.
+/// One worker uses every `step`-th device alone, so that no connection takes over the session of another.
 async fn keep_connecting(dialer: Rc<Dialer>, count: Rc<Count>, first: usize, step: usize) {
     for device in (first..dialer.len()).step_by(step).cycle() {
         if count.stop.get() || count.failed.get() >= FAILURES {

@@ -1,4 +1,4 @@
-//! Why a run cannot be counted.
+//! Errors of a run, which then has no result.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub enum Error {
     /// Standard input or the runtime.
     #[error("cannot start: {0}")]
     Input(io::Error),
-    /// The job is no JSON, or not of the form in [`crate::job`].
+    /// The job is not JSON, or not of the form in [`crate::job`].
     #[error("the job on standard input: {0}")]
     Job(serde_json::Error),
     /// The job asks for something impossible.
@@ -26,28 +26,28 @@ pub enum Error {
     /// The connection broke, or the handshake failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The server sent what is not MQTT.
+    /// The server sent bytes that are not MQTT.
     #[error("the server's packet: {0}")]
     Decode(#[from] DecodeError),
-    /// A packet of ours that MQTT cannot express.
+    /// A packet of the load that MQTT cannot express.
     #[error("our own packet: {0}")]
     Encode(#[from] EncodeError),
     /// CONNACK or SUBACK refuses.
     #[error("the server refused {0}: {1:?}")]
     Refused(&'static str, ReasonCode),
-    /// An answer of another kind than the one expected.
+    /// Another packet than the expected one.
     #[error("expected {0}, the server sent something else")]
     Unexpected(&'static str),
-    /// End of file where an answer was due.
+    /// End of file in place of an answer.
     #[error("the server closed the connection")]
     Closed,
-    /// The server's process is gone, or `/proc` is not there.
+    /// The server's process has ended, or `/proc` is missing.
     #[error("cannot read {0} of the server: is it running?")]
     Gauge(String),
-    /// Too many failures to call it a measurement.
+    /// Too many failures for a measurement.
     #[error("{count} connections failed; the last: {last}")]
     Failing { count: u64, last: String },
-    /// A step took far too long.
+    /// A step reached its timeout.
     #[error("{0} did not end in time")]
     TimedOut(&'static str),
 }

@@ -1,4 +1,4 @@
-//! What a connection costs that sends nothing.
+//! The memory of connections that send nothing.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::gauge::resident_kib;
 use crate::job::{Idle, Job};
 use crate::report::Memory;
 
-/// Memory is settled when it has not changed for so long ...
+/// Memory is stable when it has not changed for this long ...
 const QUIET: Duration = Duration::from_millis(500);
 
-/// ... and is taken as it is after so long.
+/// ... and is used as it is after this time.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// The devices before `warmup` connect and stay, then the others do: what each of the others adds is its cost, and what
-/// the server keeps once for all of them, caches for one, is not counted.
+/// The devices before `warmup` connect first, then the others: the difference is the cost of the others, without what
+/// the server keeps once for all, such as caches.
 pub async fn run(dialer: Dialer, job: &Job, work: &Idle) -> Result<Memory, Error> {
     let first = connect(&dialer, 0..work.warmup, work.concurrency).await?;
     let before_kib = settled_kib(job.server_pid).await?;
@@ -45,7 +45,7 @@ pub async fn connect(
     Ok(clients)
 }
 
-/// Drives all futures at once. The results are in the order of the futures.
+/// Runs all futures at once. The results are in the order of the futures.
 pub async fn join_all<T>(
     mut futures: Vec<std::pin::Pin<Box<impl Future<Output = Result<T, Error>>>>>,
 ) -> Result<Vec<T>, Error> {

@@ -13,17 +13,17 @@ use crate::error::Error;
 pub struct Job {
     /// Where the server listens.
     pub address: SocketAddr,
-    /// Sent as SNI and looked for in the server's certificate.
+    /// Sent as SNI and compared with the server's certificate.
     pub server_name: String,
-    /// PEM file of roots that the server's chain ends at.
+    /// PEM file of the roots of the server's chain.
     pub root_ca: PathBuf,
-    /// The kind of server key to ask for.
+    /// The kind of server key to request.
     pub server_key: ServerKey,
-    /// Its process, whose CPU time and memory are read.
+    /// The server's process, whose CPU time and memory are read.
     pub server_pid: u32,
-    /// The cores of the server and of the load, whose use by other processes is measured. Empty: it is not.
+    /// The cores of the server and of the load, whose use by other processes is measured. Empty: not measured.
     pub cores: Vec<usize>,
-    /// The devices. Work names them by their place in this list.
+    /// The devices. Work refers to them by their index in this list.
     pub devices: Vec<Device>,
     /// The measurement.
     pub work: Work,
@@ -55,7 +55,7 @@ pub enum ServerKey {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
-    /// Connect to CONNACK, disconnect, again.
+    /// Connect up to CONNACK, disconnect, and repeat.
     Connects(Connects),
     /// Publish and receive.
     Messages(Messages),
@@ -65,7 +65,7 @@ pub enum Work {
     Attempts(Attempts),
 }
 
-/// Connects, as many as the server manages.
+/// Connects, as many as the server can do.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Connects {
@@ -87,9 +87,9 @@ pub struct Messages {
     pub qos: u8,
     /// Bytes; at least 12, which hold the numbers of the sender and of the message.
     pub payload: usize,
-    /// Messages of one publisher that may be on their way to one subscriber. With QoS 1 also its unacknowledged ones.
+    /// Maximum messages of one publisher in transit to one subscriber. With QoS 1 also its unacknowledged ones.
     pub window: u64,
-    /// Messages a second by all publishers together; absent: as fast as the window allows.
+    /// Messages per second by all publishers together; absent: as fast as the window allows.
     pub rate: Option<f64>,
     /// Not counted.
     pub warmup_seconds: f64,
@@ -121,7 +121,7 @@ pub struct Endpoint {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Idle {
-    /// Devices that connect before memory is first read, so that what is made once is not counted.
+    /// Devices that connect before memory is first read, so that what is allocated once is not counted.
     pub warmup: usize,
     /// Connections being made at any moment.
     pub concurrency: usize,
@@ -131,7 +131,7 @@ pub struct Idle {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attempts {
-    /// Attempts under way at any moment.
+    /// Attempts at a time.
     pub concurrency: usize,
     /// Attempts of each device, one after another.
     pub rounds: usize,
@@ -145,15 +145,15 @@ pub struct Attempts {
 pub enum Expected {
     /// CONNACK 0.
     Accepted,
-    /// Any other, or no CONNACK and the end of the connection.
+    /// Another CONNACK, or the end of the connection without one.
     Refused,
 }
 
-/// Bytes of the sender's number and the message's number at the front of a payload.
+/// Bytes of the sender's number and the message's number at the start of a payload.
 pub const STAMP: usize = 12;
 
 impl Job {
-    /// Refuses a job that cannot be done, before anything is started.
+    /// Checks that a job is possible, before anything starts.
     pub fn check(&self) -> Result<(), Error> {
         let impossible = |what: &str| Err(Error::Impossible(what.to_owned()));
         let known = |device: usize| device < self.devices.len();

@@ -1,6 +1,6 @@
 //! MQTT load over mutual TLS, for `make bench`: one thread, every connection with its device's own certificate.
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
 //! | [`job`] | the job: a JSON document on standard input |
 //! | [`report`] | the result: one line of JSON on standard output |
@@ -12,7 +12,7 @@
 //! | [`messages`] | publishers and subscribers, each message counted where it arrives |
 //! | [`idle`] | many connections that send nothing |
 //!
-//! The server's CPU time is read by the load itself, at the same instants as its own counters.
+//! The load itself reads the server's CPU time, at the same moments as its own counters.
 
 mod attempts;
 mod client;

@@ -1,9 +1,9 @@
 //! Publishers and subscribers. A message counts where it arrives.
 //!
-//! The loop is closed: a publisher has at most a window of messages on their way, and sends the next burst when half of
-//! them have arrived at their subscribers. So no server is asked for more than it can do, and none is made to drop.
-//! Each payload carries its publisher's number and its own, so that a subscriber sees what is missing, doubled or out
-//! of order.
+//! The loop is closed: a publisher has at most a window of messages in transit, and sends the next burst when half of
+//! them have arrived. So no server gets more than it can handle, and none has to drop messages. Each payload has the
+//! numbers of its publisher and of the message, so that a subscriber detects missing, repeated and reordered
+//! messages.
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU16;
@@ -28,15 +28,15 @@ use crate::report::Span;
 /// Connections being made at any moment.
 const CONCURRENCY: usize = 16;
 
-/// What has not arrived after nothing arrived for so long is lost.
+/// Messages that have not arrived when none has arrived for this long are lost.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// The messages of one publisher, on all their ways.
+/// The messages of one publisher to all its subscribers.
 struct Flow {
     subscribers: u64,
     window: u64,
     sent: Cell<u64>,
-    /// Deliveries, and those seen to be missing: what is no longer on its way.
+    /// Messages that are no longer in transit: delivered, or detected as missing.
     settled: Cell<u64>,
     /// There is room for a burst.
     room: Notify,
@@ -47,19 +47,19 @@ impl Flow {
         Flow { subscribers, window, sent: Cell::new(0), settled: Cell::new(0), room: Notify::new() }
     }
 
-    /// How many messages may be sent now.
+    /// Returns how many messages may be sent now.
     fn free(&self) -> u64 {
         let on_their_way = self.sent.get() - self.settled.get() / self.subscribers;
         self.window.saturating_sub(on_their_way)
     }
 
-    /// Messages that go out together when there is no other pace.
+    /// Returns the number of messages that are sent together without another pace.
     fn burst(&self) -> u64 {
         self.window.div_ceil(2)
     }
 }
 
-/// What all subscribers have seen.
+/// The counts of all subscribers.
 #[derive(Default)]
 struct Tally {
     delivered: Cell<u64>,
@@ -69,7 +69,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// A message has come to a subscriber that expects number `next` of this flow.
+    /// Counts a message that has arrived at a subscriber which expects number `next` of this flow.
     fn count(&self, flow: &Flow, next: &mut u64, number: u64) {
         if let Some(missing) = number.checked_sub(*next) {
             *next = number + 1;
@@ -80,7 +80,7 @@ impl Tally {
         }
     }
 
-    /// What was due and has not come.
+    /// Returns the number of expected messages that have not arrived.
     fn lost(&self, flows: &[Flow]) -> u64 {
         due(flows).saturating_sub(self.delivered.get())
     }
@@ -90,7 +90,7 @@ impl Tally {
     }
 }
 
-/// Deliveries of everything that was sent.
+/// Returns the deliveries of everything that was sent.
 fn due(flows: &[Flow]) -> u64 {
     flows.iter().map(|flow| flow.sent.get() * flow.subscribers).sum()
 }
@@ -99,7 +99,7 @@ fn add(cell: &Cell<u64>, count: u64) {
     cell.set(cell.get() + count);
 }
 
-/// Publishes and receives for as long as the job says, then waits for what is still on its way.
+/// Publishes and receives for the time in the job, then waits for the messages in transit.
 pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Error> {
     let qos = if work.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
     let flows: Rc<[Flow]> = work
@@ -130,7 +130,7 @@ pub async fn run(dialer: Dialer, job: &Job, work: &Messages) -> Result<Span, Err
             flows: flows.clone(),
             tally: tally.clone(),
         };
-        // Evenly over the interval, as independent devices would.
+        // Spread over the interval, as with independent devices.
         let first = pace.map(|pace| (begin + pace.mul_f64(index as f64 / sending.len() as f64), pace));
         publishers.spawn_local(publisher.run(first));
     }
@@ -221,7 +221,7 @@ impl Publisher {
         self.tally.stop.get()
     }
 
-    /// How many messages may be sent now. QoS 1 also waits for PUBACK.
+    /// Returns how many messages may be sent now. QoS 1 also waits for PUBACK.
     fn free(&self) -> u64 {
         self.flow().free().min(self.flow().window - self.unacknowledged)
     }
@@ -256,7 +256,7 @@ impl Publisher {
             let number = self.flow().sent.get();
             self.payload[..4].copy_from_slice(&(self.index as u32).to_be_bytes());
             self.payload[4..STAMP].copy_from_slice(&number.to_be_bytes());
-            // Numbers come round after 65 535; a window is far smaller.
+            // Numbers repeat after 65 535; a window is far smaller.
             let packet_id = NonZeroU16::new((number % 0xFFFF) as u16 + 1);
             let at_least_once = self.qos == QoS::AtLeastOnce;
             let head = PublishHead {
@@ -273,7 +273,7 @@ impl Publisher {
         self.client.flush().await
     }
 
-    /// Until a message has arrived, or an answer of the server.
+    /// Waits until a message has arrived, or an answer of the server.
     async fn wait_for_room(&mut self) -> Result<(), Error> {
         tokio::select! {
             () = self.flows[self.index].room.notified() => Ok(()),
@@ -303,7 +303,7 @@ impl Publisher {
     }
 }
 
-/// Receive until the run ends and drops us.
+/// Receives until the run ends and drops the future.
 async fn receive(mut client: Client, flows: Rc<[Flow]>, tally: Rc<Tally>) {
     let mut next = vec![0_u64; flows.len()];
     let mut touched = Vec::new();
@@ -354,7 +354,7 @@ fn acknowledge(packet_id: NonZeroU16, output: &mut BytesMut) -> Result<(), Error
     Ok(encode(&Packet::PubAck(Ack::new(packet_id, ReasonCode::Success)), Version::V311, output)?)
 }
 
-/// The publisher's number and the message's own.
+/// Returns the publisher's number and the message's number.
 fn stamp(payload: &[u8], publishers: usize) -> Result<(usize, u64), Error> {
     let stamp = || {
         let index = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?) as usize;
@@ -368,7 +368,7 @@ fn stamp(payload: &[u8], publishers: usize) -> Result<(usize, u64), Error> {
 mod tests {
     use super::*;
 
-    /// What a subscriber makes of these numbers, when so many were sent.
+    /// Returns a subscriber's counts for these numbers, when `sent` were sent.
     fn tally_of(sent: u64, numbers: &[u64]) -> (Tally, Flow) {
         let (tally, flow) = (Tally::default(), Flow::new(1, 10));
         flow.sent.set(sent);
@@ -380,14 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_in_order_is_neither_lost_nor_doubled() {
+    fn messages_in_order_are_neither_lost_nor_repeated() {
         let (tally, flow) = tally_of(3, &[0, 1, 2]);
         assert_eq!((tally.delivered.get(), tally.duplicates.get(), flow.free()), (3, 0, 10));
         assert_eq!(tally.lost(&[flow]), 0);
     }
 
     #[test]
-    fn a_gap_is_lost_and_takes_no_room() {
+    fn a_gap_is_lost_and_leaves_the_window() {
         let (tally, flow) = tally_of(5, &[0, 3, 4]);
         assert_eq!((tally.delivered.get(), flow.free()), (3, 10));
         assert_eq!(tally.lost(&[flow]), 2);
@@ -401,14 +401,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_comes_again_is_no_delivery() {
+    fn a_repeated_message_is_not_a_delivery() {
         let (tally, flow) = tally_of(3, &[0, 1, 1, 0]);
         assert_eq!((tally.delivered.get(), tally.duplicates.get()), (2, 2));
         assert_eq!(tally.lost(&[flow]), 1);
     }
 
     #[test]
-    fn a_message_to_many_leaves_the_window_when_all_have_it() {
+    fn a_message_to_many_leaves_the_window_when_all_have_received_it() {
         let (tally, flow) = (Tally::default(), Flow::new(3, 10));
         flow.sent.set(1);
         tally.count(&flow, &mut 0, 0);
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_somebody_else_is_refused() {
+    fn a_payload_of_another_program_is_refused() {
         assert!(stamp(b"hello", 1).is_err());
         assert!(stamp(&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1], 7).is_err());
         assert_eq!(stamp(&[0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1], 7).unwrap(), (6, 1));

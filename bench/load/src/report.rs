@@ -25,23 +25,23 @@ pub struct Span {
     pub load_ticks: u64,
     /// CPU time that others took of the two cores, likewise.
     pub other_ticks: u64,
-    /// Connections that failed, or attempts that ended otherwise. Over the whole run, as the three below.
+    /// Connections that failed, or attempts with another outcome. Over the whole run, as the three below.
     pub failed: u64,
-    /// Why the last one did.
+    /// The reason of the last failure.
     pub last_failure: Option<String>,
-    /// Messages that never reached a subscriber that was due to get them.
+    /// Messages that never reached one of their subscribers.
     pub lost: u64,
-    /// Messages that came again or out of order.
+    /// Messages that arrived again or out of order.
     pub duplicates: u64,
 }
 
-/// What idle connections cost.
+/// The memory of idle connections.
 #[derive(Debug, Serialize)]
 pub struct Memory {
-    /// How many there were.
+    /// Number of connections.
     pub connections: usize,
-    /// Resident memory of the server before them, KiB.
+    /// Resident memory of the server without them, KiB.
     pub before_kib: u64,
-    /// And with them.
+    /// Resident memory of the server with them, KiB.
     pub after_kib: u64,
 }

@@ -17,14 +17,14 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use crate::error::Error;
 use crate::job::{Device, ServerKey};
 
-/// Makes the configuration of each device.
+/// Makes the TLS configuration of each device.
 pub struct Tls {
     provider: Arc<CryptoProvider>,
     verifier: Arc<Remembering>,
 }
 
 impl Tls {
-    /// `root_ca`: PEM file of the roots that the server's chain ends at.
+    /// Makes it for a root file: `root_ca`, PEM.
     pub fn new(root_ca: &Path, server_key: ServerKey) -> Result<Tls, Error> {
         let provider = Arc::new(CryptoProvider {
             cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
@@ -75,8 +75,8 @@ fn unusable(path: &Path, what: impl ToString) -> Error {
     Error::File { path: path.to_owned(), what: what.to_string() }
 }
 
-/// Verifies the server's chain at the first connection and remembers its leaf: the load would spend more on verifying
-/// chains than some servers on a whole handshake. The handshake's signature is verified every time.
+/// Verifies the server's chain at the first connection and caches its leaf: the load would use more CPU for verifying
+/// chains than some servers for a whole handshake. The handshake's signature is verified every time.
 #[derive(Debug)]
 struct Remembering {
     web_pki: Arc<WebPkiServerVerifier>,
@@ -99,7 +99,7 @@ impl ServerCertVerifier for Remembering {
         }
         let verified =
             self.web_pki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        // The first one stays; another leaf is verified anew each time.
+        // The first leaf stays cached; another one is verified each time.
         let _ = self.leaf.set(end_entity.clone().into_owned());
         Ok(verified)
     }

@@ -1,4 +1,4 @@
-"""Bulk registrations at work: whatever happens, each line is provisioned once, and what became of it is told."""
+"""Bulk registrations: whatever happens, each line is provisioned once, and its outcome is reported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TEMPLATE = json.dumps(
 
 @dataclass
 class Drawer:
-    """One input. It breaks, once each, at the bytes that are named."""
+    """One input. It fails at the given bytes, once at each."""
 
     content: bytes = b""
     version: str = "1"
@@ -82,7 +82,7 @@ class Reading:
     version: str
 
     def read(self, size: int) -> bytes:
-        # Few lines at a time, so that an input breaks between them.
+        # A few lines at a time, so that an input fails between them.
         piece = self.drawer.content[self.place : self.place + min(size, 500)]
         for at in self.drawer.breaks_at:
             if self.place <= at < self.place + len(piece):
@@ -94,7 +94,7 @@ class Reading:
 
 @dataclass
 class Provisioner:
-    """Makes a thing a second time only with an error, and does what ``before`` and ``after`` say."""
+    """Raises where a thing is made a second time; calls ``before`` and ``after``."""
 
     before: Callable[[str], None] = lambda _: None
     after: Callable[[str], None] = lambda _: None
@@ -116,7 +116,7 @@ class Provisioner:
 
 @dataclass
 class FailingStore:
-    """A store that fails at the writes that are named, counted from 0: before they begin, or once they are kept."""
+    """A store that fails at the given writes, counted from 0: before they begin, or after their commit."""
 
     store: Store
     before: set[int] = field(default_factory=set)
@@ -147,7 +147,7 @@ class World:
     running: list[BulkRegistration] = field(default_factory=list)
 
     def server(self, store: Any = None, **options: Any) -> BulkRegistration:
-        """Another server on the same store; it is stopped with the test."""
+        """Return another server on the same store; it is stopped with the test."""
         options = {"patience": (0.001, 0.001, 0.001), **options}
         made = BulkRegistration(store or self.store, self.clock, self.drawer, self.provisioner, **options)
         self.running.append(made)
@@ -157,7 +157,7 @@ class World:
         return RegistrationTasks(self.store, self.clock, bulk.begin)
 
     def fill(self, many: int) -> None:
-        """An input of so many things."""
+        """Make an input with this number of things."""
         self.drawer.content = b"".join(b'{"ThingName": "t%d"}\n' % number for number in range(1, many + 1))
 
     def start(self, bulk: BulkRegistration) -> str:
@@ -170,7 +170,7 @@ class World:
         return task
 
     def when(self, task_id: str, condition: Callable[[RegistrationTask], bool]) -> RegistrationTask:
-        """The task, once the condition holds."""
+        """Return the task when the condition is true."""
         eventually(lambda: condition(self.task(task_id)), lambda: self.task(task_id))
         return self.task(task_id)
 
@@ -178,7 +178,7 @@ class World:
         return self.when(task_id, lambda task: task.status in (COMPLETED, FAILED, CANCELLED))
 
     def reported(self, task: RegistrationTask, kind: ReportType = RESULTS) -> list[Any]:
-        """Each report's lines, all of them in order."""
+        """Return the lines of all reports, in order."""
         found: list[Any] = []
         with self.store.read() as tx:
             number = 1
@@ -192,7 +192,7 @@ class World:
             return {thing.name for thing in ThingRows(tx).page(HOME, Window(limit=100_000)).items}
 
     def check_that_each_of(self, many: int, task: RegistrationTask) -> None:
-        """Every line of so many was provisioned once, and reported once."""
+        """Check that every line was provisioned once, and reported once."""
         assert (task.status, task.success_count, task.failure_count) == (COMPLETED, many, 0), task
         assert (task.lines_done, task.bytes_done) == (many, len(self.drawer.content))
         assert [each["lineNumber"] for each in self.reported(task)] == list(range(1, many + 1))
@@ -214,7 +214,7 @@ def world(announced: list[Change]) -> Iterator[World]:
             bulk.stop()
 
 
-def test_each_line_is_provisioned_and_reported_with_its_place(world: World) -> None:
+def test_each_line_is_provisioned_and_reported_with_its_number(world: World) -> None:
     world.fill(300)
     task = world.ended(world.start(world.server()))
     world.check_that_each_of(300, task)
@@ -229,7 +229,7 @@ def test_an_empty_input_is_done_at_once(world: World) -> None:
     assert (task.status, task.success_count, task.percentage) == (COMPLETED, 0, 100)
 
 
-def test_a_line_that_fails_half_way_leaves_nothing_and_its_neighbours_everything(world: World) -> None:
+def test_a_line_that_fails_leaves_nothing_and_does_not_affect_others(world: World) -> None:
     world.fill(10)
 
     def fail(name: str) -> None:
@@ -254,7 +254,7 @@ def test_a_line_that_fails_half_way_leaves_nothing_and_its_neighbours_everything
 
 
 @pytest.mark.parametrize("culprits", [{"t1"}, {"t3", "t4", "t70"}, {"t100"}])
-def test_a_line_that_nobody_foresaw_costs_itself_alone(world: World, culprits: set[str]) -> None:
+def test_an_unexpected_error_fails_only_its_line(world: World, culprits: set[str]) -> None:
     world.fill(100)
 
     def fail(name: str) -> None:
@@ -272,7 +272,7 @@ def test_a_line_that_nobody_foresaw_costs_itself_alone(world: World, culprits: s
     assert {f"t{each['line_number']}" for each in told} == culprits
 
 
-def test_a_store_that_fails_is_tried_until_it_works(world: World) -> None:
+def test_a_failing_store_is_tried_until_it_works(world: World) -> None:
     world.fill(200)
     failing = FailingStore(world.store, before={0, 1, 2, 3, 4, 5, 6, 7, 9, 11}, after={8, 10, 12})
     task = world.ended(world.start(world.server(failing)))
@@ -280,7 +280,7 @@ def test_a_store_that_fails_is_tried_until_it_works(world: World) -> None:
     assert failing.writes > 12
 
 
-def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told() -> None:
+def test_a_committed_step_is_not_repeated_where_the_gateway_cannot_be_updated() -> None:
     broken = True
 
     def tell(_changes: Sequence[Change]) -> None:
@@ -305,10 +305,10 @@ def test_a_step_that_was_kept_is_not_taken_again_where_the_gate_cannot_be_told()
     assert not broken
 
 
-def test_an_input_that_breaks_is_opened_again_where_it_broke(world: World) -> None:
+def test_an_input_that_fails_is_opened_again_at_its_position(world: World) -> None:
     world.fill(1000)
     world.drawer.refuses = [InputUnavailable("not yet"), InputUnavailable("not yet")]
-    # More often than the patience would allow without progress.
+    # More often than would be allowed without progress.
     world.drawer.breaks_at = [0, 2500, 5000, 7500, 10_000, 12_500, 15_000, len(world.drawer.content) - 1]
     task = world.ended(world.start(world.server()))
     world.check_that_each_of(1000, task)
@@ -317,14 +317,14 @@ def test_an_input_that_breaks_is_opened_again_where_it_broke(world: World) -> No
     assert world.drawer.breaks_at == []
 
 
-def test_an_input_that_stays_away_fails_the_task_in_the_end(world: World) -> None:
+def test_a_missing_input_fails_the_task_after_its_retries(world: World) -> None:
     world.fill(3)
     world.drawer.refuses = [InputUnavailable(f"{number} times away") for number in range(1, 9)]
     task = world.ended(world.start(world.server()))
     assert (task.status, task.message) == (FAILED, "4 times away")
 
 
-def test_an_input_that_is_not_there_fails_the_task_at_once(world: World) -> None:
+def test_an_input_that_does_not_exist_fails_the_task_at_once(world: World) -> None:
     world.drawer.refuses = [InputError("x" * 5000)]
     task = world.ended(world.start(world.server()))
     assert (task.status, task.message) == (FAILED, "x" * 2048)
@@ -332,7 +332,7 @@ def test_an_input_that_is_not_there_fails_the_task_at_once(world: World) -> None
 
 
 @pytest.mark.parametrize("more", [b"", b'{"ThingName": "half'])
-def test_an_input_that_ends_too_early_is_not_taken_for_whole(world: World, more: bytes) -> None:
+def test_an_input_that_ends_too_early_is_not_complete(world: World, more: bytes) -> None:
     world.fill(100)
     world.drawer.content += more
     world.drawer.announced_size = 5000
@@ -343,7 +343,7 @@ def test_an_input_that_ends_too_early_is_not_taken_for_whole(world: World, more:
 
 
 def _stopped_half_way(world: World, many: int) -> str:
-    """A server begins and is stopped; the task's id."""
+    """Start a server and stop it during a task; returns the task's id."""
     first = world.server(step=0.0)
     task_id = world.start(first)
     world.when(task_id, lambda task: task.lines_done >= 5)
@@ -353,7 +353,7 @@ def _stopped_half_way(world: World, many: int) -> str:
     return task_id
 
 
-def test_the_next_server_goes_on_where_the_last_was_stopped(world: World) -> None:
+def test_the_next_server_continues_where_the_last_one_was_stopped(world: World) -> None:
     world.fill(500)
     task_id = _stopped_half_way(world, 500)
     done = world.task(task_id)
@@ -363,7 +363,7 @@ def test_the_next_server_goes_on_where_the_last_was_stopped(world: World) -> Non
     assert len(world.provisioner.called) == 500
 
 
-def test_an_input_that_has_changed_since_is_not_gone_on_with(world: World) -> None:
+def test_a_changed_input_is_not_continued(world: World) -> None:
     world.fill(500)
     task_id = _stopped_half_way(world, 500)
     world.drawer.version = "2"
@@ -374,15 +374,15 @@ def test_an_input_that_has_changed_since_is_not_gone_on_with(world: World) -> No
     assert "another one since the task began" in task.message
 
 
-def test_a_step_ends_when_its_time_is_over_and_takes_a_line_in_any_case(world: World) -> None:
+def test_a_step_ends_after_its_time_and_has_at_least_one_line(world: World) -> None:
     world.fill(20)
     failing = FailingStore(world.store)
     world.ended(world.start(world.server(failing, step=0.0)))
-    # Opened; a step for each line; ended.
+    # Opening; a step for each line; the end.
     assert failing.writes == 22
 
 
-def test_two_servers_on_one_store_take_no_line_twice(world: World) -> None:
+def test_two_servers_on_one_store_process_no_line_twice(world: World) -> None:
     world.fill(120)
     bulk = world.server(step=0.0)
     task_id = world.start(bulk)
@@ -390,7 +390,7 @@ def test_two_servers_on_one_store_take_no_line_twice(world: World) -> None:
     world.check_that_each_of(120, world.ended(task_id))
 
 
-def test_a_server_that_opens_the_input_while_another_goes_on_leaves_the_task_to_it(world: World) -> None:
+def test_a_server_that_opens_the_input_while_another_continues_leaves_the_task_to_it(world: World) -> None:
     world.fill(10)
     tasks = RegistrationTasks(world.store, world.clock, lambda _realm, _task_id: None)
     task = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
@@ -409,7 +409,7 @@ def test_a_server_that_opens_the_input_while_another_goes_on_leaves_the_task_to_
     assert world.task(task.task_id).input_version is None
 
 
-def test_a_task_that_waits_for_its_input_is_cancelled_all_the_same(world: World) -> None:
+def test_a_task_that_waits_for_its_input_can_be_cancelled(world: World) -> None:
     world.drawer.refuses = [InputUnavailable("away")] * 100
     bulk = world.server(patience=(600.0,))
     task_id = world.start(bulk)
@@ -418,7 +418,7 @@ def test_a_task_that_waits_for_its_input_is_cancelled_all_the_same(world: World)
     assert world.ended(task_id).status is CANCELLED
 
 
-def test_a_task_that_was_being_cancelled_when_the_server_ended_is_cancelled_by_the_next(world: World) -> None:
+def test_a_task_that_was_being_cancelled_at_the_end_of_the_server_is_cancelled_by_the_next(world: World) -> None:
     world.fill(500)
     task_id = _stopped_half_way(world, 500)
     done = world.task(task_id).lines_done
@@ -453,12 +453,12 @@ def test_whoever_writes_besides_has_its_turn_between_two_steps(world: World) -> 
         ({"status": CANCELLED, "input_bytes": 3, "bytes_done": 1}, 33),
     ],
 )
-def test_progress_is_how_much_of_the_input_is_done(world: World, changes: dict[str, Any], percentage: int) -> None:
+def test_progress_is_the_processed_part_of_the_input(world: World, changes: dict[str, Any], percentage: int) -> None:
     task = RegistrationTasks(world.store, world.clock, lambda _realm, _id: None).start(HOME, TEMPLATE, "b", "k", "r")
     assert replace(task, **changes).percentage == percentage
 
 
-def test_stopping_waits_for_the_step_in_hand(world: World) -> None:
+def test_stopping_waits_for_the_current_step(world: World) -> None:
     world.fill(5)
     within, on = threading.Event(), threading.Event()
 
@@ -481,7 +481,7 @@ def test_stopping_waits_for_the_step_in_hand(world: World) -> None:
 
 @dataclass
 class Forgetful:
-    """Tasks whose clock may be moved."""
+    """Tasks with a clock that a test moves."""
 
     now: datetime
 
@@ -489,7 +489,7 @@ class Forgetful:
         return self.now
 
 
-def test_a_task_is_forgotten_with_its_reports_30_days_after_its_end(world: World) -> None:
+def test_a_task_is_deleted_with_its_reports_30_days_after_its_end(world: World) -> None:
     clock: Clock = (moved := Forgetful(world.clock()))
     tasks = RegistrationTasks(world.store, clock, lambda _realm, _task_id: None)
     old = tasks.start(HOME, TEMPLATE, "bucket", "key", "role")
@@ -505,13 +505,13 @@ def test_a_task_is_forgotten_with_its_reports_30_days_after_its_end(world: World
     assert tasks.list(HOME, Window(limit=9)).items == []
     with world.store.read() as tx:
         assert RegistrationTaskRows(tx).get(HOME, old.task_id) is not None
-    # Whoever starts another cleans up.
+    # Starting another task deletes old ones.
     new = tasks.start(OTHER_ACCOUNT, TEMPLATE, "bucket", "key", "role")
     with world.store.read() as tx:
         assert RegistrationTaskRows(tx).get(HOME, old.task_id) is None
         assert RegistrationTaskRows(tx).report(old, RESULTS, 1) == []
     moved.now += 2 * KEPT
-    # One that runs is never forgotten.
+    # A running task is never deleted.
     assert tasks.describe(OTHER_ACCOUNT, new.task_id) == new
 
 
@@ -519,7 +519,7 @@ def test_a_task_is_forgotten_with_its_reports_30_days_after_its_end(world: World
     "name",
     ["results-1.json", "results-0002.json", "errors-0001.json", "../results-0001.json", "results-0001.jsonx", ""],
 )
-def test_a_report_that_is_not_there_is_none(world: World, name: str) -> None:
+def test_a_missing_report_is_none(world: World, name: str) -> None:
     world.fill(1)
     bulk = world.server()
     task = world.ended(world.start(bulk))
@@ -530,7 +530,7 @@ def test_a_report_that_is_not_there_is_none(world: World, name: str) -> None:
     assert world.tasks(bulk).report(replace(good, task_id="another")) is None
 
 
-def test_tasks_of_two_accounts_take_turns_and_never_hold_the_store_together(world: World) -> None:
+def test_tasks_of_two_accounts_alternate_and_never_use_the_store_together(world: World) -> None:
     world.fill(30)
     bulk = world.server(step=0.0)
     tasks = RegistrationTasks(world.store, world.clock, lambda _realm, _task_id: None)
@@ -547,7 +547,7 @@ def test_tasks_of_two_accounts_take_turns_and_never_hold_the_store_together(worl
     eventually(lambda: len(world.provisioner.realms) >= 60)
     assert not any(at_once)
     accounts = ["first" if realm == HOME else "second" for realm in world.provisioner.realms]
-    # From when both are there until one has ended.
+    # From the time when both run until one has ended.
     begin = max(accounts.index("first"), accounts.index("second"))
     end = min(len(accounts) - 1 - accounts[::-1].index(account) for account in ("first", "second"))
     together = accounts[begin : end + 1]

@@ -1,4 +1,4 @@
-"""The input of a bulk registration: lines however they arrive, and what is no set of parameters."""
+"""The input of a bulk registration: lines in any pieces, and lines that are not valid parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sekisho.provisioning.bulk.input import MAX_LINE, BadLine, Line, lines, para
 
 
 def reader(content: bytes, *sizes: int) -> Callable[[int], bytes]:
-    """Gives ``content`` in pieces of these sizes, over and over."""
+    """Read ``content`` in pieces of these sizes, repeatedly."""
     place = 0
     turn = 0
 
@@ -40,7 +40,7 @@ def line(content: bytes | None, number: int = 2) -> Line:
     st.lists(st.integers(1, 30), min_size=1, max_size=5),
     st.integers(0, 10**12),
 )
-def test_lines_are_the_same_in_whatever_pieces_they_come(
+def test_lines_do_not_depend_on_the_pieces_in_which_they_come(
     texts: list[bytes], ended: bool, sizes: list[int], begin: int
 ) -> None:
     whole = b"\n".join(texts) + (b"\n" if ended and texts else b"")
@@ -51,7 +51,7 @@ def test_lines_are_the_same_in_whatever_pieces_they_come(
     assert [each.content for each in found] == expected
     assert [each.number for each in found] == list(range(8, 8 + len(expected)))
     for each in found:
-        # Whoever goes on at the end of a line goes on with the next.
+        # Reading that continues at the end of a line returns the next one.
         assert whole[each.begin - begin : each.end - begin].rstrip(b"\n") == each.content
     ends = [each.end for each in found]
     assert [each.begin for each in found] == [begin, *ends][: len(found)]
@@ -59,7 +59,7 @@ def test_lines_are_the_same_in_whatever_pieces_they_come(
 
 
 @given(st.lists(st.binary(max_size=9).map(lambda each: each.replace(b"\n", b"")), min_size=1, max_size=9), st.data())
-def test_reading_goes_on_behind_any_line_as_if_it_had_never_stopped(texts: list[bytes], data: st.DataObject) -> None:
+def test_reading_continues_after_any_line_with_the_same_lines(texts: list[bytes], data: st.DataObject) -> None:
     whole = b"\n".join(texts) + b"\n"
     found = list(lines(reader(whole, 4), after=0, begin=0))
     place = data.draw(st.integers(0, len(found) - 1))
@@ -70,7 +70,7 @@ def test_reading_goes_on_behind_any_line_as_if_it_had_never_stopped(texts: list[
 @pytest.mark.parametrize("size", [MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE])
 @pytest.mark.parametrize("chunk", [1000, 10**6])
 @pytest.mark.parametrize("last", [False, True])
-def test_a_line_has_256_kb_at_most_and_a_longer_one_costs_no_other(size: int, chunk: int, last: bool) -> None:
+def test_a_line_longer_than_256_kb_is_an_error_and_affects_no_other(size: int, chunk: int, last: bool) -> None:
     whole = b"a\n" + b"x" * size + (b"" if last else b"\nb\n")
     found = list(lines(reader(whole, chunk), after=0, begin=0))
     long = b"x" * size if size <= MAX_LINE else None
@@ -78,7 +78,7 @@ def test_a_line_has_256_kb_at_most_and_a_longer_one_costs_no_other(size: int, ch
     assert found[-1].end == len(whole)
 
 
-def test_no_more_than_a_line_is_kept_of_an_endless_one() -> None:
+def test_at_most_one_line_is_kept_of_an_endless_one() -> None:
     left = 2000
 
     def read(size: int) -> bytes:
@@ -91,7 +91,7 @@ def test_no_more_than_a_line_is_kept_of_an_endless_one() -> None:
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=5))
-def test_parameters_are_read_as_they_were_written(given_parameters: dict[str, str]) -> None:
+def test_parameters_are_read_unchanged(given_parameters: dict[str, str]) -> None:
     for ascii_only in (True, False):
         try:
             content = json.dumps(given_parameters, ensure_ascii=ascii_only).encode()
@@ -110,7 +110,7 @@ def test_any_line_gives_strings_or_a_reason(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b" ", b"\r", b"\t \r"])
-def test_an_empty_line_is_no_device(content: bytes) -> None:
+def test_an_empty_line_is_not_a_device(content: bytes) -> None:
     assert parameters(line(content)) is None
 
 
@@ -132,10 +132,10 @@ def test_an_empty_line_is_no_device(content: bytes) -> None:
         (b'\xef\xbb\xbf{"a": "b"}', "not JSON"),
     ],
 )
-def test_a_line_that_is_no_set_of_parameters_says_why(content: bytes | None, reason: str) -> None:
+def test_an_invalid_line_is_an_error_with_the_reason(content: bytes | None, reason: str) -> None:
     with pytest.raises(BadLine, match=reason):
         parameters(line(content))
 
 
-def test_the_first_line_may_begin_with_a_byte_order_mark() -> None:
+def test_the_first_line_may_have_a_byte_order_mark() -> None:
     assert parameters(line(b'\xef\xbb\xbf{"a": "b"}', number=1)) == {"a": "b"}

@@ -1,4 +1,4 @@
-"""How a certificate signing request gets to a handler, and what may come back."""
+"""Certificate signing requests to handlers, and their answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.builders import HOME, certificate_provider
 
 
 class Handlers:
-    """Answers one thing, and keeps what it was called with."""
+    """Returns one answer, and records its calls."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -44,7 +44,7 @@ def sign(handlers: Handlers) -> str:
     return HandlerCsrSigner(handlers).sign(HOME, certificate_provider(), "the request", "me", "lamp")
 
 
-def test_the_event_is_that_of_aws_and_has_five_seconds() -> None:
+def test_the_event_is_that_of_aws_with_a_timeout_of_five_seconds() -> None:
     handlers = Handlers({"certificatePem": "the certificate", "more": 1})
     assert sign(handlers) == "the certificate"
     event = {"certificateSigningRequest": "the request", "principalId": "me", "clientId": "lamp"}
@@ -60,7 +60,7 @@ def test_the_event_is_that_of_aws_and_has_five_seconds() -> None:
         ({"certificatePem": 1, "b": "a secret"}, "the members b, certificatePem"),
     ],
 )
-def test_an_answer_of_another_form_is_no_certificate(answer: Any, says: str) -> None:
+def test_an_answer_in_another_form_is_not_a_certificate(answer: Any, says: str) -> None:
     with pytest.raises(CsrNotSigned, match=says) as failure:
         sign(Handlers(answer))
     assert failure.value.is_permanent
@@ -68,7 +68,7 @@ def test_an_answer_of_another_form_is_no_certificate(answer: Any, says: str) -> 
 
 
 @pytest.mark.parametrize("is_permanent", [True, False])
-def test_a_handler_that_fails_says_whether_it_may_be_asked_again(is_permanent: bool) -> None:
+def test_the_error_of_a_handler_is_temporary_or_permanent(is_permanent: bool) -> None:
     with pytest.raises(CsrNotSigned, match="it fell over") as failure:
         sign(Handlers(HandlerFailed("it fell over", is_permanent=is_permanent)))
     assert failure.value.is_permanent is is_permanent

@@ -1,4 +1,4 @@
-"""Deliveries to handlers: what is called when, what a failure costs, and that nothing is lost."""
+"""Deliveries to handlers: the order of calls, the effects of failures, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.unit.features.arrange import HOME, OTHER_ACCOUNT, SetClock
 from tests.wait import eventually
 
 WITHIN = 15.0
-"""Seconds for what takes none."""
+"""Seconds for something immediate."""
 
 
 @dataclass
 class Recorder:
-    """Handlers that keep what they are called with, and fail or wait as they are told."""
+    """Handlers that record their calls, and fail or wait as the test says."""
 
     calls: list[tuple[Realm, str, Mapping[str, Any], str | None]] = field(default_factory=list)
     fails: Callable[[str], Exception | None] = lambda _: None
@@ -69,7 +69,7 @@ class Recorder:
 
 @dataclass
 class World:
-    """A store, a clock that is set, and handlers that are watched."""
+    """A store, a clock that a test sets, and handlers that record."""
 
     store: Store
     clock: SetClock
@@ -117,7 +117,7 @@ def world() -> Iterator[World]:
             each.stop(WITHIN)
 
 
-def test_what_is_enqueued_is_delivered_and_gone(world: World) -> None:
+def test_an_enqueued_event_is_delivered_and_removed(world: World) -> None:
     dispatcher = world.dispatcher()
     world.enqueue(1, realm=OTHER_ACCOUNT)
     dispatcher.wake()
@@ -142,7 +142,7 @@ def test_an_event_that_was_rolled_back_is_not_delivered(world: World) -> None:
     eventually(lambda: world.handlers.events() == [2])
 
 
-def test_what_an_earlier_run_left_behind_is_delivered_at_the_start_in_its_order(world: World) -> None:
+def test_events_of_an_earlier_run_are_delivered_at_the_start_in_order(world: World) -> None:
     for n in range(10):
         world.enqueue(n)
         world.clock.move(0.001)
@@ -151,7 +151,7 @@ def test_what_an_earlier_run_left_behind_is_delivered_at_the_start_in_its_order(
     assert world.handlers.events() == list(range(10))
 
 
-def test_a_call_that_fails_is_made_again_after_a_time_that_doubles_up_to_five_minutes(world: World) -> None:
+def test_a_failed_call_is_repeated_after_a_delay_that_doubles_up_to_five_minutes(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("out of order")
     dispatcher = world.dispatcher(h=Lane(retries=1000))
     world.enqueue(1)
@@ -160,18 +160,18 @@ def test_a_call_that_fails_is_made_again_after_a_time_that_doubles_up_to_five_mi
         dispatcher.wake()
         eventually(lambda: world.kept()[0].attempts == attempt)  # noqa: B023 - called before it changes
         delays.append(world.seconds_to_next())
-        # Not a moment sooner.
+        # Not earlier.
         world.clock.move(delays[-1] - 0.001)
         dispatcher.wake()
         assert world.kept()[0].attempts == attempt
         world.clock.move(0.001)
     assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     assert world.kept()[0].last_error == "out of order"
-    # By its id a handler knows what it has seen.
+    # A handler recognises a repeated event by its id.
     assert len({request_id for *_, request_id in world.handlers.calls}) == 1
 
 
-def test_chance_shortens_a_delay_by_up_to_half(world: World) -> None:
+def test_a_delay_is_shortened_at_random_by_up_to_half(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("out of order")
     dispatcher = Dispatcher(world.store, world.handlers, {"h": Lane(5)}, world.clock, chance=lambda: 0.0)
     dispatcher.start()
@@ -182,9 +182,7 @@ def test_chance_shortens_a_delay_by_up_to_half(world: World) -> None:
     assert world.seconds_to_next() == 0.5
 
 
-def test_a_delivery_is_made_when_it_is_due_though_nothing_wakes_the_lane(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_due_delivery_is_made_even_if_no_event_wakes_the_lane(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "LOOK", 3600.0)
     answers: list[HandlerFailed | None] = [None, HandlerFailed("once")]
     world.handlers.fails = lambda _: answers.pop()
@@ -202,7 +200,7 @@ def test_a_delivery_is_made_when_it_is_due_though_nothing_wakes_the_lane(
     assert time.monotonic() - began >= 1.0
 
 
-def test_after_its_retries_a_delivery_is_given_up_kept_and_tried_again_when_asked(world: World) -> None:
+def test_after_its_retries_a_delivery_fails_is_kept_and_can_be_retried(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("out of order " + "x" * 5000)
     dispatcher = world.dispatcher(h=Lane(retries=2))
     world.enqueue(1)
@@ -232,7 +230,7 @@ def test_after_its_retries_a_delivery_is_given_up_kept_and_tried_again_when_aske
     assert len(world.handlers.calls) == 4
 
 
-def test_a_failure_that_trying_again_does_not_mend_is_given_up_at_once(world: World) -> None:
+def test_a_permanent_failure_is_not_retried(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("there is no handler", is_permanent=True)
     dispatcher = world.dispatcher()
     world.enqueue(1)
@@ -241,7 +239,7 @@ def test_a_failure_that_trying_again_does_not_mend_is_given_up_at_once(world: Wo
     assert world.kept() == []
 
 
-def test_a_retry_that_another_process_asked_for_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_by_another_process_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "LOOK", 0.05)
     world.handlers.fails = lambda _: HandlerFailed("no", is_permanent=True)
     world.enqueue(1)
@@ -252,7 +250,7 @@ def test_a_retry_that_another_process_asked_for_is_seen(world: World, monkeypatc
     eventually(lambda: world.given_up() is None and world.kept() == [])
 
 
-def test_an_exception_that_nobody_foresaw_is_a_failure_like_another(world: World) -> None:
+def test_an_unexpected_exception_is_a_failure(world: World) -> None:
     world.handlers.fails = lambda _: ZeroDivisionError("by zero")
     dispatcher = world.dispatcher()
     world.enqueue(1)
@@ -263,7 +261,7 @@ def test_an_exception_that_nobody_foresaw_is_a_failure_like_another(world: World
     assert logs[0]["exc_info"]
 
 
-def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(world: World) -> None:
+def test_simultaneous_calls_are_bounded_and_a_slow_handler_does_not_delay_another(world: World) -> None:
     admission = world.handlers.gates["slow"] = threading.Event()
     dispatcher = world.dispatcher(slow=Lane(5, concurrency=2), quick=Lane(5))
     for n in range(5):
@@ -275,12 +273,12 @@ def test_calls_at_once_are_bounded_and_a_slow_handler_does_not_hold_up_another(w
     assert len(world.kept("slow")) == 5
     admission.set()
     eventually(lambda: world.kept("slow") == [])
-    # Each once, though those in hand were still in the store.
+    # Each once, though deliveries in progress were still in the store.
     assert len(world.handlers.calls) == 10
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_an_account_that_fills_a_lane_with_slow_calls_delays_no_other(world: World, concurrency: int) -> None:
+def test_slow_calls_of_an_account_delay_no_other_account(world: World, concurrency: int) -> None:
     for n in range(150):
         world.enqueue(n)
     admission = world.handlers.gates[f"h {HOME.account_id}"] = threading.Event()
@@ -296,13 +294,13 @@ def test_an_account_that_fills_a_lane_with_slow_calls_delays_no_other(world: Wor
 
     eventually(has_all)
     accounts = [realm.account_id for realm, *_ in world.handlers.calls]
-    # The first account goes on with its share, and with no more than that.
+    # The first account continues with its share only.
     assert accounts.count(HOME.account_id) == concurrency
     assert accounts.count(OTHER_ACCOUNT.account_id) == 20
     admission.set()
 
 
-def test_accounts_take_turns_whatever_each_has_waiting(world: World) -> None:
+def test_accounts_are_served_in_turn_whatever_each_has_waiting(world: World) -> None:
     realms = [Realm(account_id, "us-east-1") for account_id in ("111111111111", "222222222222", "333333333333")]
     for many, realm in zip((40, 9, 5), realms, strict=True):
         for n in range(many):
@@ -314,12 +312,12 @@ def test_accounts_take_turns_whatever_each_has_waiting(world: World) -> None:
         permits.release()
     accounts = [realm.account_id[0] for realm, *_ in world.handlers.calls]
     assert "".join(accounts[:15]) == "123" * 5
-    # Within an account in the order in which they came.
+    # Within an account in the order of their arrival.
     assert [event["n"] for realm, _, event, _ in world.handlers.calls if realm == realms[0]][:5] == [0, 1, 2, 3, 4]
     permits.release(1000)
 
 
-def test_an_account_keeps_so_many_events_for_a_handler_and_no_more(world: World) -> None:
+def test_the_events_of_an_account_for_a_handler_are_bounded(world: World) -> None:
     world.enqueuing = Enqueuing(limit=5)
     with captured_log() as logs:
         for n in range(7):
@@ -335,12 +333,12 @@ def test_an_account_keeps_so_many_events_for_a_handler_and_no_more(world: World)
         ("another", HOME.account_id, 5),
     ]
     assert world.enqueuing.statistics() == {"handler_events_not_kept": 4, "handler_events_forgotten": 0}
-    # What takes the place of another needs no room.
+    # An event that replaces another needs no room.
     world.enqueue("anew", subject="subject 3")
     assert [json.loads(each.payload)["n"] for each in world.kept() if each.realm == HOME] == [0, 1, 2, 4, "anew"]
 
 
-def test_events_that_were_given_up_make_room_for_new_ones_the_first_to_fail_first(world: World) -> None:
+def test_failed_events_make_room_for_new_ones_beginning_with_the_first_failed(world: World) -> None:
     world.enqueuing = Enqueuing(limit=4)
     world.handlers.fails = lambda _: HandlerFailed("no", is_permanent=True)
     dispatcher = world.dispatcher(h=Lane(5, concurrency=1))
@@ -358,7 +356,7 @@ def test_events_that_were_given_up_make_room_for_new_ones_the_first_to_fail_firs
     assert world.enqueuing.statistics() == {"handler_events_not_kept": 0, "handler_events_forgotten": 4}
 
 
-def test_what_was_given_up_is_forgotten_when_asked_of_one_account_or_of_all(world: World) -> None:
+def test_failed_events_are_discarded_of_one_account_or_of_all(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("not yours", is_permanent=True)
     for n in range(3):
         world.enqueue(n)
@@ -376,7 +374,7 @@ def test_what_was_given_up_is_forgotten_when_asked_of_one_account_or_of_all(worl
     assert [(each.pending, each.failed) for each in operator.backlogs(["h", "another"])] == [(1, 0), (0, 3)]
 
 
-def test_a_handler_that_was_busy_and_not_called_costs_no_attempt(world: World) -> None:
+def test_a_busy_handler_counts_as_no_attempt(world: World) -> None:
     world.handlers.fails = lambda _: HandlerFailed("all of its processes are in use", is_busy=True)
     dispatcher = world.dispatcher(h=Lane(retries=0))
     world.enqueue(1)
@@ -396,7 +394,7 @@ def test_a_handler_that_was_busy_and_not_called_costs_no_attempt(world: World) -
     eventually(lambda: world.kept() == [])
 
 
-def test_what_takes_the_place_of_a_delivery_in_hand_is_delivered_too(world: World) -> None:
+def test_an_event_that_replaces_a_delivery_in_progress_is_delivered_too(world: World) -> None:
     admission = world.handlers.gates["h"] = threading.Event()
     dispatcher = world.dispatcher(h=Lane(5, concurrency=1))
     world.enqueue("first", subject="s")
@@ -409,7 +407,7 @@ def test_what_takes_the_place_of_a_delivery_in_hand_is_delivered_too(world: Worl
     assert world.handlers.events() == ["first", "second"]
 
 
-def test_what_is_in_hand_at_the_end_is_waited_for(world: World) -> None:
+def test_stopping_waits_for_calls_in_progress(world: World) -> None:
     admission = world.handlers.gates["h"] = threading.Event()
     dispatcher = world.dispatcher()
     world.enqueue(1)
@@ -421,7 +419,7 @@ def test_what_is_in_hand_at_the_end_is_waited_for(world: World) -> None:
 
 
 @pytest.mark.parametrize("is_failure", [True, False])
-def test_what_is_cut_off_by_the_end_is_delivered_again_by_the_next_run_and_counts_as_no_attempt(
+def test_an_interrupted_call_is_repeated_by_the_next_run_and_counts_as_no_attempt(
     world: World, is_failure: bool
 ) -> None:
     admission = world.handlers.gates["h"] = threading.Event()
@@ -441,7 +439,7 @@ def test_what_is_cut_off_by_the_end_is_delivered_again_by_the_next_run_and_count
     assert world.handlers.events() == [1, 1]
 
 
-def test_nothing_is_begun_after_the_end(world: World) -> None:
+def test_no_call_starts_after_stopping(world: World) -> None:
     dispatcher = world.dispatcher()
     dispatcher.stop(WITHIN)
     world.enqueue(1)
@@ -450,7 +448,7 @@ def test_nothing_is_begun_after_the_end(world: World) -> None:
     assert world.handlers.calls == []
 
 
-def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_store_delays_deliveries_and_loses_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "LOOK", 0.02)
     is_full = threading.Event()
     is_full.set()
@@ -473,7 +471,7 @@ def test_a_store_that_cannot_be_used_costs_time_and_nothing_else(world: World, m
     assert logs[0]["reason"] == "the disk is full"
 
 
-def test_a_look_that_fails_at_its_end_leaves_no_delivery_and_no_thread_taken(
+def test_a_look_that_fails_at_its_end_keeps_no_delivery_and_no_thread(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliveries, "LOOK", 0.02)
@@ -501,7 +499,7 @@ def test_a_look_that_fails_at_its_end_leaves_no_delivery_and_no_thread_taken(
     assert sorted(world.handlers.events()) == [0, 1, 2]
 
 
-def test_deliveries_of_a_handler_that_is_not_configured_wait_and_are_seen(world: World) -> None:
+def test_deliveries_of_an_unconfigured_handler_wait_and_are_listed(world: World) -> None:
     dispatcher = world.dispatcher(h=Lane(5))
     world.enqueue(1, "gone")
     world.enqueue(1, "gone", realm=OTHER_ACCOUNT)

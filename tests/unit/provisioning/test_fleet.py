@@ -1,4 +1,4 @@
-"""Fleet provisioning: what a device with a claim certificate is answered, and what there is afterwards."""
+"""Fleet provisioning: the answers to a device with a claim certificate, and the resulting registry."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ BODY: Final[Mapping[str, Any]] = {
 
 @dataclass
 class Handlers:
-    """Answers what it is told to, and keeps what it was called with."""
+    """Returns what it is told to, and records its calls."""
 
     answer: Any = None
     meanwhile: Callable[[], object] = lambda: None
@@ -118,7 +118,7 @@ class Handlers:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply, read."""
+    """A decoded reply."""
 
     accepted: bool
     content: Mapping[str, Any]
@@ -137,7 +137,7 @@ class Answer:
 
 @dataclass
 class World:
-    """A registry with an enabled template ``lamps``, and a device at its door."""
+    """A registry with an enabled template ``lamps``, and a device with a claim certificate."""
 
     store: Store
     clock: SetClock
@@ -174,7 +174,7 @@ class World:
         return self.send(f"{topic}/{form}", payload, **whose)
 
     def claimed(self, **whose: Any) -> tuple[str, str]:
-        """A new certificate that waits: its id, and its token."""
+        """Issue a certificate that waits for its device; returns its id, and its token."""
         given = self.ask(FROM_CSR, {"certificateSigningRequest": new_request(p256())}, **whose).given
         return given["certificateId"], given["certificateOwnershipToken"]
 
@@ -198,7 +198,7 @@ class World:
             return [policy.name for policy in PolicyRows(tx).page(HOME, Window(limit=100)).items]
 
     def nothing_happened(self, certificate_id: str, token: str) -> None:
-        """No trace of a rejected provisioning, and the device may try again."""
+        """Check that a rejected provisioning left no trace, and the device may try again."""
         self.handlers.answer = {"allowProvisioning": True}
         assert self.status(certificate_id) is PENDING
         assert self.all_things() == []
@@ -220,7 +220,7 @@ def world(authority: IssuingAuthority, announced: list[Change]) -> Iterator[Worl
 
 @pytest.fixture(scope="module")
 def lasting(authority: IssuingAuthority) -> Iterator[World]:
-    """One world for tests and examples that do not depend on what is in it."""
+    """One world for tests and examples that do not depend on its content."""
     with empty_store() as store:
         yield World(store, SetClock(), authority)
 
@@ -277,7 +277,7 @@ class TestACertificate:
     @pytest.mark.parametrize(
         ("is_permanent", "status", "code"), [(True, 400, "InvalidRequest"), (False, 503, "ServiceUnavailable")]
     )
-    def test_that_a_provider_does_not_sign_is_not_kept(
+    def test_is_not_kept_if_a_provider_did_not_sign_it(
         self, world: World, is_permanent: bool, status: int, code: str
     ) -> None:
         CertificateProviders(world.store, world.clock).create(
@@ -301,7 +301,7 @@ class TestACertificate:
             assert (status, code) == (400, "InvalidRequest")
             assert "certificateSigningRequest is missing" in message
 
-    def test_that_cannot_be_written_down_is_not_given(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_not_issued_if_it_cannot_be_stored(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(_: Store) -> None:
             raise StoreError("the disk is full")
 
@@ -311,7 +311,9 @@ class TestACertificate:
             "ServiceUnavailable",
         )
 
-    def test_is_refused_clearly_when_something_breaks(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_refused_with_a_reason_after_an_unexpected_error(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def broken(*_: object) -> None:
             raise OSError(28, "No space left on device", "/var/lib/sekisho/issuing")
 
@@ -319,7 +321,7 @@ class TestACertificate:
         with captured_log() as logged:
             status, code, message = world.send(f"{CREATE}/json", b"").refusal
         assert (status, code) == (500, "InternalFailure")
-        # What is in the server's folders is not for devices.
+        # Devices do not get paths of the server.
         assert "/var/lib" not in message
         assert [line["log_level"] for line in logged].count("error") == 1
 
@@ -342,10 +344,10 @@ class TestATemplate:
             assert [each.name for each in PolicyRows(tx).attached_to(HOME, principal, Window(limit=5)).items] == [
                 "lamps"
             ]
-        # The admission may have been asked about it while it waited.
+        # The gateway may have asked for it while it waited.
         assert Change(HOME, ChangeKind.CERTIFICATE, certificate_id) in announced
 
-    def test_has_defaults_and_is_not_troubled_by_what_only_a_hook_wants(self, world: World) -> None:
+    def test_has_defaults_and_ignores_parameters_that_only_a_hook_needs(self, world: World) -> None:
         _, token = world.claimed()
         parameters = {"SerialNumber": "1", "Undeclared": "x"}
         assert world.ask(PROVISION, {"certificateOwnershipToken": token, "parameters": parameters}).accepted
@@ -367,7 +369,7 @@ class TestATemplate:
         }
         assert world.status(certificate_id) is ACTIVE
 
-    def test_without_a_thing_gives_no_name(self, world: World) -> None:
+    def test_without_a_thing_returns_no_name(self, world: World) -> None:
         resources = {"certificate": BODY["Resources"]["certificate"]}
         declared = {"AWS::IoT::Certificate::Id": {"Type": "String"}}
         world.template("thingless", {"Parameters": declared, "Resources": resources})
@@ -375,14 +377,14 @@ class TestATemplate:
         answer = world.provision(token, topic="$aws/provisioning-templates/thingless/provision")
         assert answer.given == {"deviceConfiguration": {}, "thingName": None}
 
-    def test_is_that_of_the_default_version(self, world: World) -> None:
+    def test_is_the_default_version(self, world: World) -> None:
         body = json.loads(json.dumps(BODY).replace("lamp-", "torch-"))
         world.templates.create_version(HOME, "lamps", json.dumps(body))
         assert world.provision(world.claimed()[1], "1").given["thingName"] == "lamp-1"
         world.templates.update(HOME, "lamps", default_version_id=2)
         assert world.provision(world.claimed()[1], "1").given["thingName"] == "torch-1"
 
-    def test_of_another_realm_is_not_there(self, world: World) -> None:
+    def test_of_another_realm_is_not_found(self, world: World) -> None:
         world.template("elsewhere", realm=OTHER_ACCOUNT)
         certificate_id, token = world.claimed()
         answer = world.provision(token, topic="$aws/provisioning-templates/elsewhere/provision")
@@ -397,7 +399,7 @@ class TestATemplate:
             ("jitp", {"template_type": TemplateType.JITP}, 400, "InvalidTemplate", "is of type JITP, not FLEET_PROV"),
         ],
     )
-    def test_that_cannot_be_used_rejects(
+    def test_that_cannot_be_used_is_rejected(
         self, world: World, name: str, options: Mapping[str, Any] | None, status: int, code: str, says: str
     ) -> None:
         if options is not None:
@@ -408,7 +410,7 @@ class TestATemplate:
         assert says in refusal[2]
         world.nothing_happened(certificate_id, token)
 
-    def test_with_a_parameter_that_was_not_given_names_it_and_the_line(self, world: World) -> None:
+    def test_with_a_missing_parameter_is_rejected_with_the_name_and_the_line(self, world: World) -> None:
         certificate_id, token = world.claimed()
         status, code, message = world.provision(token, None).refusal
         assert (status, code) == (400, "InvalidParameters")
@@ -421,7 +423,7 @@ class TestATemplate:
         assert message.count(certificate_id) == 1
         world.nothing_happened(certificate_id, token)
 
-    def test_that_conflicts_says_where(self, world: World) -> None:
+    def test_that_conflicts_is_rejected_with_the_place(self, world: World) -> None:
         world.things.create(HOME, "lamp-1", attributes={"location": "the moon"})
         certificate_id, token = world.claimed()
         status, code, message = world.provision(token, "1").refusal
@@ -464,7 +466,7 @@ class TestATemplate:
             ({"SerialNumber": ""}, None),
         ],
     )
-    def test_takes_texts_that_fit(self, world: World, parameters: object, says: str | None) -> None:
+    def test_accepts_texts_that_fit(self, world: World, parameters: object, says: str | None) -> None:
         certificate_id, token = world.claimed()
         answer = world.ask(PROVISION, {"certificateOwnershipToken": token, "parameters": parameters})
         if says is None:
@@ -484,7 +486,7 @@ class TestAParameterOfTheService:
 
     @pytest.mark.parametrize("form", ["json", "cbor"])
     @pytest.mark.parametrize("is_declared", [True, False])
-    def test_may_be_repeated_where_it_agrees(self, world: World, is_declared: bool, form: str) -> None:
+    def test_may_be_repeated_with_the_same_value(self, world: World, is_declared: bool, form: str) -> None:
         declared = {name: each for name, each in BODY["Parameters"].items() if is_declared or name != self.OWN_ID}
         world.template("repeated", {**BODY, "Parameters": declared})
         certificate_id, token = world.claimed()
@@ -506,7 +508,7 @@ class TestAParameterOfTheService:
             assert world.status(other) is PENDING
         world.nothing_happened(certificate_id, token)
 
-    def test_of_the_subject_is_never_the_device_s_word(self, world: World) -> None:
+    def test_of_the_subject_cannot_come_from_the_device(self, world: World) -> None:
         body = json.loads(json.dumps(BODY))
         body["Parameters"][self.COUNTRY] = {"Type": "String", "Default": "none"}
         body["Resources"]["thing"]["Properties"]["AttributePayload"] = {"country": {"Ref": self.COUNTRY}}
@@ -566,12 +568,12 @@ class TestThePolicyOfADevice:
         return world.ask("$aws/provisioning-templates/built/provision", asked)
 
     def resources(self, world: World) -> Sequence[str]:
-        """Of each statement of the policy that was made."""
+        """Return the resources of each statement of the created policy."""
         with world.store.read() as tx:
             [version] = PolicyRows(tx).versions(HOME, "built")
         return [statement["Resource"] for statement in json.loads(version.document)["Statement"]]
 
-    def test_gains_no_statement_from_a_quote_in_a_value(self, world: World) -> None:
+    def test_gets_no_statement_from_a_quote_in_a_value(self, world: World) -> None:
         assert self.asked(world, self.INJECTED, {"Fn::Sub": self.TEXT % self.RESOURCE}).accepted
         assert self.resources(world) == [self.RESOURCE.replace("${Location}", self.INJECTED)]
 
@@ -586,11 +588,11 @@ class TestThePolicyOfADevice:
         assert "the value of the parameter 'Location' has" in message
         assert world.all_policies() == []
 
-    def test_may_be_widened_by_a_hook_that_chose_the_value(self, world: World) -> None:
+    def test_may_be_widened_by_a_hook_that_chooses_the_value(self, world: World) -> None:
         assert self.asked(world, "attic", {"Fn::Sub": self.TEXT % self.RESOURCE}, {"Location": "*"}).accepted
         assert self.resources(world) == [self.RESOURCE.replace("${Location}", "*")]
 
-    def test_is_not_widened_by_a_hook_that_gives_the_device_s_value_back(self, world: World) -> None:
+    def test_is_not_widened_by_a_hook_that_returns_the_device_s_value(self, world: World) -> None:
         assert not self.asked(world, "*", {"Fn::Sub": self.TEXT % self.RESOURCE}, {"Location": "*"}).accepted
         assert world.all_policies() == []
 
@@ -621,7 +623,7 @@ class TestAPayload:
             ("cbor", bytes.fromhex("d81c81d81d00"), "no CBOR object"),
         ],
     )
-    def test_that_is_no_object_is_refused(
+    def test_that_is_not_an_object_is_refused(
         self, lasting: World, topic: str, form: str, payload: bytes, says: str
     ) -> None:
         before = lasting.certificates.list(HOME, Window(limit=100)).items
@@ -633,7 +635,7 @@ class TestAPayload:
 
     @pytest.mark.parametrize("topic", [CREATE, FROM_CSR, PROVISION])
     @pytest.mark.parametrize("ending", ["JSON", "xml", "", "accepted"])
-    def test_on_a_topic_of_another_ending_is_not_answered(self, lasting: World, topic: str, ending: str) -> None:
+    def test_on_a_topic_with_another_ending_is_not_answered(self, lasting: World, topic: str, ending: str) -> None:
         before = lasting.certificates.list(HOME, Window(limit=100)).items
         assert lasting.fleet.answer(Request(HOME, 7, "c", CLAIM, f"{topic}/{ending}", b"{}")) is None
         assert lasting.certificates.list(HOME, Window(limit=100)).items == before
@@ -647,7 +649,7 @@ class TestAToken:
 
     @pytest.mark.parametrize("content", [{}, {"certificateOwnershipToken": ""}, {"certificateOwnershipToken": None}])
     def test_is_needed(self, world: World, content: object) -> None:
-        # Word for word what AWS IoT says.
+        # Word for word as AWS IoT.
         assert self.refused(world.ask(PROVISION, content)) == "Certificate ownership token cannot be empty."
         assert not world.send(f"{PROVISION}/json", b"").accepted
 
@@ -657,11 +659,11 @@ class TestAToken:
         assert (status, code) == (400, "InvalidRequest")
         assert "certificateOwnershipToken" in message
 
-    def test_that_nobody_gave_opens_nothing(self, world: World) -> None:
+    def test_that_was_never_issued_is_refused(self, world: World) -> None:
         world.claimed()
         assert "unknown" in self.refused(world.provision("x" * 128))
 
-    def test_is_good_for_an_hour(self, world: World) -> None:
+    def test_is_valid_for_an_hour(self, world: World) -> None:
         world.clock.now = world.clock.now.replace(microsecond=123456)
         first, early = world.claimed()
         _, late = world.claimed()
@@ -671,25 +673,25 @@ class TestAToken:
         assert "expired" in self.refused(world.provision(late))
         assert world.status(first) is ACTIVE
 
-    def test_is_good_once(self, world: World) -> None:
+    def test_is_valid_once(self, world: World) -> None:
         _, token = world.claimed()
         assert world.provision(token, "1").accepted
         assert "used already" in self.refused(world.provision(token, "2"))
         assert world.all_things() == ["lamp-1"]
 
-    def test_is_good_for_the_claim_certificate_that_it_was_given_to(self, world: World) -> None:
+    def test_is_valid_for_its_claim_certificate(self, world: World) -> None:
         certificate_id, token = world.claimed()
         assert "another certificate" in self.refused(world.provision(token, claim="c2" * 32))
         world.nothing_happened(certificate_id, token)
 
     @pytest.mark.parametrize("realm", [OTHER_ACCOUNT, SAME_ACCOUNT_ELSEWHERE])
-    def test_is_good_in_its_realm(self, world: World, realm: Realm) -> None:
+    def test_is_valid_in_its_realm(self, world: World, realm: Realm) -> None:
         world.template("lamps", realm=realm)
         certificate_id, token = world.claimed()
         self.refused(world.provision(token, realm=realm))
         world.nothing_happened(certificate_id, token)
 
-    def test_of_a_certificate_that_was_deleted_is_good_for_nothing(self, world: World) -> None:
+    def test_of_a_deleted_certificate_is_not_valid(self, world: World) -> None:
         certificate_id, token = world.claimed()
         world.certificates.delete(HOME, certificate_id)
         assert "was deleted" in self.refused(world.provision(token))
@@ -700,15 +702,15 @@ class TestAToken:
         world.provision(token)
         assert world.status(certificate_id) is CertificateStatus.REVOKED
 
-    def test_is_not_in_the_registry_in_the_clear(self, world: World) -> None:
+    def test_is_stored_as_a_hash(self, world: World) -> None:
         _, token = world.claimed()
         kept = content(world.store)
         assert hashlib.sha256(token.encode()).hexdigest().encode() in kept
         assert token.encode() not in kept
 
-    def test_is_used_by_one_of_two_that_use_it_at_once(self, world: World) -> None:
+    def test_is_used_by_one_of_two_requests_at_once(self, world: World) -> None:
         certificate_id, token = world.claimed()
-        # Both have found the token good before either uses it.
+        # Both have found the token valid before either uses it.
         together = threading.Barrier(2, timeout=30)
         world.with_hook({"allowProvisioning": True})
         world.handlers.meanwhile = together.wait
@@ -723,7 +725,7 @@ class TestAToken:
 
 
 class TestAHook:
-    def test_is_asked_as_aws_iot_asks_it(self, world: World) -> None:
+    def test_gets_the_event_of_aws_iot(self, world: World) -> None:
         world.with_hook({"allowProvisioning": True})
         # It may use the registry itself.
         world.handlers.meanwhile = lambda: world.things.create(HOME, "made-by-the-hook")
@@ -741,12 +743,12 @@ class TestAHook:
         assert world.handlers.calls == [(HOME, FUNCTION, event, 5.0)]
         assert world.all_things() == ["made-by-the-hook", "lamp-1"]
 
-    def test_is_not_asked_for_who_has_no_token(self, world: World) -> None:
+    def test_is_not_called_without_a_valid_token(self, world: World) -> None:
         world.with_hook({"allowProvisioning": True})
         assert not world.provision("nobody's").accepted
         assert world.handlers.calls == []
 
-    def test_refuses(self, world: World) -> None:
+    def test_rejects(self, world: World) -> None:
         world.with_hook({"allowProvisioning": False, "parameterOverrides": {"SerialNumber": "9"}})
         certificate_id, token = world.claimed()
         status, code, message = world.provision(token).refusal
@@ -755,11 +757,11 @@ class TestAHook:
         world.nothing_happened(certificate_id, token)
 
     @pytest.mark.parametrize("overrides", [None, {}])
-    def test_lets_in_as_asked(self, world: World, overrides: object) -> None:
+    def test_accepts_unchanged(self, world: World, overrides: object) -> None:
         world.with_hook({"allowProvisioning": True, "parameterOverrides": overrides, "more": 1})
         assert world.provision(world.claimed()[1], "1").given["thingName"] == "lamp-1"
 
-    def test_puts_parameters_in_place_of_others(self, world: World) -> None:
+    def test_replaces_parameters(self, world: World) -> None:
         certificate_id, token = world.claimed()
         own_id = {"AWS::IoT::Certificate::Id": certificate_id}
         overrides = {"SerialNumber": "9", "Location": "roof", "Other": "x", **own_id}
@@ -787,7 +789,7 @@ class TestAHook:
             {"allowProvisioning": True, "parameterOverrides": {"SerialNumber": "\ud800"}},
         ],
     )
-    def test_that_answers_in_another_form_lets_nobody_in(self, world: World, answer: object) -> None:
+    def test_with_an_answer_in_another_form_rejects_the_device(self, world: World, answer: object) -> None:
         world.with_hook(answer)
         certificate_id, token = world.claimed()
         with captured_log() as logged:
@@ -797,7 +799,7 @@ class TestAHook:
         assert [line["function"] for line in logged if line["log_level"] == "error"] == [FUNCTION]
         world.nothing_happened(certificate_id, token)
 
-    def test_that_fails_lets_nobody_in_and_the_operator_reads_why(self, world: World) -> None:
+    def test_that_fails_rejects_the_device_and_logs_the_reason(self, world: World) -> None:
         world.with_hook(HandlerFailed("handler 'hook' raised KeyError: 'secret'"))
         certificate_id, token = world.claimed()
         with captured_log() as logged:
@@ -807,7 +809,7 @@ class TestAHook:
         assert "KeyError" in line["reason"]
         world.nothing_happened(certificate_id, token)
 
-    def test_that_takes_until_the_token_has_expired_was_asked_in_vain(self, world: World) -> None:
+    def test_that_takes_until_the_token_has_expired_rejects_the_device(self, world: World) -> None:
         world.with_hook({"allowProvisioning": True})
         _, token = world.claimed()
         world.handlers.meanwhile = lambda: world.clock.move(HOUR)
@@ -815,8 +817,8 @@ class TestAHook:
         assert world.all_things() == []
 
 
-class TestWhatNobodyClaims:
-    def test_is_removed_at_the_hour(self, world: World, announced: list[Change]) -> None:
+class TestAnUnclaimedCertificate:
+    def test_is_deleted_after_an_hour(self, world: World, announced: list[Change]) -> None:
         first, _ = world.claimed()
         world.clock.move(1)
         second, token = world.claimed()
@@ -827,7 +829,7 @@ class TestWhatNobodyClaims:
         world.clock.move(0.000001)
         assert world.fleet.forget_unclaimed() == 1
         assert world.kept(first) is None
-        # The gateway may have been asked about it.
+        # The gateway may have asked for it.
         lost = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
         assert announced == [Change(HOME, ChangeKind.CERTIFICATE, first, lost)]
         assert world.provision(token).accepted
@@ -838,7 +840,7 @@ class TestWhatNobodyClaims:
         assert world.fleet.forget_unclaimed() == 0
 
     @pytest.mark.parametrize("status", [ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED])
-    def test_stays_where_somebody_has_set_its_status(self, world: World, status: CertificateStatus) -> None:
+    def test_stays_after_its_status_was_set(self, world: World, status: CertificateStatus) -> None:
         certificate_id, token = world.claimed()
         world.certificates.update(HOME, certificate_id, status)
         world.clock.move(HOUR)
@@ -846,7 +848,7 @@ class TestWhatNobodyClaims:
         assert world.status(certificate_id) is status
         assert world.provision(token).refusal[1] == "InvalidCertificateOwnershipToken"
 
-    def test_is_removed_with_what_was_attached_to_it(self, world: World) -> None:
+    def test_is_deleted_with_its_attachments(self, world: World) -> None:
         certificate_id, _ = world.claimed()
         principal = arn.certificate(HOME, certificate_id)
         world.policies.create(HOME, "p", DOCUMENT)
@@ -857,18 +859,20 @@ class TestWhatNobodyClaims:
         world.clock.move(HOUR)
         assert world.fleet.forget_unclaimed() == 1
         assert world.kept(certificate_id) is None
-        # Nothing holds on to it.
+        # Nothing refers to it.
         world.policies.delete(HOME, "p")
         for name in ("t", "u"):
             world.things.delete(HOME, name)
 
-    def test_may_be_deleted_before(self, world: World) -> None:
+    def test_may_be_deleted_earlier(self, world: World) -> None:
         certificate_id, _ = world.claimed()
         world.certificates.delete(HOME, certificate_id)
         world.clock.move(HOUR)
         assert world.fleet.forget_unclaimed() == 1
 
-    def test_may_be_more_than_one_look_finds(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_deleted_also_if_there_are_more_than_one_look_finds(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("sekisho.provisioning.fleet._MANY", 2)
         ids = [world.claimed()[0] for _ in range(5)]
         world.clock.move(HOUR)
@@ -887,17 +891,17 @@ VALUES = st.recursive(
 
 
 def said(answer: Answer) -> None:
-    """Accepted, or refused for a reason that was thought of."""
+    """Return whether it was accepted, or refused with a known reason."""
     assert answer.accepted or answer.refusal[0] in (400, 404, 409)
 
 
 @given(topic=st.sampled_from(TOPICS), payload=st.binary(max_size=60))
-def test_whatever_bytes_come_are_answered(lasting: World, topic: str, payload: bytes) -> None:
+def test_any_bytes_are_answered(lasting: World, topic: str, payload: bytes) -> None:
     said(lasting.send(topic, payload))
 
 
 @given(topic=st.sampled_from(TOPICS[2:]), content=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
-def test_whatever_an_object_holds_is_answered(lasting: World, topic: str, content: dict[str, Any]) -> None:
+def test_any_object_is_answered(lasting: World, topic: str, content: dict[str, Any]) -> None:
     try:
         payload = json.dumps(content).encode() if topic.endswith("json") else cbor2.dumps(content)
     except (ValueError, cbor2.CBOREncodeError):
@@ -906,7 +910,7 @@ def test_whatever_an_object_holds_is_answered(lasting: World, topic: str, conten
 
 
 @given(parameters=VALUES | st.dictionaries(st.sampled_from(["SerialNumber", "Location"]) | TEXTS, TEXTS, max_size=4))
-def test_whatever_the_parameters_are_with_a_good_token_is_answered(lasting: World, parameters: object) -> None:
+def test_any_parameters_with_a_valid_token_are_answered(lasting: World, parameters: object) -> None:
     certificate_id, token = lasting.claimed()
     answer = lasting.ask(PROVISION, {"certificateOwnershipToken": token, "parameters": parameters})
     said(answer)

@@ -1,4 +1,4 @@
-"""Just-in-time provisioning: what a template does for a device that connects, and what its failure costs."""
+"""Just-in-time provisioning: the effect of a template for a connecting device, and of its failure."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ BEFORE_IT_IS_DUE: Final = BETWEEN.total_seconds() - 0.001
 
 
 def body(*, thing: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None, **certificate: Any) -> str:
-    """A template as people write it, in many lines."""
+    """Return a template as people write it, in many lines."""
     resources = {
         "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": COMMON_NAME}, **(thing or {})}},
         "certificate": {
@@ -83,7 +83,7 @@ LACKS_POLICY: Final = body(policy={"PolicyName": "by-hand"})
 
 @dataclass
 class Listener:
-    """Keeps what is published."""
+    """Records published messages."""
 
     heard: list[Message] = field(default_factory=list)
 
@@ -91,8 +91,8 @@ class Listener:
         self.heard.append(message)
 
 
-class Curious:
-    """One handler that wants every registration; nobody calls it here."""
+class OneHandler:
+    """One handler for every registration; it is never called here."""
 
     def invoke(self, realm: Realm, function: str, event: Mapping[str, Any], **_: Any) -> Any:
         raise AssertionError(realm, function, event)
@@ -103,7 +103,7 @@ class Curious:
 
 @dataclass
 class World:
-    """A registry at its admission, with everything that a template may ask for."""
+    """A registry with admission, and everything that a template may refer to."""
 
     store: Store
     clock: SetClock
@@ -125,7 +125,7 @@ class World:
             self.clock,
             Outbox(self.store, self.listener),
             JustInTimeProvisioning(self.store, self.clock, engine, self.authority),
-            RegistrationHandlers(self.store, Curious(), Enqueuing(), lambda: None),
+            RegistrationHandlers(self.store, OneHandler(), Enqueuing(), lambda: None),
         )
 
     def trust(
@@ -138,7 +138,7 @@ class World:
         realm: Realm = HOME,
         ca: KeyAndCertificate | None = None,
     ) -> KeyAndCertificate:
-        """A CA that registers automatically, by a template where one is given."""
+        """Register a CA that registers automatically, with a template if one is given."""
         ca = ca or new_ca(name)
         verification = new_device(ca, self.cas.get_registration_code(realm)).pem if mode is DEFAULT else None
         config = RegistrationConfig(
@@ -156,14 +156,14 @@ class World:
         return ca
 
     def named(self, template: str, name: str = "fleet", *, enabled: bool = True) -> str:
-        """A template of type JITP."""
+        """Create a template of type JITP."""
         self.templates.create(HOME, name, template, ROLE, template_type=TemplateType.JITP, enabled=enabled)
         return name
 
     def connect(
         self, *devices: KeyAndCertificate, realm: Realm | None = HOME, chain: tuple[KeyAndCertificate, ...] = ()
     ) -> list[object]:
-        """What each is told: the name of a reason, with what there is to say about it; an identity by its status."""
+        """Return the result for each: the name of a reason with its detail; the status of an identity."""
         asked = [
             AdmissionRequest(realm, each.certificate_id, each.der, [ca.der for ca in chain], "c") for each in devices
         ]
@@ -178,20 +178,20 @@ class World:
         return self.certificates.describe(HOME, device.certificate_id).status
 
     def attached(self, device: KeyAndCertificate, realm: Realm = HOME) -> tuple[list[str], list[str]]:
-        """Its things and its policies."""
+        """Return its things and its policies."""
         principal = arn.certificate(realm, device.certificate_id)
         things = self.things.things_of(realm, principal, ALL).items
         policies = self.policies.attached_to(realm, principal, ALL).items
         return [each.thing_name for each in things], [each.name for each in policies]
 
     def names(self) -> tuple[list[str], list[str]]:
-        """All things and all policies of the realm."""
+        """Return all things and all policies of the realm."""
         with self.store.read() as tx:
             things = [each.name for each in ThingRows(tx).page(HOME, ALL).items]
             return things, [each.name for each in PolicyRows(tx).page(HOME, ALL).items]
 
     def told_of(self) -> list[str]:
-        """Certificates of which an event was published, or is to be, or a handler called."""
+        """Return certificates with an event that was published or will be, or with a delivery to a handler."""
         with self.store.read() as tx:
             kept = [event.payload for _, event in OutboxRows(tx).first(10)]
             kept += [delivery.payload for _, delivery in DeliveryRows(tx).upcoming("curious", HOME.account_id, 10)]
@@ -210,13 +210,13 @@ def world(announced: list[Change], authority: IssuingAuthority) -> Iterator[Worl
 
 
 def full(_: Store) -> None:
-    """In place of ``Store.write``."""
+    """Replaces ``Store.write``."""
     raise StoreError("the disk is full")
 
 
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[Store]:
-    """One entry for each write transaction."""
+    """Return one entry for each write transaction."""
     begun: list[Store] = []
     write = Store.write
 
@@ -231,14 +231,14 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[Store]:
 
 
 def line_of(template: str, begins: str) -> int:
-    """The first line of a template that begins so."""
+    """Return the first line of a template that begins so."""
     return next(
         number for number, line in enumerate(template.splitlines(), 1) if line.strip().startswith(f'"{begins}"')
     )
 
 
 def lacks_policy(device: KeyAndCertificate) -> str:
-    """What is said where ``LACKS_POLICY`` fails."""
+    """Return the detail where ``LACKS_POLICY`` fails."""
     return (
         f"PROVISIONING_FAILED: resource 'policy', line {line_of(LACKS_POLICY, 'policy')} of the template: there is no "
         "policy by-hand. Create it, or give its PolicyDocument in the template. "
@@ -247,7 +247,7 @@ def lacks_policy(device: KeyAndCertificate) -> str:
 
 
 class TestAFirstConnection:
-    def test_it_is_refused_and_everything_of_the_template_is_there_afterwards(
+    def test_it_is_refused_and_all_resources_of_the_template_exist_afterwards(
         self, world: World, announced: list[Change]
     ) -> None:
         world.types.create(HOME, "kettle")
@@ -281,22 +281,22 @@ class TestAFirstConnection:
         for _ in range(3):
             world.connect(*devices)
             world.clock.move(60)
-        # Once more for each attempt, and by a handler.
+        # Again for each attempt, and for a handler.
         assert world.told_of() == [devices[2].certificate_id] * 4
 
-    def test_a_batch_is_one_transaction_whatever_their_cas_do(self, world: World, writes: list[Store]) -> None:
+    def test_a_batch_is_one_transaction_for_all_its_cas(self, world: World, writes: list[Store]) -> None:
         first, second = new_device(world.trust(body()), "a"), new_device(world.trust(body(), "Other"), "b")
         writes.clear()
         assert world.connect(first, second, first) == [PROVISIONED] * 3
         assert len(writes) == 1
         assert world.names() == (["a", "b"], ["devices"])
 
-    def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(self, world: World) -> None:
+    def test_without_sni_the_ca_in_the_chain_and_in_default_mode_determines_the_account(self, world: World) -> None:
         ca = world.trust(body(), mode=DEFAULT)
         device = new_device(ca, "a")
         assert world.connect(device, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
         assert world.connect(device, realm=None, chain=(ca,)) == [PROVISIONED]
-        # Registered, it is known without its chain.
+        # A registered certificate needs no chain.
         assert world.connect(device, realm=None) == [ACTIVE]
         assert world.attached(device) == (["a"], ["devices"])
 
@@ -320,7 +320,7 @@ class TestAFirstConnection:
         assert isinstance(answer, Identity)
         assert world.status(device) is WAITING
 
-    def test_a_device_that_the_template_leaves_inactive_is_not_promised_to_be_let_in(self, world: World) -> None:
+    def test_a_device_that_the_template_leaves_inactive_is_not_announced_as_accepted(self, world: World) -> None:
         device = new_device(world.trust(body(Status="INACTIVE")), "a")
         assert world.connect(device) == ["DEVICE_CERTIFICATE_INACTIVE"]
         assert world.connect(device) == [INACTIVE]
@@ -340,7 +340,7 @@ class TestAFirstConnection:
         kept = world.kept(second)
         assert kept is not None
         assert kept.ca_certificate_id == provisions.certificate_id
-        # Whose it is was decided when it was registered.
+        # The CA was determined at its registration.
         world.clock.move(60)
         assert world.connect(first) == [WAITING]
         assert world.told_of().count(second.certificate_id) == 0
@@ -363,7 +363,7 @@ class TestATemplateByName:
         assert world.connect(device) == [PROVISIONED]
         assert world.attached(device) == (["a"], ["devices"])
 
-    def test_not_enabled_it_waits_for_whoever_enables_it(self, world: World) -> None:
+    def test_a_disabled_template_leaves_the_certificate_waiting_until_it_is_enabled(self, world: World) -> None:
         ca = world.trust(template_name=world.named(body(), enabled=False))
         device = new_device(ca, "a")
         why = "PROVISIONING_FAILED: provisioning template fleet is not enabled; UpdateProvisioningTemplate enables it"
@@ -374,7 +374,7 @@ class TestATemplateByName:
         world.clock.move(5)
         assert world.connect(device) == [PROVISIONED]
 
-    def test_the_default_version_is_the_one_in_force(self, world: World) -> None:
+    def test_the_default_version_is_used(self, world: World) -> None:
         ca = world.trust(template_name=world.named(body()))
         world.templates.create_version(HOME, "fleet", body(policy={"PolicyName": "p2", "PolicyDocument": "allow x"}))
         world.connect(first := new_device(ca, "a"))
@@ -382,15 +382,15 @@ class TestATemplateByName:
         world.connect(second := new_device(ca, "b"))
         assert [world.attached(each)[1] for each in (first, second)] == [["devices"], ["p2"]]
 
-    def test_a_better_version_provisions_what_waited_for_it(self, world: World) -> None:
+    def test_a_corrected_version_provisions_waiting_certificates(self, world: World) -> None:
         device = new_device(world.trust(template_name=world.named(LACKS_POLICY)), "a")
         assert world.connect(device) == [lacks_policy(device)]
         world.templates.create_version(HOME, "fleet", body(), set_as_default=True)
         world.clock.move(5)
         assert world.connect(device) == [PROVISIONED]
 
-    def test_one_that_is_gone_is_named(self, world: World) -> None:
-        # DeleteProvisioningTemplate refuses that while a CA names it; a database that was mended by hand may have it.
+    def test_a_missing_template_is_named(self, world: World) -> None:
+        # DeleteProvisioningTemplate refuses that while a CA names it; a database that was edited may have it.
         ca = world.trust(template_name=world.named(body()))
         with world.store.write() as tx:
             ProvisioningTemplateRows(tx).remove(HOME, "fleet")
@@ -402,10 +402,10 @@ class TestATemplateByName:
 
 
 class TestATemplateThatFails:
-    def test_the_certificate_waits_nothing_else_is_done_and_the_others_are_provisioned(
+    def test_the_certificate_waits_no_resource_is_created_and_the_others_are_provisioned(
         self, world: World, announced: list[Change]
     ) -> None:
-        # The thing is the first thing that is made, and a certificate's own limits the last that is met.
+        # The thing is created first, and the certificate's own limits are checked last.
         fails, works = world.trust(LACKS_POLICY), world.trust(body(), "Other")
         first, device, last = new_device(works, "a"), new_device(fails, "b"), new_device(works, "c")
         announced.clear()
@@ -414,7 +414,7 @@ class TestATemplateThatFails:
         assert [world.status(each) for each in (first, device, last)] == [ACTIVE, WAITING, ACTIVE]
         assert world.names() == (["a", "c"], ["devices"])
         assert world.attached(device) == ([], [])
-        # What was announced in vain the admission would ask about in vain.
+        # For an announcement without a change, the gateway would ask again without need.
         assert device.certificate_id not in {change.id for change in announced}
         [said] = [line for line in logs if line["log_level"] == "error"]
         assert (said["certificate_id"], said["ca_certificate_id"]) == (device.certificate_id, fails.certificate_id)
@@ -435,14 +435,16 @@ class TestATemplateThatFails:
         ],
         ids=["type", "group", "billing group", "document", "certificate"],
     )
-    def test_the_line_of_the_template_is_said(self, world: World, template: str, place: str, reason: str) -> None:
+    def test_the_line_of_the_template_is_in_the_detail(
+        self, world: World, template: str, place: str, reason: str
+    ) -> None:
         device = new_device(world.trust(template), "a")
         [answer] = world.connect(device)
         assert isinstance(answer, str)
         assert answer.startswith("PROVISIONING_FAILED: " + reason.format(line_of(template, place)))
         assert (world.status(device), world.names()) == (WAITING, ([], []))
 
-    def test_a_value_of_the_certificate_that_is_none_for_its_place_is_said(self, world: World) -> None:
+    def test_an_invalid_value_of_the_certificate_is_in_the_detail(self, world: World) -> None:
         first, second = (new_device(world.trust(body()), name) for name in ("my kettle", "kettle"))
         line = line_of(body(), "Ref")
         assert world.connect(first, second) == [
@@ -466,7 +468,7 @@ class TestATemplateThatFails:
         assert f"the value of the parameter '{COMMON_NAME}' has '*'" in answer
         assert (world.status(device), world.names()) == (WAITING, ([], []))
 
-    def test_a_name_that_the_certificate_does_not_have_is_said(self, world: World) -> None:
+    def test_a_parameter_that_the_certificate_lacks_is_in_the_detail(self, world: World) -> None:
         country = "AWS::IoT::Certificate::Country"
         template = json.loads(body())
         template["Parameters"][country] = {"Type": "String"}
@@ -477,7 +479,7 @@ class TestATemplateThatFails:
         assert f"Cannot resolve reference value: {{Ref={country}}}" in answer
         assert world.status(device) is WAITING
 
-    def test_one_without_certificate_would_let_nobody_in_and_makes_nothing(
+    def test_a_template_without_certificate_creates_nothing_because_it_cannot_activate_one(
         self, world: World, writes: list[Store]
     ) -> None:
         template = json.loads(body())
@@ -500,7 +502,7 @@ class TestATemplateThatFails:
         ],
         ids=["policy", "group", "type"],
     )
-    def test_it_is_tried_again_after_a_while_and_not_before(
+    def test_it_is_tried_again_after_a_while_and_not_earlier(
         self, world: World, writes: list[Store], template: str, mend: Callable[[World], None]
     ) -> None:
         device = new_device(world.trust(template), "a")
@@ -517,7 +519,7 @@ class TestATemplateThatFails:
         assert world.status(device) is ACTIVE
         assert world.attached(device)[0] == ["a"]
 
-    def test_each_try_begins_the_time_between_anew(self, world: World, writes: list[Store]) -> None:
+    def test_each_attempt_restarts_the_delay(self, world: World, writes: list[Store]) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.connect(device)
         world.clock.move(5)
@@ -530,14 +532,14 @@ class TestATemplateThatFails:
         world.connect(device)
         assert len(writes) == 1
 
-    def test_a_clock_that_is_set_back_keeps_nobody_waiting(self, world: World) -> None:
+    def test_a_clock_that_is_set_back_delays_no_device(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
         world.clock.move(-3600)
         assert world.connect(device) == [PROVISIONED]
 
-    def test_the_wait_of_one_is_not_that_of_another_of_its_ca(self, world: World) -> None:
+    def test_the_delay_of_one_certificate_does_not_apply_to_another_of_its_ca(self, world: World) -> None:
         ca = world.trust(LACKS_POLICY)
         first, second = new_device(ca, "a"), new_device(ca, "b")
         world.connect(first)
@@ -547,7 +549,7 @@ class TestATemplateThatFails:
         world.clock.move(1)
         assert world.connect(first, second) == [PROVISIONED, lacks_policy(second)]
 
-    def test_no_more_failures_are_remembered_than_may_be(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_number_of_remembered_failures_is_bounded(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(jitp, "REMEMBERED", 2)
         ca = world.trust(LACKS_POLICY)
         devices = [new_device(ca, name) for name in "abc"]
@@ -555,7 +557,7 @@ class TestATemplateThatFails:
         world.policies.create(HOME, "by-hand", "allow all")
         assert world.connect(*devices) == [PROVISIONED, lacks_policy(devices[1]), lacks_policy(devices[2])]
 
-    def test_started_again_it_is_tried_at_once(self, world: World) -> None:
+    def test_after_a_restart_it_is_tried_at_once(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
@@ -574,7 +576,7 @@ class TestMeanwhile:
         ],
         ids=["switched off", "registers no more"],
     )
-    def test_a_ca_that_may_not_provision_leaves_it_waiting_untold_and_unwritten(
+    def test_a_ca_that_may_not_provision_leaves_it_waiting_without_event_and_write(
         self, world: World, writes: list[Store], change: dict[str, Any], why: str
     ) -> None:
         ca = world.trust(LACKS_POLICY)
@@ -598,7 +600,7 @@ class TestMeanwhile:
         )
         assert world.connect(device) == [PROVISIONED]
 
-    def test_without_its_template_the_ca_has_it_told_of_as_one_that_never_had_one(self, world: World) -> None:
+    def test_without_its_template_the_ca_announces_it_like_one_without_a_template(self, world: World) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
         world.connect(device)
@@ -607,7 +609,7 @@ class TestMeanwhile:
         # By an event and by the handler.
         assert world.told_of() == [device.certificate_id] * 2
 
-    def test_a_template_given_later_provisions_what_was_registered_without(self, world: World) -> None:
+    def test_a_template_added_later_provisions_earlier_registrations(self, world: World) -> None:
         ca = world.trust()
         device = new_device(ca, "a")
         assert world.connect(device) == [PENDING]
@@ -618,7 +620,7 @@ class TestMeanwhile:
         assert world.connect(device) == [PROVISIONED]
         assert world.told_of() == told
 
-    def test_of_a_ca_that_is_deleted_it_waits_for_somebody(self, world: World) -> None:
+    def test_after_the_deletion_of_its_ca_it_waits(self, world: World) -> None:
         ca = world.trust(LACKS_POLICY)
         device = new_device(ca, "a")
         world.connect(device)
@@ -626,7 +628,7 @@ class TestMeanwhile:
         world.cas.delete(HOME, ca.certificate_id)
         assert world.connect(device) == [WAITING]
 
-    def test_one_that_expired_is_not_provisioned(self, world: World) -> None:
+    def test_an_expired_certificate_is_not_provisioned(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a", ends=world.clock.now + timedelta(hours=1))
         world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
@@ -634,14 +636,14 @@ class TestMeanwhile:
         assert world.connect(device) == ["DEVICE_CERTIFICATE_EXPIRED"]
         assert (world.status(device), world.told_of()) == (WAITING, [])
 
-    def test_activated_by_hand_it_is_left_alone(self, world: World) -> None:
+    def test_after_a_manual_activation_it_is_not_changed(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.connect(device)
         world.certificates.update(HOME, device.certificate_id, ACTIVE)
         assert world.connect(device) == [ACTIVE]
         assert world.names() == ([], [])
 
-    def test_deleted_it_is_registered_and_provisioned_anew_at_once(self, world: World) -> None:
+    def test_after_its_deletion_it_is_registered_and_provisioned_again_at_once(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.connect(device)
         world.certificates.delete(HOME, device.certificate_id)
@@ -649,7 +651,7 @@ class TestMeanwhile:
         assert world.connect(device) == [PROVISIONED]
 
     @pytest.mark.parametrize("what", ["activated", "deleted", "CA without template"])
-    def test_what_changes_between_look_and_write_is_asked_again(
+    def test_a_change_between_look_and_write_is_examined_again(
         self, world: World, monkeypatch: pytest.MonkeyPatch, what: str
     ) -> None:
         ca = world.trust(LACKS_POLICY)
@@ -674,14 +676,14 @@ class TestMeanwhile:
 
         monkeypatch.setattr(Store, "write", late)
         [answer] = world.connect(device)
-        # Told that it is not registered, the admission looks whether that has changed, and asks again. A CA announces
-        # nothing: the device's next attempt it is.
+        # The gateway is told that it is not registered, looks whether that has changed, and asks again. A CA announces
+        # nothing, so this is the device's next attempt.
         assert answer == (PENDING if what == "CA without template" else "DEVICE_CERTIFICATE_NOT_REGISTERED")
         assert world.names() == ([], [])
 
 
 class TestAStoreThatFails:
-    def test_it_costs_only_those_that_are_due(self, world: World) -> None:
+    def test_it_affects_only_certificates_that_are_due(self, world: World) -> None:
         fails, plain = world.trust(LACKS_POLICY), world.trust(name="Plain")
         due, waits, told = new_device(fails, "a"), new_device(fails, "b"), new_device(plain, "c")
         known = new_device(world.trust(body(), "Other"), "d")
@@ -699,7 +701,7 @@ class TestAStoreThatFails:
             ("the disk is full", 1)
         }
 
-    def test_it_is_tried_again_as_soon_as_it_works(self, world: World) -> None:
+    def test_certificates_are_tried_again_as_soon_as_it_works(self, world: World) -> None:
         device = new_device(world.trust(LACKS_POLICY), "a")
         world.connect(device)
         world.policies.create(HOME, "by-hand", "allow all")
@@ -709,7 +711,7 @@ class TestAStoreThatFails:
             assert world.connect(device) == ["CONTROL_PLANE_FAILED"]
         assert world.connect(device) == [PROVISIONED]
 
-    def test_a_commit_that_fails_leaves_nothing_and_says_nothing(self, world: World) -> None:
+    def test_a_failed_commit_keeps_and_announces_nothing(self, world: World) -> None:
         device = new_device(world.trust(body()), "a")
         write = Store.write
 

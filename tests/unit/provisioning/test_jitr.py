@@ -1,4 +1,4 @@
-"""Just-in-time registration: what is registered, what is told, and what a failure costs."""
+"""Just-in-time registration: registrations, events, and the effect of failures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 
 @dataclass
 class Listener:
-    """Keeps what is published; or refuses it."""
+    """Records published messages; or refuses them."""
 
     heard: list[tuple[Realm, Message]] = field(default_factory=list)
     refuses: AwsException | None = None
@@ -60,7 +60,7 @@ class Listener:
 
 @dataclass
 class World:
-    """A registry with one CA that registers, at its admission."""
+    """A registry with admission and one CA that registers."""
 
     store: Store
     clock: SetClock
@@ -72,14 +72,14 @@ class World:
     def connect(
         self, *devices: KeyAndCertificate, realm: Realm | None = HOME, chain: tuple[KeyAndCertificate, ...] = ()
     ) -> list[object]:
-        """For each an identity, or the name of the reason why it is refused."""
+        """Return for each an identity, or the name of the reason of its refusal."""
         asked = [
             AdmissionRequest(realm, each.certificate_id, each.der, [ca.der for ca in chain], "c") for each in devices
         ]
         return [each.reason if isinstance(each, Refused) else each for each in self.admission.answer(asked)]
 
     def said(self, device: KeyAndCertificate) -> str:
-        """What the operator is told besides the name of the reason."""
+        """Return the detail of a refusal for the operator."""
         [answer] = self.admission.answer([AdmissionRequest(HOME, device.certificate_id, device.der, [], "c")])
         assert isinstance(answer, Refused)
         return answer.detail or ""
@@ -126,7 +126,7 @@ def world(authority: IssuingAuthority, announced: list[Change]) -> Iterator[Worl
         yield made
 
 
-def test_an_unknown_certificate_is_registered_told_of_and_refused(world: World, announced: list[Change]) -> None:
+def test_an_unknown_certificate_is_registered_announced_and_refused(world: World, announced: list[Change]) -> None:
     device = new_device(world.ca)
 
     assert world.connect(device) == [PENDING]
@@ -148,13 +148,11 @@ def test_an_unknown_certificate_is_registered_told_of_and_refused(world: World, 
         "certificateRegistrationTimestamp": None,
     }
     assert world.waiting() == []
-    # The admission would ask about the same CONNECT again, and the event would be published twice.
+    # Otherwise the gateway would ask about the same CONNECT again, and the event would be published twice.
     assert announced == []
 
 
-def test_each_further_attempt_is_told_of_again_and_writes_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_further_attempt_is_announced_again_without_a_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     device = new_device(world.ca)
     world.connect(device)
     monkeypatch.setattr(Store, "write", None)
@@ -165,7 +163,7 @@ def test_each_further_attempt_is_told_of_again_and_writes_nothing(
     assert world.told_of() == [device.certificate_id] * 3
 
 
-def test_a_certificate_that_is_not_pending_is_not_told_of(world: World) -> None:
+def test_a_certificate_that_is_not_pending_is_not_announced(world: World) -> None:
     device = new_device(world.ca)
     world.connect(device)
     for status in set(CertificateStatus) - {CertificateStatus.PENDING_ACTIVATION}:
@@ -177,7 +175,7 @@ def test_a_certificate_that_is_not_pending_is_not_told_of(world: World) -> None:
     assert len(world.listener.heard) == 1
 
 
-def test_a_certificate_that_waits_for_its_device_to_provision_is_not_told_of(world: World) -> None:
+def test_a_certificate_that_waits_for_its_fleet_provisioning_is_not_announced(world: World) -> None:
     # A certificate provider signed it with the CA, and fleet provisioning gave it to the device with a token.
     device, other = new_device(world.ca), new_device(world.ca)
     world.connect(device, other)
@@ -196,7 +194,9 @@ def test_a_certificate_that_waits_for_its_device_to_provision_is_not_told_of(wor
     assert world.told_of() == [other.certificate_id, device.certificate_id]
 
 
-def test_a_certificate_that_waits_for_its_device_is_not_provisioned_by_the_template_of_its_ca(world: World) -> None:
+def test_a_certificate_that_waits_for_its_fleet_provisioning_is_not_provisioned_by_the_template_of_its_ca(
+    world: World,
+) -> None:
     device = new_device(world.ca)
     world.connect(device)
     token = ownership_token(realm=HOME, certificate_id=device.certificate_id)
@@ -236,7 +236,7 @@ def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
     monkeypatch.setattr(Store, "write", counting)
     assert world.connect(first, second, first, stranger, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
     assert world.told_of() == [first.certificate_id, second.certificate_id]
-    # Both registered at once with their events; then the events are gone.
+    # Both were registered at once with their events, which are published then.
     assert written == [2, 0]
 
 
@@ -256,7 +256,7 @@ def test_a_batch_reads_its_cas_once(world: World, monkeypatch: pytest.MonkeyPatc
     assert asked == [ours, theirs]
 
 
-def test_a_ca_that_changes_between_two_batches_is_read_anew(world: World) -> None:
+def test_a_ca_that_changes_between_two_batches_is_read_again(world: World) -> None:
     assert world.connect(new_device(world.ca)) == [PENDING]
     CACertificates(world.store, SetClock()).update(
         HOME, world.ca.certificate_id, auto_registration_status=AutoRegistrationStatus.DISABLE
@@ -264,7 +264,7 @@ def test_a_ca_that_changes_between_two_batches_is_read_anew(world: World) -> Non
     assert world.connect(new_device(world.ca)) == ["CA_AUTO_REGISTRATION_DISABLED"]
 
 
-def test_without_sni_the_ca_in_the_chain_and_in_default_mode_tells_the_account(world: World) -> None:
+def test_without_sni_the_ca_in_the_chain_and_in_default_mode_determines_the_account(world: World) -> None:
     sni_only = new_device(world.ca)
     assert world.connect(sni_only, realm=None) == ["CA_NOT_IN_CHAIN_AND_NO_SNI"]
     assert world.connect(sni_only, realm=None, chain=(world.ca,)) == ["CA_IS_SNI_ONLY_AND_NO_SNI"]
@@ -294,7 +294,7 @@ def test_a_ca_that_does_not_register_registers_nothing(world: World, active: boo
 
 
 @pytest.mark.parametrize("what", ["registered", "CA inactive", "CA deleted"])
-def test_what_changes_between_look_and_write_counts(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_a_change_between_look_and_write_is_respected(world: World, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     device, other = new_device(world.ca), new_device(world.ca)
     write = Store.write
     to_do = [what]
@@ -317,7 +317,7 @@ def test_what_changes_between_look_and_write_counts(world: World, monkeypatch: p
 
     monkeypatch.setattr(Store, "write", late)
     answers = {
-        # Told of that, the admission asks again.
+        # After that answer the gateway asks again.
         "registered": ["DEVICE_CERTIFICATE_NOT_REGISTERED", PENDING],
         "CA inactive": ["CA_INACTIVE"] * 2,
         "CA deleted": ["CA_NOT_REGISTERED"] * 2,
@@ -328,7 +328,7 @@ def test_what_changes_between_look_and_write_counts(world: World, monkeypatch: p
     assert world.told_of() == ([other.certificate_id] if what == "registered" else [])
 
 
-def test_what_register_certificate_would_refuse_is_not_registered(world: World) -> None:
+def test_a_certificate_that_register_certificate_would_refuse_is_not_registered(world: World) -> None:
     now = world.clock.now
     day = timedelta(days=1)
     expired = new_device(world.ca, begins=now - 2 * day, ends=now - day)
@@ -342,7 +342,7 @@ def test_what_register_certificate_would_refuse_is_not_registered(world: World) 
     assert "expired on" in logs[0]["reason"]
 
 
-def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World) -> None:
+def test_a_default_mode_certificate_of_another_account_is_not_registered(world: World) -> None:
     world.add_ca(ca := new_ca("Default"), mode=DEFAULT)
     device = new_device(ca)
     world.connect(device)
@@ -358,7 +358,7 @@ def test_in_default_mode_another_account_that_holds_it_so_keeps_it(world: World)
     assert world.kept(device) is None
 
 
-def test_a_live_connection_examined_again_registers_nothing_and_is_not_told_of(world: World) -> None:
+def test_a_live_connection_examined_again_registers_and_announces_nothing(world: World) -> None:
     device = new_device(world.ca)
     request = AdmissionRequest(HOME, device.certificate_id, device.der, [], "c", at_connect=False)
     assert world.admission.answer([request]) == [Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)]
@@ -368,7 +368,7 @@ def test_a_live_connection_examined_again_registers_nothing_and_is_not_told_of(w
     assert len(world.listener.heard) == 1
 
 
-def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
+def test_a_store_that_cannot_be_written_to_affects_only_new_certificates(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.connect(known := new_device(world.ca))
@@ -384,21 +384,21 @@ def test_a_store_that_cannot_be_written_to_costs_only_those_that_are_new(
     assert logs[0]["reason"] == "the disk is full"
 
 
-def test_an_event_that_the_broker_does_not_take_for_now_is_kept(world: World) -> None:
+def test_an_event_that_the_broker_refuses_for_now_is_kept(world: World) -> None:
     world.listener.refuses = ServiceUnavailableException("The broker is stopping.")
     first = new_device(world.ca)
     with captured_log() as logs:
         assert world.connect(first) == [PENDING]
     assert logs[0]["code"] == "publication_delayed"
     assert len(world.waiting()) == 1
-    # Started again.
+    # After a restart.
     world.listener.refuses = None
     Outbox(world.store, world.listener).flush()
     assert world.told_of() == [first.certificate_id]
     assert world.waiting() == []
 
 
-def test_an_event_that_the_broker_refuses_does_not_hold_up_the_others(world: World) -> None:
+def test_an_event_that_the_broker_refuses_permanently_does_not_delay_others(world: World) -> None:
     world.listener.refuses = InvalidRequestException("TOPIC_INVALID")
     with captured_log() as logs:
         world.connect(new_device(world.ca))

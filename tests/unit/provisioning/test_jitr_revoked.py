@@ -1,4 +1,4 @@
-"""A revoked certificate stays out, however it is encoded: automatic registration recognises it."""
+"""A revoked certificate stays refused in every encoding: automatic registration recognises it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TEMPLATE = """{"Resources": {"certificate": {"Type": "AWS::IoT::Certificate", "P
 
 
 class Silent:
-    """An account's listener that takes every event."""
+    """An account's listener that accepts every event."""
 
     def publish(self, *_: object) -> None:
         pass
@@ -57,7 +57,7 @@ class World:
     ca: KeyAndCertificate
 
     def connect(self, *ders: bytes, realm: Realm = HOME) -> list[str]:
-        """Names of the reasons why certificates that connect are refused."""
+        """Return the names of the reasons why certificates that connect are refused."""
         asked = [AdmissionRequest(realm, hashlib.sha256(each).hexdigest(), each, [], "c") for each in ders]
         return [each.reason if isinstance(each, Refused) else str(each) for each in self.admission.answer(asked)]
 
@@ -89,7 +89,7 @@ def world(request: pytest.FixtureRequest, authority: IssuingAuthority) -> Iterat
         yield made
 
 
-def test_a_revoked_certificate_with_its_signature_rewritten_stays_out(world: World) -> None:
+def test_a_revoked_certificate_with_a_rewritten_signature_stays_refused(world: World) -> None:
     device = new_device(world.ca).der
     world.connect(device)
     world.set(device, CertificateStatus.REVOKED)
@@ -98,17 +98,15 @@ def test_a_revoked_certificate_with_its_signature_rewritten_stays_out(world: Wor
     assert X509Certificate.from_der(copy).signed_id == X509Certificate.from_der(device).signed_id
     assert world.connect(copy) == [REVOKED_BEFORE]
     assert world.kept(copy) is None
-    # And again, and beside another device of the same CA.
+    # Again, and beside another device of the same CA.
     assert world.connect(copy, new_device(world.ca).der)[0] == REVOKED_BEFORE
 
 
 @pytest.mark.parametrize(
     "status", [CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.PENDING_ACTIVATION]
 )
-def test_a_copy_of_a_registered_certificate_is_not_registered_beside_it(
-    world: World, status: CertificateStatus
-) -> None:
-    """It would go on to connect after the original was switched off or revoked."""
+def test_a_copy_of_a_registered_certificate_is_not_registered(world: World, status: CertificateStatus) -> None:
+    """It could still connect after the original was deactivated or revoked."""
     device = new_device(world.ca).der
     if status is CertificateStatus.PENDING_ACTIVATION:
         world.connect(device)
@@ -126,7 +124,7 @@ def test_of_two_copies_in_one_batch_one_is_registered(world: World) -> None:
     assert second == COPIED
 
 
-def test_a_revoked_certificate_that_was_registered_in_any_way_is_recognised(world: World) -> None:
+def test_a_revoked_certificate_is_recognised_however_it_was_registered(world: World) -> None:
     device = new_device(world.ca).der
     world.certificates.register_without_ca(HOME, pem.write(pem.CERTIFICATE, device), status=CertificateStatus.REVOKED)
     assert world.connect(with_other_signature(device)) == [REVOKED_BEFORE]
@@ -138,24 +136,24 @@ def test_a_revoked_certificate_that_was_registered_in_any_way_is_recognised(worl
     transfers.transfer(HOME, hashlib.sha256(other).hexdigest(), OTHER_ACCOUNT.account_id)
     assert world.connect(with_other_signature(other)) == [COPIED]
     transfers.accept(OTHER_ACCOUNT, hashlib.sha256(other).hexdigest())
-    # In the other account too, whose CA it would have to be.
+    # Also in the other account, whose CA it would have to be.
     world.cas.register(
         OTHER_ACCOUNT, world.ca.pem, mode=CertificateMode.SNI_ONLY, set_as_active=True, allow_auto_registration=True
     )
     assert world.connect(with_other_signature(other), realm=OTHER_ACCOUNT) == [COPIED]
 
 
-def test_a_new_certificate_for_the_key_of_a_revoked_one_stays_out(world: World) -> None:
+def test_a_new_certificate_for_the_key_of_a_revoked_one_stays_refused(world: World) -> None:
     key = p256()
     old, new = new_device(world.ca, "old", key=key).der, new_device(world.ca, "new", key=key).der
     world.connect(old)
-    # A certificate that is not revoked keeps no other of its key out.
+    # A certificate that is not revoked does not exclude others with its key.
     assert world.connect(new) != [REVOKED_BEFORE]
     world.set(old, CertificateStatus.REVOKED)
     assert world.connect(new_device(world.ca, "newer", key=key).der) == [REVOKED_BEFORE]
 
 
-def test_a_certificate_of_the_number_of_a_revoked_one_stays_out(world: World) -> None:
+def test_a_certificate_with_the_serial_number_of_a_revoked_one_stays_refused(world: World) -> None:
     issuer, key = world.ca.certificate.subject.public_bytes(), world.ca.key
     old, new, other = (
         certificate(key, issuer, name(attribute(text)), spki(p256()), serial=serial)  # type: ignore[arg-type]
@@ -168,7 +166,7 @@ def test_a_certificate_of_the_number_of_a_revoked_one_stays_out(world: World) ->
     assert world.kept(other) is not None
 
 
-def test_fleets_of_one_serial_number_register_while_none_is_revoked(world: World) -> None:
+def test_fleets_with_one_serial_number_register_while_none_is_revoked(world: World) -> None:
     issuer, key = world.ca.certificate.subject.public_bytes(), world.ca.key
     fleet = [
         certificate(key, issuer, name(attribute(b"d%d" % number)), spki(p256()), serial=b"\0")  # type: ignore[arg-type]
@@ -178,7 +176,7 @@ def test_fleets_of_one_serial_number_register_while_none_is_revoked(world: World
     assert all(world.kept(each) is not None for each in fleet)
 
 
-def test_the_account_registers_what_it_asks_for(world: World) -> None:
+def test_register_certificate_registers_also_a_copy(world: World) -> None:
     """RegisterCertificate is a decision of the account's key holder."""
     device = new_device(world.ca).der
     world.connect(device)
@@ -188,7 +186,7 @@ def test_the_account_registers_what_it_asks_for(world: World) -> None:
     assert registered.status is CertificateStatus.ACTIVE
 
 
-def test_a_deleted_certificate_is_forgotten_and_another_realm_is_another(world: World) -> None:
+def test_a_deleted_certificate_is_no_longer_recognised_and_other_realms_are_separate(world: World) -> None:
     device = new_device(world.ca).der
     world.connect(device)
     world.set(device, CertificateStatus.REVOKED)
@@ -206,8 +204,8 @@ def test_a_deleted_certificate_is_forgotten_and_another_realm_is_another(world: 
 
 
 @pytest.mark.parametrize("what", ["outer algorithm", "long length", "unused bits", "trailing byte", "more after"])
-def test_what_is_not_signed_has_one_encoding(world: World, what: str) -> None:
-    """Every other way to change the bytes around what is signed, and with them the certificate's id, is refused."""
+def test_unsigned_bytes_have_one_encoding(world: World, what: str) -> None:
+    """Every other change of the bytes around the signed part, which would change the certificate's id, is refused."""
     whole = new_device(world.ca).der
     body = whole[4:]
     signed = body[: 4 + int.from_bytes(body[2:4], "big")] if body[1] == 0x82 else body[: 3 + body[2]]

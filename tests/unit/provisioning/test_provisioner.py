@@ -1,4 +1,4 @@
-"""What a template asks for is done: all of it or nothing, and again without harm."""
+"""A template is carried out completely or not at all, and can be repeated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ID: Final = "AWS::IoT::Certificate::Id"
 
 @dataclass
 class World:
-    """A registry, and one that provisions in it."""
+    """A registry, and the provisioner."""
 
     store: Store
     clock: SetClock
@@ -69,7 +69,7 @@ class World:
     def device(
         self, status: CertificateStatus = PENDING, *, name: str = "device-7", realm: Realm = HOME
     ) -> KeyAndCertificate:
-        """A registered certificate."""
+        """Register a certificate."""
         issued = new_device(None, name)
         with self.store.write() as tx:
             read = X509Certificate.from_der(issued.der)
@@ -81,7 +81,7 @@ class World:
     def at_first_connect(
         self, device: KeyAndCertificate, resources: dict[str, Any], realm: Realm = HOME
     ) -> Provisioned:
-        """As just-in-time provisioning does it: parameters from the certificate, and that certificate alone."""
+        """Provision as just-in-time provisioning does: parameters from the certificate, and only that certificate."""
         names = (COMMON_NAME, ID)
         body = {"Parameters": {name: {"Type": "String"} for name in names}, "Resources": resources}
         read = parse(json.dumps(body)).resolve(certificate_parameters(X509Certificate.from_der(device.der)))
@@ -98,7 +98,7 @@ class World:
             )
 
     def by_request(self, resources: dict[str, Any], **sections: Any) -> Provisioned:
-        """As RegisterThing does it: no certificate but what the template names or brings."""
+        """Provision as RegisterThing does: only certificates that the template names or contains."""
         read = parse(json.dumps({"Resources": resources, **sections}, indent=1)).resolve({})
         with self.store.write() as tx:
             return provision(
@@ -109,7 +109,7 @@ class World:
         return self.certificates.describe(HOME, issued.certificate_id).status
 
     def add_groups(self, *names: str, **trees: tuple[str, ...]) -> None:
-        """Groups by themselves, and groups with those below them."""
+        """Add groups, and groups with those below them."""
         for name in (*names, *trees):
             self.groups.create(HOME, name)
         for parent, children in trees.items():
@@ -120,7 +120,7 @@ class World:
         return list(self.groups.groups_of(HOME, name, ALL).items)
 
     def attached(self, issued: KeyAndCertificate) -> tuple[dict[str, ThingPrincipalType], list[str]]:
-        """Its things and its policies."""
+        """Return its things and its policies."""
         principal = arn.certificate(HOME, issued.certificate_id)
         things = self.things.things_of(HOME, principal, ALL).items
         policies = self.policies.attached_to(HOME, principal, ALL).items
@@ -175,7 +175,7 @@ DEVICE: Final = {
 
 
 class TestAtFirstConnect:
-    def test_thing_policy_and_attachments_are_made_and_the_certificate_is_active(
+    def test_thing_policy_and_attachments_are_created_and_the_certificate_is_active(
         self, world: World, announced: list[Change]
     ) -> None:
         device = world.device()
@@ -193,7 +193,7 @@ class TestAtFirstConnect:
         assert world.attached(device) == ({"device-7": ThingPrincipalType.NON_EXCLUSIVE_THING}, ["devices"])
         assert Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id) in announced
 
-    def test_again_it_changes_nothing(self, world: World) -> None:
+    def test_a_repetition_changes_nothing(self, world: World) -> None:
         device = world.device()
         world.at_first_connect(device, DEVICE)
         before = world.things.describe(HOME, "device-7"), world.certificates.describe(HOME, device.certificate_id)
@@ -221,7 +221,7 @@ class TestAtFirstConnect:
             assert (refusal.value.resource, refusal.value.certificate_id) == ("certificate", device.certificate_id)
         assert (world.status(device), world.status(other)) == (PENDING, INACTIVE)
 
-    def test_its_id_may_be_written_as_requests_write_it(self, world: World) -> None:
+    def test_the_id_in_the_template_may_be_an_arn_or_in_capital_letters(self, world: World) -> None:
         device = world.device()
         written = f"0x{device.certificate_id.upper()}"
         world.at_first_connect(device, {"c": certificate(CertificateId=written)})
@@ -259,7 +259,7 @@ class TestNothingIsHalfDone:
             ),
         ],
     )
-    def test_the_first_that_fails_is_named_and_nothing_is_kept(
+    def test_the_first_failure_is_named_and_nothing_is_kept(
         self, world: World, spoilt: dict[str, Any], resource: str, reason: str
     ) -> None:
         device = world.device()
@@ -283,7 +283,7 @@ class TestNothingIsHalfDone:
             "PolicyDocument in the template."
         )
 
-    def test_a_certificate_that_belongs_to_one_thing_alone_gets_no_second(self, world: World) -> None:
+    def test_a_certificate_with_an_exclusive_thing_gets_no_second(self, world: World) -> None:
         device = world.device()
         exclusive = certificate(CertificateId={"Ref": ID}, ThingPrincipalType="EXCLUSIVE_THING")
         world.at_first_connect(device, {**DEVICE, "certificate": exclusive})
@@ -295,7 +295,7 @@ class TestNothingIsHalfDone:
         assert refusal.value.resource == "certificate"
 
 
-class TestAThingThatIsThereAlready:
+class TestAnExistingThing:
     @pytest.mark.parametrize(
         ("override", "after"),
         [
@@ -324,7 +324,7 @@ class TestAThingThatIsThereAlready:
             world.by_request(differs)
         assert world.things.describe(HOME, "t").version == 1
 
-    def test_an_empty_value_takes_an_attribute_away(self, world: World) -> None:
+    def test_an_empty_value_removes_an_attribute(self, world: World) -> None:
         world.things.create(HOME, "t", attributes={"a": "1", "b": "2"})
         merged = {"t": thing(overrides={"AttributePayload": "MERGE"}, AttributePayload={"a": ""})}
         for _ in range(2):
@@ -332,7 +332,7 @@ class TestAThingThatIsThereAlready:
             assert world.things.describe(HOME, "t").attributes == {"b": "2"}
             assert world.things.describe(HOME, "t").version == 2
 
-    def test_what_the_template_does_not_say_stays(self, world: World) -> None:
+    def test_omitted_properties_do_not_change(self, world: World) -> None:
         world.things.create(HOME, "t", attributes={"a": "1"})
         world.by_request({"t": thing(overrides={"AttributePayload": "REPLACE", "ThingGroups": "REPLACE"})})
         assert world.things.describe(HOME, "t").attributes == {"a": "1"}
@@ -348,7 +348,7 @@ class TestAThingThatIsThereAlready:
         with pytest.raises(ResourceConflict, match="thing t is there already with the thing type new"):
             world.by_request({"t": thing(overrides={"ThingTypeName": "FAIL"}, ThingTypeName="old")})
 
-    def test_a_type_and_its_fifty_attributes_come_together(self, world: World) -> None:
+    def test_a_type_and_its_fifty_attributes_are_set_together(self, world: World) -> None:
         world.types.create(HOME, "sensor")
         world.things.create(HOME, "t", attributes={"a": "1"})
         many = {f"a{n}": "1" for n in range(50)}
@@ -401,7 +401,7 @@ class TestANewThing:
         assert (found.type_name, found.billing_group_name, found.version) == ("sensor", "bill", 1)
         assert world.groups_of("t") == ["lab", "east"]
 
-    def test_a_deprecated_type_takes_no_new_thing(self, world: World) -> None:
+    def test_a_deprecated_type_gets_no_new_thing(self, world: World) -> None:
         world.types.create(HOME, "sensor")
         world.types.deprecate(HOME, "sensor")
         with pytest.raises(ProvisioningError, match="sensor"):
@@ -411,7 +411,7 @@ class TestANewThing:
 class TestTheStatus:
     @pytest.mark.parametrize("override", ["DO_NOTHING", "REPLACE", "FAIL"])
     @pytest.mark.parametrize("word", ["active", "INACTIVE"])
-    def test_a_certificate_that_waits_gets_the_template_s(self, world: World, override: str, word: str) -> None:
+    def test_a_waiting_certificate_gets_the_template_s(self, world: World, override: str, word: str) -> None:
         device = world.device()
         world.at_first_connect(device, {"c": certificate(override, CertificateId={"Ref": ID}, Status=word)})
         assert world.status(device).value == word.upper()
@@ -425,7 +425,7 @@ class TestTheStatus:
             (ACTIVE, "FAIL", ACTIVE),
         ],
     )
-    def test_any_other_keeps_its_own_unless_it_is_overridden(
+    def test_any_other_stays_unless_it_is_overridden(
         self, world: World, before: CertificateStatus, override: str, after: CertificateStatus
     ) -> None:
         device = world.device(before)
@@ -438,21 +438,21 @@ class TestTheStatus:
             world.at_first_connect(device, {**DEVICE, "certificate": certificate("FAIL", CertificateId={"Ref": ID})})
         assert world.nothing_but(device.certificate_id)
 
-    def test_what_is_revoked_stays_revoked(self, world: World) -> None:
+    def test_a_revoked_certificate_stays_revoked(self, world: World) -> None:
         device = world.device(REVOKED)
         with pytest.raises(ProvisioningError, match="REVOKED, which is for good"):
             world.at_first_connect(device, {"c": certificate("REPLACE", CertificateId={"Ref": ID})})
 
 
 class TestPolicies:
-    def test_one_of_this_name_and_document_is_used(self, world: World) -> None:
+    def test_an_existing_policy_with_this_document_is_used(self, world: World) -> None:
         world.policies.create(HOME, "p", "allow x")
         world.policies.create_version(HOME, "p", "allow y", set_as_default=True)
         for document in ("allow x", "allow y"):
             world.by_request({"p": policy(PolicyName="p", PolicyDocument=document)})
         assert world.policies.get(HOME, "p")[1].document == "allow y"
 
-    def test_how_a_document_is_written_does_not_count(self, world: World) -> None:
+    def test_the_layout_of_a_document_does_not_count(self, world: World) -> None:
         world.use(RustPolicyEngine())
         world.policies.create(HOME, "p", DOCUMENT)
         world.by_request({"p": policy(PolicyName="p", PolicyDocument=json.dumps(json.loads(DOCUMENT), indent=2))})
@@ -463,12 +463,12 @@ class TestPolicies:
         world.by_request({"p": as_object})
         assert world.policies.get(HOME, "p")[0].last_version_id == 1
 
-    def test_one_of_this_name_and_another_document_is_a_conflict(self, world: World) -> None:
+    def test_an_existing_policy_with_another_document_is_a_conflict(self, world: World) -> None:
         world.policies.create(HOME, "p", "allow x")
         with pytest.raises(ResourceConflict, match="policy p is there already, and none of its versions"):
             world.by_request({"p": policy(PolicyName="p", PolicyDocument="allow y")})
 
-    def test_a_document_alone_makes_one_policy_for_all(self, world: World) -> None:
+    def test_a_document_without_a_name_makes_one_policy_for_all(self, world: World) -> None:
         resources = {"p": policy(PolicyDocument="allow x")}
         assert world.by_request(resources).resource_arns == world.by_request(resources).resource_arns
         with world.store.read() as tx:
@@ -485,7 +485,7 @@ class TestCertificatesThatATemplateBrings:
         assert done.resource_arns["certificate"] == arn.certificate(HOME, done.certificate.certificate_id)
         return done.certificate
 
-    def test_with_its_ca_it_is_the_ca_s(self, world: World) -> None:
+    def test_with_its_ca_it_belongs_to_the_ca(self, world: World) -> None:
         ca = new_ca()
         world.cas.register(HOME, ca.pem, mode=CertificateMode.SNI_ONLY, set_as_active=True)
         for given in ({"CACertificatePem": ca.pem}, {}):
@@ -511,13 +511,13 @@ class TestCertificatesThatATemplateBrings:
                 self.registered(world, CertificatePem=device.pem, **given)
         assert world.nothing_but()
 
-    def test_one_that_is_registered_already_is_used(self, world: World) -> None:
+    def test_a_registered_certificate_is_used(self, world: World) -> None:
         device = world.device(INACTIVE)
         assert self.registered(world, CertificatePem=device.pem).status is INACTIVE
         world.certificates.update(HOME, device.certificate_id, ACTIVE)
         assert self.registered(world, CertificateId=device.certificate_id).status is ACTIVE
 
-    def test_for_a_request_one_is_issued(self, world: World) -> None:
+    def test_for_a_signing_request_a_certificate_is_issued(self, world: World) -> None:
         key = p256()
         request = new_request(key)
         first, second = (self.registered(world, CertificateSigningRequest=request) for _ in range(2))
@@ -534,7 +534,7 @@ class TestCertificatesThatATemplateBrings:
             ({"CertificateSigningRequest": "x"}, "certificateSigningRequest: "),
         ],
     )
-    def test_what_is_no_certificate_is_said(self, world: World, properties: dict[str, str], reason: str) -> None:
+    def test_an_invalid_certificate_is_refused(self, world: World, properties: dict[str, str], reason: str) -> None:
         with pytest.raises(ProvisioningError, match=reason) as refusal:
             self.registered(world, **properties)
         assert refusal.value.resource == "certificate"
@@ -547,7 +547,7 @@ DEVICE_BY_REQUEST: Final = {
 }
 
 
-def test_the_device_s_configuration_is_handed_on(world: World) -> None:
+def test_the_device_s_configuration_is_returned(world: World) -> None:
     done = world.by_request({"t": thing()}, DeviceConfiguration={"url": "x", "port": 8883})
     assert done.device_configuration == {"url": "x", "port": 8883}
     assert done.certificate is None

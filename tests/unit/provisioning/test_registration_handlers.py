@@ -36,7 +36,7 @@ PENDING = "DEVICE_CERTIFICATE_PENDING_ACTIVATION"
 
 @dataclass
 class Listener:
-    """Keeps what is published."""
+    """Records published messages."""
 
     heard: list[Message] = field(default_factory=list)
 
@@ -47,7 +47,7 @@ class Listener:
 
 @dataclass
 class Wanting:
-    """Handlers that want registrations of a CA; nobody calls them here."""
+    """Handlers for registrations of a CA; they are never called here."""
 
     names: dict[str, Sequence[str]] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class World:
             return DeliveryRows(tx).get(HOME, handler, device.certificate_id)
 
     def done(self, device: KeyAndCertificate) -> None:
-        """As the dispatcher does after a call."""
+        """Remove deliveries as the dispatcher does after a call."""
         with self.store.write() as tx:
             for handler in ("a", "b"):
                 for number, delivery in DeliveryRows(tx).upcoming(handler, HOME.account_id, 10):
@@ -127,11 +127,11 @@ def test_a_registration_is_kept_for_each_handler_that_wants_it_with_the_event_th
         assert kept is not None
         assert (kept.payload, kept.attempts, kept.next_attempt_at) == (message.payload, 0, world.clock.now)
         assert kept.state is DeliveryState.PENDING
-    # Told once it was there to be seen.
+    # Woken once, when it could be read.
     assert world.woken == [2]
 
 
-def test_a_ca_that_no_handler_wants_is_kept_for_none(world: World) -> None:
+def test_a_ca_without_a_handler_has_no_delivery(world: World) -> None:
     world.trust(other := new_ca("Other"))
     device = new_device(other)
     assert world.connect(device) == [PENDING]
@@ -142,7 +142,7 @@ def test_a_ca_that_no_handler_wants_is_kept_for_none(world: World) -> None:
     assert world.woken == [0]
 
 
-def test_a_certificate_that_is_not_registered_calls_nobody(world: World) -> None:
+def test_an_unregistered_certificate_has_no_delivery(world: World) -> None:
     world.connect(device := new_device(new_ca("Unregistered CA")))
     assert world.kept(device) is None
     assert world.woken == []
@@ -155,7 +155,7 @@ def test_a_device_that_connects_again_and_again_has_its_handlers_called_every_te
     world.done(device)
     begun = world.clock.now
     with monkeypatch.context() as patch:
-        # Not even looked up.
+        # Not even a look-up.
         patch.setattr(Store, "write", None)
         for _ in range(9):
             world.clock.move(1)
@@ -168,11 +168,11 @@ def test_a_device_that_connects_again_and_again_has_its_handlers_called_every_te
     assert (kept.created_at - begun).total_seconds() == 10
     assert json.loads(kept.payload)["certificateId"] == device.certificate_id
     assert world.woken == [2, 2]
-    # The event on MQTT comes with each attempt, as ever.
+    # The event on MQTT is published at each attempt.
     assert len(world.listener.heard) == 11
 
 
-def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
+def test_while_a_delivery_waits_no_other_is_added_and_nothing_is_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.connect(device := new_device(world.ca))
@@ -185,7 +185,7 @@ def test_while_a_call_waits_no_other_is_added_and_nothing_is_written(
     assert world.woken == [2]
 
 
-def test_a_call_that_was_given_up_is_made_anew_by_the_next_attempt(world: World) -> None:
+def test_after_a_failed_delivery_the_next_attempt_adds_another(world: World) -> None:
     world.connect(device := new_device(world.ca))
     with world.store.write() as tx:
         [(number, delivery)] = DeliveryRows(tx).upcoming("a", HOME.account_id, 10)
@@ -197,7 +197,7 @@ def test_a_call_that_was_given_up_is_made_anew_by_the_next_attempt(world: World)
     assert (kept.state, kept.attempts, kept.created_at) == (DeliveryState.PENDING, 0, world.clock.now)
 
 
-def test_a_clock_that_was_set_back_silences_nobody(world: World) -> None:
+def test_a_clock_that_was_set_back_does_not_suppress_deliveries(world: World) -> None:
     world.connect(device := new_device(world.ca))
     world.done(device)
     world.clock.move(-3600)
@@ -205,7 +205,7 @@ def test_a_clock_that_was_set_back_silences_nobody(world: World) -> None:
     assert world.kept(device) is not None
 
 
-def test_only_so_many_certificates_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_certificates_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration_handlers, "REMEMBERED", 2)
     devices = [new_device(world.ca, f"device {number}") for number in range(3)]
     world.connect(*devices)
@@ -213,18 +213,18 @@ def test_only_so_many_certificates_are_remembered(world: World, monkeypatch: pyt
         world.done(device)
     world.connect(devices[2])
     assert world.kept(devices[2]) is None
-    # Forgotten, its next attempt counts as the first.
+    # After its removal, its next attempt counts as the first.
     world.connect(devices[0])
     assert world.kept(devices[0]) is not None
 
 
-def test_a_certificate_whose_event_was_not_kept_has_it_kept_when_there_is_room_again(world: World) -> None:
+def test_an_event_without_room_is_kept_when_there_is_room_again(world: World) -> None:
     world.enqueuing.limit = 1
     first, second = new_device(world.ca, "first"), new_device(world.ca, "second")
     assert world.connect(first, second) == [PENDING, PENDING]
     assert (world.kept(first) is None) != (world.kept(second) is None)
     [late] = [device for device in (first, second) if world.kept(device) is None]
-    # Registered and told of on MQTT all the same.
+    # It is registered and announced on MQTT.
     assert len(world.listener.heard) == 2
     for device in (first, second):
         world.done(device)
@@ -233,7 +233,9 @@ def test_a_certificate_whose_event_was_not_kept_has_it_kept_when_there_is_room_a
     assert world.kept(late) is not None
 
 
-def test_a_store_that_cannot_be_written_to_costs_the_call_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_cannot_be_written_to_loses_only_the_delivery(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.connect(device := new_device(world.ca))
     world.done(device)
     world.clock.move(10)

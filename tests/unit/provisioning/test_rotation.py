@@ -1,4 +1,4 @@
-"""Rotation: what is begun, finished and given up, and that a certificate works at every moment."""
+"""Rotation: start, finish and cancellation; a certificate works at every moment."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ALL = Window(limit=100)
 
 @dataclass
 class World:
-    """A registry, its services, and a CA that is registered."""
+    """A registry, its services, and a registered CA."""
 
     store: Store
     clock: SetClock
@@ -73,7 +73,7 @@ class World:
         return ca
 
     def add_device(self, realm: Realm = HOME, status: CertificateStatus = ACTIVE) -> KeyAndCertificate:
-        """A registered device."""
+        """Register a device."""
         device = new_device(self.ca)
         if realm == HOME:
             self.certificates.register(realm, device.pem, status=status)
@@ -85,7 +85,7 @@ class World:
         return self.rotations.begin(HOME, old.certificate_id, new.pem)
 
     def begun(self) -> tuple[KeyAndCertificate, KeyAndCertificate]:
-        """A rotation under way."""
+        """Start a rotation."""
         old, new = self.add_device(), new_device(self.ca)
         self.begin(old, new)
         self.announced.clear()
@@ -145,7 +145,7 @@ def change_of(device: KeyAndCertificate, lost: RefusalReason | None = None) -> C
     return Change(HOME, ChangeKind.CERTIFICATE, device.certificate_id, lost)
 
 
-# Beginning
+# Start
 
 
 def test_the_new_certificate_is_registered_active_with_its_ca_and_attached_beside_the_old_one(world: World) -> None:
@@ -167,7 +167,7 @@ def test_the_new_certificate_is_registered_active_with_its_ca_and_attached_besid
     assert world.things_of(new) == world.things_of(old)
     assert {name for name, _ in world.things_of(new)} == {"lamp", "camera"}
     assert (world.is_awaited(new), world.is_awaited(old)) == (True, False)
-    # What the admission knew of it, that it is unknown say, holds no longer.
+    # What the gateway has cached of it, for example that it is unknown, is invalid now.
     assert set(world.announced) == {change_of(new)}
 
 
@@ -194,7 +194,7 @@ def test_the_mode_is_that_of_the_ca_that_signed_the_new_certificate(world: World
     kept = world.kept(new)
     assert kept is not None
     assert (kept.ca_certificate_id, kept.mode) == (ca.certificate_id, CertificateMode.DEFAULT)
-    # Fleets are counted by the CA that is left behind.
+    # Fleets are counted by the CA of the old certificates.
     assert begun.ca_certificate_id == world.ca.certificate_id
 
 
@@ -214,7 +214,7 @@ def test_without_an_active_ca_it_is_registered_without_one(world: World, signer:
     assert (kept.status, kept.ca_certificate_id, kept.mode) == (ACTIVE, None, CertificateMode.SNI_ONLY)
 
 
-def test_of_two_certificates_of_one_ca_the_named_one_counts(world: World) -> None:
+def test_of_two_certificates_of_one_ca_the_given_one_counts(world: World) -> None:
     old, new = world.add_device(), new_device(world.ca)
     twin = world.add_ca(new_ca(key=world.ca.key))
     with pytest.raises(CertificateConflictException, match="caCertificatePem"):
@@ -226,7 +226,7 @@ def test_of_two_certificates_of_one_ca_the_named_one_counts(world: World) -> Non
     assert kept.ca_certificate_id == twin.certificate_id
 
 
-def test_a_named_ca_that_did_not_sign_it_or_is_not_registered_is_refused(world: World) -> None:
+def test_a_given_ca_that_did_not_sign_it_or_is_not_registered_is_refused(world: World) -> None:
     old, new = world.add_device(), new_device(new_ca("Another"))
     with pytest.raises(CertificateValidationException, match="issuer"):
         world.rotations.begin(HOME, old.certificate_id, new.pem, ca_certificate_pem=world.ca.pem)
@@ -235,7 +235,7 @@ def test_a_named_ca_that_did_not_sign_it_or_is_not_registered_is_refused(world: 
     assert world.kept(new) is None
 
 
-def test_begun_twice_it_is_one_rotation(world: World) -> None:
+def test_starting_twice_makes_one_rotation(world: World) -> None:
     old, new = world.add_device(), new_device(world.ca)
     first = world.begin(old, new)
     world.clock.move(60)
@@ -243,15 +243,13 @@ def test_begun_twice_it_is_one_rotation(world: World) -> None:
     assert world.begin(old, new) == first
     assert world.announced == []
     world.connect(new)
-    # Whoever did not hear the answer asks again, though it is done by now.
+    # A client that did not get the answer asks again, although the rotation is done.
     assert world.begin(old, new).state is DONE
     assert world.rotations.progress(HOME) == Progress(pending=0, done=1, cancelled=0)
 
 
 @pytest.mark.parametrize("status", [ACTIVE, INACTIVE])
-def test_a_new_certificate_that_is_registered_already_is_used_and_activated(
-    world: World, status: CertificateStatus
-) -> None:
+def test_a_registered_new_certificate_is_used_and_activated(world: World, status: CertificateStatus) -> None:
     old, new = world.add_device(), world.add_device(status=status)
     before = world.kept(new)
     assert before is not None
@@ -264,7 +262,7 @@ def test_a_new_certificate_that_is_registered_already_is_used_and_activated(
     assert Change(HOME, ChangeKind.CERTIFICATE, new.certificate_id) in world.announced
 
 
-def test_a_new_certificate_that_is_revoked_is_refused(world: World) -> None:
+def test_a_revoked_new_certificate_is_refused(world: World) -> None:
     old, new = world.add_device(), world.add_device(status=REVOKED)
     with pytest.raises(CertificateStateException, match=f"REVOKED.*{new.certificate_id}"):
         world.begin(old, new)
@@ -272,7 +270,7 @@ def test_a_new_certificate_that_is_revoked_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [INACTIVE, REVOKED])
-def test_an_old_certificate_that_does_not_work_is_refused(world: World, status: CertificateStatus) -> None:
+def test_an_old_certificate_that_is_not_active_is_refused(world: World, status: CertificateStatus) -> None:
     old, new = world.add_device(status=status), new_device(world.ca)
     with pytest.raises(CertificateStateException, match=f"old certificate is {status.value}"):
         world.begin(old, new)
@@ -287,7 +285,7 @@ def test_an_unknown_old_certificate_and_the_same_certificate_are_refused(world: 
         world.begin(old, old)
 
 
-def test_a_new_certificate_that_could_not_connect_is_refused(world: World) -> None:
+def test_a_new_certificate_that_cannot_connect_is_refused(world: World) -> None:
     old = world.add_device()
     expired = new_device(world.ca, ends=world.clock.now - timedelta(days=1))
     with pytest.raises(CertificateValidationException, match="expired"):
@@ -312,7 +310,7 @@ def test_a_certificate_is_in_one_pending_rotation_only(world: World) -> None:
     assert world.state(bystander) is None
 
 
-def test_after_one_rotation_comes_the_next(world: World) -> None:
+def test_after_one_rotation_another_can_start(world: World) -> None:
     first, second, third = world.add_device(), new_device(world.ca), new_device(world.ca)
     world.begin(first, second)
     world.connect(second)
@@ -321,7 +319,7 @@ def test_after_one_rotation_comes_the_next(world: World) -> None:
     assert [world.status(each) for each in (first, second, third)] == [INACTIVE, INACTIVE, ACTIVE]
 
 
-def test_an_old_certificate_that_was_switched_on_again_is_rotated_anew(world: World) -> None:
+def test_a_reactivated_old_certificate_can_be_rotated_again(world: World) -> None:
     old, new = world.begun()
     world.connect(new)
     world.certificates.update(HOME, old.certificate_id, ACTIVE)
@@ -332,7 +330,7 @@ def test_an_old_certificate_that_was_switched_on_again_is_rotated_anew(world: Wo
 
 
 @pytest.mark.parametrize("obstacle", ["policies", "exclusive thing"])
-def test_where_the_new_certificate_cannot_have_all_that_the_old_has_nothing_is_done(
+def test_where_the_new_certificate_cannot_have_everything_of_the_old_one_nothing_is_done(
     world: World, obstacle: str
 ) -> None:
     old, new = world.add_device(), world.add_device(status=INACTIVE)
@@ -350,10 +348,10 @@ def test_where_the_new_certificate_cannot_have_all_that_the_old_has_nothing_is_d
     assert world.state(old) is None
 
 
-# Finishing
+# Finish
 
 
-def test_when_the_new_certificate_has_connected_the_old_one_is_switched_off(world: World) -> None:
+def test_when_the_new_certificate_has_connected_the_old_one_becomes_inactive(world: World) -> None:
     old, new = world.begun()
     before = world.kept(old)
     assert before is not None
@@ -372,7 +370,7 @@ def test_when_the_new_certificate_has_connected_the_old_one_is_switched_off(worl
     assert set(world.announced) == {change_of(old, RefusalReason.DEVICE_CERTIFICATE_INACTIVE), change_of(new)}
 
 
-def test_told_again_nothing_is_changed(world: World) -> None:
+def test_a_repeated_connection_changes_nothing(world: World) -> None:
     old, new = world.begun()
     world.connect(new, new)
     world.certificates.update(HOME, old.certificate_id, ACTIVE)
@@ -383,7 +381,7 @@ def test_told_again_nothing_is_changed(world: World) -> None:
     world.rotations.connected([])
 
 
-def test_a_certificate_of_the_same_id_elsewhere_finishes_nothing_here(world: World) -> None:
+def test_a_certificate_with_the_same_id_in_another_realm_finishes_nothing(world: World) -> None:
     old, new = world.begun()
     world.certificates.register_without_ca(OTHER_ACCOUNT, new.pem, status=ACTIVE)
     world.connect(new, realm=OTHER_ACCOUNT)
@@ -398,7 +396,7 @@ def test_a_batch_is_one_transaction(world: World) -> None:
     assert world.rotations.progress(HOME) == Progress(pending=0, done=3, cancelled=0)
 
 
-def test_a_new_certificate_that_was_switched_off_since_it_connected_does_not_take_the_old_one_along(
+def test_a_new_certificate_that_was_deactivated_after_its_connection_does_not_deactivate_the_old_one(
     world: World,
 ) -> None:
     old, new = world.begun()
@@ -412,7 +410,7 @@ def test_a_new_certificate_that_was_switched_off_since_it_connected_does_not_tak
 
 
 @pytest.mark.parametrize("status", [INACTIVE, REVOKED])
-def test_an_old_certificate_that_was_switched_off_meanwhile_is_left_as_it_is(
+def test_an_old_certificate_that_was_deactivated_meanwhile_is_not_changed(
     world: World, status: CertificateStatus
 ) -> None:
     old, new = world.begun()
@@ -424,7 +422,7 @@ def test_an_old_certificate_that_was_switched_off_meanwhile_is_left_as_it_is(
     assert not world.is_awaited(new)
 
 
-def test_an_old_certificate_that_was_deleted_meanwhile_is_no_obstacle(world: World) -> None:
+def test_a_rotation_finishes_although_the_old_certificate_was_deleted(world: World) -> None:
     old, new = world.begun()
     world.certificates.update(HOME, old.certificate_id, INACTIVE)
     world.certificates.delete(HOME, old.certificate_id)
@@ -432,10 +430,10 @@ def test_an_old_certificate_that_was_deleted_meanwhile_is_no_obstacle(world: Wor
     assert (world.state(old), world.status(new)) == (DONE, ACTIVE)
 
 
-# Giving up
+# Cancellation
 
 
-def test_cancelling_switches_the_new_certificate_off_and_detaches_it(world: World) -> None:
+def test_cancelling_deactivates_the_new_certificate_and_detaches_it(world: World) -> None:
     old = world.add_device()
     world.attach_policies(old, ["p"])
     world.attach_thing(old, "lamp")
@@ -453,19 +451,19 @@ def test_cancelling_switches_the_new_certificate_off_and_detaches_it(world: Worl
     assert set(world.announced) == {change_of(new, RefusalReason.DEVICE_CERTIFICATE_INACTIVE)}
     world.connect(new)
     assert world.status(old) is ACTIVE
-    # It may go at once, and the old one may be rotated to another.
+    # It may be deleted at once, and the old one may be rotated to another.
     world.certificates.delete(HOME, new.certificate_id)
     assert world.begin(old, new_device(world.ca)).state is PENDING
 
 
-def test_a_cancelled_pair_may_begin_anew(world: World) -> None:
+def test_a_cancelled_pair_may_start_again(world: World) -> None:
     old, new = world.begun()
     world.rotations.cancel(HOME, old.certificate_id)
     assert world.begin(old, new).state is PENDING
     assert world.status(new) is ACTIVE
 
 
-def test_cancelling_does_not_take_the_last_working_certificate(world: World) -> None:
+def test_cancelling_keeps_the_last_active_certificate(world: World) -> None:
     old, new = world.begun()
     world.attach_policies(new, ["p"])
     world.certificates.update(HOME, old.certificate_id, REVOKED)
@@ -474,7 +472,7 @@ def test_cancelling_does_not_take_the_last_working_certificate(world: World) -> 
     assert not world.is_awaited(new)
 
 
-def test_only_what_is_pending_can_be_cancelled(world: World) -> None:
+def test_only_a_pending_rotation_can_be_cancelled(world: World) -> None:
     old, new = world.begun()
     world.connect(new)
     with pytest.raises(ResourceNotFoundException, match="DONE since"):
@@ -485,7 +483,7 @@ def test_only_what_is_pending_can_be_cancelled(world: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["revoked", "deleted"])
-def test_a_new_certificate_that_can_never_connect_is_not_waited_for(world: World, end: str) -> None:
+def test_a_rotation_to_a_certificate_that_can_never_connect_is_cancelled(world: World, end: str) -> None:
     old, new = world.begun()
     world.clock.move(5)
     if end == "revoked":
@@ -499,7 +497,7 @@ def test_a_new_certificate_that_can_never_connect_is_not_waited_for(world: World
     assert world.begin(old, new_device(world.ca)).state is PENDING
 
 
-def test_a_new_certificate_that_another_account_takes_is_not_waited_for(world: World) -> None:
+def test_a_rotation_to_a_certificate_that_another_account_accepts_is_cancelled(world: World) -> None:
     accounts = Accounts(world.store, world.clock)
     for realm in (HOME, OTHER_ACCOUNT):
         accounts.create(realm.account_id)

@@ -88,7 +88,7 @@ def templates(store: Store, clock: SetClock, authority: IssuingAuthority) -> Pro
     return ProvisioningTemplates(store, clock, authority)
 
 
-def test_only_what_is_given_is_changed(templates: ProvisioningTemplates, clock: SetClock) -> None:
+def test_only_given_properties_change(templates: ProvisioningTemplates, clock: SetClock) -> None:
     made = templates.create(HOME, "t", BODY, ROLE, description="d", hook=HOOK)
     clock.move(1)
     assert templates.update(HOME, "t") == made
@@ -101,7 +101,7 @@ def test_only_what_is_given_is_changed(templates: ProvisioningTemplates, clock: 
     assert templates.get(HOME, "t")[0].hook is None
 
 
-def test_numbers_of_versions_rise_and_are_never_used_again(templates: ProvisioningTemplates) -> None:
+def test_version_numbers_rise_and_are_never_used_again(templates: ProvisioningTemplates) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     for expected in (2, 3, 4, 5):
         assert templates.create_version(HOME, "t", BODY, set_as_default=expected == 3).version_id == expected
@@ -115,7 +115,7 @@ def test_numbers_of_versions_rise_and_are_never_used_again(templates: Provisioni
 
 
 @pytest.mark.parametrize("version_id", [-1, 0, 7, 2**31, 2**70])
-def test_a_version_that_is_not_there_is_not_found(templates: ProvisioningTemplates, version_id: int) -> None:
+def test_a_missing_version_is_not_found(templates: ProvisioningTemplates, version_id: int) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     with pytest.raises(ResourceNotFoundException, match=f"has no version {version_id}"):
         templates.get_version(HOME, "t", version_id)
@@ -133,7 +133,7 @@ def test_a_version_that_is_not_there_is_not_found(templates: ProvisioningTemplat
         ({"name": "there"}, ResourceAlreadyExistsException, "there exists already"),
     ],
 )
-def test_a_template_that_cannot_be_is_not_made(
+def test_an_invalid_template_is_refused(
     templates: ProvisioningTemplates, wrong: dict[str, Any], refusal: type[AwsException], says: str
 ) -> None:
     there = templates.create(HOME, "there", BODY, ROLE)
@@ -150,7 +150,7 @@ def test_the_certificate_s_id_needs_no_declaration(
     assert templates.create_version(HOME, "t", UNDECLARED).version_id == 2
 
 
-def test_parameters_of_the_subject_are_for_the_type_that_has_them(templates: ProvisioningTemplates) -> None:
+def test_parameters_of_the_subject_are_only_for_type_jitp(templates: ProvisioningTemplates) -> None:
     templates.create(HOME, "jitp", SUBJECT, ROLE, template_type=TemplateType.JITP)
     assert templates.create_version(HOME, "jitp", SUBJECT).version_id == 2
     with pytest.raises(InvalidRequestException, match="The service supplies it to templates of type JITP"):
@@ -160,7 +160,7 @@ def test_parameters_of_the_subject_are_for_the_type_that_has_them(templates: Pro
         templates.create_version(HOME, "fleet", SUBJECT)
 
 
-def test_a_policy_document_built_as_text_is_warned_of(templates: ProvisioningTemplates) -> None:
+def test_a_policy_document_built_as_text_logs_a_warning(templates: ProvisioningTemplates) -> None:
     with captured_log() as logged:
         templates.create(HOME, "t", BUILT_AS_TEXT, ROLE)
         templates.create_version(HOME, "t", BUILT_AS_TEXT)
@@ -177,7 +177,7 @@ def test_a_policy_document_built_as_text_is_warned_of(templates: ProvisioningTem
         ({"CertificatePem": "pem"}, "gives its certificate as CertificatePem"),
     ],
 )
-def test_a_template_for_a_fleet_names_the_certificate_that_it_provisions(
+def test_a_fleet_template_must_name_its_certificate(
     templates: ProvisioningTemplates, certificate: dict[str, str] | None, says: str
 ) -> None:
     resources: dict[str, Any] = {"thing": THING}
@@ -192,7 +192,7 @@ def test_a_template_for_a_fleet_names_the_certificate_that_it_provisions(
     assert len(templates.versions(HOME, "t", Window(limit=5))[1].items) == 1
 
 
-def test_a_template_for_devices_of_a_ca_may_leave_the_certificate_to_somebody(
+def test_a_jitp_template_may_leave_the_certificate_inactive(
     templates: ProvisioningTemplates,
 ) -> None:
     templates.create(HOME, "jitp", WITHOUT_CERTIFICATE, ROLE, template_type=TemplateType.JITP)
@@ -211,7 +211,9 @@ def test_an_account_has_at_most_256_templates_in_a_region(
     assert len(templates.list(HOME, Window(limit=5)).items) == 2
 
 
-def test_a_template_that_a_ca_names_stays(templates: ProvisioningTemplates, store: Store, clock: SetClock) -> None:
+def test_a_template_that_a_ca_names_cannot_be_deleted(
+    templates: ProvisioningTemplates, store: Store, clock: SetClock
+) -> None:
     templates.create(HOME, "t", BODY, ROLE, template_type=TemplateType.JITP)
     cas = CACertificates(store, clock)
     config = RegistrationConfig(template_name="t")
@@ -224,7 +226,7 @@ def test_a_template_that_a_ca_names_stays(templates: ProvisioningTemplates, stor
         templates.get(HOME, "t")
 
 
-def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_when_they_are_over(
+def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_after_them(
     templates: ProvisioningTemplates, store: Store, clock: SetClock, announced: list[Change]
 ) -> None:
     templates.create(HOME, "t", BODY, ROLE)
@@ -244,11 +246,11 @@ def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_when_they_are_
         clock.move(301)
     with store.read() as tx:
         assert len(ProvisioningClaimRows(tx).of_template(HOME, "t")) == 1
-    # A connection that is provisioning may finish.
+    # A connection that provisions may finish.
     assert announced == []
 
 
-def test_a_claim_is_for_templates_of_fleets_that_exist(templates: ProvisioningTemplates) -> None:
+def test_a_claim_is_for_an_existing_fleet_template(templates: ProvisioningTemplates) -> None:
     templates.create(HOME, "jitp", BODY, ROLE, template_type=TemplateType.JITP)
     with pytest.raises(InvalidRequestException, match="of type JITP"):
         templates.create_claim(HOME, "jitp")
@@ -263,7 +265,7 @@ def answer(store: Store, created: Any, realm: Any) -> object:
     return answered
 
 
-def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemplates, store: Store) -> None:
+def test_admission_knows_a_claim_with_sni_and_without(templates: ProvisioningTemplates, store: Store) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     created = templates.create_claim(HOME, "t")
     for realm in (HOME, None):
@@ -278,7 +280,7 @@ def test_the_gate_knows_a_claim_with_sni_and_without(templates: ProvisioningTemp
     assert elsewhere.detail is not None
 
 
-def test_a_claim_goes_with_its_template_and_the_gate_is_told(
+def test_a_claim_is_deleted_with_its_template_and_announced(
     templates: ProvisioningTemplates, store: Store, announced: list[Change]
 ) -> None:
     templates.create(HOME, "t", BODY, ROLE)
@@ -288,9 +290,7 @@ def test_a_claim_goes_with_its_template_and_the_gate_is_told(
     assert isinstance(answer(store, created, HOME), Refused)
 
 
-def test_a_claim_may_provision_through_its_template_and_nothing_else(
-    templates: ProvisioningTemplates, store: Store
-) -> None:
+def test_a_claim_may_only_provision_through_its_template(templates: ProvisioningTemplates, store: Store) -> None:
     templates.create(HOME, "t", BODY, ROLE)
     created = templates.create_claim(HOME, "t")
     identity = answer(store, created, HOME)
