@@ -205,8 +205,8 @@ def find_mosquitto() -> str:
 
 def mosquitto_version() -> str:
     """Return the version that it prints."""
-    told = subprocess.run([find_mosquitto(), "-h"], capture_output=True, text=True, check=False).stdout
-    return told.splitlines()[0].removeprefix("mosquitto version ") if told else "unknown"
+    printed = subprocess.run([find_mosquitto(), "-h"], capture_output=True, text=True, check=False).stdout
+    return printed.splitlines()[0].removeprefix("mosquitto version ") if printed else "unknown"
 
 
 def free_port() -> int:

@@ -73,13 +73,13 @@ def _register(
             samples.append(stage.attempts(f"jitr, {_NEW}", server, turn, "refused", concurrency=at_once))
             registered = _registered(iot, ca_id)
             missing = sorted(set(devices) - set(registered))
-        told = _told(watching, len(devices))
+        announced = _announced(watching, len(devices))
     if len(samples) > 1:
         found.remarks.append(
             f"jitr: {samples[1].units} of {len(devices)} were turned away before they were registered, and tried again"
         )
     found.add(_NEW, _together(samples, len(registered)))
-    for what, counted in (("registered", Counter(registered)), ("told of", told)):
+    for what, counted in (("registered", Counter(registered)), ("announced", announced)):
         strange = {each: times for each, times in counted.items() if times != 1 or each not in devices}
         if len(counted) != len(devices) or strange:
             found.troubles.append(
@@ -98,22 +98,22 @@ def _registered(iot: Any, ca_id: str) -> list[str]:
         marker = {"marker": page["nextMarker"]}
 
 
-def _told(watching: DeviceClient, expected: int) -> Counter[str]:
+def _announced(watching: DeviceClient, expected: int) -> Counter[str]:
     """Return how often each certificate was announced."""
-    told: Counter[str] = Counter()
+    announced: Counter[str] = Counter()
     arrived = True
-    while arrived and len(told) < expected:
+    while arrived and len(announced) < expected:
         arrived = False
         for message in watching.messages(_EVENTS_WITHIN):
-            told[json.loads(message.payload)["certificateId"]] += 1
+            announced[json.loads(message.payload)["certificateId"]] += 1
             arrived = True
-            if len(told) == expected:
+            if len(announced) == expected:
                 break
     # No event may come after the last one; a moment to detect such.
     for message in watching.messages(0.5):
-        told[json.loads(message.payload)["certificateId"]] += 1
-    say(f"told of {len(told)}")
-    return told
+        announced[json.loads(message.payload)["certificateId"]] += 1
+    say(f"announced {len(announced)}")
+    return announced
 
 
 def _together(samples: Sequence[Sample], registered: int) -> Sample:

@@ -36,7 +36,7 @@ class Stage:
     rounds: int
 
     def server(self, folder: Path, python: str = sys.executable, runner: Sequence[str] = ()) -> Sekisho:
-        """Return a server on the data in a folder, of the package that ``python`` finds; ``runner`` as in ``Sekisho``."""
+        """Return a server on a data folder, of the package that ``python`` finds. ``runner``: see ``Sekisho``."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Sekisho(folder, self.server_core, python, runner)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A device that nobody registered connects twice: refused but provisioned by a template, and let in.
+# An unregistered device connects twice: it is refused but provisioned by a template, and then accepted.
 # Needs on PATH: sekisho, aws, openssl, mosquitto_pub. Ports: SEKISHO_API_PORT (5883), SEKISHO_MQTT_PORT (8883).
 set -euo pipefail
 
@@ -34,7 +34,7 @@ mqtt_port=${SEKISHO_MQTT_PORT:-8883}
 aws iot create-thing-type --thing-type-name lamp
 aws iot create-thing-group --thing-group-name japan
 
-# AWS IoT acts in the role; here it is kept with the template and nobody acts in it.
+# AWS IoT assumes the role; here it is stored with the template and has no effect.
 aws iot create-provisioning-template --template-name lamps --type JITP --enabled \
     --template-body "file://$example/template.json" \
     --provisioning-role-arn arn:aws:iam::123456789012:role/provisioning
@@ -57,11 +57,11 @@ turn_on() {
 }
 
 if turn_on; then
-    echo "A device that nobody registered was let in" >&2
+    echo "An unregistered device was accepted" >&2
     exit 1
 fi
 echo "first connection: refused, and provisioned"
 turn_on
-echo "second connection: let in"
+echo "second connection: accepted"
 aws iot describe-thing --thing-name lamp-1
 aws iot list-thing-groups-for-thing --thing-name lamp-1 --query 'thingGroups[].groupName' --output text

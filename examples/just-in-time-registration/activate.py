@@ -17,4 +17,4 @@ def handler(event, context):
     iot.attach_policy(policyName="lamps", target=described["certificateArn"])
     # Last, so that an active device finds everything in its place.
     iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
-    print(f"{thing_name} is let in")
+    print(f"{thing_name} is active")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A device that nobody registered connects twice: refused, and let in by activate.py.
+# An unregistered device connects twice: it is refused and activated by activate.py, and then accepted.
 # Needs on PATH: sekisho, aws, openssl, mosquitto_pub, and boto3 beside sekisho. Ports: SEKISHO_API_PORT (5883), SEKISHO_MQTT_PORT (8883).
 set -euo pipefail
 
@@ -41,7 +41,7 @@ aws iot register-ca-certificate --ca-certificate file://ca.crt --certificate-mod
 # What a lamp may do: activate.py attaches it.
 aws iot create-policy --policy-name lamps --policy-document "file://$example/policy.json"
 
-# A lamp, made in the factory. Nobody tells the server of it.
+# A lamp, made in the factory. The server does not know it.
 openssl genrsa -out lamp.key 2048
 openssl req -new -key lamp.key -out lamp.csr -subj "/CN=lamp-1"
 openssl x509 -req -in lamp.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out lamp.crt -days 500 -sha256
@@ -54,7 +54,7 @@ turn_on() {
 status() { aws iot list-certificates --query 'certificates[].status' --output text; }
 
 if turn_on; then
-    echo "A device that nobody registered was let in" >&2
+    echo "An unregistered device was accepted" >&2
     exit 1
 fi
 echo "first connection: refused"
@@ -65,6 +65,6 @@ until [ "$(status)" = ACTIVE ]; do
     [ $SECONDS -lt $deadline ] || { echo "activate.py has not activated the lamp" >&2; exit 1; }
 done
 turn_on
-echo "second connection: let in"
+echo "second connection: accepted"
 sekisho handlers list
 aws iot list-things --query 'things[].thingName' --output text

@@ -24,7 +24,7 @@ class Outcome(Enum):
 
     TAKEN = "CONNACK of success, and the publish acknowledged where there was one"
     CLOSED = "closed after TLS, without a word"
-    UNREACHED = "no TLS, or cut off: the server is gone, or too slow"
+    UNREACHED = "no TLS, or cut off: the server has ended, or is too slow"
 
 
 @dataclass(eq=False)
@@ -116,7 +116,7 @@ async def until_taken(
             async with turn:
                 if await attempt(server, device) is Outcome.TAKEN:
                     return
-            assert time.monotonic() < deadline, f"{device.name} ({device.certificate_id}) is not let in"
+            assert time.monotonic() < deadline, f"{device.name} ({device.certificate_id}) is not accepted"
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
 

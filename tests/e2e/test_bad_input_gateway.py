@@ -252,8 +252,8 @@ def test_every_other_malformed_packet_ends_the_connection_with_a_reason_in_mqtt_
     with ThreadPoolExecutor(8) as pool:
         answers = dict(pool.map(send, enumerate(vectors)))
     for vector in vectors:
-        told = [] if vector["version"] == "3.1.1" else [(DISCONNECT, vector["reason"])]
-        assert answers[f"{vector['version']} {vector['name']}"] == told, vector["name"]
+        expected = [] if vector["version"] == "3.1.1" else [(DISCONNECT, vector["reason"])]
+        assert answers[f"{vector['version']} {vector['name']}"] == expected, vector["name"]
 
 
 @VERSIONS

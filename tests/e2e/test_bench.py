@@ -56,9 +56,9 @@ def subjects(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_benchmark_counts_connects_and_messages_on_both_servers(load: Path, tmp_path: Path) -> None:
     options = "--only connect-p256 --only one-in-flight --rounds 1 --seconds 0.3"
 
-    told, results = run("bench.run", options, load, tmp_path)
+    output, results = run("bench.run", options, load, tmp_path)
 
-    assert "Nothing was lost, doubled or refused." in told
+    assert "Nothing was lost, doubled or refused." in output
     assert [row["workload"] for row in results] == ["connect-p256", "one-in-flight"]
     for row in results:
         for server in ("mosquitto", "sekisho"):
@@ -66,9 +66,9 @@ def test_the_benchmark_counts_connects_and_messages_on_both_servers(load: Path, 
 
 
 def test_the_benchmark_of_provisioning_registers_every_device_exactly_once(load: Path, tmp_path: Path) -> None:
-    told, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 40", load, tmp_path)
+    output, (result,) = run("bench.provisioning.run", "--only jitr --rounds 1 --devices 40", load, tmp_path)
 
-    assert "Everything ended as it must." in told
+    assert "Everything ended as it must." in output
     assert {subject: sample["units"] for subject, sample in subjects(result).items()} == {
         "known, first connect": 40,
         "known, seen before": 40,
@@ -79,9 +79,9 @@ def test_the_benchmark_of_provisioning_registers_every_device_exactly_once(load:
 def test_the_benchmark_of_registration_registers_all_certificates_in_every_variant(load: Path, tmp_path: Path) -> None:
     options = f"--only register --rounds 1 --certificates 16 --against {sys.executable}"
 
-    told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
+    output, (result,) = run("bench.provisioning.run", options, load, tmp_path)
 
-    assert "Everything ended as it must." in told
+    assert "Everything ended as it must." in output
     samples = subjects(result)
     ahead = {"sekisho, signed ahead", "sekisho, signed ahead, one client"}
     assert {"sekisho, boto3", *ahead, *(f"other {each}" for each in ahead)} <= set(samples)
@@ -93,18 +93,18 @@ def test_the_benchmark_of_registration_registers_all_certificates_in_every_varia
 def test_the_benchmark_of_registry_sizes_connects_to_a_registry_of_each_size(load: Path, tmp_path: Path) -> None:
     options = "--only registry-size --rounds 1 --connecting 40 --small 40 --large 600"
 
-    told, (result,) = run("bench.provisioning.run", options, load, tmp_path)
+    output, (result,) = run("bench.provisioning.run", options, load, tmp_path)
 
-    assert "Everything ended as it must." in told
+    assert "Everything ended as it must." in output
     samples = subjects(result)
     assert len(samples) == 4
     assert all(sample["units"] == 40 and sample["failed"] == 0 for sample in samples.values())
 
 
 def test_in_the_benchmark_of_refusals_every_attempt_is_refused(load: Path, tmp_path: Path) -> None:
-    told, (result,) = run("bench.provisioning.run", "--only refusals --rounds 1 --attempts 1", load, tmp_path)
+    output, (result,) = run("bench.provisioning.run", "--only refusals --rounds 1 --attempts 1", load, tmp_path)
 
-    assert "Everything ended as it must." in told
+    assert "Everything ended as it must." in output
     samples = subjects(result)
     assert set(samples) == {"known, connects", "CA_NOT_REGISTERED", "PENDING_ACTIVATION", "PROVISIONING_FAILED"}
     assert all(sample["units"] == 64 and sample["failed"] == 0 for sample in samples.values())

@@ -118,9 +118,9 @@ def test_each_line_is_provisioned_once_however_often_the_server_ends(own_server:
         for page in iot.get_paginator("list_certificates").paginate(PaginationConfig={"PageSize": 250})
         for certificate in page["certificates"]
     ]
-    told = {each["response"]["ResourceArns"]["certificate"] for each in results}
+    reported_arns = {each["response"]["ResourceArns"]["certificate"] for each in results}
     assert len(listed) == len(good)
-    assert set(listed) == told
+    assert set(listed) == reported_arns
     for each in results[:: len(results) // 50]:
         principals = iot.list_thing_principals(thingName=f"device-{each['lineNumber']}")["principals"]
         assert principals == [each["response"]["ResourceArns"]["certificate"]]

@@ -22,13 +22,13 @@ WITHIN = 180.0
 SAYS = {
     "just-in-time-registration": (
         "^first connection: refused$",
-        "^second connection: let in$",
+        "^second connection: accepted$",
         "^activate  function  0 pending, 0 failed$",
         "^lamp-[0-9a-f]{12}$",
     ),
     "just-in-time-provisioning": (
         "^first connection: refused, and provisioned$",
-        "^second connection: let in$",
+        "^second connection: accepted$",
         '"thingTypeName": "lamp"',
         '"serialNumber": "A-0001"',
         "^japan$",

@@ -82,8 +82,8 @@ def test_a_device_that_requests_thousands_of_keys_delays_no_other_account(
         answers = [flooding.message() for _ in range(2600)]
     outcomes = Counter(message.topic.rsplit("/", 1)[1] for message in answers)
     assert outcomes["rejected"] > 2500, "each is answered, though most are not carried out"
-    told = next(json.loads(message.payload) for message in answers if message.topic.endswith("rejected"))
-    assert (told["statusCode"], told["errorCode"]) == (429, "Throttling")
+    rejection = next(json.loads(message.payload) for message in answers if message.topic.endswith("rejected"))
+    assert (rejection["statusCode"], rejection["errorCode"]) == (429, "Throttling")
     line = server.wait_for_log("device_requests_throttled")
     assert (line["account_id"], line["client_id"]) == (server.run["account"], "greedy")
 
@@ -178,7 +178,7 @@ def test_a_storm_of_unregistered_certificates_does_not_delay_the_first_connectio
         calm = [attempt(server, each, held=sent.wait, server_name=server_name) for each in (registered, unregistered)]
         outcomes = await asyncio.gather(*calm)
         answered = sum(each.done() for each in arriving)
-        assert set(await asyncio.gather(*arriving)) == {Outcome.CLOSED}, "each was registered, and told to come again"
+        assert set(await asyncio.gather(*arriving)) == {Outcome.CLOSED}, "each was registered, and refused"
         return outcomes, answered
 
     outcomes, answered = asyncio.run(scenario())

@@ -184,7 +184,7 @@ class Provisioner:
             1,
         )
 
-    def told(self) -> tuple[str, dict[str, Any]]:
+    def answer(self) -> tuple[str, dict[str, Any]]:
         message = self._device.message()
         assert message.topic.split("/")[-2] == self._form
         content = json.loads(message.payload) if self._form == "json" else cbor2.loads(message.payload)
@@ -193,7 +193,7 @@ class Provisioner:
     def ask(self, topic: str, content: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and return the answer, which must be /accepted."""
         self.tell(topic, content)
-        answered, content = self.told()
+        answered, content = self.answer()
         assert answered == f"{topic}/{self._form}/accepted", content
         return content
 
@@ -216,7 +216,7 @@ class Provisioner:
     def refused(self, token: str, serial: str) -> tuple[int, str]:
         content = {"certificateOwnershipToken": token, "parameters": {"SerialNumber": serial}}
         self.tell(self.provision_topic, content)
-        answered, answer = self.told()
+        answered, answer = self.answer()
         assert answered == f"{self.provision_topic}/{self._form}/rejected", answer
         assert answer["errorMessage"]
         return answer["statusCode"], answer["errorCode"]
@@ -422,7 +422,7 @@ def test_a_device_provisions_in_json_and_in_cbor(
         }
         assert fleet.refused(token, "again") == (400, "InvalidCertificateOwnershipToken")
         device.publish(f"{CREATE}/{form}", b"\xff", 1)
-        answered, answer = fleet.told()
+        answered, answer = fleet.answer()
         assert answered == f"{CREATE}/{form}/rejected"
         assert (answer["statusCode"], answer["errorCode"]) == (400, "InvalidRequest")
     says_hello(server, device_files, f"lamp-{form}", listener)
@@ -575,11 +575,11 @@ def test_devices_interrupted_by_kill_9_are_provisioned_completely_or_not_at_all(
                 content = {"certificateOwnershipToken": token, "parameters": {"SerialNumber": str(number)}}
                 # Without waiting, so that requests are in progress when the server is killed.
                 device.client.publish(f"{fleet.provision_topic}/json", json.dumps(content), 1)
-            told = [device.message()]
+            received = [device.message()]
             server.kill()
             while not device.messages.empty():
-                told.append(device.messages.get())
-            acknowledged = {json.loads(message.payload)["thingName"] for message in told}
+                received.append(device.messages.get())
+            acknowledged = {json.loads(message.payload)["thingName"] for message in received}
         server.start()
         iot = server.session().iot
         done = thing_names(server)

@@ -60,7 +60,7 @@ def test_a_connected_device_gains_and_loses_a_permission_through_the_policy_of_a
         assert subscribe(other) == NOT_AUTHORIZED, "who is not in the group stays"
 
 
-@pytest.mark.parametrize("client_id", ["camera", "somebody"])
+@pytest.mark.parametrize("client_id", ["camera", "another"])
 def test_policies_of_a_group_apply_where_the_client_id_is_the_name_of_the_thing(
     server: RunningServer, tmp_path: Path, client_id: str
 ) -> None:

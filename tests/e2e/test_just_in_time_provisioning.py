@@ -271,5 +271,5 @@ def test_a_waiting_device_is_refused_with_the_reason_while_its_ca_is_inactive(
 def test_a_device_has_only_the_rights_that_its_template_gives(fleet: RunningServer, tmp_path: Path) -> None:
     device = new_device(tmp_path, trust(fleet, tmp_path, "Modest", inline(template())), "modest")
     assert attempt(fleet, device, "modest") == []
-    assert not is_taken(attempt(fleet, device, "somebody-else"))
+    assert not is_taken(attempt(fleet, device, "another-client"))
     assert is_taken(attempt(fleet, device, "modest"))

@@ -130,8 +130,8 @@ def test_qos_2_is_refused_and_not_acknowledged(server: RunningServer, device: Ce
         wire.connect("qos-2-publish", level)
         wire.send(publish("t", b"m", level, qos=2))
         ended = wire.rest()
-    told = [] if level == mqtt_wire.V311 else [(DISCONNECT, 0x9B)]
-    assert [(each.kind, each.body[0]) for each in ended] == told
+    expected = [] if level == mqtt_wire.V311 else [(DISCONNECT, 0x9B)]
+    assert [(each.kind, each.body[0]) for each in ended] == expected
     with Wire(server, device) as wire:
         wire.connect("qos-2-subscribe", level)
         wire.send(subscribe("t", version=level, qos=2))
@@ -164,8 +164,8 @@ def test_a_client_id_belongs_to_the_last_connection(
     with Wire(server, device) as first, Wire(server, device) as second:
         first.connect("one-of-it", level)
         second.connect("one-of-it", level)
-        told = [] if level == mqtt_wire.V311 else [(DISCONNECT, 0x8E)]
-        assert [(each.kind, each.body[0]) for each in first.rest()] == told
+        expected = [] if level == mqtt_wire.V311 else [(DISCONNECT, 0x8E)]
+        assert [(each.kind, each.body[0]) for each in first.rest()] == expected
         assert second.is_alive()
 
 
@@ -264,8 +264,11 @@ def test_lifecycle_events_are_published_on_reserved_topics(server: RunningServer
         "$aws/events/presence/connected/visitor",
         "$aws/events/presence/disconnected/visitor",
     )
-    told, untold = json.loads(came.payload), json.loads(left.payload)
-    assert (told["clientId"], told["eventType"]) == ("visitor", "connected")
-    assert told["principalIdentifier"] == device.certificate_id
-    assert (untold["clientInitiatedDisconnect"], untold["disconnectReason"]) == (True, "CLIENT_INITIATED_DISCONNECT")
-    assert untold["sessionIdentifier"] == told["sessionIdentifier"]
+    connected, disconnected = json.loads(came.payload), json.loads(left.payload)
+    assert (connected["clientId"], connected["eventType"]) == ("visitor", "connected")
+    assert connected["principalIdentifier"] == device.certificate_id
+    assert (disconnected["clientInitiatedDisconnect"], disconnected["disconnectReason"]) == (
+        True,
+        "CLIENT_INITIATED_DISCONNECT",
+    )
+    assert disconnected["sessionIdentifier"] == connected["sessionIdentifier"]

@@ -119,7 +119,7 @@ def test_an_unregistered_fleet_is_registered_once_and_excludes_no_registered_dev
     with Device(server, in_files(tmp_path, listening), "listener") as listener:
         assert not listener.subscribe(f"{EVENTS}{ca.certificate_id}", 1).is_failure
         watched, seconds = asyncio.run(about_their_business(server, unknown, new, known))
-        told = Counter(json.loads(listener.message().payload)["certificateId"] for _ in unknown)
+        announced = Counter(json.loads(listener.message().payload)["certificateId"] for _ in unknown)
         assert listener.messages.empty()
 
     record_testsuite_property("storm: registrations per second", round(UNKNOWN / seconds))
@@ -130,7 +130,7 @@ def test_an_unregistered_fleet_is_registered_once_and_excludes_no_registered_dev
     )
     listed = [each for page in pages for each in page["certificates"]]
     waiting = Counter(each["certificateId"] for each in listed if each["status"] == "PENDING_ACTIVATION")
-    assert waiting == told == dict.fromkeys(ids, 1)
+    assert waiting == announced == dict.fromkeys(ids, 1)
     # Registered devices were accepted each time.
     assert watched.outcomes == {Outcome.TAKEN: watched.outcomes.total()}
     assert watched.outcomes.total() > KNOWN + NEW

@@ -349,10 +349,10 @@ def test_an_error_that_ends_the_transaction_fails_every_member_before_and_none_a
 
 
 def test_each_thread_announces_its_own_changes_after_the_shared_commit(url: str) -> None:
-    told: list[tuple[Sequence[Change], int, list[int]]] = []
+    announcements: list[tuple[Sequence[Change], int, list[int]]] = []
 
     def announce(changes: Sequence[Change]) -> None:
-        told.append((changes, threading.get_ident(), kept(store)))
+        announcements.append((changes, threading.get_ident(), kept(store)))
 
     threads: dict[int, int] = {}
     with Store(url, announce) as store:
@@ -366,8 +366,8 @@ def test_each_thread_announces_its_own_changes_after_the_shared_commit(url: str)
 
             queue.add(note)
         assert queue.go() == [None] * 4
-    assert len(told) == 4
-    by_thread = {ident: (list(changes), seen) for changes, ident, seen in told}
+    assert len(announcements) == 4
+    by_thread = {ident: (list(changes), seen) for changes, ident, seen in announcements}
     committed = [0, 1, 2, 3, 51, 52, 53]
     assert by_thread[threads[0]] == ([change(0)], committed)
     for number in range(1, 4):

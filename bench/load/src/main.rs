@@ -37,8 +37,8 @@ use crate::report::Report;
 fn main() -> ExitCode {
     match run() {
         Ok(report) => {
-            let told = writeln!(std::io::stdout(), "{report}");
-            if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let written = writeln!(std::io::stdout(), "{report}");
+            if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             // If this fails, there is no other place to report it.

@@ -223,7 +223,7 @@ def _too_many(blocks: Sequence[Block], wanted: str) -> str:
         return f"{message}: give one certificate signing request at a time."
     subjects = [_subject(block.der) for block in blocks[:5]]
     listed = "; ".join(f"{number}: {subject}" for number, subject in enumerate(subjects, 1))
-    return f"{message}, and which of them cannot be told. Give that certificate alone. Found: {listed}."
+    return f"{message}, and it is not known which one is meant. Give that certificate alone. Found: {listed}."
 
 
 def _subject(der: bytes) -> str:

@@ -163,7 +163,7 @@ def test_a_place_taken_at_once_is_released_when_its_function_ends() -> None:
         assert not threads.try_take(("A",)), "A has its half"
         waiting = asyncio.create_task(threads.run(("A",), held))
         await eventually_async(lambda: threads.statistics()["waiting"] == 1)
-        assert not threads.try_take(("B",)), "nobody passes over one that waits"
+        assert not threads.try_take(("B",)), "no owner passes one that waits"
         held.go.set()
         assert list(await asyncio.gather(first, second, waiting)) == ["done"] * 3
         assert threads.statistics() == {"threads": 4, "busy": 0, "waiting": 0}

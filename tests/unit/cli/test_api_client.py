@@ -104,9 +104,9 @@ def test_a_list_is_read_to_its_end() -> None:
 
 def test_a_refusal_is_raised_by_name_and_not_retried() -> None:
     refusal = (409, {"x-amzn-errortype": "ConflictException:"}, b'{"message": "another is pending"}')
-    with serving(refusal) as (client, asked), pytest.raises(Refused, match="another is pending") as told:
+    with serving(refusal) as (client, asked), pytest.raises(Refused, match="another is pending") as raised:
         client.post("/b", {})
-    assert told.value.code == "ConflictException"
+    assert raised.value.code == "ConflictException"
     assert len(asked) == 1
 
 

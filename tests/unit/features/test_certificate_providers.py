@@ -109,7 +109,7 @@ def test_a_provider_signs_for_exactly_one_operation(
 
 
 class Signer:
-    """Returns what it is told to, and records its calls."""
+    """Returns the answer that a test sets, and records its calls."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], str] = str

@@ -24,10 +24,10 @@ REALM = Realm("123456789012", "us-east-1")
 
 class FakeGateway:
     def __init__(self) -> None:
-        self.told: list[ChangeDict] = []
+        self.pushed: list[ChangeDict] = []
 
     def invalidate(self, changes: Sequence[ChangeDict]) -> None:
-        self.told += changes
+        self.pushed += changes
 
 
 def attached() -> tuple[Projector, FakeGateway, list[str]]:
@@ -41,7 +41,7 @@ def test_every_change_of_a_commit_is_pushed_and_an_endpoint_is_looked_up_once() 
     projector, gateway, refreshed = attached()
     kinds = (ChangeKind.CERTIFICATE, ChangeKind.POLICY, ChangeKind.THING)
     projector.announce([*(Change(REALM, kind, "a") for kind in kinds), Change(REALM, ChangeKind.ENDPOINT, "b")])
-    assert gateway.told == [
+    assert gateway.pushed == [
         {"account_id": "123456789012", "region": "us-east-1", "kind": kind.value, "id": "a", "lost": None}
         for kind in kinds
     ]
@@ -51,7 +51,7 @@ def test_every_change_of_a_commit_is_pushed_and_an_endpoint_is_looked_up_once() 
 def test_changes_without_an_endpoint_do_not_update_the_endpoints() -> None:
     projector, gateway, refreshed = attached()
     projector.announce([Change(REALM, ChangeKind.THING, "a")])
-    assert len(gateway.told) == 1
+    assert len(gateway.pushed) == 1
     assert refreshed == []
 
 
@@ -65,7 +65,7 @@ def test_a_lost_right_is_pushed_with_its_reason() -> None:
         with store.write() as tx:
             CertificateRows(tx).remove(HOME, certificate_id(1))
     reasons = [None, "DEVICE_CERTIFICATE_REVOKED", "DEVICE_CERTIFICATE_NOT_REGISTERED"]
-    assert [change["lost"] for change in gateway.told] == reasons
+    assert [change["lost"] for change in gateway.pushed] == reasons
 
 
 @pytest.mark.parametrize("status", CertificateStatus)

@@ -428,7 +428,7 @@ def test_a_task_that_was_being_cancelled_at_the_end_of_the_server_is_cancelled_b
     assert (task.status, task.lines_done) == (CANCELLED, done)
 
 
-def test_whoever_writes_besides_has_its_turn_between_two_steps(world: World) -> None:
+def test_other_writers_get_their_turn_between_two_steps(world: World) -> None:
     world.fill(10 * MAX_LINES)
     task_id = world.start(world.server())
     world.when(task_id, lambda task: task.lines_done > 0)
