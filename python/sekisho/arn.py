@@ -31,7 +31,7 @@ class Arn:
 
     @staticmethod
     def parse(text: str) -> Arn | None:
-        """The ARN in ``text``, or None where it is none of the form above."""
+        """Return the ARN in ``text``; None where it does not have the form above."""
         parts = text.split(":", 5)
         if len(parts) != 6 or parts[0] != "arn" or parts[1] != "aws":
             return None
@@ -42,55 +42,55 @@ class Arn:
 
 
 def certificate(realm: Realm, certificate_id: str) -> str:
-    """ARN of a device certificate."""
+    """Return the ARN of a device certificate."""
     return str(Arn("iot", realm, "cert", certificate_id))
 
 
 def ca_certificate(realm: Realm, certificate_id: str) -> str:
-    """ARN of a CA certificate."""
+    """Return the ARN of a CA certificate."""
     return str(Arn("iot", realm, "cacert", certificate_id))
 
 
 def thing(realm: Realm, name: str) -> str:
-    """ARN of a thing."""
+    """Return the ARN of a thing."""
     return str(Arn("iot", realm, "thing", name))
 
 
 def thing_type(realm: Realm, name: str) -> str:
-    """ARN of a thing type."""
+    """Return the ARN of a thing type."""
     return str(Arn("iot", realm, "thingtype", name))
 
 
 def thing_group(realm: Realm, name: str) -> str:
-    """ARN of a thing group."""
+    """Return the ARN of a thing group."""
     return str(Arn("iot", realm, "thinggroup", name))
 
 
 def billing_group(realm: Realm, name: str) -> str:
-    """ARN of a billing group."""
+    """Return the ARN of a billing group."""
     return str(Arn("iot", realm, "billinggroup", name))
 
 
 def policy(realm: Realm, name: str) -> str:
-    """ARN of a policy."""
+    """Return the ARN of a policy."""
     return str(Arn("iot", realm, "policy", name))
 
 
 def provisioning_template(realm: Realm, name: str) -> str:
-    """ARN of a provisioning template."""
+    """Return the ARN of a provisioning template."""
     return str(Arn("iot", realm, "provisioningtemplate", name))
 
 
 def certificate_provider(realm: Realm, name: str) -> str:
-    """ARN of a certificate provider."""
+    """Return the ARN of a certificate provider."""
     return str(Arn("iot", realm, "certificateprovider", name))
 
 
 def is_role(text: str) -> bool:
-    """Whether it is the ARN of an IAM role: ``arn:aws:iam::<account>:role/<name>``."""
+    """Return whether it is the ARN of an IAM role: ``arn:aws:iam::<account>:role/<name>``."""
     return _ROLE.fullmatch(text) is not None
 
 
 def is_function(text: str) -> bool:
-    """Whether it is the ARN of a Lambda function, of an account and region whichever, with a version or without."""
+    """Return whether it is the ARN of a Lambda function, of any account and region, with or without a version."""
     return _FUNCTION.fullmatch(text) is not None

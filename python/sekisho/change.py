@@ -1,4 +1,4 @@
-"""Changes that live connections may depend on: what the store announces and the data plane learns."""
+"""Changes that live connections may depend on. The store announces them to the data plane."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sekisho.refusal import RefusalReason
 
 
 class ChangeKind(StrEnum):
-    """What changed, in the words of the data plane's ``invalidate``."""
+    """The kind of what changed. The values are those of the data plane's ``invalidate``."""
 
     CERTIFICATE = "certificate"
     POLICY = "policy"
@@ -23,17 +23,17 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that live connections may use was changed. ``id``: certificate id, policy name, thing name."""
+    """A change of what live connections may use. ``id``: certificate id, policy name or thing name."""
 
     realm: Realm
     kind: ChangeKind
     id: str
     lost: RefusalReason | None = None
-    """Of a certificate that may not be used any more: why. The gateway closes its connections without asking."""
+    """Why a certificate may not be used any more. The gateway closes its connections without an admission request."""
 
 
 def of_principal(realm: Realm, principal: str) -> tuple[Change, ...]:
-    """Return the change of the certificate whose ARN is ``principal``; none of a Cognito identity, which connects not.
+    """Return the change of the certificate whose ARN is ``principal``; none for a Cognito identity: it cannot connect.
 
     Whether the certificate is registered does not matter.
     """
@@ -44,7 +44,7 @@ def of_principal(realm: Realm, principal: str) -> tuple[Change, ...]:
 
 
 def merged(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Return each change once, in the order of the first of its kind; of a lost right with the last reason."""
+    """Return each change once, in the order in which they came first, each with the last ``lost`` that was given."""
     found: dict[tuple[Realm, ChangeKind, str], Change] = {}
     for change in changes:
         key = (change.realm, change.kind, change.id)

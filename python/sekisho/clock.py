@@ -1,4 +1,4 @@
-"""The only source of time in the control plane; tests hand in one of their own."""
+"""The only source of time in the control plane. Tests pass a clock of their own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Protocol
 
 
 def utc_now() -> datetime:
-    """Now, in UTC."""
+    """Return the current time, in UTC."""
     return datetime.now(UTC)
 
 
 class Clock(Protocol):
-    """The only source of time. UTC, timezone-aware."""
+    """Returns the current time: UTC, timezone-aware."""
 
     def __call__(self) -> datetime: ...

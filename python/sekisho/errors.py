@@ -1,4 +1,4 @@
-"""What the domain refuses, under the names AWS IoT gives those refusals.
+"""Errors of the domain, under the names that AWS IoT gives them.
 
     AwsException
     ├── the request is wrong
@@ -11,10 +11,10 @@
     │   ├── MethodNotAllowedException
     │   ├── RequestEntityTooLargeException
     │   └── UnsupportedDocumentEncodingException
-    ├── the caller may not
+    ├── the caller is not allowed
     │   ├── UnauthorizedException
     │   └── ForbiddenException
-    ├── the resource is missing, or in the way
+    ├── the resource is missing, or its state does not allow the request
     │   ├── ResourceNotFoundException
     │   ├── NotConfiguredException
     │   ├── ResourceAlreadyExistsException      + resourceId, resourceArn
@@ -26,7 +26,7 @@
     │   ├── TransferConflictException
     │   ├── TransferAlreadyCompletedException
     │   └── VersionConflictException
-    ├── too much was asked
+    ├── a limit is reached
     │   ├── LimitExceededException
     │   ├── ServiceQuotaExceededException
     │   ├── VersionsLimitExceededException
@@ -50,10 +50,10 @@ from collections.abc import Mapping
 
 
 class AwsException(Exception):
-    """An answer that AWS IoT defines for a request it refuses. Raise a subclass.
+    """An error that AWS IoT defines for a request that it refuses. Raise a subclass.
 
     Args:
-        message: What was wrong, with what, and what to do; one or two sentences for the person who called.
+        message: What was wrong, where, and what to do: one or two sentences for the caller.
     """
 
     def __init__(self, message: str) -> None:
@@ -76,7 +76,7 @@ class InvalidRequestException(AwsException):
 
 
 class ValidationException(AwsException):
-    """The same, in the operations whose model declares this one: packages, commands, metrics."""
+    """Like ``InvalidRequestException``, in operations whose model declares this one: packages, commands, metrics."""
 
 
 class CertificateValidationException(AwsException):
@@ -112,7 +112,7 @@ class UnauthorizedException(AwsException):
 
 
 class ForbiddenException(AwsException):
-    """The data plane's policy decision was no."""
+    """A policy does not allow this on the data plane."""
 
 
 class ResourceNotFoundException(AwsException):
@@ -128,7 +128,7 @@ class ResourceAlreadyExistsException(AwsException):
 
     Args:
         message: See `AwsException`.
-        resource_id: Identifier of the resource that is in the way.
+        resource_id: Identifier of the existing resource.
         resource_arn: Its ARN.
     """
 
@@ -144,7 +144,7 @@ class ResourceAlreadyExistsException(AwsException):
 
 
 class CertificateConflictException(AwsException):
-    """The certificate's issuer cannot be told apart: register it with its CA certificate named."""
+    """Several CA certificates may be the certificate's issuer: name the CA certificate in the request."""
 
 
 class CertificateStateException(AwsException):
@@ -205,7 +205,7 @@ class ThrottlingException(AwsException):
 
 
 class InternalFailureException(AwsException):
-    """The service failed, and it is not the caller's fault."""
+    """The service failed; the request is not the cause."""
 
 
 class ServiceUnavailableException(AwsException):

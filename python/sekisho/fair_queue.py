@@ -1,7 +1,7 @@
-"""Shares out what several owners want at once: what waits (``FairQueue``) and what is in hand (``Shares``).
+"""Serves several owners fairly: items that wait (``FairQueue``) and items that are processed (``Shares``).
 
-An owner is named by a path, from the outside in: account, then certificate, then connection. Owners of one level are
-equal among each other, however many items one of them brings. Neither class locks: callers do.
+A path names an owner, outermost level first: account, certificate, connection. Owners of one level have equal shares,
+however many items each has. Neither class locks: callers do.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Path = Sequence[Hashable]
 
 @dataclass(frozen=True, slots=True)
 class Overflow(Generic[T]):
-    """An item that has no place in the queue.
+    """An item that was refused or removed, since a bound was exceeded.
 
     Attributes:
         path: Its owner.
         item: The item.
-        level: Whose bound it exceeds: 0 that of the whole queue, 1 that of its first owner (an account), and so on.
+        level: The level of the bound: 0 the whole queue, 1 the outermost owner (an account), and so on.
     """
 
     path: tuple[Hashable, ...]
@@ -33,17 +33,17 @@ class Overflow(Generic[T]):
 class FairQueue(Generic[T]):
     """A bounded queue that serves owners in turn.
 
-    ``take`` goes round the accounts that have items, one item each; within an account round its certificates, and so
-    on; each last owner's items come in the order in which they were put. So an account waits for at most one item of
-    each other account before each of its own.
+    ``take`` serves the accounts that have items in turn, one item each; within an account its certificates in turn, and
+    so on. The items of an innermost owner are taken in the order in which they were put. So an account waits for at
+    most one item of each other account before each of its own.
 
-    Bounds hold for sizes: the sum of the ``size`` of all items that wait. Where a bound is reached, an owner that holds
-    more than the newcomer would hold gives up its newest items; else the newcomer is refused. So no owner that holds
-    less than an equal share is refused because others fill the queue.
+    Bounds apply to the sum of the ``size`` of the items that wait. When a new item exceeds a bound, an owner that
+    would still hold as much as the new item's owner loses its newest items; if there is none, the new item is refused.
+    So no owner that holds less than an equal share is refused because others fill the queue.
 
     Args:
-        bounds: The largest size of the whole queue, of one first owner, of one second owner, and so on: one more than
-            a path has members.
+        bounds: The largest size of the whole queue, of one outermost owner, of one owner of the next level, and so on:
+            one more than a path has members.
     """
 
     def __init__(self, *bounds: int) -> None:
@@ -54,15 +54,15 @@ class FairQueue(Generic[T]):
         self._count = 0
 
     def put(self, path: Path, item: T, size: int = 1) -> list[Overflow[T]]:
-        """Add an item; return what has no place now.
+        """Add an item; return the items that are over the bounds.
 
-        Empty: all is well. The item itself: it was refused, and everything else waits on. Otherwise it was accepted in
-        place of the items returned.
+        Empty: the item was added. The item itself: it was refused, and nothing else changed. Otherwise the item was
+        added and the returned items were removed.
 
         Args:
             path: The owner.
             item: Anything.
-            size: What counts against the bounds, 1 or more.
+            size: What the item counts against the bounds, 1 or more.
         """
         path = tuple(path)
         if size < 1:
@@ -85,10 +85,10 @@ class FairQueue(Generic[T]):
         return [overflow for overflow, _ in given_up]
 
     def take(self, may: Callable[[Hashable], bool] = lambda _owner: True) -> tuple[tuple[Hashable, ...], T] | None:
-        """The next item with its path, and out of the queue; None where there is none.
+        """Remove the next item from the queue; return its path and the item, or None where there is none.
 
         Args:
-            may: Whether an item of this first owner may be taken now; others keep their turn.
+            may: Whether an item of this outermost owner may be taken now. An owner that may not keeps its turn.
         """
         for owner in self._root.children:
             if may(owner):
@@ -98,35 +98,35 @@ class FairQueue(Generic[T]):
         return None
 
     def remove(self, path: Path, item: T) -> bool:
-        """Take an item out that is not waited for any more. False where it is not there."""
+        """Remove an item. False where it is not in the queue."""
         removed = self._root.remove(tuple(path), item)
         self._count -= removed
         return removed
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all items."""
         self._root = _Owners()
         self._count = 0
 
     def __len__(self) -> int:
-        """How many items wait."""
+        """Return the number of items that wait."""
         return self._count
 
     def size(self, path: Path = ()) -> int:
-        """The size of what an owner has here; of the whole queue where none is named."""
+        """Return the size of an owner's items; with an empty path that of the whole queue."""
         node = self._root.find(tuple(path))
         return 0 if node is None else node.size
 
     def owners(self) -> Iterator[Hashable]:
-        """The first owners that have items here, in the order of their turns."""
+        """Return the outermost owners that have items, in the order of their turns."""
         return iter(self._root.children)
 
     def _exceeded(self, path: tuple[Hashable, ...]) -> int | None:
-        """The outermost level whose bound is exceeded by the owner of ``path``."""
+        """Return the outermost level whose bound is exceeded by the owner of ``path``."""
         return next((level for level, bound in enumerate(self._bounds) if self.size(path[:level]) > bound), None)
 
     def _victim(self, path: tuple[Hashable, ...], level: int) -> tuple[Hashable, ...]:
-        """The owner that gives up its newest item, so that the exceeded ``level`` comes within its bound."""
+        """Return the owner that loses its newest item, because ``level`` exceeds its bound."""
         while isinstance(node := self._root.find(path[:level]), _Owners):
             largest = node.largest()
             child = node.children[largest]
@@ -138,7 +138,7 @@ class FairQueue(Generic[T]):
 
 
 class _Lane(Generic[T]):
-    """The items of one last owner, with their sizes."""
+    """The items of one innermost owner, with their sizes."""
 
     __slots__ = ("items", "size")
 
@@ -185,14 +185,14 @@ class _Owners(Generic[T]):
         self.size = 0
 
     def find(self, path: tuple[Hashable, ...]) -> _Owners[T] | _Lane[T] | None:
-        """What an owner below has; None where it has nothing."""
+        """Return the node of an owner below; None where it has no items."""
         if not path:
             return self
         child = self.children.get(path[0])
         return None if child is None else child.find(path[1:])
 
     def largest(self) -> Hashable:
-        """The child that has most."""
+        """Return the child with the largest size."""
         return max(self.children, key=lambda name: self.children[name].size)
 
     def add(self, path: tuple[Hashable, ...], entry: tuple[T, int]) -> None:
@@ -203,7 +203,7 @@ class _Owners(Generic[T]):
         self.size += entry[1]
 
     def newest_of_largest(self) -> tuple[tuple[Hashable, ...], int]:
-        """The path below of the owner with most, and the size of its newest item."""
+        """Return the path below this node to the owner with the largest size, and the size of its newest item."""
         largest = self.largest()
         below, size = self.children[largest].newest_of_largest()
         return (largest, *below), size
@@ -215,7 +215,7 @@ class _Owners(Generic[T]):
         return entry
 
     def take(self, name: Hashable) -> tuple[tuple[Hashable, ...], tuple[T, int]]:
-        """The next item of one child, whose turn is then over."""
+        """Remove the next item of one child and end the child's turn; return the path and the item."""
         child = self.children[name]
         below, entry = child.take_first()
         self.children.move_to_end(name)
@@ -242,13 +242,13 @@ class _Owners(Generic[T]):
 
 
 class Shares:
-    """Who may take one more of a number of equal places, such as threads.
+    """The shares of owners in a number of equal places, such as threads.
 
-    An owner may while it holds fewer than are free. So one owner alone gets half of them, two a third each, and there
-    is a place left for one more owner as long as there are fewer owners than places.
+    An owner may take a place while it holds fewer than are free. So one owner alone gets half of them, two get a third
+    each, and a place is left for one more owner as long as there are fewer owners than places.
 
     Args:
-        places: How many there are.
+        places: The number of places.
     """
 
     def __init__(self, places: int) -> None:
@@ -262,11 +262,11 @@ class Shares:
         return self._free
 
     def held(self, owner: Hashable) -> int:
-        """Places that an owner holds."""
+        """Return the number of places that an owner holds."""
         return self._held[owner]
 
     def may(self, owner: Hashable) -> bool:
-        """Whether this owner may take a place now."""
+        """Return whether this owner may take a place now."""
         return self._held[owner] < self._free
 
     def take(self, owner: Hashable) -> None:

@@ -1,4 +1,4 @@
-"""Writing files that must be whole or not there (keys, certificates, run.json), and looking at who else may write."""
+"""Writes files atomically (keys, certificates, run.json), and refuses files that other users can change."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LEFTOVER: Final = re.compile(r"\.(.+\.(key|crt|pem|json)|ecdsa|rsa|issuing)\.[a
 
 
 class WritableByOthers(ValueError):
-    """A file or folder that the server relies on can be changed by other users; the message says what to type."""
+    """Other users can change a file or folder that the server relies on. The message says which command mends it."""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let every OSError of the block name ``path``: those of write, fsync and close name no file."""
+    """Make every OSError of the block name ``path``: those of write, fsync and close name no file."""
     try:
         yield
     except OSError as error:
@@ -35,7 +35,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def sync_folder(path: Path) -> None:
-    """See to it that what was written into a folder is still there after a power cut, its names too. Raises OSError."""
+    """Sync a folder, so that the names of files created or renamed in it survive a power failure. Raises OSError."""
     with naming(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -45,9 +45,9 @@ def sync_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a temporary file beside ``path``, sync it, rename it over. ``mode``: permissions, 0o600 for keys.
+    """Write a temporary file in the folder of ``path``, sync it, and rename it to ``path``.
 
-    Raises OSError that names ``path``; then whatever was there before is still there.
+    ``mode``: the permissions, 0o600 for keys. Raises OSError that names ``path``, which is then unchanged.
     """
     with naming(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
@@ -60,9 +60,10 @@ def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
 
 
 def create_folder(folder: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
-    """Make ``folder`` (mode 0700) with these files, given with their modes: all of them or, after a kill, none.
+    """Make ``folder`` (mode 0700) with files, atomically: a process that is killed leaves all of them or none.
 
-    Raises OSError that names ``folder``: it cannot be written, or is there already and not empty.
+    ``files``: content and mode by name. Raises OSError that names ``folder``: it cannot be written, or exists and is
+    not empty.
     """
     with naming(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_SUFFIX))
@@ -70,7 +71,7 @@ def create_folder(folder: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
             for name, (content, mode) in files.items():
                 _write(os.open(temporary / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), content, mode)
             sync_folder(temporary)
-            # Over an empty folder too.
+            # This also replaces an empty folder.
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -87,7 +88,7 @@ def _write(descriptor: int, content: bytes, mode: int) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from ``folder`` what a killed process left of ``write_atomically`` and ``create_folder``.
+    """Remove from ``folder`` the temporary files of a ``write_atomically`` or ``create_folder`` that was killed.
 
     Only for a folder that no other process writes to. Raises OSError.
     """
@@ -100,13 +101,13 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def refuse_writable_by_others(path: Path) -> None:
-    """Look at a file or folder and at every folder above it.
+    """Check that no other user can change ``path``: the file or folder itself, and every folder above it.
 
-    In a folder with the sticky bit, such as /tmp, users can replace their own files only; it may be above ``path``.
+    A folder above ``path`` may have the sticky bit, such as /tmp: users can replace only their own files in it.
 
     Raises:
         WritableByOthers: Other users could change ``path`` or put something else in its place.
-        OSError: It is not there.
+        OSError: ``path`` does not exist.
     """
     given = path.absolute()
     above = {each: None for start in (given, given.resolve()) for each in start.parents}
@@ -125,7 +126,7 @@ def refuse_writable_by_others(path: Path) -> None:
 
 
 def _others_of_group(group: int, owner: int) -> set[str]:
-    """The members of a group but for root, the owner and this process's user; often a group is one user's own."""
+    """Return the members of a group, without root, the owner and this process's user: many groups have one user."""
     try:
         members = set(grp.getgrgid(group).gr_mem)
     except KeyError:

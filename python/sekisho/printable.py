@@ -1,13 +1,13 @@
-"""Text that devices and peers have sent, as it may be shown: nothing in it steers a terminal or forges a line."""
+"""Escapes text from devices and peers, so that it can neither control a terminal nor forge a line of the log."""
 
 from __future__ import annotations
 
 
 def printable(text: str, keep: str = "") -> str:
-    """``text`` with every character that is not printable escaped as in Python, but for those in ``keep``.
+    """Return ``text`` with every character that is not printable, except those in ``keep``, escaped as in Python.
 
-    That is control characters (escape, line feed, C1 among them), separators other than the space, and characters that
-    change the direction of text.
+    Not printable are control characters (also escape, line feed and C1), separators except the space, and characters
+    that change the direction of text.
     """
     if text.isprintable():
         return text

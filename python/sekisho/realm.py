@@ -1,7 +1,7 @@
-"""Where a thing belongs: one account in one region.
+"""A realm: one account in one region.
 
-Certificates, things, policies, topics and sessions of two realms never meet. The API learns the realm from the SigV4
-credential (access key and scope); a device connection learns it from the SNI name.
+Each realm has certificates, things, policies, topics and sessions of its own. The realm of an API request comes from
+its SigV4 credential (access key and scope), that of a device's connection from the SNI name.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Why the gateway refuses: every reason, and a refusal with its detail.
+"""The reasons for which the gateway refuses, and a refusal with its detail.
 
 The enumeration is that of the Rust crates: ``crates/gateway/src/refusal.rs``, then ``crates/broker/src/refusal.rs``.
 ``tests/unit/test_boundary.py`` compares the two. It is repeated here because the domain names reasons and must not
-import the Rust module. What each reason means and what to do about it is ``_sekisho.refusal_reasons``.
+import the Rust module. ``_sekisho.refusal_reasons`` says what each reason means and what to do about it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class RefusalReason(StrEnum):
-    """The name of a reason, as the log, the metrics and the gateway use it."""
+    """The name of a reason in the log, in the metrics and in the gateway."""
 
     TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     HTTP_ON_MQTT_PORT = "HTTP_ON_MQTT_PORT"
@@ -111,11 +111,11 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A certificate is refused. Without ``detail`` the gateway says the sentence that belongs to the reason."""
+    """The refusal of a certificate. Without ``detail`` the gateway logs the sentence of the reason."""
 
     reason: RefusalReason
     detail: str | None = None
-    """What the operator should know of this case."""
+    """What the operator needs to know about this case, and what to do."""
 
     def __str__(self) -> str:
         return str(self.reason) if self.detail is None else f"{self.reason}: {self.detail}"

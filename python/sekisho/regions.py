@@ -1,7 +1,7 @@
-"""The regions that a server serves: those of AWS, and a site's own that the setting ``regions`` names.
+"""The regions that a server serves: those of AWS, and those that the setting ``regions`` adds.
 
-A region comes in with a request's signature, with the command line and with the environment. Each of them asks here, so
-that nothing is made for a region that is not in the list: no endpoint, no server certificate, no realm of the gateway.
+A region's name comes from a request's signature, the command line or the environment. Each is checked here, so that
+an unknown region gets no endpoint, no server certificate and no realm in the gateway.
 
 Source: the partitions of the installed botocore, ``data/partitions.json``.
 """
@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-"""The form of a region's name, which is a part of endpoints' names and of ARNs."""
+"""The form of a region's name: it is part of host names of endpoints and of ARNs."""
 
 MAX_OWN_REGIONS: Final = 64
-"""How many regions the setting ``regions`` may add: each has a server certificate of its own."""
+"""The number of regions that the setting ``regions`` may add: each has a server certificate of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """The regions served. ``own``: what the setting ``regions`` adds to those of AWS."""
+    """The regions of a server. ``own``: those that the setting ``regions`` adds to those of AWS."""
 
     own: tuple[str, ...] = ()
     _descriptions: Mapping[str, str] = field(init=False, repr=False, compare=False)
@@ -42,11 +42,11 @@ class Regions:
         return iter(self._descriptions)
 
     def why_not(self, region: str) -> str:
-        """One sentence about a name that is none of them, with the nearest that is, and the setting that adds one."""
+        """Return a message about an unknown region: the nearest known one, and the setting that adds a region."""
         near = self._nearest(region)
         suggestion = f" Did you mean {near}?" if near else ""
-        own = f" A region of your own is named in the setting regions: {setting([region])}." if _is_name(region) else ""
-        return f"{region!r} is no region of AWS, and none of the setting regions.{suggestion}{own}"
+        own = f" To add a region of your own, set {setting([region])}." if _is_name(region) else ""
+        return f"{region!r} is neither a region of AWS nor one of the setting regions.{suggestion}{own}"
 
     def _nearest(self, region: str) -> str | None:
         text = region.lower()
@@ -54,12 +54,12 @@ class Regions:
         if close:
             return close[0]
         # botocore describes ap-northeast-1 as "Asia Pacific (Tokyo)".
-        words = {name: re.findall(r"[a-z]+", place.lower()) for name, place in self._descriptions.items()}
-        return next((name for name, place in words.items() if text in place), None)
+        words = {name: re.findall(r"[a-z]+", described.lower()) for name, described in self._descriptions.items()}
+        return next((name for name, of_name in words.items() if text in of_name), None)
 
 
 def setting(regions: Iterable[str]) -> str:
-    """How the setting ``regions`` is written in ``sekisho.toml`` and in the environment, with these."""
+    """Return how to set ``regions`` to these, in ``sekisho.toml`` and in the environment."""
     names = list(regions)
     return f"regions = {json.dumps(names)} in sekisho.toml, or SEKISHO_REGIONS={','.join(names)}"
 
@@ -70,9 +70,9 @@ def _is_name(region: str) -> bool:
 
 @cache
 def _aws_regions() -> Mapping[str, str]:
-    """Name and description of each region of each partition, without ``aws-global`` and its like."""
+    """Return descriptions by name, for each region of each partition; without global ones such as ``aws-global``."""
     spec = importlib.util.find_spec("botocore")
-    # Read as a file: importing botocore costs more than the rest of a start.
+    # Read as a file: importing botocore takes longer than the rest of a start.
     folder = Path((spec.submodule_search_locations or [""])[0]) if spec is not None else Path()
     partitions = json.loads((folder / "data" / "partitions.json").read_bytes())["partitions"]
     return {

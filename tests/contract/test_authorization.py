@@ -116,7 +116,7 @@ def test_each_refusal_has_its_class(account: Account, other_account: Account) ->
         iot.test_authorization(principal=principal, authInfos=questions, policyNamesToAdd=["nothing"])
     with pytest.raises(refused.InvalidRequestException, match=other_account.realm.account_id):
         iot.test_authorization(principal=add_certificate(other_account), authInfos=questions)
-    with pytest.raises(refused.InvalidRequestException, match="Nothing to test"):
+    with pytest.raises(refused.InvalidRequestException, match="names neither a principal nor policies"):
         iot.test_authorization(authInfos=questions)
     with pytest.raises(refused.InvalidRequestException, match="not an ARN"):
         iot.test_authorization(principal=principal, authInfos=[{"actionType": "PUBLISH", "resources": ["a"]}])

@@ -212,7 +212,7 @@ def test_lists_come_in_pages_newest_first(account: Account, other_account: Accou
     ascending = account.iot.list_ca_certificates(ascendingOrder=True, pageSize=3)
     assert [each["certificateId"] for each in ascending["certificates"]] == made[:3]
     assert account.iot.list_ca_certificates(templateName="factory")["certificates"] == []
-    with pytest.raises(account.iot.exceptions.InvalidRequestException, match="was not given by this service"):
+    with pytest.raises(account.iot.exceptions.InvalidRequestException, match="is not one that this service returned"):
         account.iot.list_ca_certificates(marker="c29tZXRoaW5n")
     with pytest.raises(account.iot.exceptions.InvalidRequestException):
         account.iot.list_ca_certificates(pageSize=251)

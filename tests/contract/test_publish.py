@@ -85,7 +85,7 @@ def test_user_properties_may_be_encoded_once(account: Account) -> None:
     ("change", "says"),
     [
         ({"topic": "a/#"}, "wildcard '#'"),
-        ({"topic": "a/b/c/d/e/f/g/h/i"}, "at most 7"),
+        ({"topic": "a/b/c/d/e/f/g/h/i"}, "the maximum is 7"),
         ({"qos": 2}, "less than or equal to 1"),
         ({"userProperties": '{"a": "1"}'}, "is not a list"),
         ({"correlationData": "not base64"}, "correlationData is not valid base64"),

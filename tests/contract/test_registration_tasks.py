@@ -202,7 +202,7 @@ def test_a_bucket_of_another_account_is_not_read(account: Account, other_account
     for named, key in ((bucket, "fleet/input.json"), (account.realm.account_id, f"{bucket}/fleet/input.json")):
         task = ended(other_account, start(other_account, named, THING_ONLY, key=key))
         assert (task["status"], task["successCount"]) == ("Failed", 0)
-        assert f"Its place is {other}/{named}/{key} in the server's bulk_folder" in task["message"]
+        assert f"Its path is {other}/{named}/{key} in the server's bulk_folder" in task["message"]
     link = account.server.buckets / other / "link"
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(account.server.buckets / account.realm.account_id / bucket)

@@ -33,7 +33,7 @@ def test_each_refusal_has_its_class(account: Account, other_account: Account) ->
         iot.list_tags_for_resource(resourceArn=resource + "-2")
     with pytest.raises(refused.InvalidRequestException, match=other_account.realm.account_id):
         iot.list_tags_for_resource(resourceArn=strange)
-    with pytest.raises(refused.InvalidRequestException, match="takes no tags"):
+    with pytest.raises(refused.InvalidRequestException, match="cannot have tags"):
         iot.tag_resource(resourceArn=add_certificate(account), tags=[{"Key": "a"}])
     with pytest.raises(refused.InvalidRequestException, match="nextToken"):
         iot.list_tags_for_resource(resourceArn=resource, nextToken="more")

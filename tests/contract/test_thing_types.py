@@ -109,7 +109,7 @@ def test_each_refusal_has_its_class(account: Account, other_account: Account) ->
     ):
         with pytest.raises(refused.ResourceNotFoundException, match="Thing type pump cannot be found"):
             call()
-    with pytest.raises(refused.InvalidRequestException, match="at most 3"):
+    with pytest.raises(refused.InvalidRequestException, match="the maximum is 3"):
         iot.create_thing_type(thingTypeName="pump", thingTypeProperties={"searchableAttributes": list("abcd")})
     with pytest.raises(refused.InvalidRequestException, match="userPropertyKey"):
         iot.create_thing_type(

@@ -57,7 +57,7 @@ def test_each_refusal_has_its_class(account: Account) -> None:
         iot.update_thing(thingName="valve")
     with pytest.raises(refused.InvalidRequestException, match="failed to satisfy constraint"):
         iot.create_thing(thingName="no spaces")
-    with pytest.raises(refused.InvalidRequestException, match="at most 3"):
+    with pytest.raises(refused.InvalidRequestException, match="the maximum is 3"):
         iot.create_thing(thingName="valve", attributePayload={"attributes": dict.fromkeys("abcd", "1")})
 
 
@@ -96,7 +96,7 @@ def test_things_are_found_by_attribute(account: Account) -> None:
 
 
 def test_an_unknown_token_is_refused(account: Account) -> None:
-    with pytest.raises(account.iot.exceptions.InvalidRequestException, match="was not given by this service"):
+    with pytest.raises(account.iot.exceptions.InvalidRequestException, match="is not one that this service returned"):
         account.iot.list_things(nextToken="page 2")
 
 

@@ -102,7 +102,7 @@ def test_aws_tools_behind_a_proxy_reach_the_server_by_the_output_of_env(
         (("env", "--data", ""), "path on the command line is empty"),
         (("up", "--config", ""), "path on the command line is empty"),
         (("ca", "create", "--out", ""), "path on the command line is empty"),
-        (("up", "--region", "tokyo"), "'tokyo' is no region of AWS"),
+        (("up", "--region", "tokyo"), "'tokyo' is neither a region of AWS"),
     ],
 )
 def test_a_value_with_another_meaning_in_the_shell_is_refused(

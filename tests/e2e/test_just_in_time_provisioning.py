@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from sekisho.provisioning.jitp import BETWEEN
+from sekisho.provisioning.jitp import RETRY_INTERVAL
 from tests.e2e.certificate_files import CertificateFiles, new_ca, new_device
 from tests.e2e.devices import V5 as MQTT_5
 from tests.e2e.devices import V311 as MQTT_311
@@ -212,7 +212,7 @@ def test_a_failing_template_is_reported_with_its_line_and_works_after_its_correc
 
     allow(iot, "made-later")
     answers = [attempt(fleet, device, "early")]
-    until_again = BETWEEN.total_seconds()
+    until_again = RETRY_INTERVAL.total_seconds()
     if time.monotonic() - begun < until_again:
         # Too early to try again: the reason is that of the last attempt.
         assert [each["detail"] for each in refusals(fleet, device, attempts=2)] == [why] * 2

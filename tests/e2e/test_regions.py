@@ -43,10 +43,10 @@ def test_an_unlisted_region_is_refused_everywhere_and_leaves_nothing_behind(serv
     for region in ("tokyo", "plant-1", "us-east-9"):
         clients = server.session(region=region)
         for ask in (clients.iot.describe_endpoint, clients.iot.list_things):
-            with pytest.raises(ClientError, match=f"'{region}' is no region of AWS.*setting regions") as refusal:
+            with pytest.raises(ClientError, match=f"'{region}' is neither a region of AWS.*setting regions") as refusal:
                 ask()
             assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-        with pytest.raises(ClientError, match=f"'{region}' is no region of AWS"):
+        with pytest.raises(ClientError, match=f"'{region}' is neither a region of AWS"):
             clients.iot_data.publish(topic="t", payload=b"")
     assert server.rows("SELECT DISTINCT region FROM endpoints") == [("us-east-1",)]
 
@@ -131,7 +131,7 @@ def test_a_data_folder_with_a_large_certificate_and_unlisted_regions_starts(
     line = grown.wait_for_log(
         "connection_refused", reason="DEVICE_CERTIFICATE_NOT_REGISTERED", certificate_id=identifier
     )
-    assert f"{MADE_UP[7]!r} is no region of AWS" in line["detail"]
+    assert f"{MADE_UP[7]!r} is neither a region of AWS" in line["detail"]
 
 
 def test_a_sites_own_region_is_served(tmp_path: Path) -> None:

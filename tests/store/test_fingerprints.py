@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sekisho.certificates.model import CertificateStatus, Fingerprints, Kin
+from sekisho.certificates.model import CertificateStatus, FingerprintMatches, Fingerprints
 from sekisho.certificates.store import CertificateRows
 from sekisho.store.store import Store
 from tests.store.builders import HOME, OTHER_ACCOUNT, certificate, certificate_id
@@ -17,13 +17,13 @@ def test_certificates_are_found_by_their_signed_part_and_revoked_ones_by_serial_
         CertificateRows(tx).add(certificate(1), MINE)
         CertificateRows(tx).add(certificate(2), Fingerprints(b"other", b"number", b"key"))
         CertificateRows(tx).add(certificate(3))
-        assert CertificateRows(tx).kin(HOME, MINE) == Kin(same_signed=certificate_id(1))
-        assert CertificateRows(tx).kin(OTHER_ACCOUNT, MINE) == Kin()
+        assert CertificateRows(tx).matching(HOME, MINE) == FingerprintMatches(same_signed=certificate_id(1))
+        assert CertificateRows(tx).matching(OTHER_ACCOUNT, MINE) == FingerprintMatches()
         CertificateRows(tx).replace(replace(certificate(2), status=CertificateStatus.REVOKED))
-        expected = Kin(certificate_id(1), certificate_id(2), certificate_id(2))
-        assert CertificateRows(tx).kin(HOME, MINE) == expected
-        assert CertificateRows(tx).kin(HOME, replace(MINE, public_key=b"new")) == replace(
+        expected = FingerprintMatches(certificate_id(1), certificate_id(2), certificate_id(2))
+        assert CertificateRows(tx).matching(HOME, MINE) == expected
+        assert CertificateRows(tx).matching(HOME, replace(MINE, public_key=b"new")) == replace(
             expected, revoked_same_key=None
         )
         CertificateRows(tx).remove(HOME, certificate_id(2))
-        assert CertificateRows(tx).kin(HOME, MINE) == Kin(same_signed=certificate_id(1))
+        assert CertificateRows(tx).matching(HOME, MINE) == FingerprintMatches(same_signed=certificate_id(1))

@@ -158,13 +158,13 @@ def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("", "looks like"),
-        ("secret", "looks like"),
+        ("", "Write it as"),
+        ("secret", "Write it as"),
         ("mysql://u:secret@h/d", "'mysql'"),
-        ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
-        ("sqlite:///file:secret?mode=memory&uri=true", "names no file"),
-        ("postgresql://u:secret@127.0.0.1:notaport/d", "looks like"),
+        ("sqlite://", "does not name a file"),
+        ("sqlite:///:memory:", "does not name a file"),
+        ("sqlite:///file:secret?mode=memory&uri=true", "does not name a file"),
+        ("postgresql://u:secret@127.0.0.1:notaport/d", "Write it as"),
         ("postgresql://u:secret@127.0.0.1:1/d", "127.0.0.1:1/d cannot be used"),
     ],
 )

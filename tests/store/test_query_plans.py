@@ -5,6 +5,7 @@ Every method of every port is called once, its statements are recorded, and each
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -107,7 +108,9 @@ CALLS: dict[str, list[Callable[[Transaction], object]]] = {
     ],
     "CertificateRows.get": [lambda tx: CertificateRows(tx).get(HOME, ID)],
     "CertificateRows.add": [lambda tx: CertificateRows(tx).add(certificate(10**6))],
-    "CertificateRows.kin": [lambda tx: CertificateRows(tx).kin(HOME, Fingerprints(b"signed", b"number", b"key"))],
+    "CertificateRows.matching": [
+        lambda tx: CertificateRows(tx).matching(HOME, Fingerprints(b"signed", b"number", b"key"))
+    ],
     "CertificateRows.replace": [lambda tx: CertificateRows(tx).replace(certificate(1))],
     "CertificateRows.page": [
         lambda tx: CertificateRows(tx).page(HOME, FORWARDS),
@@ -216,6 +219,10 @@ CALLS: dict[str, list[Callable[[Transaction], object]]] = {
     ],
     "PolicyRows.version": [lambda tx: PolicyRows(tx).version(HOME, "policy 1", 1)],
     "PolicyRows.versions": [lambda tx: PolicyRows(tx).versions(HOME, "policy 1")],
+    "PolicyRows.page_versions": [
+        lambda tx: PolicyRows(tx).page_versions(HOME, "policy 1", FORWARDS),
+        lambda tx: PolicyRows(tx).page_versions(HOME, "policy 1", BACKWARDS),
+    ],
     "PolicyRows.add_version": [lambda tx: PolicyRows(tx).add_version(version("policy 1", 2))],
     "PolicyRows.remove_version": [lambda tx: PolicyRows(tx).remove_version(HOME, "policy 1", 2)],
     "PolicyRows.attach": [lambda tx: PolicyRows(tx).attach(HOME, "policy 1", "another")],
@@ -250,6 +257,7 @@ CALLS: dict[str, list[Callable[[Transaction], object]]] = {
         lambda tx: ProvisioningTemplateRows(tx).page(HOME, BACKWARDS),
     ],
     "ProvisioningTemplateRows.version": [lambda tx: ProvisioningTemplateRows(tx).version(HOME, "template 1", 1)],
+    "ProvisioningTemplateRows.versions": [lambda tx: ProvisioningTemplateRows(tx).versions(HOME, "template 1")],
     "ProvisioningTemplateRows.page_versions": [
         lambda tx: ProvisioningTemplateRows(tx).page_versions(HOME, "template 1", FORWARDS),
         lambda tx: ProvisioningTemplateRows(tx).page_versions(HOME, "template 1", BACKWARDS),
@@ -278,6 +286,8 @@ CALLS: dict[str, list[Callable[[Transaction], object]]] = {
         lambda tx: CertificateProviderRows(tx).page(HOME, BACKWARDS),
     ],
     "EndpointRows.get": [lambda tx: EndpointRows(tx).get(HOME)],
+    "EndpointRows.secret": [lambda tx: EndpointRows(tx).secret()],
+    "EndpointRows.add_secret": [lambda tx: EndpointRows(tx).add_secret("secret")],
     "EndpointRows.add": [lambda tx: EndpointRows(tx).add(Endpoint(OTHER_ACCOUNT, "new"))],
     "OutboxRows.add": [lambda tx: OutboxRows(tx).add(Event(HOME, "t", b"p"))],
     "OutboxRows.first": [lambda tx: OutboxRows(tx).first(10)],
@@ -379,8 +389,8 @@ def test_every_method_of_every_feature_is_checked() -> None:
     methods = {
         f"{rows.__name__}.{method}"
         for rows in row_classes()
-        for method, function in vars(rows).items()
-        if not method.startswith("_") and callable(function)
+        for method, _ in inspect.getmembers(rows, inspect.isfunction)
+        if not method.startswith("_")
     }
     assert methods == set(CALLS) | WHOLE_TABLES
 

@@ -121,7 +121,7 @@ def test_a_database_of_an_unreleased_build_is_left_alone(url: str) -> None:
         CertificateRows(tx).add(certificate())
     with opened(url).writing.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
-    with pytest.raises(ForeignDatabase, match="from before the first release"), Store(url, lambda _: None):
+    with pytest.raises(ForeignDatabase, match="of a build before the first release"), Store(url, lambda _: None):
         pass
     with opened(url).writing.begin() as connection:
         assert schema_version.current(connection) == "0004"

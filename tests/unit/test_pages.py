@@ -29,7 +29,7 @@ def test_without_a_marker_a_list_begins_at_its_start() -> None:
 
 @given(some.text(min_size=1))
 def test_an_invalid_marker_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequestException, match="was not given by this service"):
+    with pytest.raises(InvalidRequestException, match="is not one that this service returned"):
         pages.window(text, None)
 
 

@@ -34,7 +34,7 @@ def test_a_site_adds_its_own_regions() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_region(region: str, nearest: str) -> None:
     sentence = Regions(("plant-1",)).why_not(region)
     assert sentence.startswith(
-        f"{region!r} is no region of AWS, and none of the setting regions. Did you mean {nearest}"
+        f"{region!r} is neither a region of AWS nor one of the setting regions. Did you mean {nearest}"
     )
 
 

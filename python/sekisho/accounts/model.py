@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of this server: 12 digits."""
+    """An account of this server. ``account_id``: 12 digits."""
 
     account_id: str
     name: str | None
@@ -17,7 +17,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """What signs an API request. The secret must be kept in the clear, since SigV4 is an HMAC with it."""
+    """A key that signs API requests. The secret is stored in clear text, since SigV4 is an HMAC with it."""
 
     access_key_id: str
     account_id: str

@@ -1,7 +1,7 @@
-"""Accounts of this server and the access keys that sign for them.
+"""Accounts of this server, and their access keys.
 
-An account is twelve digits and a boundary: certificates, things, policies and topics of two accounts never meet.
-There are no users or roles in an account; an access key speaks for all of it.
+Each account has certificates, things, policies and topics of its own. An account has no users or roles: an access key
+has all rights of its account.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ class Accounts:
         self._clock = clock
 
     def create(self, account_id: str | None = None, *, name: str | None = None) -> tuple[Account, AccessKey]:
-        """A new account with an access key.
+        """Create an account with an access key.
 
         Args:
-            account_id: Twelve digits; None chooses them at random.
-            name: For people; up to 128 printable characters.
+            account_id: Twelve digits; None: random ones.
+            name: Up to MAX_NAME printable characters, for people.
 
         Raises:
-            InvalidRequestException: Not twelve digits, or not a name.
-            ResourceAlreadyExistsException: There is such an account.
+            InvalidRequestException: ``account_id`` is not twelve digits, or ``name`` is empty, too long or not
+                printable.
+            ResourceAlreadyExistsException: The account exists.
         """
         if account_id is not None:
             _require_account_id(account_id)
@@ -54,7 +55,7 @@ class Accounts:
             return self._add(tx, account_id, name)
 
     def ensure(self, account_id: str) -> Account:
-        """The account, made with an access key if there is none. Raises InvalidRequestException."""
+        """Return the account; create it with an access key if it does not exist. Raises InvalidRequestException."""
         _require_account_id(account_id)
         with self._store.read() as tx:
             account = AccountRows(tx).get(account_id)
@@ -64,27 +65,27 @@ class Accounts:
             return AccountRows(tx).get(account_id) or self._add(tx, account_id, None)[0]
 
     def all(self) -> Sequence[Account]:
-        """Every account."""
+        """Return every account."""
         with self._store.read() as tx:
             return AccountRows(tx).all()
 
     def exists(self, account_id: str) -> bool:
-        """Whether this server has the account."""
+        """Return whether this server has the account."""
         with self._store.read() as tx:
             return AccountRows(tx).get(account_id) is not None
 
     def are_several(self) -> bool:
-        """Whether this server has more than one account. Another process may create one at any time."""
+        """Return whether this server has more than one account. Another process may create one at any time."""
         with self._store.read() as tx:
             return AccountRows(tx).are_several()
 
     def access_keys(self, account_id: str) -> Sequence[AccessKey]:
-        """The access keys of an account; none where there is no such account."""
+        """Return the access keys of an account; none for an unknown account."""
         with self._store.read() as tx:
             return AccountRows(tx).access_keys(account_id)
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        """The access key of this id."""
+        """Return the access key, or None."""
         with self._store.read() as tx:
             return AccountRows(tx).access_key(access_key_id)
 
@@ -95,11 +96,11 @@ class Accounts:
 
     def _add_key(self, tx: Transaction, account_id: str) -> AccessKey:
         key = AccessKey(
-            # The form that AWS tools expect: some refuse ids that do not begin with AKIA.
+            # Some AWS tools refuse ids that do not begin with AKIA.
             access_key_id="AKIA" + _random(_BASE32, 16),
             account_id=account_id,
             created_at=self._clock(),
-            # Letters and digits alone survive every shell and configuration file; 40 of them are 238 bits.
+            # Letters and digits need no quotes in any shell or configuration file; 40 of them are 238 bits.
             secret_access_key=_random(_SECRET, 40),
         )
         AccountRows(tx).add_access_key(key)
@@ -113,12 +114,16 @@ def _require_account_id(account_id: str) -> None:
 
 def _require_name(name: str | None) -> None:
     if name is not None and not (0 < len(name) <= MAX_NAME and name.isprintable()):
-        raise InvalidRequestException(f"An account's name is 1 to {MAX_NAME} printable characters.")
+        raise InvalidRequestException(
+            f"An account's name has 1 to {MAX_NAME} printable characters, not {len(name)}."
+            if name.isprintable()
+            else f"An account's name has printable characters only, not {name[:MAX_NAME]!r}."
+        )
 
 
 def _unused_id(tx: Transaction) -> str:
     while True:
-        # No zero in front: tools that take the id for a number would lose it.
+        # Tools that read the id as a number would drop a leading zero.
         account_id = str(10**11 + secrets.randbelow(9 * 10**11))
         if AccountRows(tx).get(account_id) is None:
             return account_id

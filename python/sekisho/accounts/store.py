@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Column, ForeignKeyConstraint, Index, Row, UniqueConstraint, select
 
 from sekisho.accounts.model import AccessKey, Account
+from sekisho.store.rows import Rows
 from sekisho.store.statements import insert, reading
 from sekisho.store.tables import Instant, String, listed
-from sekisho.store.transaction import Transaction
 
 ACCOUNTS = listed(
     "accounts",
@@ -18,7 +18,7 @@ ACCOUNTS = listed(
     Column("name", String),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("account_id"),
-    # An account is not removed while it has connections.
+    # Accounts are never removed, and no connection depends on their names.
     announces=None,
 )
 
@@ -56,37 +56,34 @@ _KEY_BY_ID = reading(ACCESS_KEYS, _access_key, "access_key_id")
 _KEYS_OF = reading(ACCESS_KEYS, _access_key, "account_id")
 
 
-class AccountRows:
-    """Accounts of this server, and what signs their requests."""
+class AccountRows(Rows):
+    """Accounts of this server, and their access keys."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, account_id: str) -> Account | None:
-        """The account, or None."""
+        """Return the account, or None."""
         return _BY_ID.one(self._tx, {"its_account_id": account_id})
 
     def add(self, account: Account) -> None:
-        """Raises AlreadyThere where there is one of this id."""
+        """Add it. Raises AlreadyThere where there is one of this id."""
         values = {"account_id": account.account_id, "name": account.name, "created_at": account.created_at}
         insert(self._tx, ACCOUNTS, values, account.account_id)
 
     def all(self) -> Sequence[Account]:
-        """Every account, oldest first."""
+        """Return every account, oldest first."""
         return _ALL.all(self._tx, {})
 
     def are_several(self) -> bool:
-        """Whether there is more than one account."""
+        """Return whether there is more than one account."""
         return len(self._tx.execute(_FIRST_TWO).all()) > 1
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        """The access key, or None."""
+        """Return the access key, or None."""
         return _KEY_BY_ID.one(self._tx, {"its_access_key_id": access_key_id})
 
     def add_access_key(self, key: AccessKey) -> None:
-        """Raises AlreadyThere where there is one of this id. The account must be in the store."""
+        """Add it. Raises AlreadyThere where there is one of this id. The account must be in the store."""
         values = {
             "access_key_id": key.access_key_id,
             "account_id": key.account_id,
@@ -96,5 +93,5 @@ class AccountRows:
         insert(self._tx, ACCESS_KEYS, values, key.access_key_id)
 
     def access_keys(self, account_id: str) -> Sequence[AccessKey]:
-        """All access keys of an account, oldest first."""
+        """Return all access keys of an account, oldest first."""
         return _KEYS_OF.all(self._tx, {"its_account_id": account_id})

@@ -1,4 +1,4 @@
-"""Identities: all that a decision about a connection depends on."""
+"""Identities: the data that decisions about a connection depend on."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sekisho.policies.model import PolicyVersion
 
 @dataclass(frozen=True, slots=True)
 class IdentityThing:
-    """A thing as a connection sees it."""
+    """A thing that is attached to a connection's certificate."""
 
     name: str
     type_name: str | None
     attributes: Mapping[str, str]
     exclusive: bool
     policies: tuple[PolicyVersion, ...] = ()
-    """Policies that come with its groups."""
+    """Policies of the groups that the thing is in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that the gateway needs to know of one certificate, from one look-up."""
+    """The data that the gateway needs about one certificate, from one look-up."""
 
     certificate: Certificate
     policies: tuple[PolicyVersion, ...]
     things: tuple[IdentityThing, ...]
     is_awaited: bool = False
-    """Somebody waits for it to connect (``provisioning.rotation``)."""
+    """A pending rotation waits for the certificate to connect (``sekisho.rotation``)."""

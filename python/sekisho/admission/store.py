@@ -1,7 +1,7 @@
-"""The look-up of identities: a few statements for a whole batch of connections.
+"""The look-up of identities, with few statements for a batch of connections.
 
-Three, and two more where some thing is in a group. Where some are not among the certificates, one more looks for them
-among provisioning claims.
+There are three statements; two more where a thing is in a group; and one more for provisioning claims, where some
+certificates are not registered.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from sekisho.provisioning.claims.rules import identity_of
 from sekisho.provisioning.claims.store import PROVISIONING_CLAIMS, claim_of
 from sekisho.realm import Realm
 from sekisho.rotation.store import PENDING, ROTATIONS
-from sekisho.store.transaction import Transaction
+from sekisho.store.rows import Rows, realm_of
 from sekisho.thing_groups.store import MEMBERSHIPS
 from sekisho.things.store import THINGS
 
 CHUNK: Final = 250
 """Keys per statement: fewer than the 999 parameters that any SQLite allows."""
 
-# One column is compared with the keys, the first of an index, and what another realm has of it is left out here: for a
-# list of tuples SQLite reads the whole table. A certificate is in few realms, and an ARN belongs to one.
+# Only the first column of an index is compared with the keys, and rows of other realms are dropped in Python: for a
+# list of tuples SQLite reads the whole table. A certificate is in few realms, and an ARN is in one.
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
-# Within the same statement, since hardly any certificate is waited for.
+# Part of the same statement, since rotations are pending for few certificates.
 _IS_AWAITED = (
     exists()
     .where(
@@ -74,8 +74,8 @@ _POLICIES_OF = (
     .order_by(POLICY_TARGETS.c.seq)
 )
 
-# Whether a thing is in a group comes with it, so that a fleet without groups is asked nothing more. LIMIT, where EXISTS
-# would say the same, since PostgreSQL may answer EXISTS by reading all memberships beforehand.
+# Whether a thing is in a group is part of the statement, so that a fleet without groups costs no further one. LIMIT
+# instead of EXISTS, since PostgreSQL may answer EXISTS by reading all memberships first.
 _A_MEMBERSHIP = (
     select(MEMBERSHIPS.c.seq)
     .where(
@@ -101,7 +101,7 @@ _THINGS_OF = (
     .order_by(ATTACHMENTS.c.seq)
 )
 
-# Groups and all their ancestors: memberships have a row for each.
+# Groups and their ancestors: memberships have a row for each.
 _GROUPS_OF = (
     select(ATTACHMENTS.c.principal, MEMBERSHIPS)
     .join(
@@ -117,24 +117,23 @@ _GROUPS_OF = (
 )
 
 
-class IdentityRows:
-    """All that the gateway needs to know of certificates. The cost of a key does not grow with the registry."""
+class IdentityRows(Rows):
+    """Identities by certificate. The cost of a key does not grow with the registry."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def look_up(self, keys: Sequence[tuple[Realm, str]]) -> Mapping[tuple[Realm, str], Identity]:
-        """(realm, certificate_id) → identity. Policies and things in the order they were attached, those of a
-        thing's groups from the nearest to the root. Absent: unknown.
+        """Return the identities by (realm, certificate id), without keys that are not registered.
+
+        Policies and things are in the order in which they were attached; policies of a thing's groups from the nearest
+        group to the root.
         """
         found: dict[tuple[Realm, str], Identity] = {}
         asked = list(dict.fromkeys(keys))
         for start in range(0, len(asked), CHUNK):
             chunk = asked[start : start + CHUNK]
             known = self._look_up(chunk)
-            # Claims are few and short-lived; registered certificates do not wait for them.
+            # Claims are few and short-lived, so registered certificates cost no look-up of claims.
             unknown = [key for key in chunk if key not in known]
             found |= known | (self._claims(unknown) if unknown else {})
         return found
@@ -148,7 +147,7 @@ class IdentityRows:
     def _look_up(self, keys: Sequence[tuple[Realm, str]]) -> dict[tuple[Realm, str], Identity]:
         wanted = set(keys)
         ids = list({certificate_id for _, certificate_id in keys})
-        # By realm and ARN, under which policies and things are attached to it.
+        # By realm and ARN, which is the principal of attachments.
         certificates = {
             (each.realm, arn.certificate(each.realm, each.certificate_id)): (each, is_awaited)
             for each, is_awaited in (
@@ -165,13 +164,13 @@ class IdentityRows:
         in_groups = set()
         for row in self._tx.execute(_THINGS_OF, {"keys": principals}):
             exclusive = row.type == ThingPrincipalType.EXCLUSIVE_THING
-            things[Realm(row.account_id, row.region), row.principal].append(
+            things[realm_of(row), row.principal].append(
                 IdentityThing(row.name, row.type_name, row.attributes, exclusive)
             )
             if row.a_membership is not None:
                 in_groups.add(row.principal)
         if in_groups:
-            self._bring_policies_of_groups(things, list(in_groups))
+            self._add_policies_of_groups(things, list(in_groups))
         return {
             (certificate.realm, certificate.certificate_id): Identity(
                 certificate=certificate,
@@ -187,26 +186,26 @@ class IdentityRows:
         asked = list(targets)
         for start in range(0, len(asked), CHUNK):
             for row in self._tx.execute(_POLICIES_OF, {"keys": asked[start : start + CHUNK]}):
-                found[Realm(row.account_id, row.region), row.target].append(policy_version_of(row))
+                found[realm_of(row), row.target].append(policy_version_of(row))
         return found
 
-    def _bring_policies_of_groups(
+    def _add_policies_of_groups(
         self, things: Mapping[tuple[Realm, str], list[IdentityThing]], principals: Sequence[str]
     ) -> None:
         groups: defaultdict[tuple[Realm, str, str], list[str]] = defaultdict(list)
         for row in self._tx.execute(_GROUPS_OF, {"keys": principals}):
-            realm = Realm(row.account_id, row.region)
+            realm = realm_of(row)
             groups[realm, row.principal, row.thing_name].append(arn.thing_group(realm, row.group_name))
         if not groups:
             return
         # Many things of a batch are in the same groups, whose policies are read once.
         policies = self._policies_of(dict.fromkeys(group for of_thing in groups.values() for group in of_thing))
         for (realm, principal), attached in things.items():
-            for place, thing in enumerate(attached):
+            for index, thing in enumerate(attached):
                 inherited = {
                     version.policy_name: version
                     for group in groups.get((realm, principal, thing.name), ())
                     for version in policies.get((realm, group), ())
                 }
                 if inherited:
-                    attached[place] = replace(thing, policies=tuple(inherited.values()))
+                    attached[index] = replace(thing, policies=tuple(inherited.values()))

@@ -10,7 +10,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class BillingGroup:
-    """A group of things for the bill, of which there is none here: a name that things may have."""
+    """A billing group of things. Sekisho has no bills: a group is stored and returned."""
 
     realm: Realm
     name: str

@@ -1,6 +1,6 @@
-"""Billing groups: things put together for the bill. There is no bill here; what they are for is to be kept and told.
+"""Billing groups of things. Sekisho has no bills: groups are stored and returned.
 
-A thing is in one billing group at most. What it may do does not depend on it.
+A thing is in at most one billing group. Its rights do not depend on it.
 
 Source: Developer Guide, tagging-iot-billing-groups; the API Reference of each operation.
 """
@@ -18,8 +18,8 @@ from sekisho.errors import (
     InvalidRequestException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
-    VersionConflictException,
 )
+from sekisho.expected_version import require_version
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.store.store import Store
@@ -30,7 +30,7 @@ from sekisho.things.store import ThingRows
 
 
 class BillingGroups:
-    """Everything that is done to billing groups."""
+    """Creates, changes, lists and deletes billing groups, and puts things into them."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -39,10 +39,10 @@ class BillingGroups:
     def create(
         self, realm: Realm, name: str, *, description: str | None = None, tags: Mapping[str, str] | None = None
     ) -> BillingGroup:
-        """A new billing group, or the present one where it is the same.
+        """Create a billing group; return the existing one where it has the same description.
 
         Raises:
-            ResourceAlreadyExistsException: There is one of this name with another description.
+            ResourceAlreadyExistsException: A group of this name has another description.
         """
         with self._store.write() as tx:
             present = BillingGroupRows(tx).get(realm, name)
@@ -68,14 +68,14 @@ class BillingGroups:
             return group
 
     def describe(self, realm: Realm, name: str) -> BillingGroup:
-        """The billing group. Raises ResourceNotFoundException."""
+        """Return the billing group. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return existing(tx, realm, name)
 
     def update(
         self, realm: Realm, name: str, *, description: str | None = None, expected_version: int | None = None
     ) -> BillingGroup:
-        """Change the description, where one is given; the version rises by one.
+        """Change the description, if one is given, and add one to the version.
 
         Raises:
             ResourceNotFoundException: No such billing group.
@@ -83,7 +83,7 @@ class BillingGroups:
         """
         with self._store.write() as tx:
             group = existing(tx, realm, name)
-            _require_version(group, expected_version)
+            require_version(f"billing group {group.name}", group.version, expected_version)
             changed = replace(
                 group,
                 description=group.description if description is None else description,
@@ -93,7 +93,7 @@ class BillingGroups:
             return changed
 
     def delete(self, realm: Realm, name: str, *, expected_version: int | None = None) -> None:
-        """Delete a billing group. It is no error where there is none.
+        """Delete a billing group; without effect where there is none.
 
         Raises:
             InvalidRequestException: Things are in it.
@@ -103,7 +103,7 @@ class BillingGroups:
             group = BillingGroupRows(tx).get(realm, name)
             if group is None:
                 return
-            _require_version(group, expected_version)
+            require_version(f"billing group {group.name}", group.version, expected_version)
             if ThingRows(tx).of_billing_group(realm, name, Window(limit=1)).items:
                 raise InvalidRequestException(
                     f"Cannot delete billing group {name}: things are in it. Take them out with "
@@ -113,12 +113,12 @@ class BillingGroups:
             TagRows(tx).remove(realm, arn.billing_group(realm, name))
 
     def list(self, realm: Realm, window: Window, *, prefix: str = "") -> Slice[BillingGroup]:
-        """Billing groups of a realm, all or those whose name begins with ``prefix``."""
+        """Return the billing groups of a realm whose names begin with ``prefix``."""
         with self._store.read() as tx:
             return BillingGroupRows(tx).page(realm, window, prefix=prefix)
 
     def add_thing(self, realm: Realm, name: str, thing_name: str) -> None:
-        """Put a thing into a billing group; it leaves the one it was in. Raises ResourceNotFoundException."""
+        """Put a thing into a billing group, and out of the one that it is in. Raises ResourceNotFoundException."""
         with self._store.write() as tx:
             existing(tx, realm, name)
             thing = _existing_thing(tx, realm, thing_name)
@@ -126,7 +126,7 @@ class BillingGroups:
                 ThingRows(tx).set_billing_group(realm, thing_name, name)
 
     def remove_thing(self, realm: Realm, name: str, thing_name: str) -> None:
-        """Take a thing out of a billing group; not in it is no error. Raises ResourceNotFoundException."""
+        """Remove a thing from a billing group, if it is in that. Raises ResourceNotFoundException."""
         with self._store.write() as tx:
             existing(tx, realm, name)
             thing = _existing_thing(tx, realm, thing_name)
@@ -134,31 +134,23 @@ class BillingGroups:
                 ThingRows(tx).set_billing_group(realm, thing_name, None)
 
     def things_in(self, realm: Realm, name: str, window: Window) -> Slice[Thing]:
-        """The things of a billing group, the oldest first. Raises ResourceNotFoundException."""
+        """Return the things of a billing group, oldest first. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             existing(tx, realm, name)
             return ThingRows(tx).of_billing_group(realm, name, window)
 
 
 def existing(tx: Transaction, realm: Realm, name: str) -> BillingGroup:
-    """The billing group. Raises ResourceNotFoundException."""
+    """Return the billing group. Raises ResourceNotFoundException."""
     group = BillingGroupRows(tx).get(realm, name)
     if group is None:
         raise ResourceNotFoundException(f"Billing group {name} cannot be found.")
     return group
 
 
-# ``things`` looks for billing groups, so this does not look into ``things``.
+# ``things.rules`` imports this module, so this does not import ``things.rules``.
 def _existing_thing(tx: Transaction, realm: Realm, name: str) -> Thing:
     thing = ThingRows(tx).get(realm, name)
     if thing is None:
         raise ResourceNotFoundException(f"Thing {name} cannot be found.")
     return thing
-
-
-def _require_version(group: BillingGroup, expected: int | None) -> None:
-    if expected is not None and expected != group.version:
-        raise VersionConflictException(
-            f"The version for billing group {group.name} does not match the expected version. "
-            f"(version={group.version}, expectedVersion={expected})"
-        )

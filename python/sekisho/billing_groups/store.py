@@ -9,20 +9,15 @@ from sqlalchemy import BigInteger, Column, Index, Row, UniqueConstraint, select
 from sekisho.billing_groups.model import BillingGroup
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
+from sekisho.store.rows import RealmRows, RealmTable, realm_of, realm_values
 from sekisho.store.statements import (
     Query,
     begins,
-    insert,
     its,
     last_with,
-    reading,
     realm_parameters,
-    removing,
-    replace,
-    replacing,
 )
 from sekisho.store.tables import Instant, String, listed, realm_columns
-from sekisho.store.transaction import Transaction
 
 BILLING_GROUPS = listed(
     "billing_groups",
@@ -41,7 +36,7 @@ BILLING_GROUPS = listed(
 
 def _make(row: Row[Any]) -> BillingGroup:
     return BillingGroup(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         name=row.name,
         group_id=row.group_id,
         description=row.description,
@@ -52,8 +47,7 @@ def _make(row: Row[Any]) -> BillingGroup:
 
 def _values(group: BillingGroup) -> dict[str, Any]:
     return {
-        "account_id": group.realm.account_id,
-        "region": group.realm.region,
+        **realm_values(group.realm),
         "name": group.name,
         "group_id": group.group_id,
         "description": group.description,
@@ -62,46 +56,27 @@ def _values(group: BillingGroup) -> dict[str, Any]:
     }
 
 
-_KEY = ("account_id", "region", "name")
-_BY_KEY = reading(BILLING_GROUPS, _make, *_KEY)
-_OF_REALM = reading(BILLING_GROUPS, _make, "account_id", "region")
 _WITH_PREFIX = Query(
     select(BILLING_GROUPS).where(its(BILLING_GROUPS, "account_id", "region"), begins(BILLING_GROUPS.c.name)),
     BILLING_GROUPS.c.seq,
     _make,
 )
-_REPLACE = replacing(BILLING_GROUPS, *_KEY)
-_REMOVE = removing(BILLING_GROUPS, *_KEY)
 
 
-class BillingGroupRows:
+class BillingGroupRows(RealmRows[BillingGroup]):
     """Billing groups of all realms."""
 
-    __slots__ = ("_tx",)
+    __slots__ = ()
 
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-
-    def get(self, realm: Realm, name: str) -> BillingGroup | None:
-        """The billing group, or None."""
-        return _BY_KEY.one(self._tx, realm_parameters(realm, name=name))
+    _table = RealmTable(BILLING_GROUPS, "name", _make, _values)
 
     def add(self, group: BillingGroup) -> None:
-        """Raises AlreadyThere where the realm has one of this name."""
-        insert(self._tx, BILLING_GROUPS, _values(group), group.name)
-
-    def replace(self, group: BillingGroup) -> None:
-        """Overwrite it. Raises KeyError where the realm has none of this name."""
-        parameters = _values(group) | realm_parameters(group.realm, name=group.name)
-        replace(self._tx, _REPLACE, parameters, group.name)
-
-    def remove(self, realm: Realm, name: str) -> None:
-        """Forget it."""
-        self._tx.execute(_REMOVE, realm_parameters(realm, name=name))
+        """Add it. Raises AlreadyThere where the realm has one of this name."""
+        self._insert(group)
 
     def page(self, realm: Realm, window: Window, *, prefix: str = "") -> Slice[BillingGroup]:
-        """Part of the realm's list, or of those whose name begins with ``prefix``."""
+        """Return a page of the realm's billing groups whose names begin with ``prefix``."""
         if prefix:
             parameters = realm_parameters(realm, prefix=prefix, prefix_end=last_with(prefix))
             return _WITH_PREFIX.page(self._tx, window, parameters)
-        return _OF_REALM.page(self._tx, window, realm_parameters(realm))
+        return super().page(realm, window)

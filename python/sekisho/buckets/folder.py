@@ -1,7 +1,6 @@
-"""Buckets that are folders, in place of S3.
+"""Buckets that are folders of this machine.
 
-Each account has a folder in the buckets folder, and its buckets are folders in that:
-``<buckets folder>/<account id>/<bucket>/<key>``.
+The path of an input is ``<bulk_folder>/<account id>/<bucket>/<key>``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sekisho.observe.events import LogEvent
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 
 MAX_FOLDERS_LOGGED: Final = 5
-"""Folders without an account whose names the start logs."""
+"""Folders without an account that the log names when the server starts."""
 
 _ACCOUNT_ID: Final = re.compile(r"[0-9]{12}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -29,7 +28,7 @@ _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FolderInput:
-    """An open file."""
+    """A file that is open for reading."""
 
     def __init__(self, descriptor: int, status: os.stat_result, name: str) -> None:
         self._descriptor = descriptor
@@ -55,25 +54,25 @@ class FolderBuckets:
     def open(self, account_id: str, bucket: str, key: str, offset: int) -> Iterator[FolderInput]:
         """Open a file at its byte ``offset``.
 
-        Each part of the path is opened in the folder before it, and symbolic links are not followed. So the file is in
-        the account's folder, even if the folders are changed meanwhile.
+        Each part of the path is opened relative to the one before it, and symbolic links are not followed. So the file
+        is in the account's folder, even if folders are renamed at the same time.
 
         Raises:
-            InputError: The file does not exist or may not be read, or the names lead out of the bucket.
+            InputError: The file does not exist or may not be read, or the path leaves the bucket.
         """
         name = f"The input file {key} in bucket {bucket}"
         steps = [bucket, *key.split("/")]
         if any(step in ("", ".", "..") or "\0" in step for step in steps) or "/" in bucket:
             raise InputError(
-                f"{name} is not one: a bucket is a folder in the account's folder in the server's bulk_folder, and a "
-                "key the path of a file in it, without empty parts, '.' and '..'."
+                f"{name} is not valid: the bucket has to be a folder's name, and the key a path without empty parts, "
+                "'.' and '..'."
             )
         try:
             descriptor = self._open(account_id, steps)
         except OSError as error:
             raise InputError(
-                f"{name} cannot be opened: {error.strerror}. Its place is {account_id}/{bucket}/{key} in the server's "
-                "bulk_folder: each account has a folder of its own there, with a folder for each bucket."
+                f"{name} cannot be opened: {error.strerror}. Its path is {account_id}/{bucket}/{key} in the server's "
+                "bulk_folder."
             ) from None
         try:
             status = os.fstat(descriptor)
@@ -85,7 +84,7 @@ class FolderBuckets:
             os.close(descriptor)
 
     def warn_of_folders_without_account(self) -> None:
-        """Log the folders in the buckets folder that belong to no account, and so are never read."""
+        """Log the folders in ``bulk_folder`` that are not named by an account id, and so are never read."""
         found: list[Path] = []
         with suppress(OSError):
             found = [each for each in self._root.iterdir() if not _ACCOUNT_ID.fullmatch(each.name) and each.is_dir()]
@@ -99,7 +98,7 @@ class FolderBuckets:
 
     def _open(self, account_id: str, steps: Sequence[str]) -> int:
         """Return a descriptor of the file. Raises OSError."""
-        # Up to here, links of the operator are followed, such as one to another disk.
+        # Links to bulk_folder and to the account's folder are the operator's, such as one to another disk.
         folder = os.open(self._root / account_id, _FOLDER)
         try:
             for step in steps[:-1]:
@@ -116,7 +115,7 @@ def _open_beneath(folder: int, name: str, flags: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
     except OSError:
         if _is_link(folder, name):
-            # The kernel reports a link as "not a folder" or "too many links".
+            # The kernel's error for a link is "not a directory" or "too many levels of symbolic links".
             message = f"{name} is a symbolic link, and links in an account's folder are not followed"
             raise OSError(errno.ELOOP, message) from None
         raise

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 
 S3_TIMEOUT_SECONDS: Final = 30
-"""For a connection, and for further bytes on it."""
+"""The time limit for connecting, and for each read."""
 
 
 class S3Input:
@@ -67,7 +67,7 @@ class S3Buckets:
 
         Raises:
             InputError: The object does not exist or may not be read, or the bucket is not the account's.
-            InputUnavailable: The store does not answer, or answers with an error that may pass.
+            InputUnavailable: The store does not answer, or answers with a temporary error.
             StoreError: The number of accounts cannot be read.
         """
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -76,8 +76,8 @@ class S3Buckets:
         name = f"The input {key} in bucket {bucket}"
         self._check_owner(account_id, bucket, name)
         if any(step in (".", "..") for step in key.split("/")):
-            # A proxy in front of a store may resolve these as steps in a path, into another bucket.
-            raise InputError(f"{name} cannot be read: a key has no parts '.' and '..'.")
+            # A proxy may resolve these parts of the path, into another bucket.
+            raise InputError(f"{name} cannot be read: its key has a part '.' or '..'.")
         try:
             part = {"Range": f"bytes={offset}-"} if offset else {}
             answer = self._client().get_object(Bucket=bucket, Key=key, **part)

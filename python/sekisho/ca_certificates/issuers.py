@@ -1,7 +1,6 @@
-"""Which registered CA issued a certificate.
+"""Finds the registered CA certificate that issued a certificate.
 
-Issuers are told apart by key, never by name: several CAs of one subject may be registered, and the one that counts is
-the one whose key verifies the signature.
+The issuer is the CA whose key verifies the signature: several CAs of one subject may be registered.
 
 Source: Developer Guide, manage-your-CA-certs; API Reference, RegisterCertificate.
 """
@@ -27,18 +26,18 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.realm import Realm
 from sekisho.store.transaction import Transaction
 
-_SHOWN: Final = 5
-"""CAs that a message lists."""
+_LISTED_CAS: Final = 5
+"""CA certificates that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The registered CAs whose subject is a certificate's issuer."""
+    """The registered CA certificates whose subject is a certificate's issuer."""
 
     signed: Sequence[CACertificate]
-    """Those whose key verifies the certificate. More than one where one key has several certificates."""
-    namesakes: Sequence[CACertificate]
-    """Those of the same name and another key."""
+    """Those whose key verifies the certificate. Several where one key has several CA certificates."""
+    other_key: Sequence[CACertificate]
+    """Those with another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +50,21 @@ class NamedCA:
 
 
 def named_ca(certificate: X509Certificate, ca_certificate_pem: str) -> NamedCA:
-    """Read the CA certificate in a request, and verify the signature of ``certificate`` with its key.
+    """Parse the CA certificate of a request, and verify the signature of ``certificate`` with its key.
 
-    Called before the transaction that ``the_named_issuer`` needs, whose lock other requests wait for meanwhile.
+    Called before the write transaction of ``the_named_issuer``, since other requests wait for that.
 
     Raises:
-        CertificateValidationException: There is no CA certificate, or more than one, or something else.
+        CertificateValidationException: The text is not exactly one certificate.
     """
-    ca_certificate = x509.given_ca(ca_certificate_pem)
+    ca_certificate = x509.ca_from_request(ca_certificate_pem)
     return NamedCA(ca_certificate, verify.is_signed_by(certificate, ca_certificate))
 
 
-class Namesakes:
-    """The registered CAs of a name, read once each: a batch of devices has few CAs.
+class CAsBySubject:
+    """The registered CA certificates by realm and subject, read once each: a batch of devices has few CAs.
 
-    For one transaction, and only while that changes no CA.
+    Valid within one transaction, while that writes no CA certificate.
     """
 
     def __init__(self, tx: Transaction) -> None:
@@ -74,13 +73,13 @@ class Namesakes:
         self._realms: Sequence[Realm] | None = None
 
     def realms(self) -> Sequence[Realm]:
-        """Realms that have an endpoint."""
+        """Return every realm that has an endpoint."""
         if self._realms is None:
             self._realms = [endpoint.realm for endpoint in EndpointRows(self._tx).all()]
         return self._realms
 
     def of(self, realm: Realm, subject: bytes) -> Sequence[CACertificate]:
-        """Those of a realm with this subject (DER)."""
+        """Return the CA certificates of a realm with this subject (DER)."""
         found = self._read.get((realm, subject))
         if found is None:
             found = self._read[realm, subject] = CACertificateRows(self._tx).with_subject(realm, subject)
@@ -88,28 +87,28 @@ class Namesakes:
 
 
 def candidates(
-    tx: Transaction, realm: Realm, certificate: X509Certificate, namesakes_read: Namesakes | None = None
+    tx: Transaction, realm: Realm, certificate: X509Certificate, cas_by_subject: CAsBySubject | None = None
 ) -> Candidates:
-    """Every registered CA that may have issued the certificate, and every one that only looks so.
+    """Return the registered CA certificates whose subject is the issuer of the certificate.
 
     Args:
-        namesakes_read: Where the transaction asks about many certificates, what it has read for others of them.
+        cas_by_subject: The CA certificates that the transaction has read for other certificates.
     """
     signed: list[CACertificate] = []
-    namesakes: list[CACertificate] = []
-    for ca in (namesakes_read or Namesakes(tx)).of(realm, certificate.issuer):
-        issued = verify.is_signed_by(certificate, x509.kept(ca.certificate_pem))
-        (signed if issued else namesakes).append(ca)
-    return Candidates(signed, namesakes)
+    other_key: list[CACertificate] = []
+    for ca in (cas_by_subject or CAsBySubject(tx)).of(realm, certificate.issuer):
+        issued = verify.is_signed_by(certificate, x509.stored(ca.certificate_pem))
+        (signed if issued else other_key).append(ca)
+    return Candidates(signed, other_key)
 
 
 def the_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate) -> CACertificate:
-    """The one registered, ACTIVE CA that issued the certificate.
+    """Return the only registered CA certificate that issued the certificate, which is ACTIVE.
 
     Raises:
-        CertificateStateException: No CA of the issuer's name is registered, or the CA is INACTIVE.
-        CertificateValidationException: CAs of that name are registered, and none of them signed it.
-        CertificateConflictException: Several CA certificates of that name have the key that signed it.
+        CertificateStateException: No CA certificate with the issuer's subject is registered, or it is INACTIVE.
+        CertificateValidationException: The key of no registered CA certificate with that subject verifies it.
+        CertificateConflictException: The keys of several CA certificates with that subject verify it.
     """
     found = candidates(tx, realm, certificate)
     if len(found.signed) > 1:
@@ -119,17 +118,17 @@ def the_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate) -> C
         )
     if found.signed:
         return _active(found.signed[0])
-    if found.namesakes:
+    if found.other_key:
         raise CertificateValidationException(
             f"The certificate was not signed by the key of any registered CA named {certificate.issuer_text}: "
-            f"{listed(found.namesakes)}. A CA that is made anew under its old name has another key; register the CA "
-            f"certificate that signed this one.{_key_identifiers(certificate, found.namesakes)}"
+            f"{listed(found.other_key)}. A CA that was created again with the same name has another key. Register the "
+            f"CA certificate that signed this one.{_key_identifiers(certificate, found.other_key)}"
         )
     raise _no_ca(tx, realm, certificate)
 
 
 def the_named_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate, named: NamedCA) -> CACertificate:
-    """The registered, ACTIVE CA that a request names as the issuer.
+    """Return the registered CA certificate that a request names as the issuer, which is ACTIVE.
 
     Args:
         named: ``named_ca`` of the certificate.
@@ -145,14 +144,14 @@ def the_named_issuer(tx: Transaction, realm: Realm, certificate: X509Certificate
     _active(ca)
     if certificate.issuer != ca_certificate.subject:
         raise CertificateValidationException(
-            f"The certificate's issuer is {certificate.issuer_text}, and the CA certificate in caCertificatePem is "
-            f"that of {ca_certificate.subject_text}. Give the CA that directly signed it."
+            f"The certificate's issuer is {certificate.issuer_text}, but the subject of the CA certificate in "
+            f"caCertificatePem is {ca_certificate.subject_text}. Give the CA that directly signed it."
         )
     if not named.has_signed:
         raise CertificateValidationException(
             f"The certificate names {certificate.issuer_text} as its issuer, and was not signed by the key of the CA "
-            f"certificate in caCertificatePem (certificateId={ca.certificate_id}). A CA that is made anew under its "
-            f"old name has another key.{_key_identifiers(certificate, [ca])}"
+            f"certificate in caCertificatePem (certificateId={ca.certificate_id}). A CA that was created again with "
+            f"the same name has another key.{_key_identifiers(certificate, [ca])}"
         )
     return ca
 
@@ -171,7 +170,7 @@ def _no_ca(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Certi
     if verify.is_self_signed(certificate):
         why = "It is self-signed: register it with RegisterCertificateWithoutCA."
     else:
-        present = CACertificateRows(tx).page(realm, Window(limit=_SHOWN))
+        present = CACertificateRows(tx).page(realm, Window(limit=_LISTED_CAS))
         more = "" if present.next_after is None else " and more"
         registered = f"those of {listed(present.items)}{more}" if present.items else "none"
         why = (
@@ -179,7 +178,7 @@ def _no_ca(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Certi
             f"{realm.account_id} in {realm.region} are {registered}. Register the CA that directly signed it, or use "
             "RegisterCertificateWithoutCA."
         )
-    # The first sentence is AWS's; tools look for it.
+    # AWS IoT's message begins with this sentence, and tools compare it.
     return CertificateStateException(f"No CA certificate exists for the given certificate. {why}")
 
 
@@ -195,7 +194,7 @@ def _named_ca_unknown(tx: Transaction, realm: Realm, ca_certificate: X509Certifi
         f"{realm.region}."
     )
     if same_key:
-        why += f" Another certificate of the same CA is: {listed(same_key)}. Give that one, or none."
+        why += f" Another certificate of the same CA is registered: {listed(same_key)}. Give that one, or none."
     return CertificateStateException(f"No CA certificate exists for the given certificate. {why}")
 
 
@@ -203,30 +202,30 @@ def why_no_ca(
     tx: Transaction,
     realm: Realm | None,
     certificate: X509Certificate,
-    namesakes: Sequence[CACertificate],
+    other_key: Sequence[CACertificate],
     chain: Sequence[X509Certificate],
 ) -> str:
-    """Why no CA registers a certificate automatically, and which CA certificate would have to be registered.
+    """Return a message: why no CA registers a certificate automatically, and which CA certificate to register.
 
     Args:
-        realm: Whom the SNI named; None without SNI.
-        namesakes: The realm's CAs of the issuer's name and another key.
-        chain: What the client sent after its certificate.
+        realm: The realm of the SNI; None without SNI.
+        other_key: The realm's CA certificates with the issuer's subject and another key.
+        chain: The certificates that the client sent after its own.
     """
     facts = [
         f"Device certificate is not registered, and neither is the CA that signed it: {certificate.issuer_text}"
         f"{_authority(certificate)}."
     ]
-    if namesakes:
+    if other_key:
         facts.append(
-            f"Registered under that name, with another key, is {listed(namesakes)}."
-            f"{_key_identifiers(certificate, namesakes)}"
+            f"A CA certificate with that name and another key is registered: {listed(other_key)}."
+            f"{_key_identifiers(certificate, other_key)}"
         )
     above = _registered_above(tx, realm, chain)
     if above:
         facts.append(
-            f"Registered is {listed(above)}, which is further up the chain: it counts only for certificates that it "
-            "signed itself."
+            f"A CA further up the chain is registered: {listed(above)}. It registers only certificates that it signed "
+            "itself."
         )
     if realm is not None:
         facts.extend(_registered_elsewhere(tx, realm, certificate))
@@ -234,8 +233,8 @@ def why_no_ca(
     facts.append(
         "Register the CA certificate that directly signed the device certificate."
         if sent is None
-        else f"Register the CA certificate that the client sent along (certificateId={sent.certificate_id}): it "
-        "directly signed the device certificate."
+        else f"Register the CA certificate that the client sent in its chain (certificateId={sent.certificate_id}): "
+        "it directly signed the device certificate."
     )
     return " ".join(facts)
 
@@ -243,7 +242,7 @@ def why_no_ca(
 def _registered_above(
     tx: Transaction, realm: Realm | None, chain: Sequence[X509Certificate]
 ) -> Sequence[CACertificate]:
-    """The registered CAs among the certificates that a client sent along."""
+    """Return the registered CA certificates among those that a client sent in its chain."""
     found = (
         ca
         for each in chain
@@ -254,35 +253,35 @@ def _registered_above(
 
 
 def _registered_elsewhere(tx: Transaction, realm: Realm, certificate: X509Certificate) -> Sequence[str]:
-    """That the CA is registered in another region of the account, or in another account."""
+    """Return a sentence where the CA is registered in another region or account; else nothing."""
     others = [
         ca.realm
-        for ca in CACertificateRows(tx).with_subject_anywhere(certificate.issuer, _SHOWN)
-        if ca.realm != realm and verify.is_signed_by(certificate, x509.kept(ca.certificate_pem))
+        for ca in CACertificateRows(tx).with_subject_anywhere(certificate.issuer, _LISTED_CAS)
+        if ca.realm != realm and verify.is_signed_by(certificate, x509.stored(ca.certificate_pem))
     ]
     regions = sorted({other.region for other in others if other.account_id == realm.account_id})
     if regions:
         return [
-            f"In account {realm.account_id} it is registered in {', '.join(regions)}, not in {realm.region}: a CA is "
-            "registered in each region, and the client's endpoint names the region."
+            f"In account {realm.account_id} the CA is registered in {', '.join(regions)}, not in {realm.region}. "
+            "Register it in each region, or use the endpoint of its region."
         ]
-    return ["It is registered in another account: the client's endpoint names the account."] if others else []
+    return ["The CA is registered in another account: use the endpoint of that account."] if others else []
 
 
 def listed(cas: Sequence[CACertificate]) -> str:
-    """CA certificates for a message: subject, id and status of each."""
+    """Return a list of CA certificates for a message: subject, id and status of each."""
     return ", ".join(
-        f"{x509.kept(ca.certificate_pem).subject_text} (certificateId={ca.certificate_id}, {ca.status.value})"
-        for ca in cas[:_SHOWN]
+        f"{x509.stored(ca.certificate_pem).subject_text} (certificateId={ca.certificate_id}, {ca.status.value})"
+        for ca in cas[:_LISTED_CAS]
     )
 
 
 def _key_identifiers(certificate: X509Certificate, cas: Sequence[CACertificate]) -> str:
-    """The identifiers that certificates carry of their issuer's key, where they carry them."""
+    """Return a sentence with the key identifiers, where the certificate has one of its issuer's key; else nothing."""
     wanted = _identifier(certificate, of_issuer=True)
     if wanted is None:
         return ""
-    present = {_identifier(x509.kept(ca.certificate_pem), of_issuer=False) for ca in cas} - {None}
+    present = {_identifier(x509.stored(ca.certificate_pem), of_issuer=False) for ca in cas} - {None}
     return f" Its issuer's key identifier is {wanted}, that of the CA {', '.join(sorted(map(str, present))) or 'none'}."
 
 

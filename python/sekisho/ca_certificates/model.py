@@ -1,4 +1,4 @@
-"""CA certificates and how devices of a CA are registered when they first connect."""
+"""CA certificates, and how they register device certificates automatically."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sekisho.realm import Realm
 
 
 class CACertificateStatus(StrEnum):
-    """An INACTIVE CA registers nothing more; what it signed before goes on."""
+    """The status of a CA certificate. An INACTIVE one registers nothing; certificates that it signed may connect."""
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
 
 
 class AutoRegistrationStatus(StrEnum):
-    """Whether an unknown certificate of this CA is registered when it first connects."""
+    """Whether a CA certificate registers unregistered certificates when they first connect."""
 
     ENABLE = "ENABLE"
     DISABLE = "DISABLE"
@@ -26,7 +26,7 @@ class AutoRegistrationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegistrationConfig:
-    """Just-in-time provisioning of a CA: a template by name, or a body with the role it acts in."""
+    """The just-in-time provisioning of a CA certificate: a template's name, or a template's body and its role."""
 
     template_body: str | None = None
     role_arn: str | None = None
@@ -35,15 +35,15 @@ class RegistrationConfig:
 
 @dataclass(frozen=True, slots=True)
 class CACertificate:
-    """A CA certificate registered in a realm. Told apart from its namesakes by key, never by name."""
+    """A CA certificate that is registered in a realm."""
 
     realm: Realm
     certificate_id: str
     certificate_pem: str
     subject: bytes
-    """The subject in the form to be compared (``pki.names.canonical``): at most ten CAs of one subject in a realm."""
+    """The subject in canonical form (``pki.names.canonical``). A realm has at most ten CAs of one subject."""
     public_key_id: str
-    """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo: which key signs, whatever the name."""
+    """Lower-case hex SHA-256 of the DER SubjectPublicKeyInfo."""
     status: CACertificateStatus
     mode: CertificateMode
     auto_registration_status: AutoRegistrationStatus

@@ -1,6 +1,6 @@
-"""What a CA certificate may say about just-in-time provisioning: a template by name, or a body with its role.
+"""Registration configurations of CA certificates: just-in-time provisioning with a template's name, or body and role.
 
-Both are looked at when they are set. What a template asks for is done elsewhere (``provisioning``).
+A configuration is checked when it is set. ``provisioning.jitp`` applies its template.
 
 Source: Developer Guide, jit-provisioning and provision-template; the RegistrationConfig shape of the ``iot`` model.
 """
@@ -22,11 +22,11 @@ from sekisho.templates.use import Use
 
 
 def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
-    """The configuration, or None where it says nothing. Whether a template it names exists, ``require_template`` says.
+    """Return the configuration; None where it is empty. ``require_template`` checks whether its template exists.
 
     Raises:
-        InvalidRequestException: Parts that do not go together, a role that is no role's ARN, a body that is no
-            provisioning template.
+        InvalidRequestException: Its members contradict each other, the role is not the ARN of a role, or the body is
+            not a provisioning template.
     """
     if config is None or not (config.template_body or config.template_name or config.role_arn):
         return None
@@ -42,7 +42,7 @@ def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
             "registrationConfig has a roleArn and no template. Give templateBody with it, or templateName alone."
         )
     if not config.role_arn:
-        raise InvalidRequestException("registrationConfig has a templateBody and no roleArn, the role it acts in.")
+        raise InvalidRequestException("registrationConfig has a templateBody and no roleArn. Give the ARN of a role.")
     if not arn.is_role(config.role_arn):
         raise InvalidRequestException(
             f"registrationConfig.roleArn {config.role_arn[:200]!r} is not the ARN of a role: "
@@ -53,10 +53,10 @@ def checked(config: RegistrationConfig | None) -> RegistrationConfig | None:
 
 
 def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig | None) -> None:
-    """That the template which a configuration names is there, and for this.
+    """Check that the template of a configuration exists, and is of type JITP.
 
     Raises:
-        ResourceNotFoundException: There is none of this name.
+        ResourceNotFoundException: No such template.
         InvalidRequestException: It is of type FLEET_PROVISIONING.
     """
     if config is None or config.template_name is None:
@@ -66,21 +66,21 @@ def require_template(tx: Transaction, realm: Realm, config: RegistrationConfig |
         raise ResourceNotFoundException(f"Provisioning template {config.template_name} does not exist.")
     if template.type is not TemplateType.JITP:
         raise InvalidRequestException(
-            f"Provisioning template {template.name} is of type {template.type.value}; a CA certificate provisions "
-            "through one of type JITP. The type is said when a template is made."
+            f"Provisioning template {template.name} is of type {template.type.value}; a CA certificate needs one of "
+            "type JITP. CreateProvisioningTemplate sets the type."
         )
 
 
 def warn(template: Template, **whose: str) -> None:
-    """Log what is dangerous about a template; the API has no field for it."""
+    """Log the warnings about a template; the API has no member for them. ``whose``: fields of the log."""
     for warning in template.warnings:
         log.write(LogEvent.TEMPLATE_UNSAFE, reason=warning, **whose)
 
 
 def check_template(body: str, where: str, use: Use) -> Template:
-    """The template that a body is, if it is one for devices that come with their certificate.
+    """Parse the body of a template that provisions devices which have a certificate.
 
-    Raises InvalidRequestException; its message begins with ``where``.
+    Raises InvalidRequestException whose message begins with ``where``.
     """
     try:
         template = parse(body, use)
@@ -89,7 +89,7 @@ def check_template(body: str, where: str, use: Use) -> Template:
     source = template.certificate_source
     if source not in (None, "CertificateId"):
         raise InvalidRequestException(
-            f"{where} gives its certificate as {source}. The device brings the certificate; "
-            'the template names it with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
+            f"{where} specifies its certificate as {source}. The device has its certificate already; specify it as "
+            '"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
         )
     return template

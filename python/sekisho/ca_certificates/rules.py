@@ -1,8 +1,8 @@
-"""CA certificates: registering them, proving that one holds their key, switching them on and off.
+"""CA certificates: registration, proof of possession of the key, status, automatic registration.
 
-In DEFAULT mode one account of a region may hold a CA certificate, and proves possession of its key by a verification
+In DEFAULT mode one account of a region may register a CA certificate. It proves possession of the key by a verification
 certificate: signed by the CA, its common name the registration code of the account and region. In SNI_ONLY mode any
-number of accounts may, and nothing is proved.
+number of accounts may register it, without a proof.
 
 Source: Developer Guide, register-CA-cert and manage-your-CA-certs; the API Reference of each operation.
 """
@@ -44,11 +44,11 @@ from sekisho.tags.store import TagRows
 MAX_OF_ONE_SUBJECT: Final = 10
 """CA certificates of one subject in an account and region (General Reference, AWS IoT Core quotas)."""
 
-_CODE_BYTES: Final = 32
+_REGISTRATION_CODE_BYTES: Final = 32
 
 
 class CACertificates:
-    """Everything that is done to CA certificates and registration codes."""
+    """Registers, lists, changes and deletes CA certificates and registration codes."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -69,17 +69,18 @@ class CACertificates:
         """Register a CA certificate.
 
         Raises:
-            InvalidRequestException: A verification certificate too many or missing, a registration configuration that
-                is none, or another account of the region holds it in DEFAULT mode.
-            CertificateValidationException: No CA certificate, or one that AWS IoT does not take; or the verification
-                certificate is not signed by it.
-            RegistrationCodeValidationException: The verification certificate is for another registration code.
-            ResourceAlreadyExistsException: It is registered here already.
+            InvalidRequestException: The verification certificate is missing, or must not be given in this mode; the
+                registration configuration is not valid; or another account of the region has it in DEFAULT mode.
+            CertificateValidationException: It is not a CA certificate that AWS IoT accepts, or it did not sign the
+                verification certificate.
+            RegistrationCodeValidationException: The common name of the verification certificate is not the realm's
+                registration code.
+            ResourceAlreadyExistsException: It is registered in the realm already.
             ResourceNotFoundException: The registration configuration names a template that does not exist.
-            LimitExceededException: There are ten of this subject.
+            LimitExceededException: The realm has MAX_OF_ONE_SUBJECT with this subject.
         """
         _check_mode(mode, verification_certificate_pem)
-        ca = x509.given(ca_certificate_pem, "caCertificate")
+        ca = x509.from_request(ca_certificate_pem, "caCertificate")
         now = self._clock()
         try:
             verify.check_ca(ca, now)
@@ -111,19 +112,19 @@ class CACertificates:
             registration_configs.require_template(tx, realm, config)
             _require_new(tx, realm, ca)
             _require_sole_holder(tx, registered)
-            _require_room(tx, realm, ca)
+            _require_below_limit(tx, realm, ca)
             CACertificateRows(tx).add(registered)
             if tags:
                 TagRows(tx).put(realm, arn.ca_certificate(realm, ca.certificate_id), tags)
         return registered
 
     def describe(self, realm: Realm, certificate_id: str) -> CACertificate:
-        """One CA certificate. Raises ResourceNotFoundException."""
+        """Return one CA certificate. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return _existing(tx, realm, certificate_id)
 
     def list(self, realm: Realm, window: Window, *, template_name: str | None = None) -> Slice[CACertificate]:
-        """CA certificates of a realm, or those that provision through a template."""
+        """Return the CA certificates of a realm; with ``template_name`` those that provision with that template."""
         with self._store.read() as tx:
             return CACertificateRows(tx).page(realm, window, template_name=template_name)
 
@@ -137,14 +138,14 @@ class CACertificates:
         registration_config: RegistrationConfig | None = None,
         remove_auto_registration: bool = False,
     ) -> CACertificate:
-        """Change what is given and leave the rest. What the CA signed before is not touched by any of it.
+        """Change the members that are given. Certificates that the CA signed do not change.
 
         Args:
-            remove_auto_registration: Forget the registration configuration.
+            remove_auto_registration: Whether to remove the registration configuration.
 
         Raises:
             ResourceNotFoundException: No such CA certificate, or template.
-            InvalidRequestException: A registration configuration that is none, or one to set and to remove at once.
+            InvalidRequestException: The registration configuration is not valid, or both to be set and removed.
         """
         config = registration_configs.checked(registration_config)
         if config is not None and remove_auto_registration:
@@ -167,7 +168,7 @@ class CACertificates:
             return changed
 
     def delete(self, realm: Realm, certificate_id: str) -> None:
-        """Forget a CA certificate. Device certificates that it signed stay, and go on to connect.
+        """Delete a CA certificate. Device certificates that it signed remain, and may connect.
 
         Raises:
             ResourceNotFoundException: No such CA certificate.
@@ -184,21 +185,21 @@ class CACertificates:
             TagRows(tx).remove(realm, arn.ca_certificate(realm, present.certificate_id))
 
     def get_registration_code(self, realm: Realm) -> str:
-        """The realm's registration code, 64 hex digits: made when first asked for, the same until it is deleted."""
+        """Return the realm's registration code, 64 hex digits; create it if there is none."""
         with self._store.read() as tx:
             present = RegistrationCodeRows(tx).get(realm)
         if present is not None:
             return present
         with self._store.write() as tx:
-            # Someone else may have made it since it was looked for.
+            # Another request may have made it since the read.
             code = RegistrationCodeRows(tx).get(realm)
             if code is None:
-                code = secrets.token_hex(_CODE_BYTES)
+                code = secrets.token_hex(_REGISTRATION_CODE_BYTES)
                 RegistrationCodeRows(tx).put(realm, code)
             return code
 
     def delete_registration_code(self, realm: Realm) -> None:
-        """Forget the registration code; the next one will be another. Raises ResourceNotFoundException."""
+        """Delete the registration code. Raises ResourceNotFoundException where there is none."""
         with self._store.write() as tx:
             if not RegistrationCodeRows(tx).remove(realm):
                 raise ResourceNotFoundException(
@@ -207,9 +208,9 @@ class CACertificates:
                 )
 
     def _check_possession(self, realm: Realm, ca: X509Certificate, verification_pem: str) -> None:
-        given = x509.given(verification_pem, "verificationCertificate")
+        given = x509.from_request(verification_pem, "verificationCertificate")
         with self._store.read() as tx:
-            # Registering it again is the likelier mistake than a wrong code.
+            # A CA that is registered again most often comes with an old code: the first error is the one that helps.
             _require_new(tx, realm, ca)
             code = RegistrationCodeRows(tx).get(realm)
         _check_code(realm, given, code)
@@ -223,7 +224,7 @@ class CACertificates:
         if not verify.is_signed_by(given, ca):
             raise CertificateValidationException(
                 f"The verification certificate names {given.issuer_text} as its issuer, and was not signed by the key "
-                "of the CA certificate. Another CA of the same name has signed it."
+                "of the CA certificate: another CA with the same name signed it."
             )
         try:
             verify.check_validity(given, self._clock(), "The verification certificate")
@@ -256,9 +257,9 @@ def _check_code(realm: Realm, verification: X509Certificate, code: str | None) -
         return
     shown = ", ".join(repr(name[:100]) for name in found) or "none"
     if [name.strip().lower() for name in found] == [code]:
-        why = "It has blanks around it, or capital letters."
+        why = "Remove its blanks and upper-case letters."
     else:
-        why = "A code is for one account and region, and another one after it was deleted."
+        why = "Each account and region has a registration code of its own, and a new one after it was deleted."
     raise RegistrationCodeValidationException(
         f"The common name (CN) of the verification certificate is {shown}; expected the registration code {code!r} of "
         f"{where}. {why}"
@@ -282,18 +283,18 @@ def _require_sole_holder(tx: Transaction, ca: CACertificate) -> None:
         other.mode is CertificateMode.DEFAULT
         for other in CACertificateRows(tx).elsewhere(ca.certificate_id, ca.realm.region)
     ):
-        # The first words are AWS's; tools look for them.
+        # AWS IoT's message begins with these words, and tools compare them.
         raise InvalidRequestException(
-            "Cannot accept this CACertificate: another account of this region has registered it in DEFAULT mode, which "
-            "one account may. Register it with certificateMode SNI_ONLY."
+            "Cannot accept this CACertificate: another account has registered it in DEFAULT mode, which only one "
+            "account of a region may. Register it with certificateMode SNI_ONLY."
         )
 
 
-def _require_room(tx: Transaction, realm: Realm, ca: X509Certificate) -> None:
-    namesakes = CACertificateRows(tx).with_subject(realm, ca.subject)
-    if len(namesakes) >= MAX_OF_ONE_SUBJECT:
-        listed = ", ".join(f"{other.certificate_id} ({other.status.value})" for other in namesakes)
-        # The first words are AWS's; tools look for them.
+def _require_below_limit(tx: Transaction, realm: Realm, ca: X509Certificate) -> None:
+    present = CACertificateRows(tx).with_subject(realm, ca.subject)
+    if len(present) >= MAX_OF_ONE_SUBJECT:
+        listed = ", ".join(f"{other.certificate_id} ({other.status.value})" for other in present)
+        # AWS IoT's message begins with these words, and tools compare them.
         raise LimitExceededException(
             f"Limit reached for number of CA Certificates with same subject ({ca.subject_text}): {listed}. Delete one "
             "that is not needed, or give the CA another subject."

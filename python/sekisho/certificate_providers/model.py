@@ -1,4 +1,4 @@
-"""Certificate providers: the functions that sign certificate signing requests of an account."""
+"""Certificate providers: functions that sign the certificate signing requests of an account."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sekisho.realm import Realm
 
 
 class CertificateProviderOperation(StrEnum):
-    """What a certificate provider signs for."""
+    """An operation for which a certificate provider signs."""
 
     CREATE_CERTIFICATE_FROM_CSR = "CreateCertificateFromCsr"
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateProvider:
-    """A function that signs certificate signing requests in place of the service."""
+    """A function that signs certificate signing requests instead of the service."""
 
     realm: Realm
     name: str
     function_arn: str
     operations: tuple[CertificateProviderOperation, ...]
     client_token: str | None
-    """By which a request to make it is known again."""
+    """The token of the request that created it, by which a retry is recognised."""
     created_at: datetime
     modified_at: datetime

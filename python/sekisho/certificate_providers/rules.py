@@ -1,6 +1,6 @@
-"""Certificate providers: a function that signs certificate signing requests in place of the service.
+"""Certificate providers: functions that sign certificate signing requests instead of the service.
 
-An account has at most one in a region. Where there is one, ``Certificates.create_from_csr`` asks it.
+A realm has at most one. ``Certificates.create_from_csr`` calls it.
 
 Source: Developer Guide, provisioning-cert-provider; the API Reference of each operation.
 """
@@ -32,7 +32,7 @@ MAX_PROVIDERS: Final = 1
 
 
 class CertificateProviders:
-    """Everything that is done to certificate providers."""
+    """Creates, lists, changes and deletes certificate providers."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -48,12 +48,12 @@ class CertificateProviders:
         client_token: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> CertificateProvider:
-        """A new provider. The same request with the same token again is answered as the first.
+        """Create a provider. A retry, with the same members and token, returns the one that the first request created.
 
         Raises:
-            InvalidRequestException: The function is none, or the operations are not exactly one.
-            ResourceAlreadyExistsException: There is a provider of this name.
-            LimitExceededException: There is another.
+            InvalidRequestException: ``function_arn`` is not the ARN of a function, or there is not one operation.
+            ResourceAlreadyExistsException: The realm has a provider of this name.
+            LimitExceededException: The realm has another provider.
         """
         checked = _checked_operations(operations)
         _check_function(function_arn)
@@ -70,7 +70,7 @@ class CertificateProviders:
         with self._store.write() as tx:
             present = CertificateProviderRows(tx).get(realm, name)
             if present is not None:
-                if client_token is not None and _asks_the_same(present, provider):
+                if client_token is not None and _is_retry(present, provider):
                     return present
                 raise ResourceAlreadyExistsException(
                     f"Certificate provider {name} exists already.",
@@ -80,8 +80,8 @@ class CertificateProviders:
             others = CertificateProviderRows(tx).page(realm, Window(limit=MAX_PROVIDERS)).items
             if len(others) >= MAX_PROVIDERS:
                 raise LimitExceededException(
-                    f"The account has the certificate provider {others[0].name} in {realm.region}, and can have one. "
-                    "Update it, or delete it first."
+                    f"Account {realm.account_id} has the certificate provider {others[0].name} in {realm.region}, and "
+                    "can have only one. Update it, or delete it first."
                 )
             CertificateProviderRows(tx).add(provider)
             if tags:
@@ -89,12 +89,12 @@ class CertificateProviders:
         return provider
 
     def describe(self, realm: Realm, name: str) -> CertificateProvider:
-        """One provider. Raises ResourceNotFoundException."""
+        """Return a provider. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return _existing(tx, realm, name)
 
     def list(self, realm: Realm, window: Window) -> Slice[CertificateProvider]:
-        """Providers of a realm."""
+        """Return the providers of a realm."""
         with self._store.read() as tx:
             return CertificateProviderRows(tx).page(realm, window)
 
@@ -106,11 +106,11 @@ class CertificateProviders:
         function_arn: str | None = None,
         operations: Sequence[CertificateProviderOperation] | None = None,
     ) -> CertificateProvider:
-        """Change what is given and leave the rest.
+        """Change the members that are given.
 
         Raises:
             ResourceNotFoundException: No such provider.
-            InvalidRequestException: The function is none, or the operations are not exactly one.
+            InvalidRequestException: ``function_arn`` is not the ARN of a function, or there is not one operation.
         """
         if function_arn is not None:
             _check_function(function_arn)
@@ -127,7 +127,7 @@ class CertificateProviders:
             return changed
 
     def delete(self, realm: Realm, name: str) -> None:
-        """Forget a provider; the service signs again. What it signed stays. Raises ResourceNotFoundException."""
+        """Delete a provider; then the service signs. Certificates remain. Raises ResourceNotFoundException."""
         with self._store.write() as tx:
             _existing(tx, realm, name)
             CertificateProviderRows(tx).remove(realm, name)
@@ -135,7 +135,7 @@ class CertificateProviders:
 
 
 def provider_for(tx: Transaction, realm: Realm, operation: CertificateProviderOperation) -> CertificateProvider | None:
-    """The provider that signs in an operation, or None where the service does."""
+    """Return the provider that signs for an operation; None where the service signs."""
     providers = CertificateProviderRows(tx).page(realm, Window(limit=MAX_PROVIDERS)).items
     return next((each for each in providers if operation in each.operations), None)
 
@@ -149,7 +149,7 @@ def _existing(tx: Transaction, realm: Realm, name: str) -> CertificateProvider:
     return present
 
 
-def _asks_the_same(present: CertificateProvider, asked: CertificateProvider) -> bool:
+def _is_retry(present: CertificateProvider, asked: CertificateProvider) -> bool:
     return present == replace(asked, created_at=present.created_at, modified_at=present.modified_at)
 
 
@@ -166,7 +166,7 @@ def _checked_operations(
 ) -> tuple[CertificateProviderOperation, ...]:
     if len(operations) != 1:
         raise InvalidRequestException(
-            f"accountDefaultForOperations names {len(operations)} operations; it names exactly one, "
+            f"accountDefaultForOperations has {len(operations)} operations; it must have exactly one: "
             f"{CertificateProviderOperation.CREATE_CERTIFICATE_FROM_CSR.value}."
         )
     return tuple(operations)

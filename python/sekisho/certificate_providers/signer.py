@@ -1,4 +1,4 @@
-"""How certificate signing requests reach certificate providers."""
+"""The interface through which certificate providers are called."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sekisho.realm import Realm
 
 
 class CsrNotSigned(Exception):
-    """A certificate provider answered no certificate. The message says what happened instead.
+    """A certificate provider did not return a certificate. The message says why.
 
     Attributes:
-        is_permanent: The same request would fail again.
+        is_permanent: Whether the same request would fail again.
     """
 
     def __init__(self, message: str, *, is_permanent: bool = True) -> None:
@@ -21,16 +21,16 @@ class CsrNotSigned(Exception):
 
 
 class CsrSigner(Protocol):
-    """Whoever carries certificate signing requests to certificate providers."""
+    """Calls certificate providers with certificate signing requests."""
 
     def sign(self, realm: Realm, provider: CertificateProvider, csr_pem: str, principal_id: str, client_id: str) -> str:
-        """Return the text of the certificate that the provider answers, which the caller checks.
+        """Return the PEM text that the provider returned; the caller checks it.
 
         Args:
-            principal_id: Who asks for the certificate.
-            client_id: The MQTT client id of who asks; empty over HTTP.
+            principal_id: The requester, as the provider's event names it.
+            client_id: The requester's MQTT client id; empty over HTTP.
 
         Raises:
-            CsrNotSigned: It failed, did not answer in time, or answered something else.
+            CsrNotSigned: The provider failed, did not answer in time, or did not return a certificate.
         """
         ...

@@ -1,7 +1,8 @@
-"""Device certificates, named and shaped as AWS IoT does.
+"""Device certificates, with the names of AWS IoT.
 
-Times are timezone-aware UTC datetimes. A ``certificate_id`` is the lower-case hex SHA-256 of the certificate's DER (AWS
-IoT Developer Guide, x509-client-certs)."""
+Times are timezone-aware UTC datetimes. A ``certificate_id`` is the lower-case hex SHA-256 of the certificate's DER
+(Developer Guide, x509-client-certs).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from sekisho.realm import Realm
 
 
 class CertificateStatus(StrEnum):
-    """Status of a device certificate. Only ACTIVE connects."""
+    """The status of a device certificate. Only an ACTIVE one may connect."""
 
     ACTIVE = "ACTIVE"
     INACTIVE = "INACTIVE"
@@ -24,7 +25,7 @@ class CertificateStatus(StrEnum):
 
 
 class CertificateMode(StrEnum):
-    """DEFAULT: one account per region, SNI not needed. SNI_ONLY: many accounts, SNI tells which."""
+    """DEFAULT: one account of a region has it, and SNI is optional. SNI_ONLY: several may have it; SNI is required."""
 
     DEFAULT = "DEFAULT"
     SNI_ONLY = "SNI_ONLY"
@@ -32,7 +33,7 @@ class CertificateMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TransferData:
-    """A certificate's way from one account to another."""
+    """The last transfer of a certificate to another account."""
 
     message: str | None = None
     reject_reason: str | None = None
@@ -40,27 +41,27 @@ class TransferData:
     accepted_at: datetime | None = None
     rejected_at: datetime | None = None
     transferred_to: str | None = None
-    """On the source's side, the account it was last offered to."""
+    """In the row of the source account, the target account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """By what a certificate is recognised in another encoding, or after it was issued again: halves of SHA-256."""
+    """Halves of SHA-256 by which a certificate is recognised in another encoding, or after it was issued again."""
 
     signed: bytes
-    """Of what is signed. Without the CA's key only the rest of a certificate can be changed, and with it the id."""
+    """Of the signed bytes (TBSCertificate). Without the CA's key only the rest of a certificate can be changed."""
     issuer_serial: bytes
-    """Of issuer and serial number, by which a CA tells its certificates apart."""
+    """Of the issuer and the serial number, which is unique for a CA."""
     public_key: bytes
     """Of the SubjectPublicKeyInfo."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kin:
-    """Certificates of a realm that have something in common with one that is not registered there: their ids."""
+class FingerprintMatches:
+    """Ids of a realm's certificates with the same fingerprints as a certificate that is not registered there."""
 
     same_signed: str | None = None
-    """One in which the same is signed, whatever its status."""
+    """One with the same signed bytes, of any status."""
     revoked_same_number: str | None = None
     """A REVOKED one of the same issuer and serial number."""
     revoked_same_key: str | None = None
@@ -75,7 +76,7 @@ class Certificate:
     certificate_id: str
     certificate_pem: str
     ca_certificate_id: str | None
-    """The registered CA that signed it; None where it was registered without one or issued by Sekisho."""
+    """The registered CA that signed it; None where it was registered without a CA or issued by Sekisho."""
     status: CertificateStatus
     mode: CertificateMode
     not_before: datetime
@@ -90,7 +91,7 @@ class Certificate:
 
     @property
     def is_outgoing(self) -> bool:
-        """Offered to another account, and still this one's."""
+        """Whether this account offers it to another account."""
         return (
             self.status is CertificateStatus.PENDING_TRANSFER
             and self.transfer is not None
@@ -99,12 +100,12 @@ class Certificate:
 
     @property
     def is_incoming(self) -> bool:
-        """Offered to this account, and still another's."""
+        """Whether another account offers it to this account."""
         return self.status is CertificateStatus.PENDING_TRANSFER and not self.is_outgoing
 
     @property
     def owned_by(self) -> str:
-        """The account that owns it: ownership passes when a transfer is accepted."""
+        """The account that owns it. The owner changes when a transfer is accepted."""
         if self.is_incoming and self.previous_owned_by is not None:
             return self.previous_owned_by
         return self.realm.account_id

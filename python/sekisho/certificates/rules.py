@@ -1,9 +1,8 @@
-"""Device certificates: registered, issued, switched on and off, deleted.
+"""Device certificates: registration, issuance, status, deletion.
 
-A certificate is known by the SHA-256 of its DER. Registered with its CA it takes the CA's mode; registered without one
-it is SNI_ONLY, and may be registered in any number of accounts. What the service issues is in DEFAULT mode. Where the
-account has a certificate provider, that signs certificate signing requests in place of the service. Every change acts
-on live connections at once.
+A certificate that is registered with its CA has the CA's mode. One that is registered without a CA is SNI_ONLY: any
+number of accounts may register it. One that the service issues is in DEFAULT mode. If the account has a certificate
+provider, that signs certificate signing requests instead of the service. Changes apply to live connections at once.
 
 Source: Developer Guide, x509-client-certs, manual-cert-registration, activate-or-deactivate-device-cert,
 provisioning-cert-provider; the API Reference of each operation.
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from sekisho import arn, ids
+from sekisho import arn, ids, pages
 from sekisho.ca_certificates import issuers
 from sekisho.ca_certificates.model import CACertificateStatus
 from sekisho.ca_certificates.store import CACertificateRows
@@ -54,17 +53,17 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 
 _REGISTRABLE: Final = frozenset({CertificateStatus.ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED})
-"""What a certificate may be registered as, and what it may be set to."""
+"""Statuses with which a certificate may be registered, and which UpdateCertificate may set."""
 
-_LISTED: Final = 10
+_LISTED_ATTACHMENTS: Final = 10
 """Attachments that a message lists."""
 
-_PAGE: Final = 250
+_PAGE_SIZE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedCertificate:
-    """A certificate that the service issued, with the key pair made for it: there is no other copy of the key."""
+    """A certificate that the service issued, with its key pair. The service keeps no copy of the private key."""
 
     certificate: Certificate
     public_key_pem: str
@@ -73,11 +72,11 @@ class CreatedCertificate:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What became of a certificate signing request; not registered yet (``add_signed_request``)."""
+    """The certificate for a certificate signing request. ``add_signed_request`` registers it."""
 
     certificate: X509Certificate
     provider: CertificateProvider | None
-    """Who signed it; None: the service."""
+    """The provider that signed it; None: the service."""
 
 
 Pending = Callable[[Transaction, Certificate], None]
@@ -85,10 +84,10 @@ Pending = Callable[[Transaction, Certificate], None]
 
 
 class Certificates:
-    """Everything that is done to device certificates.
+    """Registers, issues, lists, changes and deletes device certificates.
 
     Args:
-        signer: Carries requests to certificate providers. Without one, none can be asked.
+        signer: Calls certificate providers. None: requests that need a provider are refused.
     """
 
     def __init__(
@@ -112,14 +111,14 @@ class Certificates:
 
         Args:
             ca_certificate_pem: Which CA; needed only where one key has several registered CA certificates.
-            status: ACTIVE, INACTIVE or REVOKED; counts before ``set_as_active``. INACTIVE where neither is given.
+            status: ACTIVE, INACTIVE or REVOKED; overrides ``set_as_active``. Default: INACTIVE.
 
         Raises:
-            CertificateValidationException: No certificate, one that AWS IoT does not take, or the CA did not sign it.
-            CertificateStateException: Its CA is not registered, or INACTIVE; or the status is none to register with.
-            CertificateConflictException: Several CA certificates may be meant.
-            ResourceAlreadyExistsException: It is registered here already.
-            InvalidRequestException: Its mode would be DEFAULT, and another account of the region holds it so.
+            CertificateValidationException: It is not a certificate that AWS IoT accepts, or the CA did not sign it.
+            CertificateStateException: Its CA is not registered, or INACTIVE; or ``status`` is another one.
+            CertificateConflictException: Several registered CA certificates have the key that signed it.
+            ResourceAlreadyExistsException: It is registered in the realm already.
+            InvalidRequestException: Its mode would be DEFAULT, and another account of the region has it in that mode.
         """
         chosen = _initial_status(status, set_as_active=set_as_active)
         now = self._clock()
@@ -131,12 +130,12 @@ class Certificates:
     def register_without_ca(
         self, realm: Realm, certificate_pem: str, *, status: CertificateStatus | None = None
     ) -> Certificate:
-        """Register a certificate with any issuer, itself included. INACTIVE where no status is given.
+        """Register a certificate of any issuer, or a self-signed one. Default of ``status``: INACTIVE.
 
         Raises:
-            CertificateValidationException: No certificate, or one that AWS IoT does not take.
-            CertificateStateException: The status is none to register with.
-            ResourceAlreadyExistsException: It is registered here already.
+            CertificateValidationException: It is not a certificate that AWS IoT accepts.
+            CertificateStateException: ``status`` is not ACTIVE, INACTIVE or REVOKED.
+            ResourceAlreadyExistsException: It is registered in the realm already.
         """
         chosen = _initial_status(status, set_as_active=False)
         now = self._clock()
@@ -147,10 +146,10 @@ class Certificates:
     def create_keys_and_certificate(
         self, realm: Realm, *, set_as_active: bool = False, pending: Pending | None = None
     ) -> CreatedCertificate:
-        """A new RSA-2048 key pair and a certificate for it, issued by the service.
+        """Generate an RSA-2048 key pair, and issue and register a certificate for it.
 
         Args:
-            pending: Makes it wait for activation instead.
+            pending: Register it as PENDING_ACTIVATION, and call this.
         """
         issued = self._authority.issue_with_key(self._clock())
         signed = SignedRequest(issued.certificate, None)
@@ -167,27 +166,29 @@ class Certificates:
         principal_id: str = "",
         client_id: str = "",
     ) -> Certificate:
-        """A certificate for a certificate signing request, another one each time. Other args and errors as ``sign``.
+        """Issue and register a certificate for a certificate signing request, another one at each call.
+
+        Further arguments and errors are those of ``sign``.
 
         Args:
-            pending: Makes it wait for activation instead.
+            pending: Register it as PENDING_ACTIVATION, and call this.
         """
         signed = self.sign(realm, request_pem, principal_id=principal_id, client_id=client_id)
         return self._add_signed(realm, signed, pending, set_as_active=set_as_active)
 
     def sign(self, realm: Realm, request_pem: str, *, principal_id: str = "", client_id: str = "") -> SignedRequest:
-        """Have a certificate signing request signed: by the account's certificate provider, else by the service.
+        """Sign a certificate signing request: by the account's certificate provider if it has one, else by the service.
 
-        Nothing is registered. Not to be called within a transaction: a provider takes its time.
+        Registers nothing. Must not be called within a transaction: a provider may need seconds.
 
         Args:
-            principal_id: Who asks, for the provider.
-            client_id: The MQTT client id of who asks, for the provider; empty over HTTP.
+            principal_id: The requester, for the provider.
+            client_id: The requester's MQTT client id, for the provider; empty over HTTP.
 
         Raises:
-            InvalidRequestException: No certificate signing request, or one that AWS IoT does not take; or the provider
-                failed, or answered a certificate that does not fit the request or that AWS IoT does not take.
-            ServiceUnavailableException: The provider may answer when it is asked again.
+            InvalidRequestException: It is not a certificate signing request that AWS IoT accepts; the provider failed;
+                or the certificate that it returned does not match the request, or is not one that AWS IoT accepts.
+            ServiceUnavailableException: The provider failed, and may succeed with the same request later.
         """
         with self._store.read() as tx:
             provider = certificate_providers.provider_for(
@@ -197,21 +198,21 @@ class Certificates:
             return SignedRequest(issued_for(self._authority, request_pem, self._clock()), None)
         with _refusing_requests():
             request = issue.read_request(request_pem)
-        answer = self._ask(realm, provider, request_pem, principal_id, client_id)
-        return SignedRequest(_fitting(provider, request, answer, self._clock()), provider)
+        answer = self._call_provider(realm, provider, request_pem, principal_id, client_id)
+        return SignedRequest(_certificate_for(provider, request, answer, self._clock()), provider)
 
     def describe(self, realm: Realm, certificate_id: str) -> Certificate:
-        """One certificate. Raises ResourceNotFoundException."""
+        """Return a certificate. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return existing(tx, realm, certificate_id)
 
     def list(self, realm: Realm, window: Window) -> Slice[Certificate]:
-        """Certificates of a realm."""
+        """Return the certificates of a realm."""
         with self._store.read() as tx:
             return CertificateRows(tx).page(realm, window)
 
     def list_by_ca(self, realm: Realm, ca_certificate_id: str, window: Window) -> Slice[Certificate]:
-        """Certificates that were registered with a CA; none where the CA is not registered."""
+        """Return the certificates that were registered with a CA; none where that is not registered."""
         ca_certificate_id = ids.certificate_id(ca_certificate_id)
         with self._store.read() as tx:
             if CACertificateRows(tx).get(realm, ca_certificate_id) is None:
@@ -219,25 +220,25 @@ class Certificates:
             return CertificateRows(tx).page_by_ca(realm, ca_certificate_id, window)
 
     def update(self, realm: Realm, certificate_id: str, status: CertificateStatus) -> None:
-        """Set the status. The status it has already is no change. REVOKED is for good.
+        """Set the status; without effect where it is the present one. A REVOKED certificate remains REVOKED.
 
         Raises:
             ResourceNotFoundException: No such certificate.
-            CertificateStateException: A status that is not set by hand, or the certificate is revoked or on its way
-                to another account.
+            CertificateStateException: ``status`` is not ACTIVE, INACTIVE or REVOKED; or the certificate is REVOKED or
+                PENDING_TRANSFER.
         """
         with self._store.write() as tx:
             update_in(tx, self._clock(), realm, certificate_id, status)
 
     def delete(self, realm: Realm, certificate_id: str, *, force: bool = False) -> None:
-        """Forget a certificate.
+        """Delete a certificate.
 
         Args:
-            force: Detach its policies first. It has to be inactive and without things all the same.
+            force: Whether to detach its policies. It has to be inactive and without things in any case.
 
         Raises:
             ResourceNotFoundException: No such certificate.
-            CertificateStateException: It is ACTIVE, or on its way to another account.
+            CertificateStateException: It is ACTIVE or PENDING_TRANSFER.
             DeleteConflictException: Things are attached to it; or policies, without ``force``.
         """
         with self._store.write() as tx:
@@ -249,20 +250,20 @@ class Certificates:
                 detach_policies(tx, realm, principal)
             else:
                 _require_no_policies(tx, realm, principal)
-            end_waiting(tx, present, self._clock())
+            cancel_rotation_to(tx, present, self._clock())
             CertificateRows(tx).remove(realm, present.certificate_id)
 
-    def _ask(
+    def _call_provider(
         self, realm: Realm, provider: CertificateProvider, request_pem: str, principal_id: str, client_id: str
     ) -> str:
         if self._signer is None:
             raise InvalidRequestException(
-                f"The certificate provider {provider.name} cannot be asked: this server calls no functions."
+                f"The certificate provider {provider.name} cannot be called: this server has no handlers."
             )
         try:
             return self._signer.sign(realm, provider, request_pem, principal_id, client_id)
         except CsrNotSigned as error:
-            message = f"The certificate provider {provider.name} signed nothing: {error}"
+            message = f"The certificate provider {provider.name} did not sign the request: {error}"
             if error.is_permanent:
                 raise InvalidRequestException(message) from None
             raise ServiceUnavailableException(message) from None
@@ -281,8 +282,8 @@ class Certificates:
 
 
 def acceptable(certificate_pem: str, now: datetime) -> X509Certificate:
-    """The certificate in a request. Raises CertificateValidationException: none, or one that AWS IoT does not take."""
-    certificate = x509.given(certificate_pem, "certificatePem")
+    """Return the certificate of a request. Raises CertificateValidationException where AWS IoT does not accept it."""
+    certificate = x509.from_request(certificate_pem, "certificatePem")
     try:
         verify.check_device_certificate(certificate, now)
     except NotAcceptable as error:
@@ -291,10 +292,10 @@ def acceptable(certificate_pem: str, now: datetime) -> X509Certificate:
 
 
 def issued_for(authority: IssuingAuthority, request_pem: str, now: datetime) -> X509Certificate:
-    """A certificate for a certificate signing request; another one each time. It is not registered.
+    """Issue a certificate for a certificate signing request, another one at each call. Registers nothing.
 
     Raises:
-        InvalidRequestException: No certificate signing request, or one that AWS IoT does not take.
+        InvalidRequestException: It is not a certificate signing request that AWS IoT accepts.
     """
     with _refusing_requests():
         return authority.issue_for_request(request_pem, now)
@@ -302,7 +303,7 @@ def issued_for(authority: IssuingAuthority, request_pem: str, now: datetime) -> 
 
 @contextmanager
 def _refusing_requests() -> Iterator[None]:
-    """What is wrong with a certificate signing request becomes InvalidRequestException."""
+    """Raise InvalidRequestException instead of errors about a certificate signing request."""
     try:
         yield
     except PemError as error:
@@ -319,10 +320,10 @@ def add_signed(
     named: issuers.NamedCA | None,
     status: CertificateStatus,
 ) -> Certificate:
-    """``Certificates.register`` within the caller's write transaction. Raises as that does, and writes nothing then.
+    """Do ``Certificates.register`` within the caller's write transaction. After its errors nothing is written.
 
     Args:
-        named: ``issuers.named_ca`` of it, where the request names a CA.
+        named: ``issuers.named_ca`` of the certificate, if the request names a CA.
     """
     if named is None:
         ca = issuers.the_issuer(tx, realm, certificate)
@@ -334,23 +335,23 @@ def add_signed(
 def add_without_ca(
     tx: Transaction, now: datetime, realm: Realm, certificate: X509Certificate, status: CertificateStatus
 ) -> Certificate:
-    """``Certificates.register_without_ca`` within the caller's write transaction. Raises as that does."""
+    """Do ``Certificates.register_without_ca`` within the caller's write transaction, with the same errors."""
     return add_new(tx, now, realm, certificate, status, CertificateMode.SNI_ONLY, None)
 
 
 def add_issued(
     tx: Transaction, now: datetime, realm: Realm, certificate: X509Certificate, status: CertificateStatus
 ) -> Certificate:
-    """Register what the service issued, within the caller's write transaction."""
+    """Register a certificate that the service issued, within the caller's write transaction."""
     return add_new(tx, now, realm, certificate, status, CertificateMode.DEFAULT, None)
 
 
 def update_in(
     tx: Transaction, now: datetime, realm: Realm, certificate_id: str, status: CertificateStatus
 ) -> Certificate:
-    """``Certificates.update`` within the caller's write transaction; the certificate as it is then.
+    """Do ``Certificates.update`` within the caller's write transaction; return the changed certificate.
 
-    Raises as that does, before anything is written.
+    After its errors nothing is written.
     """
     if status not in _REGISTRABLE:
         raise CertificateStateException(
@@ -361,23 +362,23 @@ def update_in(
         return present
     if present.status is CertificateStatus.REVOKED:
         raise CertificateStateException(
-            f"The certificate is REVOKED, which is for good; it cannot be set to {status.value}. Issue and "
-            f"register a new one. Id: {present.certificate_id}"
+            f"A REVOKED certificate cannot be set to {status.value}. Issue and register a new one. "
+            f"Id: {present.certificate_id}"
         )
     if present.status is CertificateStatus.PENDING_TRANSFER:
         raise CertificateStateException(
-            "The certificate is PENDING_TRANSFER: cancel, accept or reject the transfer before its status is "
-            f"changed. Id: {present.certificate_id}"
+            "The certificate is PENDING_TRANSFER. Cancel, accept or reject the transfer before you change its status. "
+            f"Id: {present.certificate_id}"
         )
     if status is CertificateStatus.REVOKED:
-        end_waiting(tx, present, now)
+        cancel_rotation_to(tx, present, now)
     changed = with_status(present, status, now)
     CertificateRows(tx).replace(changed)
     return changed
 
 
 def with_status(certificate: Certificate, status: CertificateStatus, now: datetime) -> Certificate:
-    """Return the certificate with another status, which counts as a new version of it."""
+    """Return the certificate with another status, as its next version."""
     return replace(certificate, status=status, modified_at=now, customer_version=certificate.customer_version + 1)
 
 
@@ -390,11 +391,11 @@ def add_new(
     mode: CertificateMode,
     ca_certificate_id: str | None,
 ) -> Certificate:
-    """Register a certificate that was found acceptable. Where it raises, nothing was written and ``tx`` is usable.
+    """Register a certificate that was checked. After its errors nothing is written, and ``tx`` remains usable.
 
     Raises:
-    ResourceAlreadyExistsException: It is registered here already.
-    InvalidRequestException: The mode is DEFAULT, and another account of the region holds it so.
+        ResourceAlreadyExistsException: It is registered in the realm already.
+        InvalidRequestException: The mode is DEFAULT, and another account of the region has it in that mode.
     """
     registered = Certificate(
         realm=realm,
@@ -422,14 +423,14 @@ def add_new(
 def add_signed_request(
     tx: Transaction, now: datetime, realm: Realm, signed: SignedRequest, status: CertificateStatus
 ) -> Certificate:
-    """Register what ``Certificates.sign`` gave.
+    """Register the result of ``Certificates.sign``.
 
-    What a provider signed belongs to the registered CA whose key signed it, and has its mode; without one it is
-    SNI_ONLY.
+    A certificate that a provider signed belongs to the registered CA whose key signed it, and has its mode; without a
+    registered CA it is SNI_ONLY.
 
     Raises:
-        InvalidRequestException: The provider's CA is INACTIVE; or as ``add_new``.
-        ResourceAlreadyExistsException: The provider answered a certificate that is registered already.
+        InvalidRequestException: The provider's CA is INACTIVE; or as for ``add_new``.
+        ResourceAlreadyExistsException: The provider returned a certificate that is registered already.
     """
     certificate, provider = signed.certificate, signed.provider
     if provider is None:
@@ -438,26 +439,26 @@ def add_signed_request(
     active = [ca for ca in cas if ca.status is CACertificateStatus.ACTIVE]
     if cas and not active:
         raise InvalidRequestException(
-            f"The certificate provider {provider.name} answered a certificate signed by a CA certificate that is "
-            f"INACTIVE (certificateId={cas[0].certificate_id}). Activate it with UpdateCACertificate."
+            f"The certificate provider {provider.name} returned a certificate that was signed by an INACTIVE CA "
+            f"certificate (certificateId={cas[0].certificate_id}). Activate it with UpdateCACertificate."
         )
     if active:
         return add_new(tx, now, realm, certificate, status, active[0].mode, active[0].certificate_id)
     return add_new(tx, now, realm, certificate, status, CertificateMode.SNI_ONLY, None)
 
 
-def _fitting(
+def _certificate_for(
     provider: CertificateProvider, request: issue.SigningRequest, answer: str, now: datetime
 ) -> X509Certificate:
-    """The certificate that a provider answered, if it is for the request. Raises InvalidRequestException."""
-    whose = f"The certificate provider {provider.name} answered"
+    """Return the certificate that a provider returned. Raises InvalidRequestException if it is not for the request."""
+    whose = f"The certificate provider {provider.name} returned"
     try:
         certificate = X509Certificate.from_pem(answer)
     except PemError as error:
-        raise InvalidRequestException(f"{whose} something else than one certificate: {error}") from None
+        raise InvalidRequestException(f"{whose} something other than one certificate: {error}") from None
     if certificate.key["spki"] != request.spki and certificate.public_key != loaded(request.spki):
         raise InvalidRequestException(
-            f"{whose} a certificate ({certificate.subject_text}) with another public key than that of the request."
+            f"{whose} a certificate ({certificate.subject_text}) whose public key is not that of the request."
         )
     if certificate.subject != names.canonical(request.subject):
         raise InvalidRequestException(
@@ -482,7 +483,7 @@ def _initial_status(status: CertificateStatus | None, *, set_as_active: bool) ->
 def _already_there(tx: Transaction, realm: Realm, certificate_id: str) -> ResourceAlreadyExistsException:
     present = existing(tx, realm, certificate_id)
     route = "without a CA" if present.ca_certificate_id is None else f"with the CA {present.ca_certificate_id}"
-    # The first words are AWS's; tools look for them.
+    # AWS IoT's message begins with these words, and tools compare them.
     return ResourceAlreadyExistsException(
         f"The certificate is already provisioned or registered (certificateId={certificate_id}, "
         f"status={present.status.value}, since {present.created_at:%Y-%m-%dT%H:%M:%SZ}, {route}).",
@@ -492,17 +493,17 @@ def _already_there(tx: Transaction, realm: Realm, certificate_id: str) -> Resour
 
 
 def _require_sole_holder(tx: Transaction, certificate: Certificate) -> None:
-    """In DEFAULT mode a device need not send SNI: what it connects by has to be one account's."""
+    """Refuse a certificate that another account of the region has in DEFAULT mode, where SNI is not needed."""
     realm = certificate.realm
     held = CertificateRows(tx).everywhere(certificate.certificate_id)
     if any(other.realm == realm for other in held):
-        # That it is registered here already is the answer that helps.
+        # The caller then reports that the realm has it already, which is the more helpful error.
         return
     if any(other.realm.region == realm.region and other.mode is CertificateMode.DEFAULT for other in held):
-        # The first words are AWS's; tools look for them.
+        # AWS IoT's message begins with these words, and tools compare them.
         raise InvalidRequestException(
-            "This request is not valid: another account of this region holds the certificate in DEFAULT mode, which "
-            "one account may. Register its CA with certificateMode SNI_ONLY, or the certificate with "
+            "This request is not valid: another account has the certificate in DEFAULT mode, which only one account of "
+            "a region may. Register its CA with certificateMode SNI_ONLY, or the certificate with "
             "RegisterCertificateWithoutCA."
         )
 
@@ -514,40 +515,40 @@ def _require_idle(certificate: Certificate) -> None:
         )
     if certificate.status is CertificateStatus.PENDING_TRANSFER:
         raise CertificateStateException(
-            "Certificate is PENDING_TRANSFER: cancel, accept or reject the transfer before deletion. "
+            "The certificate is PENDING_TRANSFER. Cancel, accept or reject the transfer before you delete it. "
             f"Id: {certificate.certificate_id}"
         )
 
 
 def _require_no_things(tx: Transaction, realm: Realm, principal: str) -> None:
-    attached = AttachmentRows(tx).of_principal(realm, principal, Window(limit=_LISTED))
+    attached = AttachmentRows(tx).of_principal(realm, principal, Window(limit=_LISTED_ATTACHMENTS))
     if attached.items:
-        names = ", ".join(each.thing_name for each in attached.items)
+        names = pages.listed(attached, lambda each: each.thing_name)
         raise DeleteConflictException(
-            f"Things must be detached before deletion (arn: {principal}). Attached: {names}"
-            f"{' and more' if attached.next_after is not None else ''}. DetachThingPrincipal detaches one."
+            f"Things must be detached before deletion (arn: {principal}). Attached: {names}. Detach each with "
+            "DetachThingPrincipal."
         )
 
 
 def _require_no_policies(tx: Transaction, realm: Realm, principal: str) -> None:
-    attached = PolicyRows(tx).attached_to(realm, principal, Window(limit=_LISTED))
+    attached = PolicyRows(tx).attached_to(realm, principal, Window(limit=_LISTED_ATTACHMENTS))
     if attached.items:
-        names = ", ".join(each.name for each in attached.items)
+        names = pages.listed(attached, lambda each: each.name)
         raise DeleteConflictException(
-            f"Certificate policies must be detached before deletion (arn: {principal}). Attached: {names}"
-            f"{' and more' if attached.next_after is not None else ''}. DetachPolicy detaches one, forceDelete all."
+            f"Certificate policies must be detached before deletion (arn: {principal}). Attached: {names}. Detach each "
+            "with DetachPolicy, or all with forceDelete."
         )
 
 
 def detach_policies(tx: Transaction, realm: Realm, principal: str) -> None:
     """Detach every policy of a principal."""
-    while attached := PolicyRows(tx).attached_to(realm, principal, Window(limit=_PAGE)).items:
+    while attached := PolicyRows(tx).attached_to(realm, principal, Window(limit=_PAGE_SIZE)).items:
         for policy in attached:
             PolicyRows(tx).detach(realm, policy.name, principal)
 
 
-def end_waiting(tx: Transaction, certificate: Certificate, now: datetime) -> None:
-    """This certificate will never connect again: a rotation that waits for it is cancelled, its old one stays."""
+def cancel_rotation_to(tx: Transaction, certificate: Certificate, now: datetime) -> None:
+    """Cancel the rotation that waits for a certificate to connect, since it cannot. The old certificate remains."""
     waiting = RotationRows(tx).awaiting(certificate.realm, certificate.certificate_id)
     if waiting is not None:
         RotationRows(tx).finish(replace(waiting, state=RotationState.CANCELLED, finished_at=now))
@@ -557,19 +558,19 @@ def detach_all(tx: Transaction, certificate: Certificate) -> None:
     """Detach a certificate from all its policies and things."""
     realm, principal = certificate.realm, arn.certificate(certificate.realm, certificate.certificate_id)
     detach_policies(tx, realm, principal)
-    while attached := AttachmentRows(tx).of_principal(realm, principal, Window(limit=_PAGE)).items:
+    while attached := AttachmentRows(tx).of_principal(realm, principal, Window(limit=_PAGE_SIZE)).items:
         for each in attached:
             AttachmentRows(tx).remove(realm, each.thing_name, principal)
 
 
 def remove_in(tx: Transaction, certificate: Certificate) -> None:
-    """Remove a certificate whatever is attached to it, within the caller's transaction."""
+    """Remove a certificate and its attachments, within the caller's transaction."""
     detach_all(tx, certificate)
     CertificateRows(tx).remove(certificate.realm, certificate.certificate_id)
 
 
 def existing(tx: Transaction, realm: Realm, certificate_id: str) -> Certificate:
-    """The certificate of this id. Raises ResourceNotFoundException."""
+    """Return the certificate. Raises ResourceNotFoundException."""
     certificate_id = ids.certificate_id(certificate_id)
     present = CertificateRows(tx).get(realm, certificate_id)
     if present is None:

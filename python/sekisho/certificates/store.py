@@ -19,20 +19,25 @@ from sqlalchemy import (
     text,
 )
 
-from sekisho.certificates.model import Certificate, CertificateMode, CertificateStatus, Fingerprints, Kin, TransferData
+from sekisho.certificates.model import (
+    Certificate,
+    CertificateMode,
+    CertificateStatus,
+    FingerprintMatches,
+    Fingerprints,
+    TransferData,
+)
 from sekisho.change import Change, ChangeKind
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.refusal import RefusalReason
+from sekisho.store.rows import RealmRows, RealmTable, realm_of, realm_values
 from sekisho.store.statements import (
     Query,
     insert,
     its,
     reading,
     realm_parameters,
-    removing,
-    replace,
-    replacing,
 )
 from sekisho.store.tables import Instant, String, Write, listed, partial_index, realm_columns
 from sekisho.store.transaction import Transaction
@@ -50,12 +55,12 @@ LOST_BY_STATUS: Final = {
 def _announce(_tx: Transaction, write: Write) -> Iterable[Change]:
     realm, certificate_id = write.realm, write.values["certificate_id"]
     if write.kind == "delete":
-        # Deleted, or now that of another account.
+        # Deleted, or accepted by another account.
         lost: RefusalReason | None = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
     else:
         status = CertificateStatus(write.values["status"])
         if write.kind == "insert" and status is CertificateStatus.PENDING_ACTIVATION:
-            # It has never connected, and the data plane has cached nothing about it.
+            # It is new, so the data plane has cached nothing about it.
             return ()
         lost = LOST_BY_STATUS.get(status)
     return (Change(realm, ChangeKind.CERTIFICATE, certificate_id, lost),)
@@ -66,7 +71,7 @@ CERTIFICATES = listed(
     *realm_columns(),
     Column("certificate_id", String, nullable=False),
     Column("certificate_pem", String, nullable=False),
-    # No foreign key: a CA may go, what it signed stays.
+    # No foreign key: a CA may be deleted while certificates that it signed remain.
     Column("ca_certificate_id", String),
     Column("status", String, nullable=False),
     Column("mode", String, nullable=False),
@@ -83,19 +88,19 @@ CERTIFICATES = listed(
     Column("transfer_accepted_at", Instant),
     Column("transfer_rejected_at", Instant),
     Column("transferred_to", String),
-    # Fingerprints; missing where the certificate could not be read when they were introduced.
+    # Fingerprints; NULL where the certificate could not be parsed when a migration added them.
     Column("signed_sha256", LargeBinary),
     Column("issuer_serial_sha256", LargeBinary),
     Column("public_key_sha256", LargeBinary),
-    # In this order it answers ``everywhere`` too.
+    # In this order it also serves ``everywhere``.
     UniqueConstraint("certificate_id", "account_id", "region"),
     Index(None, "account_id", "region", "seq"),
-    # For ``kin``. A certificate is in few realms.
+    # For ``matching``. A certificate is in few realms.
     Index(None, "signed_sha256", "account_id", "region"),
     announces=_announce,
 )
 
-# For ``kin``; a literal, as below.
+# For ``matching``. A literal: a condition with a parameter does not use a partial index.
 REVOKED: Final = text("status = 'REVOKED'")
 
 for _column in (CERTIFICATES.c.issuer_serial_sha256, CERTIFICATES.c.public_key_sha256):
@@ -116,7 +121,7 @@ partial_index(
     where=CERTIFICATES.c.ca_certificate_id.is_not(None),
 )
 
-# A literal, since a partial index serves no condition with a parameter.
+# A literal, as above.
 OUTGOING: Final = text("status = 'PENDING_TRANSFER' AND transferred_to IS NOT NULL")
 
 partial_index(
@@ -129,7 +134,7 @@ partial_index(
 
 
 def certificate_of(row: Row[Any]) -> Certificate:
-    """The certificate in a row of ``certificates``."""
+    """Make a certificate of a row of ``certificates``."""
     transfer = TransferData(
         message=row.transfer_message,
         reject_reason=row.transfer_reject_reason,
@@ -139,7 +144,7 @@ def certificate_of(row: Row[Any]) -> Certificate:
         transferred_to=row.transferred_to,
     )
     return Certificate(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         certificate_id=row.certificate_id,
         certificate_pem=row.certificate_pem,
         ca_certificate_id=row.ca_certificate_id,
@@ -162,8 +167,7 @@ _NO_TRANSFER = TransferData()
 def _values(certificate: Certificate) -> dict[str, Any]:
     transfer = certificate.transfer or _NO_TRANSFER
     return {
-        "account_id": certificate.realm.account_id,
-        "region": certificate.realm.region,
+        **realm_values(certificate.realm),
         "certificate_id": certificate.certificate_id,
         "certificate_pem": certificate.certificate_pem,
         "ca_certificate_id": certificate.ca_certificate_id,
@@ -185,9 +189,6 @@ def _values(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-_KEY = ("certificate_id", "account_id", "region")
-_BY_KEY = reading(CERTIFICATES, certificate_of, *_KEY)
-_OF_REALM = reading(CERTIFICATES, certificate_of, "account_id", "region")
 _OF_CA = reading(CERTIFICATES, certificate_of, "account_id", "region", "ca_certificate_id")
 _OUTGOING = Query(
     select(CERTIFICATES).where(its(CERTIFICATES, "account_id", "region") & OUTGOING), CERTIFICATES.c.seq, certificate_of
@@ -196,7 +197,7 @@ _EVERYWHERE = reading(CERTIFICATES, certificate_of, "certificate_id")
 
 
 def _one(column: str, *conditions: TextClause) -> ColumnElement[str | None]:
-    """The id of a certificate of the realm whose fingerprint is the parameter of the column's name."""
+    """Return a scalar subquery: the id of a certificate of the realm with the fingerprint ``its_<column>``."""
     return (
         select(CERTIFICATES.c.certificate_id)
         .where(
@@ -211,29 +212,22 @@ def _one(column: str, *conditions: TextClause) -> ColumnElement[str | None]:
     )
 
 
-_KIN = select(
+_MATCHING = select(
     _one("signed_sha256"),
     _one("issuer_serial_sha256", REVOKED),
     _one("public_key_sha256", REVOKED),
 )
-_REPLACE = replacing(CERTIFICATES, *_KEY)
-_REMOVE = removing(CERTIFICATES, *_KEY)
 
 
-class CertificateRows:
-    """Device certificates of all realms. Transfer data of nothing but None read back as None."""
+class CertificateRows(RealmRows[Certificate]):
+    """Device certificates of all realms. Empty transfer data are read as None."""
 
-    __slots__ = ("_tx",)
+    __slots__ = ()
 
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-
-    def get(self, realm: Realm, certificate_id: str) -> Certificate | None:
-        """The certificate, or None."""
-        return _BY_KEY.one(self._tx, realm_parameters(realm, certificate_id=certificate_id))
+    _table = RealmTable(CERTIFICATES, "certificate_id", certificate_of, _values)
 
     def add(self, certificate: Certificate, fingerprints: Fingerprints | None = None) -> None:
-        """Raises AlreadyThere where the realm has it."""
+        """Add it. Raises AlreadyThere where the realm has it."""
         values = _values(certificate)
         if fingerprints is not None:
             values["signed_sha256"] = fingerprints.signed
@@ -241,39 +235,24 @@ class CertificateRows:
             values["public_key_sha256"] = fingerprints.public_key
         insert(self._tx, CERTIFICATES, values, certificate.certificate_id)
 
-    def kin(self, realm: Realm, fingerprints: Fingerprints) -> Kin:
-        """What the realm has in common with a certificate that is not registered there."""
+    def matching(self, realm: Realm, fingerprints: Fingerprints) -> FingerprintMatches:
+        """Return the certificates of a realm that have one of these fingerprints."""
         parameters = realm_parameters(
             realm,
             signed_sha256=fingerprints.signed,
             issuer_serial_sha256=fingerprints.issuer_serial,
             public_key_sha256=fingerprints.public_key,
         )
-        return Kin(*self._tx.execute(_KIN, parameters).one())
-
-    def replace(self, certificate: Certificate) -> None:
-        """Overwrite it. Raises KeyError where the realm has none of this id."""
-        parameters = _values(certificate) | realm_parameters(
-            certificate.realm, certificate_id=certificate.certificate_id
-        )
-        replace(self._tx, _REPLACE, parameters, certificate.certificate_id)
-
-    def remove(self, realm: Realm, certificate_id: str) -> None:
-        """Remove it. Its policies and things stay attached: the caller detaches them."""
-        self._tx.execute(_REMOVE, realm_parameters(realm, certificate_id=certificate_id))
-
-    def page(self, realm: Realm, window: Window) -> Slice[Certificate]:
-        """Part of the realm's list."""
-        return _OF_REALM.page(self._tx, window, realm_parameters(realm))
+        return FingerprintMatches(*self._tx.execute(_MATCHING, parameters).one())
 
     def page_by_ca(self, realm: Realm, ca_certificate_id: str, window: Window) -> Slice[Certificate]:
-        """Part of the list of those that one CA signed."""
+        """Return a page of the realm's certificates that a CA signed."""
         return _OF_CA.page(self._tx, window, realm_parameters(realm, ca_certificate_id=ca_certificate_id))
 
     def page_outgoing(self, realm: Realm, window: Window) -> Slice[Certificate]:
-        """Part of the list of those that are offered to another account."""
+        """Return a page of the realm's certificates that are offered to another account."""
         return _OUTGOING.page(self._tx, window, realm_parameters(realm))
 
     def everywhere(self, certificate_id: str) -> Sequence[Certificate]:
-        """The same certificate in every realm, oldest registration first."""
+        """Return its registrations in every realm, oldest first."""
         return _EVERYWHERE.all(self._tx, {"its_certificate_id": certificate_id})

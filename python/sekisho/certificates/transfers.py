@@ -1,9 +1,9 @@
-"""Certificate transfer: a certificate goes from one account of a region to another, once the other accepts it.
+"""Transfers of certificates: from one account to another account of the same region, which accepts or rejects it.
 
-While a transfer is pending each of the two accounts has a row of the certificate, both PENDING_TRANSFER: the source's
-says to whom it goes, the target's from whom it comes. So both find it with the queries of every other certificate,
-and neither can connect by it. Accepting removes the source's row, rejecting and cancelling remove the target's: what
-is attached to a row goes with it, because attachments belong to an account.
+While a transfer is pending, each of the two accounts has a row of the certificate, both PENDING_TRANSFER: so all
+queries find it in both accounts, and it cannot connect. The source's row names the target, the target's row the source.
+Accepting removes the source's row, rejecting and cancelling remove the target's. The attachments of a row are removed
+with it, since they belong to its account.
 
 Source: Developer Guide, transfer-cert; API Reference, TransferCertificate, AcceptCertificateTransfer,
 RejectCertificateTransfer, CancelCertificateTransfer, ListOutgoingCertificates.
@@ -37,13 +37,12 @@ from sekisho.store.errors import AlreadyThere
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 
-_PAGE: Final = 250
-_KEPT: Final = frozenset({CertificateStatus.ACTIVE, CertificateStatus.REVOKED})
-"""Statuses in which a certificate is not transferred."""
+_NOT_TRANSFERABLE: Final = frozenset({CertificateStatus.ACTIVE, CertificateStatus.REVOKED})
+"""Statuses in which a certificate cannot be transferred."""
 
 
 class Transfers:
-    """Everything that is done to certificates on their way to another account."""
+    """Offers, accepts, rejects, cancels and lists transfers of certificates."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -52,7 +51,7 @@ class Transfers:
     def transfer(
         self, realm: Realm, certificate_id: str, target_account: str, *, message: str | None = None
     ) -> Certificate:
-        """Offer a certificate to another account. Nobody is notified.
+        """Offer a certificate to another account. No notification is sent.
 
         Args:
             target_account: Twelve digits; the region is that of ``realm``.
@@ -62,20 +61,20 @@ class Transfers:
             ResourceNotFoundException: No such certificate, or no such account on this server.
             InvalidRequestException: The target is the account itself.
             CertificateStateException: It is ACTIVE or REVOKED.
-            TransferConflictException: It is on its way already, policies or things are attached to it, or the target
-                has registered it.
+            TransferConflictException: It is PENDING_TRANSFER, policies or things are attached to it, or the target
+                account has registered it.
         """
         if target_account == realm.account_id:
             raise InvalidRequestException(
-                f"The certificate is in account {target_account} already. targetAwsAccount is another account."
+                f"The certificate is in account {target_account} already. Name another account in targetAwsAccount."
             )
         with self._store.write() as tx:
             present = certificates.existing(tx, realm, certificate_id)
             _require_transferable(tx, present)
             if AccountRows(tx).get(target_account) is None:
                 raise ResourceNotFoundException(
-                    f"There is no account {target_account} on this server. Certificates are transferred between its "
-                    "accounts only; `sekisho account list` shows them."
+                    f"There is no account {target_account} on this server. Certificates can only be transferred "
+                    "between its accounts; `sekisho account list` shows them."
                 )
             now = self._clock()
             data = TransferData(message=message, transferred_at=now)
@@ -91,16 +90,16 @@ class Transfers:
                 transfer=data,
             )
             try:
-                CertificateRows(tx).add(incoming, fingerprints_of(x509.kept(incoming.certificate_pem)))
+                CertificateRows(tx).add(incoming, fingerprints_of(x509.stored(incoming.certificate_pem)))
             except AlreadyThere:
                 raise TransferConflictException(
-                    f"Account {target_account} has registered certificate {present.certificate_id} itself; it cannot "
-                    "receive it. It may delete its own first."
+                    f"Account {target_account} has registered certificate {present.certificate_id} itself, so it "
+                    "cannot receive it. Delete it in that account first."
                 ) from None
             return offered
 
     def accept(self, realm: Realm, certificate_id: str, *, set_as_active: bool = False) -> None:
-        """Take what another account offers. It is INACTIVE then, or ACTIVE if asked so.
+        """Accept a certificate that another account offers. It becomes INACTIVE, or ACTIVE with ``set_as_active``.
 
         Raises:
             ResourceNotFoundException: No such certificate.
@@ -118,12 +117,15 @@ class Transfers:
                 )
             )
             source = _source_of(tx, incoming)
-            certificates.end_waiting(tx, source, now)
-            # Either account may have attached to it while the transfer was pending.
+            certificates.cancel_rotation_to(tx, source, now)
+            # Both accounts may attach policies and things while a transfer is pending.
             certificates.remove_in(tx, source)
 
     def reject(self, realm: Realm, certificate_id: str, *, reason: str | None = None) -> None:
-        """Refuse what another account offers: it is INACTIVE there again, with ``reason`` (at most 128 characters).
+        """Reject a certificate that another account offers: it becomes INACTIVE in that account.
+
+        Args:
+            reason: For the source account, at most 128 characters.
 
         Raises:
             ResourceNotFoundException: No such certificate.
@@ -143,7 +145,7 @@ class Transfers:
             certificates.remove_in(tx, incoming)
 
     def cancel(self, realm: Realm, certificate_id: str) -> None:
-        """Take an offer back: the certificate is INACTIVE again.
+        """Cancel a transfer of this account: the certificate becomes INACTIVE.
 
         Raises:
             ResourceNotFoundException: No such certificate.
@@ -157,7 +159,7 @@ class Transfers:
             certificates.remove_in(tx, incoming)
 
     def list_outgoing(self, realm: Realm, window: Window) -> Slice[Certificate]:
-        """Certificates that are offered and not yet accepted, rejected or cancelled."""
+        """Return the certificates that a realm offers."""
         with self._store.read() as tx:
             return CertificateRows(tx).page_outgoing(realm, window)
 
@@ -166,11 +168,14 @@ def _require_transferable(tx: Transaction, certificate: Certificate) -> None:
     certificate_id = certificate.certificate_id
     if certificate.status is CertificateStatus.PENDING_TRANSFER:
         raise TransferConflictException(
-            f"The certificate is PENDING_TRANSFER already: cancel, accept or reject that first. Id: {certificate_id}"
+            "The certificate is PENDING_TRANSFER already. Cancel, accept or reject that transfer first. "
+            f"Id: {certificate_id}"
         )
-    if certificate.status in _KEPT:
+    if certificate.status in _NOT_TRANSFERABLE:
         advice = (
-            "UpdateCertificate sets it to INACTIVE" if certificate.status is CertificateStatus.ACTIVE else "It stays"
+            "Set it to INACTIVE with UpdateCertificate"
+            if certificate.status is CertificateStatus.ACTIVE
+            else "A REVOKED certificate remains where it is"
         )
         raise CertificateStateException(
             f"A certificate that is {certificate.status.value} cannot be transferred. {advice}. Id: {certificate_id}"
@@ -178,13 +183,13 @@ def _require_transferable(tx: Transaction, certificate: Certificate) -> None:
     principal = arn.certificate(certificate.realm, certificate_id)
     if PolicyRows(tx).attached_to(certificate.realm, principal, Window(limit=1)).items:
         raise TransferConflictException(
-            f"Certificate policies must be detached before transfer (arn: {principal}). ListAttachedPolicies names "
-            "them, DetachPolicy detaches one."
+            f"Certificate policies must be detached before transfer (arn: {principal}). List them with "
+            "ListAttachedPolicies, and detach each with DetachPolicy."
         )
     if AttachmentRows(tx).of_principal(certificate.realm, principal, Window(limit=1)).items:
         raise TransferConflictException(
-            f"Things must be detached before transfer (arn: {principal}). ListPrincipalThings names them, "
-            "DetachThingPrincipal detaches one."
+            f"Things must be detached before transfer (arn: {principal}). List them with ListPrincipalThings, and "
+            "detach each with DetachThingPrincipal."
         )
 
 
@@ -199,8 +204,8 @@ def _incoming(tx: Transaction, realm: Realm, certificate_id: str) -> Certificate
     present = certificates.existing(tx, realm, certificate_id)
     if present.is_outgoing:
         raise InvalidRequestException(
-            "This account offers the certificate; the other accepts or rejects it. CancelCertificateTransfer takes the "
-            f"offer back. Id: {certificate_id}"
+            "This account offers the certificate, so only the other account can accept or reject it. Cancel with "
+            f"CancelCertificateTransfer. Id: {certificate_id}"
         )
     if not present.is_incoming:
         raise _not_pending(present)
@@ -217,8 +222,8 @@ def _outgoing(tx: Transaction, realm: Realm, certificate_id: str) -> Certificate
     present = certificates.existing(tx, realm, certificate_id)
     if present.is_incoming:
         raise InvalidRequestException(
-            "The certificate is offered to this account; the account that offers it may cancel. "
-            f"RejectCertificateTransfer refuses it. Id: {certificate_id}"
+            "The certificate is offered to this account, so only the other account can cancel. Reject it with "
+            f"RejectCertificateTransfer. Id: {certificate_id}"
         )
     if not present.is_outgoing:
         raise _not_pending(present)

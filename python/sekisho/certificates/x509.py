@@ -1,4 +1,4 @@
-"""Certificates as requests bring them, and as the registry keeps them."""
+"""Parses certificates of requests and of the registry."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sekisho.pki.certificate import X509Certificate
 from sekisho.pki.pem import PemError
 
 
-def given(text: str, parameter: str) -> X509Certificate:
-    """The one certificate in a parameter of a request.
+def from_request(text: str, parameter: str) -> X509Certificate:
+    """Parse the certificate in a parameter of a request.
 
     Raises:
-        CertificateValidationException: There is none, or more than one, or something else: the message says what.
+        CertificateValidationException: ``text`` is not exactly one certificate.
     """
     try:
         return X509Certificate.from_pem(text)
@@ -22,12 +22,12 @@ def given(text: str, parameter: str) -> X509Certificate:
 
 
 @lru_cache(maxsize=256)
-def given_ca(text: str) -> X509Certificate:
-    """As ``given``, of ``caCertificatePem``: the same CA comes with every certificate that it signed."""
-    return given(text, "caCertificatePem")
+def ca_from_request(text: str) -> X509Certificate:
+    """Parse ``caCertificatePem``. Cached: the same CA certificate comes with every certificate that it signed."""
+    return from_request(text, "caCertificatePem")
 
 
 @lru_cache(maxsize=4096)
-def kept(pem: str) -> X509Certificate:
-    """A certificate that the registry keeps. A CA's is asked for with every certificate that is registered."""
+def stored(pem: str) -> X509Certificate:
+    """Parse a certificate of the registry. Cached: that of a CA is needed for every certificate that is registered."""
     return X509Certificate.from_pem(pem)

@@ -1,4 +1,4 @@
-"""Endpoints: the names under which devices of a realm connect."""
+"""Endpoints: the host names to which devices connect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The prefix of a realm's derived endpoint name. It never changes.
+    """The prefix of a realm's derived host name. It never changes.
 
     The name consists of the prefix, the region and the server's domain, which is a setting (``endpoints.rules``).
     """
@@ -20,9 +20,9 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ServedEndpoint:
-    """The name under which a realm's devices connect, as the server is configured now."""
+    """The host name to which a realm's devices connect, in the server's present configuration."""
 
     realm: Realm
     server_name: str
     aliases: tuple[str, ...] = ()
-    """Further names of it, with a dot, where ``server_name`` has none: Java clients send no SNI for that one."""
+    """Further host names. Java clients send no SNI for a ``server_name`` without a dot, so these have one."""

@@ -1,12 +1,13 @@
-"""Endpoints: the name under which the devices of an account and region connect.
+"""Endpoints: the host name to which the devices of a realm connect.
 
-The settings name it (``endpoint``, ``endpoints``). Where they do not, it is ``<prefix>-ats.iot.<region>.<domain>``. The
-prefix is derived from the account and a secret of the server, and kept in the registry when it is first asked for. The
-default account in its home region is ``localhost`` on a server whose domain is ``localhost``, since names below
+The settings may name it (``endpoint``, ``endpoints``). Otherwise it is ``<prefix>-ats.iot.<region>.<domain>``. The
+prefix is derived from the account and a secret of the server; the first DescribeEndpoint of a realm stores it. If the
+domain is ``localhost``, the endpoint of the default account in its home region is ``localhost``, since names below
 ``localhost`` do not resolve everywhere.
 
-A realm's derived name is always an alias of its endpoint. Where the domain is ``localhost``, ``localhost`` and
-``localhost.localdomain`` are aliases of the default account's at home. Devices that know a former name still connect.
+A realm's derived name is always an alias of its endpoint. If the domain is ``localhost``, ``localhost`` and
+``localhost.localdomain`` are aliases of the default account's endpoint in its home region. So devices that use a former
+name still connect.
 
 Source: Developer Guide, iot-connect-devices; API Reference, DescribeEndpoint.
 """
@@ -27,7 +28,7 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 
 DATA_TYPES: Final = (None, "iot:Data", "iot:Data-ATS")
-"""Endpoint types that mean the device data endpoint; None is what a client that names no type gets."""
+"""Endpoint types of the endpoint for devices; None: the request names no type."""
 
 _NOT_SERVED: Final = ("iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta")
 
@@ -38,13 +39,13 @@ LOCALHOST_WITH_DOT: Final = "localhost.localdomain"
 
 
 class Endpoints:
-    """The endpoint of each realm.
+    """Creates and lists the endpoints of realms.
 
     Args:
         home: The default account in its home region.
-        domain: What names end in.
-        names: Names of the settings, by realm.
-        secret: What prefixes are derived from; empty: the registry's own secret, made once.
+        domain: The end of derived host names.
+        names: The host names of the settings, by realm.
+        secret: The secret from which prefixes are derived; empty: that of the registry, which is made once.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Endpoints:
         self._secret = secret
 
     def describe(self, realm: Realm, endpoint_type: str | None = None) -> ServedEndpoint:
-        """The realm's endpoint, made if it has none yet.
+        """Return the realm's endpoint; create it if there is none.
 
         Raises:
-            InvalidRequestException: A type that is not served, or that AWS IoT does not know.
+            InvalidRequestException: The type is not supported, or unknown to AWS IoT.
         """
         if endpoint_type in _NOT_SERVED:
             raise InvalidRequestException(
-                f"Endpoint type {endpoint_type} is not served here; iot:Data-ATS is the endpoint of devices."
+                f"Endpoint type {endpoint_type} is not supported; iot:Data-ATS is the endpoint for devices."
             )
         if endpoint_type not in DATA_TYPES:
             raise InvalidRequestException(f"Endpoint type {endpoint_type} not recognized.")
@@ -73,7 +74,7 @@ class Endpoints:
         return self._served(endpoint or self._make(realm))
 
     def all(self) -> Sequence[ServedEndpoint]:
-        """Every endpoint that was made, and those that the settings name."""
+        """Return the endpoint of every realm that has one, in the registry or in the settings."""
         with self._store.read() as tx:
             made = EndpointRows(tx).all()
         missing = self._names.keys() - {endpoint.realm for endpoint in made}
@@ -84,7 +85,7 @@ class Endpoints:
 
     def _make(self, realm: Realm) -> Endpoint:
         with self._store.write() as tx:
-            # Someone else may have made it since it was looked for.
+            # Another request may have made it since the read.
             present = EndpointRows(tx).get(realm)
             if present is not None:
                 return present
@@ -106,12 +107,12 @@ class Endpoints:
 def prefix_of(secret: str, account_id: str) -> str:
     """Derive the prefix of an account's endpoints: 14 lower-case letters and digits, the same in every region."""
     digest = hmac.digest(secret.encode(), account_id.encode(), "sha256")
-    # AWS's prefixes begin with "a"; a name that begins with a digit is refused by some resolvers.
+    # AWS's prefixes begin with "a", and some resolvers refuse names that begin with a digit.
     return "a" + base64.b32encode(digest).decode("ascii").lower()[: _PREFIX_LENGTH - 1]
 
 
 def _own_secret(tx: Transaction) -> str:
-    """The registry's secret, made at the first use. It survives as long as the registry."""
+    """Return the registry's secret; make it at the first use."""
     rows = EndpointRows(tx)
     secret = rows.secret()
     if secret is None:

@@ -1,7 +1,6 @@
-"""Publishes without a connection, for the operation Publish of ``iot-data``.
+"""Publishes messages of the API: the operation Publish of ``iot-data``.
 
-It checks everything about a message that does not depend on the broker's state, and raises errors that say what is
-wrong and where. The broker checks the rest.
+This module checks what does not depend on the broker's state. The broker checks the rest.
 
 Source: API Reference of the data plane, Publish; General Reference, "AWS IoT Core message broker and protocol limits".
 """
@@ -39,7 +38,7 @@ class Message:
     qos: int = 0
     retain: bool = False
     payload_is_utf8: bool | None = None
-    """The Payload Format Indicator; None: without one. As on AWS it is forwarded and not checked."""
+    """The Payload Format Indicator; None: without one. As on AWS it is forwarded, and the payload not checked."""
     content_type: str | None = None
     response_topic: str | None = None
     correlation_data: bytes | None = None
@@ -51,11 +50,11 @@ class Broker(Protocol):
     """The broker that delivers messages."""
 
     def publish(self, realm: Realm, message: Message) -> None:
-        """Deliver to the subscribers of a realm, and retain the message if it says so.
+        """Deliver a message to the subscribers of a realm, and retain it if ``message.retain``.
 
         Raises:
             InvalidRequestException: The broker refuses the message.
-            ThrottlingException: The broker refuses it at present.
+            ThrottlingException: The broker has reached a limit, and may accept the message later.
             ServiceUnavailableException: The broker does not run.
         """
         ...
@@ -72,19 +71,19 @@ class Publishing:
 
         Raises:
             InvalidRequestException: AWS IoT does not accept the topic, a property or the combination.
-            RequestEntityTooLargeException: More than 128 KB of payload.
+            RequestEntityTooLargeException: The payload has more than MAX_PAYLOAD_BYTES.
             ThrottlingException, ServiceUnavailableException: From the broker.
         """
         _require_topic(message.topic, "topic")
         if message.qos not in (0, 1):
-            raise InvalidRequestException(f"qos is 0 or 1, not {message.qos}.")
+            raise InvalidRequestException(f"qos {message.qos} is not supported. Give 0 or 1.")
         if message.retain and message.topic.startswith("$"):
             raise InvalidRequestException(
                 f"A message on {message.topic!r} cannot be retained: topics that begin with '$' are reserved."
             )
         if len(message.payload) > MAX_PAYLOAD_BYTES:
             raise RequestEntityTooLargeException(
-                f"The payload has {len(message.payload)} bytes; at most {MAX_PAYLOAD_BYTES} are taken."
+                f"The payload has {len(message.payload)} bytes; the maximum is {MAX_PAYLOAD_BYTES}."
             )
         if message.response_topic is not None:
             _require_topic(message.response_topic, "responseTopic")
@@ -104,20 +103,20 @@ def expiry_within_limits(seconds: int | None) -> int | None:
     """Return a message expiry in seconds as AWS IoT uses it: 0 becomes 1, more than seven days becomes seven days.
 
     Raises:
-        InvalidRequestException: Less than 0.
+        InvalidRequestException: It is less than 0.
     """
     if seconds is None:
         return None
     if seconds < 0:
-        raise InvalidRequestException(f"messageExpiry is a number of seconds from 0, not {seconds}.")
+        raise InvalidRequestException(f"messageExpiry {seconds} is negative. Give a number of seconds from 0.")
     return min(max(seconds, MIN_EXPIRY_SECONDS), MAX_EXPIRY_SECONDS)
 
 
 def correlation_data(encoded: str | None) -> bytes | None:
-    """Decode correlation data, which the API has in base64.
+    """Decode the correlation data of a request from base64.
 
     Raises:
-        InvalidRequestException: Not base64.
+        InvalidRequestException: They are not base64.
     """
     if encoded is None:
         return None
@@ -128,10 +127,10 @@ def correlation_data(encoded: str | None) -> bytes | None:
 
 
 def user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
-    """Decode user properties, which the API has as the JSON text of ``[{"name": "value"}, …]``.
+    """Decode the user properties of a request from their JSON text ``[{"name": "value"}, …]``.
 
     Raises:
-        InvalidRequestException: Another form.
+        InvalidRequestException: The text has another form.
     """
     if not text:
         return ()
@@ -144,7 +143,7 @@ def user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
     found: list[tuple[str, str]] = []
     for number, item in enumerate(content, 1):
         if not isinstance(item, dict):
-            raise _not_user_properties(f"has an item {number} that is no object")
+            raise _not_user_properties(f"is not valid: item {number} is not an object")
         found += _pairs(item, number)
     return tuple(found)
 
@@ -152,7 +151,7 @@ def user_properties(text: str | None) -> tuple[tuple[str, str], ...]:
 def _pairs(item: dict[str, Any], number: int) -> Sequence[tuple[str, str]]:
     for name, value in item.items():
         if not isinstance(value, str):
-            raise _not_user_properties(f"has an item {number} whose value is no text")
+            raise _not_user_properties(f"is not valid: item {number} has a value that is not a string")
         _require_text(name, f"userProperties: a name in item {number}", MAX_USER_PROPERTIES_BYTES)
         _require_text(value, f"userProperties: a value in item {number}", MAX_USER_PROPERTIES_BYTES)
     return list(item.items())
@@ -160,7 +159,7 @@ def _pairs(item: dict[str, Any], number: int) -> Sequence[tuple[str, str]]:
 
 def _not_user_properties(what: str) -> InvalidRequestException:
     return InvalidRequestException(
-        f'userProperties {what}. Give a JSON list of objects with texts, such as [{{"deviceName": "alpha"}}].'
+        f'userProperties {what}. Give a JSON list of objects with strings, such as [{{"deviceName": "alpha"}}].'
     )
 
 
@@ -171,13 +170,13 @@ def _require_topic(topic: str, member: str) -> None:
     for wildcard in "+#":
         if wildcard in topic:
             raise InvalidRequestException(
-                f"{member} {_shown(topic)} holds the wildcard '{wildcard}'; a message is published to one topic."
+                f"{member} {_shown(topic)} has the wildcard '{wildcard}', which a topic of a message must not have."
             )
     # The first three levels of a Basic Ingest topic name a rule and do not count.
     counted = topic.split("/", 3)[3] if topic.startswith(_BASIC_INGEST) and topic.count("/") >= 3 else topic
     if counted.count("/") > MAX_TOPIC_SLASHES:
         raise InvalidRequestException(
-            f"{member} {_shown(topic)} has {counted.count('/')} slashes; at most {MAX_TOPIC_SLASHES} are taken."
+            f"{member} {_shown(topic)} has {counted.count('/')} slashes; the maximum is {MAX_TOPIC_SLASHES}."
         )
     _require_characters(topic, member)
     _require_size(len(counted.encode()), member, MAX_TOPIC_BYTES)
@@ -189,16 +188,16 @@ def _require_text(text: str, member: str, most: int) -> None:
 
 
 def _require_characters(text: str, member: str) -> None:
-    """Check [MQTT-1.5.4-1], [MQTT-1.5.4-2]: neither U+0000 nor halves of surrogate pairs."""
+    """Check [MQTT-1.5.4-1] and [MQTT-1.5.4-2]: neither U+0000 nor surrogates."""
     if "\0" in text:
-        raise InvalidRequestException(f"{member} holds the character U+0000, which MQTT forbids.")
+        raise InvalidRequestException(f"{member} has the character U+0000, which MQTT forbids.")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidRequestException(f"{member} holds half of a surrogate pair, which is not a character.")
+        raise InvalidRequestException(f"{member} has half of a surrogate pair, which is not a character.")
 
 
 def _require_size(size: int, member: str, most: int) -> None:
     if size > most:
-        raise InvalidRequestException(f"{member} has {size} bytes; at most {most} are taken.")
+        raise InvalidRequestException(f"{member} has {size} bytes; the maximum is {most}.")
 
 
 def _shown(topic: str) -> str:

@@ -1,4 +1,4 @@
-"""Requests of devices on the reserved topics of a service, and the replies.
+"""The interface of services that answer messages of devices on reserved topics.
 
 Source: Developer Guide, reserved-topics.
 """
@@ -14,7 +14,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message on a service's topic."""
+    """A message of a device on a topic of a service."""
 
     realm: Realm
     connection: int
@@ -28,14 +28,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A message for the connection that sent the request only."""
+    """A message to the connection that sent the request."""
 
     topic: str
     payload: bytes
 
 
 class Service(Protocol):
-    """A service that answers requests. It may block: a separate thread calls it."""
+    """A service that answers requests. It may block: a thread of its own calls it."""
 
     @property
     def topics(self) -> Sequence[str]:
@@ -43,12 +43,12 @@ class Service(Protocol):
         ...
 
     def answer(self, request: Request) -> Reply | None:
-        """Carry a request out, and return the reply, or None. A refusal is a reply too."""
+        """Process a request and return the reply, also to a request that is refused; None: no reply."""
         ...
 
     def throttled(self, request: Request) -> Reply | None:
-        """Return the reply to a request that is not carried out because too many wait, or None.
+        """Return the reply to a request that is not processed, because too many wait; None: no reply.
 
-        Returns at once. Only the topic of the request is read; its payload may be missing.
+        Does not block, and reads only the request's topic: the payload may be missing.
         """
         ...

@@ -1,7 +1,6 @@
-"""What a principal may do, asked beforehand: TestAuthorization and GetEffectivePolicies.
+"""TestAuthorization and GetEffectivePolicies: what a principal may do, without a connection.
 
-The decisions are those of the policy engine of the gateway. The status of the certificate plays no part here:
-what is tested is policies.
+The gateway's policy engine makes the decisions. They depend on policies, not on the status of the certificate.
 
 Source: API Reference, TestAuthorization and GetEffectivePolicies.
 """
@@ -32,7 +31,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "RECEIVE": "iot:Receive",
     "SUBSCRIBE": "iot:Subscribe",
 }
-"""Action types of the API, and the policy actions they stand for."""
+"""Policy actions by the action types of the API."""
 
 _EXAMPLES: Final[Mapping[str, str]] = {
     "CONNECT": "client/<clientId>",
@@ -44,7 +43,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May the principal do this to all of these? ``action_type``: a key of ``ACTIONS``."""
+    """One ``authInfo`` of TestAuthorization. ``action_type``: a key of ``ACTIONS``. ``resources``: ARNs."""
 
     action_type: str
     resources: Sequence[str]
@@ -52,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The decision on one question. Policies are given by name, in the order in which they are in force."""
+    """The decision on one question. Policies are names, in the order in which they are attached."""
 
     question: Question
     decision: Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"]
@@ -61,13 +60,13 @@ class Answer:
     explicitly_denied_by: Sequence[str]
     """Policies that deny at least one of the resources."""
     implicitly_denied_by: Sequence[str]
-    """Policies that were asked in vain: all that deny nothing, where some resource is allowed by none."""
+    """Policies that deny nothing, where no policy allows one of the resources."""
     missing_context_values: Sequence[str]
-    """Policy variables without a value, by name in alphabetical order."""
+    """Names of policy variables without a value, in alphabetical order."""
 
 
 class Authorization:
-    """Answer what the gateway would decide."""
+    """Computes the decisions that the gateway would make."""
 
     def __init__(self, store: Store, engine: PolicyEngine) -> None:
         self._store = store
@@ -83,27 +82,26 @@ class Authorization:
         policy_names_to_add: Sequence[str] = (),
         policy_names_to_skip: Sequence[str] = (),
     ) -> Sequence[Answer]:
-        """One answer per question, in their order.
+        """Return one answer per question, in their order.
 
         Args:
-            principal: A certificate, a Cognito identity or a thing group; None tests ``policy_names_to_add`` by
-                themselves.
-            client_id: The MQTT client id that it would connect with.
-            policy_names_to_add: Judged as if attached.
-            policy_names_to_skip: Judged as if not attached.
+            principal: A certificate, a Cognito identity or a thing group; None: only ``policy_names_to_add``.
+            client_id: The MQTT client id of the connection.
+            policy_names_to_add: Policies that are evaluated as if they were attached.
+            policy_names_to_skip: Policies that are not evaluated.
 
         Raises:
             ResourceNotFoundException: No such certificate, thing group or policy.
-            InvalidRequestException: Neither a principal nor a policy; a question without an action type or whose
-                resource is no ARN.
-            LimitExceededException: More than ten policies together, which can never be attached.
+            InvalidRequestException: There is neither a principal nor a policy; a question has an unknown action type,
+                or a resource that is not an ARN.
+            LimitExceededException: There would be more than MAX_PER_TARGET policies.
         """
         for question in questions:
-            _require_askable(realm, question)
+            _check_question(realm, question)
         if principal is None and not policy_names_to_add:
             raise InvalidRequestException(
-                "Nothing to test: give a principal (the ARN of a certificate, or a Cognito identity id), "
-                "or policies with policyNamesToAdd."
+                "The request names neither a principal nor policies. Give a principal (the ARN of a certificate, or a "
+                "Cognito identity id), or policyNamesToAdd."
             )
         with self._store.read() as tx:
             subject = _subject(tx, realm, principal)
@@ -112,20 +110,18 @@ class Authorization:
             (ACTIONS[question.action_type], resource) for question in questions for resource in question.resources
         ]
         decisions = iter(self._engine.evaluate(subject, client_id, requests))
-        return [
-            _judge_together(question, [next(decisions) for _ in question.resources], subject) for question in questions
-        ]
+        return [_combined(question, [next(decisions) for _ in question.resources], subject) for question in questions]
 
     def effective_policies(
         self, realm: Realm, *, principal: str | None = None, thing_name: str | None = None
     ) -> Sequence[PolicyVersion]:
-        """The policies in force for a principal, for a thing, or for both: their default versions.
+        """Return the default versions of the policies of a principal, of a thing, or of both.
 
-        What a thing brings are the policies of its groups and of all groups above them; beside a principal only where
-        the principal is attached to it, since a connection then inherits them.
+        The policies of a thing are those of its groups and of all groups above them. With a principal they are included
+        only if it is attached to the thing, since only then a connection inherits them.
 
         Raises:
-            InvalidRequestException: Neither is given; no principal, or one of another account or region.
+            InvalidRequestException: Neither is given, or ``principal`` is not a principal of this realm.
             ResourceNotFoundException: No such certificate, thing group or thing.
         """
         if principal is None and thing_name is None:
@@ -135,22 +131,24 @@ class Authorization:
                 raise ResourceNotFoundException(f"Thing {thing_name} cannot be found.")
             if principal is None:
                 names = [] if thing_name is None else inheritance.groups_of_thing(tx, realm, thing_name)
-                return _in_force(tx, realm, inheritance.policies_of(tx, realm, names))
+                return _default_versions(tx, realm, inheritance.policies_of(tx, realm, names))
             subject = _subject(tx, realm, principal)
         of_groups = [version for thing in subject.things if thing.name == thing_name for version in thing.policies]
         return tuple(_by_name((*subject.policies, *of_groups)).values())
 
 
-def _require_askable(realm: Realm, question: Question) -> None:
+def _check_question(realm: Realm, question: Question) -> None:
     if question.action_type not in ACTIONS:
-        raise InvalidRequestException(f"authInfos: actionType is one of {', '.join(ACTIONS)}.")
+        raise InvalidRequestException(
+            f"authInfos: {question.action_type[:50]!r} is not an actionType. Give one of {', '.join(ACTIONS)}."
+        )
     if not question.resources:
-        raise InvalidRequestException("authInfos: resources holds at least one ARN.")
+        raise InvalidRequestException("authInfos: resources is empty. Give at least one ARN.")
     for resource in question.resources:
         if not resource.startswith("arn:") or resource.count(":") < 5:
             example = f"arn:aws:iot:{realm.region}:{realm.account_id}:{_EXAMPLES[question.action_type]}"
             raise InvalidRequestException(
-                f"authInfos: {resource[:200]!r} is not an ARN; for {question.action_type} it is {example}."
+                f"authInfos: {resource[:200]!r} is not an ARN. For {question.action_type} give {example}."
             )
 
 
@@ -160,11 +158,11 @@ def _subject(tx: Transaction, realm: Realm, text: str | None) -> Subject:
     principal = principals.parse_target(realm, text)
     if principal.group_name is not None:
         group = inheritance.existing_group(tx, realm, principal.group_name)
-        return Subject(realm, None, _in_force(tx, realm, inheritance.policies_of(tx, realm, group.lineage)))
+        return Subject(realm, None, _default_versions(tx, realm, inheritance.policies_of(tx, realm, group.lineage)))
     certificate = principals.certificate_of(tx, principal)
     if certificate is None:
         attached = PolicyRows(tx).attached_to(realm, principal.text, Window(limit=MAX_PER_TARGET)).items
-        return Subject(realm, None, _in_force(tx, realm, attached))
+        return Subject(realm, None, _default_versions(tx, realm, attached))
     key = (realm, certificate.certificate_id)
     identity = IdentityRows(tx).look_up([key])[key]
     return Subject(realm, certificate.certificate_pem, identity.policies, identity.things)
@@ -175,7 +173,7 @@ def _with_changes(tx: Transaction, subject: Subject, add: Sequence[str], skip: S
     skipped = {_default_version(tx, subject.realm, name).policy_name for name in skip}
     kept = [version for version in (*subject.policies, *added) if version.policy_name not in skipped]
     policies = tuple(_by_name(kept).values())
-    # With the groups above it a thing group may have more than a certificate can.
+    # A thing group may have more than MAX_PER_TARGET, with those of the groups above it.
     if len(policies) > max(MAX_PER_TARGET, len(subject.policies)):
         raise LimitExceededException(
             f"{len(policies)} policies would be in force; a principal can have at most {MAX_PER_TARGET}. "
@@ -188,7 +186,7 @@ def _with_changes(tx: Transaction, subject: Subject, add: Sequence[str], skip: S
     return replace(subject, policies=policies, things=things)
 
 
-def _in_force(tx: Transaction, realm: Realm, policies: Sequence[Policy]) -> tuple[PolicyVersion, ...]:
+def _default_versions(tx: Transaction, realm: Realm, policies: Sequence[Policy]) -> tuple[PolicyVersion, ...]:
     return tuple(_default_version(tx, realm, policy.name) for policy in policies)
 
 
@@ -204,13 +202,13 @@ def _by_name(versions: Sequence[PolicyVersion]) -> Mapping[str, PolicyVersion]:
     return {version.policy_name: version for version in versions}
 
 
-def _judge_together(question: Question, decisions: Sequence[Decision], subject: Subject) -> Answer:
-    """All resources allowed: allowed. Any denied explicitly: that. Else: an implicit deny."""
+def _combined(question: Question, decisions: Sequence[Decision], subject: Subject) -> Answer:
+    """Combine the decisions on all resources: EXPLICIT_DENY takes precedence over IMPLICIT_DENY, that over ALLOWED."""
     verdicts = {decision.decision for decision in decisions}
     order = list(_by_name((*subject.policies, *(version for thing in subject.things for version in thing.policies))))
     allowed = {name for decision in decisions for name in decision.allowed_by}
     denied = {name for decision in decisions for name in decision.denied_by}
-    in_vain = set(order) - denied if "IMPLICIT_DENY" in verdicts else set()
+    not_allowing = set(order) - denied if "IMPLICIT_DENY" in verdicts else set()
     verdict: Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"]
     if "EXPLICIT_DENY" in verdicts:
         verdict = "EXPLICIT_DENY"
@@ -223,6 +221,6 @@ def _judge_together(question: Question, decisions: Sequence[Decision], subject: 
         decision=verdict,
         allowed_by=[name for name in order if name in allowed],
         explicitly_denied_by=[name for name in order if name in denied],
-        implicitly_denied_by=[name for name in order if name in in_vain],
+        implicitly_denied_by=[name for name in order if name in not_allowing],
         missing_context_values=sorted({name for d in decisions for name in d.missing_context_values}),
     )

@@ -1,4 +1,4 @@
-"""What the policy rules need of the policy engine, which is the data plane's."""
+"""The interface of the policy engine, which the data plane implements."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who asks: all that a decision about a principal stands on, whether it can connect at present or not."""
+    """The data that decisions about a principal depend on. Its certificate need not be ACTIVE."""
 
     realm: Realm
     certificate_pem: str | None
-    """None for a Cognito identity, or for policies looked at by themselves."""
+    """None for a Cognito identity, a thing group, or policies without a principal."""
     policies: tuple[PolicyVersion, ...]
     things: tuple[IdentityThing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a connection of a subject may do to one resource."""
+    """The decision on one action of a subject on one resource."""
 
     decision: Literal["ALLOWED", "EXPLICIT_DENY", "IMPLICIT_DENY"]
     allowed_by: tuple[str, ...]
@@ -33,14 +33,14 @@ class Decision:
 
 
 class PolicyEngine(Protocol):
-    """The one policy engine, which is the data plane's."""
+    """Checks and evaluates policy documents."""
 
     def check(self, document: str) -> None:
-        """Raises MalformedPolicyException with what is wrong and where."""
+        """Raise MalformedPolicyException where AWS IoT would refuse the document. The message says what and where."""
         ...
 
     def evaluate(
         self, subject: Subject, client_id: str | None, requests: Sequence[tuple[str, str]]
     ) -> Sequence[Decision]:
-        """One decision per (action such as ``iot:Publish``, resource ARN)."""
+        """Return one decision per request: an action such as ``iot:Publish``, and the ARN of a resource."""
         ...

@@ -10,13 +10,13 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A named policy; its documents are its versions."""
+    """A policy. Each of its versions has a document."""
 
     realm: Realm
     name: str
     default_version_id: int
     last_version_id: int
-    """The highest version number ever given: numbers rise and are never used again."""
+    """The number of the newest version, which may be deleted. Numbers are not used again."""
     created_at: datetime
     modified_at: datetime
     generation_id: str
@@ -24,7 +24,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicyVersion:
-    """One document of a policy."""
+    """A version of a policy."""
 
     realm: Realm
     policy_name: str

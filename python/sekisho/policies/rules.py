@@ -1,7 +1,7 @@
-"""Policies: named documents with versions, attached to targets.
+"""Policies, their versions, and their attachments to targets.
 
-A policy has up to five versions, one of which is the default and the only one in force. Version ids count up from 1
-and are never used again. Attaching, detaching and another default act on live connections at once.
+A policy has up to five versions. Only its default version is evaluated. Version ids count up from 1 and are not used
+again. Attaching, detaching and setting the default version apply to live connections at once.
 
 Source: Developer Guide, iot-policies; the API Reference of each operation; General Reference for the limits.
 """
@@ -44,12 +44,12 @@ MAX_PER_TARGET: Final = 10
 MAX_PER_GROUP: Final = 2
 """Policies attached to one thing group (Developer Guide, thing-groups)."""
 
-_LONGEST_VERSION_ID: Final = 18
-"""Digits of a version id; longer ones name nothing and would not fit a database's integer."""
+_MAX_VERSION_ID_DIGITS: Final = 18
+"""Digits of a version id: a longer number is not one, and would not fit an integer of the database."""
 
 
 class Policies:
-    """Everything that is done to policies, their versions and their targets."""
+    """Creates, lists, changes, deletes, attaches and detaches policies and their versions."""
 
     def __init__(self, store: Store, clock: Clock, engine: PolicyEngine) -> None:
         self._store = store
@@ -57,17 +57,17 @@ class Policies:
         self._engine = engine
 
     def create(self, realm: Realm, name: str, document: str, tags: Mapping[str, str] | None = None) -> PolicyVersion:
-        """A new policy; the document is its version 1.
+        """Create a policy, with the document as its version 1.
 
         Raises:
             MalformedPolicyException: AWS IoT would refuse the document.
-            ResourceAlreadyExistsException: There is a policy of this name.
+            ResourceAlreadyExistsException: The realm has a policy of this name.
         """
         with self._store.write() as tx:
             return create_in(tx, realm, self._clock(), self._engine, name, document, tags)
 
     def get(self, realm: Realm, name: str) -> tuple[Policy, PolicyVersion]:
-        """The policy and its default version. Raises ResourceNotFoundException."""
+        """Return the policy and its default version. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             policy = _existing(tx, realm, name)
             return policy, _existing_version(tx, policy, policy.default_version_id)
@@ -77,7 +77,7 @@ class Policies:
 
         Raises:
             ResourceNotFoundException: No such policy.
-            DeleteConflictException: It is attached to something, or has versions besides the default one.
+            DeleteConflictException: It is attached to a target, or has versions besides the default one.
         """
         with self._store.write() as tx:
             _existing(tx, realm, name)
@@ -86,7 +86,7 @@ class Policies:
                     f"The policy cannot be deleted as the policy is attached to one or more principals (name={name})"
                 )
             if len(PolicyRows(tx).versions(realm, name)) > 1:
-                # The doubled word is AWS's; tools look for this text.
+                # The repeated word is AWS IoT's, and tools compare this text.
                 raise DeleteConflictException(
                     "The policy cannot be deleted as versions other than than default version exist; "
                     f"delete them with DeletePolicyVersion first (name={name})"
@@ -95,17 +95,17 @@ class Policies:
             TagRows(tx).remove(realm, arn.policy(realm, name))
 
     def list(self, realm: Realm, window: Window) -> Slice[Policy]:
-        """Policies of a realm."""
+        """Return the policies of a realm."""
         with self._store.read() as tx:
             return PolicyRows(tx).page(realm, window)
 
     def create_version(self, realm: Realm, name: str, document: str, *, set_as_default: bool = False) -> PolicyVersion:
-        """A new version of a policy.
+        """Add a version to a policy.
 
         Raises:
             MalformedPolicyException: AWS IoT would refuse the document.
             ResourceNotFoundException: No such policy.
-            VersionsLimitExceededException: It has five versions.
+            VersionsLimitExceededException: It has MAX_VERSIONS.
         """
         self._engine.check(document)
         with self._store.write() as tx:
@@ -122,7 +122,7 @@ class Policies:
             return version
 
     def get_version(self, realm: Realm, name: str, version_id: str) -> tuple[Policy, PolicyVersion]:
-        """The policy and one of its versions. Raises ResourceNotFoundException."""
+        """Return the policy and one of its versions. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             policy = _existing(tx, realm, name)
             return policy, _existing_version(tx, policy, version_id)
@@ -139,20 +139,20 @@ class Policies:
             version = _existing_version(tx, policy, version_id)
             if version.version_id == policy.default_version_id:
                 raise DeleteConflictException(
-                    "Cannot delete the default version of a policy; set another default version, or delete the policy "
+                    "Cannot delete the default version of a policy. Set another default version, or delete the policy "
                     f"(name={name}, version={version.version_id})"
                 )
             PolicyRows(tx).remove_version(realm, name, version.version_id)
 
     def versions(self, realm: Realm, name: str) -> tuple[Policy, Sequence[PolicyVersion]]:
-        """The policy and its versions, the newest first. Raises ResourceNotFoundException."""
+        """Return the policy and its versions, newest first. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             policy = _existing(tx, realm, name)
             found = PolicyRows(tx).versions(realm, name)
         return policy, sorted(found, key=lambda version: version.version_id, reverse=True)
 
     def set_default_version(self, realm: Realm, name: str, version_id: str) -> None:
-        """Put another version in force. Raises ResourceNotFoundException."""
+        """Make another version the default. Raises ResourceNotFoundException."""
         with self._store.write() as tx:
             policy = _existing(tx, realm, name)
             version = _existing_version(tx, policy, version_id)
@@ -161,22 +161,22 @@ class Policies:
             PolicyRows(tx).replace(self._with_default(policy, version.version_id))
 
     def attach(self, realm: Realm, name: str, target: str) -> None:
-        """Attach a policy to a target; attached already is no error.
+        """Attach a policy to a target; without effect where it is attached.
 
         Raises:
             ResourceNotFoundException: No such policy, certificate or thing group.
-            InvalidRequestException: No target, or one of another account or region.
-            LimitExceededException: The target has ten policies; two where it is a thing group.
+            InvalidRequestException: ``target`` is not a target of this realm.
+            LimitExceededException: The target has MAX_PER_TARGET policies; a thing group MAX_PER_GROUP.
         """
         with self._store.write() as tx:
             attach_in(tx, realm, name, target)
 
     def detach(self, realm: Realm, name: str, target: str) -> None:
-        """Detach a policy from a target; not attached is no error.
+        """Detach a policy from a target; without effect where it is not attached.
 
         Raises:
             ResourceNotFoundException: No such policy.
-            InvalidRequestException: No target, or one of another account or region.
+            InvalidRequestException: ``target`` is not a target of this realm.
         """
         with self._store.write() as tx:
             found = principals.parse_target(realm, target)
@@ -184,13 +184,15 @@ class Policies:
             PolicyRows(tx).detach(realm, name, found.text)
 
     def attached_to(self, realm: Realm, target: str, window: Window, *, recursive: bool = False) -> Slice[Policy]:
-        """Policies attached to a target; ``recursive``: of a thing group, also those of the groups above it.
+        """Return the policies that are attached to a target.
 
-        The group's own come first, those of the root last; each once.
+        Args:
+            recursive: For a thing group, also return the policies of the groups above it, from the group to the root,
+                each once.
 
         Raises:
             ResourceNotFoundException: No such certificate or thing group.
-            InvalidRequestException: No target, or one of another account or region.
+            InvalidRequestException: ``target`` is not a target of this realm.
         """
         with self._store.read() as tx:
             found = principals.existing_target(tx, realm, target)
@@ -200,15 +202,15 @@ class Policies:
             return PolicyRows(tx).attached_to(realm, found.text, window)
 
     def targets_of(self, realm: Realm, name: str, window: Window) -> Slice[str]:
-        """What a policy is attached to. Raises ResourceNotFoundException."""
+        """Return the targets of a policy. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             if PolicyRows(tx).get(realm, name) is None:
-                # AWS's words, which name neither the policy nor the region here.
+                # AWS IoT's message, which names neither the policy nor the region.
                 raise ResourceNotFoundException("Policy not found")
             return PolicyRows(tx).targets_of(realm, name, window)
 
     def principals_of(self, realm: Realm, name: str, window: Window) -> Slice[str]:
-        """What a policy is attached to; nothing where there is no such policy, as AWS IoT answers."""
+        """Return the targets of a policy; none where there is no such policy (as AWS IoT's ListPolicyPrincipals)."""
         with self._store.read() as tx:
             return PolicyRows(tx).targets_of(realm, name, window)
 
@@ -225,7 +227,7 @@ def create_in(
     document: str,
     tags: Mapping[str, str] | None = None,
 ) -> PolicyVersion:
-    """``Policies.create`` within the caller's write transaction. Raises as that does, and writes nothing then."""
+    """Do ``Policies.create`` within the caller's write transaction. After its errors nothing is written."""
     engine.check(document)
     policy = Policy(
         realm=realm,
@@ -251,9 +253,9 @@ def create_in(
 
 
 def attach_in(tx: Transaction, realm: Realm, name: str, target: str) -> None:
-    """``Policies.attach`` within the caller's write transaction.
+    """Do ``Policies.attach`` within the caller's write transaction, with the same errors.
 
-    Raises as that does. After LimitExceededException the transaction must be rolled back: the policy is attached in it.
+    After LimitExceededException the transaction must be rolled back, since the policy is attached in it.
     """
     _existing(tx, realm, name)
     found = principals.existing_target(tx, realm, target)
@@ -261,10 +263,9 @@ def attach_in(tx: Transaction, realm: Realm, name: str, target: str) -> None:
         return
     most = MAX_PER_TARGET if found.group_name is None else MAX_PER_GROUP
     if len(PolicyRows(tx).attached_to(realm, found.text, Window(limit=most + 1)).items) > most:
-        # Raising rolls the attachment back.
+        # Checked after the attachment, which the error rolls back: the limit holds without a lock.
         raise LimitExceededException(
-            f"Policy {name} cannot be attached: the target has {most} policies, which is the most "
-            "it can have. Detach one first."
+            f"Policy {name} cannot be attached: the target has {most} policies, the maximum. Detach one first."
         )
 
 
@@ -280,7 +281,7 @@ def _existing_version(tx: Transaction, policy: Policy, version_id: str | int) ->
     if not (digits.isascii() and digits.isdigit()):
         raise InvalidRequestException(f"A policy version id is a number, not {digits[:50]!r}.")
     found = None
-    if len(digits) <= _LONGEST_VERSION_ID:
+    if len(digits) <= _MAX_VERSION_ID_DIGITS:
         found = PolicyRows(tx).version(policy.realm, policy.name, int(digits))
     if found is None:
         raise ResourceNotFoundException(f"Policy {policy.name} has no version {digits[:50]}.")

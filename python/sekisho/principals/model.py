@@ -9,7 +9,7 @@ from sekisho.realm import Realm
 
 
 class ThingPrincipalType(StrEnum):
-    """How a principal belongs to a thing (Developer Guide, exclusive-thing)."""
+    """How a principal is attached to a thing (Developer Guide, exclusive-thing)."""
 
     EXCLUSIVE_THING = "EXCLUSIVE_THING"
     NON_EXCLUSIVE_THING = "NON_EXCLUSIVE_THING"
@@ -17,10 +17,10 @@ class ThingPrincipalType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A principal attached to a thing."""
+    """The attachment of a principal to a thing."""
 
     realm: Realm
     thing_name: str
     principal: str
-    """ARN of a certificate, or a Cognito identity."""
+    """The ARN of a certificate, or the id of a Cognito identity."""
     type: ThingPrincipalType

@@ -1,8 +1,8 @@
-"""Principals and policy targets: who may be attached to a thing or given a policy.
+"""Principals and policy targets, as requests name them.
 
-A principal is a device certificate, written as its ARN, or an Amazon Cognito identity, written as its id
-(``<region>:<uuid>``). A policy target is a principal or a thing group. Sekisho keeps no Cognito identities; any
-well-formed id is taken.
+A principal is a device certificate, named by its ARN, or an Amazon Cognito identity, named by its id
+(``<region>:<uuid>``). A policy target is a principal or a thing group. Sekisho has no registry of Cognito identities,
+so it accepts each well-formed id.
 
 Source: API Reference, AttachThingPrincipal and AttachPolicy.
 """
@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from sekisho import arn
+from sekisho import arn, naming
 from sekisho.arn import Arn
 from sekisho.certificates.model import Certificate
 from sekisho.certificates.store import CertificateRows
@@ -28,24 +28,24 @@ _CERTIFICATE_ID: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A certificate of ``realm``, a Cognito identity (no ``certificate_id``), or as a policy target a thing group."""
+    """A certificate, a Cognito identity (neither id nor name), or as a policy target a thing group."""
 
     realm: Realm
     text: str
-    """The form under which attachments are kept: for a certificate, its ARN with the id in lower case."""
+    """The form that attachments store: for a certificate its ARN, with the id in lower case."""
     certificate_id: str | None
     group_name: str | None = None
 
 
 def parse(realm: Realm, text: str) -> Principal:
-    """The principal that ``text`` names.
+    """Return the principal that ``text`` names.
 
     Raises:
-        InvalidRequestException: It is no principal, or one of another account or region.
+        InvalidRequestException: It is not a principal of this realm.
     """
     parsed = Arn.parse(text)
     if parsed is not None and parsed.service == "iot" and parsed.type == "cert":
-        _require_same_realm(realm, parsed, text)
+        naming.require_same_realm(realm, parsed, text)
         certificate_id = parsed.name.lower()
         if _CERTIFICATE_ID.fullmatch(certificate_id) is None:
             raise InvalidRequestException(
@@ -58,7 +58,7 @@ def parse(realm: Realm, text: str) -> Principal:
         return Principal(realm, text, None)
     if _CERTIFICATE_ID.fullmatch(text):
         raise InvalidRequestException(
-            f"{_shown(text)} is a certificateId; a principal is named by its ARN: "
+            f"{_shown(text)} is a certificateId. Give the certificate's ARN: "
             f"{arn.certificate(realm, text.lower().removeprefix('0x'))}"
         )
     raise InvalidRequestException(
@@ -68,7 +68,7 @@ def parse(realm: Realm, text: str) -> Principal:
 
 
 def existing(tx: Transaction, realm: Realm, text: str) -> Principal:
-    """The principal that ``text`` names, whose certificate is registered.
+    """Return the principal that ``text`` names, if its certificate is registered.
 
     Raises:
         InvalidRequestException: As ``parse``.
@@ -80,7 +80,7 @@ def existing(tx: Transaction, realm: Realm, text: str) -> Principal:
 
 
 def certificate_of(tx: Transaction, principal: Principal) -> Certificate | None:
-    """The certificate of a principal; None for a Cognito identity and for a thing group.
+    """Return the certificate of a principal; None for a Cognito identity and for a thing group.
 
     Raises:
         ResourceNotFoundException: The realm has no such certificate.
@@ -89,7 +89,7 @@ def certificate_of(tx: Transaction, principal: Principal) -> Certificate | None:
         return None
     certificate = CertificateRows(tx).get(principal.realm, principal.certificate_id)
     if certificate is None:
-        # The first sentence is AWS's; tools look for it.
+        # AWS IoT's message begins with this sentence, and tools compare it.
         raise ResourceNotFoundException(
             "The certificate given in the principal does not exist. "
             f"(certificateId={principal.certificate_id}, region={principal.realm.region})"
@@ -98,38 +98,35 @@ def certificate_of(tx: Transaction, principal: Principal) -> Certificate | None:
 
 
 def parse_target(realm: Realm, text: str) -> Principal:
-    """The principal or thing group that a policy target names.
+    """Return the principal or thing group that ``text`` names as a policy target.
 
     Raises:
-        InvalidRequestException: It is no target, or one of another account or region.
+        InvalidRequestException: It is not a target of this realm.
     """
     parsed = Arn.parse(text)
     if parsed is not None and parsed.service == "iot" and parsed.type == "thinggroup":
-        _require_same_realm(realm, parsed, text)
+        naming.require_same_realm(realm, parsed, text)
         return Principal(realm, arn.thing_group(realm, parsed.name), None, parsed.name)
     if parsed is not None and parsed.service == "iot" and parsed.type == "thing":
         raise InvalidRequestException(
-            f"{_shown(text)} is a thing. A policy is attached to a certificate, a Cognito identity or a thing group; "
-            "attach it to the certificate of the thing."
+            f"{_shown(text)} is a thing. A policy can be attached to a certificate, a Cognito identity or a thing "
+            "group. Attach it to the certificate of the thing."
         )
     return parse(realm, text)
 
 
 def existing_target(tx: Transaction, realm: Realm, text: str) -> Principal:
-    """As ``parse_target``, and the certificate or group is there. Raises ResourceNotFoundException besides."""
+    """Return the target that ``text`` names, if its certificate or thing group exists.
+
+    Raises:
+        InvalidRequestException: It is not a target of this realm.
+        ResourceNotFoundException: The realm has no such certificate or thing group.
+    """
     target = parse_target(realm, text)
     if target.group_name is not None:
         inheritance.existing_group(tx, realm, target.group_name)
     certificate_of(tx, target)
     return target
-
-
-def _require_same_realm(realm: Realm, parsed: Arn, text: str) -> None:
-    if parsed.realm != realm:
-        raise InvalidRequestException(
-            f"{_shown(text)} belongs to account {parsed.realm.account_id or '(none)'} in region "
-            f"{parsed.realm.region or '(none)'}; this request is for account {realm.account_id} in {realm.region}."
-        )
 
 
 def _shown(text: str) -> str:

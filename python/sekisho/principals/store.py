@@ -1,4 +1,4 @@
-"""Which principals belong to which things."""
+"""Attachments of principals to things."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sekisho.change import of_principal
 from sekisho.pages import Slice, Window
 from sekisho.principals.model import Attachment, ThingPrincipalType
 from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_of, realm_values
 from sekisho.store.statements import insert, reading, realm_parameters, removing
 from sekisho.store.tables import String, listed, realm_columns
-from sekisho.store.transaction import Transaction
 
 ATTACHMENTS = listed(
     "attachments",
@@ -31,7 +31,7 @@ ATTACHMENTS = listed(
 
 def _make(row: Row[Any]) -> Attachment:
     return Attachment(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         thing_name=row.thing_name,
         principal=row.principal,
         type=ThingPrincipalType(row.type),
@@ -45,23 +45,19 @@ _OF_PRINCIPAL = reading(ATTACHMENTS, _make, "account_id", "region", "principal")
 _REMOVE = removing(ATTACHMENTS, *_KEY)
 
 
-class AttachmentRows:
+class AttachmentRows(Rows):
     """Attachments of all realms."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, realm: Realm, thing_name: str, principal: str) -> Attachment | None:
-        """The attachment, or None."""
+        """Return the attachment, or None."""
         return _BY_KEY.one(self._tx, realm_parameters(realm, thing_name=thing_name, principal=principal))
 
     def add(self, attachment: Attachment) -> None:
-        """Raises AlreadyThere where the two belong together already. The thing must be in the store."""
+        """Add it. Raises AlreadyThere where the two are attached already. The thing must be in the store."""
         values = {
-            "account_id": attachment.realm.account_id,
-            "region": attachment.realm.region,
+            **realm_values(attachment.realm),
             "thing_name": attachment.thing_name,
             "principal": attachment.principal,
             "type": attachment.type.value,
@@ -69,14 +65,14 @@ class AttachmentRows:
         insert(self._tx, ATTACHMENTS, values, f"{attachment.principal} of {attachment.thing_name}")
 
     def remove(self, realm: Realm, thing_name: str, principal: str) -> bool:
-        """True where there was one."""
+        """Remove it; False where there was none."""
         parameters = realm_parameters(realm, thing_name=thing_name, principal=principal)
         return self._tx.execute(_REMOVE, parameters).rowcount == 1
 
     def of_thing(self, realm: Realm, thing_name: str, window: Window) -> Slice[Attachment]:
-        """Part of the list of a thing's principals."""
+        """Return a page of a thing's principals."""
         return _OF_THING.page(self._tx, window, realm_parameters(realm, thing_name=thing_name))
 
     def of_principal(self, realm: Realm, principal: str, window: Window) -> Slice[Attachment]:
-        """Part of the list of a principal's things."""
+        """Return a page of a principal's things."""
         return _OF_PRINCIPAL.page(self._tx, window, realm_parameters(realm, principal=principal))

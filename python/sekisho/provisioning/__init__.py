@@ -1,1 +1,1 @@
-"""How devices come into the registry by themselves."""
+"""Provisioning: the ways in which devices are registered automatically, one at a time or in bulk."""

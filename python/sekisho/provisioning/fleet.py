@@ -1,16 +1,16 @@
-"""Fleet provisioning: a device with a claim certificate gets one of its own, over MQTT.
+"""Fleet provisioning: a device with a claim certificate gets its own certificate, over MQTT.
 
-On one connection the device asks for a certificate (``$aws/certificates/create/…``, or ``create-from-csr/…`` with a
-request of its own), and gets it with an ownership token; with the token it asks for a template to be carried out
-(``$aws/provisioning-templates/<name>/provision/…``), which makes its thing and lets the certificate connect. Until then
-the certificate waits for activation; where no device provisions with it within an hour, it is removed. Each answer goes
-to the connection that asked and nowhere else, under ``…/accepted`` or ``…/rejected``; in JSON or CBOR, as the topic
-ends.
+On one connection the device requests a certificate (``$aws/certificates/create/…``, or ``create-from-csr/…`` with its
+certificate signing request) and gets it with an ownership token. With the token it requests to be provisioned by a
+template (``$aws/provisioning-templates/<name>/provision/…``), which creates its thing and activates the certificate.
+Until then the certificate is PENDING_ACTIVATION; if the token is not used within an hour, the certificate is removed.
+Replies go only to the connection that sent the request, on ``…/accepted`` or ``…/rejected``. They are JSON or CBOR, as
+the end of the topic says.
 
-A template is carried out in one transaction with the token's end: it is done once or not at all.
+One transaction applies a template and removes its token, so a token provisions once.
 
 Source: Developer Guide, provision-wo-cert, fleet-provision-api, pre-provisioning-hook. AWS documents the error codes
-``InvalidCertificateOwnershipToken`` and ``ACCESS_DENIED``; the others are made after them.
+``InvalidCertificateOwnershipToken`` and ``ACCESS_DENIED``; the other codes are Sekisho's.
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ from sekisho.templates.template import Template, parse
 from sekisho.templates.use import CERTIFICATE_PARAMETERS, Use
 
 TOKEN_LIFETIME: Final = timedelta(hours=1)
-"""How long a new certificate waits to be provisioned with (Developer Guide, fleet-provision-api)."""
+"""The time in which an ownership token has to be used (Developer Guide, fleet-provision-api)."""
 
-HOOK_SECONDS: Final = 5.0
-"""How long a pre-provisioning hook may take (Developer Guide, pre-provisioning-hook)."""
+HOOK_TIMEOUT_SECONDS: Final = 5.0
+"""Seconds in which a pre-provisioning hook has to answer (Developer Guide, pre-provisioning-hook)."""
 
 _TOKEN_BYTES: Final = 96
-_MANY: Final = 256
+_TOKENS_PER_TRANSACTION: Final = 256
 
 
 class _Rejected(Exception):
-    """What a device is told when it does not get what it asked for."""
+    """The error that a reply to a refused request has."""
 
-    # No frozen dataclass: a transaction that it ends has to write its traceback down.
+    # Not a frozen dataclass: a context manager sets ``__traceback__`` of an exception that passes through it.
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -80,7 +80,7 @@ class _Rejected(Exception):
 
 
 class FleetProvisioning:
-    """Answers devices that ask for certificates and to be provisioned (``messaging.requests.Service``)."""
+    """Answers requests of devices for certificates and for provisioning (``messaging.requests.Service``)."""
 
     topics: ClassVar = (
         "$aws/certificates/create/+",
@@ -105,7 +105,7 @@ class FleetProvisioning:
         self._handlers = handlers
 
     def answer(self, request: Request) -> Reply | None:
-        """The answer of AWS IoT to a request; None to one on a topic that ends neither in json nor in cbor."""
+        """Return the reply to a request; None on a topic that ends neither in json nor in cbor."""
         levels = request.topic.split("/")
         form = _FORMS.get(levels[-1])
         if form is None:
@@ -129,30 +129,30 @@ class FleetProvisioning:
             return _rejection(request, form, rejected)
         except Exception as error:
             record_failure(error)
-            # A device that is told so tries again; one that hears nothing waits.
+            # A device without a reply waits; one with an error retries.
             log.exception(LogEvent.PROVISIONING_FAILED, **_for_the_log(request))
-            return _rejection(request, form, _Rejected(500, _FAILURE, "The server could not do it; its log says why."))
+            return _rejection(request, form, _Rejected(500, _FAILURE, "The request failed. The server's log says why."))
         return Reply(f"{request.topic}/accepted", form.write(answer))
 
     def throttled(self, request: Request) -> Reply | None:
-        """The answer to a request that is not carried out because too many wait (``Service.throttled``)."""
+        """Return the reply to a request that is not processed, because too many wait (``Service.throttled``)."""
         form = _FORMS.get(request.topic.rsplit("/", 1)[-1])
         return None if form is None else _rejection(request, form, _THROTTLED)
 
-    def forget_unclaimed(self) -> int:
-        """Remove certificates whose ownership token has expired, and the tokens; how many tokens there were.
+    def remove_expired(self) -> int:
+        """Remove expired ownership tokens with their certificates; return the number of tokens.
 
-        A certificate that somebody has activated meanwhile stays.
+        A certificate that is no longer PENDING_ACTIVATION remains.
         """
-        forgotten = 0
+        removed = 0
         while True:
             with self._store.write() as tx:
-                expired = OwnershipTokenRows(tx).expired(self._clock(), _MANY)
+                expired = OwnershipTokenRows(tx).expired(self._clock(), _TOKENS_PER_TRANSACTION)
                 for token in expired:
-                    _forget(tx, token)
-            forgotten += len(expired)
-            if len(expired) < _MANY:
-                return forgotten
+                    _remove(tx, token)
+            removed += len(expired)
+            if len(expired) < _TOKENS_PER_TRANSACTION:
+                return removed
 
     def _create(self, request: Request) -> Mapping[str, Any]:
         token, keep = self._token(request)
@@ -183,7 +183,7 @@ class FleetProvisioning:
         }
 
     def _token(self, request: Request) -> tuple[str, Callable[[Transaction, Certificate], None]]:
-        """A new token, and what writes it down with its certificate."""
+        """Return a new token, and the function that stores it with its certificate."""
         token = secrets.token_urlsafe(_TOKEN_BYTES)
 
         def keep(tx: Transaction, certificate: Certificate) -> None:
@@ -209,19 +209,19 @@ class FleetProvisioning:
         with _rejecting():
             with self._store.read() as tx:
                 certificate = self._owned(tx, request, digest)
-                template, version = templates.in_force(tx, request.realm, template_name)
+                template, version = templates.with_default_version(tx, request.realm, template_name)
             _require_agreement(parameters, certificate)
             _require_usable(template)
             if template.hook is not None:
-                overrides = self._ask_hook(template, template.hook.target_arn, certificate, request, parameters)
+                overrides = self._call_hook(template, template.hook.target_arn, certificate, request, parameters)
             body = parse(version.body, Use.FLEET_PROVISIONING)
-            done = self._carry_out(request, digest, body, parameters, overrides, version.version_id)
+            done = self._apply(request, digest, body, parameters, overrides, version.version_id)
         return {
             "deviceConfiguration": dict(done.device_configuration),
             "thingName": done.thing_name,
         }
 
-    def _carry_out(
+    def _apply(
         self,
         request: Request,
         digest: str,
@@ -231,11 +231,11 @@ class FleetProvisioning:
         version: int,
     ) -> Provisioned:
         with self._store.write() as tx:
-            # Somebody else may have used the token since it was looked at.
+            # Another request may have used the token since it was read.
             certificate = self._owned(tx, request, digest)
             supplied = _supplied(certificate)
             given = {**parameters, **overrides, **supplied}
-            # A device may have chosen its certificate's subject. A hook that gives back a value has not chosen it.
+            # A hook that returns the device's value has not chosen it: that is still a value from the device.
             from_device = {name for name, value in parameters.items() if overrides.get(name, value) == value}
             try:
                 done = provision(
@@ -264,21 +264,21 @@ class FleetProvisioning:
         return done
 
     def _owned(self, tx: Transaction, request: Request, digest: str) -> Certificate:
-        """The certificate that the token stands for, while it waits for its device."""
+        """Return the certificate of an ownership token. Raises _Rejected where the token is not valid."""
         token = OwnershipTokenRows(tx).get(request.realm, digest)
         if token is None or token.claim_certificate_id != request.certificate_id or token.expires_at <= self._clock():
             raise _Rejected(
                 400,
                 _BAD_TOKEN,
-                "The certificate ownership token is unknown, expired (after an hour), used already, or was given to a "
-                "connection with another certificate. Ask for a new certificate.",
+                "The certificate ownership token is unknown, used already, expired (after an hour), or was given to a "
+                "connection with another certificate. Request a new certificate.",
             )
         certificate = CertificateRows(tx).get(request.realm, token.certificate_id)
         if certificate is None:
-            raise _Rejected(400, _BAD_TOKEN, "The certificate of this ownership token was deleted. Ask for a new one.")
+            raise _Rejected(400, _BAD_TOKEN, "The certificate of this ownership token was deleted. Request a new one.")
         return certificate
 
-    def _ask_hook(
+    def _call_hook(
         self,
         template: ProvisioningTemplate,
         function: str,
@@ -286,7 +286,7 @@ class FleetProvisioning:
         request: Request,
         parameters: Mapping[str, str],
     ) -> Mapping[str, str]:
-        """The hook's values for parameters, where it allows the device to be provisioned."""
+        """Return the hook's values for parameters. Raises _Rejected where it fails or refuses the device."""
         event = {
             "claimCertificateId": request.certificate_id,
             "certificateId": certificate.certificate_id,
@@ -296,7 +296,7 @@ class FleetProvisioning:
             "parameters": dict(parameters),
         }
         try:
-            answer = self._handlers.invoke(template.realm, function, event, timeout=HOOK_SECONDS)
+            answer = self._handlers.invoke(template.realm, function, event, timeout=HOOK_TIMEOUT_SECONDS)
         except HandlerFailed as error:
             log.write(
                 LogEvent.HOOK_FAILED,
@@ -322,7 +322,7 @@ class FleetProvisioning:
                 region=request.realm.region,
                 client_id=request.client_id,
             )
-            raise _Rejected(500, _FAILURE, "The pre-provisioning hook gave no answer that can be used.")
+            raise _Rejected(500, _FAILURE, "The pre-provisioning hook returned an answer that is not valid.")
         if not allows:
             raise _Rejected(403, "ACCESS_DENIED", "The pre-provisioning hook refused to provision this device.")
         other = _disagreement(overrides or {}, certificate)
@@ -340,7 +340,7 @@ class FleetProvisioning:
             raise _Rejected(
                 500,
                 _FAILURE,
-                f"The pre-provisioning hook gave {other} another value than the certificate's, which no hook may do.",
+                f"The pre-provisioning hook returned a value for {other} that is not the certificate's.",
             )
         return overrides or {}
 
@@ -352,11 +352,11 @@ _THROTTLED: Final = _Rejected(
     429, "Throttling", "Too many requests of this account, certificate or connection wait. Try again later."
 )
 _RESERVED: Final = "AWS::"
-"""The prefix of parameters whose values the service supplies."""
+"""The prefix of the names of parameters that the service supplies."""
 
 
 class _rejecting:  # noqa: N801 - reads as the statement that it is
-    """What the domain and the store raise becomes a rejection."""
+    """Raises _Rejected instead of the errors of the domain and the store."""
 
     def __enter__(self) -> None: ...
 
@@ -368,7 +368,7 @@ class _rejecting:  # noqa: N801 - reads as the statement that it is
                 raise _Rejected(400, _BAD_TEMPLATE, str(error)) from None
             case StoreError():
                 log.write(LogEvent.REGISTRY_UNAVAILABLE, reason=str(error))
-                raise _Rejected(503, "ServiceUnavailable", "The registry cannot be used at present.") from None
+                raise _Rejected(503, "ServiceUnavailable", "The registry is not available. Try again.") from None
 
 
 def _for_the_log(request: Request) -> Mapping[str, str]:
@@ -387,7 +387,7 @@ def _rejection(request: Request, form: _Form, rejected: _Rejected) -> Reply:
 
 
 def _status(error: AwsException) -> int:
-    """The models give fleet provisioning none: those of HTTP."""
+    """Return the HTTP status of an error, since the models have none for fleet provisioning."""
     match error:
         case ResourceNotFoundException():
             return 404
@@ -408,11 +408,11 @@ def _require_usable(template: ProvisioningTemplate) -> None:
         raise _Rejected(
             400,
             _BAD_TEMPLATE,
-            f"Provisioning template {name} is not enabled; UpdateProvisioningTemplate enables it.",
+            f"Provisioning template {name} is not enabled. Enable it with UpdateProvisioningTemplate.",
         )
 
 
-def _forget(tx: Transaction, token: OwnershipToken) -> None:
+def _remove(tx: Transaction, token: OwnershipToken) -> None:
     certificate = CertificateRows(tx).get(token.realm, token.certificate_id)
     if certificate is not None and certificate.status is CertificateStatus.PENDING_ACTIVATION:
         certificates.remove_in(tx, certificate)
@@ -420,20 +420,20 @@ def _forget(tx: Transaction, token: OwnershipToken) -> None:
 
 
 def _about(error: TemplateError | ProvisioningError, certificate: Certificate, version: int) -> str:
-    # The other one says itself whose it is.
+    # A ProvisioningError names the certificate itself.
     whose = f" (certificateId={certificate.certificate_id})" if isinstance(error, TemplateError) else ""
     return f"version {version} of the template: {error}{whose}"
 
 
 def _digest(token: str) -> str:
-    # What opens a certificate is not kept in the clear.
+    # A token is a secret: with it a device gets the rights of its certificate.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _text(asked: Mapping[str, Any], name: str) -> str:
     value = asked.get(name)
     if not isinstance(value, str) or not value or not is_text(value):
-        raise _Rejected(400, "InvalidRequest", f"{name} is missing, or is no text.")
+        raise _Rejected(400, "InvalidRequest", f"{name} is missing, or is not a string.")
     return value
 
 
@@ -442,13 +442,13 @@ def _parameters(asked: Mapping[str, Any]) -> dict[str, str]:
     if parameters is None:
         return {}
     if not _is_texts(parameters):
-        raise _Rejected(400, "InvalidParameters", "parameters has to be an object of texts.")
+        raise _Rejected(400, "InvalidParameters", "parameters has to be an object whose values are strings.")
     for name in sorted(parameters):
         if name.startswith(_RESERVED) and name not in CERTIFICATE_PARAMETERS:
             raise _Rejected(
                 400,
                 "InvalidParameters",
-                f"{name[:100]} is no parameter: names that begin with {_RESERVED} are the service's, which has "
+                f"{name[:100]} is not a parameter. Names that begin with {_RESERVED} are reserved for "
                 f"{', '.join(sorted(CERTIFICATE_PARAMETERS))}.",
             )
     return dict(parameters)
@@ -459,7 +459,7 @@ def _supplied(certificate: Certificate) -> Mapping[str, str]:
 
 
 def _disagreement(parameters: Mapping[str, str], certificate: Certificate) -> str | None:
-    """The name of a parameter of the certificate that is given another value than the certificate's, or None."""
+    """Return the name of a parameter of the certificate whose value is not the certificate's, or None."""
     repeated = sorted(name for name in parameters if name.startswith(_RESERVED))
     if not repeated:
         return None
@@ -468,7 +468,7 @@ def _disagreement(parameters: Mapping[str, str], certificate: Certificate) -> st
 
 
 def _require_agreement(parameters: Mapping[str, str], certificate: Certificate) -> None:
-    # Published firmware repeats the id; a value that differs would be somebody else's certificate.
+    # Published firmware repeats the id. Another value would be that of another certificate.
     name = _disagreement(parameters, certificate)
     if name is not None:
         value = _supplied(certificate).get(name)
@@ -476,8 +476,8 @@ def _require_agreement(parameters: Mapping[str, str], certificate: Certificate) 
         raise _Rejected(
             400,
             "InvalidParameters",
-            f"{name} is taken from the certificate of the ownership token ({has}), and the request gives another "
-            "value. Leave it out, or give exactly that value.",
+            f"{name} comes from the certificate of the ownership token ({has}), and the request has another value. "
+            "Omit it, or give exactly that value.",
         )
 
 
@@ -489,14 +489,14 @@ def _is_texts(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a payload is written."""
+    """An encoding of payloads."""
 
     name: str
     load: Callable[[bytes], Any]
     write: Callable[[Mapping[str, Any]], bytes]
 
     def read(self, payload: bytes) -> Mapping[str, Any]:
-        """The object in a payload; an empty one has none."""
+        """Decode the object in a payload; an empty payload is an empty object. Raises _Rejected."""
         if not payload:
             return {}
         try:
@@ -504,11 +504,11 @@ class _Form:
         except (ValueError, RecursionError) as error:
             raise _Rejected(400, "InvalidRequest", f"The payload is not {self.name}: {error}") from None
         if not isinstance(content, dict):
-            raise _Rejected(400, "InvalidRequest", f"The payload is no {self.name} object.")
+            raise _Rejected(400, "InvalidRequest", f"The payload is not a {self.name} object.")
         return content
 
 
-# cbor2 is imported where it is used: hardly any device speaks it, and the server starts the sooner.
+# cbor2 is imported where it is used: few devices use CBOR, and the server starts earlier.
 def _from_cbor(payload: bytes) -> Any:
     import cbor2
 

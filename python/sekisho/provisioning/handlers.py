@@ -1,6 +1,6 @@
-"""What the features need of handlers, which are called where AWS IoT calls a Lambda function.
+"""The interface through which the features call handlers.
 
-``sekisho.handlers`` calls them; ``sekisho.toml`` says who they are.
+``sekisho.handlers`` implements it. ``sekisho.toml`` defines the handlers.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _FUNCTION: Final = re.compile(
 
 
 class HandlerFailed(Exception):
-    """A handler was not called, did not answer in time, or answered with an error; one line for the operator.
+    """A handler was not called, did not answer in time, or failed. The message is one line for the operator.
 
     Attributes:
-        is_permanent: The same call would fail again: trying again is of no use.
-        is_busy: It was not called, since others are being called: that counts as no attempt.
-        trace: Where in the handler's own code it happened, in several lines; None where that is not known.
+        is_permanent: Whether the same call would fail again.
+        is_busy: Whether it was not called because of other calls, which does not count as an attempt.
+        trace: The traceback in the handler's code, several lines; None where that is not known.
     """
 
     def __init__(
@@ -49,32 +49,33 @@ class Handlers(Protocol):
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Any:
-        """What a handler answers to an event.
+        """Call a handler with an event, and return its answer.
 
         Args:
-            realm: For whom it acts: a Python function gets this account's access key. A handler that is not the
-                account's is refused.
+            realm: The realm of the event. A Python function gets an access key of its account. A handler of another
+                account is not called.
             function: The ARN of a Lambda function, or a handler's name.
-            event: What JSON can say.
-            timeout: Seconds, in place of those in the configuration.
-            request_id: The same for each attempt to deliver one event; None: a new one.
+            event: A JSON object.
+            timeout: Seconds in which it has to answer; None: those of the configuration.
+            request_id: The request's id, the same for each attempt to deliver one event; None: a new one.
 
-        Raises HandlerFailed.
+        Raises:
+            HandlerFailed: It was not called, did not answer in time, or failed.
         """
         ...
 
     def for_certificate_registered(self, realm: Realm, ca_certificate_id: str) -> Sequence[str]:
-        """Names of the handlers to call when just-in-time registration registers a certificate of this CA."""
+        """Return the names of the handlers for certificates of this CA that just-in-time registration registers."""
         ...
 
 
 def handler_name(function: str) -> str | None:
-    """The handler's name in a Lambda ARN or a name, or None where it is neither. A version or alias says nothing."""
+    """Return the handler's name in a function's ARN or name, without version or alias; None where it is neither."""
     found = _FUNCTION.fullmatch(function)
     return None if found is None else found["name"]
 
 
 def function_account(function: str) -> str | None:
-    """Return the account in a Lambda ARN; None for a plain name, and for text that is neither."""
+    """Return the account in a function's ARN; None for a name, and for text that is neither."""
     found = _FUNCTION.fullmatch(function)
     return None if found is None else found["account"]

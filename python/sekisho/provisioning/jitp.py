@@ -1,10 +1,10 @@
-"""Just-in-time provisioning: the template of a CA, carried out for a certificate that registers at its first CONNECT.
+"""Just-in-time provisioning: applies the template of a CA to a certificate that is registered at its first CONNECT.
 
-The certificate is registered as PENDING_ACTIVATION, and in the same transaction its template makes thing and policy,
-attaches them and activates it: all of that, or, where the template cannot be carried out, none of it. The first
-connection is closed either way, as on AWS; a device that was provisioned is let in by its next attempt. One that was
-not waits as PENDING_ACTIVATION, and each attempt tries again, at most once in ``BETWEEN`` for one certificate. While
-its CA has a template no event tells of it, also where that CA may not provision for now.
+The certificate is registered as PENDING_ACTIVATION. In the same transaction the template creates its thing and policy,
+attaches them and activates the certificate. If the template fails, none of this is done and the certificate remains
+PENDING_ACTIVATION. In both cases the connection is refused, as on AWS. Each further attempt of a device that was not
+provisioned applies the template again, at most once in ``RETRY_INTERVAL`` for a certificate. A CA with a template
+publishes no registration events, even while the CA cannot provision.
 
 Source: Developer Guide, jit-provisioning.
 """
@@ -41,14 +41,14 @@ from sekisho.templates.subject import certificate_parameters
 from sekisho.templates.template import Template, parse
 from sekisho.templates.use import Use
 
-BETWEEN: Final = timedelta(seconds=5)
-"""Between two tries for one certificate; attempts between them hear the reason of the last."""
+RETRY_INTERVAL: Final = timedelta(seconds=5)
+"""The time between two attempts to provision a certificate. Connections in between get the last reason."""
 
-REMEMBERED: Final = 10_000
-"""Certificates of which the last failure is remembered."""
+MAX_FAILURES: Final = 10_000
+"""Certificates whose last failure is kept."""
 
 Key = tuple[Realm, str]
-"""Whose certificate, and its id."""
+"""The realm and the id of a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class _Failure:
 
 
 class JustInTimeProvisioning:
-    """Carries out templates of CA certificates. Called by one thread, the pump's for registrations."""
+    """Applies the templates of CA certificates. Only the pump's thread for registrations may call it."""
 
     def __init__(self, store: Store, clock: Clock, engine: PolicyEngine, authority: IssuingAuthority) -> None:
         self._store = store
@@ -70,7 +70,7 @@ class JustInTimeProvisioning:
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        """A write transaction to provision in. What was done in it is logged once it is committed."""
+        """Begin a write transaction for ``provision_in``. Devices are logged as provisioned once it is committed."""
         self._done = []
         with self._store.write() as tx:
             yield tx
@@ -78,10 +78,11 @@ class JustInTimeProvisioning:
             log.write(LogEvent.DEVICE_PROVISIONED, **facts)
 
     def provision_in(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Refused:
-        """Carry out the CA's template for a certificate that waits for activation, in a transaction of ``writing``.
+        """Apply the CA's template to a certificate that is PENDING_ACTIVATION, in a transaction of ``writing``.
 
         Returns:
-            Why the connection is refused: provisioned just now, or what failed. Then nothing of the template was done.
+            Why the connection is refused: the device was provisioned, or what failed. A template that fails changes
+            nothing.
         """
         key = (certificate.realm, certificate.certificate_id)
         whose = {
@@ -92,7 +93,7 @@ class JustInTimeProvisioning:
         }
         try:
             with tx.savepoint():
-                done = self._carry_out(tx, now, ca, certificate)
+                done = self._apply(tx, now, ca, certificate)
         except (TemplateError, ProvisioningError) as error:
             refused = Refused(RefusalReason.PROVISIONING_FAILED, str(error))
             log.write(LogEvent.DEVICE_NOT_PROVISIONED, reason=str(error), **whose)
@@ -106,10 +107,10 @@ class JustInTimeProvisioning:
         )
 
     def try_again(self, certificates: Iterable[Certificate]) -> Mapping[Key, Refused]:
-        """Provision certificates that still wait and were used to connect.
+        """Provision certificates that are PENDING_ACTIVATION and connect again.
 
         Returns:
-            Why those are refused whose CA has a template; those whose CA has none, or none any more, are left out.
+            Why the connections are refused, without certificates whose CA has no template.
         """
         waiting = {(each.realm, each.certificate_id): each for each in certificates}
         if not waiting:
@@ -118,8 +119,8 @@ class JustInTimeProvisioning:
         try:
             with self._store.read() as tx:
                 cas = {
-                    place: _provisioner(tx, *place)
-                    for place in {(each.realm, each.ca_certificate_id or "") for each in waiting.values()}
+                    of_ca: _ca_with_template(tx, *of_ca)
+                    for of_ca in {(each.realm, each.ca_certificate_id or "") for each in waiting.values()}
                 }
         except StoreError as failure:
             log.write(LogEvent.PROVISIONING_UNAVAILABLE, reason=str(failure), certificates=len(waiting))
@@ -145,29 +146,29 @@ class JustInTimeProvisioning:
         return refusals
 
     def _last_refusal(self, key: Key, now: datetime) -> Refused | None:
-        """Why it was not provisioned, where that was tried a moment ago."""
+        """Return the refusal of the last attempt, if that is more recent than ``RETRY_INTERVAL``."""
         failure = self._failures.get(key)
-        # A clock that was set back must not keep a device waiting.
-        return failure.refused if failure is not None and timedelta() <= now - failure.at < BETWEEN else None
+        # If the clock was set back, the attempt may be in the future, which must not block the device.
+        return failure.refused if failure is not None and timedelta() <= now - failure.at < RETRY_INTERVAL else None
 
     def _again(self, tx: Transaction, now: datetime, key: Key) -> Refused:
-        # Somebody may have activated or deleted it, or changed the CA, since it was looked up.
+        # Another request may have activated or deleted it, or changed the CA, since the look-up.
         certificate = CertificateRows(tx).get(*key)
         if certificate is None or certificate.status is not CertificateStatus.PENDING_ACTIVATION:
-            # The gateway knows of that change, and asks again.
+            # The change is announced, so the gateway sends another admission request.
             return Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED)
-        ca = _provisioner(tx, certificate.realm, certificate.ca_certificate_id or "")
+        ca = _ca_with_template(tx, certificate.realm, certificate.ca_certificate_id or "")
         if ca is None:
             return Refused(RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION)
         return _why_not(ca, certificate, now) or self.provision_in(tx, now, ca, certificate)
 
-    def _carry_out(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Provisioned:
+    def _apply(self, tx: Transaction, now: datetime, ca: CACertificate, certificate: Certificate) -> Provisioned:
         template = _template(tx, ca)
         parameters = certificate_parameters(X509Certificate.from_pem(certificate.certificate_pem))
         resources = template.resolve(parameters, from_device=parameters.keys())
         if resources.certificate is None:
             raise TemplateError(
-                "the template has no AWS::IoT::Certificate, so that the device would wait for good. Add one with "
+                "the template has no AWS::IoT::Certificate, so the certificate would never be activated. Add one with "
                 '"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.'
             )
         return provision(
@@ -183,18 +184,18 @@ class JustInTimeProvisioning:
     def _remember(self, key: Key, failure: _Failure) -> None:
         self._failures[key] = failure
         self._failures.move_to_end(key)
-        if len(self._failures) > REMEMBERED:
+        if len(self._failures) > MAX_FAILURES:
             self._failures.popitem(last=False)
 
 
-def _provisioner(tx: Transaction, realm: Realm, ca_certificate_id: str) -> CACertificate | None:
-    """The CA, if it has a template."""
+def _ca_with_template(tx: Transaction, realm: Realm, ca_certificate_id: str) -> CACertificate | None:
+    """Return the CA certificate if it has a template, else None."""
     ca = CACertificateRows(tx).get(realm, ca_certificate_id)
     return None if ca is None or ca.registration_config is None else ca
 
 
 def not_valid_at(now: datetime, certificate: Certificate | X509Certificate) -> Refused | None:
-    """Why a certificate outside its validity is refused, or None."""
+    """Return the refusal of a certificate that is not valid at ``now``; None where it is valid."""
     if now < certificate.not_before:
         return Refused(RefusalReason.DEVICE_CERTIFICATE_NOT_YET_VALID)
     if now > certificate.not_after:
@@ -203,25 +204,25 @@ def not_valid_at(now: datetime, certificate: Certificate | X509Certificate) -> R
 
 
 def _why_not(ca: CACertificate, certificate: Certificate, now: datetime) -> Refused | None:
-    """What keeps a certificate that waits from being provisioned, other than the template."""
+    """Return why a PENDING_ACTIVATION certificate cannot be provisioned, apart from the template; None where it can."""
     not_valid = not_valid_at(now, certificate)
     if not_valid is not None:
         return not_valid
     if ca.status is not CACertificateStatus.ACTIVE:
-        hindrance = f"is {ca.status.value}"
+        why = f"is {ca.status.value}"
     elif ca.auto_registration_status is not AutoRegistrationStatus.ENABLE:
-        hindrance = "does not register automatically any more"
+        why = "does not register automatically any more"
     else:
         return None
     return Refused(
         RefusalReason.DEVICE_CERTIFICATE_PENDING_ACTIVATION,
-        "Device certificate waits to be provisioned, and its CA certificate "
-        f"{ca.certificate_id} {hindrance}; change that with UpdateCACertificate, or set the certificate to ACTIVE.",
+        f"Device certificate waits to be provisioned, but its CA certificate {ca.certificate_id} {why}. Change the CA "
+        "certificate with UpdateCACertificate, or set the device certificate to ACTIVE.",
     )
 
 
 def _template(tx: Transaction, ca: CACertificate) -> Template:
-    """The template of a CA that has one, by name or as it is. Raises TemplateError."""
+    """Return the template of a CA certificate. Raises TemplateError."""
     config = ca.registration_config or RegistrationConfig()
     if config.template_name is None:
         return _parsed(config.template_body or "")
@@ -230,7 +231,7 @@ def _template(tx: Transaction, ca: CACertificate) -> Template:
         raise TemplateError(f"provisioning template {config.template_name} does not exist any more")
     if not template.enabled:
         raise TemplateError(
-            f"provisioning template {template.name} is not enabled; UpdateProvisioningTemplate enables it"
+            f"provisioning template {template.name} is not enabled. Enable it with UpdateProvisioningTemplate"
         )
     version = ProvisioningTemplateRows(tx).version(ca.realm, template.name, template.default_version_id)
     if version is None:
@@ -240,5 +241,5 @@ def _template(tx: Transaction, ca: CACertificate) -> Template:
 
 @lru_cache(maxsize=256)
 def _parsed(body: str) -> Template:
-    """A fleet has few templates and many devices. Raises TemplateError, which is not remembered."""
+    """Parse a template. Cached, since a fleet has few templates. Raises TemplateError, which is not cached."""
     return parse(body, Use.JITP)

@@ -1,16 +1,16 @@
-"""Just-in-time registration: an unregistered device connects, and is then in the registry, waiting for activation.
+"""Just-in-time registration: registers an unregistered certificate when a device connects with it.
 
-At CONNECT an unknown certificate, signed by a registered, ACTIVE CA that registers automatically and has no
-provisioning template, is registered as PENDING_ACTIVATION. Then an event is published, and the connection is refused:
-a subscriber of the event sets the certificate to ACTIVE and attaches a policy, and the device's next attempt
-works. Each attempt before that publishes the event again.
+At CONNECT, an unregistered certificate is registered as PENDING_ACTIVATION if an ACTIVE CA with automatic registration
+and without a provisioning template signed it. An event is published, and the connection is refused. A subscriber of the
+event sets the certificate to ACTIVE and attaches a policy; then the device's next attempt works. Each attempt before
+that publishes the event again.
 
-The event of a registration is kept in the outbox until it is published. That of a later attempt is not, since the
-next attempt brings it again: a device that keeps trying costs no write.
+The event of a registration is stored in the outbox until it is published. That of a later attempt is not, since the
+next attempt publishes it again: a device that reconnects costs no write.
 
-Where the CA has a provisioning template there is no event: the template is carried out (``provisioning.jitp``).
+A CA with a provisioning template publishes no event: its template is applied (``provisioning.jitp``).
 
-Handlers that are configured for it are called with the same event (``provisioning.registration_handlers``).
+Handlers may be configured to be called with the event (``provisioning.registration_handlers``).
 
 Source: Developer Guide, auto-register-device-cert.
 """
@@ -48,8 +48,8 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 
 
-class Admits(Protocol):
-    """Answers from the registry, and changes nothing (``registry.admission.Admission``)."""
+class ReadsRegistry(Protocol):
+    """Answers admission requests without a write (``admission.rules.Admission``)."""
 
     def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]: ...
     def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | CACertificate | Refused]: ...
@@ -57,11 +57,11 @@ class Admits(Protocol):
 
 
 class JustInTimeRegistration:
-    """Answers admission requests, and registers the certificates that register automatically."""
+    """Answers admission requests, and registers certificates automatically."""
 
     def __init__(
         self,
-        admission: Admits,
+        admission: ReadsRegistry,
         store: Store,
         clock: Clock,
         outbox: Outbox,
@@ -76,9 +76,9 @@ class JustInTimeRegistration:
         self._outbox = outbox
 
     def known(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | None]:
-        """For each request the identity, where there is nothing to register; None where ``answer`` is to be called.
+        """Return for each request the identity; None where ``answer`` has to be called.
 
-        Writes nothing and examines nothing, so registered certificates never wait for those that are not.
+        Writes nothing and examines no certificate, so registered certificates do not wait for unregistered ones.
         """
         return [
             None if found is not None and request.at_connect and _waits(found.certificate) else found
@@ -86,10 +86,10 @@ class JustInTimeRegistration:
         ]
 
     def answer(self, requests: Sequence[AdmissionRequest]) -> Sequence[Identity | Refused]:
-        """For each request an identity, or why the connection is refused.
+        """Return for each request the identity, or why the connection is refused.
 
-        All registrations of a batch are one write transaction, and each certificate is registered and announced once.
-        Where the store cannot be written to, only those that would be registered are refused.
+        One write transaction does all registrations of a batch, each certificate once. If the store cannot be written,
+        only the connections of certificates that would be registered are refused.
         """
         results = self._admission.answer(requests)
         new: dict[Key, tuple[AdmissionRequest, CACertificate]] = {}
@@ -124,9 +124,9 @@ class JustInTimeRegistration:
         ]
 
     def _without_owner(self, waiting: Mapping[Key, Certificate]) -> Mapping[Key, Certificate]:
-        """Those that wait for somebody, and not for a device that provisions with them (``provisioning.fleet``).
+        """Return the waiting certificates without an ownership token: fleet provisioning activates those with one.
 
-        A certificate provider may have the CA that registers automatically.
+        Certificates with a token have a CA if a certificate provider signed them.
         """
         if not waiting:
             return {}
@@ -140,14 +140,14 @@ class JustInTimeRegistration:
             with self._provisioning.writing() as tx:
                 now = self._clock()
                 cas = {(ca.realm, ca.certificate_id): ca for _, ca in new.values()}
-                unchanged = {place for place, ca in cas.items() if CACertificateRows(tx).get(*place) == ca}
+                unchanged = {key for key, ca in cas.items() if CACertificateRows(tx).get(*key) == ca}
                 refusals = {
                     key: self._register_one(
                         tx,
                         now,
                         request,
                         ca
-                        # It was found to have signed this certificate; to verify that again costs most of a storm.
+                        # Its signature was verified already, and verifying is most of the cost of a registration.
                         if (ca.realm, ca.certificate_id) in unchanged
                         else self._admission.registrar_in(tx, request),
                     )
@@ -167,7 +167,7 @@ class JustInTimeRegistration:
     def _register_one(
         self, tx: Transaction, now: datetime, request: AdmissionRequest, ca: CACertificate | Refused
     ) -> Refused:
-        """Register the certificate of a request, if that is still to be done; why its connection is refused."""
+        """Register the certificate of a request; return why its connection is refused."""
         if isinstance(ca, Refused):
             return ca
         certificate = read(request.leaf)
@@ -190,8 +190,8 @@ class JustInTimeRegistration:
                 tx, now, ca.realm, certificate, CertificateStatus.PENDING_ACTIVATION, ca.mode, ca.certificate_id
             )
         except ResourceAlreadyExistsException:
-            # It was registered since it was looked up. Where a request to the API did so, the gateway knows of that
-            # change and asks again. Where an earlier attempt of this device did, the device waits for activation.
+            # It was registered since the look-up. If an API request did so, the change is announced and the gateway
+            # sends another admission request. If an earlier attempt of the device did so, it waits for activation.
             present = CertificateRows(tx).get(ca.realm, request.certificate_id)
             waits = present is not None and present.status is CertificateStatus.PENDING_ACTIVATION
             return Refused(
@@ -214,9 +214,9 @@ class JustInTimeRegistration:
 
 
 def registered_event(certificate: Certificate, now: datetime) -> Event:
-    """The event that a certificate was registered and waits for activation.
+    """Make the event that a certificate was registered and waits for activation.
 
-    ``timestamp`` is in milliseconds; ``certificateRegistrationTimestamp`` is null, as AWS IoT is seen to send it.
+    ``timestamp`` is in milliseconds. ``certificateRegistrationTimestamp`` is null, as in events of AWS IoT.
     """
     content = {
         "certificateId": certificate.certificate_id,

@@ -1,7 +1,7 @@
-"""What a template asks for, done: thing, certificate, policies, and what belongs to what.
+"""Applies a resolved template: creates or changes its thing, certificate and policies, and attaches them.
 
-All of it is one write transaction of the caller's: a device is provisioned entirely or not at all. What is there
-already is taken as it is, unless ``OverrideSettings`` say otherwise, so that the same template may be used again.
+All of this is done in one write transaction of the caller, so a device is provisioned completely or not at all.
+Existing resources are used as they are unless ``OverrideSettings`` say otherwise, so a template may be applied again.
 
 Source: Developer Guide, provision-template and jit-provisioning; API Reference, RegisterThing.
 """
@@ -42,13 +42,13 @@ from sekisho.things.store import ThingRows
 
 
 class ProvisioningError(Exception):
-    """A resource of a template cannot be provisioned: the first one that fails.
+    """A resource of a template, the first one that fails, cannot be provisioned.
 
     Args:
-        resource: Its logical id.
-        line: Where in the template it begins, counted from 1.
+        resource: The logical id of the resource.
+        line: The line of the template at which it begins, counted from 1.
         reason: What is wrong and what to do.
-        certificate_id: Whose provisioning it is, as far as that was known.
+        certificate_id: The certificate that is being provisioned, if it was known.
     """
 
     def __init__(self, resource: str, line: int, reason: str, certificate_id: str | None) -> None:
@@ -61,18 +61,18 @@ class ProvisioningError(Exception):
 
 
 class ResourceConflict(ProvisioningError):
-    """The resource is there already and differs: ``OverrideSettings`` say FAIL, or a policy has another document."""
+    """A resource exists and differs: its ``OverrideSettings`` are FAIL, or no version of a policy has the document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What there is now."""
+    """The resources after a template was applied."""
 
     resource_arns: Mapping[str, str]
-    """By logical id."""
+    """ARNs by logical id."""
     thing_name: str | None
     certificate: Certificate | None
-    """As it is afterwards."""
+    """Its state afterwards."""
     device_configuration: Mapping[str, Any]
 
 
@@ -86,28 +86,27 @@ def provision(
     engine: PolicyEngine,
     authority: IssuingAuthority,
 ) -> Provisioned:
-    """Do what a resolved template asks for.
+    """Apply a resolved template.
 
-    A certificate that is PENDING_ACTIVATION gets the template's status; any other keeps its own unless the template
-    overrides it. A policy's document counts where there is no policy of this name; else it has to be one of the
-    policy's versions, so that a newer default does not keep devices out.
+    A PENDING_ACTIVATION certificate gets the template's status; any other keeps its status unless the template
+    overrides it. A policy is created with the template's document; an existing one must have it as one of its versions,
+    not necessarily the default, so that devices can still be provisioned after the policy was changed.
 
     Args:
-        tx: A write transaction, to be rolled back where this raises.
-        certificate: The registered certificate that is being provisioned, and no other; None where the template may
-            name or bring any of the realm's.
-        authority: What issues a certificate for a certificate signing request.
+        tx: A write transaction, which the caller rolls back after an error.
+        certificate: The only certificate that the template may name; None: the template may name or register any
+            certificate of the realm.
+        authority: Issues a certificate for a certificate signing request.
 
     Raises:
-        ResourceConflict: Something is there already and differs, and the template says to fail.
-        ProvisioningError: Anything else that keeps a resource from being provisioned.
-        OSError: The authority cannot be written.
+        ResourceConflict: A resource exists and differs.
+        ProvisioningError: A resource cannot be provisioned for another reason.
+        OSError: The files of the authority cannot be written.
     """
-    work = _Work(tx, realm, now, resources, engine, authority)
-    return work.done(certificate)
+    return _Provisioner(tx, realm, now, resources, engine, authority).provision(certificate)
 
 
-class _Work:
+class _Provisioner:
     def __init__(
         self,
         tx: Transaction,
@@ -126,24 +125,24 @@ class _Work:
         self._certificate_id: str | None = None
         self._arns: dict[str, str] = {}
 
-    def done(self, certificate: Certificate | None) -> Provisioned:
+    def provision(self, certificate: Certificate | None) -> Provisioned:
         wanted, thing = self._resources.certificate, self._resources.thing
         self._certificate_id = certificate.certificate_id if certificate is not None else None
         if wanted is not None:
-            with self._doing(wanted):
+            with self._naming(wanted):
                 certificate = self._certificate(wanted, certificate)
         if thing is not None:
-            with self._doing(thing):
+            with self._naming(thing):
                 self._thing(thing)
         for policy in self._resources.policies:
-            with self._doing(policy):
+            with self._naming(policy):
                 self._policy(policy)
         if wanted is not None and certificate is not None:
             principal = arn.certificate(self._realm, certificate.certificate_id)
             for policy in self._resources.policies:
-                with self._doing(policy):
+                with self._naming(policy):
                     policies.attach_in(self._tx, self._realm, policy.name, principal)
-            with self._doing(wanted):
+            with self._naming(wanted):
                 if thing is not None:
                     kind = None if wanted.principal_type is None else ThingPrincipalType(wanted.principal_type)
                     things.attach_principal_in(self._tx, self._realm, thing.name, principal, kind)
@@ -157,11 +156,11 @@ class _Work:
 
     def _certificate(self, wanted: CertificateResource, given: Certificate | None) -> Certificate:
         if given is not None:
-            # Parameters may come from the device: it must not get another's certificate into its hands.
+            # Parameters may come from the device, which must not be able to name the certificate of another device.
             if wanted.certificate_id is None or ids.certificate_id(wanted.certificate_id) != given.certificate_id:
                 raise self._error(
                     wanted,
-                    "the template names another certificate than the one that is being provisioned. It names it with "
+                    "the template names a certificate other than the one that is being provisioned. Write "
                     '"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}.',
                 )
             found = given
@@ -177,7 +176,7 @@ class _Work:
         return found
 
     def _registered(self, wanted: CertificateResource, certificate_pem: str) -> Certificate:
-        """The certificate given in PEM, registered now or before; without a CA where none is given or registered."""
+        """Register a certificate given in PEM, if it is not; without a CA if its issuer is not registered."""
         certificate = certificates.acceptable(certificate_pem, self._now)
         self._certificate_id = certificate.certificate_id
         present = CertificateRows(self._tx).get(self._realm, certificate.certificate_id)
@@ -187,7 +186,7 @@ class _Work:
         ca_pem = wanted.ca_certificate_pem
         if ca_pem is None:
             found = issuers.candidates(self._tx, self._realm, certificate)
-            if not found.signed and not found.namesakes:
+            if not found.signed and not found.other_key:
                 return certificates.add_without_ca(self._tx, self._now, self._realm, certificate, status)
         named = None if ca_pem is None else issuers.named_ca(certificate, ca_pem)
         return certificates.add_signed(self._tx, self._now, self._realm, certificate, named, status)
@@ -200,7 +199,7 @@ class _Work:
             if wanted.override is Override.DO_NOTHING:
                 return present
             if wanted.override is Override.FAIL:
-                raise self._conflict(wanted, f"the certificate is {present.status.value}, and not {status.value}.")
+                raise self._conflict(wanted, f"the certificate is {present.status.value}, not {status.value}.")
         return certificates.update_in(self._tx, self._now, self._realm, present.certificate_id, status)
 
     def _thing(self, wanted: ThingResource) -> None:
@@ -222,7 +221,7 @@ class _Work:
         self._arns[wanted.logical_id] = arn.thing(self._realm, wanted.name)
 
     def _update(self, wanted: ThingResource, present: Thing) -> None:
-        """Override what differs. What the template does not say is not compared."""
+        """Override properties that differ. Properties that the template does not have are not compared."""
         overrides = wanted.overrides
         attributes: Mapping[str, str] | None = None
         merge = overrides.attributes is Override.MERGE
@@ -233,14 +232,14 @@ class _Work:
             else dict(present.attributes) != given
         ):
             if overrides.attributes is Override.FAIL:
-                raise self._conflict(wanted, f"thing {wanted.name} is there already with other attributes.")
+                raise self._conflict(wanted, f"thing {wanted.name} exists with other attributes.")
             if overrides.attributes is not Override.DO_NOTHING:
                 attributes = wanted.attributes
         type_name: str | None = None
         if wanted.type_name is not None and wanted.type_name != present.type_name:
             if overrides.type_name is Override.FAIL:
                 raise self._conflict(
-                    wanted, f"thing {wanted.name} is there already with the thing type {present.type_name or '(none)'}."
+                    wanted, f"thing {wanted.name} exists with the thing type {present.type_name or '(none)'}."
                 )
             if overrides.type_name is Override.REPLACE:
                 type_name = wanted.type_name
@@ -256,9 +255,9 @@ class _Work:
             return
         surplus = [name for name in present if name not in wanted.groups]
         if override is Override.FAIL and (surplus or len(present) < len(wanted.groups)):
-            raise self._conflict(wanted, f"thing {wanted.name} is there already, in {_listed(present)}.")
+            raise self._conflict(wanted, f"thing {wanted.name} exists, in {_listed(present)}.")
         if override is Override.REPLACE:
-            # First, since a thing is in one group of a tree at most.
+            # Removed first, since a thing is in at most one group of a tree.
             for name in surplus:
                 thing_groups.remove_thing_in(self._tx, self._realm, name, wanted.name)
         for name in wanted.groups:
@@ -277,13 +276,13 @@ class _Work:
             if not any(_is_same(wanted.document, version.document) for version in versions):
                 raise self._conflict(
                     wanted,
-                    f"policy {wanted.name} is there already, and none of its versions has this document. Leave out "
-                    "PolicyDocument to use the policy as it is, or give another PolicyName.",
+                    f"policy {wanted.name} exists, and none of its versions has this document. Omit PolicyDocument to "
+                    "use the policy as it is, or give another PolicyName.",
                 )
         self._arns[wanted.logical_id] = arn.policy(self._realm, wanted.name)
 
     @contextmanager
-    def _doing(self, wanted: ThingResource | CertificateResource | PolicyResource) -> Iterator[None]:
+    def _naming(self, wanted: ThingResource | CertificateResource | PolicyResource) -> Iterator[None]:
         try:
             yield
         except AwsException as error:
@@ -301,7 +300,7 @@ def _listed(groups: Sequence[str]) -> str:
 
 
 def _is_same(document: str, other: str) -> bool:
-    """Whether two policy documents say the same, however they are written."""
+    """Return whether two policy documents are the same JSON value."""
     if document == other:
         return True
     try:

@@ -1,8 +1,8 @@
-"""Handlers that are called for certificates which just-in-time registration registers.
+"""Calls handlers for certificates that just-in-time registration registers.
 
-The call for a registration is kept in the registration's own transaction. Each later attempt of a device that still
-waits has its handlers called again, where no call waits already: at most once in ``BETWEEN``, so that a device that
-keeps reconnecting costs little.
+The delivery for a registration is stored in the transaction of the registration. While the certificate is
+PENDING_ACTIVATION, each further attempt of the device calls the handlers again, unless a delivery is pending, and at
+most once in ``CALL_INTERVAL``: so a device that reconnects often costs little.
 """
 
 from __future__ import annotations
@@ -26,43 +26,43 @@ from sekisho.store.errors import StoreError
 from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 
-BETWEEN: Final = timedelta(seconds=10)
-"""Between two calls for one certificate."""
+CALL_INTERVAL: Final = timedelta(seconds=10)
+"""The time between two calls for a certificate."""
 
-REMEMBERED: Final = 10_000
-"""Certificates of an account of which the last call is remembered."""
+MAX_CERTIFICATES: Final = 10_000
+"""Certificates of an account whose last call is kept."""
 
 
 class RegistrationHandlers:
-    """What just-in-time registration tells handlers. ``wake``: called when something waits for a handler."""
+    """Enqueues deliveries for just-in-time registration. ``wake``: called after they are committed."""
 
     def __init__(self, store: Store, handlers: Handlers, enqueuing: Enqueuing, wake: Callable[[], None]) -> None:
         self._store = store
         self._handlers = handlers
         self._enqueuing = enqueuing
         self._wake = wake
-        # By account: an account with many devices does not make those of another forgotten.
+        # By account, so that the devices of one account do not evict those of another.
         self._last: dict[str, OrderedDict[tuple[Realm, str], datetime]] = {}
         self._lock = threading.Lock()
 
     def registered_in(self, tx: Transaction, now: datetime, certificate: Certificate, event: Event) -> None:
-        """A certificate was registered in ``tx``; call ``committed`` when that is on disk."""
-        handlers = self._wanting(certificate)
+        """Enqueue deliveries for a certificate that was registered in ``tx``. Call ``committed`` after its commit."""
+        handlers = self._handlers_for(certificate)
         if handlers:
             self._remember(now, certificate)
         for handler in handlers:
             self._enqueuing.enqueue_in(tx, now, handler, event, certificate.certificate_id)
 
     def committed(self) -> None:
-        """What was registered is on disk."""
+        """Deliver what was enqueued, once the transaction is committed."""
         self._wake()
 
     def reconnected(self, now: datetime, attempts: Iterable[tuple[Certificate, Event]]) -> None:
-        """Certificates that wait for activation were used to connect. A store that fails costs the calls alone."""
+        """Enqueue deliveries for PENDING_ACTIVATION certificates that connect again. Logs an error of the store."""
         wanted = [
             (handler, certificate, event)
             for certificate, event in attempts
-            if (handlers := self._wanting(certificate)) and self._is_due(now, certificate)
+            if (handlers := self._handlers_for(certificate)) and self._is_due(now, certificate)
             for handler in handlers
         ]
         if not wanted:
@@ -73,7 +73,7 @@ class RegistrationHandlers:
             if wanted:
                 with self._store.write() as tx:
                     for handler, certificate, event in wanted:
-                        # Someone else may have done so since.
+                        # Another thread may have enqueued one since the read.
                         if not _waits(tx, handler, certificate):
                             self._enqueuing.enqueue_in(tx, now, handler, event, certificate.certificate_id)
         except StoreError as failure:
@@ -82,7 +82,7 @@ class RegistrationHandlers:
         if wanted:
             self._wake()
 
-    def _wanting(self, certificate: Certificate) -> Sequence[str]:
+    def _handlers_for(self, certificate: Certificate) -> Sequence[str]:
         if certificate.ca_certificate_id is None:
             return ()
         return self._handlers.for_certificate_registered(certificate.realm, certificate.ca_certificate_id)
@@ -91,8 +91,8 @@ class RegistrationHandlers:
         with self._lock:
             of_account = self._last.get(certificate.realm.account_id)
             last = of_account.get((certificate.realm, certificate.certificate_id)) if of_account else None
-        # A clock that was set back must not silence a device.
-        if last is not None and timedelta() <= now - last < BETWEEN:
+        # If the clock was set back, the last call may be in the future, which must not block the device.
+        if last is not None and timedelta() <= now - last < CALL_INTERVAL:
             return False
         self._remember(now, certificate)
         return True
@@ -103,7 +103,7 @@ class RegistrationHandlers:
             of_account = self._last.setdefault(certificate.realm.account_id, OrderedDict())
             of_account[key] = now
             of_account.move_to_end(key)
-            if len(of_account) > REMEMBERED:
+            if len(of_account) > MAX_CERTIFICATES:
                 of_account.popitem(last=False)
 
 

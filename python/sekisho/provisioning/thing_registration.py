@@ -1,4 +1,4 @@
-"""RegisterThing: a template that comes with its request, done at once.
+"""RegisterThing: applies the template of a request.
 
 Source: API Reference, RegisterThing; Developer Guide, provision-template.
 """
@@ -23,7 +23,7 @@ from sekisho.templates.template import parse
 
 
 class ThingRegistration:
-    """Registers things by templates that are kept nowhere."""
+    """Registers things with templates that are not stored."""
 
     def __init__(self, store: Store, clock: Clock, engine: PolicyEngine, authority: IssuingAuthority) -> None:
         self._store = store
@@ -32,15 +32,15 @@ class ThingRegistration:
         self._authority = authority
 
     def register(self, realm: Realm, body: str, parameters: Mapping[str, str]) -> Provisioned:
-        """Provision what the template asks for: entirely, or not at all.
+        """Apply a template, completely or not at all.
 
         Args:
-            parameters: Values by name; those that the template does not declare are passed over.
+            parameters: Values by name. Parameters that the template does not declare are ignored.
 
         Raises:
-            InvalidRequestException: The template is none, or cannot be resolved with these parameters.
-            ConflictingResourceUpdateException: A resource is there already, and the template says to fail then.
-            ResourceRegistrationFailureException: Anything else that keeps a resource from being registered.
+            InvalidRequestException: ``body`` is not a template, or cannot be resolved with these parameters.
+            ConflictingResourceUpdateException: A resource exists and differs (``ResourceConflict``).
+            ResourceRegistrationFailureException: A resource cannot be registered for another reason.
         """
         try:
             resources = parse(body).resolve(parameters)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Column, PrimaryKeyConstraint, select
 
 from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_values
 from sekisho.store.statements import insert_or_overwrite, its, realm_parameters, removing
 from sekisho.store.tables import String, keyed, realm_columns
-from sekisho.store.transaction import Transaction
 
 REGISTRATION_CODES = keyed(
     "registration_codes",
@@ -15,7 +15,7 @@ REGISTRATION_CODES = keyed(
     Column("code", String, nullable=False),
     PrimaryKeyConstraint("account_id", "region"),
     sqlite_with_rowid=False,
-    # It is asked for when a CA is registered.
+    # Codes are used only when a CA certificate is registered.
     announces=None,
 )
 
@@ -24,24 +24,21 @@ _OF_REALM = select(REGISTRATION_CODES.c.code).where(its(REGISTRATION_CODES, "acc
 _REMOVE = removing(REGISTRATION_CODES, "account_id", "region")
 
 
-class RegistrationCodeRows:
-    """One registration code per realm, until removed."""
+class RegistrationCodeRows(Rows):
+    """The registration codes of all realms, at most one each."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, realm: Realm) -> str | None:
-        """The realm's code, or None."""
+        """Return the realm's code, or None."""
         code: str | None = self._tx.execute(_OF_REALM, realm_parameters(realm)).scalar()
         return code
 
     def put(self, realm: Realm, code: str) -> None:
-        """Give the realm this code, in place of the one it had."""
-        row = {"account_id": realm.account_id, "region": realm.region, "code": code}
+        """Set the realm's code."""
+        row = {**realm_values(realm), "code": code}
         insert_or_overwrite(self._tx, REGISTRATION_CODES, [row])
 
     def remove(self, realm: Realm) -> bool:
-        """True where there was one."""
+        """Remove it; False where there was none."""
         return self._tx.execute(_REMOVE, realm_parameters(realm)).rowcount == 1

@@ -1,4 +1,4 @@
-"""Rotations: a new certificate takes the place of an old one."""
+"""Rotations: a new certificate replaces an old one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sekisho.realm import Realm
 
 
 class RotationState(StrEnum):
-    """Where the replacement of a certificate stands. Sekisho's own: AWS IoT has no such thing."""
+    """The state of a rotation. AWS IoT has no rotations: they are an extension of Sekisho."""
 
     PENDING = "PENDING"
-    """Both certificates work; the new one has not connected yet."""
+    """Both certificates may connect. The new one has not connected yet."""
     DONE = "DONE"
     CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """One certificate takes the place of another in the same realm, once it has connected."""
+    """The replacement of a certificate by another one of the same realm, once that has connected."""
 
     realm: Realm
     old_certificate_id: str
     new_certificate_id: str
     ca_certificate_id: str | None
-    """The CA that the old one was registered with, by which the rotations of a fleet are counted."""
+    """The CA with which the old certificate was registered: rotations are counted by it."""
     started_at: datetime
     finished_at: datetime | None = None
     state: RotationState = RotationState.PENDING

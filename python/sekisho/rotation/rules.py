@@ -1,18 +1,18 @@
-"""Rotation: a certificate takes the place of another, and the device has a working one at every moment.
+"""Rotation: a certificate replaces another, while the device has a working certificate at all times.
 
-The new certificate is ACTIVE and attached to everything that the old one is attached to, before anything is taken from
-the old one. Both work until the new one has connected; then the old one is set to INACTIVE, in one transaction with
-the record of it. A device that never gets its new certificate keeps its old one.
+First the new certificate is set to ACTIVE, and attached to all policies and things of the old one. Both work until the
+new one has connected; then the old one is set to INACTIVE and the rotation to DONE, in one transaction. A device that
+never gets its new certificate keeps its old one.
 
-What becomes of a rotation when one of its certificates is changed by other hands meanwhile:
+Other requests may change the certificates of a pending rotation:
 
-- The old one is set to INACTIVE, revoked, transferred or deleted: the rotation waits on for the new one, which is now
-  the only one, and is DONE when that connects. The old one's status is left as it is.
-- The new one is revoked, deleted or taken by another account: it can never connect again, so the rotation is CANCELLED
-  at once (``registry.certificates.end_waiting``) and the old one stays.
-- The new one is set to INACTIVE: the rotation waits until it is ACTIVE again and connects.
+- The old one is set to INACTIVE, revoked, transferred or deleted: the rotation remains PENDING until the new one
+  connects, and does not change the old one.
+- The new one is revoked, deleted, or accepted by another account: it cannot connect again, so the rotation is CANCELLED
+  (``certificates.rules.cancel_rotation_to``), and the old one is not changed.
+- The new one is set to INACTIVE: the rotation remains PENDING until it is ACTIVE again and connects.
 
-This is Sekisho's own; AWS IoT leaves these steps to its users (Developer Guide, manage-certs, "rotating certificates").
+AWS IoT has no rotations: its users do these steps (Developer Guide, manage-certs, "rotating certificates").
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ from sekisho.store.store import Store
 from sekisho.store.transaction import Transaction
 from sekisho.things import rules as things
 
-_PAGE: Final = 250
+_PAGE_SIZE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many rotations are in which state."""
+    """The number of rotations in each state."""
 
     pending: int
     done: int
@@ -67,7 +67,7 @@ class Progress:
 
 
 class Rotations:
-    """Everything that is done to replace certificates."""
+    """Begins, finishes, cancels and lists rotations."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -81,37 +81,38 @@ class Rotations:
         *,
         ca_certificate_pem: str | None = None,
     ) -> Rotation:
-        """Register the new certificate as ACTIVE, attach it beside the old one, and wait for it to connect.
+        """Begin a rotation: register the new certificate as ACTIVE, and attach it like the old one.
 
-        It is registered with the CA that signed it where that is registered and ACTIVE, else without one; registered
-        already, it is activated if need be. For a pair of certificates whose rotation is pending or done, that
-        rotation is the answer and nothing is changed.
+        The new certificate is registered with the CA that signed it if that is registered and ACTIVE, else without a
+        CA. If it is registered already, it is set to ACTIVE. If a rotation of the same two certificates is pending or
+        done, that is returned and nothing changes.
 
         Args:
             ca_certificate_pem: Which CA; needed only where one key has several registered CA certificates.
 
         Raises:
             ResourceNotFoundException: The old certificate is not registered.
-            InvalidRequestException: Old and new are the same, or the new one cannot belong to the old one's things.
-            CertificateStateException: The old one is not ACTIVE, or the new one is registered and neither ACTIVE nor
+            InvalidRequestException: Both are the same, or the new one cannot be attached to the old one's things.
+            CertificateStateException: The old one is not ACTIVE; the new one is registered and neither ACTIVE nor
                 INACTIVE; or the named CA is not registered, or INACTIVE.
-            CertificateValidationException: No certificate, one that AWS IoT does not take, or not signed by the CA.
-            CertificateConflictException: Several CA certificates may be meant.
-            ConflictException: One of the two is in another rotation that is pending.
+            CertificateValidationException: The new one is not a certificate that AWS IoT accepts, or the CA did not
+                sign it.
+            CertificateConflictException: Several registered CA certificates have the key that signed it.
+            ConflictException: One of the two is part of another pending rotation.
             LimitExceededException: The new one would have more policies than a target may have.
         """
-        new = x509.given(new_certificate_pem, "newCertificatePem")
+        new = x509.from_request(new_certificate_pem, "newCertificatePem")
         ca = issuers.named_ca(new, ca_certificate_pem) if ca_certificate_pem else None
         with self._store.write() as tx:
             now = self._clock()
             old = certificates.existing(tx, realm, old_certificate_id)
-            begun = _begun_before(tx, old, new)
-            if begun is not None:
-                return begun
-            _require_free(tx, old, new)
+            present = _present(tx, old, new)
+            if present is not None:
+                return present
+            _require_no_other(tx, old, new)
             _require_active(old)
             registered = self._registered(tx, now, realm, new, ca)
-            _attach_beside(tx, old, registered)
+            _attach_like(tx, old, registered)
             rotation = Rotation(
                 realm=realm,
                 old_certificate_id=old.certificate_id,
@@ -123,10 +124,10 @@ class Rotations:
             return rotation
 
     def connected(self, connected: Sequence[tuple[Realm, str]]) -> None:
-        """These certificates have connected: switch off the ones whose place they take.
+        """Finish the rotations whose new certificates have connected: set the old ones to INACTIVE.
 
-        Certificates for which no rotation waits, and repeated calls, change nothing. One that is no longer ACTIVE is
-        waited for still: the old one must not go before a new one works.
+        Without effect for certificates without a pending rotation, and for new certificates that are no longer ACTIVE:
+        the old one has to work until the new one does.
         """
         if not connected:
             return
@@ -135,7 +136,7 @@ class Rotations:
             done = [
                 rotation
                 for realm, certificate_id in dict.fromkeys(connected)
-                if (rotation := _switch_over(tx, now, realm, certificate_id)) is not None
+                if (rotation := _finish(tx, now, realm, certificate_id)) is not None
             ]
         for rotation in done:
             log.write(
@@ -147,9 +148,9 @@ class Rotations:
             )
 
     def cancel(self, realm: Realm, old_certificate_id: str) -> Rotation:
-        """Give up a pending rotation: the new certificate is set to INACTIVE and detached from everything.
+        """Cancel a pending rotation: detach the new certificate from its policies and things, and set it to INACTIVE.
 
-        Where the old one is not ACTIVE any more the new one is left as it is: it is the only one that works.
+        If the old one is no longer ACTIVE, the new one is not changed: it is the only one that works.
 
         Raises:
             ResourceNotFoundException: No rotation of this old certificate is pending.
@@ -177,17 +178,17 @@ class Rotations:
         state: RotationState = RotationState.PENDING,
         ca_certificate_id: str | None = None,
     ) -> Slice[Rotation]:
-        """Rotations in one state, in the order in which they were begun.
+        """Return the rotations in a state, oldest first.
 
         Args:
-            ca_certificate_id: Only those whose old certificate was registered with this CA.
+            ca_certificate_id: Return only those whose old certificate was registered with this CA.
         """
         ca_certificate_id = None if ca_certificate_id is None else ids.certificate_id(ca_certificate_id)
         with self._store.read() as tx:
             return RotationRows(tx).page(realm, window, state, ca_certificate_id=ca_certificate_id)
 
     def progress(self, realm: Realm, ca_certificate_id: str | None = None) -> Progress:
-        """How many rotations are pending, done and cancelled: of the realm, or of one CA's certificates."""
+        """Return the number of rotations in each state: of the realm, or of the certificates of one CA."""
         ca_certificate_id = None if ca_certificate_id is None else ids.certificate_id(ca_certificate_id)
         with self._store.read() as tx:
             pending, done, cancelled = (
@@ -199,7 +200,7 @@ class Rotations:
     def _registered(
         self, tx: Transaction, now: datetime, realm: Realm, new: X509Certificate, named: issuers.NamedCA | None
     ) -> Certificate:
-        """The new certificate's row, ACTIVE."""
+        """Return the new certificate, registered and ACTIVE."""
         try:
             verify.check_device_certificate(new, now)
         except NotAcceptable as error:
@@ -214,16 +215,16 @@ class Rotations:
             return present
         if present.status is not CertificateStatus.INACTIVE:
             raise CertificateStateException(
-                f"The new certificate is registered already and {present.status.value}; one that is ACTIVE or INACTIVE "
-                f"can take another's place. Issue another. Id: {present.certificate_id}"
+                f"The new certificate is registered and {present.status.value}; it has to be ACTIVE or INACTIVE. Issue "
+                f"another one. Id: {present.certificate_id}"
             )
         activated = certificates.with_status(present, CertificateStatus.ACTIVE, now)
         CertificateRows(tx).replace(activated)
         return activated
 
 
-def _begun_before(tx: Transaction, old: Certificate, new: X509Certificate) -> Rotation | None:
-    """The rotation of this very pair, unless what it did was undone and it has to begin anew."""
+def _present(tx: Transaction, old: Certificate, new: X509Certificate) -> Rotation | None:
+    """Return the pending or done rotation of these two; None where it is done and the old one is ACTIVE again."""
     latest = RotationRows(tx).latest(old.realm, old.certificate_id)
     if latest is None or latest.new_certificate_id != new.certificate_id:
         return None
@@ -232,12 +233,12 @@ def _begun_before(tx: Transaction, old: Certificate, new: X509Certificate) -> Ro
     return latest if latest.state is RotationState.DONE and old.status is not CertificateStatus.ACTIVE else None
 
 
-def _require_free(tx: Transaction, old: Certificate, new: X509Certificate) -> None:
-    """That neither is in another rotation: each step of a chain could switch off what the next one stands on."""
+def _require_no_other(tx: Transaction, old: Certificate, new: X509Certificate) -> None:
+    """Refuse certificates of another pending rotation, which could deactivate one that this rotation relies on."""
     realm = old.realm
     if old.certificate_id == new.certificate_id:
         raise InvalidRequestException(
-            f"The new certificate is the old one ({old.certificate_id}). Issue another for the device."
+            f"The new certificate is the old one ({old.certificate_id}). Issue a new certificate for the device."
         )
     for found in (
         _pending(RotationRows(tx).latest(realm, old.certificate_id)),
@@ -247,9 +248,9 @@ def _require_free(tx: Transaction, old: Certificate, new: X509Certificate) -> No
     ):
         if found is not None:
             raise ConflictException(
-                f"Another rotation is pending, of certificate {found.old_certificate_id} to "
-                f"{found.new_certificate_id}, since {found.started_at:%Y-%m-%dT%H:%M:%SZ}. Wait until its new "
-                "certificate has connected, or cancel it first.",
+                f"Another rotation is pending since {found.started_at:%Y-%m-%dT%H:%M:%SZ}, from certificate "
+                f"{found.old_certificate_id} to {found.new_certificate_id}. Wait until its new certificate has "
+                "connected, or cancel it first.",
                 resource_id=found.old_certificate_id,
             )
 
@@ -261,8 +262,8 @@ def _pending(rotation: Rotation | None) -> Rotation | None:
 def _require_active(old: Certificate) -> None:
     if old.status is not CertificateStatus.ACTIVE:
         raise CertificateStateException(
-            f"The old certificate is {old.status.value}; only one that is ACTIVE is rotated. Register the new one "
-            f"with RegisterCertificate instead. Id: {old.certificate_id}"
+            f"The old certificate is {old.status.value}; only an ACTIVE certificate can be rotated. Register the new "
+            f"one with RegisterCertificate. Id: {old.certificate_id}"
         )
 
 
@@ -280,20 +281,20 @@ def _issuer(tx: Transaction, realm: Realm, new: X509Certificate, named: issuers.
     return active[0] if active else None
 
 
-def _attach_beside(tx: Transaction, old: Certificate, new: Certificate) -> None:
-    """Everything that the old one is attached to, the new one is attached to in the same way."""
+def _attach_like(tx: Transaction, old: Certificate, new: Certificate) -> None:
+    """Attach the new certificate to the policies and things of the old one."""
     realm = old.realm
     old_principal, new_principal = (arn.certificate(realm, each.certificate_id) for each in (old, new))
     after: int | None = None
     while True:
-        policies_of_old = PolicyRows(tx).attached_to(realm, old_principal, Window(limit=_PAGE, after=after))
+        policies_of_old = PolicyRows(tx).attached_to(realm, old_principal, Window(limit=_PAGE_SIZE, after=after))
         for policy in policies_of_old.items:
             policies.attach_in(tx, realm, policy.name, new_principal)
         after = policies_of_old.next_after
         if after is None:
             break
     while True:
-        things_of_old = AttachmentRows(tx).of_principal(realm, old_principal, Window(limit=_PAGE, after=after))
+        things_of_old = AttachmentRows(tx).of_principal(realm, old_principal, Window(limit=_PAGE_SIZE, after=after))
         for attachment in things_of_old.items:
             things.attach_principal_in(tx, realm, attachment.thing_name, new_principal, attachment.type)
         after = things_of_old.next_after
@@ -301,7 +302,7 @@ def _attach_beside(tx: Transaction, old: Certificate, new: Certificate) -> None:
             break
 
 
-def _switch_over(tx: Transaction, now: datetime, realm: Realm, certificate_id: str) -> Rotation | None:
+def _finish(tx: Transaction, now: datetime, realm: Realm, certificate_id: str) -> Rotation | None:
     rotation = RotationRows(tx).awaiting(realm, certificate_id)
     new = CertificateRows(tx).get(realm, certificate_id)
     if rotation is None or new is None or new.status is not CertificateStatus.ACTIVE:
@@ -315,8 +316,10 @@ def _switch_over(tx: Transaction, now: datetime, realm: Realm, certificate_id: s
 
 
 def _not_pending(realm: Realm, old_certificate_id: str, latest: Rotation | None) -> ResourceNotFoundException:
-    told = f"No rotation of certificate {old_certificate_id} is pending in account {realm.account_id} and region "
-    told += f"{realm.region}."
+    message = (
+        f"No rotation of certificate {old_certificate_id} is pending in account {realm.account_id} and region "
+        f"{realm.region}."
+    )
     if latest is not None and latest.finished_at is not None:
-        told += f" The last one is {latest.state.value} since {latest.finished_at:%Y-%m-%dT%H:%M:%SZ}."
-    return ResourceNotFoundException(told)
+        message += f" The last one is {latest.state.value} since {latest.finished_at:%Y-%m-%dT%H:%M:%SZ}."
+    return ResourceNotFoundException(message)

@@ -10,11 +10,11 @@ from sekisho.change import ChangeKind
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.rotation.model import Rotation, RotationState
+from sekisho.store.rows import Rows, realm_of, realm_values
 from sekisho.store.statements import Query, insert, its, reading, realm_parameters, replace
 from sekisho.store.tables import Instant, String, listed, naming, partial_index, realm_columns
-from sekisho.store.transaction import Transaction
 
-# No foreign keys: either certificate may go, what was done stays to be read.
+# No foreign keys: a rotation remains when its certificates are deleted.
 ROTATIONS = listed(
     "rotations",
     *realm_columns(),
@@ -39,7 +39,7 @@ partial_index(
     where=ROTATIONS.c.ca_certificate_id.is_not(None),
 )
 
-# A literal, as OUTGOING.
+# A literal, as ``certificates.store.OUTGOING``.
 PENDING: Final = text("state = 'PENDING'")
 
 partial_index(
@@ -51,7 +51,7 @@ partial_index(
     where=PENDING,
 )
 
-# The id first, for the look-up of identities.
+# Certificate id first, for the look-up of identities.
 partial_index(
     "ux_rotations_pending_new",
     ROTATIONS.c.new_certificate_id,
@@ -64,7 +64,7 @@ partial_index(
 
 def _make(row: Row[Any]) -> Rotation:
     return Rotation(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         old_certificate_id=row.old_certificate_id,
         new_certificate_id=row.new_certificate_id,
         ca_certificate_id=row.ca_certificate_id,
@@ -91,29 +91,25 @@ _FINISH = update(ROTATIONS).where(
 )
 
 
-class RotationRows:
+class RotationRows(Rows):
     """Rotations of all realms."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def latest(self, realm: Realm, old_certificate_id: str) -> Rotation | None:
-        """The one begun last for this old certificate, or None."""
+        """Return the newest rotation of this old certificate, or None."""
         newest = Window(limit=1, ascending=False)
         found = _OF_OLD.page(self._tx, newest, realm_parameters(realm, old_certificate_id=old_certificate_id))
         return found.items[0] if found.items else None
 
     def awaiting(self, realm: Realm, new_certificate_id: str) -> Rotation | None:
-        """The pending one that waits for this new certificate, or None."""
+        """Return the pending rotation to this new certificate, or None."""
         return _AWAITING.one(self._tx, realm_parameters(realm, new_certificate_id=new_certificate_id))
 
     def add(self, rotation: Rotation) -> None:
-        """Raises AlreadyThere where one is pending for the old certificate, or waits for the new one."""
+        """Add it. Raises AlreadyThere where one is pending from the old certificate or to the new one."""
         values = {
-            "account_id": rotation.realm.account_id,
-            "region": rotation.realm.region,
+            **realm_values(rotation.realm),
             "old_certificate_id": rotation.old_certificate_id,
             "new_certificate_id": rotation.new_certificate_id,
             "ca_certificate_id": rotation.ca_certificate_id,
@@ -124,7 +120,7 @@ class RotationRows:
         insert(self._tx, ROTATIONS, values, f"{rotation.old_certificate_id} to {rotation.new_certificate_id}")
 
     def finish(self, rotation: Rotation) -> None:
-        """Write how the pending rotation of this old certificate ended. Raises KeyError where none is pending."""
+        """Write the final state of a pending rotation. Raises KeyError where it is not pending."""
         parameters = realm_parameters(
             rotation.realm,
             old_certificate_id=rotation.old_certificate_id,
@@ -136,12 +132,12 @@ class RotationRows:
     def page(
         self, realm: Realm, window: Window, state: RotationState, *, ca_certificate_id: str | None = None
     ) -> Slice[Rotation]:
-        """Part of the list of those in one state, of the realm or of one CA."""
+        """Return a page of the rotations in a state, of the realm or of one CA."""
         rows = _PAGE_OF_REALM if ca_certificate_id is None else _PAGE_OF_CA
         return rows.page(self._tx, window, _parameters(realm, state, ca_certificate_id))
 
     def count(self, realm: Realm, state: RotationState, *, ca_certificate_id: str | None = None) -> int:
-        """How many are in one state."""
+        """Return the number of rotations in a state, of the realm or of one CA."""
         statement = _COUNT_OF_REALM if ca_certificate_id is None else _COUNT_OF_CA
         parameters = _parameters(realm, state, ca_certificate_id)
         return int(self._tx.execute(statement, parameters).scalar_one())

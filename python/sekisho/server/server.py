@@ -207,8 +207,8 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     identity = ServedIdentity(settings, services.endpoints, gateway, clock.utc_now)
     maintenance = Maintenance(
         {
-            "forget expired claims": services.provisioning_templates.forget_expired_claims,
-            "forget unclaimed certificates": services.fleet_provisioning.forget_unclaimed,
+            "forget expired claims": services.provisioning_templates.remove_expired_claims,
+            "forget unclaimed certificates": services.fleet_provisioning.remove_expired,
             "renew server certificates": identity.renew,
         }
     )

@@ -1,6 +1,5 @@
-"""How rows are kept: SQLite by default, PostgreSQL by URL.
+"""The database layer: SQLite by default, PostgreSQL by URL.
 
-Start with ``store.py`` (``Store`` begins transactions), ``transaction.py`` (what one reads, writes and announces) and
-``tables.py`` (what all tables have in common). The tables themselves and their statements are in the ``store.py`` of
-each feature. Nothing here decides anything.
+Start with ``store.py`` (``Store`` begins transactions), ``transaction.py`` (reads, writes and announces changes) and
+``tables.py`` (definitions that all tables share). The ``store.py`` of each feature has its tables and statements.
 """

@@ -127,7 +127,7 @@ class _Text:
                 self._converts.append((place if self._is_positional else name, convert))
 
     def values(self, parameters: Parameters) -> Any:
-        """The driver's parameters: a list, or by name. Raises TypeError where one is missing."""
+        """Return the driver's parameters: a list, or by name. Raises TypeError where one is missing."""
         if self._fixed:
             parameters = {**self._fixed, **parameters}
         for name, items in self._expanded:
@@ -205,7 +205,7 @@ class Result:
         return self._cursor.description is not None
 
     def all(self) -> list[Row[Any]]:
-        """Every row."""
+        """Return every row."""
         make = self._rows.make(self._cursor)
         return [make(row) for row in self._read(self._cursor.fetchall)]
 
@@ -213,7 +213,7 @@ class Result:
         return iter(self.all())
 
     def first(self) -> Row[Any] | None:
-        """The first row, or None. Others are not read."""
+        """Return the first row, or None, without reading the others."""
         row = self._read(self._cursor.fetchone)
         made = None if row is None else self._rows.make(self._cursor)(row)
         # An open cursor would go on reading a state of the database that is gone.
@@ -221,23 +221,23 @@ class Result:
         return made
 
     def one(self) -> Row[Any]:
-        """The only row. Raises RuntimeError where there are none, or more."""
+        """Return the only row. Raises RuntimeError where there are none, or more."""
         rows = self.all()
         if len(rows) != 1:
             raise RuntimeError(f"a statement that returns one row returned {len(rows)}: {self._sql}")
         return rows[0]
 
     def scalar(self) -> Any:
-        """The first value of the first row, or None."""
+        """Return the first value of the first row, or None."""
         row = self.first()
         return None if row is None else row[0]
 
     def scalar_one(self) -> Any:
-        """The only value. Raises RuntimeError as ``one``."""
+        """Return the only value. Raises RuntimeError as ``one``."""
         return self.one()[0]
 
     def scalars(self) -> list[Any]:
-        """The first value of each row."""
+        """Return the first value of each row."""
         return [row[0] for row in self.all()]
 
     def _read(self, fetch: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Connections: how each database is opened, so that what is acknowledged is on disk."""
+"""Opens connections to SQLite databases, so that each commit is on disk when it returns."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from sekisho.store.postgresql import PostgreSQLEngines
 
 OLDEST_SQLITE: Final = (3, 35, 0)
-"""The first with RETURNING."""
+"""The first version with RETURNING."""
 
 _PRAGMAS: Final = (
-    # Readers see the last commit while one writes.
+    # Readers see the last commit during a write transaction.
     "PRAGMA journal_mode = WAL",
-    # A commit returns when it is on disk. fullfsync: on macOS fsync alone does not get it there.
+    # A commit is on disk when it returns. fullfsync: on macOS fsync alone does not write to the disk.
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = ON",
     "PRAGMA foreign_keys = ON",
-    # KiB of page cache of a connection, and bytes that the write-ahead log is cut back to.
+    # The page cache of a connection in KiB, and the bytes to which the write-ahead log is truncated.
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA temp_store = MEMORY",
@@ -36,30 +36,32 @@ _PRAGMAS: Final = (
 
 
 def parse(url: str) -> URL:
-    """A database URL, with psycopg as PostgreSQL's driver. Raises StoreError where it names no usable database."""
+    """Parse a database URL, and choose psycopg as PostgreSQL's driver. Raises StoreError where it cannot be used."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise StoreError(
-            "The database URL is not one. It looks like postgresql://user:password@host:5432/database"
+            "The database URL is not valid. Write it as postgresql://user:password@host:5432/database"
             " or sqlite:////folder/file.db."
         ) from None
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise StoreError(f"There is no store for {parsed.drivername!r}. Use a postgresql:// or sqlite:/// URL.")
+        raise StoreError(
+            f"Databases of {parsed.drivername!r} are not supported. Use a postgresql:// or sqlite:/// URL."
+        )
     if parsed.database in (None, "", ":memory:") or str(parsed.database).startswith("file:"):
-        raise StoreError("The SQLite URL names no file. It looks like sqlite:////folder/file.db.")
+        raise StoreError("The SQLite URL does not name a file. Write it as sqlite:////folder/file.db.")
     return parsed
 
 
 def sqlite_url(file: Path) -> str:
-    """The URL of an SQLite database in ``file``, whatever characters its path has."""
+    """Return the URL of an SQLite database in ``file``, whatever characters its path has."""
     return URL.create("sqlite", database=str(file)).render_as_string()
 
 
 class SQLiteEngines:
-    """One connection that writes, as many that read as are needed, on one file."""
+    """Connections to an SQLite file: one that writes, and as many that read as are needed."""
 
     def __init__(self, url: URL) -> None:
         self.file = Path(str(url.database)).absolute()
@@ -75,7 +77,7 @@ class SQLiteEngines:
 
         @event.listens_for(engine, "connect")
         def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-            # Python's driver begins no transaction before a SELECT or DDL; with None it leaves that to us.
+            # Python's driver begins no transaction before a SELECT or DDL; with None the store begins them.
             connection.isolation_level = None
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
@@ -84,7 +86,7 @@ class SQLiteEngines:
 
         @event.listens_for(engine, "begin")
         def on_begin(connection: Connection) -> None:
-            # How long a lock of another program is waited for: a backup's, say.
+            # The wait for a lock of another program, such as a backup.
             run(connection, f"PRAGMA busy_timeout = {deadline.milliseconds_left()}")
             run(connection, begin)
 
@@ -92,14 +94,15 @@ class SQLiteEngines:
 
     @contextmanager
     def connect(self, engine: Engine) -> Iterator[Connection]:
-        """A connection of ``writing`` or ``reading``."""
+        """Give the block a connection of ``writing`` or ``reading``."""
         with engine.connect() as connection:
             yield connection
 
     def prepare(self) -> None:
-        """Make folder (mode 0700) and file (mode 0600), or tighten the file's mode. SQLite gives it to its side files.
+        """Create the folder (mode 0700) and the file (mode 0600), or restrict the mode of an existing file.
 
-        Raises StoreUnavailable where that is not allowed, StoreError where SQLite is too old.
+        SQLite uses the file's mode for its further files. Raises StoreUnavailable where this is not permitted,
+        StoreError where SQLite is too old.
         """
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             oldest = ".".join(map(str, OLDEST_SQLITE))
@@ -122,33 +125,33 @@ class SQLiteEngines:
             ) from None
 
     def check_place(self) -> None:
-        """Raises StoreUnavailable where the path leads no longer to the file that is open, and that commits go to."""
+        """Raise StoreUnavailable where the path no longer names the file that is open."""
         try:
             found = self.file.stat()
         except OSError as error:
             raise StoreUnavailable(
-                f"{self.place} was removed while it was in use ({error.strerror}): what is written now is lost when "
-                "the server ends. Restore a backup, and restart the server."
+                f"{self.place} was removed while it was in use ({error.strerror}): changes are lost when the server "
+                "ends. Restore a backup, and restart the server."
             ) from None
         if (found.st_dev, found.st_ino) != self._identity:
             raise StoreUnavailable(
-                f"{self.place} was replaced while it was in use: the server goes on with the former file. Restart it."
+                f"{self.place} was replaced while it was in use, and the server still uses the former file. Restart it."
             )
 
     def check(self, connection: Connection) -> None:
-        """Nothing to check: a file of SQLite's is UTF-8, or becomes it."""
+        """Do nothing: the text of an SQLite file is UTF-8."""
 
     def lock_for_writing(self, connection: Connection) -> None:
-        """Nothing to do: BEGIN IMMEDIATE has the lock."""
+        """Do nothing: BEGIN IMMEDIATE has taken the lock."""
 
     def allow_long_statements(self, connection: Connection) -> None:
-        """Nothing to do: a statement has no limit of its own."""
+        """Do nothing: statements have no time limit."""
 
 
 def run(connection: Connection, statement: str) -> None:
-    """Run a statement of every transaction without SQLAlchemy, which takes ten times as long for one.
+    """Run a statement without SQLAlchemy, which takes ten times as long.
 
-    Raises SQLAlchemy's DBAPIError all the same.
+    Raises SQLAlchemy's DBAPIError.
     """
     driver_error: type[Exception] = connection.dialect.loaded_dbapi.Error
     try:
@@ -158,7 +161,7 @@ def run(connection: Connection, statement: str) -> None:
 
 
 def driver_of(connection: Connection) -> Any:
-    """The driver's connection."""
+    """Return the driver's connection."""
     return connection.connection.driver_connection
 
 
@@ -184,7 +187,7 @@ Engines: TypeAlias = "SQLiteEngines | PostgreSQLEngines"
 
 
 def engines(url: str) -> Engines:
-    """How to reach the database of ``url``. Opens nothing yet. Raises StoreError where the URL is unusable."""
+    """Make the engines of ``url``, without a connection. Raises StoreError where the URL cannot be used."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         return SQLiteEngines(parsed)

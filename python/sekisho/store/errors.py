@@ -1,10 +1,10 @@
-"""How the store fails.
+"""Errors of the store.
 
     StoreError
     ├── NewerSchema         a newer Sekisho has written this database
-    ├── ForeignDatabase     not a database of Sekisho's, or not one it can use
-    ├── DamagedDatabase     the file is not what was written
-    ├── StoreBusy           somebody else holds it for too long
+    ├── ForeignDatabase     not a database of Sekisho, or one with another encoding
+    ├── DamagedDatabase     the file is damaged
+    ├── StoreBusy           other transactions held it for too long
     └── StoreUnavailable    cannot be opened, reached or written: permissions, a full disk, a server that is down
 
 Messages name the place, never a password, and say what to do.
@@ -19,11 +19,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class AlreadyThere(Exception):
-    """Raised by ``add`` where the key is taken. The transaction remains usable."""
+    """``add`` was called with a key that is taken. The transaction remains usable."""
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked. No change is kept, or it is open whether: a commit got no answer."""
+    """The store failed. The change is not kept; if a commit got no answer, it is unknown whether it is kept."""
 
 
 class NewerSchema(StoreError):
@@ -31,15 +31,15 @@ class NewerSchema(StoreError):
 
 
 class ForeignDatabase(StoreError):
-    """Not a database of Sekisho's, or not one it can use."""
+    """The database is not one of Sekisho, or has another encoding."""
 
 
 class DamagedDatabase(StoreError):
-    """The file is not what was written."""
+    """The file is damaged."""
 
 
 class StoreBusy(StoreError):
-    """Somebody else holds the database for too long."""
+    """Other transactions, or another program, held the database for too long."""
 
 
 class StoreUnavailable(StoreError):
@@ -72,17 +72,17 @@ class failing_clearly:  # noqa: N801 - it is used as a function
 
 
 def translate(error: DBAPIError, place: str) -> StoreError | None:
-    """What a driver's error means to a person, or None where it is a bug of ours (a broken constraint, wrong SQL).
+    """Return the StoreError of a driver's error; None where it is a bug (a broken constraint, wrong SQL).
 
-    ``place``: the file or the URL without its password. SQLite's texts are those of sqlite3_errstr; PostgreSQL's are
-    told apart by SQLSTATE (Appendix A of its manual).
+    ``place``: the file, or the URL without its password. SQLite's errors are recognised by the texts of
+    sqlite3_errstr, PostgreSQL's by SQLSTATE (Appendix A of its manual).
     """
     if isinstance(error, IntegrityError):
         return None
     text = " ".join(str(error.orig).split())
     state: str | None = getattr(error.orig, "sqlstate", None)
     if "file is not a database" in text:
-        return DamagedDatabase(f"{place} is not an SQLite database. Move it away, or name another data folder.")
+        return DamagedDatabase(f"{place} is not an SQLite database. Move it away, or use another data folder.")
     if "malformed" in text or state in ("XX001", "XX002"):
         return DamagedDatabase(f"{place} is damaged ({text}). Restore it from a backup.")
     if "database is locked" in text or "database table is locked" in text:
@@ -104,7 +104,7 @@ def translate(error: DBAPIError, place: str) -> StoreError | None:
     return StoreUnavailable(f"{place} cannot be used: {text}") if failed or error.connection_invalidated else None
 
 
-# Connection lost, not let in, no such database, out of resources, stopped by an operator.
+# Connection lost, authentication failed, no such database, out of resources, stopped by an operator.
 _UNAVAILABLE_CLASSES: Final = ("08", "28", "3D", "53", "57")
-# Not allowed; a transaction stood still for too long; a server that only reads.
+# Permission denied; an idle transaction was ended; the server is read-only.
 _UNAVAILABLE_STATES: Final = ("42501", "25P03", "25006")

@@ -1,4 +1,4 @@
-"""A lock that goes to the thread that has waited longest. That of ``threading`` may pass a waiter over without end."""
+"""A lock that goes to the thread that has waited longest. With that of ``threading`` a thread may wait without end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 
 class FifoLock:
-    """A lock that serves waiters in the order in which they came. Not reentrant."""
+    """A lock that threads get in the order in which they wait. Not reentrant."""
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
@@ -15,7 +15,7 @@ class FifoLock:
         self._waiting: deque[threading.Lock] = deque()
 
     def acquire(self, timeout: float) -> bool:
-        """Hold the lock. False where it was not had within ``timeout`` seconds."""
+        """Take the lock. False where that took longer than ``timeout`` seconds."""
         with self._changing:
             if not self._is_held:
                 self._is_held = True
@@ -34,7 +34,7 @@ class FifoLock:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether threads wait for it; true for a moment at most."""
+        """Whether threads wait for it. It may change at any time."""
         return bool(self._waiting)
 
     def release(self) -> None:

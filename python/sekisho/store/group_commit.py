@@ -1,4 +1,4 @@
-"""Write transactions that share a commit, so that many writers wait for one synchronisation of the disk together.
+"""Group commit: write transactions share a commit, so that many writers wait for one fsync together.
 
 A writer runs its block while it holds the process's write lock. When its block ends while other writers wait for the
 lock, the open database transaction goes to the next one, which works inside a savepoint, and the earlier writer waits
@@ -26,7 +26,7 @@ from sekisho.store.errors import StoreBusy, StoreError, StoreUnavailable, failin
 from sekisho.store.fifo_lock import FifoLock
 
 MAX_GROUP_WRITERS: Final = 64
-"""Writers that share one commit at most."""
+"""The maximum of writers that share a commit."""
 
 MAX_GROUP_SECONDS: Final = 0.05
 """Seconds from the start of a group within which further writers join it.
@@ -82,7 +82,7 @@ class GroupCommit:
             return
         writer.group = group
         if deadline.seconds_left() == 0.0:
-            # The lock came at the last moment; the group needs it to be handed over or committed.
+            # The lock came too late for this writer, but the group has to be passed on or committed.
             self._pass_on(writer)
             raise self._busy()
         group.size += 1
@@ -135,7 +135,7 @@ class GroupCommit:
     def undo(self, writer: Writer, error: BaseException) -> None:
         """End a block that raised ``error``: undo its part. Raises nothing."""
         if not writer.has_savepoint:
-            # It is the first of its group, and still the only one.
+            # It is the only member of its group.
             self._decide(writer, error)
             return
         group, fatal = writer.group, None
@@ -144,7 +144,7 @@ class GroupCommit:
                 run(group.connection, "ROLLBACK TO SAVEPOINT member")
                 run(group.connection, "RELEASE SAVEPOINT member")
         except BaseException as broken:  # noqa: BLE001 - the caller raises ``error``
-            # What ended the transaction says more than what it made of the rollback.
+            # The error that ended the transaction says more than that of the rollback.
             fatal = error if isinstance(error, StoreError | DBAPIError) else broken
         if group.connection.invalidated:
             fatal = fatal or error
@@ -154,7 +154,7 @@ class GroupCommit:
             self._decide(writer, fatal)
 
     def _pass_on(self, writer: Writer) -> bool:
-        """Hand the group and the lock to the next writer, or commit where none may join. Return whether it is over."""
+        """Hand the group and the lock to the next writer, or commit if none may join. Return whether it committed."""
         group = writer.group
         is_open = group.size < MAX_GROUP_WRITERS and time.monotonic() - group.began < MAX_GROUP_SECONDS
         if is_open and self._lock.is_wanted:
@@ -180,7 +180,7 @@ class GroupCommit:
                 writer.to_announce += self._undecided
                 self._undecided.clear()
             else:
-                # The database may have kept them all the same.
+                # The database may have kept them.
                 self._undecided.update(dict.fromkeys(group.changes))
             group.is_decided = True
         self._release()
@@ -188,7 +188,7 @@ class GroupCommit:
             group.decided.set()
 
     def _wait(self, writer: Writer) -> None:
-        """Return when another member has committed the group."""
+        """Wait until another member has committed the group. Raises StoreError where that fails."""
         group = writer.group
         try:
             if group.decided is not None:
@@ -206,7 +206,7 @@ class GroupCommit:
             raise self._same(group.failure) from group.failure
 
     def _same(self, failure: BaseException) -> StoreError:
-        """Make an exception of the thread's own: one that several threads raise gathers the tracebacks of all."""
+        """Make a new exception, since one that several threads raise collects the tracebacks of all."""
         clear = translate(failure, self._engines.place) if isinstance(failure, DBAPIError) else failure
         if isinstance(clear, StoreError):
             return type(clear)(*clear.args)
@@ -226,21 +226,21 @@ class _Group:
 
     connection: Connection
     resources: ExitStack
-    """Its exit commits, or rolls back where it is given an error, and gives the connection back."""
+    """Its exit commits, or rolls back after an error, and returns the connection."""
     deadline: float
-    """The latest of the members' deadlines, for what is done for all of them: savepoints and the commit."""
+    """The latest deadline of the members, for savepoints and the commit."""
     changes: list[Change] = field(default_factory=list)
-    """Announced in the blocks that have ended."""
+    """The changes of the blocks that have ended."""
     size: int = 1
     began: float = field(default_factory=time.monotonic)
     decided: threading.Event | None = None
-    """Set when it is over; there once a writer waits for another to commit."""
+    """Set after the commit or rollback; None until a member waits for it."""
     is_decided: bool = False
     failure: BaseException | None = None
-    """Why nothing of it is committed, as far as is known."""
+    """Why it is not committed, as far as is known."""
 
     def all_its_time(self) -> AbstractContextManager[None]:
-        """The group's deadline, or more where the thread has more because it has lifted its own."""
+        """Set the deadline of the block: the group's, or the thread's if that is later."""
         return deadline.until(max(self.deadline, deadline.moment()))
 
 
@@ -248,9 +248,8 @@ class Writer:
     """One block that writes: a context manager that takes the write lock in ``join``, and commits or undoes at its end.
 
     Attributes:
-        changes: Announced in the block.
-        to_announce: What is known to be committed and has not been announced; complete when the block is over,
-            however it ended.
+        changes: The changes of the block.
+        to_announce: Changes that are committed and not announced yet; complete when the block has ended.
     """
 
     __slots__ = ("_commits", "changes", "group", "has_savepoint", "to_announce")

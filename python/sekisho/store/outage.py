@@ -1,7 +1,7 @@
-"""While something stands still that every transaction needs, lets one transaction after the other try it.
+"""Outages: while something fails that every transaction needs, one transaction at a time tries it.
 
-The others fail at once. Else each would wait until its deadline, and hold a thread that requests in the queue behind it
-need: the last of a long queue would wait many times the deadline.
+The others fail at once. Otherwise each would wait until its deadline and block a thread, so that the last request of a
+long queue would wait many times the deadline.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from sekisho.store import deadline
 from sekisho.store.errors import StoreError
 
 OUTAGE_AFTER_SECONDS: Final = 2.0
-"""An attempt that failed after so long, while no other succeeded, begins an outage."""
+"""An attempt that fails after this time, while no other succeeded, begins an outage."""
 
 OUTAGE_RETRY_SECONDS: Final = 1.0
-"""Seconds from one attempt's end to the next during an outage."""
+"""Seconds from the end of an attempt to the next one, during an outage."""
 
 
 class Outage:
-    """Whether there is one, of one thing.
+    """The state of one thing that may fail: whether there is an outage, and since when.
 
     Args:
-        failure: The error of those that fail at once, of the seconds that it has lasted.
+        failure: Makes the error of attempts that fail at once, from the seconds since the outage began.
     """
 
     def __init__(self, failure: Callable[[float], StoreError]) -> None:
@@ -38,7 +38,7 @@ class Outage:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """The block tries the thing and raises where that fails. Raises ``failure`` where it is not its turn."""
+        """Run the block, which tries the thing and raises if it fails. Raises ``failure`` where another one tries."""
         began = time.monotonic()
         with self._lock:
             if self._since is not None:
@@ -64,5 +64,5 @@ class Outage:
                 self._since = self._since or began
                 self._next_attempt = now + OUTAGE_RETRY_SECONDS
             else:
-                # It says no at once: asking costs nothing.
+                # It fails at once, so attempts need not be limited.
                 self._since = None

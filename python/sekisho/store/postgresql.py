@@ -1,8 +1,8 @@
-"""A pool of connections to a PostgreSQL server that may stop, hang or be replaced at any moment.
+"""A pool of connections to a PostgreSQL server, which may stop, hang or be replaced at any time.
 
-Limits of the server's own (``statement_timeout``, ``lock_timeout``) hold while it works. A server that stands still
-applies none, and its kernel goes on to acknowledge what it is sent, so ``tcp_user_timeout`` sees nothing either. So
-each wait for the server ends at the transaction's deadline on our side as well, and the connection is closed.
+The limits of the server (``statement_timeout``, ``lock_timeout``) apply while it works. A server process that hangs
+applies none, and since its kernel still acknowledges packets, ``tcp_user_timeout`` does not apply either. So each wait
+for the server also ends at the transaction's deadline in this process, which then closes the connection.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ from sekisho.store.errors import ForeignDatabase, StoreBusy, StoreUnavailable
 from sekisho.store.outage import Outage
 
 WRITE_LOCK: Final = int.from_bytes(b"sekisho1")
-"""Key of the advisory lock that writers hold. Locks are per database; the key keeps off other programs'."""
+"""The key of the advisory lock that writers hold. Locks are per database; the key differs from those of other programs.
+"""
 
 POOLED_CONNECTIONS: Final = 5
 """Connections that are kept open."""
 
 MAX_CONNECTIONS: Final = 32
-"""Connections of one server process at most."""
+"""The maximum of connections of a server process."""
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
-"""libpq's limit for connecting to one address; the transaction's deadline holds besides."""
+"""libpq's time limit for connecting to one address. The transaction's deadline applies as well."""
 
 IDLE_TRANSACTION_SECONDS: Final = 10
-"""Seconds after which PostgreSQL ends a transaction whose Sekisho stands still, and with it its write lock."""
+"""Seconds after which PostgreSQL ends an idle transaction, of a Sekisho that hangs, and so releases its write lock."""
 
 TCP_TIMEOUT_MILLISECONDS: Final = 5000
 """Milliseconds after which the kernel gives up a connection whose peer acknowledges nothing."""
 
 SERVER_GRACE_SECONDS: Final = 0.5
-"""Seconds that the server's own limits get to act before the connection is closed on our side."""
+"""Seconds between the server's limits and the time at which this process closes the connection."""
 
 CLEANUP_TIMEOUT_SECONDS: Final = 0.5
-"""Seconds that a rollback, and what prepares the connection for its next user, may take after the deadline; then the
-connection is closed, which rolls back as well."""
+"""Seconds after the deadline for a rollback and the reset of the connection. Then the connection is closed, which also
+rolls back."""
 
 _CONNECT_ARGUMENTS: Final = {
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -78,7 +79,7 @@ _R = TypeVar("_R")
 class PostgreSQLEngines:
     """Connections to one database.
 
-    Durability is the server's: its ``fsync`` and ``synchronous_commit`` are on unless its owner has turned them off.
+    Commits are durable while the server's ``fsync`` and ``synchronous_commit`` are on, which is their default.
     """
 
     def __init__(self, url: URL) -> None:
@@ -99,14 +100,15 @@ class PostgreSQLEngines:
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", lambda _connection, record: record.info.update(is_fresh=True))
         event.listen(engine, "checkout", lambda connection, record, _proxy: self._ping(engine, connection, record))
-        # What waits for the write lock must read what its holder committed: a snapshot per statement, taken after it.
+        # A transaction that waited for the write lock must read what the former holder committed, so each statement has
+        # a snapshot of its own.
         self.writing = engine.execution_options(isolation_level="READ COMMITTED")
-        # One snapshot for all that a transaction reads, as on SQLite.
+        # A transaction that reads has one snapshot, as on SQLite.
         self.reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def connect(self, engine: Engine) -> Iterator[Connection]:
-        """A connection of ``writing`` or ``reading`` that has answered just now. Raises StoreBusy, StoreUnavailable."""
+        """Give the block a connection that works, of ``writing`` or ``reading``. Raises StoreBusy, StoreUnavailable."""
         if not self._free.acquire(timeout=deadline.seconds_left()):
             raise StoreBusy(f"{self.place}: all connections are in use. Try again.")
         try:
@@ -118,30 +120,30 @@ class PostgreSQLEngines:
             self._free.release()
 
     def prepare(self) -> None:
-        """Nothing to make: the database is there, or connecting says that it is not."""
+        """Do nothing: the database exists, or connecting fails."""
 
     def check_place(self) -> None:
-        """Nothing to check: a connection leads to the database, or fails."""
+        """Do nothing: a connection to a missing database fails."""
 
     def check(self, connection: Connection) -> None:
-        """Raises ForeignDatabase where the database cannot keep every text."""
+        """Raise ForeignDatabase where the database cannot store every text."""
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
         if encoding != "UTF8":
             raise ForeignDatabase(f"{self.place} has the encoding {encoding}. Use a database with UTF8.")
 
     def lock_for_writing(self, connection: Connection) -> None:
-        """Wait for the one lock of all servers on this database; the end of the transaction releases it.
+        """Wait for the lock of all servers on this database. The end of the transaction releases it.
 
-        The same statement bounds the wait and the statements after it.
+        The statement also sets the time limits of the wait and of the statements after it.
         """
         connection.execute(_LOCK, {"key": WRITE_LOCK, "left": f"{deadline.milliseconds_left()}ms"})
 
     def allow_long_statements(self, connection: Connection) -> None:
-        """Lift the server's limits for the rest of the transaction."""
+        """Remove the server's time limits for the rest of the transaction."""
         connection.execute(_UNLIMITED)
 
     def _connect(self, _dialect: object, _record: object, arguments: Any, parameters: Any) -> DeadlineConnection:
-        """Connect in a thread of its own: looking up the host's name has no time limit of ours."""
+        """Connect in a separate thread, since the look-up of a host name cannot be given a time limit."""
         made: Future[DeadlineConnection] = Future()
 
         def connect() -> None:
@@ -169,7 +171,7 @@ class PostgreSQLEngines:
             raise psycopg.OperationalError(_not_answered()) from None
 
     def _ping(self, engine: Engine, connection: Any, record: Any) -> None:
-        """A server that was restarted fails no request: a connection that is of no more use is replaced."""
+        """Check a pooled connection, which is replaced if it fails: so a restart of the server fails no request."""
         if record.info.pop("is_fresh", False):
             return
         try:
@@ -181,12 +183,12 @@ class PostgreSQLEngines:
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """A connection whose every wait for the server ends at the transaction's deadline; it is closed then."""
+    """A connection that is closed when a wait for the server exceeds the transaction's deadline."""
 
     _is_rolling_back = False
 
     def wait(self, gen: PQGen[_R], interval: float = 0.1, timeout: float | None = None) -> _R:
-        """Raises OperationalError at the deadline."""
+        """Wait for the server, as psycopg does. Raises OperationalError at the deadline."""
         left = deadline.seconds_left()
         if left is None:
             return super().wait(gen, interval, timeout)
@@ -206,7 +208,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(_not_answered()) from None
 
     def rollback(self) -> None:
-        """Roll back, for which there is some time after the deadline too."""
+        """Roll back, also within ``CLEANUP_TIMEOUT_SECONDS`` after the deadline."""
         self._is_rolling_back = True
         try:
             super().rollback()

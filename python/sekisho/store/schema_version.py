@@ -1,8 +1,7 @@
-"""Which schema a database has, and how it gets this one.
+"""Creates the schema of a database, or migrates it.
 
-A fresh database is made from the tables of all features and an old one is migrated; tests show that both come out the
-same.
-Alembic is imported only to migrate, since importing it takes longer than all the rest of opening a store.
+A new database gets the tables of all features, an old one is migrated; tests show that both have the same schema.
+Alembic is imported only to migrate, since the import takes longer than the rest of opening a store.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from sekisho.store.errors import ForeignDatabase, NewerSchema
 from sekisho.store.tables import load_all
 
 HEAD: Final = max(file.name[:4] for file in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))
-"""Revision of the newest migration."""
+"""The revision of the newest migration."""
 
 _UNRELEASED: Final = frozenset(f"{number:04}" for number in range(1, 9))
 """Revisions whose migrations were replaced by one before the first release."""
@@ -30,7 +29,7 @@ _VERSION = Table(
 
 
 def current(connection: Connection) -> str | None:
-    """The revision of a database, or None where it has no table of ours."""
+    """Return the revision of a database, or None where it has no table of Sekisho."""
     if not inspect(connection).has_table(_VERSION.name):
         return None
     revision: str | None = connection.execute(select(_VERSION.c.version_num)).scalar()
@@ -38,9 +37,9 @@ def current(connection: Connection) -> str | None:
 
 
 def bring_to_head(connection: Connection, place: str) -> None:
-    """Make or migrate the schema, within the caller's transaction: all of it, or nothing.
+    """Create or migrate the schema, within the caller's transaction.
 
-    Raises NewerSchema where the revision is not one of ours, ForeignDatabase where the tables are not.
+    Raises NewerSchema where the revision is unknown, ForeignDatabase where the tables are not those of Sekisho.
     """
     revision = current(connection)
     if revision == HEAD:
@@ -49,8 +48,8 @@ def bring_to_head(connection: Connection, place: str) -> None:
         others = sorted(inspect(connection).get_table_names())
         if others:
             raise ForeignDatabase(
-                f"{place} is not a database of Sekisho's (it has the table {others[0]!r})."
-                " Name another data folder, or a database of its own."
+                f"{place} is not a database of Sekisho (it has the table {others[0]!r})."
+                " Use another data folder, or another database."
             )
         load_all(connection.dialect.name).create_all(connection, checkfirst=False)
         _VERSION.create(connection, checkfirst=False)
@@ -61,12 +60,12 @@ def bring_to_head(connection: Connection, place: str) -> None:
 
     if revision in _UNRELEASED:
         raise ForeignDatabase(
-            f"{place} has the schema {revision!r} of a build from before the first release, which this Sekisho does not"
-            " migrate. Start the last build from before it once on this database, or name another data folder."
+            f"{place} has the schema {revision!r} of a build before the first release, which this Sekisho does not"
+            " migrate. Start the last build before it once on this database, or use another data folder."
         )
     if not is_known(revision):
         raise NewerSchema(
-            f"{place} has the schema {revision!r}, which this Sekisho (up to {HEAD!r}) does not know: a newer one has"
-            " written it. Upgrade Sekisho, or restore a backup from before."
+            f"{place} has the schema {revision!r} of a newer Sekisho; this one knows schemas up to {HEAD!r}. Upgrade"
+            " Sekisho, or restore an older backup."
         )
     upgrade(connection)

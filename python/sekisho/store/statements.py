@@ -1,4 +1,4 @@
-"""The statements that every table needs, made once and run often.
+"""Statements that all tables need.
 
 Statements are module constants with named parameters: each is then compiled once per database (``compiled``), and a
 request builds none. Parameters of conditions begin with ``its_``, since plain column names are taken by the values
@@ -39,7 +39,7 @@ AFTER_ALL: Final = 2**63 - 1
 
 
 def its(table: Table, *columns: str) -> ColumnElement[bool]:
-    """The condition that these columns have the values of the parameters ``its_<column>``."""
+    """Return the condition that these columns have the values of the parameters ``its_<column>``."""
     condition: ColumnElement[bool] = table.c[columns[0]] == bindparam(KEY_PREFIX + columns[0])
     for column in columns[1:]:
         condition = condition & (table.c[column] == bindparam(KEY_PREFIX + column))
@@ -47,13 +47,13 @@ def its(table: Table, *columns: str) -> ColumnElement[bool]:
 
 
 def realm_parameters(realm: Realm, **others: Any) -> dict[str, Any]:
-    """Parameters for ``its(table, "account_id", "region", ...)``."""
+    """Return the parameters for ``its(table, "account_id", "region", ...)``."""
     columns = {"account_id": realm.account_id, "region": realm.region} | others
     return {KEY_PREFIX + name: value for name, value in columns.items()}
 
 
 def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
-    """The condition that a text begins with ``its_prefix``, where ``its_prefix_end`` is ``last_with`` of it.
+    """Return the condition that a text begins with ``its_prefix``, where ``its_prefix_end`` is ``last_with`` of it.
 
     A comparison, since LIKE would give % and _ a meaning and would not use the index on SQLite.
     """
@@ -61,13 +61,13 @@ def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
 
 
 def last_with(prefix: str) -> str:
-    """What begins with a text lies between it and this: the text followed by the last character there is."""
+    """Return the last text that begins with ``prefix``: all texts with the prefix are between both."""
     return prefix + "\U0010ffff"
 
 
 @cache
 def _insert_unless_there(table: Table, dialect: str) -> Insert:
-    # The two dialects have a class each for the same clause, and no neutral one.
+    # SQLAlchemy has a class per dialect for this clause, and none for both.
     if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -117,18 +117,18 @@ def insert(tx: Transaction, table: Table, values: Mapping[str, Any], name: str) 
 
 
 def insert_or_overwrite(tx: Transaction, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows; where the primary key is there, overwrite the rest."""
+    """Insert rows, or overwrite those whose primary key exists."""
     if rows:
         tx.execute(_insert_or_overwrite(table, tx.dialect), rows)
 
 
 def replacing(table: Table, *key: str) -> Update:
-    """UPDATE of the one row that ``key`` names; its values are given when it is run."""
+    """Return the UPDATE of the row that ``key`` names, with the values of the parameters."""
     return update(table).where(its(table, *key))
 
 
 def replace(tx: Transaction, statement: Update, parameters: Mapping[str, Any], name: str) -> None:
-    """Overwrite the one row. Raises KeyError with ``name`` where there is none: a change is never lost silently."""
+    """Overwrite a row. Raises KeyError with ``name`` where it does not exist, so that no change is lost silently."""
     if tx.execute(statement, parameters).rowcount != 1:
         raise KeyError(f"{name} is not in the store, so it cannot be replaced")
 
@@ -138,12 +138,12 @@ _LIMIT: Final[BindParameter[int]] = bindparam("its_limit")
 
 
 class Query(Generic[T]):
-    """Statements that read, each made when it is first run, and what to make of their rows.
+    """Statements that read rows, each made when it is first run, and the function that makes objects of the rows.
 
     Args:
-        statement: What to select, without order.
-        seq: The column that orders it, selected as ``seq``.
-        make: From a row to what the domain knows.
+        statement: The SELECT, without an order.
+        seq: The column of the order, selected as ``seq``.
+        make: Makes an object of a row.
     """
 
     def __init__(self, statement: Select[Any], seq: ColumnElement[int], make: Callable[[Row[Any]], T]) -> None:
@@ -164,16 +164,16 @@ class Query(Generic[T]):
         return self._one.where(self._seq < _AFTER).order_by(self._seq.desc()).limit(_LIMIT)
 
     def one(self, tx: Transaction, parameters: Mapping[str, Any]) -> T | None:
-        """The only row, or None."""
+        """Return the only row, or None."""
         row = tx.execute(self._one, parameters).first()
         return None if row is None else self._make(row)
 
     def all(self, tx: Transaction, parameters: Mapping[str, Any]) -> list[T]:
-        """All rows, oldest first."""
+        """Return all rows, oldest first."""
         return [self._make(row) for row in tx.execute(self._all, parameters)]
 
     def page(self, tx: Transaction, window: Window, parameters: Mapping[str, Any]) -> Slice[T]:
-        """The rows of ``window``. One row more is read, to know whether it was the last page."""
+        """Return a page. One row more is read, to know whether it is the last page."""
         if window.limit < 1:
             raise ValueError(f"a page holds at least one item, not {window.limit}")
         after = window.after
@@ -186,11 +186,11 @@ class Query(Generic[T]):
 
 
 def reading(table: Table, make: Callable[[Row[Any]], T], *key: str) -> Query[T]:
-    """The rows of ``table`` whose columns ``key`` have the values of the parameters ``its_<column>``."""
+    """Return the query of the rows of ``table`` whose columns ``key`` equal the parameters ``its_<column>``."""
     statement = select(table)
     return Query(statement.where(its(table, *key)) if key else statement, table.c.seq, make)
 
 
 def removing(table: Table, *key: str) -> Delete:
-    """DELETE of the rows that ``key`` names."""
+    """Return the DELETE of the rows that ``key`` names."""
     return delete(table).where(its(table, *key))

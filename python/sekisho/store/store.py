@@ -1,4 +1,4 @@
-"""The store: begins transactions, one at a time where they write, and announces what they changed."""
+"""The store: begins transactions, of which one at a time writes, and announces their changes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ class Store:
     """The registry in an SQL database.
 
     Write transactions are serialised, on SQLite by BEGIN IMMEDIATE and on PostgreSQL by an advisory lock that all
-    servers on the database share. Why a lock, rather than SERIALIZABLE and trying again: the block of a ``with`` cannot
-    be run twice; and it makes the order of ``seq`` that of the commits, so that a page never skips a row that was
-    committed late. Within one process a lock comes first, so that waiting costs no connection; it goes to the
-    thread that has waited longest, so that no writer is passed over by those that write much. Writers that wait for the
-    lock together share a commit (``group_commit``).
+    servers on the database share. They use a lock instead of SERIALIZABLE with retries, since the block of a ``with``
+    cannot be run twice. The lock also makes the order of ``seq`` that of the commits, so that a page never skips a row
+    that was committed late. Within a process there is another lock first, so that waiting needs no connection. It goes
+    to the thread that has waited longest. Writers that wait for the lock together share a commit (``group_commit``).
 
     Methods may be called from any thread, and ``read`` from many at once.
 
     Args:
         url: ``sqlite:////folder/file.db`` or ``postgresql://user:password@host/database``.
-        announce: Given the changes of each transaction after it is committed, each once, in order; in the thread that
-            wrote. Transactions of two threads may be announced in either order. What it raises reaches the writer,
-            though the transaction is kept. Where a commit failed it may be unknown whether the database has kept it:
-            its changes are announced with the next commit, which can only come once that is decided.
+        announce: Called with the changes of each transaction after its commit, each change once, in the thread that
+            wrote. Transactions of two threads may be announced in either order. Its exception is raised to the writer,
+            though the transaction is committed. If it is unknown whether a commit that failed was kept, its changes
+            are announced with the next commit, before which that is decided.
 
     A transaction has ``deadline.STORE_TIMEOUT_SECONDS`` for all that it waits for; then it fails.
 
@@ -61,7 +60,7 @@ class Store:
         return self._engines.place
 
     def open(self) -> None:
-        """Make what is missing, and migrate what is older. Call once, before anything else.
+        """Create the database if it is missing, and migrate an older one. Call once, before anything else.
 
         Raises NewerSchema, ForeignDatabase, DamagedDatabase, StoreBusy or StoreUnavailable.
         """
@@ -76,7 +75,7 @@ class Store:
             # Two servers may start at once.
             self._engines.lock_for_writing(connection)
             self._engines.check(connection)
-            # How long a migration takes depends on how much there is.
+            # The duration of a migration depends on the data.
             self._engines.allow_long_statements(connection)
             deadline.lift()
             schema_version.bring_to_head(connection, self.place)
@@ -97,7 +96,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that sees one state of the store and changes nothing."""
+        """Begin a transaction that only reads, and sees one state of the store."""
         engine = self._engines.reading
         with (
             failing_clearly(self.place),
@@ -113,9 +112,10 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Commits when the block ends, rolls back when it raises. When it returns the change is on disk.
+        """Begin a transaction that writes: commit at the end of the block, or roll back if it raises.
 
-        Raises RuntimeError within another ``write`` of the same thread, which would wait for itself.
+        After the block its changes are on disk. Raises RuntimeError within another ``write`` of the same thread, which
+        would wait for itself.
         """
         writer = Writer(self._commits)
         try:
@@ -133,13 +133,13 @@ class Store:
                 self._announce(merged(writer.to_announce))
 
     def probe_read(self) -> None:
-        """Read as a request does. Raises StoreError where requests cannot."""
+        """Read like a request. Raises StoreError where requests cannot read."""
         self._engines.check_place()
         with self.read() as tx:
             tx._connection.execute(_PROBE_READ)
 
     def probe_write(self) -> None:
-        """Write and commit as a request does; nothing changes. Raises StoreError where requests cannot."""
+        """Write and commit like a request, without a change. Raises StoreError where requests cannot write."""
         with self.write() as tx:
             tx._connection.execute(_PROBE_WRITE)
 

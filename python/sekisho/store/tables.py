@@ -1,10 +1,10 @@
-"""What the tables of all features have in common.
+"""Definitions that the tables of all features share.
 
-- What belongs to a realm has ``account_id`` and ``region``.
-- What can be listed has ``seq``: the order of creation, never used twice, the place where a page goes on.
-- Every query reads an index from front to back and stops; ``tests/store/test_query_plans.py`` asks the database. An
-  index that serves one query only says which.
-- Text compares byte by byte on both databases, so that equality, order and prefixes mean the same.
+- A table of a realm has ``account_id`` and ``region``.
+- A table that can be listed has ``seq``: the order of creation, never used twice, at which a page continues.
+- Every query reads an index in its order and stops; ``tests/store/test_query_plans.py`` checks the database's plans. An
+  index for one query names it.
+- Both databases compare text byte by byte, so that equality, order and prefixes mean the same.
 - An instant is a whole number of microseconds since 1970-01-01T00:00:00Z.
 
 A table is defined in the ``store.py`` of its feature, and says what writing its rows announces to the data plane. A
@@ -46,22 +46,22 @@ MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Instant(TypeDecorator[datetime]):
-    """A timezone-aware datetime, kept as microseconds since 1970 in UTC: exact, and the same on every database."""
+    """A timezone-aware datetime, stored as microseconds since 1970 in UTC: exact, and the same on every database."""
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Refuses a datetime without time zone: it would mean another instant on another machine."""
+        """Convert to microseconds. Raises ValueError without a time zone: such a datetime depends on the machine."""
         del dialect
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time that is kept needs a time zone")
+            raise ValueError("a time that is stored needs a time zone")
         return (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """UTC."""
+        """Convert to a datetime in UTC."""
         del dialect
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
@@ -80,7 +80,7 @@ metadata = MetaData(
 
 
 def _seq() -> Column[int]:
-    # SQLite increments only what is called INTEGER.
+    # SQLite increments only columns of the type INTEGER.
     return Column("seq", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True)
 
 
@@ -95,7 +95,7 @@ class Write:
 
     kind: Literal["insert", "update", "delete"]
     values: Mapping[str, Any]
-    """What the statement says of the row, by column: its key, and its new values."""
+    """The key and the new values of the row, by column."""
 
     @property
     def realm(self) -> Realm:
@@ -104,13 +104,13 @@ class Write:
 
 
 Announcer = Callable[["Transaction", Write], Iterable[Change]]
-"""Returns the changes that a write means. Called before it. A KeyError means that the statement does not name the row.
+"""Returns the changes of a write, before it. Raises KeyError where the statement does not name a column that it needs.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PartOf:
-    """The rows are part of another table's, which announces, and is written before them in the same transaction."""
+    """The rows are part of rows of another table, which announces them and is written first in the same transaction."""
 
     table: str
 
@@ -126,7 +126,7 @@ def naming(kind: ChangeKind, column: str, *, of_inserts: bool) -> Announcer:
     """Return an announcer of one change, whose id is the value of ``column``.
 
     Args:
-        of_inserts: Whether a new row is announced too; not where nothing can depend on it yet.
+        of_inserts: Whether a new row is announced. It need not be if nothing can depend on a new row.
     """
 
     def announce(_tx: Transaction, write: Write) -> Iterable[Change]:
@@ -140,10 +140,10 @@ def naming(kind: ChangeKind, column: str, *, of_inserts: bool) -> Announcer:
 def listed(name: str, *parts: Any, announces: Announcer | PartOf | None) -> Table:
     """Define a table that is listed in the order of creation.
 
-    AUTOINCREMENT: the number of a removed last row is not given again.
+    AUTOINCREMENT: without it SQLite would use the ``seq`` of a removed last row again.
 
     Args:
-        announces: What a written row means to live connections; None: nothing.
+        announces: Returns the changes that a write announces; None: live connections do not depend on the rows.
     """
     _announcers[name] = announces
     return Table(name, metadata, _seq(), *parts, sqlite_autoincrement=True)
@@ -153,15 +153,15 @@ def keyed(name: str, *parts: Any, announces: Announcer | PartOf | None, **option
     """Define a table whose primary key is among its columns, and which is not listed.
 
     Args:
-        announces: As ``listed``.
-        options: Those of ``Table``.
+        announces: As for ``listed``.
+        options: Options of ``Table``.
     """
     _announcers[name] = announces
     return Table(name, metadata, *parts, **options)
 
 
 def announces(table: Table) -> Announcer | PartOf | None:
-    """Return what writing rows of a table announces."""
+    """Return the announcer of a table."""
     return _announcers[table.name]
 
 
@@ -179,10 +179,10 @@ def partial_index(
 
 
 def load_all(dialect: str) -> MetaData:
-    """Import the ``store.py`` of every feature; return the metadata that then has all tables.
+    """Import the ``store.py`` of every feature; return the metadata with all tables.
 
     Args:
-        dialect: The database that it is for: ``sqlite`` or ``postgresql``.
+        dialect: The dialect of the metadata: ``sqlite`` or ``postgresql``.
     """
     package = Path(__file__).parents[1]
     for file in sorted(package.rglob("store.py")):

@@ -1,4 +1,4 @@
-"""One transaction as one object: what it reads, what it writes, and what that announces."""
+"""A transaction: reads and writes rows, and announces what the writes mean to live connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY_PREFIX: Final = "its_"
 
 
 class Transaction:
-    """Everything that one transaction reads and writes. Usable until its block ends.
+    """A transaction, which can be used until its block ends.
 
     The rows of a feature are read and written by the class in its ``store.py``, made from a transaction:
     ``CertificateRows(tx).get(realm, certificate_id)``.
@@ -36,7 +36,7 @@ class Transaction:
         self._has_ended = False
 
     def end(self) -> None:
-        """Refuse every further statement: the connection may be another transaction's from now on."""
+        """Refuse further statements, since another transaction may use the connection."""
         self._has_ended = True
 
     @property
@@ -110,7 +110,7 @@ class Transaction:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Begin a part that may fail by itself: where its block raises, what it wrote and announced is undone."""
+        """Begin a savepoint: if the block raises, its writes and announcements are undone."""
         announced = 0 if self._changes is None else len(self._changes)
         written = self._written.copy()
         try:

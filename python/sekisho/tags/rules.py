@@ -1,7 +1,7 @@
-"""Tags: words that users put on resources.
+"""Tags of resources.
 
 CA certificates, certificate providers, policies, provisioning templates, thing types, thing groups and billing groups
-take tags, when they are made and afterwards. Device certificates and things do not.
+can have tags. Device certificates and things cannot.
 
 Source: API Reference, TagResource; General Reference, "Tag naming limits and requirements".
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from sekisho import naming
 from sekisho.arn import Arn
 from sekisho.billing_groups.store import BillingGroupRows
 from sekisho.ca_certificates.store import CACertificateRows
@@ -44,9 +45,9 @@ _TAGGED: Final[Mapping[str, tuple[str, Callable[[Transaction], _Named]]]] = {
     "thinggroup": ("Thing group", ThingGroupRows),
     "thingtype": ("Thing type", ThingTypeRows),
 }
-"""By the type in the ARN: what it is called, and where its resources are."""
+"""By the type in the ARN: its name in messages, and its rows."""
 
-_TAGGED_LATER: Final = {
+_TAGGED_ON_AWS: Final = {
     "authorizer": "Authorizer",
     "command": "Command",
     "domainconfiguration": "Domain configuration",
@@ -61,22 +62,22 @@ _TAGGED_LATER: Final = {
     "securityprofile": "Security profile",
     "stream": "Stream",
 }
-"""Resource types of AWS IoT that take tags and of which there are none here."""
+"""Resource types that can have tags in AWS IoT, and that Sekisho does not have."""
 
 
 class Tags:
-    """The tags of resources that exist."""
+    """Adds, removes and lists the tags of resources."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def tag(self, realm: Realm, resource_arn: str, tags: Mapping[str, str]) -> None:
-        """Add tags; those with the same key are overwritten.
+        """Add tags, and overwrite those with the same keys.
 
         Raises:
-            InvalidRequestException: No ARN of a resource that takes tags, or one of another account or region.
+            InvalidRequestException: It is not the ARN of a resource of this realm that can have tags.
             ResourceNotFoundException: No such resource.
-            LimitExceededException: It would have more than 50.
+            LimitExceededException: It would have more than MAX_TAGS.
         """
         with self._store.write() as tx:
             _require_taggable(tx, realm, resource_arn)
@@ -88,13 +89,13 @@ class Tags:
             TagRows(tx).put(realm, resource_arn, tags)
 
     def untag(self, realm: Realm, resource_arn: str, keys: Sequence[str]) -> None:
-        """Remove tags; keys that are not there are no error. Raises as ``tag``."""
+        """Remove tags; unknown keys are without effect. Raises as ``tag``."""
         with self._store.write() as tx:
             _require_taggable(tx, realm, resource_arn)
             TagRows(tx).remove(realm, resource_arn, keys)
 
     def of(self, realm: Realm, resource_arn: str) -> Mapping[str, str]:
-        """All tags of a resource. Raises as ``tag``."""
+        """Return all tags of a resource. Raises as ``tag``."""
         with self._store.read() as tx:
             _require_taggable(tx, realm, resource_arn)
             return TagRows(tx).get(realm, resource_arn)
@@ -103,13 +104,13 @@ class Tags:
 def checked_tags(
     tags: Iterable[tuple[str, str]], too_many: type[AwsException] = InvalidRequestException
 ) -> dict[str, str]:
-    """Tags as a request gives them, by key.
+    """Return the tags of a request by key.
 
     Args:
-        too_many: What to raise for more than 50: operations that make a resource declare no LimitExceeded.
+        too_many: Raised for more than MAX_TAGS: operations that create a resource do not declare LimitExceeded.
 
     Raises:
-        InvalidRequestException: A key twice, or one that begins with the reserved ``aws:``.
+        InvalidRequestException: A key is given twice, or begins with the reserved ``aws:``.
     """
     checked: dict[str, str] = {}
     for key, value in tags:
@@ -130,20 +131,16 @@ def _require_taggable(tx: Transaction, realm: Realm, resource_arn: str) -> None:
             f"{resource_arn[:200]!r} is not the ARN of an AWS IoT resource: "
             "arn:aws:iot:<region>:<account>:<type>/<name>."
         )
-    if parsed.realm != realm:
-        raise InvalidRequestException(
-            f"{resource_arn[:200]!r} belongs to account {parsed.realm.account_id or '(none)'} in region "
-            f"{parsed.realm.region or '(none)'}; this request is for account {realm.account_id} in {realm.region}."
-        )
+    naming.require_same_realm(realm, parsed, resource_arn)
     if parsed.type in _TAGGED:
         kind, rows_of = _TAGGED[parsed.type]
-        there = rows_of(tx).get(realm, parsed.name) is not None
-    elif parsed.type in _TAGGED_LATER:
-        kind, there = _TAGGED_LATER[parsed.type], False
+        exists = rows_of(tx).get(realm, parsed.name) is not None
+    elif parsed.type in _TAGGED_ON_AWS:
+        kind, exists = _TAGGED_ON_AWS[parsed.type], False
     else:
         raise InvalidRequestException(
-            f"A resource of type {parsed.type!r} takes no tags; CA certificates (cacert), certificate providers, "
-            "policies, provisioning templates, thing types and groups do."
+            f"A resource of type {parsed.type!r} cannot have tags. CA certificates (cacert), certificate providers, "
+            "policies, provisioning templates, thing types and groups can."
         )
-    if not there:
+    if not exists:
         raise ResourceNotFoundException(f"{kind} {parsed.name} does not exist.")

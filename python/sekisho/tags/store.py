@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Column, PrimaryKeyConstraint, select
 
 from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_values
 from sekisho.store.statements import insert_or_overwrite, its, realm_parameters, removing
 from sekisho.store.tables import String, keyed, realm_columns
-from sekisho.store.transaction import Transaction
 
 TAGS = keyed(
     "tags",
@@ -31,27 +31,24 @@ _REMOVE = removing(TAGS, "account_id", "region", "resource_arn", "key")
 _REMOVE_ALL = removing(TAGS, "account_id", "region", "resource_arn")
 
 
-class TagRows:
+class TagRows(Rows):
     """Tags of all realms."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, realm: Realm, resource_arn: str) -> Mapping[str, str]:
-        """A resource's tags, in order of their keys; empty where it has none."""
+        """Return a resource's tags, in the order of their keys; empty where it has none."""
         rows = self._tx.execute(_OF_RESOURCE, realm_parameters(realm, resource_arn=resource_arn))
         return {row.key: row.value for row in rows}
 
     def put(self, realm: Realm, resource_arn: str, tags: Mapping[str, str]) -> None:
-        """Adds and overwrites."""
-        owner = {"account_id": realm.account_id, "region": realm.region, "resource_arn": resource_arn}
+        """Add tags, and overwrite those with the same keys."""
+        owner = {**realm_values(realm), "resource_arn": resource_arn}
         rows = [owner | {"key": key, "value": value} for key, value in tags.items()]
         insert_or_overwrite(self._tx, TAGS, rows)
 
     def remove(self, realm: Realm, resource_arn: str, keys: Sequence[str] | None = None) -> None:
-        """These keys, or all."""
+        """Remove the tags with these keys, or all."""
         if keys is None:
             self._tx.execute(_REMOVE_ALL, realm_parameters(realm, resource_arn=resource_arn))
         elif keys:

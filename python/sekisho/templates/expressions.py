@@ -1,11 +1,11 @@
-"""The functions of the template language: read into expressions, and evaluated with the values of parameters.
+"""The functions of the template language: parses them to expressions, and evaluates those with parameters.
 
-An expression gives a text or a list of texts. Whether it fits its place is checked when the template is read, or, where
-the function does not determine that, when it is evaluated. Values have a maximum length, because nested functions
-multiply it. A text records which of its characters came from which parameter (``Traced``), for ``policy_text``.
+An expression gives a text or a list of texts. Which of them is needed is checked when the template is read, or when it
+is evaluated, if only that determines what it gives. Values have a maximum length, because nested functions multiply it.
+A text records which parameter each of its parts came from (``Traced``), for ``policy_text``.
 
-Source: Developer Guide, provision-template; AWS CloudFormation User Guide, for what the former does not say about
-``Fn::Sub``.
+Source: Developer Guide, provision-template; AWS CloudFormation User Guide for ``Fn::Sub``, which the former does not
+describe completely.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_LENGTH: Final = 65_536
 
 _SUBSTITUTE: Final = re.compile(r"\$\{(!?)([^{}]*)\}")
 _FUNCTION_PREFIX: Final = "Fn::"
-_LONGEST_INDEX: Final = 6
+_MAX_INDEX_DIGITS: Final = 6
 
 _T = TypeVar("_T")
 Mapped = str | tuple[str, ...]
@@ -136,7 +136,7 @@ def texts(expression: Expression, parameters: Mapping[str, str]) -> tuple[str, .
 
 def unresolved(name: str, place: Place) -> TemplateError:
     """Make the error of a parameter without a value."""
-    # The first two sentences are AWS's; tools search for them.
+    # AWS IoT's message begins with these two sentences, and tools compare them.
     reason = (
         f"The certificate's subject has no {name.removeprefix(CERTIFICATE)}"
         if name.startswith(CERTIFICATE)
@@ -221,7 +221,7 @@ class Literal:
     gives: ClassVar[str] = "text"
 
     def value(self, parameters: Mapping[str, str]) -> Result:  # noqa: ARG002 - its value depends on no parameter
-        return _said(self.content)
+        return _constant(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ class Join:
     def value(self, parameters: Mapping[str, str]) -> Result:
         items = all_traced(self.items, parameters)
         _require_length(len(self.separator) * len(items) + sum(map(len, items)), self.place)
-        separator = _said(self.separator)
+        separator = _constant(self.separator)
         return _joined(part for number, item in enumerate(items) for part in ((separator, item) if number else (item,)))
 
 
@@ -316,7 +316,7 @@ class FindInMap:
         mapping = _entry(self.mappings, first, "Mappings has", self.keys[0].place)
         section = _entry(mapping, top, f"the mapping {_shown(first)} has", self.keys[1].place)
         found = _entry(section, second, f"{_shown(top)} of the mapping {_shown(first)} has", self.keys[2].place)
-        return _said(found) if isinstance(found, str) else tuple(map(_said, found))
+        return _constant(found) if isinstance(found, str) else tuple(map(_constant, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +356,7 @@ def _select(argument: Node, scope: Scope) -> Expression:
     index, items = _arguments(argument, "Fn::Select", '["index", [items]]', 2)
     chosen: Expression
     if isinstance(index.value, int) and not isinstance(index.value, bool):
-        chosen = Literal(str(index.value) if abs(index.value) < 10**_LONGEST_INDEX else "", index.place)
+        chosen = Literal(str(index.value) if abs(index.value) < 10**_MAX_INDEX_DIGITS else "", index.place)
     else:
         chosen = read_text(index, scope, "the index of Fn::Select")
     if isinstance(chosen, Literal) and not _is_index(chosen.content):
@@ -417,16 +417,16 @@ def _sub(argument: Node, scope: Scope) -> Expression:
             pieces.append(Ref(name, template.place))
         else:
             raise TemplateError(
-                f"${{{name[:100]}}} in Fn::Sub is no variable of it and no parameter. Where it is to stay as it is, as "
-                f"a policy variable does, write ${{!{name[:100]}}}.",
+                f"${{{name[:100]}}} in Fn::Sub is neither one of its variables nor a parameter. For a policy variable, "
+                f"which stays as it is, write ${{!{name[:100]}}}.",
                 template.place,
             )
     pieces.append(Literal(content[end:], template.place))
     return Sub(tuple(pieces), variables, argument.name_place)
 
 
-def _said(content: str) -> Traced:
-    """Make a text that comes from the template itself."""
+def _constant(content: str) -> Traced:
+    """Make a text without values of parameters."""
     return Traced(((content, None),))
 
 
@@ -458,7 +458,7 @@ def _no_item(index: str, length: int, place: Place) -> TemplateError:
 
 
 def _is_index(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_INDEX
+    return digits.isascii() and digits.isdigit() and len(digits) <= _MAX_INDEX_DIGITS
 
 
 def _require_length(length: int, place: Place) -> None:

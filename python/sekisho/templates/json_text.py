@@ -159,7 +159,7 @@ class _Reader:
         # The syntax is checked here; the standard library decodes the escapes.
         value: str = json.loads(found[0])
         if not is_text(value):
-            raise self.fault("the string has half of a surrogate pair, which is no character", start)
+            raise self.fault("the string has half of a surrogate pair, which is not a character", start)
         self.end = found.end()
         return value
 
@@ -168,7 +168,7 @@ class _Reader:
         position = start if found is None else found.end()
         match self._text[position : position + 1]:
             case "\\":
-                return self.fault("the backslash begins no escape that JSON has", position)
+                return self.fault("the backslash does not begin an escape of JSON", position)
             case "":
                 return self.fault("the string that begins here does not end", start)
             case _:

@@ -61,8 +61,8 @@ def document_of(value: Traced, from_device: Set[str], place: Place) -> str:
             continue
         if text.is_in_escape:
             raise TemplateError(
-                f"the parameter {name!r} stands behind a backslash in the text of a policy document, within an escape "
-                "of JSON. Give PolicyDocument as an object.",
+                f"the parameter {name!r} is after a backslash in the text of a policy document, within an escape of "
+                "JSON. Give PolicyDocument as an object.",
                 place,
             )
         if text.is_in_string:
@@ -71,9 +71,9 @@ def document_of(value: Traced, from_device: Set[str], place: Place) -> str:
             text.read(json.dumps(content, ensure_ascii=False)[1:-1])
         elif name in from_device:
             raise TemplateError(
-                f"the parameter {name!r} stands outside of quotes in the text of a policy document, where its value "
-                "could add a statement. The value comes from a device; put the parameter inside a string, or have the "
-                "pre-provisioning hook give it in parameterOverrides.",
+                f"the parameter {name!r} is outside of quotes in the text of a policy document, where its value, which "
+                "comes from a device, could add a statement. Put the parameter inside a string, or set it in "
+                "parameterOverrides of the pre-provisioning hook.",
                 place,
             )
         else:
@@ -91,9 +91,9 @@ def _require_plain(content: str, name: str, before: str, place: Place) -> None:
         found = _MQTT_WILDCARD.search(content)
     if found is not None:
         raise TemplateError(
-            f"the value of the parameter {name!r} has {found[0]!r}, which a policy document takes for a wildcard or a "
-            "policy variable. A device may not widen its policy: have it send a value without that character, or have "
-            "the pre-provisioning hook give the value in parameterOverrides.",
+            f"the value of the parameter {name!r} has {found[0]!r}, which is a wildcard or begins a policy variable in "
+            "a policy document. A device must not widen its policy: send a value without that character, or set it in "
+            "parameterOverrides of the pre-provisioning hook.",
             place,
         )
 
@@ -122,7 +122,7 @@ class _JsonText:
         return "".join(self._pieces)
 
     def string_so_far(self) -> str:
-        """The open string, with its escapes decoded."""
+        """Return the open string, with its escapes decoded."""
         raw = "".join(self._string or ())
         try:
             return str(json.loads(f'"{raw}"'))

@@ -222,7 +222,7 @@ class Template:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences about parts that are allowed and dangerous, for the log of the operation that stores it."""
+        """Warnings about parts that are valid but dangerous, for the log of the operation that stores the template."""
         return tuple(
             f"line {each.place.line}: the policy {_shown(each.logical_id)} builds its PolicyDocument as JSON text out "
             "of parameters. Their values are escaped inside strings; a device's value outside of a string is refused "
@@ -393,7 +393,7 @@ def _thing(logical_id: str, node: Node, parts: Mapping[str, Node], scope: Scope)
     properties = _properties(parts, what)
     if "PackageVersions" in properties:
         raise TemplateError(
-            f"{what} has PackageVersions, and there are no software packages here. Leave it out.",
+            f"{what} has PackageVersions, but software packages are not supported. Remove it.",
             properties["PackageVersions"].name_place,
         )
     _require_known(properties, _THING_PROPERTIES, what)
@@ -438,7 +438,7 @@ def _certificate(logical_id: str, node: Node, parts: Mapping[str, Node], scope: 
         )
     if "CACertificatePem" in properties and "CertificatePem" not in properties:
         raise TemplateError(
-            f"{what} has a CACertificatePem, which goes with CertificatePem only.",
+            f"{what} has a CACertificatePem without CertificatePem. Give both, or neither.",
             properties["CACertificatePem"].name_place,
         )
     for name, check in (("Status", _status), ("ThingPrincipalType", _principal_type)):
@@ -506,7 +506,7 @@ def _overrides(
         return chosen
     settings = _object(parts["OverrideSettings"], f"{what}: OverrideSettings")
     if settings and not allowed:
-        raise TemplateError(f"{what} takes no OverrideSettings.", parts["OverrideSettings"].name_place)
+        raise TemplateError(f"{what} cannot have OverrideSettings.", parts["OverrideSettings"].name_place)
     _require_known(settings, tuple(allowed), f"OverrideSettings of {what}")
     for name, node in settings.items():
         if node.value not in allowed[name]:

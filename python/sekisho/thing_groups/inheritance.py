@@ -1,7 +1,7 @@
-"""What things inherit from their groups: policies.
+"""Policies that things inherit from their groups.
 
-A thing has the policies of its groups and of all groups above them. A connection has them where it is associated with
-the thing.
+A thing inherits the policies of its groups and of all groups above them. They apply to connections that are associated
+with the thing.
 
 Source: Developer Guide, thing-groups and exclusive-thing.
 """
@@ -21,12 +21,12 @@ from sekisho.store.transaction import Transaction
 from sekisho.thing_groups.model import ThingGroup
 from sekisho.thing_groups.store import ThingGroupRows
 
-_ALL_OF_A_GROUP: Final = Window(limit=10)
-"""A group has at most two policies; more would be a fault, and still be seen."""
+_POLICIES_OF_GROUP: Final = Window(limit=10)
+"""Reads all policies of a group: it has at most two (``policies.rules.MAX_PER_GROUP``)."""
 
 
 def existing_group(tx: Transaction, realm: Realm, name: str) -> ThingGroup:
-    """The group. Raises ResourceNotFoundException."""
+    """Return the group. Raises ResourceNotFoundException."""
     group = ThingGroupRows(tx).get(realm, name)
     if group is None:
         raise ResourceNotFoundException(f"Thing group {name} does not exist.")
@@ -34,15 +34,15 @@ def existing_group(tx: Transaction, realm: Realm, name: str) -> ThingGroup:
 
 
 def groups_of_thing(tx: Transaction, realm: Realm, thing_name: str) -> Sequence[str]:
-    """Names of the groups that a thing is in and of all above them."""
+    """Return the names of the groups that a thing is in, and of all groups above them."""
     return [membership.group_name for membership in ThingGroupRows(tx).memberships(realm, thing_name)]
 
 
 def policies_of(tx: Transaction, realm: Realm, group_names: Sequence[str]) -> Sequence[Policy]:
-    """The policies attached to these groups, each once."""
+    """Return the policies that are attached to these groups, each once."""
     attached = {
         policy.name: policy
         for name in group_names
-        for policy in PolicyRows(tx).attached_to(realm, arn.thing_group(realm, name), _ALL_OF_A_GROUP).items
+        for policy in PolicyRows(tx).attached_to(realm, arn.thing_group(realm, name), _POLICIES_OF_GROUP).items
     }
     return list(attached.values())

@@ -1,4 +1,4 @@
-"""Thing groups and the memberships of things in them."""
+"""Thing groups, and memberships of things in them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class ThingGroup:
-    """A static thing group: a node of a tree. Its place in the tree is given once and for good."""
+    """A static thing group: a node of a tree. Its parent never changes."""
 
     realm: Realm
     name: str
     group_id: str
     ancestors: tuple[str, ...]
-    """From the root of the tree to the parent; empty for a root."""
+    """The groups from the root of the tree to the parent; empty for a root."""
     description: str | None
     attributes: Mapping[str, str]
     version: int
@@ -25,20 +25,20 @@ class ThingGroup:
 
     @property
     def parent_name(self) -> str | None:
-        """The group above it."""
+        """The group right above it; None for a root."""
         return self.ancestors[-1] if self.ancestors else None
 
     @property
     def lineage(self) -> tuple[str, ...]:
-        """Itself and all above it, the nearest first."""
+        """The group itself and all groups above it, from the group to the root."""
         return (self.name, *reversed(self.ancestors))
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A thing in a group, where it was put into that group or into one below."""
+    """The membership of a thing in a group to which it was added, or in a group above that."""
 
     thing_name: str
     group_name: str
     member_of: str
-    """The group it was put into: ``group_name``, or one below it."""
+    """The group to which the thing was added: ``group_name``, or one below it."""

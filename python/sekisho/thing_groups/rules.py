@@ -1,7 +1,7 @@
-"""Static thing groups: trees of groups with things in them, which inherit the policies of their groups.
+"""Static thing groups: trees of groups, whose things inherit their policies.
 
-A group's place in its tree is given when it is made and stays. A thing is in at most ten groups, and in one of a tree.
-Dynamic groups, which a query fills, are not here.
+A group's parent is set when it is created, and never changes. A thing is in at most ten groups, and in at most one of a
+tree. Dynamic groups, which a query fills, are not supported.
 
 Source: Developer Guide, thing-groups; the API Reference of each operation; General Reference for the limits.
 """
@@ -14,7 +14,8 @@ from typing import Final
 
 from sekisho import arn, ids
 from sekisho.clock import Clock
-from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException, VersionConflictException
+from sekisho.errors import InvalidRequestException, ResourceAlreadyExistsException
+from sekisho.expected_version import require_version
 from sekisho.pages import Slice, Window, window_of
 from sekisho.policies.store import PolicyRows
 from sekisho.realm import Realm
@@ -31,7 +32,7 @@ MAX_GROUPS_OF_THING: Final = 10
 """Groups that one thing may be in."""
 
 MAX_DEPTH: Final = 7
-"""Groups from the root of a tree to its lowest."""
+"""Groups from the root of a tree to its lowest group, including both."""
 
 MAX_CHILDREN: Final = 100
 """Groups right below one group."""
@@ -41,7 +42,7 @@ MAX_ATTRIBUTES: Final = 50
 
 
 class ThingGroups:
-    """Everything that is done to thing groups and to the things in them."""
+    """Creates, lists, changes and deletes thing groups, and adds things to them."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -57,16 +58,15 @@ class ThingGroups:
         attributes: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> ThingGroup:
-        """A new group, or the present one where it is the same in everything but tags.
+        """Create a group; return the existing one where it has the same parent, description and attributes.
 
         Raises:
-            ResourceAlreadyExistsException: There is a group of this name with another parent, description or other
-                attributes.
-            InvalidRequestException: No such parent; the tree would be too deep, or the parent have too many children;
-                too many attributes.
+            ResourceAlreadyExistsException: The existing group has another parent, description or attributes.
+            InvalidRequestException: The parent does not exist or has MAX_CHILDREN; the tree would be deeper than
+                MAX_DEPTH; or there are more than MAX_ATTRIBUTES.
         """
         given = things.without_empty(attributes or {})
-        _require_room(name, given)
+        _check_number_of_attributes(name, given)
         with self._store.write() as tx:
             present = ThingGroupRows(tx).get(realm, name)
             if present is not None:
@@ -76,7 +76,7 @@ class ThingGroups:
                 realm=realm,
                 name=name,
                 group_id=ids.unique(),
-                ancestors=() if parent_name is None else _place_below(tx, realm, name, parent_name),
+                ancestors=() if parent_name is None else _ancestors_below(tx, realm, name, parent_name),
                 description=description,
                 attributes=given,
                 version=1,
@@ -88,7 +88,7 @@ class ThingGroups:
             return group
 
     def describe(self, realm: Realm, name: str) -> ThingGroup:
-        """The group. Raises ResourceNotFoundException."""
+        """Return the group. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return existing(tx, realm, name)
 
@@ -102,44 +102,43 @@ class ThingGroups:
         merge: bool = False,
         expected_version: int | None = None,
     ) -> ThingGroup:
-        """Change a group; its version rises by one. What is None stays as it is.
+        """Change a group, and add one to its version. Arguments that are None change nothing.
 
         Args:
-            attributes: The new attributes, or with ``merge`` those that change. An attribute with an empty value is
-                removed.
+            attributes: All attributes, or with ``merge`` those that change. Attributes with an empty value are removed.
 
         Raises:
             ResourceNotFoundException: No such group.
             VersionConflictException: Its version is not ``expected_version``.
-            InvalidRequestException: Too many attributes.
+            InvalidRequestException: It would have more than MAX_ATTRIBUTES.
         """
         with self._store.write() as tx:
             group = existing(tx, realm, name)
-            _require_version(group, expected_version)
+            require_version(f"thing group {group.name}", group.version, expected_version)
             changed = replace(
                 group,
                 description=group.description if description is None else description,
                 attributes=things.changed_attributes(group.attributes, attributes, merge=merge),
                 version=group.version + 1,
             )
-            _require_room(name, changed.attributes)
+            _check_number_of_attributes(name, changed.attributes)
             ThingGroupRows(tx).replace(changed)
             return changed
 
     def delete(self, realm: Realm, name: str, *, expected_version: int | None = None) -> None:
-        """Delete a group; its things leave it and its policies are detached. It is no error where there is none.
+        """Delete a group with its memberships, and detach its policies; without effect where there is none.
 
         Raises:
-            InvalidRequestException: There are groups below it.
+            InvalidRequestException: It has child groups.
             VersionConflictException: Its version is not ``expected_version``.
         """
         with self._store.write() as tx:
             group = ThingGroupRows(tx).get(realm, name)
             if group is None:
                 return
-            _require_version(group, expected_version)
+            require_version(f"thing group {group.name}", group.version, expected_version)
             if ThingGroupRows(tx).children(realm, name, Window(limit=1)).items:
-                # AWS's own text.
+                # AWS IoT's message.
                 raise InvalidRequestException(
                     f"Cannot delete thing group : {name} when there are still child groups attached to it"
                 )
@@ -157,12 +156,12 @@ class ThingGroups:
         prefix: str = "",
         recursive: bool | None = None,
     ) -> Slice[ThingGroup]:
-        """Groups whose name begins with ``prefix``.
+        """Return the groups whose names begin with ``prefix``.
 
         Args:
-            parent_name: Only those below this group; None is all groups.
-            recursive: Groups at any depth, or only the nearest: right below the parent, or the roots. None is any
-                depth without a parent, and right below a parent.
+            parent_name: Return only groups below this one.
+            recursive: True: groups at any depth. False: only the children of the parent, or the roots. None: True
+                without a parent, False with one.
 
         Raises:
             ResourceNotFoundException: No such parent.
@@ -178,17 +177,17 @@ class ThingGroups:
             return ThingGroupRows(tx).children(realm, parent_name, window, prefix=prefix)
 
     def add_thing(self, realm: Realm, name: str, thing_name: str) -> None:
-        """Put a thing into a group; in it already is no error. It acts on live connections at once.
+        """Add a thing to a group; without effect where it is in it. Applies to live connections at once.
 
         Raises:
             ResourceNotFoundException: No such group or thing.
-            InvalidRequestException: The thing is in another group of the tree, or in ten groups.
+            InvalidRequestException: The thing is in another group of the tree, or in MAX_GROUPS_OF_THING.
         """
         with self._store.write() as tx:
             add_thing_in(tx, realm, name, thing_name)
 
     def remove_thing(self, realm: Realm, name: str, thing_name: str) -> None:
-        """Take a thing out of a group; not in it is no error. It acts on live connections at once.
+        """Remove a thing from a group; without effect where it is not in it. Applies to live connections at once.
 
         Raises:
             ResourceNotFoundException: No such group or thing.
@@ -197,7 +196,7 @@ class ThingGroups:
             remove_thing_in(tx, realm, name, thing_name)
 
     def update_groups_of(self, realm: Realm, thing_name: str, *, add: Sequence[str], remove: Sequence[str]) -> None:
-        """Take a thing out of groups, then put it into others: all of it, or nothing.
+        """Remove a thing from groups, then add it to others, in one transaction.
 
         Raises:
             ResourceNotFoundException: No such thing or group.
@@ -211,19 +210,21 @@ class ThingGroups:
                 add_thing_in(tx, realm, name, thing_name)
 
     def groups_of(self, realm: Realm, thing_name: str, window: Window) -> Slice[str]:
-        """Names of the groups that a thing was put into. Raises ResourceNotFoundException."""
+        """Return the names of the groups to which a thing was added. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return window_of(groups_of_in(tx, realm, thing_name), window)
 
     def things_in(self, realm: Realm, name: str, window: Window, *, recursive: bool = False) -> Slice[str]:
-        """Names of the things in a group; ``recursive``: also in those below it. Raises ResourceNotFoundException."""
+        """Return the names of the things in a group; ``recursive``: also in those below it. Raises
+        ResourceNotFoundException.
+        """
         with self._store.read() as tx:
             existing(tx, realm, name)
             return ThingGroupRows(tx).things_in(realm, name, window, recursive=recursive)
 
 
 def add_thing_in(tx: Transaction, realm: Realm, group_name: str, thing_name: str) -> None:
-    """``ThingGroups.add_thing`` within the caller's write transaction. Raises as that does, and writes nothing then."""
+    """Do ``ThingGroups.add_thing`` within the caller's write transaction. After its errors nothing is written."""
     group = existing(tx, realm, group_name)
     things.existing(tx, realm, thing_name)
     memberships = ThingGroupRows(tx).memberships(realm, thing_name)
@@ -234,43 +235,43 @@ def add_thing_in(tx: Transaction, realm: Realm, group_name: str, thing_name: str
         if membership.group_name == root:
             raise InvalidRequestException(
                 f"Thing {thing_name} is in group {membership.member_of} already, which is in the same tree as "
-                f"{group_name}; take it out of {membership.member_of} first."
+                f"{group_name}. Remove it from {membership.member_of} first."
             )
     if len({membership.member_of for membership in memberships}) >= MAX_GROUPS_OF_THING:
         raise InvalidRequestException(
-            f"Thing {thing_name} is in {MAX_GROUPS_OF_THING} groups, which is the most it can be in."
+            f"Thing {thing_name} is in {MAX_GROUPS_OF_THING} groups, the maximum. Remove it from one first."
         )
     ThingGroupRows(tx).join(thing_name, group)
 
 
 def remove_thing_in(tx: Transaction, realm: Realm, group_name: str, thing_name: str) -> None:
-    """``ThingGroups.remove_thing`` within the caller's write transaction. Raises as that does."""
+    """Do ``ThingGroups.remove_thing`` within the caller's write transaction, with the same errors."""
     group = existing(tx, realm, group_name)
     if group_name in groups_of_in(tx, realm, thing_name):
         ThingGroupRows(tx).leave(thing_name, group)
 
 
 def groups_of_in(tx: Transaction, realm: Realm, thing_name: str) -> Sequence[str]:
-    """Names of the groups that a thing was put into, in that order. Raises ResourceNotFoundException: no such thing."""
+    """Return the names of the groups that a thing was put into, in that order. Raises ResourceNotFoundException: no
+    such thing.
+    """
     things.existing(tx, realm, thing_name)
     return list(dict.fromkeys(each.member_of for each in ThingGroupRows(tx).memberships(realm, thing_name)))
 
 
-def _place_below(tx: Transaction, realm: Realm, name: str, parent_name: str) -> tuple[str, ...]:
-    """The ancestors of a new group."""
+def _ancestors_below(tx: Transaction, realm: Realm, name: str, parent_name: str) -> tuple[str, ...]:
+    """Return the ancestors of a new group. Raises InvalidRequestException: see ``ThingGroups.create``."""
     parent = ThingGroupRows(tx).get(realm, parent_name)
     if parent is None:
-        # Its operation declares no ResourceNotFoundException.
+        # CreateThingGroup declares no ResourceNotFoundException.
         raise InvalidRequestException(f"Parent thing group {parent_name} does not exist.")
     ancestors = (*parent.ancestors, parent_name)
     if len(ancestors) >= MAX_DEPTH:
         raise InvalidRequestException(
-            f"Thing group {name} would be at depth {len(ancestors) + 1} of its tree, which is at most {MAX_DEPTH} deep."
+            f"Thing group {name} would be at depth {len(ancestors) + 1} of its tree; the maximum is {MAX_DEPTH}."
         )
     if len(ThingGroupRows(tx).children(realm, parent_name, Window(limit=MAX_CHILDREN)).items) >= MAX_CHILDREN:
-        raise InvalidRequestException(
-            f"Thing group {parent_name} has {MAX_CHILDREN} groups right below it, which is the most it can have."
-        )
+        raise InvalidRequestException(f"Thing group {parent_name} has {MAX_CHILDREN} child groups, the maximum.")
     return ancestors
 
 
@@ -292,16 +293,8 @@ def _require_same(
     )
 
 
-def _require_version(group: ThingGroup, expected: int | None) -> None:
-    if expected is not None and expected != group.version:
-        raise VersionConflictException(
-            f"The version for thing group {group.name} does not match the expected version. "
-            f"(version={group.version}, expectedVersion={expected})"
-        )
-
-
-def _require_room(name: str, attributes: Mapping[str, str]) -> None:
+def _check_number_of_attributes(name: str, attributes: Mapping[str, str]) -> None:
     if len(attributes) > MAX_ATTRIBUTES:
         raise InvalidRequestException(
-            f"Thing group {name} would have {len(attributes)} attributes; it has at most {MAX_ATTRIBUTES}."
+            f"Thing group {name} would have {len(attributes)} attributes; the maximum is {MAX_ATTRIBUTES}."
         )

@@ -1,4 +1,4 @@
-"""Thing groups and the things in them."""
+"""Thing groups, and memberships of things in them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from sekisho.change import Change, ChangeKind
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.store.errors import AlreadyThere
+from sekisho.store.rows import RealmRows, RealmTable, realm_of, realm_values
 from sekisho.store.statements import (
     Query,
     begins,
@@ -35,24 +36,21 @@ from sekisho.store.statements import (
     last_with,
     reading,
     realm_parameters,
-    removing,
-    replace,
-    replacing,
 )
 from sekisho.store.tables import Instant, PartOf, String, Write, keyed, listed, naming, realm_columns
 from sekisho.store.transaction import Transaction
 from sekisho.thing_groups.model import Membership, ThingGroup
 
 MAX_NAMED_THINGS: Final = 250
-"""Things that are announced one by one when their group changes."""
+"""The number of things up to which a change of a group is announced for each thing of it."""
 
 
 def changes_of_things_in(tx: Transaction, realm: Realm, group_name: str) -> Sequence[Change]:
-    """Return the changes of the things in a group and below it, which inherit something else from now on.
+    """Return the changes of the things in a group and below it, whose inherited policies change.
 
-    Each thing is named, so that only connections that use it are examined. Of a large group the realm is: to read and
-    name thousands would keep all other writers waiting, and what the gateway then asks anew for the other connections
-    is a few statements for every 250.
+    A small group announces each of its things, so that only their connections are examined. A large group announces the
+    realm: to read thousands of names would make all other writers wait, while the gateway's admission requests for all
+    connections of the realm cost a few statements for every 250.
     """
     members = ThingGroupRows(tx).things_in(realm, group_name, Window(limit=MAX_NAMED_THINGS), recursive=True)
     if members.next_after is not None:
@@ -62,7 +60,7 @@ def changes_of_things_in(tx: Transaction, realm: Realm, group_name: str) -> Sequ
 
 def _announce_group(tx: Transaction, write: Write) -> Sequence[Change]:
     if write.kind != "delete":
-        # A new group is empty, and nothing that a group says of itself counts in a policy.
+        # A new group is empty, and no decision depends on a group's description or attributes.
         return ()
     return changes_of_things_in(tx, write.realm, write.values["name"])
 
@@ -72,7 +70,7 @@ THING_GROUPS = listed(
     *realm_columns(),
     Column("name", String, nullable=False),
     Column("group_id", String, nullable=False),
-    # Empty for a root: no group has such a name, and an index finds it as it finds any other.
+    # Empty for a root: no group has an empty name, and unlike NULL it is found by an equality.
     Column("parent_name", String, nullable=False),
     Column("ancestors", JSON, nullable=False),
     Column("description", String),
@@ -85,8 +83,8 @@ THING_GROUPS = listed(
     announces=_announce_group,
 )
 
-# The ancestors of ``thing_groups`` once more, to find what is below a group. A group keeps its place for good, so this
-# never changes, and no query has to climb a tree.
+# A copy of ``thing_groups.ancestors``, to find the groups below a group without a recursive query. Ancestors never
+# change.
 THING_GROUP_ANCESTORS = keyed(
     "thing_group_ancestors",
     Column("group_seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
@@ -99,8 +97,8 @@ THING_GROUP_ANCESTORS = keyed(
     announces=PartOf("thing_groups"),
 )
 
-# A row for the group that a thing was put into (``member_of``), and one for each group above it. That a thing is in one
-# group of a tree at most is the unique key: two would meet in the root.
+# A row for the group to which a thing was added (``member_of``), and one for each group above it. The unique key
+# ensures that a thing is in at most one group of a tree: two would both have a row for the root.
 MEMBERSHIPS = listed(
     "memberships",
     *realm_columns(),
@@ -126,7 +124,7 @@ MEMBERSHIPS = listed(
 
 def _make(row: Row[Any]) -> ThingGroup:
     return ThingGroup(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         name=row.name,
         group_id=row.group_id,
         ancestors=tuple(row.ancestors),
@@ -139,8 +137,7 @@ def _make(row: Row[Any]) -> ThingGroup:
 
 def _values(group: ThingGroup) -> dict[str, Any]:
     return {
-        "account_id": group.realm.account_id,
-        "region": group.realm.region,
+        **realm_values(group.realm),
         "name": group.name,
         "group_id": group.group_id,
         "parent_name": group.parent_name or "",
@@ -161,27 +158,23 @@ def _thing_name(row: Row[Any]) -> str:
     return name
 
 
-def _and_with_prefix(statement: Select[Any], seq: Any) -> dict[bool, Query[ThingGroup]]:
+def _by_prefix(statement: Select[Any], seq: Any) -> dict[bool, Query[ThingGroup]]:
     return {
         False: Query(statement, seq, _make),
         True: Query(statement.where(begins(THING_GROUPS.c.name)), seq, _make),
     }
 
 
-_KEY = ("account_id", "region", "name")
-_BY_KEY = reading(THING_GROUPS, _make, *_KEY)
-_OF_REALM = _and_with_prefix(select(THING_GROUPS).where(its(THING_GROUPS, "account_id", "region")), THING_GROUPS.c.seq)
-_CHILDREN = _and_with_prefix(
+_OF_REALM = _by_prefix(select(THING_GROUPS).where(its(THING_GROUPS, "account_id", "region")), THING_GROUPS.c.seq)
+_CHILDREN = _by_prefix(
     select(THING_GROUPS).where(its(THING_GROUPS, "account_id", "region", "parent_name")), THING_GROUPS.c.seq
 )
-_DESCENDANTS = _and_with_prefix(
+_DESCENDANTS = _by_prefix(
     select(THING_GROUPS)
     .join(THING_GROUP_ANCESTORS, THING_GROUP_ANCESTORS.c.group_seq == THING_GROUPS.c.seq)
     .where(its(THING_GROUP_ANCESTORS, "account_id", "region", "ancestor")),
     THING_GROUP_ANCESTORS.c.group_seq,
 )
-_REPLACE = replacing(THING_GROUPS, *_KEY)
-_REMOVE = removing(THING_GROUPS, *_KEY)
 _ADD_ANCESTORS = plain_insert(THING_GROUP_ANCESTORS)
 
 _GROUP_NAMES: BindParameter[Any] = bindparam("its_group_names", expanding=True)
@@ -194,70 +187,58 @@ _THINGS_BELOW = reading(MEMBERSHIPS, _thing_name, "account_id", "region", "group
 _THINGS_IN = reading(MEMBERSHIPS, _thing_name, "account_id", "region", "member_of", "group_name")
 
 
-class ThingGroupRows:
-    """Thing groups of all realms."""
+class ThingGroupRows(RealmRows[ThingGroup]):
+    """Thing groups of all realms, with their memberships."""
 
-    __slots__ = ("_tx",)
+    __slots__ = ()
 
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-
-    def get(self, realm: Realm, name: str) -> ThingGroup | None:
-        """The group, or None."""
-        return _BY_KEY.one(self._tx, realm_parameters(realm, name=name))
+    _table = RealmTable(THING_GROUPS, "name", _make, _values)
 
     def add(self, group: ThingGroup) -> None:
-        """Raises AlreadyThere where the realm has one of this name."""
+        """Add it. Raises AlreadyThere where the realm has one of this name."""
         seq = insert_returning_seq(self._tx, THING_GROUPS, _values(group))
         if seq is None:
             raise AlreadyThere(group.name)
         if group.ancestors:
-            owner = {"group_seq": seq, "account_id": group.realm.account_id, "region": group.realm.region}
+            owner = {"group_seq": seq, **realm_values(group.realm)}
             self._tx.execute(_ADD_ANCESTORS, [owner | {"ancestor": name} for name in group.ancestors])
 
-    def replace(self, group: ThingGroup) -> None:
-        """Overwrite it. Raises KeyError where the realm has none of this name."""
-        parameters = _values(group) | realm_parameters(group.realm, name=group.name)
-        replace(self._tx, _REPLACE, parameters, group.name)
-
-    def remove(self, realm: Realm, name: str) -> None:
-        """Forget it and who was in it, also as members of the groups above."""
-        self._tx.execute(_REMOVE, realm_parameters(realm, name=name))
-
     def page(self, realm: Realm, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
-        """Part of the realm's list, or of those whose name begins with ``prefix``."""
+        """Return a page of the realm's groups whose names begin with ``prefix``."""
         return _page(self._tx, _OF_REALM, window, realm_parameters(realm), prefix)
 
     def children(self, realm: Realm, parent_name: str | None, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
-        """Part of the list of the groups right below one, or of the roots."""
+        """Return a page of a group's children, or of the roots."""
         parameters = realm_parameters(realm, parent_name=parent_name or "")
         return _page(self._tx, _CHILDREN, window, parameters, prefix)
 
     def descendants(self, realm: Realm, ancestor: str, window: Window, *, prefix: str = "") -> Slice[ThingGroup]:
-        """Part of the list of all groups below one."""
+        """Return a page of all groups below ``ancestor``."""
         return _page(self._tx, _DESCENDANTS, window, realm_parameters(realm, ancestor=ancestor), prefix)
 
     def join(self, thing_name: str, group: ThingGroup) -> None:
-        """Raises IntegrityError where the thing is in a group of the tree already. Both must be in the store."""
+        """Add a thing to a group. Both must be in the store.
+
+        Raises sqlalchemy.exc.IntegrityError where the thing is in a group of the tree already.
+        """
         membership = {
-            "account_id": group.realm.account_id,
-            "region": group.realm.region,
+            **realm_values(group.realm),
             "thing_name": thing_name,
             "member_of": group.name,
         }
         self._tx.execute(_JOIN, [membership | {"group_name": name} for name in group.lineage])
 
     def leave(self, thing_name: str, group: ThingGroup) -> None:
-        """Forget that the thing is in the group and in those above it."""
+        """Remove a thing from a group, and so from those above it."""
         parameters = realm_parameters(group.realm, thing_name=thing_name, group_names=group.lineage)
         self._tx.execute(_LEAVE, parameters)
 
     def memberships(self, realm: Realm, thing_name: str) -> Sequence[Membership]:
-        """All memberships of a thing, in the order of joining; of one tree, the nearest group first."""
+        """Return all memberships of a thing, oldest first; in each tree from the group to the root."""
         return _OF_THING.all(self._tx, realm_parameters(realm, thing_name=thing_name))
 
     def things_in(self, realm: Realm, group_name: str, window: Window, *, recursive: bool) -> Slice[str]:
-        """Part of the list of names of the things in a group, or also below it."""
+        """Return a page of the names of the things in a group; with ``recursive`` also of those below it."""
         parameters = realm_parameters(realm, group_name=group_name)
         if recursive:
             return _THINGS_BELOW.page(self._tx, window, parameters)

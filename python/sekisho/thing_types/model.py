@@ -10,7 +10,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class PropagatingAttribute:
-    """A user property that a thing's MQTT 5 messages carry: from an attribute of the thing, or of its connection."""
+    """A user property of a thing's MQTT 5 messages, from an attribute of the thing or of its connection."""
 
     user_property_key: str
     thing_attribute: str | None = None
@@ -19,7 +19,7 @@ class PropagatingAttribute:
 
 @dataclass(frozen=True, slots=True)
 class ThingType:
-    """What things of a kind have in common. Deprecated, it takes no more things."""
+    """A thing type. When it is deprecated, no thing can be given it."""
 
     realm: Realm
     name: str

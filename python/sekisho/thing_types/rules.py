@@ -1,7 +1,7 @@
-"""Thing types: what things of a kind have in common.
+"""Thing types.
 
-A type cannot be deleted while it is in use: it is deprecated, which keeps new things away, and deleted five minutes
-later, when no thing has it any more. What a type says of searchable and propagating attributes is kept and told.
+A type can be deleted five minutes after it was deprecated, when no thing has it. Searchable and propagating attributes
+are stored and returned; nothing else uses them.
 
 Source: Developer Guide, thing-types; the API Reference of each operation.
 """
@@ -32,11 +32,11 @@ MAX_PROPAGATING: Final = 20
 """Propagating attributes of a type (General Reference, iot-core)."""
 
 DELETABLE_AFTER: Final = timedelta(minutes=5)
-"""From the deprecation of a type until it may be deleted."""
+"""The time from the deprecation of a type until it may be deleted."""
 
 
 class ThingTypes:
-    """Everything that is done to thing types."""
+    """Creates, lists, changes, deprecates and deletes thing types."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -52,11 +52,12 @@ class ThingTypes:
         propagating_attributes: Sequence[PropagatingAttribute] = (),
         tags: Mapping[str, str] | None = None,
     ) -> ThingType:
-        """A new thing type, or the present one where it is the same in everything but tags.
+        """Create a thing type; return the existing one where it has the same properties.
 
         Raises:
-            ResourceAlreadyExistsException: There is a type of this name with other properties.
-            InvalidRequestException: Too many searchable or propagating attributes, or one that makes no sense.
+            ResourceAlreadyExistsException: The existing type has other properties.
+            InvalidRequestException: There are more than MAX_SEARCHABLE or MAX_PROPAGATING, or a propagating attribute
+                does not have a key and exactly one source.
         """
         thing_type = ThingType(
             realm=realm,
@@ -67,7 +68,7 @@ class ThingTypes:
             propagating_attributes=tuple(propagating_attributes),
             created_at=self._clock(),
         )
-        _require_good(thing_type)
+        _check(thing_type)
         with self._store.write() as tx:
             present = ThingTypeRows(tx).get(realm, name)
             if present is not None:
@@ -84,7 +85,7 @@ class ThingTypes:
         return thing_type
 
     def describe(self, realm: Realm, name: str) -> ThingType:
-        """The thing type. Raises ResourceNotFoundException."""
+        """Return the thing type. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return existing(tx, realm, name)
 
@@ -97,7 +98,7 @@ class ThingTypes:
         searchable_attributes: Sequence[str] | None = None,
         propagating_attributes: Sequence[PropagatingAttribute] | None = None,
     ) -> ThingType:
-        """Change properties of a thing type; None leaves one as it is.
+        """Change properties of a thing type. Arguments that are None change nothing.
 
         Raises:
             ResourceNotFoundException: No such thing type.
@@ -115,14 +116,14 @@ class ThingTypes:
                     present.propagating_attributes if propagating_attributes is None else tuple(propagating_attributes)
                 ),
             )
-            _require_good(changed)
+            _check(changed)
             ThingTypeRows(tx).replace(changed)
             return changed
 
     def deprecate(self, realm: Realm, name: str, *, undo: bool = False) -> None:
-        """Keep new things away from a type, or with ``undo`` let them have it again. Raises ResourceNotFoundException.
+        """Deprecate a type, so that no thing can be given it; with ``undo`` the contrary.
 
-        Deprecating again does not begin the five minutes anew.
+        Deprecating it again does not change the time of deprecation. Raises ResourceNotFoundException.
         """
         with self._store.write() as tx:
             present = existing(tx, realm, name)
@@ -135,7 +136,7 @@ class ThingTypes:
 
         Raises:
             ResourceNotFoundException: No such thing type.
-            InvalidRequestException: It is not deprecated, or not for five minutes; things have it.
+            InvalidRequestException: It is not deprecated, or since less than five minutes; or things have it.
         """
         with self._store.write() as tx:
             present = existing(tx, realm, name)
@@ -144,20 +145,20 @@ class ThingTypes:
                     f"Cannot delete thing type : {name}. Deprecate it with DeprecateThingType first."
                 )
             if self._clock() - present.deprecated_at < DELETABLE_AFTER:
-                # AWS's own text; tools look for its second sentence.
+                # AWS IoT's message, and tools compare its second sentence.
                 raise InvalidRequestException(
                     f"Cannot delete thing type : {name}. Please wait for 5 minutes after deprecation and then retry"
                 )
             if ThingRows(tx).page(realm, Window(limit=1), type_name=name).items:
                 raise InvalidRequestException(
-                    f"Cannot delete thing type : {name}. Things have it; give them another type or none with "
+                    f"Cannot delete thing type : {name}. Things have this type. Give them another type, or none, with "
                     "UpdateThing first."
                 )
             ThingTypeRows(tx).remove(realm, name)
             TagRows(tx).remove(realm, arn.thing_type(realm, name))
 
     def list(self, realm: Realm, window: Window, *, name: str | None = None) -> Slice[ThingType]:
-        """Thing types of a realm, all or the one of this name."""
+        """Return the thing types of a realm; with ``name`` only that one, if it exists."""
         with self._store.read() as tx:
             if name is None:
                 return ThingTypeRows(tx).page(realm, window)
@@ -166,7 +167,7 @@ class ThingTypes:
 
 
 def existing(tx: Transaction, realm: Realm, name: str) -> ThingType:
-    """The thing type. Raises ResourceNotFoundException."""
+    """Return the thing type. Raises ResourceNotFoundException."""
     thing_type = ThingTypeRows(tx).get(realm, name)
     if thing_type is None:
         raise ResourceNotFoundException(f"Thing type {name} cannot be found.")
@@ -174,14 +175,14 @@ def existing(tx: Transaction, realm: Realm, name: str) -> ThingType:
 
 
 def require_usable(tx: Transaction, realm: Realm, name: str) -> None:
-    """That a thing may be given this type.
+    """Check that a thing may be given this type.
 
     Raises:
         ResourceNotFoundException: No such thing type.
         InvalidRequestException: It is deprecated.
     """
     if existing(tx, realm, name).deprecated_at is not None:
-        # AWS's own text, misspelling and all.
+        # AWS IoT's message, with its misspelling.
         raise InvalidRequestException(f"Can not create new thing with depreated thing type:{name}")
 
 
@@ -193,19 +194,20 @@ def _properties(thing_type: ThingType) -> tuple[object, ...]:
     )
 
 
-def _require_good(thing_type: ThingType) -> None:
+def _check(thing_type: ThingType) -> None:
     if len(thing_type.searchable_attributes) > MAX_SEARCHABLE:
         raise InvalidRequestException(
             f"Thing type {thing_type.name} would have {len(thing_type.searchable_attributes)} searchable attributes; "
-            f"it can have at most {MAX_SEARCHABLE}."
+            f"the maximum is {MAX_SEARCHABLE}."
         )
     if len(thing_type.propagating_attributes) > MAX_PROPAGATING:
         raise InvalidRequestException(
             f"Thing type {thing_type.name} would have {len(thing_type.propagating_attributes)} propagating attributes; "
-            f"it can have at most {MAX_PROPAGATING}."
+            f"the maximum is {MAX_PROPAGATING}."
         )
     for each in thing_type.propagating_attributes:
         if not each.user_property_key or (each.thing_attribute is None) == (each.connection_attribute is None):
             raise InvalidRequestException(
-                "A propagating attribute has a userPropertyKey and either a thingAttribute or a connectionAttribute."
+                f"Propagating attribute {each.user_property_key!r} is not valid. Give it a userPropertyKey, and either "
+                "a thingAttribute or a connectionAttribute."
             )

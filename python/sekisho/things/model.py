@@ -11,7 +11,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A thing: a name with attributes."""
+    """A thing of the registry."""
 
     realm: Realm
     name: str

@@ -1,7 +1,8 @@
-"""Things: names with attributes, and the principals that belong to them.
+"""Things, and the principals that are attached to them.
 
-A thing is what a certificate is attached to; attaching gives no permission by itself. A connection is associated
-with a thing when its client id is the thing's name, or when the certificate is attached exclusively.
+An attachment gives no rights by itself: it associates connections with the thing, for policy variables and for the
+policies of groups. A connection is associated with a thing that is attached to its certificate if the client id is the
+thing's name, or if the attachment is exclusive.
 
 Source: Developer Guide, thing-registry and exclusive-thing; the API Reference of each operation.
 """
@@ -20,8 +21,8 @@ from sekisho.errors import (
     InvalidRequestException,
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
-    VersionConflictException,
 )
+from sekisho.expected_version import require_version
 from sekisho.pages import Slice, Window
 from sekisho.principals import rules as principals
 from sekisho.principals.model import Attachment, ThingPrincipalType
@@ -34,14 +35,14 @@ from sekisho.things.model import Thing
 from sekisho.things.store import ThingRows
 
 MAX_ATTRIBUTES: Final = 3
-"""Attributes of a thing that has no thing type."""
+"""Attributes of a thing without a thing type."""
 
 MAX_TYPED_ATTRIBUTES: Final = 50
-"""Attributes of a thing that has one."""
+"""Attributes of a thing with a thing type."""
 
 
 class Things:
-    """Everything that is done to things and to their principals."""
+    """Creates, lists, changes and deletes things, and attaches principals to them."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -56,12 +57,12 @@ class Things:
         type_name: str | None = None,
         billing_group_name: str | None = None,
     ) -> Thing:
-        """A new thing, or the present one where it is the same in everything.
+        """Create a thing; return the existing one where it has the same attributes, type and billing group.
 
         Raises:
-            ResourceAlreadyExistsException: There is a thing of this name with other attributes or another type.
-            ResourceNotFoundException: No such thing type, or no such billing group.
-            InvalidRequestException: Too many attributes; a thing type that is deprecated.
+            ResourceAlreadyExistsException: The existing thing has other attributes, or another type or billing group.
+            ResourceNotFoundException: No such thing type or billing group.
+            InvalidRequestException: There are too many attributes, or the thing type is deprecated.
         """
         with self._store.write() as tx:
             return create_in(
@@ -75,7 +76,7 @@ class Things:
             )
 
     def describe(self, realm: Realm, name: str) -> Thing:
-        """The thing. Raises ResourceNotFoundException."""
+        """Return the thing. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return existing(tx, realm, name)
 
@@ -90,17 +91,17 @@ class Things:
         type_name: str | None = None,
         remove_type: bool = False,
     ) -> Thing:
-        """Change a thing; its version rises by one.
+        """Change a thing, and add one to its version.
 
         Args:
-            attributes: The new attributes, or with ``merge`` those that change. An attribute with an empty value is
-                removed. None leaves all as they are.
+            attributes: All attributes, or with ``merge`` those that change; None changes nothing. Attributes with an
+                empty value are removed.
 
         Raises:
             ResourceNotFoundException: No such thing or thing type.
             VersionConflictException: The thing's version is not ``expected_version``.
-            InvalidRequestException: Too many attributes; a type both given and removed; one that is deprecated and not
-                the thing's already.
+            InvalidRequestException: There are too many attributes; a type is both given and removed; or the new type is
+                deprecated.
         """
         with self._store.write() as tx:
             return update_in(
@@ -115,7 +116,7 @@ class Things:
             )
 
     def delete(self, realm: Realm, name: str, *, expected_version: int | None = None) -> None:
-        """Delete a thing, which leaves its groups. It is no error where there is none.
+        """Delete a thing with its memberships in groups; without effect where there is none.
 
         Raises:
             InvalidRequestException: A principal is attached to it.
@@ -125,7 +126,7 @@ class Things:
             thing = ThingRows(tx).get(realm, name)
             if thing is None:
                 return
-            _require_version(thing, expected_version)
+            require_version(f"thing {thing.name}", thing.version, expected_version)
             if AttachmentRows(tx).of_thing(realm, name, Window(limit=1)).items:
                 raise InvalidRequestException(
                     f"Cannot delete. Thing {name} is still attached to one or more principals"
@@ -142,17 +143,17 @@ class Things:
         attribute_value: str | None = None,
         value_is_prefix: bool = False,
     ) -> Slice[Thing]:
-        """Things, all or those of a type or with an attribute.
+        """Return the things of a realm: all, those of a type, or those with an attribute.
 
-        An attribute name alone keeps the things that have this attribute, whatever its value.
+        With ``attribute_name`` alone the attribute may have any value.
 
         Raises:
-            InvalidRequestException: A value without a name; a type and an attribute at once.
+            InvalidRequestException: There is a value without a name, or both a type and an attribute.
         """
         if attribute_name is None and attribute_value is not None:
-            raise InvalidRequestException("attributeValue needs attributeName: name the attribute that has this value.")
+            raise InvalidRequestException("attributeValue is given without attributeName. Give both.")
         if attribute_name is not None and type_name is not None:
-            # AWS's own text.
+            # AWS IoT's message.
             raise InvalidRequestException(
                 "Listing things by the combination of attribute and thing type is not supported"
             )
@@ -169,25 +170,24 @@ class Things:
     def attach_principal(
         self, realm: Realm, name: str, principal: str, principal_type: ThingPrincipalType | None = None
     ) -> None:
-        """Attach a principal to a thing; attached already is no error. The certificate need not be active.
+        """Attach a principal to a thing; without effect where it is attached. The certificate need not be ACTIVE.
 
         Args:
-            principal_type: How it belongs to the thing. None is NON_EXCLUSIVE_THING, or as it is attached already.
+            principal_type: None: as it is attached already, else NON_EXCLUSIVE_THING.
 
         Raises:
             ResourceNotFoundException: No such thing, or no such certificate.
-            InvalidRequestException: No principal, or one of another account or region; or in conflict with an
-                exclusive attachment.
+            InvalidRequestException: It is not a principal of this realm, or an exclusive attachment does not allow it.
         """
         with self._store.write() as tx:
             attach_principal_in(tx, realm, name, principal, principal_type)
 
     def detach_principal(self, realm: Realm, name: str, principal: str) -> None:
-        """Detach a principal from a thing; not attached is no error. It takes effect at once.
+        """Detach a principal from a thing; without effect where it is not attached. Applies at once.
 
         Raises:
             ResourceNotFoundException: No such thing, or no such certificate.
-            InvalidRequestException: No principal, or one of another account or region.
+            InvalidRequestException: It is not a principal of this realm.
         """
         with self._store.write() as tx:
             existing(tx, realm, name)
@@ -197,10 +197,10 @@ class Things:
     def principals_of(
         self, realm: Realm, name: str, window: Window, principal_type: ThingPrincipalType | None = None
     ) -> Slice[Attachment]:
-        """What is attached to a thing, all or of one type. Raises ResourceNotFoundException: no such thing."""
+        """Return the attachments of a thing, all or of one type. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             if ThingRows(tx).get(realm, name) is None:
-                # AWS's words, which differ from those about other operations on a missing thing.
+                # AWS IoT's message, which differs from that of other operations on a missing thing.
                 raise ResourceNotFoundException(
                     f"Failed to list principals for thing {name} because the thing does not exist in your account"
                 )
@@ -209,11 +209,11 @@ class Things:
     def things_of(
         self, realm: Realm, principal: str, window: Window, principal_type: ThingPrincipalType | None = None
     ) -> Slice[Attachment]:
-        """The things that a principal is attached to, all or of one type.
+        """Return the attachments of a principal, all or of one type.
 
         Raises:
             ResourceNotFoundException: No such certificate.
-            InvalidRequestException: No principal, or one of another account or region.
+            InvalidRequestException: It is not a principal of this realm.
         """
         with self._store.read() as tx:
             found = principals.existing(tx, realm, principal)
@@ -232,9 +232,9 @@ def create_in(
     type_name: str | None = None,
     billing_group_name: str | None = None,
 ) -> Thing:
-    """``Things.create`` within the caller's write transaction. Raises as that does, before anything is written."""
+    """Do ``Things.create`` within the caller's write transaction. After its errors nothing is written."""
     given = without_empty(attributes or {})
-    _require_room(name, given, type_name)
+    _check_number_of_attributes(name, given, type_name)
     if type_name is not None:
         thing_types.require_usable(tx, realm, type_name)
     if billing_group_name is not None:
@@ -268,11 +268,11 @@ def update_in(
     type_name: str | None = None,
     remove_type: bool = False,
 ) -> Thing:
-    """``Things.update`` within the caller's write transaction. Raises as that does, before anything is written."""
+    """Do ``Things.update`` within the caller's write transaction. After its errors nothing is written."""
     if remove_type and type_name is not None:
         raise InvalidRequestException("thingTypeName and removeThingType contradict each other: give only one.")
     thing = existing(tx, realm, name)
-    _require_version(thing, expected_version)
+    require_version(f"thing {thing.name}", thing.version, expected_version)
     if type_name is not None and type_name != thing.type_name:
         thing_types.require_usable(tx, realm, type_name)
     changed = replace(
@@ -281,7 +281,7 @@ def update_in(
         attributes=changed_attributes(thing.attributes, attributes, merge=merge),
         version=thing.version + 1,
     )
-    _require_room(name, changed.attributes, changed.type_name)
+    _check_number_of_attributes(name, changed.attributes, changed.type_name)
     ThingRows(tx).replace(changed)
     return changed
 
@@ -289,7 +289,7 @@ def update_in(
 def attach_principal_in(
     tx: Transaction, realm: Realm, name: str, principal: str, principal_type: ThingPrincipalType | None = None
 ) -> None:
-    """``Things.attach_principal`` within the caller's write transaction. Raises as that does."""
+    """Do ``Things.attach_principal`` within the caller's write transaction, with the same errors."""
     existing(tx, realm, name)
     found = principals.existing(tx, realm, principal)
     wanted = principal_type or ThingPrincipalType.NON_EXCLUSIVE_THING
@@ -306,24 +306,16 @@ def attach_principal_in(
 
 
 def thing_arn(thing: Thing) -> str:
-    """The thing's ARN."""
+    """Return the thing's ARN."""
     return arn.thing(thing.realm, thing.name)
 
 
 def existing(tx: Transaction, realm: Realm, name: str) -> Thing:
-    """The thing. Raises ResourceNotFoundException."""
+    """Return the thing. Raises ResourceNotFoundException."""
     thing = ThingRows(tx).get(realm, name)
     if thing is None:
         raise ResourceNotFoundException(f"Thing {name} cannot be found.")
     return thing
-
-
-def _require_version(thing: Thing, expected: int | None) -> None:
-    if expected is not None and expected != thing.version:
-        raise VersionConflictException(
-            f"The version for thing {thing.name} does not match the expected version. "
-            f"(version={thing.version}, expectedVersion={expected})"
-        )
 
 
 def _require_same(
@@ -337,7 +329,7 @@ def _require_same(
         difference = "billing group"
     else:
         return
-    # With "attributes" this is AWS's own text.
+    # With "attributes" this is AWS IoT's message.
     raise ResourceAlreadyExistsException(
         f"Thing {thing.name} already exists in account with different {difference}",
         resource_id=thing.name,
@@ -346,23 +338,23 @@ def _require_same(
 
 
 def without_empty(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Attributes but for those with an empty value, which are none."""
+    """Return the attributes whose values are not empty: an empty value removes an attribute."""
     return {name: value for name, value in attributes.items() if value}
 
 
 def changed_attributes(present: Mapping[str, str], given: Mapping[str, str] | None, *, merge: bool) -> dict[str, str]:
-    """Attributes after a change: those given, with ``merge`` beside the present ones; None leaves all as they are."""
+    """Return the attributes after an update: ``given``, with ``merge`` added to ``present``; None changes nothing."""
     if given is None:
         return dict(present)
     return without_empty({**present, **given} if merge else given)
 
 
-def _require_room(name: str, attributes: Mapping[str, str], type_name: str | None) -> None:
+def _check_number_of_attributes(name: str, attributes: Mapping[str, str], type_name: str | None) -> None:
     most = MAX_ATTRIBUTES if type_name is None else MAX_TYPED_ATTRIBUTES
     if len(attributes) > most:
         raise InvalidRequestException(
-            f"Thing {name} would have {len(attributes)} attributes; a thing "
-            f"{'without' if type_name is None else 'with'} a thing type has at most {most}."
+            f"Thing {name} would have {len(attributes)} attributes; the maximum is {most} for a thing "
+            f"{'without' if type_name is None else 'with'} a thing type."
         )
 
 
@@ -374,7 +366,7 @@ def _require_no_exclusive_conflict(
         raise InvalidRequestException(
             "Only an X.509 certificate can be attached as EXCLUSIVE_THING; this principal is a Cognito identity."
         )
-    # A principal that is attached exclusively has no second thing, so one attachment tells.
+    # A principal with an exclusive attachment has no other attachment, so it is enough to read one.
     others = AttachmentRows(tx).of_principal(principal.realm, principal.text, Window(limit=1)).items
     if not others:
         return
@@ -394,7 +386,10 @@ def _require_no_exclusive_conflict(
 def _of_type(
     page: Callable[[Window], Slice[Attachment]], window: Window, wanted: ThingPrincipalType | None
 ) -> Slice[Attachment]:
-    """A slice of one type, read in parts no larger than what is still wanted, so that none is skipped."""
+    """Return a page of the attachments of one type, from as many pages of all types as it needs.
+
+    Each of these is no larger than the number of items that are still missing, so that ``next_after`` skips none.
+    """
     found: list[Attachment] = []
     part = window
     while True:

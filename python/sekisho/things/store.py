@@ -27,6 +27,7 @@ from sekisho.change import Change, ChangeKind
 from sekisho.pages import Slice, Window
 from sekisho.realm import Realm
 from sekisho.store.errors import AlreadyThere
+from sekisho.store.rows import REALM, RealmRows, RealmTable, realm_of, realm_values
 from sekisho.store.statements import (
     Query,
     insert_returning_seq,
@@ -36,7 +37,6 @@ from sekisho.store.statements import (
     realm_parameters,
     removing,
     replace,
-    replacing,
 )
 from sekisho.store.tables import Instant, PartOf, String, Write, keyed, listed, partial_index, realm_columns
 from sekisho.store.transaction import Transaction
@@ -44,7 +44,7 @@ from sekisho.things.model import Thing
 
 
 def _announce(_tx: Transaction, write: Write) -> Iterable[Change]:
-    # A new thing has no principals, and no decision depends on a billing group, which is set by itself.
+    # A new thing has no attachments. An update without attributes sets the billing group, on which no decision depends.
     if write.kind == "insert" or (write.kind == "update" and "attributes" not in write.values):
         return ()
     return (Change(write.realm, ChangeKind.THING, write.values["name"]),)
@@ -83,7 +83,7 @@ partial_index(
     where=THINGS.c.billing_group_name.is_not(None),
 )
 
-# The attributes of ``things`` once more, to find things by them.
+# A copy of ``things.attributes``, to find things by them.
 THING_ATTRIBUTES = keyed(
     "thing_attributes",
     Column("thing_seq", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
@@ -100,7 +100,7 @@ THING_ATTRIBUTES = keyed(
 
 def _make(row: Row[Any]) -> Thing:
     return Thing(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         name=row.name,
         thing_id=row.thing_id,
         type_name=row.type_name,
@@ -113,8 +113,7 @@ def _make(row: Row[Any]) -> Thing:
 
 def _values(thing: Thing) -> dict[str, Any]:
     return {
-        "account_id": thing.realm.account_id,
-        "region": thing.realm.region,
+        **realm_values(thing.realm),
         "name": thing.name,
         "thing_id": thing.thing_id,
         "type_name": thing.type_name,
@@ -144,9 +143,6 @@ def _having_attribute(*, prefix: bool, of_type: bool) -> Query[Thing]:
     return Query(statement, THING_ATTRIBUTES.c.thing_seq, _make)
 
 
-_KEY = ("account_id", "region", "name")
-_BY_KEY = reading(THINGS, _make, *_KEY)
-_OF_REALM = reading(THINGS, _make, "account_id", "region")
 _OF_TYPE = reading(THINGS, _make, "account_id", "region", "type_name")
 _OF_BILLING_GROUP = reading(THINGS, _make, "account_id", "region", "billing_group_name")
 _WITH_ATTRIBUTE = {
@@ -154,55 +150,44 @@ _WITH_ATTRIBUTE = {
     for prefix in (False, True)
     for of_type in (False, True)
 }
-_REPLACE = update(THINGS).where(its(THINGS, *_KEY)).returning(THINGS.c.seq)
-_SET_BILLING_GROUP = replacing(THINGS, *_KEY)
-_REMOVE = removing(THINGS, *_KEY)
+_REPLACE = update(THINGS).where(its(THINGS, *REALM, "name")).returning(THINGS.c.seq)
 _ADD_ATTRIBUTES = plain_insert(THING_ATTRIBUTES)
 _REMOVE_ATTRIBUTES = removing(THING_ATTRIBUTES, "thing_seq")
 
 
-class ThingRows:
+class ThingRows(RealmRows[Thing]):
     """Things of all realms."""
 
-    __slots__ = ("_tx",)
+    __slots__ = ()
 
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-
-    def get(self, realm: Realm, name: str) -> Thing | None:
-        """The thing, or None."""
-        return _BY_KEY.one(self._tx, realm_parameters(realm, name=name))
+    _table = RealmTable(THINGS, "name", _make, _values)
 
     def add(self, thing: Thing) -> None:
-        """Raises AlreadyThere where the realm has one of this name."""
+        """Add it. Raises AlreadyThere where the realm has one of this name."""
         seq = insert_returning_seq(self._tx, THINGS, _values(thing))
         if seq is None:
             raise AlreadyThere(thing.name)
         self._add_attributes(seq, thing)
 
-    def replace(self, thing: Thing) -> None:
-        """Overwrite it, attributes and all. Raises KeyError where the realm has none of this name."""
-        parameters = _values(thing) | realm_parameters(thing.realm, name=thing.name)
+    def replace(self, changed: Thing, /) -> None:
+        """Replace its row, and its rows of attributes. Raises KeyError where the realm has none of this name."""
+        parameters = _values(changed) | realm_parameters(changed.realm, name=changed.name)
         seq = self._tx.execute(_REPLACE, parameters).scalar()
         if seq is None:
-            raise KeyError(f"{thing.name} is not in the store, so it cannot be replaced")
+            raise KeyError(f"{changed.name} is not in the store, so it cannot be replaced")
         self._tx.execute(_REMOVE_ATTRIBUTES, {"its_thing_seq": seq})
-        self._add_attributes(seq, thing)
+        self._add_attributes(seq, changed)
 
     def set_billing_group(self, realm: Realm, name: str, billing_group_name: str | None) -> None:
-        """Put a thing into a billing group, or (None) into none. Raises KeyError where there is no such thing."""
+        """Set or remove (None) the billing group of a thing. Raises KeyError where the realm has none of this name."""
         parameters = realm_parameters(realm, name=name) | {"billing_group_name": billing_group_name}
-        replace(self._tx, _SET_BILLING_GROUP, parameters, name)
+        replace(self._tx, self._table.replacing, parameters, name)
 
     def _add_attributes(self, seq: int, thing: Thing) -> None:
         if thing.attributes:
-            owner = {"thing_seq": seq, "account_id": thing.realm.account_id, "region": thing.realm.region}
+            owner = {"thing_seq": seq, **realm_values(thing.realm)}
             rows = [owner | {"name": name, "value": value} for name, value in thing.attributes.items()]
             self._tx.execute(_ADD_ATTRIBUTES, rows)
-
-    def remove(self, realm: Realm, name: str) -> None:
-        """Forget it, and its memberships in groups. What is attached to it must have been detached."""
-        self._tx.execute(_REMOVE, realm_parameters(realm, name=name))
 
     def page(
         self,
@@ -213,9 +198,9 @@ class ThingRows:
         attribute: tuple[str, str] | None = None,
         prefix: bool = False,
     ) -> Slice[Thing]:
-        """Part of the realm's list, or of those that have the type and the attribute.
+        """Return a page of the realm's things, or of those with the type and the attribute.
 
-        A list by prefix costs time in proportion to what has the prefix, not to the page.
+        A page by prefix takes time in proportion to the number of things with the prefix.
         """
         if attribute is not None:
             name, value = attribute
@@ -227,9 +212,9 @@ class ThingRows:
             return _WITH_ATTRIBUTE[prefix, type_name is not None].page(self._tx, window, parameters)
         if type_name is not None:
             return _OF_TYPE.page(self._tx, window, realm_parameters(realm, type_name=type_name))
-        return _OF_REALM.page(self._tx, window, realm_parameters(realm))
+        return super().page(realm, window)
 
     def of_billing_group(self, realm: Realm, billing_group_name: str, window: Window) -> Slice[Thing]:
-        """Part of the list of the things of a billing group."""
+        """Return a page of the things of a billing group."""
         parameters = realm_parameters(realm, billing_group_name=billing_group_name)
         return _OF_BILLING_GROUP.page(self._tx, window, parameters)

@@ -138,7 +138,7 @@ def test_any_credentials_use_no_region_that_is_not_in_the_list(region: str) -> N
     response = api().answer(request("POST", "/things/a", authorization=scoped("iot", region=region)))
     assert (response.status, code(response)) == (403, "InvalidSignatureException")
     message = json.loads(response.body)["message"]
-    assert message.startswith(f"Credential should be scoped to a valid region. {region!r} is no region of AWS")
+    assert message.startswith(f"Credential should be scoped to a valid region. {region!r} is neither a region of AWS")
     assert f"SEKISHO_REGIONS={region}" in message
 
 
@@ -151,7 +151,7 @@ def test_a_signed_request_for_a_region_that_is_not_in_the_list_is_refused(signer
     serving = partial(Api, NO_SERVICES, {"AKIAKNOWN": KEY}.get, lambda: datetime.now(UTC), default_realm=HOME)
     refused = serving(operations=toy_operations()).answer(signed)
     assert (refused.status, code(refused)) == (403, "InvalidSignatureException")
-    assert "'plant-2' is no region of AWS" in json.loads(refused.body)["message"]
+    assert "'plant-2' is neither a region of AWS" in json.loads(refused.body)["message"]
     taken = serving(operations=toy_operations(), regions=Regions(("plant-2",))).answer(signed)
     assert json.loads(taken.body)["thingArn"] == "210987654321/plant-2"
 

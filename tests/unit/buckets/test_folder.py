@@ -106,16 +106,15 @@ def test_an_account_sees_only_its_own_buckets_and_the_error_names_their_folder(
     with pytest.raises(InputError) as refused:
         content(FolderBuckets(root), bucket, key)
     assert str(refused.value) == (
-        f"The input file {key} in bucket {bucket} cannot be opened: No such file or directory. Its place is "
-        f"{OWN}/{bucket}/{key} in the server's bulk_folder: each account has a folder of its own there, with a folder "
-        "for each bucket."
+        f"The input file {key} in bucket {bucket} cannot be opened: No such file or directory. Its path is "
+        f"{OWN}/{bucket}/{key} in the server's bulk_folder."
     )
 
 
 def test_an_error_about_a_file_in_the_old_place_names_the_new_one(root: Path) -> None:
     (root / "old").mkdir()
     (root / "old" / "input.json").write_text("old")
-    with pytest.raises(InputError, match=f"Its place is {OWN}/old/input.json"):
+    with pytest.raises(InputError, match=f"Its path is {OWN}/old/input.json"):
         content(FolderBuckets(root), "old", "input.json")
     with captured_log() as logs:
         FolderBuckets(root).warn_of_folders_without_account()

@@ -204,7 +204,7 @@ class TestWithSni:
         assert said.endswith("Register the CA certificate that directly signed the device certificate.")
         add_ca(store, namesake := new_ca("Issuing"), automatic=ENABLE)
         said = detail(admission, request(device))
-        assert "Registered under that name, with another key, is CN=Issuing" in said
+        assert "A CA certificate with that name and another key is registered: CN=Issuing" in said
         assert namesake.certificate_id in said
         assert "elsewhere" not in said
 
@@ -215,9 +215,10 @@ class TestWithSni:
         between = new_ca("Issuing", issuer=root)
         device = new_device(between)
         said = detail(admission, request(device, HOME, between, root))
-        assert f"Registered is CN=Root (certificateId={root.certificate_id}, ACTIVE), which is further up" in said
+        assert f"A CA further up the chain is registered: CN=Root (certificateId={root.certificate_id}, ACTIVE)" in said
         assert (
-            f"Register the CA certificate that the client sent along (certificateId={between.certificate_id})" in said
+            f"Register the CA certificate that the client sent in its chain (certificateId={between.certificate_id})"
+            in said
         )
         # The registration of another account is not mentioned.
         assert root.certificate_id not in detail(admission, request(device, OTHER_ACCOUNT, between, root))
@@ -226,9 +227,9 @@ class TestWithSni:
         add_ca(store, ca := new_ca(), automatic=ENABLE)
         device = new_device(ca)
         said = detail(admission, request(device, SAME_ACCOUNT_ELSEWHERE))
-        assert f"it is registered in {HOME.region}, not in {SAME_ACCOUNT_ELSEWHERE.region}" in said
+        assert f"the CA is registered in {HOME.region}, not in {SAME_ACCOUNT_ELSEWHERE.region}" in said
         said = detail(admission, request(device, OTHER_ACCOUNT))
-        assert "It is registered in another account" in said
+        assert "The CA is registered in another account" in said
         assert HOME.account_id not in said
         # One of the same name with another key is not this CA.
         assert "another account" not in detail(admission, request(new_device(new_ca()), OTHER_ACCOUNT))

@@ -121,7 +121,7 @@ def test_policies_can_be_tested_without_a_principal(authorization: Authorization
 
 
 def test_a_request_without_policies_is_refused(authorization: Authorization) -> None:
-    with pytest.raises(InvalidRequestException, match="Nothing to test"):
+    with pytest.raises(InvalidRequestException, match="names neither a principal nor policies"):
         authorization.test(HOME, [publish(A)])
 
 
@@ -152,9 +152,9 @@ def test_more_than_ten_policies_together_are_refused(
 @pytest.mark.parametrize(
     ("question", "says"),
     [
-        (Question("", [A]), "actionType is one of CONNECT, PUBLISH, RECEIVE, SUBSCRIBE"),
+        (Question("", [A]), "'' is not an actionType. Give one of CONNECT, PUBLISH, RECEIVE, SUBSCRIBE"),
         (Question("PUBLISH", []), "at least one ARN"),
-        (Question("SUBSCRIBE", ["a/b"]), "it is arn:aws:iot:eu-central-1:123456789012:topicfilter/<filter>"),
+        (Question("SUBSCRIBE", ["a/b"]), "give arn:aws:iot:eu-central-1:123456789012:topicfilter/<filter>"),
     ],
 )
 def test_an_invalid_request_is_refused(

@@ -161,13 +161,13 @@ class TestPossession:
         with pytest.raises(RegistrationCodeValidationException, match="There is no registration code"):
             cas.register(HOME, ca.pem, verification_certificate_pem=verification.pem)
         cas.get_registration_code(HOME)
-        with pytest.raises(RegistrationCodeValidationException, match="another one after it was deleted"):
+        with pytest.raises(RegistrationCodeValidationException, match="a new one after it was deleted"):
             cas.register(HOME, ca.pem, verification_certificate_pem=verification.pem)
 
     def test_a_code_in_capital_letters_is_refused_with_a_hint(self, cas: CACertificates) -> None:
         ca = new_ca()
         loud = new_device(ca, cas.get_registration_code(HOME).upper())
-        with pytest.raises(RegistrationCodeValidationException, match="blanks around it, or capital letters"):
+        with pytest.raises(RegistrationCodeValidationException, match="Remove its blanks and upper-case letters"):
             cas.register(HOME, ca.pem, verification_certificate_pem=loud.pem)
 
     def test_a_self_signed_verification_certificate_is_refused(self, cas: CACertificates) -> None:

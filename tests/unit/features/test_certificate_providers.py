@@ -104,7 +104,7 @@ def test_the_signer_must_be_a_function(providers: CertificateProviders, function
 def test_a_provider_signs_for_exactly_one_operation(
     providers: CertificateProviders, operations: list[CertificateProviderOperation]
 ) -> None:
-    with pytest.raises(InvalidRequestException, match=f"names {len(operations)} operations"):
+    with pytest.raises(InvalidRequestException, match=f"has {len(operations)} operations"):
         providers.create(HOME, "one", FUNCTION, operations)
 
 
@@ -180,7 +180,9 @@ class TestSigning:
         cas.register(HOME, ca.pem, mode=CertificateMode.SNI_ONLY)
         device = new_device(ca)
         signer.answer = lambda: device.pem
-        with pytest.raises(InvalidRequestException, match=f"INACTIVE .certificateId={ca.certificate_id}"):
+        with pytest.raises(
+            InvalidRequestException, match=f"INACTIVE CA certificate .certificateId={ca.certificate_id}"
+        ):
             certificates.create_from_csr(HOME, new_request(device.key))
         cas.update(HOME, ca.certificate_id, status=CACertificateStatus.ACTIVE)
         certificates.create_from_csr(HOME, new_request(device.key))
@@ -194,11 +196,11 @@ class TestSigning:
     @pytest.mark.parametrize(
         ("answer", "says"),
         [
-            (lambda _device, _ca: "", "something else than one certificate"),
+            (lambda _device, _ca: "", "something other than one certificate"),
             (lambda _device, _ca: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "cannot be read"),
             (lambda device, _ca: new_request(device.key), "certificate signing request"),
             (lambda device, ca: device.pem + ca.pem, "2 objects"),
-            (lambda _device, ca: new_device(ca).pem, "another public key than that of the request"),
+            (lambda _device, ca: new_device(ca).pem, "whose public key is not that of the request"),
             (lambda device, ca: new_device(ca, "Other", key=device.key).pem, "subject CN=Other; .* CN=MyDevice"),
             (lambda device, ca: new_device(ca, key=device.key, digest=SHA224()).pem, "signed with"),
             (
@@ -221,7 +223,7 @@ class TestSigning:
         ca = new_ca()
         device = new_device(ca)
         signer.answer = lambda: answer(device, ca)
-        with pytest.raises(InvalidRequestException, match=f"(?s)certificate provider step-ca answered.*{says}"):
+        with pytest.raises(InvalidRequestException, match=f"(?s)certificate provider step-ca returned.*{says}"):
             certificates.create_from_csr(HOME, new_request(device.key))
         assert certificates.list(HOME, Window(limit=1)).items == []
 
@@ -248,7 +250,7 @@ class TestSigning:
             raise failure
 
         signer.answer = fail
-        with pytest.raises(refusal, match=f"step-ca signed nothing: {failure}"):
+        with pytest.raises(refusal, match=f"step-ca did not sign the request: {failure}"):
             certificates.create_from_csr(HOME, new_request(p256()))
 
     def test_an_invalid_request_does_not_reach_the_provider(self, certificates: Certificates, signer: Signer) -> None:
@@ -274,5 +276,5 @@ class TestSigning:
     ) -> None:
         del certificates
         alone = Certificates(store, clock, authority)
-        with pytest.raises(InvalidRequestException, match="step-ca cannot be asked"):
+        with pytest.raises(InvalidRequestException, match="step-ca cannot be called"):
             alone.create_from_csr(HOME, new_request(p256()))

@@ -161,8 +161,8 @@ class TestIssuers:
     def test_of_several_cas_of_one_name_the_signer_counts(
         self, certificates: Certificates, cas: CACertificates
     ) -> None:
-        namesakes = [add_ca(cas, new_ca("MyCA")) for _ in range(4)]
-        for ca in namesakes:
+        same_name = [add_ca(cas, new_ca("MyCA")) for _ in range(4)]
+        for ca in same_name:
             assert certificates.register(HOME, new_device(ca).pem).ca_certificate_id == ca.certificate_id
 
     def test_an_unknown_issuer_is_shown_with_the_registered_ones(
@@ -236,7 +236,7 @@ class TestIssuers:
 
     def test_the_given_ca_must_be_the_issuer(self, certificates: Certificates, cas: CACertificates) -> None:
         ca, other = add_ca(cas, new_ca("MyCA")), add_ca(cas, new_ca("Other"))
-        with pytest.raises(CertificateValidationException, match=r"issuer is CN=MyCA, and the .* that of CN=Other"):
+        with pytest.raises(CertificateValidationException, match=r"issuer is CN=MyCA, but the .* is CN=Other"):
             certificates.register(HOME, new_device(ca).pem, ca_certificate_pem=other.pem)
 
     def test_of_two_certificates_of_one_ca_key_the_request_must_name_one(
@@ -396,7 +396,7 @@ class TestStatus:
         certificate_id = self._in_status(certificates, store, REVOKED)
         announced.clear()
         with pytest.raises(
-            CertificateStateException, match=f"REVOKED, which is for good; .* set to {after}"
+            CertificateStateException, match=f"A REVOKED certificate cannot be set to {after}"
         ) as refusal:
             certificates.update(HOME, certificate_id, after)
         assert certificate_id in str(refusal.value)

@@ -101,7 +101,7 @@ def test_another_domain_or_home_changes_the_name_and_not_the_prefix(endpoints: E
 
 @pytest.mark.parametrize("endpoint_type", ["iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor", "iot:Data-Beta"])
 def test_an_endpoint_type_that_is_not_served_is_refused_by_name(endpoints: Endpoints, endpoint_type: str) -> None:
-    with pytest.raises(InvalidRequestException, match=f"{endpoint_type} is not served"):
+    with pytest.raises(InvalidRequestException, match=f"{endpoint_type} is not supported"):
         endpoints.describe(HOME, endpoint_type)
 
 

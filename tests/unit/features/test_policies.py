@@ -226,7 +226,7 @@ def test_a_missing_thing_group_is_not_a_target(policies: Policies) -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        (arn.thing(HOME, "pump"), "attach it to the certificate of the thing"),
+        (arn.thing(HOME, "pump"), "Attach it to the certificate of the thing"),
         (arn.certificate(OTHER_ACCOUNT, certificate_id(1)), "account 210987654321"),
         ("arn:aws:iot:us-east-1:123456789012:thinggroup/pumps", "region us-east-1"),
         ("pump", "is not a principal"),

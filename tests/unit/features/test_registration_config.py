@@ -97,8 +97,11 @@ def test_an_empty_configuration_is_no_configuration() -> None:
         (body({"Resources": {"t": {"Type": "AWS::IoT::Thing", "Properties": 1}}}), "Properties has to be an object"),
         (body({"Parameters": [], "Resources": {"t": THING}}), "Parameters has to be an object"),
         (body({"Parameters": {"p": {"Type": "Number"}}, "Resources": {"t": THING}}), "parameter 'p'"),
-        (body({"Resources": {"c": {**REQUEST, "Properties": {"CertificatePem": "pem"}}}}), "The device brings the"),
-        (body({"Resources": {"c": REQUEST}}), "gives its certificate as CertificateSigningRequest"),
+        (
+            body({"Resources": {"c": {**REQUEST, "Properties": {"CertificatePem": "pem"}}}}),
+            "The device has its certificate already",
+        ),
+        (body({"Resources": {"c": REQUEST}}), "specifies its certificate as CertificateSigningRequest"),
     ],
 )
 def test_an_invalid_configuration_is_refused_with_the_reason(config: RegistrationConfig, message: str) -> None:

@@ -56,8 +56,8 @@ def test_a_missing_resource_is_not_found(tags: Tags, resource: str) -> None:
 @pytest.mark.parametrize(
     ("resource", "says"),
     [
-        (arn.certificate(HOME, certificate_id(1)), "'cert' takes no tags"),
-        (arn.thing(HOME, "pump"), "'thing' takes no tags"),
+        (arn.certificate(HOME, certificate_id(1)), "'cert' cannot have tags"),
+        (arn.thing(HOME, "pump"), "'thing' cannot have tags"),
         (arn.policy(OTHER_ACCOUNT, "telemetry"), "account 210987654321"),
         ("arn:aws:s3:::bucket/key", "not the ARN of an AWS IoT resource"),
         ("telemetry", "not the ARN of an AWS IoT resource"),

@@ -82,7 +82,7 @@ def test_a_tree_is_at_most_seven_deep(groups: ThingGroups) -> None:
 def test_a_group_has_at_most_a_hundred_children(groups: ThingGroups) -> None:
     for number in range(100):
         groups.create(HOME, f"pump-{number}", parent_name="pumps")
-    with pytest.raises(InvalidRequestException, match="100 groups right below"):
+    with pytest.raises(InvalidRequestException, match="100 child groups"):
         groups.create(HOME, "pump-100", parent_name="pumps")
     groups.create(HOME, "pump-100", parent_name="pump-99")
 
@@ -105,7 +105,7 @@ def test_an_update_changes_the_given_properties_and_raises_the_version(groups: T
     assert groups.update(HOME, "red", attributes={}).attributes == {}
     with pytest.raises(VersionConflictException, match="version=5, expectedVersion=4"):
         groups.update(HOME, "red", expected_version=4)
-    with pytest.raises(InvalidRequestException, match="at most 50"):
+    with pytest.raises(InvalidRequestException, match="the maximum is 50"):
         groups.update(HOME, "red", attributes={str(number): "1" for number in range(51)})
     assert groups.describe(HOME, "red").version == 5
 
@@ -127,7 +127,7 @@ def test_a_thing_is_in_at_most_ten_groups(groups: ThingGroups) -> None:
 @pytest.mark.parametrize("other", ["lights", "red", "blue"])
 def test_a_second_group_of_a_tree_is_refused_with_the_name_of_the_first(groups: ThingGroups, other: str) -> None:
     groups.add_thing(HOME, "led", "lamp")
-    with pytest.raises(InvalidRequestException, match=r"in group led already.*take it out of led first"):
+    with pytest.raises(InvalidRequestException, match=r"in group led already.*Remove it from led first"):
         groups.add_thing(HOME, other, "lamp")
     assert of(groups, "lamp") == ["led"]
 

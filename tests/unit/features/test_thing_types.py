@@ -59,9 +59,9 @@ def test_a_type_with_things_is_not_deleted(types: ThingTypes, things: Things, cl
     things.create(HOME, "one", type_name="pump", attributes=dict.fromkeys("abcd", "1"))
     types.deprecate(HOME, "pump")
     clock.move(FIVE_MINUTES)
-    with pytest.raises(InvalidRequestException, match="Things have it"):
+    with pytest.raises(InvalidRequestException, match="Things have this type"):
         types.delete(HOME, "pump")
-    with pytest.raises(InvalidRequestException, match="at most 3"):
+    with pytest.raises(InvalidRequestException, match="the maximum is 3"):
         things.update(HOME, "one", remove_type=True)
     things.update(HOME, "one", remove_type=True, attributes={})
     types.delete(HOME, "pump")
@@ -89,7 +89,7 @@ def test_types_of_other_accounts_are_not_visible(types: ThingTypes, things: Thin
 def test_a_thing_with_a_type_has_at_most_fifty_attributes(types: ThingTypes, things: Things) -> None:
     types.create(HOME, "pump")
     things.create(HOME, "one", type_name="pump", attributes={str(number): "1" for number in range(50)})
-    with pytest.raises(InvalidRequestException, match="at most 50"):
+    with pytest.raises(InvalidRequestException, match="the maximum is 50"):
         things.create(HOME, "two", type_name="pump", attributes={str(number): "1" for number in range(51)})
 
 
@@ -120,7 +120,7 @@ def test_an_update_changes_only_the_given_properties(types: ThingTypes) -> None:
 @pytest.mark.parametrize(
     ("propagating", "says"),
     [
-        ([PropagatingAttribute("a", thing_attribute="b")] * 21, "at most 20"),
+        ([PropagatingAttribute("a", thing_attribute="b")] * 21, "the maximum is 20"),
         ([PropagatingAttribute("a")], "userPropertyKey"),
         ([PropagatingAttribute("", thing_attribute="a")], "userPropertyKey"),
         ([PropagatingAttribute("a", thing_attribute="b", connection_attribute="c")], "userPropertyKey"),

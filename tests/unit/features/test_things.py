@@ -220,7 +220,7 @@ def test_a_missing_thing_or_certificate_is_not_found(things: Things, store: Stor
 @pytest.mark.parametrize(
     ("principal", "says"),
     [
-        (certificate_id(1), "is named by its ARN: arn:aws:iot:eu-central-1:123456789012:cert/0"),
+        (certificate_id(1), "Give the certificate's ARN: arn:aws:iot:eu-central-1:123456789012:cert/0"),
         (arn.certificate(HOME, "abc"), "64 hexadecimal digits"),
         (arn.certificate(OTHER_ACCOUNT, certificate_id(1)), "account 210987654321"),
         (arn.certificate(SAME_ACCOUNT_ELSEWHERE, certificate_id(1)), "region us-east-1"),

@@ -102,7 +102,7 @@ def test_a_real_gateway_publishes_and_refuses_a_reserved_topic_with_a_reason() -
 def test_a_message_for_a_region_that_is_not_in_the_list_is_not_passed_on() -> None:
     gateway = Answering(None)
     broker = GatewayBroker(cast(_sekisho.Gateway, gateway), Regions(("plant-1",)))
-    with pytest.raises(InvalidRequestException, match="'plant-2' is no region of AWS"):
+    with pytest.raises(InvalidRequestException, match="'plant-2' is neither a region of AWS"):
         broker.publish(Realm("123456789012", "plant-2"), Message(topic="t", payload=b""))
     assert gateway.taken == []
     broker.publish(Realm("123456789012", "plant-1"), Message(topic="t", payload=b""))

@@ -19,8 +19,8 @@ from sekisho.errors import LimitExceededException
 from sekisho.pages import Window
 from sekisho.provisioning.bulk.input import InputError, InputUnavailable
 from sekisho.provisioning.bulk.model import RegistrationTask, RegistrationTaskStatus, ReportType
-from sekisho.provisioning.bulk.registration import MAX_LINES, BulkRegistration
-from sekisho.provisioning.bulk.rules import KEPT, RegistrationTasks, ReportFile
+from sekisho.provisioning.bulk.registration import MAX_LINES_PER_STEP, BulkRegistration
+from sekisho.provisioning.bulk.rules import RETENTION, RegistrationTasks, ReportFile
 from sekisho.provisioning.bulk.store import RegistrationTaskRows
 from sekisho.provisioning.provisioner import Provisioned, ProvisioningError, ResourceConflict
 from sekisho.realm import Realm
@@ -148,7 +148,7 @@ class World:
 
     def server(self, store: Any = None, **options: Any) -> BulkRegistration:
         """Return another server on the same store; it is stopped with the test."""
-        options = {"patience": (0.001, 0.001, 0.001), **options}
+        options = {"retry_delays": (0.001, 0.001, 0.001), **options}
         made = BulkRegistration(store or self.store, self.clock, self.drawer, self.provisioner, **options)
         self.running.append(made)
         return made
@@ -344,7 +344,7 @@ def test_an_input_that_ends_too_early_is_not_complete(world: World, more: bytes)
 
 def _stopped_half_way(world: World, many: int) -> str:
     """Start a server and stop it during a task; returns the task's id."""
-    first = world.server(step=0.0)
+    first = world.server(step_seconds=0.0)
     task_id = world.start(first)
     world.when(task_id, lambda task: task.lines_done >= 5)
     first.stop()
@@ -371,22 +371,22 @@ def test_a_changed_input_is_not_continued(world: World) -> None:
     task = world.ended(task_id)
     assert task.status is FAILED
     assert task.message is not None
-    assert "another one since the task began" in task.message
+    assert "was changed after the task began" in task.message
 
 
 def test_a_step_ends_after_its_time_and_has_at_least_one_line(world: World) -> None:
     world.fill(20)
     failing = FailingStore(world.store)
-    world.ended(world.start(world.server(failing, step=0.0)))
+    world.ended(world.start(world.server(failing, step_seconds=0.0)))
     # Opening; a step for each line; the end.
     assert failing.writes == 22
 
 
 def test_two_servers_on_one_store_process_no_line_twice(world: World) -> None:
     world.fill(120)
-    bulk = world.server(step=0.0)
+    bulk = world.server(step_seconds=0.0)
     task_id = world.start(bulk)
-    world.server(step=0.0).start()
+    world.server(step_seconds=0.0).start()
     world.check_that_each_of(120, world.ended(task_id))
 
 
@@ -411,7 +411,7 @@ def test_a_server_that_opens_the_input_while_another_continues_leaves_the_task_t
 
 def test_a_task_that_waits_for_its_input_can_be_cancelled(world: World) -> None:
     world.drawer.refuses = [InputUnavailable("away")] * 100
-    bulk = world.server(patience=(600.0,))
+    bulk = world.server(retry_delays=(600.0,))
     task_id = world.start(bulk)
     eventually(lambda: world.drawer.opened_at)
     world.tasks(bulk).stop(HOME, task_id)
@@ -429,7 +429,7 @@ def test_a_task_that_was_being_cancelled_at_the_end_of_the_server_is_cancelled_b
 
 
 def test_other_writers_get_their_turn_between_two_steps(world: World) -> None:
-    world.fill(10 * MAX_LINES)
+    world.fill(10 * MAX_LINES_PER_STEP)
     task_id = world.start(world.server())
     world.when(task_id, lambda task: task.lines_done > 0)
     turns = 0
@@ -497,7 +497,7 @@ def test_a_task_is_deleted_with_its_reports_30_days_after_its_end(world: World) 
         RegistrationTaskRows(tx).replace(replace(old, status=COMPLETED, success_count=1))
         RegistrationTaskRows(tx).add_report(old, RESULTS, 1, 1, "{}\n")
     (file,) = tasks.reports(HOME, old.task_id, RESULTS, Window(limit=9)).items
-    moved.now += KEPT
+    moved.now += RETENTION
     assert tasks.report(file) == ["{}\n"]
     assert tasks.describe(HOME, old.task_id)
     moved.now += timedelta(seconds=1)
@@ -510,7 +510,7 @@ def test_a_task_is_deleted_with_its_reports_30_days_after_its_end(world: World) 
     with world.store.read() as tx:
         assert RegistrationTaskRows(tx).get(HOME, old.task_id) is None
         assert RegistrationTaskRows(tx).report(old, RESULTS, 1) == []
-    moved.now += 2 * KEPT
+    moved.now += 2 * RETENTION
     # A running task is never deleted.
     assert tasks.describe(OTHER_ACCOUNT, new.task_id) == new
 
@@ -532,7 +532,7 @@ def test_a_missing_report_is_none(world: World, name: str) -> None:
 
 def test_tasks_of_two_accounts_alternate_and_never_use_the_store_together(world: World) -> None:
     world.fill(30)
-    bulk = world.server(step=0.0)
+    bulk = world.server(step_seconds=0.0)
     tasks = RegistrationTasks(world.store, world.clock, lambda _realm, _task_id: None)
     started = {realm: tasks.start(realm, TEMPLATE, "bucket", "key", "role").task_id for realm in (HOME, OTHER_ACCOUNT)}
     at_once: list[int] = []

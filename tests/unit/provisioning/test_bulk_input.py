@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sekisho.provisioning.bulk import input as bulk_input
-from sekisho.provisioning.bulk.input import MAX_LINE, BadLine, Line, lines, parameters
+from sekisho.provisioning.bulk.input import MAX_LINE_BYTES, BadLine, Line, lines, parameters
 
 
 def reader(content: bytes, *sizes: int) -> Callable[[int], bytes]:
@@ -67,13 +67,13 @@ def test_reading_continues_after_any_line_with_the_same_lines(texts: list[bytes]
     assert rest == found[place + 1 :]
 
 
-@pytest.mark.parametrize("size", [MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 3 * MAX_LINE])
+@pytest.mark.parametrize("size", [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 3 * MAX_LINE_BYTES])
 @pytest.mark.parametrize("chunk", [1000, 10**6])
 @pytest.mark.parametrize("last", [False, True])
 def test_a_line_longer_than_256_kb_is_an_error_and_affects_no_other(size: int, chunk: int, last: bool) -> None:
     whole = b"a\n" + b"x" * size + (b"" if last else b"\nb\n")
     found = list(lines(reader(whole, chunk), after=0, begin=0))
-    long = b"x" * size if size <= MAX_LINE else None
+    long = b"x" * size if size <= MAX_LINE_BYTES else None
     assert [each.content for each in found] == [b"a", long, *([] if last else [b"b"])]
     assert found[-1].end == len(whole)
 
@@ -87,7 +87,7 @@ def test_at_most_one_line_is_kept_of_an_endless_one() -> None:
         return b"x" * size if left else b""
 
     (only,) = lines(read, after=0, begin=0)
-    assert only == Line(1, 0, 1999 * bulk_input.CHUNK, None)
+    assert only == Line(1, 0, 1999 * bulk_input.CHUNK_BYTES, None)
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=5))

@@ -54,7 +54,7 @@ def test_the_event_is_that_of_aws_with_a_timeout_of_five_seconds() -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (None, "answered nothing"),
+        (None, "returned nothing"),
         ("-----BEGIN CERTIFICATE-----", "a value of type str"),
         ({}, "the members .none."),
         ({"certificatePem": 1, "b": "a secret"}, "the members b, certificatePem"),

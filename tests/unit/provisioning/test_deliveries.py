@@ -183,7 +183,7 @@ def test_a_delay_is_shortened_at_random_by_up_to_half(world: World) -> None:
 
 
 def test_a_due_delivery_is_made_even_if_no_event_wakes_the_lane(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "LOOK", 3600.0)
+    monkeypatch.setattr(deliveries, "POLL_SECONDS", 3600.0)
     answers: list[HandlerFailed | None] = [None, HandlerFailed("once")]
     world.handlers.fails = lambda _: answers.pop()
     began = time.monotonic()
@@ -217,7 +217,7 @@ def test_after_its_retries_a_delivery_fails_is_kept_and_can_be_retried(world: Wo
     assert failed is not None
     assert (failed.attempts, failed.payload) == (3, b'{"n": 1}')
     assert failed.last_error is not None
-    assert len(failed.last_error) == deliveries.MAX_ERROR
+    assert len(failed.last_error) == deliveries.MAX_ERROR_CHARACTERS
     assert operator.backlogs(["h"]) == [Backlog("h", 0, 1, failed.last_error, {HOME.account_id: Counts(0, 1)})]
 
     dispatcher.wake()
@@ -240,7 +240,7 @@ def test_a_permanent_failure_is_not_retried(world: World) -> None:
 
 
 def test_a_retry_by_another_process_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "LOOK", 0.05)
+    monkeypatch.setattr(deliveries, "POLL_SECONDS", 0.05)
     world.handlers.fails = lambda _: HandlerFailed("no", is_permanent=True)
     world.enqueue(1)
     world.dispatcher()
@@ -449,7 +449,7 @@ def test_no_call_starts_after_stopping(world: World) -> None:
 
 
 def test_an_unusable_store_delays_deliveries_and_loses_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "LOOK", 0.02)
+    monkeypatch.setattr(deliveries, "POLL_SECONDS", 0.02)
     is_full = threading.Event()
     is_full.set()
     write = Store.write
@@ -474,7 +474,7 @@ def test_an_unusable_store_delays_deliveries_and_loses_none(world: World, monkey
 def test_a_look_that_fails_at_its_end_keeps_no_delivery_and_no_thread(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "LOOK", 0.02)
+    monkeypatch.setattr(deliveries, "POLL_SECONDS", 0.02)
     is_broken = threading.Event()
     is_broken.set()
     read = Store.read

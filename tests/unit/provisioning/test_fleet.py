@@ -286,7 +286,7 @@ class TestACertificate:
         world.handlers.answer = HandlerFailed("it fell over", is_permanent=is_permanent)
         refusal = world.ask(FROM_CSR, {"certificateSigningRequest": new_request(p256())}).refusal
         assert refusal[:2] == (status, code)
-        assert "own-ca signed nothing: it fell over" in refusal[2]
+        assert "own-ca did not sign the request: it fell over" in refusal[2]
         assert world.certificates.list(HOME, Window(limit=10)).items == []
 
     @pytest.mark.parametrize("csr", [None, "", 7, ["x"], "not a request", "\ud800"])
@@ -449,15 +449,15 @@ class TestATemplate:
     @pytest.mark.parametrize(
         ("parameters", "says"),
         [
-            ([], "an object of texts"),
-            ("x", "an object of texts"),
-            ({"SerialNumber": 1}, "an object of texts"),
-            ({"SerialNumber": None}, "an object of texts"),
-            ({"SerialNumber": {}}, "an object of texts"),
-            ({"SerialNumber": "\ud800"}, "an object of texts"),
-            ({"\udfff": "1"}, "an object of texts"),
-            ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": "ab" * 32}, "AWS::IoT::Certificate::Id is taken from"),
-            ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": ""}, "the request gives another value"),
+            ([], "an object whose values are strings"),
+            ("x", "an object whose values are strings"),
+            ({"SerialNumber": 1}, "an object whose values are strings"),
+            ({"SerialNumber": None}, "an object whose values are strings"),
+            ({"SerialNumber": {}}, "an object whose values are strings"),
+            ({"SerialNumber": "\ud800"}, "an object whose values are strings"),
+            ({"\udfff": "1"}, "an object whose values are strings"),
+            ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": "ab" * 32}, "AWS::IoT::Certificate::Id comes from"),
+            ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": ""}, "the request has another value"),
             ({"SerialNumber": "1", "AWS::IoT::Certificate::Country": "JP"}, "(the certificate has none)"),
             ({"SerialNumber": "1", "AWS::IoT::Certificate::id": "x"}, "AWS::IoT::Certificate::id is no parameter"),
             ({"SerialNumber": "1", "AWS::anything": "x"}, "AWS::anything is no parameter"),
@@ -608,19 +608,19 @@ class TestAPayload:
             ("json", b"[" * 100_000, "is not JSON"),
             ("json", b'{"a":' * 100_000, "is not JSON"),
             ("json", b"1" * 10_000, "is not JSON"),
-            ("json", b"[]", "no JSON object"),
-            ("json", b"null", "no JSON object"),
-            ("json", b'"{}"', "no JSON object"),
-            ("json", b"NaN", "no JSON object"),
+            ("json", b"[]", "not a JSON object"),
+            ("json", b"null", "not a JSON object"),
+            ("json", b'"{}"', "not a JSON object"),
+            ("json", b"NaN", "not a JSON object"),
             ("cbor", b"{}", "is not CBOR"),
             ("cbor", b"\xff", "is not CBOR"),
             ("cbor", b"\x81" * 100_000, "is not CBOR"),
             ("cbor", b"\xd8\x1c" * 50_000, "is not CBOR"),
             ("cbor", bytes.fromhex("c5821b7fffffffffffffff01"), "is not CBOR"),
             ("cbor", bytes.fromhex("5b00000fffffffffff"), "is not CBOR"),
-            ("cbor", b"\x80", "no CBOR object"),
-            ("cbor", b"\x20", "no CBOR object"),
-            ("cbor", bytes.fromhex("d81c81d81d00"), "no CBOR object"),
+            ("cbor", b"\x80", "not a CBOR object"),
+            ("cbor", b"\x20", "not a CBOR object"),
+            ("cbor", bytes.fromhex("d81c81d81d00"), "not a CBOR object"),
         ],
     )
     def test_that_is_not_an_object_is_refused(
@@ -795,7 +795,7 @@ class TestAHook:
         with captured_log() as logged:
             status, code, message = world.provision(token).refusal
         assert (status, code) == (500, "InternalFailure")
-        assert "no answer that can be used" in message
+        assert "returned an answer that is not valid" in message
         assert [line["function"] for line in logged if line["log_level"] == "error"] == [FUNCTION]
         world.nothing_happened(certificate_id, token)
 
@@ -824,27 +824,27 @@ class TestAnUnclaimedCertificate:
         second, token = world.claimed()
         other, _ = world.claimed(realm=OTHER_ACCOUNT)
         world.clock.move(HOUR - 1.000001)
-        assert world.fleet.forget_unclaimed() == 0
+        assert world.fleet.remove_expired() == 0
         announced.clear()
         world.clock.move(0.000001)
-        assert world.fleet.forget_unclaimed() == 1
+        assert world.fleet.remove_expired() == 1
         assert world.kept(first) is None
         # The gateway may have asked for it.
         lost = RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
         assert announced == [Change(HOME, ChangeKind.CERTIFICATE, first, lost)]
         assert world.provision(token).accepted
         world.clock.move(1)
-        assert world.fleet.forget_unclaimed() == 1
+        assert world.fleet.remove_expired() == 1
         assert world.kept(other, OTHER_ACCOUNT) is None
         assert world.status(second) is ACTIVE
-        assert world.fleet.forget_unclaimed() == 0
+        assert world.fleet.remove_expired() == 0
 
     @pytest.mark.parametrize("status", [ACTIVE, CertificateStatus.INACTIVE, CertificateStatus.REVOKED])
     def test_stays_after_its_status_was_set(self, world: World, status: CertificateStatus) -> None:
         certificate_id, token = world.claimed()
         world.certificates.update(HOME, certificate_id, status)
         world.clock.move(HOUR)
-        assert world.fleet.forget_unclaimed() == 1
+        assert world.fleet.remove_expired() == 1
         assert world.status(certificate_id) is status
         assert world.provision(token).refusal[1] == "InvalidCertificateOwnershipToken"
 
@@ -857,7 +857,7 @@ class TestAnUnclaimedCertificate:
             world.things.create(HOME, name)
             world.things.attach_principal(HOME, name, principal)
         world.clock.move(HOUR)
-        assert world.fleet.forget_unclaimed() == 1
+        assert world.fleet.remove_expired() == 1
         assert world.kept(certificate_id) is None
         # Nothing refers to it.
         world.policies.delete(HOME, "p")
@@ -868,7 +868,7 @@ class TestAnUnclaimedCertificate:
         certificate_id, _ = world.claimed()
         world.certificates.delete(HOME, certificate_id)
         world.clock.move(HOUR)
-        assert world.fleet.forget_unclaimed() == 1
+        assert world.fleet.remove_expired() == 1
 
     def test_is_deleted_also_if_there_are_more_than_one_look_finds(
         self, world: World, monkeypatch: pytest.MonkeyPatch
@@ -876,7 +876,7 @@ class TestAnUnclaimedCertificate:
         monkeypatch.setattr("sekisho.provisioning.fleet._MANY", 2)
         ids = [world.claimed()[0] for _ in range(5)]
         world.clock.move(HOUR)
-        assert world.fleet.forget_unclaimed() == 5
+        assert world.fleet.remove_expired() == 5
         assert [world.kept(each) for each in ids] == [None] * 5
 
 

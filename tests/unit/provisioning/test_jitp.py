@@ -28,7 +28,7 @@ from sekisho.policies.store import PolicyRows
 from sekisho.provisioning import jitp
 from sekisho.provisioning.deliveries.rules import Enqueuing
 from sekisho.provisioning.deliveries.store import DeliveryRows
-from sekisho.provisioning.jitp import BETWEEN, JustInTimeProvisioning
+from sekisho.provisioning.jitp import RETRY_INTERVAL, JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox.rules import Outbox
 from sekisho.provisioning.outbox.store import OutboxRows
@@ -58,7 +58,7 @@ ROLE: Final = "arn:aws:iam::123456789012:role/provisioning"
 ALL: Final = Window(limit=100)
 COMMON_NAME: Final = "AWS::IoT::Certificate::CommonName"
 ID: Final = "AWS::IoT::Certificate::Id"
-BEFORE_IT_IS_DUE: Final = BETWEEN.total_seconds() - 0.001
+BEFORE_IT_IS_DUE: Final = RETRY_INTERVAL.total_seconds() - 0.001
 
 
 def body(*, thing: Mapping[str, Any] | None = None, policy: Mapping[str, Any] | None = None, **certificate: Any) -> str:
@@ -366,7 +366,9 @@ class TestATemplateByName:
     def test_a_disabled_template_leaves_the_certificate_waiting_until_it_is_enabled(self, world: World) -> None:
         ca = world.trust(template_name=world.named(body(), enabled=False))
         device = new_device(ca, "a")
-        why = "PROVISIONING_FAILED: provisioning template fleet is not enabled; UpdateProvisioningTemplate enables it"
+        why = (
+            "PROVISIONING_FAILED: provisioning template fleet is not enabled. Enable it with UpdateProvisioningTemplate"
+        )
         assert world.connect(device) == [why]
         assert (world.status(device), world.names()) == (WAITING, ([], []))
         world.templates.update(HOME, "fleet", enabled=True)
@@ -550,7 +552,7 @@ class TestATemplateThatFails:
         assert world.connect(first, second) == [PROVISIONED, lacks_policy(second)]
 
     def test_the_number_of_remembered_failures_is_bounded(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(jitp, "REMEMBERED", 2)
+        monkeypatch.setattr(jitp, "MAX_FAILURES", 2)
         ca = world.trust(LACKS_POLICY)
         devices = [new_device(ca, name) for name in "abc"]
         world.connect(*devices)

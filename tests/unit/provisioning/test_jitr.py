@@ -26,7 +26,7 @@ from sekisho.pki.issuing import IssuingAuthority
 from sekisho.provisioning.jitp import JustInTimeProvisioning
 from sekisho.provisioning.jitr import JustInTimeRegistration
 from sekisho.provisioning.outbox.model import Event
-from sekisho.provisioning.outbox.rules import BATCH, Outbox
+from sekisho.provisioning.outbox.rules import EVENTS_PER_READ, Outbox
 from sekisho.provisioning.outbox.store import OutboxRows
 from sekisho.provisioning.tokens.store import OwnershipTokenRows
 from sekisho.realm import Realm
@@ -354,7 +354,7 @@ def test_a_default_mode_certificate_of_another_account_is_not_registered(world: 
     good = new_device(ca)
     with captured_log() as logs:
         assert world.connect(device, good) == ["REGISTRATION_REFUSED", PENDING]
-    assert "another account of this region" in logs[0]["reason"]
+    assert "which only one account of a region may" in logs[0]["reason"]
     assert world.kept(device) is None
 
 
@@ -407,7 +407,7 @@ def test_an_event_that_the_broker_refuses_permanently_does_not_delay_others(worl
 
 
 def test_more_events_than_one_look_are_all_published_in_order(world: World) -> None:
-    many = 2 * BATCH + 1
+    many = 2 * EVENTS_PER_READ + 1
     with world.store.write() as tx:
         for number in range(many):
             OutboxRows(tx).add(Event(HOME, f"t/{number}", b""))

@@ -206,7 +206,7 @@ def test_a_clock_that_was_set_back_does_not_suppress_deliveries(world: World) ->
 
 
 def test_the_number_of_remembered_certificates_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration_handlers, "REMEMBERED", 2)
+    monkeypatch.setattr(registration_handlers, "MAX_CERTIFICATES", 2)
     devices = [new_device(world.ca, f"device {number}") for number in range(3)]
     world.connect(*devices)
     for device in devices:

@@ -172,9 +172,9 @@ def test_a_policy_document_built_as_text_logs_a_warning(templates: ProvisioningT
 @pytest.mark.parametrize(
     ("certificate", "says"),
     [
-        (None, "no certificate, which a template of type FLEET_PROVISIONING has to have"),
-        ({"CertificateSigningRequest": "request"}, "gives its certificate as CertificateSigningRequest"),
-        ({"CertificatePem": "pem"}, "gives its certificate as CertificatePem"),
+        (None, "no certificate, which a template of type FLEET_PROVISIONING needs"),
+        ({"CertificateSigningRequest": "request"}, "specifies its certificate as CertificateSigningRequest"),
+        ({"CertificatePem": "pem"}, "specifies its certificate as CertificatePem"),
     ],
 )
 def test_a_fleet_template_must_name_its_certificate(
@@ -239,8 +239,8 @@ def test_a_claim_is_a_certificate_of_five_minutes_that_is_deleted_after_them(
     assert certificate.not_before < clock.now
 
     clock.move(300)
-    assert templates.forget_expired_claims() == 1
-    assert templates.forget_expired_claims() == 0
+    assert templates.remove_expired_claims() == 1
+    assert templates.remove_expired_claims() == 0
     for _ in range(2):
         templates.create_claim(HOME, "t")
         clock.move(301)

@@ -61,7 +61,7 @@ def test_the_region_of_the_aws_tools_is_the_default_home_region(tmp_path: Path) 
         ("api_port", "http", "from 0 to 65535"),
         ("mqtt_port", -1, "from 0 to 65535"),
         ("log_level", "loud", "debug, info, warning, error"),
-        ("region", "EU West", "no region of AWS, and none of the setting regions. Did you mean eu-west-3?"),
+        ("region", "EU West", "neither a region of AWS nor one of the setting regions. Did you mean eu-west-3?"),
         ("account", "12345", "12 digits"),
         ("account", "12345678901x", "12 digits"),
         ("domain", "Not A Name", "DNS name"),
@@ -321,7 +321,9 @@ def test_a_region_is_one_of_aws_or_of_the_site(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["--region", "SEKISHO_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"])
 def test_a_region_that_is_not_in_the_list_is_refused_in_every_setting(tmp_path: Path, source: str) -> None:
     chosen: dict[str, Any] = {"region": "tokyo"} if source == "--region" else {}
-    with pytest.raises(ConfigError, match=r"'tokyo' is no region of AWS.*ap-northeast-1.*SEKISHO_REGIONS") as refusal:
+    with pytest.raises(
+        ConfigError, match=r"'tokyo' is neither a region of AWS.*ap-northeast-1.*SEKISHO_REGIONS"
+    ) as refusal:
         loaded(tmp_path, {source: "tokyo"}, **chosen)
     assert str(refusal.value).startswith(f"{source}: ")
 

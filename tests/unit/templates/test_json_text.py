@@ -96,7 +96,7 @@ def test_each_value_and_each_name_has_its_position() -> None:
         ("[1 2]", "line 1, column 4: not JSON: a comma or a closing bracket is expected here."),
         ("[1,", "line 1, column 4: not JSON: it ends where a value is expected."),
         ('["a\nb"]', "line 1, column 4: not JSON: a line break or control character inside a string"),
-        (r'["a\x"]', "line 1, column 4: not JSON: the backslash begins no escape that JSON has."),
+        (r'["a\x"]', "line 1, column 4: not JSON: the backslash does not begin an escape of JSON."),
         ('["a', "line 1, column 2: not JSON: the string that begins here does not end."),
         ("{}\n{}", "line 2, column 1: not JSON: there is something after the end of the template."),
         ("[NaN]", "line 1, column 2: not JSON: a value is expected here."),

@@ -137,14 +137,14 @@ def test_only_the_account_determines_text_outside_of_quotes(built: Any) -> None:
     [policy] = template(built).resolve({"P": "{}"}).policies
     assert "{}" in str(policy.document)
     for value in ("{}", "1", '"x"', " "):
-        with pytest.raises(TemplateError, match="the parameter 'P' stands outside of quotes"):
+        with pytest.raises(TemplateError, match="the parameter 'P' is outside of quotes"):
             document(built, P=value)
 
 
 @pytest.mark.parametrize("text", ['{"a": "\\${P}"}', '{"a": "\\u00${P}"}'])
 def test_a_parameter_within_an_escape_is_refused(text: str) -> None:
     for from_device in (frozenset[str](), DEVICE):
-        with pytest.raises(TemplateError, match="the parameter 'P' stands behind a backslash"):
+        with pytest.raises(TemplateError, match="the parameter 'P' is after a backslash"):
             document({"Fn::Sub": text}, from_device, P="22")
 
 

@@ -1,6 +1,6 @@
-"""The input of a bulk registration: newline-delimited JSON, one device a line, however long the file.
+"""The input of a bulk registration: newline-delimited JSON, one device per line, of any size.
 
-Source: Developer Guide, bulk-provisioning; General Reference, iot-core (256 KB a line).
+Source: Developer Guide, bulk-provisioning; General Reference, iot-core (256 KB per line).
 """
 
 from __future__ import annotations
@@ -11,44 +11,44 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-MAX_LINE: Final = 256 * 1024
-"""Bytes of a line, without its end."""
+MAX_LINE_BYTES: Final = 256 * 1024
+"""Bytes of a line, without the newline."""
 
-CHUNK: Final = 64 * 1024
-"""Bytes asked for at once."""
+CHUNK_BYTES: Final = 64 * 1024
+"""Bytes of one read."""
 
 
 class InputError(Exception):
-    """The input cannot be used: it is not there, may not be read, or is not what it was. For the task's owner."""
+    """The input does not exist, must not be read, or was changed. The message is for the account."""
 
 
 class InputUnavailable(Exception):
-    """The input cannot be read at present; it may be later. For the task's owner."""
+    """The input cannot be read at present. The message is for the account."""
 
 
 class Input(Protocol):
-    """An open input, read from where it was opened at."""
+    """An open input. It is read from the offset at which it was opened."""
 
     @property
     def size(self) -> int:
-        """Bytes of the whole."""
+        """The size of the whole input in bytes."""
         ...
 
     @property
     def version(self) -> str:
-        """Another one means another content."""
+        """An opaque text, which changes when the content changes."""
         ...
 
     def read(self, size: int) -> bytes:
-        """At least one byte and at most ``size``, or none at the end. Raises InputUnavailable."""
+        """Read from 1 to ``size`` bytes; none at the end. Raises InputUnavailable."""
         ...
 
 
 class Buckets(Protocol):
-    """Where inputs are: files by account, bucket and key. What is not the account's is never opened."""
+    """Inputs by account, bucket and key. Inputs of other accounts are not opened."""
 
     def open(self, account_id: str, bucket: str, key: str, offset: int) -> AbstractContextManager[Input]:
-        """An input, to be read from its byte ``offset`` on. Raises InputError, InputUnavailable or StoreError."""
+        """Open an input at a byte offset. Raises InputError, InputUnavailable or StoreError."""
         ...
 
 
@@ -59,39 +59,39 @@ class Line:
     number: int
     """Counted from 1."""
     begin: int
-    """Byte of the input that it begins with."""
+    """The offset of its first byte in the input."""
     end: int
-    """Byte of the input that the next begins with."""
+    """The offset of the next line."""
     content: bytes | None
-    """Without its end; None where it is longer than MAX_LINE."""
+    """The bytes without the newline; None where they are more than MAX_LINE_BYTES."""
 
 
 class BadLine(Exception):
-    """A line that gives no parameters; what is wrong with it."""
+    """A line is not valid. The message says why."""
 
 
 def lines(read: Callable[[int], bytes], *, after: int, begin: int) -> Iterator[Line]:
-    """The lines that ``read`` has, the last of them with or without an end. Keeps no more than one in memory.
+    """Yield the lines of an input, the last one with or without a newline. Keeps at most one in memory.
 
     Args:
-        read: As ``Input.read``.
-        after: Number of the line before the first.
-        begin: Byte of the input that the first begins with.
+        read: ``Input.read``.
+        after: The number of the line before the first one.
+        begin: The offset of the first line.
     """
     number, kept, too_long, end = after, bytearray(), False, begin
-    while chunk := read(CHUNK):
+    while chunk := read(CHUNK_BYTES):
         start = 0
         while (newline := chunk.find(b"\n", start)) >= 0:
             kept += chunk[start:newline]
             end += newline + 1 - start
             number += 1
-            content = None if too_long or len(kept) > MAX_LINE else bytes(kept)
+            content = None if too_long or len(kept) > MAX_LINE_BYTES else bytes(kept)
             yield Line(number, begin, end, content)
             kept.clear()
             too_long, begin, start = False, end, newline + 1
         kept += chunk[start:]
         end += len(chunk) - start
-        if len(kept) > MAX_LINE:
+        if len(kept) > MAX_LINE_BYTES:
             too_long = True
             kept.clear()
     if end > begin:
@@ -99,16 +99,16 @@ def lines(read: Callable[[int], bytes], *, after: int, begin: int) -> Iterator[L
 
 
 def parameters(line: Line) -> Mapping[str, str] | None:
-    """The parameters of a device, or None where the line is empty.
+    """Return the parameters of a device; None where the line is empty.
 
-    Raises BadLine where it is anything but a JSON object whose values are strings.
+    Raises BadLine where the line is not a JSON object whose values are strings.
     """
     if line.content is None:
-        raise BadLine(f"the line is longer than {MAX_LINE} bytes")
+        raise BadLine(f"the line is longer than {MAX_LINE_BYTES} bytes")
     if not line.content.strip():
         return None
     try:
-        # Editors of Windows begin a file with a mark.
+        # Some editors begin a file with a byte order mark.
         text = line.content.decode("utf-8-sig" if line.number == 1 else "utf-8")
         value = json.loads(text, object_pairs_hook=_object)
     except UnicodeDecodeError as error:

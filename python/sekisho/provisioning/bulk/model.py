@@ -10,7 +10,7 @@ from sekisho.realm import Realm
 
 
 class RegistrationTaskStatus(StrEnum):
-    """Where a bulk registration is (the ``iot`` model's Status)."""
+    """The status of a bulk registration (the ``iot`` model's Status)."""
 
     IN_PROGRESS = "InProgress"
     COMPLETED = "Completed"
@@ -20,7 +20,7 @@ class RegistrationTaskStatus(StrEnum):
 
 
 class ReportType(StrEnum):
-    """Of lines that were provisioned, or of lines that were not (the ``iot`` model's ReportType)."""
+    """RESULTS: of lines that were provisioned. ERRORS: of lines that failed (the ``iot`` model's ReportType)."""
 
     RESULTS = "RESULTS"
     ERRORS = "ERRORS"
@@ -28,7 +28,7 @@ class ReportType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegistrationTask:
-    """A bulk registration: a template, an input with a line per device, and how far it has come."""
+    """A bulk registration: a template, an input with a line per device, and its progress."""
 
     realm: Realm
     task_id: str
@@ -37,7 +37,7 @@ class RegistrationTask:
     input_key: str
     role_arn: str
     report_token: str
-    """Who knows it may fetch the reports."""
+    """A secret, with which the reports can be fetched."""
     status: RegistrationTaskStatus
     created_at: datetime
     modified_at: datetime
@@ -46,17 +46,17 @@ class RegistrationTask:
     success_count: int = 0
     failure_count: int = 0
     lines_done: int = 0
-    """Lines of the input that are behind it, empty ones too."""
+    """Lines of the input that are processed, including empty ones."""
     bytes_done: int = 0
-    """Where in the input the next line begins."""
+    """The offset of the next line in the input."""
     input_bytes: int | None = None
-    """Size of the input; None until it was opened."""
+    """The size of the input; None until it was opened."""
     input_version: str | None = None
-    """Another one means another content; None until it was opened."""
+    """``Input.version``; None until it was opened."""
 
     @property
     def percentage(self) -> int:
-        """How much of the input is done, 0 to 100."""
+        """The processed part of the input, 0 to 100."""
         if self.status is RegistrationTaskStatus.COMPLETED:
             return 100
         return min(100, self.bytes_done * 100 // self.input_bytes) if self.input_bytes else 0

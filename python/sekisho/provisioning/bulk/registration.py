@@ -1,13 +1,13 @@
-"""Bulk registrations at work: each task has a thread that takes its lines, some in a row, into the registry.
+"""Runs bulk registrations: each task has a thread that provisions the lines of its input, in batches.
 
-A step is one write transaction: the devices of some lines, what is reported of them, and how far the task has come. So
-whatever ends the server, each line is provisioned once, and the next server goes on behind the last step. Within a
-step each line stands alone: one that fails undoes nothing of its neighbours.
+A step is one write transaction with the devices of some lines, their reports and the task's progress. So if the server
+is killed, each line is still provisioned once, and the next server continues after the last step. A line that fails
+undoes nothing of the other lines of its step.
 
-Steps are short, and between two of them, also of different tasks, there is a pause in which other writers have their
-turn: the tasks of a hundred accounts together take no more of the store than one.
+Steps are short, and there is a pause between any two steps of all tasks, in which other writers get the lock: the tasks
+of a hundred accounts together use the store no more than one task.
 
-Source: Developer Guide, bulk-provisioning. What a report's line looks like is known from AWS's sample programs alone
+Source: Developer Guide, bulk-provisioning. AWS documents the form of a report's line only in its sample programs
 (aws-samples, aws-iot-device-management-workshop): ``response`` with ``ResourceArns`` and ``CertificatePem``.
 """
 
@@ -44,27 +44,29 @@ from sekisho.templates.template import Template, parse
 LINES_PER_REPORT: Final = 1000
 """Lines of one report file."""
 
-MAX_LINES: Final = 64
-"""Lines of a step, and lines that are read ahead."""
+MAX_LINES_PER_STEP: Final = 64
+"""The maximum of lines of a step, and of lines that are read ahead."""
 
-MAX_BYTES: Final = 1024 * 1024
-"""Bytes of lines that are read ahead, give or take a line."""
+READ_AHEAD_BYTES: Final = 1024 * 1024
+"""Bytes of lines that are read ahead, up to one line more."""
 
-STEP: Final = 0.05
-"""Seconds after which a step takes no further line."""
+STEP_SECONDS: Final = 0.05
+"""Seconds after which a step provisions no further line."""
 
-PAUSE: Final = 0.01
-"""Seconds between two steps of all tasks together."""
+PAUSE_SECONDS: Final = 0.01
+"""Seconds between any two steps of all tasks."""
 
-PATIENCE: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before each further attempt to use an input that is unavailable. The store is waited for without end."""
+RETRY_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds before each retry of an input that is unavailable; after the last one the task fails. An error of the store
+is retried without end.
+"""
 
 MAX_MESSAGE: Final = 2048
 """Characters of a task's message (the ``iot`` model's ErrorMessage)."""
 
 
 class Provision(Protocol):
-    """Provisions one device within a transaction. Raises ProvisioningError, or OSError where a CA cannot be kept."""
+    """Provisions a device within a transaction. Raises ProvisioningError, or OSError (``provisioner.provision``)."""
 
     def __call__(self, tx: Transaction, realm: Realm, now: datetime, resources: Resources) -> Provisioned: ...
 
@@ -80,18 +82,18 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A line, and what is to be done for it; None where it is empty."""
+    """A line, and the resources to provision for it; None for an empty line."""
 
     line: Line
     wanted: Resources | _Refusal | None
 
 
 class _Ended(Exception):
-    """The task is at its end, or someone else's."""
+    """The task has ended, or another server runs it."""
 
 
 class BulkRegistration:
-    """Runs the tasks of all accounts. ``start`` once, ``stop`` once."""
+    """Runs the tasks of all accounts. Call ``start`` and ``stop`` once each."""
 
     def __init__(
         self,
@@ -100,29 +102,29 @@ class BulkRegistration:
         buckets: Buckets,
         provision: Provision,
         *,
-        patience: tuple[float, ...] = PATIENCE,
-        step: float = STEP,
+        retry_delays: tuple[float, ...] = RETRY_DELAYS,
+        step_seconds: float = STEP_SECONDS,
     ) -> None:
         self._store = store
         self._clock = clock
         self._buckets = buckets
         self._provision = provision
-        self._patience = patience
-        self._step = step
+        self._retry_delays = retry_delays
+        self._step_seconds = step_seconds
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[tuple[Realm, str], SupervisedThread] = {}
         self._turns = _Turns()
 
     def start(self) -> None:
-        """Go on with what an earlier server left unfinished. Raises StoreError."""
+        """Continue the tasks that an earlier server did not finish. Raises StoreError."""
         with self._store.read() as tx:
             unfinished = RegistrationTaskRows(tx).unfinished()
         for task in unfinished:
             self.begin(task.realm, task.task_id)
 
     def begin(self, realm: Realm, task_id: str) -> None:
-        """Run a task that is in the store; returns at once. A task that runs already is left alone."""
+        """Start a thread that runs a task of the store, unless one runs it."""
         key = (realm, task_id)
         with self._lock:
             if key in self._threads or self._stopping.is_set():
@@ -133,7 +135,7 @@ class BulkRegistration:
             self._threads[key] = thread
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Take no further step. Waits for those in hand, at most ``timeout`` seconds; the next server goes on."""
+        """Begin no further step, and wait at most ``timeout`` seconds for those that run."""
         with self._lock:
             self._stopping.set()
             threads = list(self._threads.values())
@@ -147,26 +149,26 @@ class BulkRegistration:
             suppress(_Ended),
         ):
             self._persist(realm, task_id)
-        # Not after an unexpected error: the thread runs this again.
+        # Not in a finally: after an unexpected error the supervised thread calls this method again.
         with self._lock:
             del self._threads[realm, task_id]
 
     def _persist(self, realm: Realm, task_id: str) -> None:
-        """Try until the task has ended or the server ends."""
-        patience = _Patience(self._patience)
+        """Run a task, with retries, until it has ended or the server stops."""
+        delays = _RetryDelays(self._retry_delays)
         failed: str | None = None
         while not self._stopping.is_set():
             try:
                 if failed is not None:
                     self._end(realm, task_id, RegistrationTaskStatus.FAILED, failed)
-                self._go_on(self._current(realm, task_id), patience)
+                self._run_steps(self._current(realm, task_id), delays)
             except _Ended:
                 raise
             except (StoreError, OSError) as failure:
                 log.write(LogEvent.BULK_REGISTRATION_WAITS_FOR_STORE, reason=str(failure))
-                self._wait(realm, task_id, patience.next() or self._patience[-1])
+                self._wait(realm, task_id, delays.next() or self._retry_delays[-1])
             except InputUnavailable as unavailable:
-                seconds = patience.next()
+                seconds = delays.next()
                 if seconds is None:
                     failed = str(unavailable)
                 else:
@@ -177,10 +179,10 @@ class BulkRegistration:
             except Exception as error:
                 record_failure(error)
                 log.exception(LogEvent.BULK_REGISTRATION_FAILED)
-                failed = "Sekisho failed at this task. Its log has the reason."
+                failed = "The task failed because of an internal error. The server's log says why."
 
     def _wait(self, realm: Realm, task_id: str, seconds: float) -> None:
-        """Until the time is over; less long where the server ends or the task is cancelled."""
+        """Wait, at most until the server stops or the task is cancelled."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, 0.5)):
             with suppress(StoreError):
@@ -188,12 +190,12 @@ class BulkRegistration:
                     return
 
     def _current(self, realm: Realm, task_id: str) -> RegistrationTask:
-        """The task as it is, ready to go on. Raises _Ended where there is nothing to do."""
+        """Read the task. Raises _Ended where it has ended."""
         with self._store.read() as tx:
             return _running(tx, realm, task_id)
 
-    def _go_on(self, task: RegistrationTask, patience: _Patience) -> None:
-        """Step by step until the task or the server ends."""
+    def _run_steps(self, task: RegistrationTask, delays: _RetryDelays) -> None:
+        """Run steps until the task ends or the server stops."""
         if task.status is RegistrationTaskStatus.CANCELLING:
             self._end(task.realm, task.task_id, RegistrationTaskStatus.CANCELLED)
         if task.bytes_done == task.input_bytes:
@@ -201,12 +203,11 @@ class BulkRegistration:
         try:
             template = parse(task.template_body)
         except TemplateError as error:
-            # It was accepted by a Sekisho that knew another language.
+            # Another version of Sekisho accepted it.
             raise InputError(f"The template cannot be used: {error}") from None
-        place = (task.realm.account_id, task.input_bucket, task.input_key)
-        with self._buckets.open(*place, task.bytes_done) as source:
+        with self._buckets.open(task.realm.account_id, task.input_bucket, task.input_key, task.bytes_done) as source:
             task = self._opened(task, source)
-            coming = bulk_input.lines(_to_the_end(source, task), after=task.lines_done, begin=task.bytes_done)
+            coming = bulk_input.lines(_checking_end(source, task), after=task.lines_done, begin=task.bytes_done)
             waiting: deque[_Ready] = deque()
             broken: InputUnavailable | None = None
             while not self._stopping.is_set():
@@ -214,7 +215,7 @@ class BulkRegistration:
                     try:
                         _fill(waiting, coming, template)
                     except InputUnavailable as unavailable:
-                        # What was read before is good.
+                        # Lines that were read before are provisioned first.
                         broken = unavailable
                 if not waiting:
                     if broken is not None:
@@ -223,28 +224,28 @@ class BulkRegistration:
                 with self._turns.turn():
                     if self._stopping.is_set():
                         return
-                    task = self._take(task, list(waiting))
-                    self._stopping.wait(PAUSE)
-                patience.begin_anew()
+                    task = self._step(task, list(waiting))
+                    self._stopping.wait(PAUSE_SECONDS)
+                delays.reset()
                 while waiting and waiting[0].line.number <= task.lines_done:
                     waiting.popleft()
 
     def _opened(self, task: RegistrationTask, source: Input) -> RegistrationTask:
-        """Remember which content it is that the lines are counted in."""
+        """Store the version of the input, or check that it is still the same."""
         if task.input_version is None:
             with self._store.write() as tx:
-                current = _as_it_was(tx, task)
+                current = _unchanged(tx, task)
                 opened = replace(current, input_version=source.version, input_bytes=source.size)
                 RegistrationTaskRows(tx).replace(opened)
             return opened
         if (task.input_version, task.input_bytes) != (source.version, source.size):
             raise InputError(
-                f"The input {task.input_key} in bucket {task.input_bucket} is another one since the task began, so it "
-                "cannot go on. Start a task for the lines that have no result yet."
+                f"The input {task.input_key} in bucket {task.input_bucket} was changed after the task began, so the "
+                "task cannot continue. Start a new task for the lines that have no result."
             )
         return task
 
-    def _take(self, task: RegistrationTask, ready: list[_Ready]) -> RegistrationTask:
+    def _step(self, task: RegistrationTask, ready: list[_Ready]) -> RegistrationTask:
         """Write one batch. After an unexpected error, write its first line alone and report that as failed."""
         try:
             return self._write(task, ready)
@@ -257,22 +258,22 @@ class BulkRegistration:
                 log.exception(LogEvent.BULK_REGISTRATION_STEP_FAILED)
                 return current
             if len(ready) > 1:
-                return self._take(task, ready[:1])
+                return self._step(task, ready[:1])
             log.exception(LogEvent.BULK_REGISTRATION_LINE_FAILED, line_number=ready[0].line.number)
-            refusal = _Refusal("InternalFailureException", "Sekisho failed at this line. Its log has the reason.")
+            refusal = _Refusal("InternalFailureException", "An internal error occurred. The server's log says why.")
             return self._write(task, [replace(ready[0], wanted=refusal)])
 
     def _write(self, task: RegistrationTask, ready: list[_Ready]) -> RegistrationTask:
-        """One step. Raises _Ended where the task was cancelled, or someone else has taken it."""
+        """Write one step. Raises _Ended where the task was cancelled, or another server runs it."""
         with self._store.write() as tx:
-            current = _as_it_was(tx, task)
+            current = _unchanged(tx, task)
             if current.status is RegistrationTaskStatus.IN_PROGRESS:
                 return self._provision_lines(tx, current, ready)
         self._end(task.realm, task.task_id, RegistrationTaskStatus.CANCELLED)
 
     def _provision_lines(self, tx: Transaction, task: RegistrationTask, ready: list[_Ready]) -> RegistrationTask:
         now = self._clock()
-        deadline = time.monotonic() + self._step
+        deadline = time.monotonic() + self._step_seconds
         reports = _Reports(task)
         done = task
         for each in ready:
@@ -292,7 +293,7 @@ class BulkRegistration:
             failure_count=reports.counts[ReportType.ERRORS],
             modified_at=now,
         )
-        reports.keep(tx)
+        reports.write(tx)
         RegistrationTaskRows(tx).replace(done)
         return done
 
@@ -316,7 +317,7 @@ class BulkRegistration:
         return {"response": response}
 
     def _end(self, realm: Realm, task_id: str, status: RegistrationTaskStatus, message: str | None = None) -> NoReturn:
-        """Always raises: _Ended, or StoreError where that cannot be kept for now."""
+        """Write the task's final status, then raise _Ended. Raises StoreError where it cannot be written."""
         with self._store.write() as tx:
             task = replace(_running(tx, realm, task_id), status=status, modified_at=self._clock())
             if message is not None:
@@ -333,7 +334,7 @@ class BulkRegistration:
 
 
 class _Turns:
-    """One step at a time, with the pause after it. Tasks take turns: each account has one task."""
+    """Allows one step with its pause at a time, to the tasks in the order in which they wait."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -342,7 +343,7 @@ class _Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait for all that came before, and have others wait."""
+        """Wait for all earlier turns; later ones wait for the block."""
         with self._changed:
             number = self._given
             self._given += 1
@@ -355,18 +356,18 @@ class _Turns:
                 self._changed.notify_all()
 
 
-class _Patience:
-    """How long to wait before the next attempt, longer each time until there is some progress."""
+class _RetryDelays:
+    """The delays before retries: longer each time, until a step succeeds."""
 
     def __init__(self, seconds: tuple[float, ...]) -> None:
         self._seconds = seconds
         self._attempts = 0
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         self._attempts = 0
 
     def next(self) -> float | None:
-        """Seconds, or None where it is over."""
+        """Return the seconds before the next retry; None after the last one."""
         if self._attempts == len(self._seconds):
             return None
         self._attempts += 1
@@ -384,7 +385,7 @@ class _Refused(Exception):
 
 
 class _Reports:
-    """What one step reports, cut into files of LINES_PER_REPORT lines."""
+    """The report lines of a step, by report file of LINES_PER_REPORT lines."""
 
     def __init__(self, task: RegistrationTask) -> None:
         self._task = task
@@ -397,7 +398,7 @@ class _Reports:
         self._parts.setdefault((kind, number), []).append((line.number, text))
         self.counts[kind] += 1
 
-    def keep(self, tx: Transaction) -> None:
+    def write(self, tx: Transaction) -> None:
         for (kind, number), part in self._parts.items():
             content = "".join(text for _, text in part)
             RegistrationTaskRows(tx).add_report(self._task, kind, number, part[0][0], content)
@@ -410,8 +411,8 @@ def _running(tx: Transaction, realm: Realm, task_id: str) -> RegistrationTask:
     return task
 
 
-def _as_it_was(tx: Transaction, task: RegistrationTask) -> RegistrationTask:
-    """The task as it is now, but where another server has come further with it. Raises _Ended."""
+def _unchanged(tx: Transaction, task: RegistrationTask) -> RegistrationTask:
+    """Read the task. Raises _Ended where it has ended, or another server has continued it."""
     current = _running(tx, task.realm, task.task_id)
     if current.lines_done != task.lines_done:
         log.write(LogEvent.BULK_REGISTRATION_TAKEN)
@@ -419,25 +420,25 @@ def _as_it_was(tx: Transaction, task: RegistrationTask) -> RegistrationTask:
     return current
 
 
-def _to_the_end(source: Input, task: RegistrationTask) -> Callable[[int], bytes]:
-    """As ``source.read``; but what ends too early is no end: half a line would be taken for a line."""
-    place = task.bytes_done
+def _checking_end(source: Input, task: RegistrationTask) -> Callable[[int], bytes]:
+    """Return ``source.read`` that raises InputUnavailable if the input ends too early, within a line perhaps."""
+    offset = task.bytes_done
 
     def read(size: int) -> bytes:
-        nonlocal place
+        nonlocal offset
         content = source.read(size)
-        place += len(content)
-        if not content and place < source.size:
-            raise InputUnavailable(f"The input ended after {place} of its {source.size} bytes.")
+        offset += len(content)
+        if not content and offset < source.size:
+            raise InputUnavailable(f"The input ended after {offset} of its {source.size} bytes.")
         return content
 
     return read
 
 
 def _fill(waiting: deque[_Ready], coming: Iterator[Line], template: Template) -> None:
-    """Read ahead, outside of any transaction: an input may be slow."""
+    """Read lines ahead, outside of transactions, since an input may be slow."""
     size = sum(each.line.end - each.line.begin for each in waiting)
-    while len(waiting) < MAX_LINES and size < MAX_BYTES:
+    while len(waiting) < MAX_LINES_PER_STEP and size < READ_AHEAD_BYTES:
         line = next(coming, None)
         if line is None:
             return

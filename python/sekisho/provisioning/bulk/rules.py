@@ -1,9 +1,8 @@
-"""Bulk registrations as their owners see them: started, looked at, stopped, and what became of each line.
+"""Bulk registrations: starts, lists and stops tasks, and returns their reports.
 
-One task runs at a time in an account. A task is forgotten with its reports 30 days after its end.
+An account runs one task at a time. A task is deleted with its reports 30 days after its end.
 
-Source: Developer Guide, bulk-provisioning; General Reference, iot-core; API Reference, StartThingRegistrationTask and
-its neighbours.
+Source: Developer Guide, bulk-provisioning; General Reference, iot-core; the API Reference of each operation.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from sekisho.store.transaction import Transaction
 from sekisho.templates.error import TemplateError
 from sekisho.templates.template import parse
 
-KEPT: Final = timedelta(days=30)
-"""How long a task is known after its end."""
+RETENTION: Final = timedelta(days=30)
+"""The time after its end for which a task is kept."""
 
-_FORGOTTEN_AT_ONCE: Final = 10
-"""Tasks that one start removes at most: it is not to wait for the disk."""
+_REMOVED_PER_START: Final = 10
+"""Expired tasks that one ``start`` removes at most, to remain fast."""
 
 _REPORT_NAME: Final = re.compile(r"(results|errors)-([0-9]{4,9})\.json", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """A report that may be fetched with these three, and with nothing else."""
+    """A report file. All three members are needed to fetch it."""
 
     task_id: str
     token: str
@@ -48,12 +47,12 @@ class ReportFile:
 
 
 class RegistrationTasks:
-    """The bulk registrations of every realm.
+    """Starts, lists and stops bulk registrations.
 
     Args:
-        store: Where they are kept.
-        clock: The present time.
-        begin: Runs a task that is in the store, and returns at once (``bulk.BulkRegistration.begin``).
+        store: Stores the tasks and their reports.
+        clock: Returns the current time.
+        begin: Runs a stored task in the background (``bulk.registration.BulkRegistration.begin``).
     """
 
     def __init__(self, store: Store, clock: Clock, begin: Callable[[Realm, str], None]) -> None:
@@ -64,17 +63,17 @@ class RegistrationTasks:
     def start(
         self, realm: Realm, template_body: str, input_bucket: str, input_key: str, role_arn: str
     ) -> RegistrationTask:
-        """Begin to provision a device for each line of an input. Whether the input can be read shows in the task.
+        """Start a task that provisions a device for each line of an input. The task fails if that cannot be read.
 
         Args:
-            realm: Where the devices come to be.
+            realm: The realm of the devices.
             template_body: A provisioning template.
-            input_bucket: Where the input is.
-            input_key: Its name there.
+            input_bucket: The bucket of the input.
+            input_key: The key of the input in the bucket.
             role_arn: Stored and returned; no permissions are checked.
 
         Raises:
-            InvalidRequestException: The template is none, or a task of this account is running.
+            InvalidRequestException: It is not a template, or the account has a running task.
         """
         try:
             parse(template_body)
@@ -96,33 +95,33 @@ class RegistrationTasks:
         with self._store.write() as tx:
             for running in RegistrationTaskRows(tx).unfinished(realm.account_id):
                 raise InvalidRequestException(
-                    f"The task {running.task_id} is running in {running.realm.region}, and an account has one at a "
-                    "time. Wait until it has ended, or stop it."
+                    f"The task {running.task_id} is running in {running.realm.region}, and an account can run one task "
+                    "at a time. Wait until it has ended, or stop it."
                 )
-            for old in RegistrationTaskRows(tx).ended_before(now - KEPT, _FORGOTTEN_AT_ONCE):
+            for old in RegistrationTaskRows(tx).ended_before(now - RETENTION, _REMOVED_PER_START):
                 RegistrationTaskRows(tx).remove(old.realm, old.task_id)
             RegistrationTaskRows(tx).add(task)
         self._begin(realm, task.task_id)
         return task
 
     def describe(self, realm: Realm, task_id: str) -> RegistrationTask:
-        """One task. Raises ResourceNotFoundException."""
+        """Return a task. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return self._existing(tx, realm, task_id)
 
     def list(
         self, realm: Realm, window: Window, status: RegistrationTaskStatus | None = None
     ) -> Slice[RegistrationTask]:
-        """Part of the realm's tasks, oldest first; of one status where it is given."""
+        """Return a page of the realm's tasks, oldest first, all or those of one status."""
         with self._store.read() as tx:
             page = RegistrationTaskRows(tx).page(realm, window, status=status)
-        return Slice([task for task in page.items if not self._is_forgotten(task)], page.next_after)
+        return Slice([task for task in page.items if not self._is_expired(task)], page.next_after)
 
     def stop(self, realm: Realm, task_id: str) -> None:
-        """Cancel a task after the step in hand. What was provisioned stays. To cancel it again is no error.
+        """Cancel a task after its present step. Provisioned devices remain. Cancelling it again is without effect.
 
         Raises:
-            ResourceNotFoundException: There is no such task.
+            ResourceNotFoundException: No such task.
             InvalidRequestException: It has ended.
         """
         with self._store.write() as tx:
@@ -135,9 +134,9 @@ class RegistrationTasks:
         self._begin(realm, task_id)
 
     def reports(self, realm: Realm, task_id: str, kind: ReportType, window: Window) -> Slice[ReportFile]:
-        """Part of the reports that there are by now. The last of a running task still grows.
+        """Return a page of a task's reports. The last report of a running task is not complete.
 
-        Raises InvalidRequestException where there is no such task: the operation has no other word for it.
+        Raises InvalidRequestException where there is no such task: the operation declares no other error for it.
         """
         try:
             task = self.describe(realm, task_id)
@@ -151,14 +150,14 @@ class RegistrationTasks:
         return Slice(files, numbers[-1] if numbers and numbers[-1] < last else None)
 
     def report(self, file: ReportFile) -> Sequence[str] | None:
-        """The parts of a report, or None where there is none of this name or the token is another."""
+        """Return the parts of a report; None where it does not exist or the token is wrong."""
         match = _REPORT_NAME.fullmatch(file.name)
         with self._store.read() as tx:
             task = RegistrationTaskRows(tx).everywhere(file.task_id)
             if (
                 match is None
                 or task is None
-                or self._is_forgotten(task)
+                or self._is_expired(task)
                 or not hmac.compare_digest(task.report_token.encode(), file.token.encode())
             ):
                 return None
@@ -166,15 +165,15 @@ class RegistrationTasks:
 
     def _existing(self, tx: Transaction, realm: Realm, task_id: str) -> RegistrationTask:
         task = RegistrationTaskRows(tx).get(realm, task_id)
-        if task is None or self._is_forgotten(task):
+        if task is None or self._is_expired(task):
             raise ResourceNotFoundException(
-                f"There is no thing registration task {task_id} in this account and region. A task is forgotten "
-                f"{KEPT.days} days after its end."
+                f"There is no thing registration task {task_id} in this account and region. A task is deleted "
+                f"{RETENTION.days} days after its end."
             )
         return task
 
-    def _is_forgotten(self, task: RegistrationTask) -> bool:
-        return task.status in _ENDED and task.modified_at < self._clock() - KEPT
+    def _is_expired(self, task: RegistrationTask) -> bool:
+        return task.status in _ENDED and task.modified_at < self._clock() - RETENTION
 
 
 _ENDED: Final = (

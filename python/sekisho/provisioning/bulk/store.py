@@ -23,17 +23,13 @@ from sqlalchemy import insert as sql_insert
 from sekisho.pages import Slice, Window
 from sekisho.provisioning.bulk.model import RegistrationTask, RegistrationTaskStatus, ReportType
 from sekisho.realm import Realm
+from sekisho.store.rows import REALM, RealmRows, RealmTable, realm_of, realm_values
 from sekisho.store.statements import (
-    insert,
     its,
     reading,
     realm_parameters,
-    removing,
-    replace,
-    replacing,
 )
 from sekisho.store.tables import Instant, String, keyed, listed, realm_columns
-from sekisho.store.transaction import Transaction
 
 REGISTRATION_TASKS = listed(
     "registration_tasks",
@@ -54,18 +50,18 @@ REGISTRATION_TASKS = listed(
     Column("input_version", String),
     Column("created_at", Instant, nullable=False),
     Column("modified_at", Instant, nullable=False),
-    # In this order it answers ``everywhere`` too.
+    # In this order it also serves ``everywhere``.
     UniqueConstraint("task_id", "account_id", "region"),
     Index(None, "account_id", "region", "seq"),
     Index(None, "account_id", "region", "status", "seq"),
     # For ``unfinished`` and ``ended_before``.
     Index(None, "status", "account_id", "seq"),
     Index(None, "status", "modified_at"),
-    # What a task registers is announced by its own tables.
+    # The tables of the registered resources announce them.
     announces=None,
 )
 
-# What became of the lines, some lines in a row, each a JSON object: written with the step that they report.
+# The report lines of a step, each a JSON object.
 REGISTRATION_TASK_REPORTS = keyed(
     "registration_task_reports",
     *realm_columns(),
@@ -80,7 +76,7 @@ REGISTRATION_TASK_REPORTS = keyed(
         ["registration_tasks.task_id", "registration_tasks.account_id", "registration_tasks.region"],
         ondelete="CASCADE",
     ),
-    # Reports are read by their users.
+    # No decision depends on reports.
     announces=None,
 )
 
@@ -91,7 +87,7 @@ _ENDED = tuple(status for status in RegistrationTaskStatus if status not in _UNF
 
 def _make(row: Row[Any]) -> RegistrationTask:
     return RegistrationTask(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         task_id=row.task_id,
         template_body=row.template_body,
         input_bucket=row.input_bucket,
@@ -113,8 +109,7 @@ def _make(row: Row[Any]) -> RegistrationTask:
 
 def _values(task: RegistrationTask) -> dict[str, Any]:
     return {
-        "account_id": task.realm.account_id,
-        "region": task.realm.region,
+        **realm_values(task.realm),
         "task_id": task.task_id,
         "template_body": task.template_body,
         "input_bucket": task.input_bucket,
@@ -134,9 +129,6 @@ def _values(task: RegistrationTask) -> dict[str, Any]:
     }
 
 
-_KEY = ("task_id", "account_id", "region")
-_BY_KEY = reading(REGISTRATION_TASKS, _make, *_KEY)
-_OF_REALM = reading(REGISTRATION_TASKS, _make, "account_id", "region")
 _OF_STATUS = reading(REGISTRATION_TASKS, _make, "account_id", "region", "status")
 _EVERYWHERE = reading(REGISTRATION_TASKS, _make, "task_id")
 _WITH_STATUS = reading(REGISTRATION_TASKS, _make, "status")
@@ -147,14 +139,13 @@ _ENDED_BEFORE = (
     .order_by(REGISTRATION_TASKS.c.modified_at)
     .limit(bindparam("its_limit"))
 )
-_REPLACE = replacing(REGISTRATION_TASKS, *_KEY)
-_REMOVE = removing(REGISTRATION_TASKS, *_KEY)
 
+_KEY = ("task_id", *REALM)
 _ADD_REPORT = sql_insert(REGISTRATION_TASK_REPORTS).inline()
 _REPORT = (
     select(REGISTRATION_TASK_REPORTS.c.content)
     .where(its(REGISTRATION_TASK_REPORTS, *_KEY, "kind", "number"))
-    # All of the key, so that the index is seen to be in this order.
+    # All columns of the key, so that the database uses the order of the index.
     .order_by(*(REGISTRATION_TASK_REPORTS.c[name] for name in (*_KEY, "kind", "number", "line")))
 )
 
@@ -163,44 +154,31 @@ def _key(task: RegistrationTask) -> dict[str, Any]:
     return realm_parameters(task.realm, task_id=task.task_id)
 
 
-class RegistrationTaskRows:
-    """Bulk registrations of all realms."""
+class RegistrationTaskRows(RealmRows[RegistrationTask]):
+    """Bulk registrations of all realms, and their reports."""
 
-    __slots__ = ("_tx",)
+    __slots__ = ()
 
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-
-    def get(self, realm: Realm, task_id: str) -> RegistrationTask | None:
-        """The task, or None."""
-        return _BY_KEY.one(self._tx, realm_parameters(realm, task_id=task_id))
+    _table = RealmTable(REGISTRATION_TASKS, "task_id", _make, _values)
 
     def add(self, task: RegistrationTask) -> None:
-        """Raises AlreadyThere where the realm has it."""
-        insert(self._tx, REGISTRATION_TASKS, _values(task), task.task_id)
-
-    def replace(self, task: RegistrationTask) -> None:
-        """Overwrite it. Raises KeyError where the realm has none of this id."""
-        replace(self._tx, _REPLACE, _values(task) | _key(task), task.task_id)
-
-    def remove(self, realm: Realm, task_id: str) -> None:
-        """Forget it, and its reports."""
-        self._tx.execute(_REMOVE, realm_parameters(realm, task_id=task_id))
+        """Add it. Raises AlreadyThere where the realm has it."""
+        self._insert(task)
 
     def page(
         self, realm: Realm, window: Window, *, status: RegistrationTaskStatus | None = None
     ) -> Slice[RegistrationTask]:
-        """Part of the realm's list, or of those with one status."""
+        """Return a page of the realm's tasks, all or those of one status."""
         if status is None:
-            return _OF_REALM.page(self._tx, window, realm_parameters(realm))
+            return super().page(realm, window)
         return _OF_STATUS.page(self._tx, window, realm_parameters(realm, status=status.value))
 
     def everywhere(self, task_id: str) -> RegistrationTask | None:
-        """The task of this id, whosever it is."""
+        """Return the task with this id in any realm, or None."""
         return _EVERYWHERE.one(self._tx, {"its_task_id": task_id})
 
     def unfinished(self, account_id: str | None = None) -> Sequence[RegistrationTask]:
-        """Those in progress, then those being cancelled; of one account or of all."""
+        """Return the tasks that are in progress, then those being cancelled, of one account or of all."""
         found: list[RegistrationTask] = []
         for status in _UNFINISHED:
             its_status = {"its_status": status.value}
@@ -211,7 +189,7 @@ class RegistrationTaskRows:
         return found
 
     def ended_before(self, moment: datetime, limit: int) -> Sequence[RegistrationTask]:
-        """At most ``limit``, the longest ended first."""
+        """Return at most ``limit`` tasks that ended before ``moment``, in the order of their ends."""
         found: list[RegistrationTask] = []
         for status in _ENDED:
             parameters = {"its_status": status.value, "its_moment": moment, "its_limit": limit}
@@ -219,10 +197,9 @@ class RegistrationTaskRows:
         return sorted(found, key=lambda task: task.modified_at)[:limit]
 
     def add_report(self, task: RegistrationTask, kind: ReportType, number: int, line: int, content: str) -> None:
-        """Add lines to the report of this number."""
+        """Add a part to a report. ``line``: the number of its first line."""
         values = {
-            "account_id": task.realm.account_id,
-            "region": task.realm.region,
+            **realm_values(task.realm),
             "task_id": task.task_id,
             "kind": kind.value,
             "number": number,
@@ -232,6 +209,6 @@ class RegistrationTaskRows:
         self._tx.execute(_ADD_REPORT, values)
 
     def report(self, task: RegistrationTask, kind: ReportType, number: int) -> Sequence[str]:
-        """The report's parts in order of their lines; empty where there is none."""
+        """Return a report's parts in the order of their lines; empty where there is none."""
         parameters = _key(task) | {"its_kind": kind.value, "its_number": number}
         return list(self._tx.execute(_REPORT, parameters).scalars())

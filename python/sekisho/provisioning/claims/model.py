@@ -1,4 +1,4 @@
-"""Provisioning claims: certificates with which devices ask for certificates of their own."""
+"""Provisioning claims: certificates with which devices may only request their own certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningClaim:
-    """A certificate of a few minutes, good for provisioning through one template and nothing else."""
+    """A certificate that is valid for a few minutes, for provisioning with one template only."""
 
     realm: Realm
     certificate_id: str
@@ -18,5 +18,5 @@ class ProvisioningClaim:
     template_name: str
     not_before: datetime
     not_after: datetime
-    """When it expires, as its certificate says."""
+    """The end of the certificate's validity."""
     created_at: datetime

@@ -1,7 +1,7 @@
-"""The identity of a provisioning claim at the gateway: a certificate that may provision, and nothing else.
+"""The identity of a provisioning claim: a certificate that may only be used to provision.
 
-A claim is no certificate of the registry: it is listed nowhere, and nothing can be attached to it. Its policy is made
-here, from the template it is for.
+A claim is not part of the registry: it is not listed, and nothing can be attached to it. This module makes its policy,
+from the name of its template.
 
 Source: Developer Guide, provision-wo-cert (what a claim may do).
 """
@@ -17,11 +17,11 @@ from sekisho.policies.model import PolicyVersion
 from sekisho.provisioning.claims.model import ProvisioningClaim
 
 POLICY_PREFIX: Final = "$provisioning-claim/"
-"""Begins the name of a claim's policy. No policy that a user makes can be called so."""
+"""The prefix of the name of a claim's policy. The name of a user's policy cannot have it."""
 
 
 def identity_of(claim: ProvisioningClaim) -> Identity:
-    """Return the claim as an identity. Like a certificate that the service issued, it needs no SNI."""
+    """Return the identity of a claim. Like a certificate that the service issued, it needs no SNI."""
     certificate = Certificate(
         realm=claim.realm,
         certificate_id=claim.certificate_id,
@@ -40,7 +40,7 @@ def identity_of(claim: ProvisioningClaim) -> Identity:
 
 
 def policy_of(claim: ProvisioningClaim) -> PolicyVersion:
-    """Connect under any client id, make a certificate, and provision through the claim's template."""
+    """Return the policy of a claim: connect with any client id, request a certificate, provision with its template."""
     realm = claim.realm
     topics = (
         "$aws/certificates/create/*",

@@ -11,6 +11,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, Index, Row, UniqueConstrain
 from sekisho.change import Change, ChangeKind
 from sekisho.provisioning.claims.model import ProvisioningClaim
 from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_of, realm_values
 from sekisho.store.statements import insert, reading, realm_parameters
 from sekisho.store.tables import Instant, String, Write, listed, realm_columns
 from sekisho.store.transaction import Transaction
@@ -32,7 +33,7 @@ PROVISIONING_CLAIMS = listed(
     Column("not_before", Instant, nullable=False),
     Column("not_after", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
-    # Of the id alone, for the look-up of identities.
+    # Without the realm, for the look-up of identities.
     UniqueConstraint("certificate_id"),
     ForeignKeyConstraint(
         ["account_id", "region", "template_name"],
@@ -46,9 +47,9 @@ PROVISIONING_CLAIMS = listed(
 
 
 def claim_of(row: Row[Any]) -> ProvisioningClaim:
-    """The claim in a row of ``provisioning_claims``."""
+    """Make a claim of a row of ``provisioning_claims``."""
     return ProvisioningClaim(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         certificate_id=row.certificate_id,
         certificate_pem=row.certificate_pem,
         template_name=row.template_name,
@@ -65,23 +66,19 @@ _REMOVE_EXPIRED = delete(PROVISIONING_CLAIMS).where(
 )
 
 
-class ProvisioningClaimRows:
+class ProvisioningClaimRows(Rows):
     """Provisioning claims of all realms."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, certificate_id: str) -> ProvisioningClaim | None:
-        """The claim, or None."""
+        """Return the claim, or None."""
         return _BY_ID.one(self._tx, {"its_certificate_id": certificate_id})
 
     def add(self, claim: ProvisioningClaim) -> None:
-        """Raises AlreadyThere where its id is taken. The template must be in the store."""
+        """Add it. Raises AlreadyThere where its id is taken. The template must be in the store."""
         values = {
-            "account_id": claim.realm.account_id,
-            "region": claim.realm.region,
+            **realm_values(claim.realm),
             "certificate_id": claim.certificate_id,
             "certificate_pem": claim.certificate_pem,
             "template_name": claim.template_name,
@@ -92,9 +89,9 @@ class ProvisioningClaimRows:
         insert(self._tx, PROVISIONING_CLAIMS, values, claim.certificate_id)
 
     def of_template(self, realm: Realm, template_name: str) -> Sequence[ProvisioningClaim]:
-        """Every claim to provision through a template, oldest first."""
+        """Return the claims of a template, oldest first."""
         return _OF_TEMPLATE.all(self._tx, realm_parameters(realm, template_name=template_name))
 
     def remove_expired(self, now: datetime) -> int:
-        """Forget those whose validity has ended before ``now``; how many there were."""
+        """Remove the claims whose validity ended before ``now``; return their number."""
         return self._tx.execute(_REMOVE_EXPIRED, {"expired_before": now}).rowcount

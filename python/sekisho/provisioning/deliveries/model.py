@@ -1,4 +1,4 @@
-"""Deliveries: events that handlers are to be called with."""
+"""Deliveries: events for handlers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sekisho.realm import Realm
 
 
 class DeliveryState(StrEnum):
-    """PENDING: will be tried. FAILED: given up, and kept until an operator asks for it to be tried again."""
+    """PENDING: to be attempted. FAILED: no more attempts, and kept until an operator retries or discards it."""
 
     PENDING = "pending"
     FAILED = "failed"
@@ -18,18 +18,18 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event that a handler is to be called with."""
+    """An event for a handler, kept until the handler has processed it."""
 
     realm: Realm
     handler: str
     subject: str
-    """What the event tells of, such as a certificate id."""
+    """The subject of the event, such as a certificate id."""
     payload: bytes
-    """The event, JSON."""
+    """The event as JSON."""
     attempts: int
-    """Calls that have failed."""
+    """The number of failed calls."""
     next_attempt_at: datetime
-    """When it is due; of a FAILED one, when it was given up."""
+    """When it is due. FAILED: when it failed for the last time."""
     last_error: str | None
     state: DeliveryState
     created_at: datetime

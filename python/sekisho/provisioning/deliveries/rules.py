@@ -1,12 +1,12 @@
-"""Events that handlers are called with, until they have answered: kept with what they tell of, in one transaction.
+"""Deliveries: stores events for handlers in the transaction that causes them, and calls the handlers.
 
-At least once: what was in hand when the server ended is delivered again. A call that fails is tried again after 1
-second, then 2, 4, and so on up to 5 minutes, each cut by up to half at random, so that many that failed together do
-not come back together. After ``Lane.retries`` of those, or where trying again is of no use, the delivery is FAILED, and
-kept until an operator has it tried again.
+Delivery is at least once: a call that the server's end interrupts is made again. A call that fails is retried after 1
+second, then 2, 4, and so on up to 5 minutes. Each delay is shortened by up to half at random, so that calls which
+failed together are not retried together. After ``Lane.retries`` retries, or a permanent error, the delivery is FAILED,
+and kept until an operator retries or discards it.
 
-Accounts are served in turn: an account with a thousand events delays another's by one call. An account keeps at most
-``MAX_EVENTS_PER_ACCOUNT`` events for one handler.
+Accounts are served in turn: an account with a thousand events delays another account by one call. An account has at
+most ``MAX_EVENTS_PER_ACCOUNT`` events for a handler.
 """
 
 from __future__ import annotations
@@ -40,57 +40,61 @@ FIRST_DELAY: Final = timedelta(seconds=1)
 LONGEST_DELAY: Final = timedelta(minutes=5)
 
 BUSY_DELAY: Final = timedelta(seconds=1)
-"""Before the next attempt where the handler was busy and not called; such an attempt does not count."""
+"""The time before the next attempt if the handler was busy. Such an attempt does not count."""
 
-LOOK: Final = 5.0
-"""Seconds after which a lane looks into the store though nothing woke it: a retry is asked for in another process."""
+POLL_SECONDS: Final = 5.0
+"""Seconds after which a lane reads the store without ``wake``: another process may have requested a retry."""
 
 MAX_EVENTS_PER_ACCOUNT: Final = 10_000
-"""Events that the store keeps for one handler and account, those included that were given up."""
+"""Events that the store keeps for a handler and account, including FAILED ones."""
 
-MAX_EVENTS_FORGOTTEN: Final = 100
-"""Events that were given up and make room for new ones at once."""
+FAILED_REMOVED_AT_LIMIT: Final = 100
+"""FAILED events that are removed together when an account is at its limit."""
 
-MAX_ERROR: Final = 1000
-"""Characters of an error that are kept."""
+MAX_ERROR_CHARACTERS: Final = 1000
+"""Characters of an error that are stored."""
 
 _IDS: Final = uuid.UUID("8a2c3ad6-3f1f-4cf4-9d0e-3f6c4f1b4a57")
 
 
 class Enqueuing:
-    """Keeps events for handlers, as many as an account may have. May be used from any thread.
+    """Stores events for handlers, up to a limit for each account. Can be used from any thread.
 
     Attributes:
-        limit: Events of one handler and account.
+        limit: The maximum of events of a handler and account.
     """
 
     def __init__(self, limit: int = MAX_EVENTS_PER_ACCOUNT) -> None:
         self.limit = limit
         self._lock = threading.Lock()
-        # What may be added before the store is counted anew: others only remove, but for other servers on one database.
+        # How many events may be added before the store is counted again. Only other servers on the same database add
+        # further ones in between.
         self._room: dict[tuple[str, str], int] = {}
         self._refused = Tally()
         self._forgotten = Tally()
 
     def enqueue_in(self, tx: Transaction, now: datetime, handler: str, event: Event, subject: str) -> bool:
-        """Have a handler called with an event once ``tx`` is committed; call ``Dispatcher.wake`` then.
+        """Store a delivery of an event to a handler. Call ``Dispatcher.wake`` once ``tx`` is committed.
 
-        For each handler and subject there is one delivery: the event takes the place of one that still waits or was
-        given up. Where the account has as many as it may, those that were given up first are forgotten, with a line in
-        the log; where all of them wait, the event is not kept, also with a line.
+        A handler has one delivery per subject: the event replaces one that is pending or failed. If the account is at
+        its limit, the FAILED events that failed first are removed; if it has none, the event is not stored. Both are
+        logged.
 
         Args:
             tx: A write transaction.
-            now: The present time.
-            handler: Its name.
-            event: Whose payload it is called with.
-            subject: What the event tells of.
+            now: The current time.
+            handler: The handler's name.
+            event: The event; the handler gets its payload.
+            subject: The subject of the event, such as a certificate id.
 
         Returns:
-            Whether the event was kept.
+            Whether the event was stored.
         """
         account_id = event.realm.account_id
-        if not self._has_room(tx, handler, account_id) and DeliveryRows(tx).get(event.realm, handler, subject) is None:
+        if (
+            not self._is_below_limit(tx, handler, account_id)
+            and DeliveryRows(tx).get(event.realm, handler, subject) is None
+        ):
             if untold := self._refused.add((handler, account_id)):
                 log.write(
                     LogEvent.HANDLER_EVENT_NOT_KEPT,
@@ -118,10 +122,10 @@ class Enqueuing:
         return True
 
     def statistics(self) -> Mapping[str, int]:
-        """How many events were not kept, and how many that had been given up were forgotten, since the start."""
+        """Return the number of events that were not stored, and of FAILED events that were removed, since the start."""
         return {"handler_events_not_kept": self._refused.total, "handler_events_forgotten": self._forgotten.total}
 
-    def _has_room(self, tx: Transaction, handler: str, account_id: str) -> bool:
+    def _is_below_limit(self, tx: Transaction, handler: str, account_id: str) -> bool:
         key = (handler, account_id)
         with self._lock:
             room = self._room.get(key, 0)
@@ -129,7 +133,7 @@ class Enqueuing:
                 self._room[key] = room - 1
                 return True
         room = self.limit - DeliveryRows(tx).count(handler, account_id)
-        if room <= 0 and (forgotten := DeliveryRows(tx).remove_failed(handler, account_id, MAX_EVENTS_FORGOTTEN)):
+        if room <= 0 and (forgotten := DeliveryRows(tx).remove_failed(handler, account_id, FAILED_REMOVED_AT_LIMIT)):
             room += forgotten
             if untold := self._forgotten.add(key, forgotten):
                 log.write(
@@ -146,25 +150,25 @@ class Enqueuing:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """How the deliveries of one handler are made; those of others do not wait for them."""
+    """How events are delivered to a handler. Lanes of handlers are independent."""
 
     retries: int
-    """Attempts after the first."""
+    """Attempts after the first one."""
     concurrency: int = 4
-    """Calls at once for one account, while no other has any; twice as many for all accounts together."""
+    """Simultaneous calls for one account while no other has events; twice as many for all accounts together."""
 
     @property
     def threads(self) -> int:
-        """Calls at once for all accounts, which share them (``fair_queue.Shares``)."""
+        """Simultaneous calls for all accounts, which share them (``fair_queue.Shares``)."""
         return 2 * self.concurrency
 
 
 class Dispatcher:
-    """Calls handlers with what waits for them, in threads of its own. ``start`` once, ``stop`` once.
+    """Delivers events to handlers in its own threads. Call ``start`` and ``stop`` once each.
 
     Args:
-        lanes: By handler. Deliveries of other handlers stay where they are.
-        chance: A number from 0 to 1, at random.
+        lanes: Lanes by handler. Deliveries of other handlers are not attempted.
+        chance: Returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -183,19 +187,19 @@ class Dispatcher:
         ]
 
     def start(self) -> None:
-        """Begin with what an earlier run left behind."""
+        """Start the threads, which also deliver the events of an earlier run."""
         for lane in self._lanes:
             lane.start()
 
     def wake(self) -> None:
-        """Something was enqueued, and committed."""
+        """Deliver events that were committed."""
         for lane in self._lanes:
             lane.wake()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Begin no more calls; waits for those in hand, at most ``timeout`` seconds. After it the store is left alone.
+        """Begin no more calls, and wait at most ``timeout`` seconds for those that run. Then the store is not used.
 
-        A call that is cut off by the end is made again by the next run.
+        The next run repeats a call that did not end in time.
         """
         self._stopping.set()
         self.wake()
@@ -206,7 +210,7 @@ class Dispatcher:
 
 
 class _LaneThreads:
-    """The threads of one lane: each takes what is due, calls, and writes down how it went."""
+    """The threads of a lane. Each takes a due delivery, calls the handler and stores the result."""
 
     def __init__(
         self,
@@ -231,7 +235,7 @@ class _LaneThreads:
         self._wakes = 0
         # Held while the store is read, which ``wake`` must not wait for.
         self._taking = threading.Lock()
-        self._in_hand: dict[int, str] = {}
+        self._running: dict[int, str] = {}
         self._shares = Shares(lane.threads)
         self._last_account = ""
         self._threads = [
@@ -263,40 +267,40 @@ class _LaneThreads:
                     try:
                         self._deliver(number, delivery)
                     finally:
-                        # Not while another looks for one to take: it may have read this one before it was removed.
+                        # Under the lock: another thread may have read this delivery before it was removed.
                         with self._taking:
-                            self._shares.give_back(self._in_hand.pop(number))
+                            self._shares.give_back(self._running.pop(number))
                     continue
             except StoreError as failure:
                 log.write(LogEvent.HANDLER_EVENTS_WAIT_FOR_STORE, handler=self._name, reason=str(failure))
-                wait = LOOK
+                wait = POLL_SECONDS
             except Exception as error:
-                # The thread must outlive any one delivery, which is tried again.
+                # The delivery is retried, by this thread.
                 record_failure(error)
                 log.exception(LogEvent.HANDLER_DELIVERY_FAILED, handler=self._name)
-                wait = LOOK
+                wait = POLL_SECONDS
             with self._changed:
                 self._changed.wait_for(lambda: self._wakes != wakes, wait)  # noqa: B023 - called before it changes
 
     def _take(self) -> tuple[tuple[int, Delivery] | None, float]:
         """Return the next due delivery that no thread is processing; or None, and the seconds until one is due.
 
-        Accounts take turns in the order of their ids, beginning behind the one that was served last. An account whose
-        share of the threads is taken is passed over.
+        Accounts are served in the order of their ids, beginning after the one that was served last. An account that
+        uses its share of the threads is skipped.
         """
         with self._taking:
             with self._store.read() as tx:
                 taken, wait = self._first_due(tx)
-            # Once the transaction has ended: where that fails nothing is in hand.
+            # After the transaction: if its end fails, no delivery is taken.
             if taken is not None:
                 number, account_id = taken[0], taken[1].realm.account_id
                 self._shares.take(account_id)
-                self._in_hand[number] = self._last_account = account_id
+                self._running[number] = self._last_account = account_id
             return taken, wait
 
     def _first_due(self, tx: Transaction) -> tuple[tuple[int, Delivery] | None, float]:
         now = self._clock()
-        wait = LOOK
+        wait = POLL_SECONDS
         for number, delivery in self._heads(tx):
             until = (delivery.next_attempt_at - now).total_seconds()
             if until <= 0:
@@ -305,7 +309,7 @@ class _LaneThreads:
         return None, wait
 
     def _heads(self, tx: Transaction) -> Iterator[tuple[int, Delivery]]:
-        """The delivery of each account that is due first, of those that no thread is processing."""
+        """Yield the first due delivery of each account that no thread is processing."""
         begin = after = self._last_account
         has_wrapped = False
         while True:
@@ -318,14 +322,14 @@ class _LaneThreads:
             after = account_id = head[1].realm.account_id
             if not self._shares.may(account_id):
                 continue
-            if head[0] not in self._in_hand:
+            if head[0] not in self._running:
                 yield head
                 continue
             several = DeliveryRows(tx).upcoming(self._name, account_id, self._shares.held(account_id) + 1)
-            yield from [each for each in several if each[0] not in self._in_hand][:1]
+            yield from [each for each in several if each[0] not in self._running][:1]
 
     def _deliver(self, number: int, delivery: Delivery) -> None:
-        # As Lambda does for asynchronous calls, each attempt has the same id: by it a handler knows what it has seen.
+        # Each attempt has the same id, as with Lambda's asynchronous calls, so that a handler can recognise retries.
         name = f"{number} {delivery.realm} {delivery.handler} {delivery.subject} {delivery.created_at.isoformat()}"
         try:
             self._handlers.invoke(
@@ -377,7 +381,7 @@ class _LaneThreads:
                     delivery,
                     attempts=attempts,
                     next_attempt_at=now + after,
-                    last_error=str(failure)[:MAX_ERROR],
+                    last_error=str(failure)[:MAX_ERROR_CHARACTERS],
                     state=DeliveryState.FAILED if is_given_up else DeliveryState.PENDING,
                 ),
             )
@@ -396,14 +400,14 @@ class _LaneThreads:
             log.write(LogEvent.HANDLER_EVENT_DELAYED, seconds_to_next=round(after.total_seconds(), 1), **facts)
 
     def _delay(self, attempts: int) -> timedelta:
-        # The exponent is bounded before it is used: 2 to the 1000 is no number of seconds.
+        # The exponent is bounded first, since a timedelta overflows.
         longest = min(LONGEST_DELAY, FIRST_DELAY * (1 << min(attempts - 1, 20)))
         return longest * (0.5 + 0.5 * self._chance())
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Events that wait, and events that were given up."""
+    """Numbers of PENDING and FAILED deliveries."""
 
     pending: int = 0
     failed: int = 0
@@ -411,44 +415,44 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits for one handler."""
+    """The deliveries of a handler, and its last error."""
 
     handler: str
     pending: int
     failed: int
     last_error: str | None
     accounts: Mapping[str, Counts] = field(default_factory=dict)
-    """Those that have something here, by account id."""
+    """The counts of each account that has deliveries, by account id."""
 
 
 class Deliveries:
-    """What an operator sees of deliveries, and does about them."""
+    """Lists, retries and discards deliveries, for operators."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def backlogs(self, handlers: Sequence[str] = ()) -> Sequence[Backlog]:
-        """Of these handlers, in their order, and then of all others for which something waits."""
+        """Return the backlogs of these handlers in their order, then those of all others that have deliveries."""
         with self._store.read() as tx:
             counts = DeliveryRows(tx).counts()
             names = [*handlers, *sorted({name for name, *_ in counts} - set(handlers))]
             return [_backlog(name, counts, _last_error(tx, name)) for name in names]
 
     def are_accounts_several(self) -> bool:
-        """Whether the server has more than one account, so that handlers without ``accounts`` are refused."""
+        """Return whether the server has more than one account, so that handlers without ``accounts`` are refused."""
         with self._store.read() as tx:
             return AccountRows(tx).are_several()
 
     def retry(self, handler: str | None = None) -> int:
-        """Have everything tried again that was given up, of one handler or of all; how much it was."""
+        """Make the FAILED deliveries of one handler or of all PENDING and due; return their number."""
         with self._store.write() as tx:
             names = sorted({name for name, _, state in DeliveryRows(tx).counts() if state is DeliveryState.FAILED})
             now = self._clock()
             return sum(DeliveryRows(tx).retry(name, now) for name in names if handler in (None, name))
 
     def discard(self, handler: str, account_id: str | None = None) -> int:
-        """Forget everything that was given up, of one account or of all; how much it was."""
+        """Remove the FAILED deliveries of a handler, of one account or of all; return their number."""
         with self._store.write() as tx:
             counts = DeliveryRows(tx).counts()
             return sum(

@@ -1,4 +1,4 @@
-"""Events that handlers are to be called with."""
+"""Deliveries."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlalchemy import insert as sql_insert
 
 from sekisho.provisioning.deliveries.model import Delivery, DeliveryState
 from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_of, realm_values
 from sekisho.store.statements import its, reading, realm_parameters, removing, replacing
 from sekisho.store.tables import Instant, String, listed, realm_columns
-from sekisho.store.transaction import Transaction
 
-# Empty but for what handlers are being called with, what waits for the next attempt, and what was given up.
+# Has only deliveries that are being processed, wait for a retry, or are FAILED.
 DELIVERIES = listed(
     "deliveries",
     *realm_columns(),
@@ -29,16 +29,16 @@ DELIVERIES = listed(
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("handler", "subject", "account_id", "region"),
     Index(None, "handler", "state", "next_attempt_at", "seq"),
-    # For turns between accounts, and for what one of them has.
+    # For ``next_account``, ``upcoming`` and ``count``.
     Index(None, "handler", "state", "account_id", "next_attempt_at", "seq"),
-    # Deliveries are read by their handlers' lanes.
+    # No decision depends on deliveries.
     announces=None,
 )
 
 
 def _make(row: Row[Any]) -> Delivery:
     return Delivery(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         handler=row.handler,
         subject=row.subject,
         payload=row.payload,
@@ -52,8 +52,7 @@ def _make(row: Row[Any]) -> Delivery:
 
 def _values(delivery: Delivery) -> dict[str, Any]:
     return {
-        "account_id": delivery.realm.account_id,
-        "region": delivery.realm.region,
+        **realm_values(delivery.realm),
         "handler": delivery.handler,
         "subject": delivery.subject,
         "payload": delivery.payload,
@@ -93,43 +92,40 @@ def _of_account(handler: str, state: DeliveryState, account_id: str) -> dict[str
     return {"its_handler": handler, "its_state": state.value, "its_account_id": account_id}
 
 
-class DeliveryRows:
+class DeliveryRows(Rows):
     """Deliveries of all realms and handlers."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, realm: Realm, handler: str, subject: str) -> Delivery | None:
-        """The delivery, or None."""
+        """Return the delivery, or None."""
         return _BY_KEY.one(self._tx, realm_parameters(realm, handler=handler, subject=subject))
 
     def put(self, delivery: Delivery) -> None:
-        """In place of one of the same key, and under a new number."""
+        """Add a delivery with a new number, in place of one of the same handler and subject."""
         key = realm_parameters(delivery.realm, handler=delivery.handler, subject=delivery.subject)
         self._tx.execute(_REMOVE_BY_KEY, key)
         self._tx.execute(_ADD, _values(delivery))
 
     def next_account(self, handler: str, after: str) -> tuple[int, Delivery] | None:
-        """The first PENDING one of the next account in the order of their ids, with its number, or None."""
+        """Return the first due PENDING delivery of the next account after ``after``, with its number; or None."""
         parameters = {"its_handler": handler, "its_state": DeliveryState.PENDING.value, "its_after": after}
         row = self._tx.execute(_NEXT_ACCOUNT, parameters).first()
         return None if row is None else (row.seq, _make(row))
 
     def upcoming(self, handler: str, account_id: str, limit: int) -> Sequence[tuple[int, Delivery]]:
-        """At most ``limit`` PENDING ones of an account, each with its number, by the time of their next attempt."""
+        """Return at most ``limit`` PENDING deliveries of an account with their numbers, first due first."""
         parameters = _of_account(handler, DeliveryState.PENDING, account_id) | {"its_limit": limit}
         return [(row.seq, _make(row)) for row in self._tx.execute(_UPCOMING, parameters)]
 
     def count(self, handler: str, account_id: str) -> int:
-        """How many an account has in any state."""
+        """Return the number of an account's deliveries in any state."""
         return sum(
             self._tx.execute(_COUNT, _of_account(handler, state, account_id)).scalar_one() for state in DeliveryState
         )
 
     def remove_failed(self, handler: str, account_id: str, limit: int) -> int:
-        """Remove an account's FAILED ones, the first ``limit`` by the time of their last attempt; how many it were."""
+        """Remove the first ``limit`` FAILED deliveries of an account, by their last attempt; return their number."""
         parameters = _of_account(handler, DeliveryState.FAILED, account_id) | {"its_limit": limit}
         first = self._tx.execute(_FIRST, parameters).scalars()
         if first:
@@ -137,15 +133,15 @@ class DeliveryRows:
         return len(first)
 
     def update(self, number: int, delivery: Delivery) -> None:
-        """One that is gone is passed over."""
+        """Replace a delivery, if it exists."""
         self._tx.execute(_UPDATE, _values(delivery) | {"its_seq": number})
 
     def remove(self, number: int) -> None:
-        """One that is gone is passed over."""
+        """Remove a delivery, if it exists."""
         self._tx.execute(_REMOVE, {"its_seq": number})
 
     def retry(self, handler: str, now: datetime) -> int:
-        """Make the FAILED ones PENDING and due; how many they were."""
+        """Make the FAILED deliveries of a handler PENDING and due; return their number."""
         return self._tx.execute(
             _RETRY,
             {
@@ -158,11 +154,11 @@ class DeliveryRows:
         ).rowcount
 
     def latest(self, handler: str, state: DeliveryState) -> Delivery | None:
-        """The one with the latest ``next_attempt_at``, or None."""
+        """Return the delivery with the latest ``next_attempt_at``, or None."""
         parameters = {"its_handler": handler, "its_state": state.value, "its_limit": 1}
         row = self._tx.execute(_LATEST, parameters).first()
         return None if row is None else _make(row)
 
     def counts(self) -> Mapping[tuple[str, str, DeliveryState], int]:
-        """How many there are, by handler, account id and state."""
+        """Return the number of deliveries by handler, account id and state."""
         return {(row.handler, row.account_id, DeliveryState(row.state)): row.many for row in self._tx.execute(_COUNTS)}

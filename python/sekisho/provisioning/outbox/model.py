@@ -1,4 +1,4 @@
-"""Events that are to be published."""
+"""Events to publish."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A message that tells a realm's subscribers of something that happened."""
+    """An event of a realm, as a message for its subscribers."""
 
     realm: Realm
     topic: str

@@ -1,6 +1,6 @@
-"""Events that survive a restart: kept with what they tell of, in one transaction, and removed once published.
+"""The outbox: events that are stored in the transaction that causes them, and removed once they are published.
 
-An event may be published twice where the server ends between the two; none is lost.
+No event is lost. If the server ends between publishing and removing an event, it is published twice.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sekisho.provisioning.outbox.model import Event
 from sekisho.provisioning.outbox.store import OutboxRows
 from sekisho.store.store import Store
 
-BATCH: Final = 256
-"""Events published between two looks into the store."""
+EVENTS_PER_READ: Final = 256
+"""Events of one read of the store."""
 
 AT_LEAST_ONCE: Final = 1
 
 
 class Outbox:
-    """Takes events from the store to the broker, oldest first."""
+    """Publishes the events of the store, oldest first."""
 
     def __init__(self, store: Store, broker: Broker) -> None:
         self._store = store
@@ -31,16 +31,16 @@ class Outbox:
         self._flushing = threading.Lock()
 
     def flush(self) -> None:
-        """Publish everything that is kept. What the broker does not take for now stays for the next time.
+        """Publish and remove the stored events. Events that the broker refuses at present remain.
 
         Raises:
-            StoreError: The store cannot be used. Nothing is lost; some events may be published again.
+            StoreError: The store cannot be used. Some events may be published again.
         """
         with self._flushing:
             going = True
             while going:
                 with self._store.read() as tx:
-                    waiting = OutboxRows(tx).first(BATCH)
+                    waiting = OutboxRows(tx).first(EVENTS_PER_READ)
                 done: list[int] = []
                 for number, event in waiting:
                     if not self.publish(event):
@@ -49,16 +49,16 @@ class Outbox:
                 if done:
                     with self._store.write() as tx:
                         OutboxRows(tx).remove(done)
-                going = len(done) == BATCH
+                going = len(done) == EVENTS_PER_READ
 
     def publish(self, event: Event) -> bool:
-        """Publish one event that is not kept, or not yet; False where the broker does not take it for now."""
+        """Publish an event; False where the broker refuses it at present."""
         try:
             self._broker.publish(event.realm, Message(topic=event.topic, payload=event.payload, qos=AT_LEAST_ONCE))
         except (ServiceUnavailableException, ThrottlingException) as error:
             log.write(LogEvent.PUBLICATION_DELAYED, topic=event.topic, reason=str(error))
             return False
         except InvalidRequestException as error:
-            # Kept, it would hold up every event after it, and never be taken.
+            # The broker would refuse it each time, so it is removed.
             log.write(LogEvent.PUBLICATION_REFUSED, topic=event.topic, reason=str(error))
         return True

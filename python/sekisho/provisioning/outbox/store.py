@@ -1,4 +1,4 @@
-"""Events that are to be published."""
+"""Events to publish."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from sqlalchemy import insert as sql_insert
 
 from sekisho.pages import Window
 from sekisho.provisioning.outbox.model import Event
-from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_of, realm_values
 from sekisho.store.statements import reading, removing
 from sekisho.store.tables import String, listed, realm_columns
-from sekisho.store.transaction import Transaction
 
-# Empty but for what is being published, and what was when the server ended.
+# Has only events that are not published yet.
 OUTBOX = listed(
     "outbox",
     *realm_columns(),
     Column("topic", String, nullable=False),
     Column("payload", LargeBinary, nullable=False),
-    # Events are read by those who publish them.
+    # No decision depends on events.
     announces=None,
 )
 
 
 def _make(row: Row[Any]) -> tuple[int, Event]:
-    return row.seq, Event(realm=Realm(row.account_id, row.region), topic=row.topic, payload=row.payload)
+    return row.seq, Event(realm=realm_of(row), topic=row.topic, payload=row.payload)
 
 
 _ALL = reading(OUTBOX, _make)
@@ -35,29 +34,25 @@ _ADD = sql_insert(OUTBOX).inline()
 _REMOVE = removing(OUTBOX, "seq")
 
 
-class OutboxRows:
+class OutboxRows(Rows):
     """Events of all realms, oldest first."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def add(self, event: Event) -> None:
-        """Keep it after those that are there."""
+        """Add an event after the others."""
         values = {
-            "account_id": event.realm.account_id,
-            "region": event.realm.region,
+            **realm_values(event.realm),
             "topic": event.topic,
             "payload": event.payload,
         }
         self._tx.execute(_ADD, values)
 
     def first(self, limit: int) -> Sequence[tuple[int, Event]]:
-        """At most ``limit``, each with its number."""
+        """Return at most ``limit`` events with their numbers."""
         return _ALL.page(self._tx, Window(limit=limit), {}).items
 
     def remove(self, numbers: Sequence[int]) -> None:
-        """Numbers that are gone already are passed over."""
+        """Remove events by their numbers, if they exist."""
         if numbers:
             self._tx.execute(_REMOVE, [{"its_seq": number} for number in numbers])

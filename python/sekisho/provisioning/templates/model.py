@@ -10,7 +10,7 @@ from sekisho.realm import Realm
 
 
 class TemplateType(StrEnum):
-    """Who provisions through a template: devices with a claim, or a CA's devices at their first connection."""
+    """What a template is for: fleet provisioning with a claim, or just-in-time provisioning of a CA's devices."""
 
     FLEET_PROVISIONING = "FLEET_PROVISIONING"
     JITP = "JITP"
@@ -18,7 +18,7 @@ class TemplateType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningHook:
-    """The function that is asked before a device is provisioned (Developer Guide, pre-provisioning-hook)."""
+    """The function that is called before a device is provisioned (Developer Guide, pre-provisioning-hook)."""
 
     target_arn: str
     payload_version: str
@@ -26,7 +26,7 @@ class ProvisioningHook:
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningTemplate:
-    """A named provisioning template; its bodies are its versions."""
+    """A provisioning template. Each of its versions has a body."""
 
     realm: Realm
     name: str
@@ -37,14 +37,14 @@ class ProvisioningTemplate:
     hook: ProvisioningHook | None
     default_version_id: int
     last_version_id: int
-    """The highest version number ever given: numbers rise and are never used again."""
+    """The number of the newest version, which may be deleted. Numbers are not used again."""
     created_at: datetime
     modified_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningTemplateVersion:
-    """One body of a provisioning template."""
+    """A version of a provisioning template."""
 
     realm: Realm
     template_name: str

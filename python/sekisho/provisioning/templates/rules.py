@@ -1,8 +1,8 @@
-"""Provisioning templates: made, described, changed, deleted; their versions; and claims to provision through them.
+"""Provisioning templates, their versions, and claims.
 
-A template has up to five bodies, its versions, one of which is the default and the only one in force. Version ids
-count up from 1 and are never used again. A claim is a certificate of five minutes with which a device that has none of
-its own connects and provisions (Developer Guide, provision-wo-cert, "provisioning by trusted user").
+A template has up to five versions. Only its default version is used. Version ids count up from 1 and are not used
+again. A claim is a certificate that is valid for five minutes, with which a device without a certificate connects and
+provisions (Developer Guide, provision-wo-cert, "provisioning by trusted user").
 
 Source: Developer Guide, provision-template, provision-wo-cert, jit-provisioning; the API Reference of each operation;
 General Reference for the limits.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from sekisho import arn
+from sekisho import arn, pages
 from sekisho.ca_certificates import registration_config
 from sekisho.ca_certificates.store import CACertificateRows
 from sekisho.clock import Clock
@@ -54,18 +54,18 @@ MAX_VERSIONS: Final = 5
 """Versions of one template."""
 
 CLAIM_LIFETIME: Final = timedelta(minutes=5)
-"""How long a claim is good for (API Reference, CreateProvisioningClaim)."""
+"""The validity of a claim (API Reference, CreateProvisioningClaim)."""
 
-_HIGHEST_VERSION_ID: Final = 2**31 - 1
-"""Higher ones name nothing and would not fit a database's integer."""
+_MAX_VERSION_ID: Final = 2**31 - 1
+"""The largest integer of the database's column."""
 
-_LISTED: Final = 5
+_LISTED_CAS: Final = 5
 """CA certificates that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedClaim:
-    """A claim, with the key pair made for it: there is no other copy of the key."""
+    """A claim with its key pair. The service keeps no copy of the private key."""
 
     claim: ProvisioningClaim
     public_key_pem: str
@@ -73,7 +73,7 @@ class CreatedClaim:
 
 
 class ProvisioningTemplates:
-    """Everything that is done to provisioning templates, their versions and claims."""
+    """Creates, lists, changes and deletes provisioning templates and their versions, and creates claims."""
 
     def __init__(self, store: Store, clock: Clock, authority: IssuingAuthority) -> None:
         self._store = store
@@ -93,13 +93,13 @@ class ProvisioningTemplates:
         hook: ProvisioningHook | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> ProvisioningTemplate:
-        """A new template; the body is its version 1.
+        """Create a template, with the body as its version 1.
 
         Raises:
-            InvalidRequestException: The body is no provisioning template of the type, the role no role, the hook no
-                function; or a hook for a template of type JITP, which has none.
-            ResourceAlreadyExistsException: There is a template of this name.
-            LimitExceededException: There are 256.
+            InvalidRequestException: The body is not a template of the type, the role not the ARN of a role, or the hook
+                not the ARN of a function; or the type is JITP and there is a hook.
+            ResourceAlreadyExistsException: The realm has a template of this name.
+            LimitExceededException: The realm has MAX_TEMPLATES.
         """
         parsed = _checked_body(body, template_type)
         _check_role(role_arn)
@@ -128,10 +128,10 @@ class ProvisioningTemplates:
                     resource_arn=arn.provisioning_template(realm, name),
                 ) from None
             if len(ProvisioningTemplateRows(tx).page(realm, Window(limit=MAX_TEMPLATES + 1)).items) > MAX_TEMPLATES:
-                # Raising rolls it back.
+                # Checked after the insert, which the error rolls back.
                 raise LimitExceededException(
-                    f"The account has {MAX_TEMPLATES} provisioning templates in {realm.region}, which is the most it "
-                    "can have. Delete one that is not needed."
+                    f"Account {realm.account_id} has {MAX_TEMPLATES} provisioning templates in {realm.region}, the "
+                    "maximum. Delete one that is not needed."
                 )
             if tags:
                 TagRows(tx).put(realm, arn.provisioning_template(realm, name), tags)
@@ -139,12 +139,12 @@ class ProvisioningTemplates:
         return template
 
     def get(self, realm: Realm, name: str) -> tuple[ProvisioningTemplate, ProvisioningTemplateVersion]:
-        """The template and its default version. Raises ResourceNotFoundException."""
+        """Return the template and its default version. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
-            return in_force(tx, realm, name)
+            return with_default_version(tx, realm, name)
 
     def list(self, realm: Realm, window: Window) -> Slice[ProvisioningTemplate]:
-        """Templates of a realm."""
+        """Return the templates of a realm."""
         with self._store.read() as tx:
             return ProvisioningTemplateRows(tx).page(realm, window)
 
@@ -160,12 +160,12 @@ class ProvisioningTemplates:
         hook: ProvisioningHook | None = None,
         remove_hook: bool = False,
     ) -> ProvisioningTemplate:
-        """Change what is given and leave the rest. A body is changed by another version.
+        """Change the members that are given. ``create_version`` changes the body.
 
         Raises:
             ResourceNotFoundException: No such template or version.
-            InvalidRequestException: The role is no role, the hook no function or none for this type of template; or a
-                hook is to be set and removed at once.
+            InvalidRequestException: The role is not the ARN of a role, or the hook not the ARN of a function; the type
+                is JITP and there is a hook; or the hook is both to be set and removed.
         """
         if hook is not None and remove_hook:
             raise InvalidRequestException(
@@ -193,11 +193,11 @@ class ProvisioningTemplates:
             return changed
 
     def delete(self, realm: Realm, name: str) -> None:
-        """Delete a template with all its versions. Claims to provision through it are good for nothing from now on.
+        """Delete a template with its versions and claims.
 
         Raises:
             ResourceNotFoundException: No such template.
-            DeleteConflictException: A CA certificate provisions through it.
+            DeleteConflictException: A CA certificate provisions with it.
         """
         with self._store.write() as tx:
             existing(tx, realm, name)
@@ -208,12 +208,12 @@ class ProvisioningTemplates:
     def create_version(
         self, realm: Realm, name: str, body: str, *, set_as_default: bool = False
     ) -> ProvisioningTemplateVersion:
-        """A new version of a template.
+        """Add a version to a template.
 
         Raises:
-            InvalidRequestException: The body is no provisioning template of the template's type.
+            InvalidRequestException: The body is not a template of its type.
             ResourceNotFoundException: No such template.
-            VersionsLimitExceededException: It has five versions.
+            VersionsLimitExceededException: It has MAX_VERSIONS.
         """
         with self._store.read() as tx:
             template_type = existing(tx, realm, name).type
@@ -221,11 +221,9 @@ class ProvisioningTemplates:
         with self._store.write() as tx:
             template = existing(tx, realm, name)
             if template.type is not template_type:
-                # It was deleted and made anew since it was read.
+                # It was deleted and created again since the read.
                 _checked_body(body, template.type)
-            if len(ProvisioningTemplateRows(tx).page_versions(realm, name, Window(limit=MAX_VERSIONS)).items) >= (
-                MAX_VERSIONS
-            ):
+            if len(ProvisioningTemplateRows(tx).versions(realm, name)) >= MAX_VERSIONS:
                 raise VersionsLimitExceededException(
                     f"The provisioning template {name} already has the maximum number of versions ({MAX_VERSIONS}). "
                     "Delete one with DeleteProvisioningTemplateVersion."
@@ -233,17 +231,17 @@ class ProvisioningTemplates:
             now = self._clock()
             version = ProvisioningTemplateVersion(realm, name, template.last_version_id + 1, body, now)
             ProvisioningTemplateRows(tx).add_version(version)
-            changed = replace(template, last_version_id=version.version_id)
             if set_as_default:
-                changed = replace(changed, default_version_id=version.version_id, modified_at=now)
-            ProvisioningTemplateRows(tx).replace(changed)
+                version_id = version.version_id
+                changed = replace(template, last_version_id=version_id, default_version_id=version_id, modified_at=now)
+                ProvisioningTemplateRows(tx).replace(changed)
         _warn(parsed, realm, name)
         return version
 
     def get_version(
         self, realm: Realm, name: str, version_id: int
     ) -> tuple[ProvisioningTemplate, ProvisioningTemplateVersion]:
-        """The template and one of its versions. Raises ResourceNotFoundException."""
+        """Return the template and one of its versions. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             template = existing(tx, realm, name)
             return template, _existing_version(tx, template, version_id)
@@ -268,23 +266,23 @@ class ProvisioningTemplates:
     def versions(
         self, realm: Realm, name: str, window: Window
     ) -> tuple[ProvisioningTemplate, Slice[ProvisioningTemplateVersion]]:
-        """The template and its versions, the oldest first. Raises ResourceNotFoundException."""
+        """Return the template and its versions, oldest first. Raises ResourceNotFoundException."""
         with self._store.read() as tx:
             return existing(tx, realm, name), ProvisioningTemplateRows(tx).page_versions(realm, name, window)
 
     def create_claim(self, realm: Realm, name: str) -> CreatedClaim:
-        """A certificate of five minutes, and the key for it, with which to provision through a template.
+        """Create a claim, with its key pair, for provisioning with a template.
 
-        A template that is not enabled is no hindrance: that is asked when the device provisions.
+        The template need not be enabled, which is checked when the device provisions.
 
         Raises:
             ResourceNotFoundException: No such template.
-            InvalidRequestException: It is of type JITP, whose devices come with certificates of their own.
+            InvalidRequestException: It is of type JITP, whose devices have certificates already.
         """
         with self._store.read() as tx:
             _require_claimable(existing(tx, realm, name))
         now = self._clock()
-        # Certificates know whole seconds.
+        # Times in certificates are whole seconds.
         not_after = (now + CLAIM_LIFETIME).replace(microsecond=0)
         issued = self._authority.issue_with_key(now, subject=secrets.token_hex(32), not_after=not_after)
         claim = ProvisioningClaim(
@@ -297,23 +295,24 @@ class ProvisioningTemplates:
             created_at=now,
         )
         with self._store.write() as tx:
-            # It may have been deleted while the key was made.
+            # It may have been deleted while the key was generated.
             _require_claimable(existing(tx, realm, name))
             ProvisioningClaimRows(tx).remove_expired(now)
             ProvisioningClaimRows(tx).add(claim)
         return CreatedClaim(claim, issued.public_key_pem, issued.private_key_pem)
 
-    def forget_expired_claims(self) -> int:
-        """Remove claims whose five minutes are over; return how many. The gateway refuses them by their dates.
+    def remove_expired_claims(self) -> int:
+        """Remove expired claims; return their number.
 
-        Nobody is told: a device that is provisioning when its claim expires may finish.
+        This is not announced to the gateway, which refuses expired certificates itself: a device that provisions while
+        its claim expires may finish.
         """
         with self._store.write() as tx:
             return ProvisioningClaimRows(tx).remove_expired(self._clock())
 
 
 def existing(tx: Transaction, realm: Realm, name: str) -> ProvisioningTemplate:
-    """The template of this name. Raises ResourceNotFoundException."""
+    """Return the template. Raises ResourceNotFoundException."""
     template = ProvisioningTemplateRows(tx).get(realm, name)
     if template is None:
         raise ResourceNotFoundException(
@@ -322,15 +321,17 @@ def existing(tx: Transaction, realm: Realm, name: str) -> ProvisioningTemplate:
     return template
 
 
-def in_force(tx: Transaction, realm: Realm, name: str) -> tuple[ProvisioningTemplate, ProvisioningTemplateVersion]:
-    """The template and its default version. Raises ResourceNotFoundException."""
+def with_default_version(
+    tx: Transaction, realm: Realm, name: str
+) -> tuple[ProvisioningTemplate, ProvisioningTemplateVersion]:
+    """Return the template and its default version. Raises ResourceNotFoundException."""
     template = existing(tx, realm, name)
     return template, _existing_version(tx, template, template.default_version_id)
 
 
 def _existing_version(tx: Transaction, template: ProvisioningTemplate, version_id: int) -> ProvisioningTemplateVersion:
     found = None
-    if 0 < version_id <= _HIGHEST_VERSION_ID:
+    if 0 < version_id <= _MAX_VERSION_ID:
         found = ProvisioningTemplateRows(tx).version(template.realm, template.name, version_id)
     if found is None:
         raise ResourceNotFoundException(f"Provisioning template {template.name} has no version {version_id}.")
@@ -339,11 +340,11 @@ def _existing_version(tx: Transaction, template: ProvisioningTemplate, version_i
 
 def _checked_body(body: str, template_type: TemplateType) -> Template:
     template = registration_config.check_template(body, "templateBody", Use[template_type.value])
-    # Provisioned through a template that does not name it, a device's certificate would wait for ever.
+    # Fleet provisioning with a template without a certificate would never activate the device's certificate.
     if template_type is TemplateType.FLEET_PROVISIONING and template.certificate_source is None:
         raise InvalidRequestException(
-            "templateBody has no certificate, which a template of type FLEET_PROVISIONING has to have: a resource of "
-            'the type AWS::IoT::Certificate with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"} and a Status.'
+            "templateBody has no certificate, which a template of type FLEET_PROVISIONING needs. Add a resource of the "
+            'type AWS::IoT::Certificate with "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"} and a Status.'
         )
     return template
 
@@ -382,11 +383,10 @@ def _require_claimable(template: ProvisioningTemplate) -> None:
 
 
 def _require_unused(tx: Transaction, realm: Realm, name: str) -> None:
-    users = CACertificateRows(tx).page(realm, Window(limit=_LISTED), template_name=name)
+    users = CACertificateRows(tx).page(realm, Window(limit=_LISTED_CAS), template_name=name)
     if users.items:
-        listed = ", ".join(ca.certificate_id for ca in users.items)
+        listed = pages.listed(users, lambda ca: ca.certificate_id)
         raise DeleteConflictException(
-            f"Provisioning template {name} is used by CA certificates: {listed}"
-            f"{' and more' if users.next_after is not None else ''}. Give them another with UpdateCACertificate "
-            "(registrationConfig or removeAutoRegistration) first."
+            f"Provisioning template {name} is used by CA certificates: {listed}. Give them another template, or none, "
+            "with UpdateCACertificate (registrationConfig or removeAutoRegistration) first."
         )

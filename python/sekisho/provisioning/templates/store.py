@@ -14,11 +14,9 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Row,
     UniqueConstraint,
-    select,
 )
 
 from sekisho.change import Change, ChangeKind
-from sekisho.pages import Slice, Window
 from sekisho.provisioning.claims.store import ProvisioningClaimRows
 from sekisho.provisioning.templates.model import (
     ProvisioningHook,
@@ -26,8 +24,7 @@ from sekisho.provisioning.templates.model import (
     ProvisioningTemplateVersion,
     TemplateType,
 )
-from sekisho.realm import Realm
-from sekisho.store.statements import Query, insert, its, reading, realm_parameters, removing, replace, replacing
+from sekisho.store.rows import RealmTable, VersionedRows, VersionTable, realm_of, realm_values
 from sekisho.store.tables import Instant, String, Write, keyed, listed, realm_columns
 from sekisho.store.transaction import Transaction
 
@@ -72,7 +69,7 @@ PROVISIONING_TEMPLATE_VERSIONS = keyed(
         ["provisioning_templates.account_id", "provisioning_templates.region", "provisioning_templates.name"],
         ondelete="CASCADE",
     ),
-    # A claim stays what it is, whatever its template makes.
+    # No decision depends on the bodies of templates.
     announces=None,
 )
 
@@ -82,7 +79,7 @@ def _make(row: Row[Any]) -> ProvisioningTemplate:
     if row.hook_target_arn is not None:
         hook = ProvisioningHook(row.hook_target_arn, row.hook_payload_version)
     return ProvisioningTemplate(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         name=row.name,
         type=TemplateType(row.type),
         description=row.description,
@@ -99,8 +96,7 @@ def _make(row: Row[Any]) -> ProvisioningTemplate:
 def _values(template: ProvisioningTemplate) -> dict[str, Any]:
     hook = template.hook
     return {
-        "account_id": template.realm.account_id,
-        "region": template.realm.region,
+        **realm_values(template.realm),
         "name": template.name,
         "type": template.type.value,
         "description": template.description,
@@ -117,7 +113,7 @@ def _values(template: ProvisioningTemplate) -> dict[str, Any]:
 
 def _version(row: Row[Any]) -> ProvisioningTemplateVersion:
     return ProvisioningTemplateVersion(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         template_name=row.template_name,
         version_id=row.version_id,
         body=row.body,
@@ -125,81 +121,20 @@ def _version(row: Row[Any]) -> ProvisioningTemplateVersion:
     )
 
 
-_KEY = ("account_id", "region", "name")
-_VERSION_KEY = ("account_id", "region", "template_name", "version_id")
-_BY_KEY = reading(PROVISIONING_TEMPLATES, _make, *_KEY)
-_OF_REALM = reading(PROVISIONING_TEMPLATES, _make, "account_id", "region")
-_VERSION = Query(
-    select(PROVISIONING_TEMPLATE_VERSIONS).where(its(PROVISIONING_TEMPLATE_VERSIONS, *_VERSION_KEY)),
-    PROVISIONING_TEMPLATE_VERSIONS.c.version_id,
-    _version,
-)
-# Numbers rise, so the order of numbers is that of creation.
-_VERSIONS_OF = Query(
-    select(PROVISIONING_TEMPLATE_VERSIONS, PROVISIONING_TEMPLATE_VERSIONS.c.version_id.label("seq")).where(
-        its(PROVISIONING_TEMPLATE_VERSIONS, "account_id", "region", "template_name")
-    ),
-    PROVISIONING_TEMPLATE_VERSIONS.c.version_id,
-    _version,
-)
-_REPLACE = replacing(PROVISIONING_TEMPLATES, *_KEY)
-_REMOVE = removing(PROVISIONING_TEMPLATES, *_KEY)
-_REMOVE_VERSION = removing(PROVISIONING_TEMPLATE_VERSIONS, *_VERSION_KEY)
+def _version_values(version: ProvisioningTemplateVersion) -> dict[str, Any]:
+    return {
+        **realm_values(version.realm),
+        "template_name": version.template_name,
+        "version_id": version.version_id,
+        "body": version.body,
+        "created_at": version.created_at,
+    }
 
 
-class ProvisioningTemplateRows:
-    """Provisioning templates of all realms."""
+class ProvisioningTemplateRows(VersionedRows[ProvisioningTemplate, ProvisioningTemplateVersion]):
+    """Provisioning templates of all realms, and their versions."""
 
-    __slots__ = ("_tx",)
+    __slots__ = ()
 
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-
-    def get(self, realm: Realm, name: str) -> ProvisioningTemplate | None:
-        """The template, or None."""
-        return _BY_KEY.one(self._tx, realm_parameters(realm, name=name))
-
-    def add(self, template: ProvisioningTemplate, first: ProvisioningTemplateVersion) -> None:
-        """Add a template with its first version. Raises AlreadyThere where the realm has one of this name."""
-        insert(self._tx, PROVISIONING_TEMPLATES, _values(template), template.name)
-        self.add_version(first)
-
-    def replace(self, template: ProvisioningTemplate) -> None:
-        """Overwrite it. Raises KeyError where the realm has none of this name."""
-        parameters = _values(template) | realm_parameters(template.realm, name=template.name)
-        replace(self._tx, _REPLACE, parameters, template.name)
-
-    def remove(self, realm: Realm, name: str) -> None:
-        """Forget it with all its versions and claims."""
-        self._tx.execute(_REMOVE, realm_parameters(realm, name=name))
-
-    def page(self, realm: Realm, window: Window) -> Slice[ProvisioningTemplate]:
-        """Part of the realm's list."""
-        return _OF_REALM.page(self._tx, window, realm_parameters(realm))
-
-    def version(self, realm: Realm, name: str, version_id: int) -> ProvisioningTemplateVersion | None:
-        """One body, or None."""
-        return _VERSION.one(self._tx, realm_parameters(realm, template_name=name, version_id=version_id))
-
-    def page_versions(self, realm: Realm, name: str, window: Window) -> Slice[ProvisioningTemplateVersion]:
-        """Part of the list of a template's versions, in order of their numbers."""
-        return _VERSIONS_OF.page(self._tx, window, realm_parameters(realm, template_name=name))
-
-    def add_version(self, version: ProvisioningTemplateVersion) -> None:
-        """Raises AlreadyThere where the number is taken. The template must be in the store."""
-        values = {
-            "account_id": version.realm.account_id,
-            "region": version.realm.region,
-            "template_name": version.template_name,
-            "version_id": version.version_id,
-            "body": version.body,
-            "created_at": version.created_at,
-        }
-        insert(
-            self._tx, PROVISIONING_TEMPLATE_VERSIONS, values, f"version {version.version_id} of {version.template_name}"
-        )
-
-    def remove_version(self, realm: Realm, name: str, version_id: int) -> None:
-        """Forget one body."""
-        parameters = realm_parameters(realm, template_name=name, version_id=version_id)
-        self._tx.execute(_REMOVE_VERSION, parameters)
+    _table = RealmTable(PROVISIONING_TEMPLATES, "name", _make, _values)
+    _versions = VersionTable(PROVISIONING_TEMPLATE_VERSIONS, "template_name", _version, _version_values)

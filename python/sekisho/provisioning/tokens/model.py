@@ -1,4 +1,4 @@
-"""Ownership tokens of certificates that wait for their device."""
+"""Ownership tokens of fleet provisioning."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sekisho.realm import Realm
 
 @dataclass(frozen=True, slots=True)
 class OwnershipToken:
-    """Whose a certificate is that waits for a device to provision with it (Developer Guide, fleet-provision-api)."""
+    """The token with which a device provisions a new certificate (Developer Guide, fleet-provision-api)."""
 
     realm: Realm
     token_sha256: str
-    """Lower-case hex; the token itself is with the device alone."""
+    """Lower-case hex. The token itself is a secret of the device, and not stored."""
     certificate_id: str
     claim_certificate_id: str
-    """The certificate that the device asked with, and has to provision with."""
+    """The certificate of the connection that requested the new one. Only it may use the token."""
     expires_at: datetime

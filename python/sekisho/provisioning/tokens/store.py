@@ -1,4 +1,4 @@
-"""Tokens of certificates that wait for their device."""
+"""Ownership tokens of fleet provisioning."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sqlalchemy import insert as sql_insert
 
 from sekisho.provisioning.tokens.model import OwnershipToken
 from sekisho.realm import Realm
+from sekisho.store.rows import Rows, realm_of, realm_values
 from sekisho.store.statements import its, realm_parameters, removing
 from sekisho.store.tables import Instant, String, keyed, realm_columns
-from sekisho.store.transaction import Transaction
 
 OWNERSHIP_TOKENS = keyed(
     "ownership_tokens",
@@ -51,7 +51,7 @@ _REMOVE = removing(OWNERSHIP_TOKENS, "account_id", "region", "token_sha256")
 
 def _make(row: Row[Any]) -> OwnershipToken:
     return OwnershipToken(
-        realm=Realm(row.account_id, row.region),
+        realm=realm_of(row),
         token_sha256=row.token_sha256,
         certificate_id=row.certificate_id,
         claim_certificate_id=row.claim_certificate_id,
@@ -59,29 +59,25 @@ def _make(row: Row[Any]) -> OwnershipToken:
     )
 
 
-class OwnershipTokenRows:
-    """Tokens by their digest."""
+class OwnershipTokenRows(Rows):
+    """Ownership tokens of all realms, by their digests."""
 
-    __slots__ = ("_tx",)
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def get(self, realm: Realm, token_sha256: str) -> OwnershipToken | None:
-        """The token of this digest, or None."""
+        """Return the token, or None."""
         row = self._tx.execute(_ONE, realm_parameters(realm, token_sha256=token_sha256)).first()
         return None if row is None else _make(row)
 
     def exists_for(self, realm: Realm, certificate_id: str) -> bool:
-        """Whether a token stands for this certificate."""
+        """Return whether there is a token of this certificate."""
         parameters = realm_parameters(realm, certificate_id=certificate_id)
         return self._tx.execute(_OF_CERTIFICATE, parameters).first() is not None
 
     def add(self, token: OwnershipToken) -> None:
-        """Keep it."""
+        """Add it."""
         values = {
-            "account_id": token.realm.account_id,
-            "region": token.realm.region,
+            **realm_values(token.realm),
             "token_sha256": token.token_sha256,
             "certificate_id": token.certificate_id,
             "claim_certificate_id": token.claim_certificate_id,
@@ -90,9 +86,9 @@ class OwnershipTokenRows:
         self._tx.execute(_ADD, values)
 
     def remove(self, realm: Realm, token_sha256: str) -> None:
-        """Forget it; no error where there is none."""
+        """Remove it, if it exists."""
         self._tx.execute(_REMOVE, realm_parameters(realm, token_sha256=token_sha256))
 
     def expired(self, now: datetime, limit: int) -> Sequence[OwnershipToken]:
-        """At most ``limit`` whose time is over, the longest first."""
+        """Return at most ``limit`` expired tokens, in the order of their expiry."""
         return [_make(row) for row in self._tx.execute(_EXPIRED, {"its_now": now, "its_limit": limit})]

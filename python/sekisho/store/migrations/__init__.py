@@ -1,4 +1,4 @@
-"""How a database of an earlier Sekisho becomes one of today's. Alembic, with no ini file.
+"""Migrates databases of earlier versions, with Alembic and without an ini file.
 
 A new migration begins as ``alembic -x url=sqlite:////tmp/old.db revision --autogenerate --rev-id NNNN -m "..."`` in
 the repository, on a database at the last revision.
@@ -18,30 +18,30 @@ FOLDER = Path(__file__).parent
 
 
 def configuration() -> Config:
-    """Alembic's configuration, wherever the package is installed."""
+    """Return Alembic's configuration."""
     config = Config()
-    # % begins an interpolation in what Alembic reads.
+    # In Alembic's options % begins an interpolation.
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     return config
 
 
 def head() -> str | None:
-    """The newest revision."""
+    """Return the newest revision."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
 def is_known(revision: str) -> bool:
-    """Whether ``revision`` is one of ours."""
+    """Return whether this version has the revision."""
     try:
         found = ScriptDirectory.from_config(configuration()).get_revision(revision)
     except CommandError:
         return False
-    # Alembic also takes the beginning of a revision's name for it.
+    # Alembic also accepts the beginning of a revision's name.
     return found is not None and found.revision == revision
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring a database to the newest revision, in the transaction that ``connection`` has begun."""
+    """Migrate a database to the newest revision, in the transaction of ``connection``."""
     config = configuration()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -1,4 +1,4 @@
-"""The registry as it is first released.
+"""The tables of the first release.
 
 Its number is that of the last of the nine migrations that it replaces: none of them was released, and a database that
 has them all is at this revision.
@@ -17,12 +17,12 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def seq() -> sa.Column[int]:
-    """The order of creation."""
+    """Return the column of the order of creation."""
     return sa.Column("seq", NUMBER, sa.Identity(), nullable=False)
 
 
 def realm() -> tuple[sa.Column[str], sa.Column[str]]:
-    """Account and region."""
+    """Return the columns of the realm."""
     return sa.Column("account_id", TEXT, nullable=False), sa.Column("region", TEXT, nullable=False)
 
 
