@@ -352,6 +352,16 @@ class Gateway:
         wildcard, the chains that come with it; ``set_server_certificates`` is for all other clients. The whole table is
         replaced. Raises GatewayError as that does; then the former table stays."""
 
+    def set_memory_limits(
+        self,
+        *,
+        max_message_bytes: int,
+        max_retained_bytes: int,
+        max_session_bytes: int,
+        max_persistent_sessions: int,
+        account_share: int,
+    ) -> None:
+        """Use other limits from now on. What is held beyond them stays until it is released."""
     def set_endpoints(self, endpoints: Sequence[EndpointDict]) -> None:
         """Replace the whole table of server names: which SNI is of which realm."""
 

@@ -119,19 +119,33 @@ impl Default for BudgetLimits {
 /// What the process may hold, and what it holds.
 #[derive(Debug)]
 pub struct Budget {
-    limits: PerResource<u64>,
-    account_limits: PerResource<u64>,
+    limits: PerResource<AtomicU64>,
+    account_limits: PerResource<AtomicU64>,
     /// What an account gets even if others use the whole limit: [`RESERVE_PERCENT`] of its limit.
-    reserves: PerResource<u64>,
+    reserves: PerResource<AtomicU64>,
     /// [`QUEUE_PERCENT`] of the limits on messages, of the process and of an account.
-    queue_limit: u64,
-    account_queue_limit: u64,
+    queue_limit: AtomicU64,
+    account_queue_limit: AtomicU64,
     used: PerResource<AtomicU64>,
 }
 
 impl Budget {
     /// Makes a budget of which nothing is used.
     pub fn new(limits: &BudgetLimits) -> Arc<Budget> {
+        let budget = Budget {
+            limits: PerResource::default(),
+            account_limits: PerResource::default(),
+            reserves: PerResource::default(),
+            queue_limit: AtomicU64::default(),
+            account_queue_limit: AtomicU64::default(),
+            used: PerResource::default(),
+        };
+        budget.set_limits(limits);
+        Arc::new(budget)
+    }
+
+    /// Uses other limits from now on. What is held beyond them stays until it is released.
+    pub fn set_limits(&self, limits: &BudgetLimits) {
         let share = limits.account_share_percent.clamp(1, 100);
         let limits = [
             limits.message_bytes,
@@ -142,14 +156,11 @@ impl Budget {
         ];
         let account_limits = limits.map(|limit| percent(limit, share).max(1));
         let messages = Resource::Messages as usize;
-        Arc::new(Budget {
-            limits,
-            account_limits,
-            reserves: account_limits.map(|limit| percent(limit, RESERVE_PERCENT)),
-            queue_limit: percent(limits[messages], QUEUE_PERCENT),
-            account_queue_limit: percent(account_limits[messages], QUEUE_PERCENT),
-            used: PerResource::default(),
-        })
+        store_all(&self.limits, limits);
+        store_all(&self.account_limits, account_limits);
+        store_all(&self.reserves, account_limits.map(|limit| percent(limit, RESERVE_PERCENT)));
+        self.queue_limit.store(percent(limits[messages], QUEUE_PERCENT), Ordering::Relaxed);
+        self.account_queue_limit.store(percent(account_limits[messages], QUEUE_PERCENT), Ordering::Relaxed);
     }
 
     /// Returns how much all accounts use together.
@@ -189,17 +200,19 @@ impl AccountBudget {
     /// Returns whether queues may take more messages.
     pub(crate) fn has_queue_room(&self) -> bool {
         let (used, process) = (self.used(Resource::Messages), &self.process);
-        used < process.account_queue_limit
-            && (process.used(Resource::Messages) < process.queue_limit
-                || used < process.reserves[Resource::Messages as usize])
+        used < load(&process.account_queue_limit)
+            && (process.used(Resource::Messages) < load(&process.queue_limit)
+                || used < load(&process.reserves[Resource::Messages as usize]))
     }
 
     fn add(&self, resource: Resource, amount: u64) -> bool {
         let (index, process) = (resource as usize, &self.process);
         let account = &self.used[index];
-        let Some(used) = add_within(account, amount, process.account_limits[index]) else { return false };
-        let is_reserved = used <= process.reserves[index];
-        let limit = if is_reserved { u64::MAX } else { process.limits[index] };
+        let Some(used) = add_within(account, amount, load(&process.account_limits[index])) else {
+            return false;
+        };
+        let is_reserved = used <= load(&process.reserves[index]);
+        let limit = if is_reserved { u64::MAX } else { load(&process.limits[index]) };
         if add_within(&process.used[index], amount, limit).is_some() {
             return true;
         }
@@ -289,6 +302,16 @@ fn add_within(used: &AtomicU64, amount: u64, limit: u64) -> Option<u64> {
     used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).ok().map(|before| before + amount)
 }
 
+fn load(value: &AtomicU64) -> u64 {
+    value.load(Ordering::Relaxed)
+}
+
+fn store_all(into: &PerResource<AtomicU64>, values: PerResource<u64>) {
+    for (into, value) in into.iter().zip(values) {
+        into.store(value, Ordering::Relaxed);
+    }
+}
+
 fn percent(limit: u64, percent: u64) -> u64 {
     // Limits are far below 2^57; a setting of "no limit" must not overflow all the same.
     (u128::from(limit) * u128::from(percent) / 100).try_into().unwrap_or(u64::MAX)
@@ -299,6 +322,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn other_limits_hold_for_what_is_taken_from_now_on() {
+        let budget = limited(1000, 100);
+        let account = AccountBudget::new(Arc::clone(&budget));
+        let held = account.take(Resource::Messages, 900).expect("it is within the limit");
+        budget.set_limits(&BudgetLimits {
+            message_bytes: 500,
+            account_share_percent: 100,
+            ..BudgetLimits::default()
+        });
+        assert!(account.take(Resource::Messages, 1).is_none(), "more is held than may be");
+        assert_eq!(budget.used(Resource::Messages), 900, "what is held stays");
+        drop(held);
+        assert!(account.take(Resource::Messages, 501).is_none());
+        assert!(account.take(Resource::Messages, 500).is_some());
+    }
 
     fn limited(message_bytes: u64, account_share_percent: u64) -> Arc<Budget> {
         Budget::new(&BudgetLimits { message_bytes, account_share_percent, ..BudgetLimits::default() })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sekisho_broker::{Budget, Limits, Origin, Resource, ServerPublish};
+use sekisho_broker::{Budget, BudgetLimits, Limits, Origin, Resource, ServerPublish};
 use sekisho_mqtt::{PublishFields, PublishProperties, QoS, TopicName, Utf8};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -239,6 +239,11 @@ impl Gateway {
     /// [`GatewayError::ServerCertificate`]; then the former table stays.
     pub fn set_named_certificates(&self, named: &[NamedCertificates]) -> Result<(), GatewayError> {
         Ok(self.certificates.replace_named(named)?)
+    }
+
+    /// Uses other limits on memory from now on. What is held beyond them stays until it is released.
+    pub fn set_memory_limits(&self, limits: &BudgetLimits) {
+        self.realms.budget().set_limits(limits);
     }
 
     /// The whole table of (server name, account id, region).

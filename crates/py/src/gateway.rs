@@ -75,6 +75,26 @@ impl Gateway {
         self.0.set_named_certificates(&named).map_err(|cause| error::gateway(&cause))
     }
 
+    #[pyo3(signature = (*, max_message_bytes, max_retained_bytes, max_session_bytes, max_persistent_sessions,
+        account_share))]
+    fn set_memory_limits(
+        &self,
+        max_message_bytes: u64,
+        max_retained_bytes: u64,
+        max_session_bytes: u64,
+        max_persistent_sessions: u64,
+        account_share: u64,
+    ) {
+        self.0.set_memory_limits(&BudgetLimits {
+            message_bytes: max_message_bytes,
+            retained_bytes: max_retained_bytes,
+            session_bytes: max_session_bytes,
+            persistent_sessions: max_persistent_sessions,
+            account_share_percent: account_share,
+            ..BudgetLimits::default()
+        });
+    }
+
     fn set_endpoints(&self, endpoints: Vec<EndpointDict>) {
         self.0.set_endpoints(&convert::all(endpoints));
     }

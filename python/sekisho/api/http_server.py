@@ -16,6 +16,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
@@ -104,6 +105,13 @@ class HttpServer(uvicorn.Server):
         """Return whether it accepts connections: it has started, is not stopping, and its tasks run."""
         return self.started and not self.should_exit and not any(task.done() for task in self._tasks)
 
+    def set_timeouts(self, arrival: float, idle: float) -> None:
+        """Use other timeouts of `ServerLimits` for all connections from now on."""
+        self._limits = replace(self._limits, arrival=arrival, idle=idle)
+        self.config.timeout_keep_alive = int(idle) + 1
+        if self._connections is not None:
+            self._connections.limits = self._limits
+
     def statistics(self) -> dict[str, int]:
         """Return the counters since the start, and the number of connections."""
         if self._connections is None:
@@ -180,9 +188,9 @@ class HttpServer(uvicorn.Server):
         await asyncio.get_running_loop().connect_accepted_socket(protocol, peer)
 
     async def _expire(self, connections: Connections) -> None:
-        limits = connections.limits
-        interval = min(EXPIRE_SECONDS, *(each / 4 for each in (limits.arrival, limits.idle, limits.response)))
         while True:
+            limits = connections.limits
+            interval = min(EXPIRE_SECONDS, *(each / 4 for each in (limits.arrival, limits.idle, limits.response)))
             await asyncio.sleep(interval)
             try:
                 connections.expire()

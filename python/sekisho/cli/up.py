@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,8 +86,9 @@ def up(
         _announce(run, settings.data, as_json=as_json)
 
     try:
-        settings = load(chosen, config_file=config)
-        server.run(settings, on_ready=announce)
+        read_again = partial(load, chosen, config_file=config)
+        settings = read_again()
+        server.run(settings, announce, read_again)
     except (ConfigError, CannotStart) as error:
         raise Failure(str(error)) from None
 

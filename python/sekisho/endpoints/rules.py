@@ -57,6 +57,10 @@ class Endpoints:
         self._names = dict(names or {})
         self._secret = secret
 
+    def rename(self, names: Mapping[Realm, str]) -> None:
+        """Use other names of the settings from now on."""
+        self._names = dict(names)
+
     def describe(self, realm: Realm, endpoint_type: str | None = None) -> ServedEndpoint:
         """Return the realm's endpoint; create it if there is none.
 
@@ -77,10 +81,12 @@ class Endpoints:
         """Return the endpoint of every realm that has one, in the registry or in the settings."""
         with self._store.read() as tx:
             made = EndpointRows(tx).all()
-        missing = self._names.keys() - {endpoint.realm for endpoint in made}
+        # Read once: they may be replaced meanwhile.
+        names = self._names
+        missing = names.keys() - {endpoint.realm for endpoint in made}
         return [
             *(self._served(endpoint) for endpoint in made),
-            *(ServedEndpoint(realm, self._names[realm]) for realm in sorted(missing, key=str)),
+            *(ServedEndpoint(realm, names[realm]) for realm in sorted(missing, key=str)),
         ]
 
     def _make(self, realm: Realm) -> Endpoint:
@@ -98,8 +104,8 @@ class Endpoints:
         names = [f"{endpoint.prefix}-ats.iot.{realm.region}.{self._domain}"]
         if realm == self._home and self._domain == _LOCALHOST:
             names = [_LOCALHOST, LOCALHOST_WITH_DOT, *names]
-        if realm in self._names:
-            names = [self._names[realm], *names]
+        if own := self._names.get(realm):
+            names = [own, *names]
         server_name, *aliases = dict.fromkeys(names)
         return ServedEndpoint(realm, server_name, tuple(aliases))
 

@@ -11,7 +11,8 @@ A server certificate of the user's own is given to every client. It must cover t
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -61,6 +62,33 @@ class ServedIdentity:
         self._not_covered: Collection[str] = ()
         self.root_file: Path | None = settings.data / "server" / server.ROOT_FILE
         """The file of the roots that clients have to trust; None where the root of the user's own is not known."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the certificate is the user's own."""
+        return self._settings.server_certificate is not None
+
+    def reload(self, settings: Settings, undo: ExitStack) -> Callable[[], None]:
+        """Serve the names and certificates of other settings (``server.reload.Step``)."""
+        former, former_root = self._settings, self.root_file
+
+        def take_back() -> None:
+            self._use(former)
+            self.root_file = former_root
+            # Where the former files cannot be read any more, what was loaded from them is still served.
+            with suppress(OSError, ValueError, GatewayError, StoreError):
+                self.serve_certificates()
+                self.serve_endpoints()
+
+        undo.callback(take_back)
+        self._use(settings)
+        self.serve_certificates()
+        self.serve_endpoints()
+        return lambda: None
+
+    def _use(self, settings: Settings) -> None:
+        self._settings = settings
+        self._endpoints.rename(settings.endpoint_names)
 
     def follow(self) -> None:
         """Update the gateway. Called when a realm got its endpoint, in the thread of that request. Raises nothing."""
@@ -143,6 +171,7 @@ class ServedIdentity:
             except (OSError, ValueError, GatewayError) as error:
                 raise ServerCertificateUnusable(f"the server certificate cannot be used: {error}") from None
             return
+        self._given = None
         names, addresses = _of_host(settings.host)
         if settings.endpoint:
             names = list(dict.fromkeys([settings.endpoint, *names]))
@@ -176,6 +205,8 @@ class ServedIdentity:
                 f"has {has}. Set endpoint to the name by which devices connect, or have a certificate issued for it"
             )
         self._gateway.set_server_certificates([(loaded.chain_pem, loaded.key_pem)])
+        # Where Sekisho's own were served before.
+        self._gateway.set_named_certificates([])
         self._given = loaded
         self.root_file = settings.server_root_ca
         if self.root_file is None and loaded.root is not None:

@@ -71,6 +71,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "requests": "How many requests are affected.",
     "endpoints": "Server names of endpoints, the first twenty.",
     "issuer": "The issuer of the last certificate of a chain.",
+    "settings": "Names of settings that have another value than before.",
+    "settings_for_restart": "Names of settings that have another value, which the server takes only when it starts.",
     "regions": "Names of regions, the first few.",
     # The server.
     "version": "The version of Sekisho.",

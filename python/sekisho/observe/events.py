@@ -46,6 +46,8 @@ class LogEvent(Enum):
     SERVER_STARTED = INFO, "the server is ready", f"version api mqtt store data {_REALM} ready_ms"
     SERVER_STOPPING = INFO, "the server stops", "reason"
     SERVER_FAILED = CRITICAL, "the server has failed"
+    SETTINGS_RELOADED = INFO, "the settings were read again and are in use", "settings settings_for_restart"
+    SETTINGS_NOT_RELOADED = ERROR, "the settings were read again and cannot be used: nothing was changed", "reason"
     PART_FAILING = ERROR, "a part of the server fails", "reason part"
     PART_RECOVERED = INFO, "a part of the server works again", "part"
     HEALTH_REPORT_FAILED = ERROR, "the health report was not made"

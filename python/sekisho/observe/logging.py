@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TextIO
 
@@ -24,19 +25,33 @@ from sekisho.observe.log_writer import FLUSH_TIMEOUT_SECONDS, LogState, LogWrite
 from sekisho.observe.terminal import TerminalRenderer
 
 _writer: LogWriter | None = None
+_file: TextIO | None = None
+"""The file of the log; None: standard error."""
 _STANDARD_DESCRIPTORS: Final = 3
 
 _WARNINGS_LOGGER: Final = "py.warnings"
 """The logger of ``logging.captureWarnings``."""
 
 
-def configure(level: str) -> None:
-    """Set up structlog and the standard library's logging for the whole process. ``level``: as in ``Settings``."""
-    global _writer
+def open_file(path: Path) -> TextIO:
+    """Open a file that the log is appended to, readable by its owner and group. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640), "a")
+
+
+def configure(level: str, file: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's logging for the whole process.
+
+    Called again, it writes what waits to the former destination first, and closes it.
+
+    Args:
+        level: As in ``Settings``.
+        file: From ``open_file``; None: standard error.
+    """
+    global _writer, _file
     threshold = logging.getLevelNamesMapping()[level.upper()]
     _fill_standard_descriptors()
     # None where the process was started without standard error.
-    stream: TextIO | None = sys.stderr
+    stream: TextIO | None = sys.stderr if file is None else file
     is_terminal = stream is not None and stream.isatty()
     renderer: structlog.typing.Processor = (
         TerminalRenderer(has_colours=not os.environ.get("NO_COLOR"))
@@ -53,9 +68,8 @@ def configure(level: str) -> None:
         _ordered,
         renderer,
     ]
-    if _writer is not None:
-        _writer.stop()
-    _writer = _writer_to(stream, [*stamps, _ordered, renderer])
+    former_writer, former_file = _writer, _file
+    _writer, _file = _writer_to(stream, [*stamps, _ordered, renderer]), file
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *stamps, *shown],
         wrapper_class=_never_raising(structlog.make_filtering_bound_logger(threshold)),
@@ -77,6 +91,11 @@ def configure(level: str) -> None:
     sys.excepthook = _log_crash
     threading.excepthook = _log_thread_crash
     sys.unraisablehook = _log_unraisable
+    if former_writer is not None:
+        former_writer.stop()
+        # A destination that takes nothing is left open for the thread that waits for it.
+        if former_writer.flush() and former_file is not None:
+            former_file.close()
     atexit.unregister(flush)
     atexit.register(flush)
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ class Run:
     version: str
     dotted_endpoint: str = ""
     """``endpoint`` by a name with a dot, for Java clients, where this machine resolves one; else empty."""
+    reload: Mapping[str, Any] = field(default_factory=dict)
+    """The last reload's ``server.reload.Outcome``; empty where there was none."""
 
 
 def write(data: Path, run: Run) -> None:

@@ -13,9 +13,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +31,7 @@ from sekisho.server.descriptors import ConnectionLimits, connection_limits, rais
 from sekisho.server.listening import api_url, listen_for_api, reachable
 from sekisho.server.parts import Part, Parts
 from sekisho.server.registry_access import new_store
+from sekisho.server.reload import Reload, Step
 from sekisho.server.run_file import Run
 from sekisho.server.settings import Settings
 
@@ -38,22 +39,36 @@ if TYPE_CHECKING:
     from sekisho.api.connections import ServerLimits
     from sekisho.api.http_server import HttpServer
     from sekisho.provisioning.bulk.input import Buckets
+    from sekisho.provisioning.deliveries.rules import Lane
     from sekisho.server.health import Health
     from sekisho.server.services import Services
 
 GRACE: Final = 5.0
 """Seconds that clients and requests get to end when the server stops."""
 
+_HAS_TERMINAL: Final = os.isatty(0)
 
-def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
-    """Run a server until SIGINT or SIGTERM, then end it gracefully.
 
-    ``on_ready`` is called once, when everything answers. Raises CannotStart.
+def run(settings: Settings, on_ready: Callable[[Run], None], load: Callable[[], Settings]) -> None:
+    """Run a server until SIGINT or SIGTERM, then end it gracefully. SIGHUP reads the settings again.
+
+    Args:
+        on_ready: Called once, when everything answers.
+        load: Reads the settings from the sources of ``settings``. Raises ConfigError.
+
+    Raises CannotStart.
     """
+    from sekisho._sekisho import GatewayError
     from sekisho.observe import logging
+    from sekisho.store.errors import StoreError
 
     begun = time.monotonic()
-    logging.configure(settings.log_level)
+    # Until the server can take it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        logging.configure(settings.log_level, logging.open_file(settings.log_file) if settings.log_file else None)
+    except OSError as error:
+        raise CannotStart(f"the log cannot be written to {settings.log_file}: {error.strerror}") from None
     # Before anything is opened: SQLite, sockets and handler processes live on what is left of these.
     descriptors = raise_limit()
     with ExitStack() as stack:
@@ -80,7 +95,12 @@ def run(settings: Settings, on_ready: Callable[[Run], None]) -> None:
             )
             on_ready(run)
 
-        asyncio.run(server.serve(ready))
+        def reload() -> None:
+            outcome = taking()
+            run_file.write(settings.data, replace(server.describe(), reload=asdict(outcome)))
+
+        taking = Reload(settings, load, server.steps, (GatewayError, StoreError))
+        asyncio.run(server.serve(ready, reload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +112,13 @@ class _Server:
     api_socket: socket.socket
     describe: Callable[[], Run]
     """Once the parts have started."""
+    steps: Sequence[Step]
 
-    async def serve(self, on_ready: Callable[[], None]) -> None:
+    async def serve(self, on_ready: Callable[[], None], reload: Callable[[], None]) -> None:
         """Until a signal asks to stop."""
         loop = asyncio.get_running_loop()
+        reloads = _Reloads(reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up_or, reloads.ask)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._ask_to_stop, number)
         serving = asyncio.create_task(self.http.serve(sockets=[self.api_socket]))
@@ -104,15 +127,55 @@ class _Server:
         if not serving.done():
             on_ready()
         await serving
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Ending has begun and is bounded in time: a second signal must not cut it short.
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
+
+    def _hang_up_or(self, reload: Callable[[], None]) -> None:
+        """SIGHUP: the terminal of a server in the foreground was closed, or the settings changed."""
+        if _has_hung_up():
+            self._ask_to_stop(signal.SIGHUP)
+        else:
+            reload()
 
     def _ask_to_stop(self, number: signal.Signals) -> None:
         if not self.http.should_exit:
             log.write(LogEvent.SERVER_STOPPING, reason=number.name)
         self.http.should_exit = True
+
+
+class _Reloads:
+    """Reloads one at a time. Requests that come meanwhile are one more."""
+
+    def __init__(self, reload: Callable[[], None]) -> None:
+        self._reload = reload
+        self._task: asyncio.Task[None] | None = None
+        self._is_asked = False
+
+    def ask(self) -> None:
+        self._is_asked = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._is_asked:
+            self._is_asked = False
+            try:
+                await asyncio.to_thread(self._reload)
+            except Exception:
+                log.exception(LogEvent.SETTINGS_NOT_RELOADED)
+
+
+def _has_hung_up() -> bool:
+    """Return whether the terminal that the server was started in is gone."""
+    if not _HAS_TERMINAL:
+        return False
+    try:
+        os.tcgetpgrp(0)
+    except OSError:
+        return True
+    return False
 
 
 def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) -> _Server:
@@ -129,8 +192,9 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     from sekisho.gateway.requests import Requests
     from sekisho.gateway.served_identity import ServedIdentity
     from sekisho.handlers.registry import ConfiguredHandlers
+    from sekisho.handlers.replaceable import ReplaceableHandlers
     from sekisho.pki.issuing import IssuingAuthority
-    from sekisho.provisioning.deliveries.rules import Dispatcher, Enqueuing, Lane
+    from sekisho.provisioning.deliveries.rules import Dispatcher, Enqueuing
     from sekisho.provisioning.fleet import FleetProvisioning
     from sekisho.provisioning.jitp import JustInTimeProvisioning
     from sekisho.provisioning.jitr import JustInTimeRegistration
@@ -166,14 +230,18 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         requests=FleetProvisioning.topics,
     )
     accounts = Accounts(store, clock.utc_now)
-    handlers = ConfiguredHandlers(
-        settings.handlers,
-        api=api_url(settings, api_socket),
-        credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
-        accounts=accounts,
-        clock=clock.utc_now,
-        processes=settings.handler_processes,
-    )
+
+    def configured(of: Settings) -> ConfiguredHandlers:
+        return ConfiguredHandlers(
+            of.handlers,
+            api=api_url(settings, api_socket),
+            credentials=lambda account_id: next(iter(accounts.access_keys(account_id)), None),
+            accounts=accounts,
+            clock=clock.utc_now,
+            processes=settings.handler_processes,
+        )
+
+    handlers = ReplaceableHandlers(configured(settings))
     endpoints = Endpoints(store, home, settings.domain, names=settings.endpoint_names, secret=settings.endpoint_secret)
     foreign = wiring.Foreign(
         clock=clock.utc_now,
@@ -186,8 +254,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
     services = wiring.build(store, endpoints, foreign)
 
     outbox = Outbox(store, GatewayBroker(gateway, regions, is_service=True))
-    lanes = {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
-    dispatcher = Dispatcher(store, handlers, lanes, clock.utc_now)
+    dispatcher = Dispatcher(store, handlers, _lanes(settings), clock.utc_now)
     enqueuing = Enqueuing()
     registration = JustInTimeRegistration(
         Admission(store, require_sni=settings.require_sni),
@@ -236,7 +303,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         server_name = endpoint.server_name
         # Looked up while the rest starts. They are names of the loopback, and in Sekisho's own certificate alone.
         is_on_loopback = settings.is_loopback or listen_host.is_every_address(settings.host)
-        is_named = is_on_loopback and settings.server_certificate is None
+        is_named = is_on_loopback and not identity.is_given
         has_dot = "." in server_name
         dotted_names = LoopbackNames([name for name in endpoint.aliases if "." in name and is_named and not has_dot])
 
@@ -287,7 +354,61 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         Part("health", health.start, partial(health.stop, GRACE)),
     )
     http = _http(settings, services, health, limits, describe)
-    return _Server(Parts(parts), http, api_socket, describe)
+
+    def reload_handlers(new: Settings, undo: ExitStack) -> Callable[[], None]:
+        made = configured(new)
+        undo.callback(made.close)
+        made.warn_of_accounts()
+
+        def take_effect() -> None:
+            handlers.replace(made)
+            dispatcher.replace(_lanes(new))
+
+        return take_effect
+
+    def look_up_names_again() -> None:
+        from sekisho.store.errors import StoreError
+
+        with suppress(StoreError):
+            look_up_names()
+
+    def reload_identity(new: Settings, undo: ExitStack) -> Callable[[], None]:
+        # Taken back in the reverse order: first the names, then what was made of them.
+        undo.callback(look_up_names_again)
+        take_effect = identity.reload(new, undo)
+        look_up_names()
+        return take_effect
+
+    def reload_limits(new: Settings, _undo: ExitStack) -> Callable[[], None]:
+        def take_effect() -> None:
+            http.set_timeouts(new.api_request_timeout, new.api_idle_timeout)
+            gateway.set_memory_limits(
+                max_message_bytes=new.max_message_bytes,
+                max_retained_bytes=new.max_retained_bytes,
+                max_session_bytes=new.max_session_bytes,
+                max_persistent_sessions=new.max_persistent_sessions,
+                account_share=new.account_share,
+            )
+
+        return take_effect
+
+    steps = (reload_identity, reload_handlers, reload_limits, _reload_log)
+    return _Server(Parts(parts), http, api_socket, describe, steps)
+
+
+def _lanes(settings: Settings) -> Mapping[str, Lane]:
+    from sekisho.provisioning.deliveries.rules import Lane
+
+    return {name: Lane(each.retries, each.concurrency) for name, each in settings.handlers.items()}
+
+
+def _reload_log(settings: Settings, undo: ExitStack) -> Callable[[], None]:
+    from sekisho.observe import logging
+
+    file = logging.open_file(settings.log_file) if settings.log_file else None
+    if file is not None:
+        undo.callback(file.close)
+    return partial(logging.configure, settings.log_level, file)
 
 
 def _http(

@@ -93,6 +93,8 @@ class Settings:
     the first start and kept in the registry."""
     log_level: str = "info"
     """One of debug, info, warning, error."""
+    log_file: Path | None = None
+    """File that the log is appended to, opened anew at a reload; unset: standard error."""
     database_url: str = field(default="", repr=False)
     """SQLAlchemy URL of a PostgreSQL database; empty: SQLite in the data folder."""
     server_certificate: Path | None = None
@@ -297,7 +299,7 @@ def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
 
 def _convert(name: str, value: Any, source: str) -> Any:
     match name:
-        case "data" | "server_certificate" | "server_key" | "server_root_ca" | "bulk_folder":
+        case "data" | "server_certificate" | "server_key" | "server_root_ca" | "bulk_folder" | "log_file":
             return _path(name, value, source, Path.cwd())
         case "handlers":
             return value

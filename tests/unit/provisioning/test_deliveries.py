@@ -127,6 +127,27 @@ def test_an_enqueued_event_is_delivered_and_removed(world: World) -> None:
     assert request_id
 
 
+def test_lanes_are_replaced_while_a_delivery_is_in_hand(world: World) -> None:
+    admission = world.handlers.gates["h"] = threading.Event()
+    dispatcher = world.dispatcher(h=Lane(5), same=Lane(5), gone=Lane(5))
+    [same] = [lane for name, lane in dispatcher._lanes.items() if name == "same"]
+    world.enqueue(1)
+    dispatcher.wake()
+    eventually(lambda: world.handlers.events() == [1])
+    dispatcher.replace({"h": Lane(1, 1), "same": Lane(5), "new": Lane(5)})
+    assert dispatcher._lanes["same"] is same
+    world.enqueue(2, "new")
+    world.enqueue(3, "gone")
+    world.enqueue(4)
+    dispatcher.wake()
+    # The new lane of h delivers the next event, and leaves the one in hand to the former lane.
+    eventually(lambda: sorted(world.handlers.events()) == [1, 2, 4])
+    admission.set()
+    eventually(lambda: world.kept() == [] and world.kept("new") == [])
+    assert sorted(world.handlers.events()) == [1, 2, 4]
+    assert [json.loads(each.payload) for each in world.kept("gone")] == [{"n": 3}]
+
+
 def test_an_event_that_was_rolled_back_is_not_delivered(world: World) -> None:
     dispatcher = world.dispatcher()
 
@@ -430,7 +451,7 @@ def test_an_interrupted_call_is_repeated_by_the_next_run_and_counts_as_no_attemp
     eventually(lambda: len(world.handlers.calls) == 1)
     dispatcher.stop(0.05)
     admission.set()
-    for lane in dispatcher._lanes:
+    for lane in dispatcher._lanes.values():
         lane.join(time.monotonic() + WITHIN)
     assert world.kept()[0].attempts == 0
     world.handlers.fails = lambda _: None

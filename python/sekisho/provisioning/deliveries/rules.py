@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sekisho.accounts.store import AccountRows
@@ -179,32 +180,54 @@ class Dispatcher:
         clock: Clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._stopping = threading.Event()
         self._left = threading.Event()
-        self._lanes = [
-            _LaneThreads(name, lane, store, handlers, clock, chance, self._stopping, self._left)
-            for name, lane in lanes.items()
-        ]
+        self._new_lane = partial(_LaneThreads, store=store, handlers=handlers, clock=clock, chance=chance)
+        self._replacing = threading.Lock()
+        self._lanes = {name: self._new_lane(name, lane, left=self._left) for name, lane in lanes.items()}
+        self._replaced: list[_LaneThreads] = []
 
     def start(self) -> None:
         """Start the threads, which also deliver the events of an earlier run."""
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             lane.start()
 
     def wake(self) -> None:
         """Deliver events that were committed."""
-        for lane in self._lanes:
+        for lane in tuple(self._lanes.values()):
             lane.wake()
+
+    def replace(self, lanes: Mapping[str, Lane]) -> None:
+        """Use other lanes from now on. Call it after ``start``.
+
+        Threads of a lane that is the same go on. The others end after the call that runs, whose event the new lane of
+        the handler leaves to them.
+        """
+        with self._replacing:
+            kept = {name: each for name, each in self._lanes.items() if lanes.get(name) == each.lane}
+            added = {
+                name: self._new_lane(name, lane, left=self._left, former=self._lanes.get(name))
+                for name, lane in lanes.items()
+                if name not in kept
+            }
+            ended = [each for name, each in self._lanes.items() if name not in kept]
+            self._lanes = kept | added
+            self._replaced = [each for each in [*self._replaced, *ended] if each.is_alive()]
+        for lane in ended:
+            lane.stop()
+        for lane in added.values():
+            lane.start()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Begin no more calls, and wait at most ``timeout`` seconds for those that run. Then the store is not used.
 
         The next run repeats a call that did not end in time.
         """
-        self._stopping.set()
-        self.wake()
+        with self._replacing:
+            lanes = [*self._lanes.values(), *self._replaced]
+        for lane in lanes:
+            lane.stop()
         deadline = time.monotonic() + timeout
-        for lane in self._lanes:
+        for lane in lanes:
             lane.join(deadline)
         self._left.set()
 
@@ -216,30 +239,31 @@ class _LaneThreads:
         self,
         name: str,
         lane: Lane,
+        *,
         store: Store,
         handlers: Handlers,
         clock: Clock,
         chance: Callable[[], float],
-        stopping: threading.Event,
         left: threading.Event,
+        former: _LaneThreads | None = None,
     ) -> None:
         self._name = name
-        self._lane = lane
+        self.lane = lane
         self._store = store
         self._handlers = handlers
         self._clock = clock
         self._chance = chance
-        self._stopping = stopping
+        self._stopping = threading.Event()
         self._left = left
         self._changed = threading.Condition()
         self._wakes = 0
-        # Held while the store is read, which ``wake`` must not wait for.
-        self._taking = threading.Lock()
-        self._running: dict[int, str] = {}
+        # Held while the store is read, which ``wake`` must not wait for. A call of a former lane is not made again.
+        self._taking: threading.Lock = threading.Lock() if former is None else former._taking
+        self._running: dict[int, str] = {} if former is None else former._running
         self._shares = Shares(lane.threads)
         self._last_account = ""
         self._threads = [
-            SupervisedThread(self._run, f"deliveries-{name}-{number}", stopping=stopping)
+            SupervisedThread(self._run, f"deliveries-{name}-{number}", stopping=self._stopping)
             for number in range(lane.threads)
         ]
 
@@ -251,6 +275,14 @@ class _LaneThreads:
         with self._changed:
             self._wakes += 1
             self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Take no more deliveries."""
+        self._stopping.set()
+        self.wake()
+
+    def is_alive(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
 
     def join(self, deadline: float) -> None:
         for thread in self._threads:
@@ -325,7 +357,8 @@ class _LaneThreads:
             if head[0] not in self._running:
                 yield head
                 continue
-            several = DeliveryRows(tx).upcoming(self._name, account_id, self._shares.held(account_id) + 1)
+            running = sum(other == account_id for other in self._running.values())
+            several = DeliveryRows(tx).upcoming(self._name, account_id, running + 1)
             yield from [each for each in several if each[0] not in self._running][:1]
 
     def _deliver(self, number: int, delivery: Delivery) -> None:
@@ -372,7 +405,7 @@ class _LaneThreads:
         attempts, is_given_up, after = delivery.attempts, False, BUSY_DELAY
         if not failure.is_busy:
             attempts += 1
-            is_given_up = failure.is_permanent or attempts > self._lane.retries
+            is_given_up = failure.is_permanent or attempts > self.lane.retries
             after = timedelta() if is_given_up else self._delay(attempts)
         with self._store.write() as tx:
             DeliveryRows(tx).update(
