@@ -459,8 +459,8 @@ class TestATemplate:
             ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": "ab" * 32}, "AWS::IoT::Certificate::Id comes from"),
             ({"SerialNumber": "1", "AWS::IoT::Certificate::Id": ""}, "the request has another value"),
             ({"SerialNumber": "1", "AWS::IoT::Certificate::Country": "JP"}, "(the certificate has none)"),
-            ({"SerialNumber": "1", "AWS::IoT::Certificate::id": "x"}, "AWS::IoT::Certificate::id is no parameter"),
-            ({"SerialNumber": "1", "AWS::anything": "x"}, "AWS::anything is no parameter"),
+            ({"SerialNumber": "1", "AWS::IoT::Certificate::id": "x"}, "AWS::IoT::Certificate::id is not a parameter"),
+            ({"SerialNumber": "1", "AWS::anything": "x"}, "AWS::anything is not a parameter"),
             ({"SerialNumber": "no name for a thing"}, "ThingName"),
             ({"SerialNumber": "\x00"}, "ThingName"),
             ({"SerialNumber": ""}, None),
@@ -873,7 +873,7 @@ class TestAnUnclaimedCertificate:
     def test_is_deleted_also_if_there_are_more_than_one_look_finds(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("sekisho.provisioning.fleet._MANY", 2)
+        monkeypatch.setattr("sekisho.provisioning.fleet._TOKENS_PER_TRANSACTION", 2)
         ids = [world.claimed()[0] for _ in range(5)]
         world.clock.move(HOUR)
         assert world.fleet.remove_expired() == 5
