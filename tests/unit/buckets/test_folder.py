@@ -72,7 +72,7 @@ def test_changed_content_has_another_version(root: Path) -> None:
     ],
 )
 def test_names_that_lead_out_of_the_folder_are_refused(root: Path, bucket: str, key: str) -> None:
-    with pytest.raises(InputError, match="is not one"):
+    with pytest.raises(InputError, match="is not valid"):
         content(FolderBuckets(root), bucket, key)
 
 

@@ -38,5 +38,5 @@ def test_an_identity_of_an_unlisted_region_is_refused_with_the_setting_that_adds
     assert isinstance(made_up, Refused)
     assert made_up.reason is RefusalReason.DEVICE_CERTIFICATE_NOT_REGISTERED
     assert made_up.detail is not None
-    assert made_up.detail.startswith("it is registered in another region. 'x1' is no region")
+    assert made_up.detail.startswith("it is registered in another region. 'x1' is neither a region")
     assert "SEKISHO_REGIONS=x1" in made_up.detail

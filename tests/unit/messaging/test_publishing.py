@@ -91,7 +91,7 @@ def test_an_expiry_is_limited_to_one_second_and_seven_days(asked: int | None, ta
 
 
 def test_a_negative_expiry_is_refused() -> None:
-    with pytest.raises(InvalidRequestException, match="not -1"):
+    with pytest.raises(InvalidRequestException, match="messageExpiry -1 is negative"):
         expiry_within_limits(-1)
 
 

@@ -332,7 +332,7 @@ def test_the_region_of_a_lambda_function_must_be_in_the_list(tmp_path: Path) -> 
     (tmp_path / "sekisho.toml").write_text(
         '[handlers.a]\nlambda_arn = "arn:aws:lambda:eu-central-9:123456789012:function:a"\n'
     )
-    with pytest.raises(ConfigError, match=r"\[handlers\.a\]: lambda_arn: 'eu-central-9' is no region"):
+    with pytest.raises(ConfigError, match=r"\[handlers\.a\]: lambda_arn: 'eu-central-9' is neither a region"):
         loaded(tmp_path)
 
 
