@@ -85,9 +85,10 @@ def other_limits() -> Sequence[Limit]:
 def _limits_in_code() -> Iterator[tuple[str, Limit]]:
     for path in sorted(_PACKAGE.rglob("*.py")):
         # The command line's constants bound a command and not the server.
-        if "migrations" in path.parts or "cli" in path.parts:
+        inner = path.relative_to(_PACKAGE).with_suffix("").parts
+        if "migrations" in inner or "cli" in inner:
             continue
-        module = ".".join(path.relative_to(_PACKAGE).with_suffix("").parts)
+        module = ".".join(inner)
         body = ast.parse(path.read_text(encoding="utf-8")).body
         meanings = below_names(body)
         for statement in body:
@@ -456,6 +457,15 @@ BOUNDS: Final[Sequence[Bound]] = (
     ),
     Bound(
         "Connections of devices",
+        "connections",
+        "process",
+        "setting max_connections",
+        "a connection that is not admitted yet ends, otherwise the new one: `TOO_MANY_CONNECTIONS`",
+        "tests/e2e/test_gateway_settings.py::test_the_settings_of_the_gateway_apply_to_its_connections",
+        "`refused.TOO_MANY_CONNECTIONS`",
+    ),
+    Bound(
+        "Connections of devices",
         "connections that are not admitted yet, when all connections are in use: one in this many",
         "network (IPv4 address, IPv6 /64)",
         "gateway/half_open.rs NETWORK_SHARE",
@@ -467,7 +477,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "Connections of devices",
         "time for the TLS handshake and CONNECT together",
         "connection",
-        "gateway/config.rs handshake_timeout",
+        "setting handshake_timeout",
         "the connection ends",
         "tests/e2e/test_bad_input_gateway.py::test_hundreds_of_half_open_handshakes_exclude_no_device_and_end_by_themselves",
         "`refused.HANDSHAKE_TIMEOUT`",
@@ -502,7 +512,7 @@ BOUNDS: Final[Sequence[Bound]] = (
         "Connections of devices",
         "time for the control plane's answer about a certificate",
         "certificate",
-        "gateway/config.rs admission_timeout",
+        "setting admission_timeout",
         "`CONTROL_PLANE_TIMEOUT`; cached certificates still connect",
         "tests/e2e/test_control_plane_paused.py::test_while_python_is_paused_messages_flow_and_known_certificates_connect",
         "`refused.CONTROL_PLANE_TIMEOUT`",

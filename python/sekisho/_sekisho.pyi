@@ -337,7 +337,7 @@ class Gateway:
     ) -> Self:
         """Nothing is opened yet. ``mqtt_port`` 0 takes a free port; ``workers`` 0 is one thread per core;
         ``max_connections`` 0 is as many as the process may open. ``verbose_refusals`` sends MQTT 3.1.1 return codes
-        where AWS IoT closes without a word. ``tls13_session_tickets`` lets clients resume in TLS 1.3; in TLS 1.2 they
+        where AWS IoT closes without one. ``tls13_session_tickets`` lets clients resume in TLS 1.3; in TLS 1.2 they
         may always. Without ``require_sni`` a certificate in SNI_ONLY mode may connect without SNI. ``requests`` are
         topic filters: what clients publish there comes as "request" events. The ``max_`` limits and ``account_share``
         (percent of each for one account) are those of the settings of the same names; None is their default. Raises

@@ -44,11 +44,12 @@ def raise_limit() -> int:
     return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 
-def connection_limits(descriptors: int, api_connections: int) -> ConnectionLimits:
+def connection_limits(descriptors: int, api_connections: int, max_connections: int = 0) -> ConnectionLimits:
     """Divide ``descriptors`` between the API and devices.
 
     Args:
         api_connections: The setting; 0 takes a quarter of the descriptors, 1000 at most.
+        max_connections: The setting; 0 takes what the API and the server itself leave.
 
     Raises TooFewDescriptors.
     """
@@ -60,4 +61,9 @@ def connection_limits(descriptors: int, api_connections: int) -> ConnectionLimit
             f"(api_connections), {RESERVED_DESCRIPTORS} files of the server's own and any device: raise the limit "
             "(ulimit -n, LimitNOFILE=)"
         )
-    return ConnectionLimits(api, mqtt)
+    if max_connections > mqtt:
+        raise TooFewDescriptors(
+            f"the process may open {descriptors} files, which leaves {mqtt} for connections of devices, fewer than "
+            f"max_connections = {max_connections}: raise the limit (ulimit -n, LimitNOFILE=), or lower max_connections"
+        )
+    return ConnectionLimits(api, max_connections or mqtt)

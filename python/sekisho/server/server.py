@@ -75,7 +75,9 @@ def run(settings: Settings, on_ready: Callable[[Run], None], load: Callable[[], 
         # Last of all, what the log says of the end is written.
         stack.callback(logging.flush)
         with refusing_clearly():
-            server = _wired(settings, stack, connection_limits(descriptors, settings.api_connections))
+            server = _wired(
+                settings, stack, connection_limits(descriptors, settings.api_connections, settings.max_connections)
+            )
             stack.enter_context(server.parts)
             run = server.describe()
             run_file.write(settings.data, run)
@@ -220,6 +222,9 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         mqtt_port=settings.mqtt_port,
         workers=settings.workers,
         max_connections=connections.mqtt,
+        handshake_timeout=settings.handshake_timeout,
+        admission_timeout=settings.admission_timeout,
+        verbose_refusals=settings.verbose_refusals,
         tls13_session_tickets=settings.tls13_session_tickets,
         require_sni=settings.require_sni,
         max_message_bytes=settings.max_message_bytes,

@@ -122,6 +122,16 @@ class Settings:
     """Seconds for an API request to arrive, headers and body."""
     api_idle_timeout: int = 60
     """Seconds after which a connection to the API without a request is closed."""
+    max_connections: int = 0
+    """Open MQTT connections of all accounts; 0: the file descriptors that the process may open, without those of the
+    API. Beyond, a connection whose handshake is not finished ends, or the new one is refused."""
+    handshake_timeout: int = 10
+    """Seconds for a device to finish the TLS handshake and send CONNECT."""
+    admission_timeout: int = 5
+    """Seconds for the registry's answer about a certificate that the data plane does not have in memory. Beyond, the
+    connection is refused (CONTROL_PLANE_TIMEOUT)."""
+    verbose_refusals: bool = False
+    """Answer a refused CONNECT and SUBSCRIBE with a reason code, where AWS IoT closes the connection without one."""
     workers: int = 0
     """Threads of the data plane; 0: one per core."""
     max_message_bytes: int = 512 * 1024 * 1024
@@ -309,6 +319,10 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _integer(name, value, source, 0, 65535)
         case "api_connections":
             return _integer(name, value, source, 0, 1_000_000)
+        case "max_connections":
+            return _integer(name, value, source, 0, 100_000_000)
+        case "handshake_timeout" | "admission_timeout":
+            return _integer(name, value, source, 1, 300)
         case "api_request_timeout" | "api_idle_timeout":
             return _integer(name, value, source, 1, 3600)
         case "handler_processes":
@@ -321,7 +335,7 @@ def _convert(name: str, value: Any, source: str) -> Any:
             return _integer(name, value, source, 1, 2**32)
         case "account_share":
             return _integer(name, value, source, 1, 100)
-        case "any_credentials" | "tls13_session_tickets" | "require_sni":
+        case "any_credentials" | "tls13_session_tickets" | "require_sni" | "verbose_refusals":
             if isinstance(value, bool):
                 return value
             if str(value).lower() in ("1", "true", "yes", "on"):

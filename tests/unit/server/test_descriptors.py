@@ -21,3 +21,11 @@ def test_the_api_gets_its_share_and_devices_the_rest(descriptors: int, wanted: i
 def test_too_few_descriptors_are_refused_with_what_to_do(descriptors: int, wanted: int) -> None:
     with pytest.raises(TooFewDescriptors, match=r"api_connections.*ulimit -n"):
         connection_limits(descriptors, wanted)
+
+
+def test_devices_get_no_more_than_the_setting() -> None:
+    assert connection_limits(1024, 40, 100).mqtt == 100
+    most = 1024 - 40 - RESERVED_DESCRIPTORS
+    assert connection_limits(1024, 40, most).mqtt == most
+    with pytest.raises(TooFewDescriptors, match=rf"leaves {most}.*max_connections = {most + 1}.*ulimit -n"):
+        connection_limits(1024, 40, most + 1)
