@@ -199,9 +199,7 @@ def test_a_refusal_of_the_server_is_one_line(fleet: Fleet) -> None:
     assert "CertificateStateException: The old certificate is INACTIVE" in fleet.refusal(
         "register", idle.certificate_id, new.certificate
     )
-    assert "is INACTIVE; only an ACTIVE certificate" in fleet.refusal(
-        "device", idle.certificate_id, *fleet.by(fleet.ca)
-    )
+    assert "is INACTIVE; only one that is ACTIVE" in fleet.refusal("device", idle.certificate_id, *fleet.by(fleet.ca))
     assert list(fleet.out.iterdir()) == []
     assert "ResourceNotFoundException" in fleet.refusal("device", "ab" * 32, *fleet.by(fleet.ca))
     assert "ResourceNotFoundException" in fleet.refusal("cancel", idle.certificate_id)
