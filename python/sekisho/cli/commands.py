@@ -21,6 +21,7 @@ SUMMARIES: Final = {
     "up": "Start a server: the AWS IoT APIs over HTTP, and MQTT over mutual TLS. Ctrl-C ends it.",
     "status": "Exit 0 when every part of the server is ok, 1 when no server answers, 3 when a part is failing.",
     "reload": "Read the settings again: certificates, handlers, log and limits. Connections and sessions go on.",
+    "config": "The settings of the server: show them, check them.",
     "env": 'Print exports for a shell: eval "$(sekisho env)".',
     "pub": "Publish one message over mutual TLS.",
     "sub": "Print each message that arrives: topic and payload, or one JSON object a line with --json.",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +12,10 @@ from sekisho.cli.options import Data, Json, path
 
 if TYPE_CHECKING:
     from sekisho.server.run_file import Run
+    from sekisho.server.settings import Loaded
+
+_NOT_ANNOUNCED: Final = ("reload", "config_file", "settings")
+"""Fields of ``Run`` that are no addresses: 'sekisho config show' prints them."""
 
 
 def up(
@@ -63,7 +66,7 @@ def up(
     quick_start.begin()
     from sekisho.server import server
     from sekisho.server.cannot_start import CannotStart
-    from sekisho.server.settings import ConfigError, load
+    from sekisho.server.settings import ConfigError, read
 
     chosen = {
         "data": data,
@@ -83,12 +86,14 @@ def up(
 
     def announce(run: Run) -> None:
         quick_start.end()
-        _announce(run, settings.data, as_json=as_json)
+        _announce(run, loaded.settings.data, as_json=as_json)
+
+    def load() -> Loaded:
+        return read(chosen, config_file=config).checked()
 
     try:
-        read_again = partial(load, chosen, config_file=config)
-        settings = read_again()
-        server.run(settings, announce, read_again)
+        loaded = load()
+        server.run(loaded, announce, load)
     except (ConfigError, CannotStart) as error:
         raise Failure(str(error)) from None
 
@@ -117,7 +122,7 @@ def _show(run: Run, data: Path, *, as_json: bool) -> None:
 
     if as_json:
         # One line, so that a program can wait for it.
-        typer.echo(json.dumps(asdict(run)))
+        typer.echo(json.dumps({name: value for name, value in asdict(run).items() if name not in _NOT_ANNOUNCED}))
         return
     from rich.console import Console
     from rich.panel import Panel

@@ -34,7 +34,7 @@ _NOT_SERVED: Final = ("iot:CredentialProvider", "iot:Jobs", "iot:DeviceAdvisor",
 
 _PREFIX_LENGTH: Final = 14
 _SECRET_LENGTH: Final = 32
-_LOCALHOST: Final = "localhost"
+LOCALHOST: Final = "localhost"
 LOCALHOST_WITH_DOT: Final = "localhost.localdomain"
 
 
@@ -101,13 +101,18 @@ class Endpoints:
 
     def _served(self, endpoint: Endpoint) -> ServedEndpoint:
         realm = endpoint.realm
-        names = [f"{endpoint.prefix}-ats.iot.{realm.region}.{self._domain}"]
-        if realm == self._home and self._domain == _LOCALHOST:
-            names = [_LOCALHOST, LOCALHOST_WITH_DOT, *names]
+        names = [derived_name(endpoint.prefix, realm, self._domain)]
+        if realm == self._home and self._domain == LOCALHOST:
+            names = [LOCALHOST, LOCALHOST_WITH_DOT, *names]
         if own := self._names.get(realm):
             names = [own, *names]
         server_name, *aliases = dict.fromkeys(names)
         return ServedEndpoint(realm, server_name, tuple(aliases))
+
+
+def derived_name(prefix: str, realm: Realm, domain: str) -> str:
+    """Return the host name of an endpoint that the settings do not name."""
+    return f"{prefix}-ats.iot.{realm.region}.{domain}"
 
 
 def prefix_of(secret: str, account_id: str) -> str:

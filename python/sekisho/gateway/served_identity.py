@@ -197,13 +197,7 @@ class ServedIdentity:
         settings = self._settings
         loaded = given.load(certificate, key, settings.server_root_ca, now=self._clock())
         home = Realm(settings.account, settings.region)
-        names = list(settings.endpoint_names.values()) or [self._endpoints.describe(home).server_name]
-        if missing := loaded.not_covered(names):
-            has = ", ".join(loaded.names) or "no name at all"
-            raise ValueError(
-                f"{', '.join(missing)} is an endpoint and not among the subjectAltName names of {certificate}, which "
-                f"has {has}. Set endpoint to the name by which devices connect, or have a certificate issued for it"
-            )
+        loaded.check_names(settings.endpoint_names.values() or [self._endpoints.describe(home).server_name])
         self._gateway.set_server_certificates([(loaded.chain_pem, loaded.key_pem)])
         # Where Sekisho's own were served before.
         self._gateway.set_named_certificates([])

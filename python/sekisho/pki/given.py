@@ -48,6 +48,15 @@ class GivenCertificate:
         own = self.names
         return [name for name in names if not any(_covers(each, name) for each in own)]
 
+    def check_names(self, endpoints: Iterable[str]) -> None:
+        """Raise NotAcceptable where the certificate does not have the name of an endpoint."""
+        if missing := self.not_covered(endpoints):
+            has = ", ".join(self.names) or "no name at all"
+            raise NotAcceptable(
+                f"{', '.join(missing)} is an endpoint and not among the subjectAltName names of {self.file}, which "
+                f"has {has}. Set endpoint to the name by which devices connect, or have a certificate issued for it"
+            )
+
 
 def load(certificate: Path, key: Path, root: Path | None, *, now: datetime) -> GivenCertificate:
     """Load the files and check that they belong together and are valid now.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,9 +42,15 @@ def make(data: Path) -> None:
 
 
 def refuse_what_others_can_change(settings: Settings) -> None:
-    """Look at the folder, and at the files and folders that decide who is trusted and which code runs.
+    """Raise WritableByOthers, or OSError, for the first of ``trusted_places`` that others can change."""
+    for place in trusted_places(settings):
+        refuse_writable_by_others(place)
 
-    Raises WritableByOthers, or OSError where one of them cannot be looked at.
+
+def trusted_places(settings: Settings) -> Sequence[Path]:
+    """Return the folder, and the files and folders that decide who is trusted and which code runs.
+
+    One that is missing is not among them: the code that reads it reports it. Raises OSError.
     """
     data = settings.data
     places: list[Path | None] = [data, settings.server_certificate, settings.server_key]
@@ -58,10 +65,7 @@ def refuse_what_others_can_change(settings: Settings) -> None:
                 places.append(file)
             case CsrSigner(ca_certificate=certificate, ca_key=key):
                 places += [certificate, key]
-    for place in places:
-        # One that is missing is reported by the code that reads it.
-        if place is not None and place.exists():
-            refuse_writable_by_others(place)
+    return [place for place in places if place is not None and place.exists()]
 
 
 def tidy(settings: Settings) -> None:

@@ -12,11 +12,21 @@ from sekisho.server.settings import Settings
 
 
 def listen_for_api(settings: Settings) -> socket.socket:
-    """The API's listening socket; made here so that a port in use is our error and not uvicorn's."""
+    """Return the API's listening socket; made here so that a port in use is our error and not uvicorn's.
+
+    Raises CannotStart.
+    """
+    return _listen(settings.host, settings.api_port, "the API", "--api-port")
+
+
+def check_mqtt_port(settings: Settings) -> None:
+    """Raise CannotStart where MQTT, which the gateway listens for, could not listen."""
+    _listen(settings.host, settings.mqtt_port, "MQTT", "--mqtt-port").close()
+
+
+def _listen(host: str, port: int, what: str, option: str) -> socket.socket:
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         # With the protocol named, which asyncio looks at, connections do not wait for 40 ms between headers and body.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -25,15 +35,13 @@ def listen_for_api(settings: Settings) -> socket.socket:
         listener.listen(512)
     except (OSError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            advice = "Choose another port with --api-port, or stop what listens there"
+            advice = f"Choose another port with {option}, or stop what listens there"
         elif isinstance(error, PermissionError):
-            advice = "Choose a port above 1023 with --api-port"
+            advice = f"Choose a port above 1023 with {option}"
         else:
             advice = "Choose an address of this machine with --host"
         why = error.strerror if isinstance(error, OSError) else "that is no host name"
-        raise CannotStart(
-            f"the API cannot listen on {settings.host}:{settings.api_port}: {why or error}. {advice}"
-        ) from None
+        raise CannotStart(f"{what} cannot listen on {host}:{port}: {why or error}. {advice}") from None
     return listener
 
 

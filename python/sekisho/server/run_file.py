@@ -44,6 +44,10 @@ class Run:
     """``endpoint`` by a name with a dot, for Java clients, where this machine resolves one; else empty."""
     reload: Mapping[str, Any] = field(default_factory=dict)
     """The last reload's ``server.reload.Outcome``; empty where there was none."""
+    config_file: str = ""
+    """The settings file of the server, whether or not it exists."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """``server.shown_settings.shown`` of what the server works with."""
 
 
 def write(data: Path, run: Run) -> None:

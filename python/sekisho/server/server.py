@@ -31,9 +31,10 @@ from sekisho.server.descriptors import ConnectionLimits, connection_limits, rais
 from sekisho.server.listening import api_url, listen_for_api, reachable
 from sekisho.server.parts import Part, Parts
 from sekisho.server.registry_access import new_store
-from sekisho.server.reload import Reload, Step
+from sekisho.server.reload import RELOADED, Reload, Step
 from sekisho.server.run_file import Run
-from sekisho.server.settings import Settings
+from sekisho.server.settings import Loaded, Settings
+from sekisho.server.shown_settings import shown
 
 if TYPE_CHECKING:
     from sekisho.api.connections import ServerLimits
@@ -49,15 +50,18 @@ GRACE: Final = 5.0
 _HAS_TERMINAL: Final = os.isatty(0)
 
 
-def run(settings: Settings, on_ready: Callable[[Run], None], load: Callable[[], Settings]) -> None:
+def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Loaded]) -> None:
     """Run a server until SIGINT or SIGTERM, then end it gracefully. SIGHUP reads the settings again.
 
     Args:
         on_ready: Called once, when everything answers.
-        load: Reads the settings from the sources of ``settings``. Raises ConfigError.
+        load: Reads the settings from the sources of ``loaded``. Raises ConfigError.
 
     Raises CannotStart.
     """
+    settings = loaded.settings
+    latest = loaded
+    in_effect = dict(shown(loaded))
     from sekisho._sekisho import GatewayError
     from sekisho.observe import logging
     from sekisho.store.errors import StoreError
@@ -79,7 +83,7 @@ def run(settings: Settings, on_ready: Callable[[Run], None], load: Callable[[], 
                 settings, stack, connection_limits(descriptors, settings.api_connections, settings.max_connections)
             )
             stack.enter_context(server.parts)
-            run = server.describe()
+            run = replace(server.describe(), config_file=str(loaded.file), settings=in_effect)
             run_file.write(settings.data, run)
             stack.callback(run_file.remove, settings.data)
 
@@ -99,9 +103,17 @@ def run(settings: Settings, on_ready: Callable[[Run], None], load: Callable[[], 
 
         def reload() -> None:
             outcome = taking()
-            run_file.write(settings.data, replace(server.describe(), reload=asdict(outcome)))
+            if not outcome.error:
+                in_effect.update({name: each for name, each in shown(latest).items() if name in RELOADED})
+            described = replace(server.describe(), config_file=str(loaded.file), settings=in_effect)
+            run_file.write(settings.data, replace(described, reload=asdict(outcome)))
 
-        taking = Reload(settings, load, server.steps, (GatewayError, StoreError))
+        def load_again() -> Settings:
+            nonlocal latest
+            latest = load()
+            return latest.settings
+
+        taking = Reload(settings, load_again, server.steps, (GatewayError, StoreError))
         asyncio.run(server.serve(ready, reload))
 
 

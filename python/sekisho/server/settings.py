@@ -13,7 +13,8 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -187,67 +188,127 @@ def data_folder(chosen: Path | str | None = None, environment: Mapping[str, str]
     return _path("data", named or "~/.sekisho", "SEKISHO_DATA", Path.cwd())
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the value of a setting comes from."""
+
+    kind: str
+    """One of default, file, environment, command line."""
+    name: str = ""
+    """The file, the variable or the option; empty for a default."""
+
+    def __str__(self) -> str:
+        return self.name or self.kind
+
+
+DEFAULT: Final = Source("default")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings with their sources."""
+
+    settings: Settings
+    """A setting with a problem has its default here."""
+    sources: Mapping[str, Source]
+    """The source of every setting."""
+    file: Path
+    """The settings file; where none is named, it may not exist."""
+    problems: Sequence[str]
+    """What is wrong, one line each: which setting, where it was set, and which values it takes."""
+
+    def checked(self) -> Loaded:
+        """Return the same. Raises ConfigError: there is a problem."""
+        if self.problems:
+            raise ConfigError(self.problems[0])
+        return self
+
+
 def load(
     chosen: Mapping[str, Any],
     *,
     environment: Mapping[str, str] = os.environ,
     config_file: Path | None = None,
 ) -> Settings:
-    """Read the settings from all sources.
+    """Return the settings from all sources, as ``read``. Raises ConfigError, which names the setting and its source."""
+    return read(chosen, environment=environment, config_file=config_file).checked().settings
+
+
+def read(
+    chosen: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] = os.environ,
+    config_file: Path | None = None,
+) -> Loaded:
+    """Read the settings from all sources, and collect what is wrong with them.
 
     Args:
         chosen: Setting → value on the command line, None where it has none.
         config_file: The file that the command line names.
 
-    Raises ConfigError, which names the setting and its source.
+    Raises ConfigError: the path of the data folder or of the file is not a path.
     """
     types = {each.name: str(each.type) for each in fields(Settings)}
-    values: dict[str, tuple[Any, str]] = {}
-    _refuse_unknown_variables(environment, types)
+    values: dict[str, tuple[Any, Source]] = {}
+    problems = list(_unknown_variables(environment, types))
     data = data_folder(chosen.get("data"), environment)
 
     named = environment.get("SEKISHO_CONFIG")
     named_file = config_file or (_path("config", named, "SEKISHO_CONFIG", Path.cwd()) if named else None)
     file = (named_file or data / "sekisho.toml").absolute()
-    if named_file is not None or _is_file(file):
-        for name, value in _read(file).items():
-            if name not in types:
-                raise ConfigError(
-                    f"{file}: there is no setting {name!r}{_nearest(name, types)}; there are {', '.join(sorted(types))}"
-                )
-            values[name] = (
-                _handlers(value, file) if name == "handlers" else _of_file(name, value, types[name], file),
-                str(file),
-            )
+    in_file: Mapping[str, Any] = {}
+    with _collected(problems):
+        if named_file is not None or _is_file(file):
+            in_file = _read(file)
+    for name, value in in_file.items():
+        with _collected(problems):
+            values[name] = _of_file(name, value, types, file), Source("file", str(file))
     aws_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if aws_region and "region" not in values:
-        values["region"] = (aws_region, "AWS_REGION" if environment.get("AWS_REGION") else "AWS_DEFAULT_REGION")
+        variable = "AWS_REGION" if environment.get("AWS_REGION") else "AWS_DEFAULT_REGION"
+        values["region"] = (aws_region, Source("environment", variable))
     for name in types.keys() - FILE_ALONE:
         variable = f"{_PREFIX}{name.upper()}"
         if environment.get(variable):
-            values[name] = (environment[variable], variable)
+            values[name] = (environment[variable], Source("environment", variable))
     for name, value in chosen.items():
         if value is not None:
-            values[name] = (value, f"--{name.replace('_', '-')}")
-    values.setdefault("data", (data, "SEKISHO_DATA"))
+            values[name] = (value, Source("command line", f"--{name.replace('_', '-')}"))
 
-    settings = Settings(**{name: _convert(name, value, source) for name, (value, source) in values.items()})
-    _check_regions(settings, values)
-    _check_together(settings)
-    return settings
+    converted: dict[str, Any] = {}
+    for name, (value, source) in values.items():
+        with _collected(problems):
+            converted[name] = _convert(name, value, str(source))
+    settings = Settings(**{"data": data} | converted)
+    wrong = (in_file.keys() | values.keys()) - converted.keys()
+    sources = {name: values[name][1] if name in values else DEFAULT for name in types}
+    for names, problem in (*_unknown_regions(settings, sources), *_contradictions(settings)):
+        if wrong.isdisjoint(names):
+            problems.append(problem)
+    return Loaded(settings, sources, file, problems)
 
 
-def _refuse_unknown_variables(environment: Mapping[str, str], names: Iterable[str]) -> None:
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Append the message of a ConfigError in the block."""
+    try:
+        yield
+    except ConfigError as error:
+        problems.append(str(error))
+
+
+def _unknown_variables(environment: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
     known = {f"{_PREFIX}{name.upper()}" for name in names if name not in FILE_ALONE} | OTHER_VARIABLES
     for variable in sorted(environment):
         if not variable.startswith(_PREFIX) or variable in known or _OF_KUBERNETES.fullmatch(variable):
             continue
         if variable.removeprefix(_PREFIX).lower() in FILE_ALONE:
-            raise ConfigError(f"{variable}: this setting is in the file sekisho.toml alone; unset the variable")
-        raise ConfigError(
-            f"{variable} in the environment is no setting{_nearest(variable, known)}; unset it, or correct its name. "
-            "docs/reference/settings.md lists them all"
-        )
+            yield f"{variable}: this setting is in the file sekisho.toml alone; unset the variable"
+        else:
+            yield (
+                f"{variable} in the environment is no setting{_nearest(variable, known)}; unset it, or correct its "
+                "name. docs/reference/settings.md lists them all"
+            )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -277,14 +338,21 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not a TOML file: {error}") from None
 
 
-def _of_file(name: str, value: Any, kind: str, file: Path) -> Any:
+def _of_file(name: str, value: Any, types: Mapping[str, str], file: Path) -> Any:
     """Check the type of a value from the file, and resolve a path against the file's folder. Raises ConfigError."""
+    if name not in types:
+        raise ConfigError(
+            f"{file}: there is no setting {name!r}{_nearest(name, types)}; there are {', '.join(sorted(types))}"
+        )
+    if name == "handlers":
+        return _handlers(value, file)
     if name in FILE_ALONE:
-        # Tables; ``_handlers`` and ``_buckets`` check them.
+        # Tables; ``_endpoints`` and ``_buckets`` check them.
         return value
-    types, what = _FILE_TYPES[kind]
+    kind = types[name]
+    in_toml, what = _FILE_TYPES[kind]
     # Not isinstance: bool is a subclass of int.
-    if type(value) not in types:
+    if type(value) not in in_toml:
         raise ConfigError(f"{file}: {name} is {what}, not {value!r}")
     return _path(name, value, str(file), file.parent) if kind.startswith("Path") else value
 
@@ -427,18 +495,20 @@ def _own_regions(value: Any, source: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _check_regions(settings: Settings, values: Mapping[str, tuple[Any, str]]) -> None:
+def _unknown_regions(settings: Settings, sources: Mapping[str, Source]) -> Iterator[tuple[Collection[str], str]]:
+    """Yield the settings with a region that is not in the list, and the message."""
     known = settings.known_regions
     if settings.region not in known:
-        raise ConfigError(f"{values['region'][1]}: {known.why_not(settings.region)}")
+        yield ("region", "regions"), f"{sources['region']}: {known.why_not(settings.region)}"
     for account_id, names in settings.endpoints.items():
         for region in names:
             if region not in known:
-                raise ConfigError(f"{values['endpoints'][1]}: endpoints.{account_id}: {known.why_not(region)}")
+                message = f"{sources['endpoints']}: endpoints.{account_id}: {known.why_not(region)}"
+                yield ("endpoints", "regions"), message
     for handler in settings.handlers.values():
         target = handler.target
         if isinstance(target, LambdaFunction) and target.region not in known:
-            raise ConfigError(f"{handler.source}: lambda_arn: {known.why_not(target.region)}")
+            yield ("handlers", "regions"), f"{handler.source}: lambda_arn: {known.why_not(target.region)}"
 
 
 def _integer(name: str, value: Any, source: str, least: int, most: int) -> int:
@@ -457,27 +527,48 @@ def _text(name: str, value: Any, source: str, pattern: str, what: str) -> str:
     return str(value)
 
 
-def _check_together(settings: Settings) -> None:
+def _contradictions(settings: Settings) -> Iterator[tuple[Collection[str], str]]:
+    """Yield settings that do not go together, and the message."""
     if (settings.server_certificate is None) != (settings.server_key is None):
-        raise ConfigError("server_certificate and server_key go together: give both, or neither for Sekisho's own")
+        yield (
+            ("server_certificate", "server_key"),
+            "server_certificate and server_key go together: give both, or neither for Sekisho's own",
+        )
     if settings.server_root_ca is not None and settings.server_certificate is None:
-        raise ConfigError("server_root_ca is the root of server_certificate: give that too, or neither")
+        yield (
+            ("server_root_ca", "server_certificate"),
+            "server_root_ca is the root of server_certificate: give that too, or neither",
+        )
     if settings.endpoint and settings.region in settings.endpoints.get(settings.account, {}):
-        raise ConfigError(
-            f"endpoint and endpoints.{settings.account}.{settings.region} name the same endpoint: give one of them"
+        yield (
+            ("endpoint", "endpoints", "account", "region"),
+            f"endpoint and endpoints.{settings.account}.{settings.region} name the same endpoint: give one of them",
         )
     counts = Counter(settings.endpoint_names.values())
     for name, count in counts.items():
         if count > 1:
-            raise ConfigError(f"{name} is the endpoint of {count} accounts or regions: each needs a name of its own")
+            yield (
+                ("endpoint", "endpoints"),
+                f"{name} is the endpoint of {count} accounts or regions: each needs a name of its own",
+            )
     if settings.bulk_folder is not None and settings.s3_endpoint_url:
-        raise ConfigError("bulk_folder and s3_endpoint_url both say where the buckets are: give one of them")
+        yield (
+            ("bulk_folder", "s3_endpoint_url"),
+            "bulk_folder and s3_endpoint_url both say where the buckets are: give one of them",
+        )
     if settings.s3_buckets and not settings.s3_endpoint_url:
-        raise ConfigError("s3_buckets assigns the buckets of an S3 store to accounts: give its s3_endpoint_url too")
+        yield (
+            ("s3_buckets", "s3_endpoint_url"),
+            "s3_buckets assigns the buckets of an S3 store to accounts: give its s3_endpoint_url too",
+        )
     if settings.any_credentials and not settings.is_loopback:
-        raise ConfigError(
+        yield (
+            ("any_credentials", "host"),
             f"any_credentials accepts every request that reaches {settings.host}: "
-            "it needs a loopback host such as 127.0.0.1"
+            "it needs a loopback host such as 127.0.0.1",
         )
     if settings.api_port == settings.mqtt_port and settings.api_port != 0:
-        raise ConfigError(f"api_port and mqtt_port are both {settings.api_port}: they need a port each")
+        yield (
+            ("api_port", "mqtt_port"),
+            f"api_port and mqtt_port are both {settings.api_port}: they need a port each",
+        )
