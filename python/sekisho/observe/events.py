@@ -45,6 +45,7 @@ class LogEvent(Enum):
     # The server.
     SERVER_STARTED = INFO, "the server is ready", f"version api mqtt store data {_REALM} ready_ms"
     SERVER_STOPPING = INFO, "the server stops", "reason"
+    DATABASE_TAKEN = CRITICAL, "another server has taken the database, and this one stops", "reason"
     SERVER_FAILED = CRITICAL, "the server has failed"
     SETTINGS_RELOADED = INFO, "the settings were read again and are in use", "settings settings_for_restart"
     SETTINGS_NOT_RELOADED = ERROR, "the settings were read again and cannot be used: nothing was changed", "reason"

@@ -28,6 +28,7 @@ from sekisho.realm import Realm
 from sekisho.server import data_folder, listen_host, run_file
 from sekisho.server.cannot_start import CannotStart, refusing_clearly
 from sekisho.server.descriptors import ConnectionLimits, connection_limits, raise_limit
+from sekisho.server.held_database import HeldDatabase
 from sekisho.server.listening import api_url, listen_for_api, reachable
 from sekisho.server.parts import Part, Parts
 from sekisho.server.registry_access import new_store
@@ -115,6 +116,8 @@ def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Load
 
         taking = Reload(settings, load_again, server.steps, (GatewayError, StoreError))
         asyncio.run(server.serve(ready, reload))
+        if server.database.taken is not None:
+            raise CannotStart(f"the server has stopped: {server.database.taken}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class _Server:
     describe: Callable[[], Run]
     """Once the parts have started."""
     steps: Sequence[Step]
+    database: HeldDatabase
 
     async def serve(self, on_ready: Callable[[], None], reload: Callable[[], None]) -> None:
         """Until a signal asks to stop."""
@@ -351,7 +355,10 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
             dotted_endpoint=next(iter(dotted_names.lead_here()), ""),
         )
 
+    database = HeldDatabase(store, on_taken=partial(os.kill, os.getpid(), signal.SIGTERM))
     parts = (
+        # Before the store is opened, which migrates it.
+        Part("database", database.start, database.stop),
         Part("store", store.open, store.close),
         Part("handlers", stop=handlers.close),
         Part("accounts", prepare_accounts),
@@ -410,7 +417,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         return take_effect
 
     steps = (reload_identity, reload_handlers, reload_limits, _reload_log)
-    return _Server(Parts(parts), http, api_socket, describe, steps)
+    return _Server(Parts(parts), http, api_socket, describe, steps, database)
 
 
 def _lanes(settings: Settings) -> Mapping[str, Lane]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from sekisho.store import deadline
 from sekisho.store.errors import StoreError, StoreUnavailable
+from sekisho.store.server_lock import FileLock
 
 if TYPE_CHECKING:
     from sekisho.store.postgresql import PostgreSQLEngines
@@ -66,6 +67,7 @@ class SQLiteEngines:
     def __init__(self, url: URL) -> None:
         self.file = Path(str(url.database)).absolute()
         self.place = str(self.file)
+        self.server_lock = FileLock(self.file, self.place)
         self._identity = (0, 0)
         self.writing = self._engine(url, "BEGIN IMMEDIATE", pool_size=1, max_overflow=0)
         self.reading = self._engine(url, "BEGIN", pool_size=16, max_overflow=-1)

@@ -4,6 +4,7 @@
     ├── NewerSchema         a newer Sekisho has written this database
     ├── ForeignDatabase     not a database of Sekisho, or one with another encoding
     ├── DamagedDatabase     the file is damaged
+    ├── OtherServer         another server uses the database
     ├── StoreBusy           other transactions held it for too long
     └── StoreUnavailable    cannot be opened, reached or written: permissions, a full disk, a server that is down
 
@@ -36,6 +37,10 @@ class ForeignDatabase(StoreError):
 
 class DamagedDatabase(StoreError):
     """The file is damaged."""
+
+
+class OtherServer(StoreError):
+    """Another server uses the database."""
 
 
 class StoreBusy(StoreError):

@@ -24,6 +24,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sekisho.store import deadline
 from sekisho.store.errors import ForeignDatabase, StoreBusy, StoreUnavailable
 from sekisho.store.outage import Outage
+from sekisho.store.session_lock import SERVER_LOCK, SessionLock
 
 WRITE_LOCK: Final = int.from_bytes(b"sekisho1")
 """The key of the advisory lock that writers hold. Locks are per database; the key differs from those of other programs.
@@ -69,6 +70,12 @@ _LOCK: Final = text(
     "SELECT set_config('lock_timeout', :left, true), set_config('statement_timeout', :left, true),"
     " pg_advisory_xact_lock(:key)"
 )
+_LOCK_AS_SERVER: Final = text(
+    # The last column is evaluated once the lock is held, and says whether this server still has the server lock.
+    "SELECT set_config('lock_timeout', :left, true), set_config('statement_timeout', :left, true),"
+    " pg_advisory_xact_lock(:key), EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND pid = :holder AND classid = :high AND objid = :low AND objsubid = 1)"
+)
 _UNLIMITED: Final = text(
     "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
 )
@@ -97,6 +104,13 @@ class PostgreSQLEngines:
             max_overflow=MAX_CONNECTIONS - POOLED_CONNECTIONS,
             connect_args=_CONNECT_ARGUMENTS,
         )
+        arguments, parameters = engine.dialect.create_connect_args(url)
+        self.server_lock = SessionLock(
+            lambda name: self._connect(
+                None, None, arguments, {**parameters, **_CONNECT_ARGUMENTS, "application_name": name}
+            ),
+            self.place,
+        )
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "connect", lambda _connection, record: record.info.update(is_fresh=True))
         event.listen(engine, "checkout", lambda connection, record, _proxy: self._ping(engine, connection, record))
@@ -113,6 +127,8 @@ class PostgreSQLEngines:
             raise StoreBusy(f"{self.place}: all connections are in use. Try again.")
         try:
             with self._outage.attempt():
+                if engine is self.writing:
+                    self.server_lock.keep()
                 connection = engine.connect()
             with connection:
                 yield connection
@@ -134,9 +150,18 @@ class PostgreSQLEngines:
     def lock_for_writing(self, connection: Connection) -> None:
         """Wait for the lock of all servers on this database. The end of the transaction releases it.
 
-        The statement also sets the time limits of the wait and of the statements after it.
+        The statement also sets the time limits of the wait and of the statements after it. Where this server took the
+        server lock, it also checks that it still has it: another one reads the registry only after it has had the write
+        lock, so it sees all that this one has committed. Raises StoreUnavailable where the server lock is lost.
         """
-        connection.execute(_LOCK, {"key": WRITE_LOCK, "left": f"{deadline.milliseconds_left()}ms"})
+        values = {"key": WRITE_LOCK, "left": f"{deadline.milliseconds_left()}ms"}
+        holder = self.server_lock.holder
+        if holder is None:
+            connection.execute(_LOCK, values)
+            return
+        key = {"high": SERVER_LOCK >> 32, "low": SERVER_LOCK & 0xFFFFFFFF}
+        if not connection.execute(_LOCK_AS_SERVER, values | key | {"holder": holder}).one()[-1]:
+            raise StoreUnavailable(f"{self.place}: the server lock was lost, and is taken again. Try again.")
 
     def allow_long_statements(self, connection: Connection) -> None:
         """Remove the server's time limits for the rest of the transaction."""

@@ -59,8 +59,29 @@ class Store:
         """The file, or the URL without its password."""
         return self._engines.place
 
+    def hold(self) -> None:
+        """Take the server lock, which a server keeps until ``release``. Call it before ``open``; a command does not.
+
+        Raises OtherServer, StoreUnavailable.
+        """
+        self._engines.prepare()
+        with deadline.begin():
+            self._engines.server_lock.take()
+
+    def keep_hold(self) -> None:
+        """Take the server lock again if its connection was lost.
+
+        Raises OtherServer where another server has taken it meanwhile, StoreUnavailable where it cannot be tried.
+        """
+        with deadline.begin():
+            self._engines.server_lock.keep()
+
+    def release(self) -> None:
+        """Release the server lock. Call it after ``close``."""
+        self._engines.server_lock.release()
+
     def open(self) -> None:
-        """Create the database if it is missing, and migrate an older one. Call once, before anything else.
+        """Create the database if it is missing, and migrate an older one. Call once, before transactions.
 
         Raises NewerSchema, ForeignDatabase, DamagedDatabase, StoreBusy or StoreUnavailable.
         """
