@@ -22,6 +22,7 @@ from scripts.docstrings import below_names
 from sekisho import _sekisho
 from sekisho.api.coverage import coverage
 from sekisho.cli.app import app
+from sekisho.cli.examples import EXAMPLES
 from sekisho.observe.event_fields import FIELDS, LINE_FIELDS
 from sekisho.observe.events import LogEvent
 from sekisho.server.settings import FILE_ALONE, Settings
@@ -45,7 +46,7 @@ def cli() -> str:
         lines += [f"## `{path}`", "", _sentence(command.help), ""]
         lines += ["| option | |", "|---|---|"]
         lines += [f"| {_spelling(option)} | {_meaning(option)} |" for option in command.params]
-        lines.append("")
+        lines += ["", "```console", *(f"$ {line}" for line in EXAMPLES[path.partition(" ")[2]]), "```", ""]
     return "\n".join(lines)
 
 

@@ -7,14 +7,17 @@ from typing import Annotated
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Json
+from sekisho.cli.options import Json, choices
 
 app = typer.Typer(help="The AWS IoT APIs that Sekisho implements.", no_args_is_help=True)
 
 
 @app.command("coverage")
 def coverage(
-    service: Annotated[str | None, typer.Option(help="Only this service: iot, iot-data, sts.")] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="Only this service: iot, iot-data, sts.", autocompletion=choices("iot", "iot-data", "sts")),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List every operation of the services, and whether it is implemented."""

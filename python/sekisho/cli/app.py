@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
+from typer.exceptions import Abort
 
 from sekisho import __version__
 from sekisho.cli.commands import Commands
 from sekisho.cli.failure import Failure
+from sekisho.cli.help import usage
+
+VARIABLE: Final = "_SEKISHO_COMPLETE"
+"""Environment variable with which a script of ``sekisho completion`` asks for completions."""
 
 app = typer.Typer(
     name="sekisho",
@@ -39,16 +46,38 @@ def _root(
 
 
 def main() -> int:
-    """Run the command line. A Failure becomes one line on standard error and exit code 1."""
-    try:
-        app(standalone_mode=True)
-    except Failure as failure:
-        from sekisho.cli.output import for_stream
+    """Run the command line, and return its exit code. An error becomes one line on standard error.
 
-        print(for_stream(f"sekisho: {failure}", sys.stderr), file=sys.stderr)  # noqa: T201 - the one place that prints errors
+    The code is 1 where a command could not do its task, and 2 where the command line is wrong.
+    """
+    is_completing = VARIABLE in os.environ
+    if is_completing:
+        from sekisho.cli.completion import prepare
+
+        prepare()
+    try:
+        code = app(prog_name="sekisho", standalone_mode=False)
+    except NoArgsIsHelpError as help_:
+        help_.show()
+        return help_.exit_code
+    except UsageError as error:
+        _show_error(usage(error))
+        return error.exit_code
+    except Failure as failure:
+        # While a line is being typed, what is wrong with it is no error.
+        if not is_completing:
+            _show_error(str(failure))
+        return 1
+    except Abort:
         return 1
     except BrokenPipeError:
         # The process that reads the output has closed the pipe.
         sys.stderr.close()
         return 0
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _show_error(text: str) -> None:
+    from sekisho.cli.output import for_stream
+
+    print(for_stream(f"sekisho: {text}", sys.stderr), file=sys.stderr)  # noqa: T201 - the one place that prints errors

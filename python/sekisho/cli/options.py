@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -22,6 +23,24 @@ def path(text: str) -> Path:
         raise Failure("a path on the command line is empty: is a variable unset? Write . for the current folder")
     return Path(text)
 
+
+def choices(*values: str) -> Callable[[str], list[str]]:
+    """Return what completes a value that is one of ``values``."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [each for each in values if each.startswith(incomplete)]
+
+    return complete
+
+
+def region_names(incomplete: str) -> list[str]:
+    """Complete the name of a region of AWS."""
+    from sekisho.regions import Regions
+
+    return [each for each in Regions() if each.startswith(incomplete)]
+
+
+KEY_TYPES: Final = ("RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384", "P-521")
 
 Data = Annotated[
     Path | None,
@@ -70,10 +89,18 @@ CaFile = Annotated[
         help="Root of the server's certificate. [default: $SEKISHO_ROOT_CA, or the server's]",
     ),
 ]
-MqttVersion = Annotated[str, typer.Option("--mqtt-version", "-V", help="5 or 3.1.1.")]
+MqttVersion = Annotated[
+    str, typer.Option("--mqtt-version", "-V", help="5 or 3.1.1.", autocompletion=choices("5", "3.1.1"))
+]
 
 KeyType = Annotated[
-    str, typer.Option("--key-type", help="RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or P-521.", metavar="TYPE")
+    str,
+    typer.Option(
+        "--key-type",
+        help="RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or P-521.",
+        metavar="TYPE",
+        autocompletion=choices(*KEY_TYPES),
+    ),
 ]
 OutputFolder = Annotated[Path, typer.Option("--out", parser=path, metavar="DIR", help="Folder to write to.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Account, Data, Json, path
+from sekisho.cli.options import KEY_TYPES, Account, Data, Json, choices, path, region_names
 
 if TYPE_CHECKING:
     from sekisho.cli.api_client import ApiClient
@@ -54,10 +54,13 @@ KeyType = Annotated[
         "--key-type",
         metavar="TYPE",
         help="RSA-2048, RSA-3072, RSA-4096, P-256, P-384 or P-521. [default: that of the old certificate's key]",
+        autocompletion=choices(*KEY_TYPES),
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Region = Annotated[str | None, typer.Option("--region", help="Region to work in. [default: the server's]")]
+Region = Annotated[
+    str | None, typer.Option("--region", help="Region to work in. [default: the server's]", autocompletion=region_names)
+]
 
 
 @app.command("device")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from sekisho.cli.failure import Failure
-from sekisho.cli.options import Data, Json, path
+from sekisho.cli.options import Data, Json, choices, path, region_names
 
 if TYPE_CHECKING:
     from sekisho.server.run_file import Run
     from sekisho.server.settings import Loaded
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 _NOT_ANNOUNCED: Final = ("reload", "config_file", "settings")
 """Fields of ``Run`` that are no addresses: 'sekisho config show' prints them."""
@@ -24,10 +26,20 @@ def up(
     api_port: Annotated[int | None, typer.Option(help="Port of the API; 0: a free one. [default: 5883]")] = None,
     mqtt_port: Annotated[int | None, typer.Option(help="Port of MQTT; 0: a free one. [default: 8883]")] = None,
     region: Annotated[
-        str | None, typer.Option(help="Home region of the default account. [default: $AWS_REGION, else us-east-1]")
+        str | None,
+        typer.Option(
+            help="Home region of the default account. [default: $AWS_REGION, else us-east-1]",
+            autocompletion=region_names,
+        ),
     ] = None,
     account: Annotated[str | None, typer.Option(help="Default account, 12 digits. [default: 123456789012]")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help="debug, info, warning or error. [default: info]",
+            autocompletion=choices(*LOG_LEVELS),
+        ),
+    ] = None,
     database_url: Annotated[
         str | None,
         typer.Option(

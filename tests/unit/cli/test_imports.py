@@ -35,6 +35,16 @@ except SystemExit as end:
 print(json.dumps([code or 0, sorted(sys.modules)]), file=sys.stderr)
 """
 
+COMPLETION = """
+import json, sys
+from sekisho.cli.app import main
+try:
+    main()
+except SystemExit:
+    pass
+print(json.dumps({name: module is not None for name, module in sys.modules.items()}), file=sys.stderr)
+"""
+
 SERVER = """
 import json, os, signal, sys
 from pathlib import Path
@@ -149,6 +159,30 @@ def test_help_imports_no_command_and_one_command_imports_no_other() -> None:
     commands = {f"sekisho.cli.{name}" for name in SUMMARIES}
     assert commands.isdisjoint(imported("--help")[1])
     assert commands & imported("env", "--help")[1] == {"sekisho.cli.env"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("", "rotate"), ("up --log-", "--log-level"), ("up --region eu-c", "eu-central-1"), ("rotate ", "status")],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_imports_no_other_command_and_nothing_that_only_a_server_needs(
+    shell: str, words: str, expected: str
+) -> None:
+    typed = f"sekisho {words}"
+    done = _run(
+        COMPLETION,
+        _SEKISHO_COMPLETE=f"complete_{shell}",
+        COMP_WORDS="\n".join(typed.split(" ")),
+        COMP_CWORD=str(typed.count(" ")),
+        _TYPER_COMPLETE_ARGS=typed,
+        _TYPER_COMPLETE_FISH_ACTION="get-args",
+    )
+    modules = {name for name, is_imported in json.loads(done.stderr.splitlines()[-1]).items() if is_imported}
+    assert expected in done.stdout
+    assert ONLY_FOR_A_SERVER.isdisjoint(modules)
+    allowed = {f"sekisho.cli.{words.split()[0]}"} if words else set()
+    assert {f"sekisho.cli.{name}" for name in SUMMARIES if name != "completion"} & modules <= allowed
 
 
 def test_env_imports_nothing_that_only_a_server_needs(data: Path) -> None:

@@ -24,7 +24,7 @@ SIGNER = ["--ca-certificate", "not/there.crt", "--ca-key", "not/there.key", "--o
         (["register", OLD, "new.crt", "--out", "out"], "No such option: --out"),
         (["cancel"], "Missing argument 'CERTIFICATE_ID'"),
         (["status", OLD], "unexpected extra argument"),
-        ([OLD], "No such command"),
+        ([OLD], "there is no command"),
     ],
     ids=lambda value: " ".join(value).replace(OLD, "OLD") if isinstance(value, list) else "",
 )
