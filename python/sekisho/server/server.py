@@ -65,8 +65,10 @@ def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Load
     in_effect = dict(shown(loaded))
     from sekisho._sekisho import GatewayError
     from sekisho.observe import logging
+    from sekisho.server.notify import Notifier
     from sekisho.store.errors import StoreError
 
+    notifier = Notifier.from_environment()
     begun = time.monotonic()
     # Until the server can take it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -79,6 +81,7 @@ def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Load
     with ExitStack() as stack:
         # Last of all, what the log says of the end is written.
         stack.callback(logging.flush)
+        stack.callback(notifier.close)
         with refusing_clearly():
             server = _wired(
                 settings, stack, connection_limits(descriptors, settings.api_connections, settings.max_connections)
@@ -101,9 +104,11 @@ def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Load
                 ready_ms=round((time.monotonic() - begun) * 1000),
             )
             on_ready(run)
+            notifier.ready(server.health.live, server.health.ready)
 
         def reload() -> None:
-            outcome = taking()
+            with notifier.reloading():
+                outcome = taking()
             if not outcome.error:
                 in_effect.update({name: each for name, each in shown(latest).items() if name in RELOADED})
             described = replace(server.describe(), config_file=str(loaded.file), settings=in_effect)
@@ -115,7 +120,7 @@ def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Load
             return latest.settings
 
         taking = Reload(settings, load_again, server.steps, (GatewayError, StoreError))
-        asyncio.run(server.serve(ready, reload))
+        asyncio.run(server.serve(ready, reload, notifier.stopping))
         if server.database.taken is not None:
             raise CannotStart(f"the server has stopped: {server.database.taken}")
 
@@ -131,14 +136,17 @@ class _Server:
     """Once the parts have started."""
     steps: Sequence[Step]
     database: HeldDatabase
+    health: Health
 
-    async def serve(self, on_ready: Callable[[], None], reload: Callable[[], None]) -> None:
+    async def serve(
+        self, on_ready: Callable[[], None], reload: Callable[[], None], on_stopping: Callable[[], None]
+    ) -> None:
         """Until a signal asks to stop."""
         loop = asyncio.get_running_loop()
         reloads = _Reloads(reload)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up_or, reloads.ask)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up_or, reloads.ask, on_stopping)
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._ask_to_stop, number)
+            loop.add_signal_handler(number, self._ask_to_stop, number, on_stopping)
         serving = asyncio.create_task(self.http.serve(sockets=[self.api_socket]))
         while not self.http.started and not serving.done():
             await asyncio.sleep(0.001)
@@ -150,15 +158,16 @@ class _Server:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
-    def _hang_up_or(self, reload: Callable[[], None]) -> None:
+    def _hang_up_or(self, reload: Callable[[], None], on_stopping: Callable[[], None]) -> None:
         """SIGHUP: the terminal of a server in the foreground was closed, or the settings changed."""
         if _has_hung_up():
-            self._ask_to_stop(signal.SIGHUP)
+            self._ask_to_stop(signal.SIGHUP, on_stopping)
         else:
             reload()
 
-    def _ask_to_stop(self, number: signal.Signals) -> None:
+    def _ask_to_stop(self, number: signal.Signals, on_stopping: Callable[[], None]) -> None:
         if not self.http.should_exit:
+            on_stopping()
             log.write(LogEvent.SERVER_STOPPING, reason=number.name)
         self.http.should_exit = True
 
@@ -417,7 +426,7 @@ def _wired(settings: Settings, stack: ExitStack, connections: ConnectionLimits) 
         return take_effect
 
     steps = (reload_identity, reload_handlers, reload_limits, _reload_log)
-    return _Server(Parts(parts), http, api_socket, describe, steps, database)
+    return _Server(Parts(parts), http, api_socket, describe, steps, database, health)
 
 
 def _lanes(settings: Settings) -> Mapping[str, Lane]:
