@@ -80,7 +80,7 @@ def data(tmp_path: Path) -> Path:
 def test_the_panel_has_all_addresses_and_the_next_commands(data: Path) -> None:
     started = Started("--data", data, "--region", "eu-central-1", *FREE_PORTS)
     try:
-        panel = started.read_until("╰")
+        panel = started.read_until("describe-endpoint --endpoint-type iot:Data-ATS")
         run = json.loads((data / "run.json").read_text())
         for fact in (
             run["api"],
@@ -89,6 +89,7 @@ def test_the_panel_has_all_addresses_and_the_next_commands(data: Path) -> None:
             f"sekisho env --data {data}",
             "eu-central-1",
             "aws iot describe-endpoint --endpoint-type iot:Data-ATS",
+            "only this machine can connect: set host to let others",
         ):
             assert fact in panel
         assert Path(run["root_ca"]).is_file()

@@ -12,12 +12,9 @@ from sekisho.cli.options import Data, Json, choices, path, region_names
 
 if TYPE_CHECKING:
     from sekisho.server.run_file import Run
-    from sekisho.server.settings import Loaded
+    from sekisho.server.settings import Loaded, Settings
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-
-_NOT_ANNOUNCED: Final = ("reload", "config_file", "settings")
-"""Fields of ``Run`` that are no addresses: 'sekisho config show' prints them."""
 
 
 def up(
@@ -98,7 +95,7 @@ def up(
 
     def announce(run: Run) -> None:
         quick_start.end()
-        _announce(run, loaded.settings.data, as_json=as_json)
+        _announce(run, loaded.settings, as_json=as_json)
 
     def load() -> Loaded:
         return read(chosen, config_file=config).checked()
@@ -110,52 +107,23 @@ def up(
         raise Failure(str(error)) from None
 
 
-def _announce(run: Run, data: Path, *, as_json: bool) -> None:
+def _announce(run: Run, settings: Settings, *, as_json: bool) -> None:
     """Print the addresses in a separate thread, so that the server continues where its output is not read."""
     import os
     import sys
     import threading
 
+    from sekisho.cli import announcement
+
     def show() -> None:
         try:
-            _show(run, data, as_json=as_json)
+            if as_json:
+                announcement.show_json(run)
+            else:
+                announcement.show(run, settings)
             sys.stdout.flush()
         except (OSError, SystemExit):
             # Rich raises SystemExit where the output is closed. The buffered rest must not fail at exit either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     threading.Thread(target=show, name="announcement", daemon=True).start()
-
-
-def _show(run: Run, data: Path, *, as_json: bool) -> None:
-    import json
-    import shlex
-    from dataclasses import asdict
-
-    if as_json:
-        # One line, so that a program can wait for it.
-        typer.echo(json.dumps({name: value for name, value in asdict(run).items() if name not in _NOT_ANNOUNCED}))
-        return
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.table import Table
-
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("API", run.api)
-    facts.add_row("MQTT", f"{run.endpoint}:{run.mqtt_port}  (mutual TLS)")
-    if run.dotted_endpoint:
-        facts.add_row("", f"{run.dotted_endpoint}:{run.mqtt_port}  (for Java)")
-    facts.add_row("Root CA", run.root_ca or "not known: set server_root_ca")
-    facts.add_row("Data", str(data))
-    facts.add_row("Account", f"{run.account}, {run.region}")
-    from sekisho.server.settings import data_folder
-
-    option = "" if data == data_folder() else f" --data {shlex.quote(str(data))}"
-    facts.add_row("", "")
-    facts.add_row("Next", f'eval "$(sekisho env{option})"')
-    facts.add_row("", "aws iot describe-endpoint --endpoint-type iot:Data-ATS")
-    console = Console()
-    panel = Panel(facts, title=f"Sekisho {run.version}", expand=False)
-    # Paths and commands are copied from the panel: it may be wider than the screen, so that it breaks none of them.
-    console.width = max(console.width, console.measure(panel, options=console.options.update(width=1000)).maximum)
-    console.print(panel, soft_wrap=True)
