@@ -1,5 +1,5 @@
 # Every command a developer needs. `make check test fuzz` is what CI runs.
-.PHONY: help setup build quickstart check format test test-rust test-python test-thorough fuzz bench reference dist clean
+.PHONY: help setup build quickstart check format test test-rust test-python test-thorough fuzz bench reference man dist clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ bench: build ## Measure beside mosquitto in one run
 
 reference: build ## Write docs/reference and docs/limits.md from the program
 	@.venv/bin/python -m scripts.reference_pages
+
+man: build ## Write the man pages into target/man/man1
+	@.venv/bin/python -m scripts.man_pages target/man/man1
 
 dist: build ## Build the wheel and the source distribution of a release into dist/
 	@scripts/dist
