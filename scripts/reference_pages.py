@@ -23,8 +23,10 @@ from sekisho import _sekisho
 from sekisho.api.coverage import coverage
 from sekisho.cli.app import app
 from sekisho.cli.examples import EXAMPLES
+from sekisho.observe import metrics as observed
 from sekisho.observe.event_fields import FIELDS, LINE_FIELDS
 from sekisho.observe.events import LogEvent
+from sekisho.observe.refusal_metrics import AWS_METRICS
 from sekisho.server.settings import FILE_ALONE, Settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs"
@@ -96,7 +98,7 @@ def refusals() -> str:
     lines += [
         "Each refusal of the gateway has one of these reasons. It is the `reason` of a `connection_refused` line (or "
         "`publish_refused`, `subscription_refused`, `unsubscribe_refused`, `delivery_refused`, `packet_refused`) in "
-        "[the log](log-events.md), and the counter `refused.<reason>` in the statistics of `GET /_sekisho/health`. A "
+        "[the log](log-events.md), and the label `reason` of `sekisho_refusals_total` in [the metrics](metrics.md). A "
         "log line also has the account, region, certificate id, client id, address and server name, as far as they are "
         "known.",
         "",
@@ -129,6 +131,41 @@ def log_events() -> str:
     for title, meanings in (("Fields of every line", LINE_FIELDS), ("Fields of events", FIELDS)):
         lines += ["", f"## {title}", "", "| field | |", "|---|---|"]
         lines += [f"| `{name}` | {_cell(meaning)} |" for name, meaning in meanings.items()]
+    return "\n".join([*lines, ""])
+
+
+def metrics() -> str:
+    """Return the page of metrics, from their list."""
+    lines = ["# Metrics", "", _WRITTEN, ""]
+    lines += [
+        "What `GET /metrics` on the API's port answers, in the text format of Prometheus or in OpenMetrics. "
+        "[Monitoring](../monitoring.md) says how to read it. *Statistic* is the place of the number in the JSON of "
+        "`GET /_sekisho/health`. *AWS IoT* is the metric of the same meaning in CloudWatch, which counts for one "
+        "account and Region; these count for the server.",
+        "",
+        "A counter begins at 0 when the server starts. Metrics of handlers are absent where there are no handlers.",
+        "",
+        "| metric | type | labels | | AWS IoT | statistic |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{each.name}` | {each.kind} | {_labels(each)} | {_cell(each.help)} | {_code(each.aws)} "
+        f"| {_statistics(each)} |"
+        for each in observed.METRICS
+    ]
+    lines += [f"| `{observed.INFO_NAME}` | gauge | `version` | {_cell(observed.INFO_HELP)} | – | `version` |"]
+    lines += ["", "## The process", "", "On Linux the answer also has the usual metrics of a process:", ""]
+    lines += ["| metric | type |", "|---|---|"]
+    lines += [f"| `{name}` | {kind} |" for name, kind in observed.PROCESS_METRICS.items()]
+    lines += ["", "## Refusals", ""]
+    lines += [
+        "`sekisho_refusals_total` has a sample for each [reason](refusals.md), also while it is 0. `aws_metric` is "
+        "empty where AWS IoT has no metric for it.",
+        "",
+        "| reason | aws_metric |",
+        "|---|---|",
+    ]
+    lines += [f"| `{reason}` | {_code(name)} |" for reason, name in sorted(AWS_METRICS.items())]
     return "\n".join([*lines, ""])
 
 
@@ -187,6 +224,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/settings.md": settings,
     "reference/refusals.md": refusals,
     "reference/log-events.md": log_events,
+    "reference/metrics.md": metrics,
     "reference/operations.md": operations,
 }
 
@@ -202,6 +240,22 @@ def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from _below(f"{path} {name}", inner)
+
+
+def _code(name: str) -> str:
+    return f"`{name}`" if name else "–"
+
+
+def _labels(metric: observed.Metric) -> str:
+    if not metric.labels or metric is observed.REFUSALS:
+        return ", ".join(f"`{name}`" for name in metric.labels) or "–"
+    return f"`{metric.labels[0]}`: " + ", ".join(f"`{value}`" for (value,) in metric.sources)
+
+
+def _statistics(metric: observed.Metric) -> str:
+    if metric is observed.REFUSALS:
+        return "`mqtt.refused.<reason>`"
+    return ", ".join(f"`{source}`" for source in metric.sources.values())
 
 
 def _spelling(option: Any) -> str:

@@ -38,6 +38,7 @@ from sekisho.api.errors import (
 from sekisho.api.fair_threads import WAIT_SECONDS, Busy, FairThreads, TooLate
 from sekisho.api.health import HealthRoutes, ReportsHealth
 from sekisho.api.http import MAX_BODY_BYTES, HttpRequest, HttpResponse, header_text
+from sekisho.api.metrics import MetricsRoute
 from sekisho.api.model import ModelError, ServiceModel, service_models
 from sekisho.api.operation import Call, Caller, Handler, Operations, installed_operations
 from sekisho.api.router import Router
@@ -67,6 +68,7 @@ from sekisho.store.errors import StoreError
 
 if TYPE_CHECKING:
     from sekisho.server.run_file import Run
+from sekisho.server.run_file import METRICS_PATH
 from sekisho.server.services import Services
 
 # The services that a signing name may mean. The developer guide signs data-plane requests for `iotdevicegateway`,
@@ -81,7 +83,7 @@ _SIGNING_NAMES: Mapping[str, Sequence[str]] = {
 _ANY_SERVICE = ("iot", "iot-data", "iot-jobs-data")
 
 _OWN_PATHS: Final = "/_sekisho/"
-"""Prefix of the server's own resources: health, client settings, reports, rotations."""
+"""Prefix of the server's own resources, all but the metrics: health, client settings, reports, rotations."""
 
 R = TypeVar("R")
 
@@ -363,7 +365,10 @@ def build(
     # Looked up at each request: tests build the application without services.
     fetch_report = reports.route(lambda file: services.registration_tasks.report(file), host.run_unauthenticated)
     middleware = [Middleware(RefuseWebPages), Middleware(_RoutedAsSent)]
-    health_routes = [] if health is None else HealthRoutes(health).routes
+    health_routes: list[BaseRoute] = []
+    if health is not None:
+        of_health = HealthRoutes(health)
+        health_routes = [*of_health.routes, *MetricsRoute(of_health.report).routes]
     client_routes = [] if describe is None else ClientSettingsRoutes(describe).routes
     routes = [*health_routes, *client_routes, fetch_report, Mount("/", host)]
     application = Starlette(routes=routes, middleware=middleware) if any_credentials else _Application(routes, host)
@@ -381,10 +386,14 @@ class _Application(Starlette):
         self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _raw_path(scope).startswith(_OWN_PATHS):
+        if scope["type"] == "http" and not _is_own(_raw_path(scope)):
             await self._host(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+def _is_own(path: str) -> bool:
+    return path.startswith(_OWN_PATHS) or path == METRICS_PATH
 
 
 class _RoutedAsSent:

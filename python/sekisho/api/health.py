@@ -58,18 +58,22 @@ class HealthRoutes:
 
     async def _answer_report(self, request: Request) -> Response:
         is_detailed = _is_local(request)
+        try:
+            report = await self.report(is_detailed=is_detailed)
+        except Exception as error:
+            log.exception(LogEvent.HEALTH_REPORT_FAILED)
+            report = verdict([Part("health", f"the report failed: {error}")], is_detailed=is_detailed)
+        return _response(report)
+
+    async def report(self, *, is_detailed: bool) -> Mapping[str, Any]:
+        """Return the report, or the one that is being made."""
         task = self._reports.get(is_detailed)
         if task is None or task.done():
             task = asyncio.create_task(
                 to_thread.run_sync(lambda: self._health.report(is_detailed=is_detailed), limiter=self._limiter)
             )
             self._reports[is_detailed] = task
-        try:
-            report = await asyncio.shield(task)
-        except Exception as error:
-            log.exception(LogEvent.HEALTH_REPORT_FAILED)
-            report = verdict([Part("health", f"the report failed: {error}")], is_detailed=is_detailed)
-        return _response(report)
+        return await asyncio.shield(task)
 
 
 def _response(report: Mapping[str, Any]) -> Response:

@@ -52,6 +52,7 @@ class LogEvent(Enum):
     PART_FAILING = ERROR, "a part of the server fails", "reason part"
     PART_RECOVERED = INFO, "a part of the server works again", "part"
     HEALTH_REPORT_FAILED = ERROR, "the health report was not made"
+    METRICS_FAILED = ERROR, "the metrics were not answered"
     MAINTENANCE_FAILED = ERROR, "a maintenance task failed", "task"
     THREAD_RESTARTING = ERROR, "a background thread failed and runs again", "thread"
     THREAD_FAILED = ERROR, "a thread has failed", "thread"

@@ -44,12 +44,13 @@ _PROBE_BYTES: Final = 4096
 
 
 class ProbedStore(Protocol):
-    """The store, as it is tried. Both methods raise StoreError, within the store's deadline."""
+    """The store, as it is tried. The probes raise StoreError within the store's deadline, the others return at once."""
 
     @property
     def place(self) -> str: ...
     def probe_read(self) -> None: ...
     def probe_write(self) -> None: ...
+    def statistics(self) -> Mapping[str, int]: ...
 
 
 class Api(Protocol):
@@ -223,6 +224,7 @@ class Health:
             "version": __version__,
             "mqtt": self._last_statistics,
             "api": {} if self._api is None else {**self._api.statistics(), **self._requests()},
+            "store": self._store.statistics(),
         }
         if is_detailed:
             report["threads"] = [

@@ -18,6 +18,7 @@ NAME: Final = "run.json"
 HEALTH_PATH: Final = "/_sekisho/health"
 LIVE_PATH: Final = "/_sekisho/live"
 READY_PATH: Final = "/_sekisho/ready"
+METRICS_PATH: Final = "/metrics"
 HEALTH_TIMEOUT_SECONDS: Final = 5.0
 """Seconds that a server gets to answer."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -60,8 +61,18 @@ class GroupCommit:
         self._handed_over: _Group | None = None
         """The open group for the next holder of the lock, which alone reads it."""
         self._deciding = threading.Lock()
-        """Guards ``_Group.is_decided`` and ``_undecided``."""
+        """Guards ``_Group.is_decided``, ``_undecided`` and the counters."""
         self._undecided: dict[Change, None] = {}
+        self._write_transactions = self._commits = self._rollbacks = 0
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return the numbers of write transactions, commits, and rollbacks with failed commits, since the start."""
+        with self._deciding:
+            return {
+                "write_transactions": self._write_transactions,
+                "commits": self._commits,
+                "rollbacks": self._rollbacks,
+            }
 
     def join(self, writer: Writer) -> None:
         """Wait for the write lock, and begin a transaction or continue that of a group.
@@ -176,10 +187,13 @@ class GroupCommit:
             error = error or failure
         group.failure = error
         with self._deciding:
+            self._write_transactions += group.size
             if error is None:
+                self._commits += 1
                 writer.to_announce += self._undecided
                 self._undecided.clear()
             else:
+                self._rollbacks += 1
                 # The database may have kept them.
                 self._undecided.update(dict.fromkeys(group.changes))
             group.is_decided = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -79,6 +79,10 @@ class Store:
     def release(self) -> None:
         """Release the server lock. Call it after ``close``."""
         self._engines.server_lock.release()
+
+    def statistics(self) -> Mapping[str, int]:
+        """As ``GroupCommit.statistics``."""
+        return self._commits.statistics()
 
     def open(self) -> None:
         """Create the database if it is missing, and migrate an older one. Call once, before transactions.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ class Store:
 
     def probe_read(self) -> None:
         self.reading()
+
+    def statistics(self) -> Mapping[str, int]:
+        return {"write_transactions": 3, "commits": 2, "rollbacks": 0}
 
     def probe_write(self) -> None:
         self.writing()
