@@ -254,6 +254,14 @@ def test_promtool_accepts_the_files() -> None:
         assert said.returncode == 0, said.stdout + said.stderr
 
 
+def test_promtool_finds_nothing_to_improve_in_the_metrics(server: RunningServer) -> None:
+    text, _ = scrape(server)
+    said = subprocess.run(
+        [require("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
 def test_the_page_is_typed_as_it_says(tmp_path: Path) -> None:
     for program in ("curl", "prometheus", "promtool"):
         require(program)

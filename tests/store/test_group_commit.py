@@ -159,6 +159,19 @@ def test_eight_writers_at_once_need_fewer_commits_than_they_write(store: Store, 
     assert counts.commits < 160
 
 
+def test_the_statistics_count_write_transactions_commits_and_rollbacks(store: Store) -> None:
+    before = store.statistics()
+    queue = Queue(store)
+    for _ in range(8):
+        queue.add()
+    queue.go()
+    with contextlib.suppress(Refused), store.write() as tx:
+        refuse(tx)
+    now = store.statistics()
+    risen = {name: now[name] - before[name] for name in now}
+    assert risen == {"write_transactions": 10, "commits": 1, "rollbacks": 1}
+
+
 def test_a_group_has_a_maximum_number_of_writers(store: Store, counts: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "MAX_GROUP_WRITERS", 3)
     queue = Queue(store)

@@ -439,7 +439,7 @@ class _Host:
         return await self._authentication.run((source_ip, ""), function)
 
     def statistics(self) -> Mapping[str, int]:
-        """Return the numbers of requests in threads and of waiting requests, and of those throttled since the start."""
+        """Return the numbers of requests in threads and waiting; since the start, of those throttled and timed out."""
         operations, authentication = self._operations.statistics(), self._authentication.statistics()
         return {
             "requests_in_hand": operations["busy"],
@@ -447,6 +447,7 @@ class _Host:
             "authentications_in_hand": authentication["busy"],
             "authentications_waiting": authentication["waiting"],
             "requests_throttled": self._throttled.total,
+            "requests_timed_out": self._given_up.total,
         }
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:

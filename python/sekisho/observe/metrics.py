@@ -325,6 +325,11 @@ METRICS: Final[Sequence[Metric]] = (
         "api_authentications_waiting", "api.authentications_waiting", "Requests whose signature waits for a thread."
     ),
     _counter("api_requests_throttled", "api.requests_throttled", "Requests of the API that were throttled."),
+    _counter(
+        "api_requests_timed_out",
+        "api.requests_timed_out",
+        "Requests of the API that were answered with 503 because no thread was free in time.",
+    ),
     # The store
     _counter(
         "store_write_transactions",

@@ -351,6 +351,7 @@ def test_a_call_that_finds_no_free_thread_in_time_is_unavailable(monkeypatch: py
         slow = tasks(app_module.OPERATION_THREADS // 2, lambda: ask(app, "POST", "/certificates"))
         await held.has(app_module.OPERATION_THREADS // 2)
         late = await ask(app, "POST", "/certificates")
+        assert app.state.statistics()["requests_timed_out"] == 1
         held.go.set()
         await asyncio.gather(*slow)
         return late
