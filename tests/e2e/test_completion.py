@@ -55,6 +55,28 @@ def test_bash_completes_commands_options_and_values(words: tuple[str, ...], expe
     assert completed("sekisho", *words) == expected
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sekisho rel", ["reload"]),
+        ("sekisho up --server-k", ["--server-key"]),
+        ("sekisho up --log-level w", ["warning"]),
+    ],
+)
+def test_fish_completes_commands_options_and_values(line: str, expected: list[str]) -> None:
+    path = f"{Path(require('sekisho')).parent}:{clean_environment()['PATH']}"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", 'sekisho completion fish | source; complete -C "$argv"', line],
+        env=clean_environment() | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == expected
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell_is_one_that_it_can_read(shell: str, tmp_path: Path) -> None:
     script = sekisho("completion", shell).stdout

@@ -42,7 +42,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = {
     "api coverage": ("sekisho api coverage", "sekisho api coverage --service iot-data"),
     "completion": (
         'eval "$(sekisho completion bash)"',
-        "sekisho completion zsh > ~/.zfunc/_sekisho",
+        'eval "$(sekisho completion zsh)"',
         "sekisho completion fish > ~/.config/fish/completions/sekisho.fish",
     ),
 }

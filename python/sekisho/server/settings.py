@@ -262,7 +262,10 @@ def read(
             in_file = _read(file)
     for name, value in in_file.items():
         with _collected(problems):
-            values[name] = _of_file(name, value, types, file), Source("file", str(file))
+            found = (
+                _usable_handlers(value, file, problems) if name == "handlers" else _of_file(name, value, types, file)
+            )
+            values[name] = (found, Source("file", str(file)))
     aws_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     if aws_region and "region" not in values:
         variable = "AWS_REGION" if environment.get("AWS_REGION") else "AWS_DEFAULT_REGION"
@@ -344,10 +347,8 @@ def _of_file(name: str, value: Any, types: Mapping[str, str], file: Path) -> Any
         raise ConfigError(
             f"{file}: there is no setting {name!r}{_nearest(name, types)}; there are {', '.join(sorted(types))}"
         )
-    if name == "handlers":
-        return _handlers(value, file)
     if name in FILE_ALONE:
-        # Tables; ``_endpoints`` and ``_buckets`` check them.
+        # Tables; ``_convert`` checks them.
         return value
     kind = types[name]
     in_toml, what = _FILE_TYPES[kind]
@@ -368,11 +369,15 @@ def _path(name: str, value: Any, source: str, folder: Path) -> Path:
         raise ConfigError(f"{source}: {name} is in the home folder of a user who is not known: {text!r}") from None
 
 
-def _handlers(table: Any, file: Path) -> Mapping[str, HandlerSettings]:
-    try:
-        return read_handlers(table, file)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+def _usable_handlers(table: Any, file: Path, problems: list[str]) -> Mapping[str, HandlerSettings]:
+    """Return the handlers without a problem, and append the problems of the others."""
+    found: dict[str, HandlerSettings] = {}
+    for each in [{name: section} for name, section in table.items()] if isinstance(table, Mapping) else [table]:
+        try:
+            found |= read_handlers(each, file)
+        except ValueError as error:
+            problems.append(str(error))
+    return found
 
 
 def _convert(name: str, value: Any, source: str) -> Any:

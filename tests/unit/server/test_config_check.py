@@ -87,6 +87,16 @@ def test_the_files_of_every_handler_are_checked(data: Path) -> None:
     assert "[handlers.b]" in found[1]
 
 
+def test_every_wrong_section_of_a_handler_has_a_line(data: Path) -> None:
+    found = problems(
+        data, '[handlers.a]\nurl = "x"\n[handlers.b]\nfunction = "a:b"\n[handlers.c]\n[handlers."d e"]\nurl = "x"\n'
+    )
+    assert [line.partition("]")[0].rpartition("[")[2] for line in found] == ["handlers.a", "handlers.c", "handlers.d e"]
+    assert problems(data, "handlers = 1\n") == [
+        f"{data / 'sekisho.toml'}: handlers is a table: write a section [handlers.NAME] for each"
+    ]
+
+
 def test_a_folder_that_others_can_write_to_is_named_once(data: Path) -> None:
     (data / "server").mkdir()
     (data / "server" / "a.key").touch()
