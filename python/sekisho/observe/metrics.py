@@ -191,7 +191,7 @@ METRICS: Final[Sequence[Metric]] = (
     _counter(
         "messages_published",
         "mqtt.messages_published",
-        "Messages published, by devices and by the API.",
+        "Messages published: by devices, by the API, and by Sekisho itself such as presence events.",
         "PublishIn.Success",
     ),
     _counter(
