@@ -60,14 +60,15 @@ def run(loaded: Loaded, on_ready: Callable[[Run], None], load: Callable[[], Load
 
     Raises CannotStart.
     """
-    settings = loaded.settings
-    latest = loaded
-    in_effect = dict(shown(loaded))
     from sekisho._sekisho import GatewayError
     from sekisho.observe import logging
     from sekisho.server.notify import Notifier
     from sekisho.store.errors import StoreError
 
+    settings = loaded.settings
+    latest = loaded
+    # For run.json: what the server works with, also after a reload.
+    in_effect = dict(shown(loaded))
     notifier = Notifier.from_environment()
     begun = time.monotonic()
     # Until the server can take it.
