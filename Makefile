@@ -44,8 +44,9 @@ reference: build ## Write docs/reference and docs/limits.md from the program
 man: build ## Write the man pages into target/man/man1
 	@.venv/bin/python -m scripts.man_pages target/man/man1
 
-dist: build ## Build the wheel and the source distribution of a release into dist/
-	@scripts/dist
+dist: ## Build the wheel and the source distribution of a release into dist/, with checksums
+	@scripts/setup --without-module
+	@scripts/dist $(DIST_OPTIONS)
 
 clean: ## Remove everything that was built
 	rm -rf dist target fuzz/target .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

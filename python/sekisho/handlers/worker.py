@@ -102,7 +102,7 @@ def _load(target: str, path: list[str]) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise _RuntimeError("ImportModuleError", f"Unable to import module '{module_name}': {error}") from error
+        raise _RuntimeError("ImportModuleError", f"Unable to import module '{module_name}': {_text(error)}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise _RuntimeError("HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'")
@@ -152,7 +152,10 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
+        if isinstance(error, ModuleNotFoundError) and error.name == "boto3":
+            text += ". Install it beside Sekisho: pip install 'sekisho[handlers]'"
+        return text
     except Exception:  # noqa: BLE001 - the class is the function's own
         return "(its message cannot be read)"
 

@@ -189,11 +189,20 @@ Engines: TypeAlias = "SQLiteEngines | PostgreSQLEngines"
 
 
 def engines(url: str) -> Engines:
-    """Make the engines of ``url``, without a connection. Raises StoreError where the URL cannot be used."""
+    """Make the engines of ``url``, without a connection. Raises StoreError where URL or driver cannot be used."""
     parsed = parse(url)
     if parsed.get_backend_name() == "sqlite":
         return SQLiteEngines(parsed)
     # Importing psycopg takes an eighth of a start, which a server on SQLite saves.
-    from sekisho.store.postgresql import PostgreSQLEngines
+    try:
+        from sekisho.store.postgresql import PostgreSQLEngines
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("psycopg", ""):
+            raise
+        # psycopg without its binary package raises ImportError where libpq is missing.
+        reason = "" if error.name else f" ({' '.join(str(error).split())})"
+        raise StoreError(
+            f"PostgreSQL needs psycopg, which is not installed{reason}. Install it: pip install 'sekisho[postgres]'"
+        ) from None
 
     return PostgreSQLEngines(parsed)

@@ -286,6 +286,11 @@ def test_printed_lines_are_logged_and_do_not_change_the_answer(make: Make) -> No
         ("nothing", "cannot be loaded: Runtime.HandlerNotFound: Handler 'nothing' missing on module 'fleet'"),
         ("calls", "cannot be loaded: Runtime.HandlerNotFound"),
         ("nowhere:f", "cannot be loaded: Runtime.ImportModuleError: Unable to import module 'nowhere'"),
+        (
+            "without_boto3:f",
+            "Unable to import module 'without_boto3': import of boto3 halted; None in sys.modules."
+            " Install it beside Sekisho: pip install 'sekisho[handlers]'",
+        ),
         ("broken:f", "cannot be loaded: SyntaxError"),
         ("exiting:f", "cannot be loaded: Runtime.ExitError"),
     ],
@@ -294,6 +299,8 @@ def test_an_invalid_function_and_an_invalid_answer_are_errors(
     make: Make, tmp_path: Path, function: str, said: str
 ) -> None:
     (tmp_path / "code" / "broken.py").write_text("def f(:\n")
+    # The import of boto3 fails with the type and name of a library that is not installed.
+    (tmp_path / "code" / "without_boto3.py").write_text("import sys\nsys.modules['boto3'] = None\nimport boto3\n")
     (tmp_path / "code" / "exiting.py").write_text("import sys\nsys.exit()\n")
     with pytest.raises(HandlerFailed) as failure:
         make(function).invoke(call())
