@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,8 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 
 def test_every_dependency_is_on_the_page_of_dependencies() -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    python = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    python = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     rust = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["dependencies"]
     names = [re.split(r"[\[<>=]", requirement)[0] for requirement in python]
     names += [name for name, source in rust.items() if not (isinstance(source, dict) and "path" in source)]
