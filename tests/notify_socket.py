@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,11 @@ class ServiceManager:
         """Wait for the next message."""
         lines = self._receiver.recv(1 << 16).decode().splitlines()
         return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no message waits."""
+        return not select.select([self._receiver], [], [], 0)[0]
 
     def wait_for(self, where: Callable[[Message], bool]) -> Message:
         """Wait for a message; those before it are skipped."""
