@@ -165,7 +165,7 @@ def test_a_certificate_of_two_accounts_is_ambiguous_without_a_server_name(
     line = device.refusal()
     assert line["reason"] == "AMBIGUOUS_WITHOUT_SNI"
     # The message does not say which accounts.
-    assert (line["account_id"], line["region"]) == (None, None)
+    assert (line.get("account_id"), line.get("region")) == (None, None)
     assert "eu-west-1" not in json.dumps(line)
     assert device.connect("localhost", server_name="localhost") == "TLSv1.3 CONNACK 0\n"
 

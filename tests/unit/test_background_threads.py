@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -89,7 +90,7 @@ class Once:
 
 def told_of(name: str) -> bool:
     """Return whether a server's health reports that a thread has failed and runs again."""
-    report = Health(cast(Any, None), Path(), dict).report(is_detailed=True)
+    report = Health(cast(Any, SimpleNamespace(statistics=dict)), Path(), dict).report(is_detailed=True)
     return any(
         each["name"].startswith(name) and each["failures"] and each["running"] and not report["parts"]["threads"]["ok"]
         for each in report["threads"]

@@ -69,11 +69,17 @@ def call(event: Mapping[str, Any] | None = None, **changes: Any) -> Call:
     return Call(**(plain | changes))
 
 
+class _Server(ThreadingHTTPServer):
+    """Takes many connections at once: the kernel resets those beyond the queue of five that is the default."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 @contextmanager
 def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Run an HTTP server on loopback and yield its URL without a slash at the end."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
