@@ -74,6 +74,20 @@ def new_device(
     return CertificateFiles(key, certificate)
 
 
+def new_server(folder: Path, ca: CertificateFiles, name: str) -> CertificateFiles:
+    """Make a server certificate whose subjectAltName is the DNS name ``name``: ``s.key`` and ``s.crt``."""
+    key, request, certificate = folder / "s.key", folder / "s.csr", folder / "s.crt"
+    new_key(key, "P-256")
+    openssl("req", "-new", "-key", key, "-out", request, "-subj", "/CN=gateway")
+    names = folder / "names.cnf"
+    names.write_text(f"subjectAltName=DNS:{name}\n")
+    openssl(
+        "x509", "-req", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial", "-days", "30",
+        "-out", certificate, "-extfile", names,
+    )  # fmt: skip
+    return CertificateFiles(key, certificate)
+
+
 def new_self_signed(folder: Path, name: str = "SelfSigned", kind: str = "P-256") -> CertificateFiles:
     """Make a self-signed device certificate."""
     stem = folder / f"{name}-{len(list(folder.iterdir()))}"

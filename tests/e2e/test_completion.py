@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -55,7 +54,6 @@ def test_bash_completes_commands_options_and_values(words: tuple[str, ...], expe
     assert completed("sekisho", *words) == expected
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -67,7 +65,7 @@ def test_bash_completes_commands_options_and_values(words: tuple[str, ...], expe
 def test_fish_completes_commands_options_and_values(line: str, expected: list[str]) -> None:
     path = f"{Path(require('sekisho')).parent}:{clean_environment()['PATH']}"
     done = subprocess.run(
-        ["fish", "--no-config", "-c", 'sekisho completion fish | source; complete -C "$argv"', line],
+        [require("fish"), "--no-config", "-c", 'sekisho completion fish | source; complete -C "$argv"', line],
         env=clean_environment() | {"PATH": path},
         capture_output=True,
         text=True,
@@ -82,8 +80,6 @@ def test_the_script_of_a_shell_is_one_that_it_can_read(shell: str, tmp_path: Pat
     script = sekisho("completion", shell).stdout
     assert "_SEKISHO_COMPLETE=complete_" + shell in script
     assert answer("completion", shell)["script"] + "\n" == script
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
     file = tmp_path / "script"
     file.write_text(script)
-    subprocess.run([shell, "-n", str(file)], check=True)
+    subprocess.run([require(shell), "-n", str(file)], check=True)

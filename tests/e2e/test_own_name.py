@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.e2e.certificate_files import CertificateFiles, new_ca, new_key, new_self_signed, openssl
+from tests.e2e.certificate_files import CertificateFiles, new_ca, new_self_signed, new_server
 from tests.e2e.command_line import answer, failure_line, sekisho, sekisho_process
 from tests.e2e.devices import allow, register
 from tests.e2e.pages import in_bash, typed, typed_lines
@@ -20,21 +20,13 @@ NAME = "iot.factory.example"
 PAGE = Path(__file__).parents[2] / "docs" / "own-name.md"
 
 
-def site_certificate(folder: Path, name: str) -> tuple[Path, Path, CertificateFiles]:
+def site_chain(folder: Path, name: str) -> tuple[Path, Path, CertificateFiles]:
     """Chain with its root, key, and the root of a site that runs its own CA."""
     ca = new_ca(folder, "Site CA")
-    key, request, certificate = folder / "s.key", folder / "s.csr", folder / "s.crt"
-    new_key(key, "P-256")
-    openssl("req", "-new", "-key", key, "-out", request, "-subj", "/CN=gateway")
-    names = folder / "names.cnf"
-    names.write_text(f"subjectAltName=DNS:{name}\n")
-    openssl(
-        "x509", "-req", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial", "-days", "30",
-        "-out", certificate, "-extfile", names,
-    )  # fmt: skip
+    issued = new_server(folder, ca, name)
     chain = folder / "chain.pem"
-    chain.write_text(certificate.read_text() + ca.pem)
-    return chain, key, ca
+    chain.write_text(issued.pem + ca.pem)
+    return chain, issued.key, ca
 
 
 def published(server: RunningServer, device: CertificateFiles, *options: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +39,7 @@ def published(server: RunningServer, device: CertificateFiles, *options: str) ->
 @pytest.mark.parametrize("is_sites_own", [False, True], ids=["Sekisho's certificate", "the site's certificate"])
 def test_devices_connect_by_the_name_of_the_setting(tmp_path: Path, is_sites_own: bool) -> None:
     arguments = ["--endpoint", NAME]
-    chain, key, ca = site_certificate(tmp_path, NAME)
+    chain, key, ca = site_chain(tmp_path, NAME)
     if is_sites_own:
         arguments += ["--server-certificate", str(chain), "--server-key", str(key)]
     server = RunningServer(tmp_path / "data", *arguments).start()
@@ -85,7 +77,7 @@ def test_a_name_below_localhost_needs_no_resolver(server: RunningServer, tmp_pat
 
 
 def test_a_certificate_for_another_name_stops_the_start_with_what_to_do(tmp_path: Path) -> None:
-    chain, key, _ = site_certificate(tmp_path, NAME)
+    chain, key, _ = site_chain(tmp_path, NAME)
     said = sekisho_process(
         "up", "--data", tmp_path / "data", "--server-certificate", chain, "--server-key", key, "--api-port", "0",
         "--mqtt-port", "0",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.certificate_files import CertificateFiles, new_ca, new_key, new_self_signed, openssl
+from tests.e2e.certificate_files import new_ca, new_self_signed, new_server
 from tests.e2e.command_line import answer, clean_environment, failure, sekisho
 from tests.e2e.devices import V5, Device, allow, register
 from tests.e2e.running_server import RunningServer
@@ -39,18 +39,6 @@ def settings(data: Path, text: str) -> None:
     (data / "sekisho.toml").chmod(0o600)
 
 
-def site_certificate(folder: Path, ca: CertificateFiles, name: str) -> None:
-    key, request, certificate = folder / "s.key", folder / "s.csr", folder / "s.crt"
-    new_key(key, "P-256")
-    openssl("req", "-new", "-key", key, "-out", request, "-subj", "/CN=gateway")
-    names = folder / "names.cnf"
-    names.write_text(f"subjectAltName=DNS:{name}\n")
-    openssl(
-        "x509", "-req", "-in", request, "-CA", ca.certificate, "-CAkey", ca.key, "-CAcreateserial", "-days", "30",
-        "-out", certificate, "-extfile", names,
-    )  # fmt: skip
-
-
 def subject_served(server: RunningServer, name: str) -> str:
     said = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{server.mqtt_port}", "-servername", name, "-showcerts"],
@@ -66,7 +54,7 @@ def test_a_new_name_and_certificate_are_served_while_connections_go_on(
     device = new_self_signed(tmp_path)
     register(clients, device, allow(clients.iot, "anything"))
     ca = new_ca(tmp_path, "Site CA")
-    site_certificate(tmp_path, ca, "iot.factory.example")
+    new_server(tmp_path, ca, "iot.factory.example")
     with Device(running, device, "sensor", version=V5) as sensor:
         sensor.subscribe("t1", 1)
         settings(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from scripts import man_pages, reference_pages
 from sekisho.cli.commands import SUMMARIES
 from sekisho.cli.examples import EXAMPLES
+from tests.tools import require
 
 PAGES = man_pages.pages("2026-11-28")
 WIDE = os.environ | {"MANWIDTH": "1000", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"}
@@ -25,10 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def formatted(file: Path) -> tuple[str, str]:
-    if shutil.which("man") is None:
-        pytest.skip("man is not installed")
     done = subprocess.run(
-        ["man", "--warnings", "--local-file", str(file)], env=WIDE, capture_output=True, text=True, check=True
+        [require("man"), "--warnings", "--local-file", str(file)], env=WIDE, capture_output=True, text=True, check=True
     )
     return done.stdout, done.stderr
 
@@ -40,11 +38,13 @@ def test_every_command_and_group_has_a_page(folder: Path) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_warning_of_a_formatter(folder: Path, name: str) -> None:
     assert formatted(folder / name)[1] == ""
-    if shutil.which("mandoc"):
-        done = subprocess.run(
-            ["mandoc", "-T", "lint", "-W", "warning", str(folder / name)], capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stdout) == (0, "")
+    done = subprocess.run(
+        [require("mandoc"), "-T", "lint", "-W", "warning", str(folder / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("name", SUMMARIES)

@@ -70,8 +70,8 @@ def load(certificate: Path, key: Path, root: Path | None, *, now: datetime) -> G
             to the root.
         NotAcceptable: The certificate has expired, or is not valid yet.
     """
-    chain = [X509Certificate.from_der(der) for der in pem.read_chain(_read(certificate))]
-    private_key = keys.load(_read(key), f"The private key in {key}")
+    chain = [X509Certificate.from_der(der) for der in pem.read_chain(pem.read_file(certificate))]
+    private_key = keys.load(pem.read_file(key), f"The private key in {key}")
     _check_key(private_key, chain, certificate, key)
     verify.check_validity(chain[0], now, f"The certificate in {certificate}")
     last = chain[-1]
@@ -93,7 +93,7 @@ def _check_key(private_key: keys.PrivateKey, chain: Sequence[X509Certificate], c
 
 def _root_of(last: X509Certificate, root: Path, certificate: Path) -> X509Certificate:
     """The root in the file that issued the last certificate of the chain, or is it."""
-    roots = [X509Certificate.from_der(der) for der in pem.read_chain(_read(root))]
+    roots = [X509Certificate.from_der(der) for der in pem.read_chain(pem.read_file(root))]
     for each in roots:
         if each.der == last.der or verify.is_issued_by(last, each):
             return each
@@ -109,10 +109,3 @@ def _covers(pattern: str, name: str) -> bool:
         return True
     first, _, rest = name.partition(".")
     return bool(first) and pattern == f"*.{rest}"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise PemError(f"{path} is not text: it has to be PEM.") from None

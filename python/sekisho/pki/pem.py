@@ -14,6 +14,7 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -69,6 +70,14 @@ class Block:
 
     label: str
     der: bytes
+
+
+def read_file(path: Path) -> str:
+    """Return the text of a PEM file. Raises OSError, and PemError where it is not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise PemError(f"{path} is not text: it has to be PEM.") from None
 
 
 def read_certificate(text: str) -> bytes:

@@ -201,7 +201,7 @@ class _Hierarchy:
         why = ""
         try:
             if wanted and (file.exists() or file.is_symlink()):
-                certificates = map(X509Certificate.from_der, pem.read_chain(_read(file)))
+                certificates = map(X509Certificate.from_der, pem.read_chain(pem.read_file(file)))
                 present = {frozenset(_names_of(each)): each for each in certificates}
         except (OSError, PemError) as error:
             why = str(error)
@@ -305,8 +305,8 @@ class _Hierarchy:
     def _load(self, rank: str) -> _Pair:
         certificate, key = self._files(rank)
         try:
-            first = pem.read_chain(_read(certificate))[0]
-            return _Pair(X509Certificate.from_der(first), keys.load(_read(key), made_here=True))
+            first = pem.read_chain(pem.read_file(certificate))[0]
+            return _Pair(X509Certificate.from_der(first), keys.load(pem.read_file(key), made_here=True))
         except PemError as error:
             raise PemError(
                 f"{self._folder}: {rank}.crt or {rank}.key is damaged: {error}"
@@ -357,7 +357,7 @@ def _root_file(file: Path, roots: Sequence[X509Certificate]) -> Path:
     wanted = "".join(root.pem for root in roots)
     if file.exists():
         try:
-            present = set(pem.read_chain(_read(file)))
+            present = set(pem.read_chain(pem.read_file(file)))
         except PemError as error:
             aside = file.with_suffix(".pem.replaced")
             file.rename(aside)
@@ -393,10 +393,3 @@ def _names_of(certificate: X509Certificate) -> set[x509.GeneralName]:
         return set(certificate.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         return set()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise PemError(f"{path} is not text: it has to be PEM.") from None

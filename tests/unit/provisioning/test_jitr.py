@@ -222,7 +222,7 @@ def test_a_certificate_that_waits_for_its_fleet_provisioning_is_not_provisioned_
 def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second, stranger = new_device(world.ca), new_device(world.ca), new_device(new_ca("Other"))
+    first, second, of_other_ca = new_device(world.ca), new_device(world.ca), new_device(new_ca("Other"))
     written: list[int] = []
     write = Store.write
 
@@ -234,7 +234,7 @@ def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
             written.append(len(OutboxRows(after).first(10)))
 
     monkeypatch.setattr(Store, "write", counting)
-    assert world.connect(first, second, first, stranger, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
+    assert world.connect(first, second, first, of_other_ca, first) == [PENDING] * 3 + ["CA_NOT_REGISTERED", PENDING]
     assert world.told_of() == [first.certificate_id, second.certificate_id]
     # Both were registered at once with their events, which are published then.
     assert written == [2, 0]
@@ -242,7 +242,7 @@ def test_a_batch_is_one_transaction_and_each_certificate_is_registered_once(
 
 def test_a_batch_reads_its_cas_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     devices = [new_device(world.ca) for _ in range(5)]
-    stranger = new_device(new_ca("Other"))
+    of_other_ca = new_device(new_ca("Other"))
     asked: list[tuple[Realm, bytes]] = []
     with_subject = CACertificateRows.with_subject
 
@@ -251,8 +251,8 @@ def test_a_batch_reads_its_cas_once(world: World, monkeypatch: pytest.MonkeyPatc
         return with_subject(rows, realm, subject)
 
     monkeypatch.setattr(CACertificateRows, "with_subject", counting)
-    assert world.connect(*devices, stranger, stranger) == [PENDING] * 5 + ["CA_NOT_REGISTERED"] * 2
-    ours, theirs = ((HOME, X509Certificate.from_der(each.der).issuer) for each in (devices[0], stranger))
+    assert world.connect(*devices, of_other_ca, of_other_ca) == [PENDING] * 5 + ["CA_NOT_REGISTERED"] * 2
+    ours, theirs = ((HOME, X509Certificate.from_der(each.der).issuer) for each in (devices[0], of_other_ca))
     assert asked == [ours, theirs]
 
 

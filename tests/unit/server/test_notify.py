@@ -84,7 +84,7 @@ def test_while_the_server_stops_the_watchdog_waits_for_it(manager: ServiceManage
     notifier.close()
 
 
-@pytest.mark.parametrize("address", [None, "", "/no/such/folder/notify", "@nobody-listens", "not a path\n", "x" * 200])
+@pytest.mark.parametrize("address", [None, "", "/no/such/folder/notify", "@no-socket-here", "not a path\n", "x" * 200])
 def test_a_socket_that_is_missing_costs_nothing(address: str | None) -> None:
     notifier = Notifier(address, watchdog_seconds=0.002)
     notifier.ready(is_ok, is_ok)
